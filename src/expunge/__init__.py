@@ -1,0 +1,1 @@
+"""Expunge: convex models that forget people on request, and prove it."""

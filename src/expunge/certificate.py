@@ -1,0 +1,123 @@
+"""Certificate: what is claimed about a release, under which assumptions, and the evidence behind it. Theory §5.
+
+Two views are told apart. ``public()`` may leave with the weights: it holds only what was fixed before any row was seen,
+and the digest of the released weights. ``to_json()`` is evidence for whoever may see the data: the distance, the rung and
+even the seconds depend on the rows, the forgotten ones included.
+"""
+
+import json
+import math
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from expunge.privacy import epsilon_of
+
+Rung = Literal["exact", "statistics", "pass", "refit"]
+Bound = Literal["local", "worst_case", "paper"]
+
+ASSUMPTIONS = (
+    "The rows given to forget are rows that were learned, with the values and weights they were learned with.",
+    "Rows given as remaining are all the rows learned and not forgotten, and no others.",
+    "Features, hyperparameters and preprocessing were chosen without looking at the learned rows.",
+    "epsilon, delta and sigma were fixed before any row was seen.",
+)
+DECLARED_NORM = "Every row, now and later, is at most as long as the declared row_norm."
+
+CAVEATS = (
+    "Preprocessing fitted on the data (scalers, vocabularies, PCA, target encoders) is not covered.",
+    "Hyperparameters chosen on the data are not covered.",
+    "Releases from before the deletion are not covered, nor is comparing one of them with a later release.",
+    "Requests of other people that were caused by an earlier release are not covered.",
+    "Copies of the data elsewhere are not covered.",
+    "Until the next refit the secret state's anchor still depends on the forgotten rows.",
+)
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """The claim of one release and its evidence.
+
+    Args:
+        epsilon, delta: what was asked for: (ε, δ)-unlearning, ε in nats; ε = inf where sigma is 0.
+        mu: Δ/σ of this release (Gaussian DP).
+        mu_total: the same, jointly for all releases since the earliest deletion not yet refitted.
+        sigma: standard deviation of the noise in each weight.
+        distance_bound: Δ ≥ |w̄ − ŵ′|₂, the proven distance to the model retrained without the forgotten rows.
+        rung: how it was proven: ``exact``, ``statistics``, ``pass`` or ``refit``.
+        passes: gradient passes over the remaining rows.
+        bound: ``local``, ``worst_case`` or ``paper``: the bound used without the rows.
+        forgotten, learned: rows that this release forgot and learned.
+        remaining: total weight of the rows learned and not forgotten.
+        parameters: p, the number of weights.
+        condition: upper bound on the condition number of the Hessian; ``inf`` where none is known.
+        exposure_mu: μ of what earlier releases gave away about the rows forgotten now (theory §5.5); 0 if none was.
+        seconds: time the operation took.
+        weights_digest: SHA-256 of the released weights as little-endian float64.
+
+    Source: theory §5; design §4.7, §4.8.
+    """
+
+    epsilon: float
+    delta: float
+    mu: float
+    mu_total: float
+    sigma: float
+    distance_bound: float
+    rung: Rung
+    passes: int
+    bound: Bound
+    forgotten: int
+    learned: int
+    remaining: float
+    parameters: int
+    condition: float
+    exposure_mu: float
+    seconds: float
+    weights_digest: str
+    library_version: str
+    assumptions: tuple[str, ...] = ASSUMPTIONS
+    caveats: tuple[str, ...] = CAVEATS
+
+    @property
+    def epsilon_spent(self) -> float:
+        """ε of this release alone, at ``delta``; never too small."""
+        return epsilon_of(self.mu, self.delta)
+
+    @property
+    def epsilon_total(self) -> float:
+        """ε of all releases since the earliest deletion not yet refitted, jointly, at ``delta``; never too small."""
+        return epsilon_of(self.mu_total, self.delta)
+
+    def public(self) -> dict[str, Any]:
+        """What may be published with the weights: nothing in it but the digest depends on the rows."""
+        kept = ("epsilon", "delta", "sigma", "parameters", "bound", "assumptions", "caveats", "library_version")
+        return {name: _plain(getattr(self, name)) for name in (*kept, "weights_digest")}
+
+    def to_json(self) -> str:
+        """All of it, as JSON; infinite numbers are the string ``"inf"``."""
+        evidence = {name: _plain(value) for name, value in asdict(self).items()}
+        evidence["epsilon_spent"] = _plain(self.epsilon_spent)
+        evidence["epsilon_total"] = _plain(self.epsilon_total)
+        return json.dumps(evidence, indent=2, ensure_ascii=False, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Certificate":
+        """The certificate that ``to_json`` wrote.
+
+        Raises:
+            ValueError: not a certificate; the message names what is missing or unknown.
+        """
+        given = json.loads(text)
+        names = {field.name for field in fields(cls)}
+        derived = {"epsilon_spent", "epsilon_total"}
+        if not isinstance(given, dict) or set(given) != names | derived:
+            wrong = sorted(set(given) ^ (names | derived)) if isinstance(given, dict) else ["not an object"]
+            raise ValueError(f"this is not a certificate of this library's format: {', '.join(wrong)}")
+        values = {name: tuple(v) if isinstance(v, list) else math.inf if v == "inf" else v for name, v in given.items()}
+        return cls(**{name: values[name] for name in names})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and math.isinf(value):
+        return "inf"
+    return list(value) if isinstance(value, tuple) else value

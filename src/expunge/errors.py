@@ -1,0 +1,39 @@
+"""The errors a caller can act on. Every message says what happened, to which row, and what to do next."""
+
+
+class ExpungeError(Exception):
+    """Base of all errors raised on purpose by this package."""
+
+
+class InvalidRows(ExpungeError, ValueError):
+    """Rows that cannot be used as they are: NaN, wrong width, unknown label, duplicates, too few or too many."""
+
+
+class NotLearned(ExpungeError):
+    """A row that cannot have been among the learned rows; subtracting it would poison the model."""
+
+
+class NoOptimum(ExpungeError, ValueError):
+    """The objective has no unique minimum on these rows (dependent columns, separable or one-sided targets)."""
+
+
+class CapacityExceeded(ExpungeError):
+    """The distance to the retrained model could not be proven small enough; nothing was changed or released."""
+
+    def __init__(self, message: str, *, distance_bound: float, distance_allowed: float, rung: str) -> None:
+        super().__init__(message)
+        self.distance_bound = distance_bound
+        self.distance_allowed = distance_allowed
+        self.rung = rung
+
+
+class BudgetSpent(ExpungeError):
+    """The releases since the earliest deletion already used the whole (epsilon, delta); a refit restores it."""
+
+
+class AnchorMismatch(ExpungeError):
+    """Statistics taken at different anchors, which cannot be added or subtracted."""
+
+
+class StateCorrupt(ExpungeError):
+    """A state file that is truncated, altered, of another version or not ours."""

@@ -1,0 +1,182 @@
+"""Solving with the Hessian: an explicit inverse that is kept, updated by low rank and corrected by refinement.
+
+``Factor.of`` is the expensive part, O(p³); ``solve`` and ``exchanged`` are the cheap ones, O(p²) per vector. The
+inverse may drift from the Hessian: nothing relies on its accuracy, because every solve is refined against the Hessian
+itself and returns the residual that is left, which the certificate charges (theory §4.6).
+
+The cheap part keeps to NumPy's BLAS. SciPy's is another library with threads of its own, and the two slow each other
+down fourfold on calls of a millisecond; it serves the expensive part alone.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg
+from scipy.linalg.lapack import dpotri
+
+from expunge.errors import NoOptimum
+from expunge.evaluation import UNIT_ROUNDOFF, gamma
+from expunge.objective import Objective
+from expunge.statistics import low_rank_update
+
+Array = NDArray[np.float64]
+
+REFINEMENTS = 4
+STEP_GOAL = 1e-14
+"""Relative residual wanted of a step, which moves the model."""
+ROOT_GOAL = 1e-8
+"""Relative residual wanted of H⁻¹Bᵀ, from which only a bound on s and the next inverse are made."""
+
+
+@dataclass(frozen=True, eq=False)
+class Hessian:
+    """The Hessian of J: the rows' sum with the penalty applied on the fly, so that no second p × p array is kept.
+
+    Args:
+        objective: knows the penalty.
+        sum: the rows' Hessian sum, ``(p, p)``.
+        count: total weight of the rows.
+    """
+
+    objective: Objective
+    sum: Array
+    count: float
+
+    def __matmul__(self, x: Array) -> Array:
+        return np.asarray(self.sum @ x) + self.objective.penalty_gradient(x, self.count)
+
+    @property
+    def trace(self) -> float:
+        """Its trace, which is no less than its norm."""
+        return float(np.trace(self.sum)) + self.objective.penalty_trace(self.count)
+
+    def dense(self) -> Array:
+        """As one array, ``(p, p)``."""
+        return self.objective.penalised_hessian(self.sum, self.count)
+
+
+@dataclass(frozen=True, eq=False)
+class Factor:
+    """An approximate inverse of a positive definite Hessian, ``(p, p)``."""
+
+    inverse: Array
+
+    @classmethod
+    def of(cls, hessian: Hessian) -> "Factor":
+        """The inverse by Cholesky.
+
+        Raises:
+            NoOptimum: the Hessian is not positive definite to working precision.
+        """
+        dense = hessian.dense()
+        if not np.isfinite(dense).all():
+            raise NoOptimum("the Hessian is not finite: the weights have diverged; scale the rows or add a penalty")
+        try:
+            cholesky = linalg.cholesky(dense, lower=True, overwrite_a=True, check_finite=False)
+        except linalg.LinAlgError:
+            raise NoOptimum(
+                "the Hessian is singular: columns of X are linearly dependent on these rows, or the targets can be fitted "
+                "without limit; add a penalty (smaller C, larger alpha) or drop the dependent columns"
+            ) from None
+        inverse, _ = dpotri(cholesky, lower=True)
+        lower = np.tril(inverse)
+        return cls(np.ascontiguousarray(lower + np.tril(lower, -1).T))
+
+    def solve(self, hessian: Hessian, target: Array, goal: float = STEP_GOAL) -> tuple[Array, float]:
+        """x with ``hessian @ x ≈ target``, and a bound on ``|hessian @ x − target|₂`` (Frobenius for matrices).
+
+        Args:
+            hessian: the matrix to solve with; the inverse need only be near its own.
+            target: ``(p,)`` or ``(p, m)``.
+            goal: relative residual at which refinement stops.
+        """
+        x = self.inverse @ target
+        residual = target - hessian @ x
+        size = float(np.linalg.norm(residual))
+        wanted = goal * float(np.linalg.norm(target))
+        for _ in range(REFINEMENTS):
+            if not size > wanted:
+                break
+            better = x + self.inverse @ residual
+            left = target - hessian @ better
+            smaller = float(np.linalg.norm(left))
+            if not smaller < 0.5 * size:
+                break
+            x, residual, size = better, left, smaller
+        rounding = gamma(len(x) + 8) * (hessian.trace * float(np.linalg.norm(x)) + float(np.linalg.norm(target)))
+        return x, size + rounding
+
+    def exchanged(self, root: Array, solved: Array, sign: float) -> "Factor":
+        """The inverse after ``hessian + sign · rootᵀ root``, by Woodbury, O(mp²); itself where that is singular.
+
+        Args:
+            root: B, ``(m, p)``.
+            solved: Z ≈ H⁻¹Bᵀ, ``(p, m)``.
+            sign: +1 or −1.
+        """
+        small = np.eye(len(root)) + sign * _symmetric(root @ solved)
+        try:
+            cholesky = np.linalg.cholesky(small)
+        except np.linalg.LinAlgError:
+            return self
+        half = np.linalg.solve(cholesky, solved.T)
+        return Factor(low_rank_update(self.inverse, half, -sign))
+
+
+def eigenvalue_floor(hessian: Hessian) -> float:
+    """A lower bound on the smallest eigenvalue, after rounding; 0 where none above 0 can be shown."""
+    dense = hessian.dense()
+    if not np.isfinite(dense).all():
+        return 0.0
+    smallest = float(linalg.eigvalsh(dense, check_finite=False, subset_by_index=(0, 0))[0])
+    return max(0.0, smallest - 8.0 * len(dense) * UNIT_ROUNDOFF * float(np.linalg.norm(dense)))
+
+
+def inverse_error(hessian: Hessian, factor: Factor) -> float:
+    """η with (1−η)H⁻¹ ⪯ inverse ⪯ (1+η)H⁻¹; ``inf`` where none below 1 is found.
+
+    I − H^{1/2}GH^{1/2} is symmetric and similar to I − HG, so that its norm is at most the Frobenius norm of the latter.
+    """
+    p = len(factor.inverse)
+    error = float(np.linalg.norm(np.eye(p) - hessian @ factor.inverse))
+    error += gamma(2 * p + 8) * hessian.trace * float(np.linalg.norm(factor.inverse))
+    return error if error < 1.0 else math.inf
+
+
+def top_whitened_curvature(
+    hessian: Hessian, factor: Factor, root: Array, solved: Array, residual: float, curvature_floor: float
+) -> float:
+    """An upper bound on s, the largest eigenvalue of H^{−1/2} BᵀB H^{−1/2}. Theory §4.3.
+
+    For few rows s is that of BH⁻¹Bᵀ = BZ + ZᵀE + EᵀH⁻¹E with Bᵀ = HZ + E, so that an inexact Z costs no more than
+    |Z||E| + |E|²/μ. For more rows than parameters the inverse G takes the place of H⁻¹, within its error η.
+
+    Args:
+        root: B, ``(m, p)``; ``solved``: Z ≈ H⁻¹Bᵀ, ``(p, m)``; ``residual``: bound on ``|HZ − Bᵀ|_F``.
+        curvature_floor: μ ≤ λ_min(H).
+    """
+    m, p = root.shape
+    if not curvature_floor > 0:
+        return math.inf
+    if m <= p:
+        spread = float(np.linalg.norm(solved))
+        rounding = gamma(p + 8 * m) * spread * float(np.linalg.norm(root))
+        return _top(root @ solved) + spread * residual + residual**2 / curvature_floor + rounding
+    try:
+        half = root @ linalg.cholesky(factor.inverse, lower=True, check_finite=False)
+    except linalg.LinAlgError:
+        return math.inf
+    eta = inverse_error(hessian, factor)
+    return (_top(half.T @ half) + gamma(m + 16 * p) * float(np.linalg.norm(half)) ** 2) / (1.0 - eta) if eta < 1 else math.inf
+
+
+def _top(matrix: Array) -> float:
+    if len(matrix) == 1:
+        return float(matrix[0, 0])
+    return float(np.linalg.eigvalsh(_symmetric(matrix))[-1])
+
+
+def _symmetric(matrix: Array) -> Array:
+    return 0.5 * (matrix + matrix.T)

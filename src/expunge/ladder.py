@@ -1,0 +1,192 @@
+"""The ladder: ever dearer ways to a model that is provably near the retrained one. Theory §4.3 to §4.5.
+
+    statistics    b − H⁻¹q, certified by ``local``                              O(p²), no rows needed
+    pass          gradient passes over the remaining rows with the same factor   O(np) each
+    refit         a new anchor on the remaining rows                             O(np²) each Newton step
+
+``climb`` yields one candidate a rung, cheapest first; whoever climbs takes the first that is near enough. Nothing is
+computed before it is asked for.
+"""
+
+import operator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expunge import bounds
+from expunge.bounds import NOWHERE, Reach
+from expunge.certificate import Rung
+from expunge.engine import Engine
+from expunge.errors import InvalidRows, NoOptimum, NotLearned
+from expunge.evaluation import Evaluation, gamma
+from expunge.rows import Rows, RowSource
+from expunge.state import State
+
+Array = NDArray[np.float64]
+
+DeclaredBound = Callable[[State, float], float]
+"""Δ of the statistics rung from declared constants, given the state and what rounding adds to |∇J(w̄)|₂."""
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A model that could be released: its un-noised weights, how far they can be from retraining, and the state behind."""
+
+    state: State
+    point: Array
+    distance_bound: float
+    rung: Rung
+    passes: int
+
+
+def climb(
+    state: State, remaining: RowSource | None, engine: Engine, max_passes: int, declared: DeclaredBound | None = None
+) -> Iterator[Candidate]:
+    """Candidates from the cheapest rung up; only the statistics' where there are no ``remaining`` rows.
+
+    Raises:
+        NoOptimum: the remaining rows determine no model.
+        InvalidRows, NotLearned: ``remaining`` is not what the state holds.
+    """
+    try:
+        state = state.settled()
+    except NoOptimum:
+        if remaining is None:
+            raise
+        yield refit(state, remaining, engine, 0, state.anchor)
+        return
+    yield from_statistics(state, declared)
+    state = state.tightened()
+    if declared is None:
+        yield from_statistics(state)
+    if remaining is None:
+        return
+    point = state.anchor + state.step[0]
+    for candidate in _polished(state, point, remaining, engine, max_passes):
+        yield candidate
+        point = candidate.point
+    yield refit(state, remaining, engine, max_passes, point)
+
+
+def from_statistics(state: State, declared: DeclaredBound | None = None) -> Candidate:
+    """One Newton step from the anchor, certified without rows. Source: theory §4.3."""
+    step, residual_norm = state.step
+    geometry = state.geometry
+    length = geometry.length(step, state.hessian @ step)
+    after = geometry.reach(step, length)
+    error = state.statistics.gradient_error
+    if declared is None:
+        decrement = bounds.newton_decrement(length, NOWHERE, after) + geometry.rounding(step, residual_norm, error)
+        distance = bounds.residual(geometry, after.t, decrement)
+    else:
+        distance = declared(
+            state, residual_norm + error + state.statistics.hessian_error * float(np.linalg.norm(step))
+        )
+    is_exact = state.objective.loss.self_concordance == 0.0
+    return Candidate(state, state.anchor + step, distance, "exact" if is_exact else "statistics", 0)
+
+
+def refit(state: State, remaining: RowSource, engine: Engine, passes: int, start: Array) -> Candidate:
+    """A new anchor on the remaining rows, from ``start`` if it is finite. Source: theory §4.5.
+
+    Raises:
+        InvalidRows, NotLearned: ``remaining`` is not what the state holds.
+    """
+    _measure(state, state.anchor, remaining, engine, is_first=True)
+    begin = start if np.isfinite(start).all() else None
+    fitted = State.fitted(state.objective, remaining, engine, begin)
+    return replace(from_statistics(fitted), rung="refit", passes=passes)
+
+
+def estimate_rung(candidate: Candidate, allowed: float, max_passes: int) -> Rung:
+    """The cheapest rung that should bring a statistics ``candidate`` within ``allowed``: an estimate, for advice only.
+
+    Each pass gains about a factor e^t − 1 (theory §4.4).
+    """
+    step, _residual = candidate.state.step
+    geometry = candidate.state.geometry
+    t = geometry.reach(step, geometry.length(step, candidate.state.hessian @ step)).t
+    needed = allowed / candidate.distance_bound if candidate.distance_bound > 0 else 1.0
+    is_contracting = t < np.log(2.0) and np.expm1(t) ** max_passes <= needed
+    return "pass" if max_passes > 0 and is_contracting else "refit"
+
+
+def _polished(
+    state: State, point: Array, remaining: RowSource, engine: Engine, max_passes: int
+) -> Iterator[Candidate]:
+    """Passes with the anchor's factor; each is certified by its own residual. Source: theory §4.4."""
+    geometry, hessian = state.geometry, state.hessian
+    for k in range(1, max_passes + 1):
+        measured = _measure(state, point, remaining, engine, is_first=k == 1)
+        gradient = measured.gradient + state.objective.penalty_gradient(point, state.statistics.count)
+        moved = point - state.anchor
+        before = geometry.reach(moved, geometry.length(moved, hessian @ moved), measured.row_shift)
+        step, residual_norm = state.factor.solve(hessian, -gradient)
+        length = geometry.length(step, hessian @ step)
+        rounding = geometry.rounding(step, residual_norm, measured.gradient_error)
+        here = Candidate(state, point, bounds.residual(geometry, before.t, length + rounding), "pass", k)
+        moved = moved + step
+        after = geometry.reach(moved, geometry.length(moved, hessian @ moved))
+        after = Reach(after.by_norm, after.by_whitened_norm, before.by_rows + geometry.reach(step, length).t)
+        decrement = bounds.newton_decrement(length, before, after) + rounding
+        there = Candidate(state, point + step, bounds.residual(geometry, after.t, decrement), "pass", k)
+        yield there if there.distance_bound <= here.distance_bound else here
+        point = there.point
+
+
+@dataclass(frozen=True, eq=False)
+class _Measured:
+    """What one pass over the rows finds at a point: sums, and the largest |Xᵢᵀ(point − anchor)|."""
+
+    count: float
+    gradient: Array
+    gradient_error: float
+    row_shift: float
+    anchor_gradient: Array
+    anchor_error: float
+
+    def __add__(self, other: "_Measured") -> "_Measured":
+        return _Measured(
+            self.count + other.count,
+            self.gradient + other.gradient,
+            self.gradient_error + other.gradient_error,
+            max(self.row_shift, other.row_shift),
+            self.anchor_gradient + other.anchor_gradient,
+            self.anchor_error + other.anchor_error,
+        )
+
+
+def _measure(state: State, point: Array, remaining: RowSource, engine: Engine, *, is_first: bool) -> _Measured:
+    """One gradient pass at ``point``; the first also checks, at the anchor, that the rows are the state's own."""
+    objective, moved = state.objective, point - state.anchor
+
+    def measure(rows: Rows) -> _Measured:
+        at = Evaluation(objective, objective.check(rows), point)
+        gradient, error = at.gradient()
+        shift = objective.predictor(moved, at.design).reshape(len(rows), -1)
+        row_shift = float(np.linalg.norm(shift, axis=1).max(initial=0.0))
+        row_shift += gamma(objective.width + 8) * state.extremes.row_norm * float(np.linalg.norm(moved))
+        old, old_error = Evaluation(objective, rows, state.anchor).gradient() if is_first else (np.zeros(1), 0.0)
+        return _Measured(at.count, gradient, error, row_shift, old, old_error)
+
+    measured = engine.reduce(remaining, measure, operator.add)
+    if is_first:
+        _require_same_rows(state, measured)
+    return measured
+
+
+def _require_same_rows(state: State, measured: _Measured) -> None:
+    held = state.statistics
+    if abs(measured.count - held.count) > 1e-9 * held.count:
+        raise InvalidRows(
+            f"remaining has rows of total weight {measured.count:g}, but {held.count:g} are learned and not forgotten: "
+            "pass exactly the rows that remain"
+        )
+    apart = float(np.linalg.norm(measured.anchor_gradient - held.gradient_sum))
+    if not apart <= (measured.anchor_error + held.gradient_error) * (1.0 + 1e-6):
+        raise NotLearned(
+            f"remaining is not what was learned less what is to be forgotten (their gradients differ by {apart:.3g}): a row "
+            "of the request was never learned, or remaining holds other rows or other weights; nothing was changed"
+        )

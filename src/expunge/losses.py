@@ -1,0 +1,345 @@
+"""Losses ℓ(t; y) of a linear predictor t: value, derivatives and the constants of theory §6.
+
+Scalar losses take ``t`` and ``y`` of one shape and act elementwise. ``Softmax`` takes ``t`` of shape
+``(n_rows, K)`` and class codes ``y`` of shape ``(n_rows,)``. Constants that do not exist are ``inf``.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, logsumexp, softmax
+
+Array = NDArray[np.float64]
+
+
+class Loss(ABC):
+    """A convex loss with ``|ℓ‴| ≤ self_concordance · ℓ″``, the one property the certificates need.
+
+    Source: theory §6.
+    """
+
+    name: ClassVar[str]
+
+    @property
+    def outputs(self) -> int:
+        """K, the number of linear predictors of a row."""
+        return 1
+
+    @property
+    def classes(self) -> int:
+        """How many classes the target has; 0 for regression."""
+        return 0
+
+    @property
+    @abstractmethod
+    def self_concordance(self) -> float:
+        """The constant c of theory §4.3."""
+
+    @property
+    def derivative_bound(self) -> float:
+        """b₁ ≥ sup |ℓ′|."""
+        return math.inf
+
+    @property
+    def curvature_bound(self) -> float:
+        """β ≥ sup ℓ″."""
+        return math.inf
+
+    @property
+    def third_derivative_bound(self) -> float:
+        """b₃ ≥ sup |ℓ‴|."""
+        return math.inf
+
+    @abstractmethod
+    def value(self, t: Array, y: Array) -> Array:
+        """ℓ(t; y) per row, shape ``(n_rows,)``."""
+
+    @abstractmethod
+    def derivative(self, t: Array, y: Array) -> Array:
+        """∂ℓ/∂t, of the shape of ``t``."""
+
+    @abstractmethod
+    def curvature(self, t: Array, y: Array) -> Array:
+        """∂²ℓ/∂t², of the shape of ``t``; for K outputs ``(n_rows, K, K)``."""
+
+    def curvature_root(self, t: Array, y: Array) -> Array:
+        """M with ``MᵀM = curvature``, of the shape of the curvature."""
+        return np.sqrt(self.curvature(t, y))
+
+    def curvature_norm(self, t: Array, y: Array) -> Array:
+        """Upper bound on the spectral norm of the curvature of each row, ``(n_rows,)``."""
+        return self.curvature(t, y)
+
+    def invalid_targets(self, y: Array) -> tuple[NDArray[np.bool_], str]:
+        """Mask of the targets this loss is not defined for, and what they would have to be."""
+        return np.zeros(y.shape, dtype=bool), "finite"
+
+
+@dataclass(frozen=True)
+class Logistic(Loss):
+    """ln(1 + eᵗ) − yt for y ∈ {0, 1}.
+
+    >>> float(Logistic().derivative(np.zeros(1), np.ones(1))[0])
+    -0.5
+
+    Source: theory §6.
+    """
+
+    name: ClassVar[str] = "logistic"
+    classes = 2
+    self_concordance = 1.0
+    derivative_bound = 1.0
+    curvature_bound = 0.25
+    third_derivative_bound = 1.0 / (6.0 * math.sqrt(3.0))
+
+    def value(self, t: Array, y: Array) -> Array:
+        return np.logaddexp(0.0, np.where(y > 0, -t, t))
+
+    def derivative(self, t: Array, y: Array) -> Array:
+        return np.where(y > 0, -expit(-t), expit(t))
+
+    def curvature(self, t: Array, y: Array) -> Array:
+        return np.asarray(expit(t) * expit(-t))
+
+    def invalid_targets(self, y: Array) -> tuple[NDArray[np.bool_], str]:
+        return (y != 0) & (y != 1), "class code 0 or 1"
+
+
+@dataclass(frozen=True)
+class Softmax(Loss):
+    """logsumexp(t) − t_y for class codes y ∈ {0..K−1}.
+
+    The third derivative along d is at most range(d) ≤ √2|d|₂ times the second, so that √2 plays the part of c.
+    Source: theory §6.
+    """
+
+    n_classes: int = 3
+    name: ClassVar[str] = "softmax"
+    self_concordance = math.sqrt(2.0)
+    derivative_bound = math.sqrt(2.0)
+    curvature_bound = 0.5
+
+    @property
+    def outputs(self) -> int:
+        return self.n_classes
+
+    @property
+    def classes(self) -> int:
+        return self.n_classes
+
+    def value(self, t: Array, y: Array) -> Array:
+        return np.asarray(logsumexp(t, axis=1) - np.take_along_axis(t, y.astype(np.intp)[:, None], axis=1)[:, 0])
+
+    def derivative(self, t: Array, y: Array) -> Array:
+        p = softmax(t, axis=1)
+        rows = np.arange(len(y))
+        codes = y.astype(np.intp)
+        p[rows, codes] = 0.0
+        p[rows, codes] = -p.sum(axis=1)
+        return np.asarray(p)
+
+    def curvature(self, t: Array, y: Array) -> Array:
+        root = self.curvature_root(t, y)
+        return np.asarray(np.swapaxes(root, 1, 2) @ root)
+
+    def curvature_root(self, t: Array, y: Array) -> Array:
+        p = softmax(t, axis=1)
+        root = np.sqrt(p)
+        return np.asarray(root[:, :, None] * (np.eye(self.n_classes) - p[:, None, :]))
+
+    def curvature_norm(self, t: Array, y: Array) -> Array:
+        return np.full(len(t), self.curvature_bound)
+
+    def invalid_targets(self, y: Array) -> tuple[NDArray[np.bool_], str]:
+        return ~np.isin(y, np.arange(self.n_classes)), f"class code 0..{self.n_classes - 1}"
+
+
+@dataclass(frozen=True)
+class Squared(Loss):
+    """½(t − y)²: every step is exact.
+
+    Source: theory §6.
+    """
+
+    name: ClassVar[str] = "squared"
+    self_concordance = 0.0
+    curvature_bound = 1.0
+    third_derivative_bound = 0.0
+
+    def value(self, t: Array, y: Array) -> Array:
+        return 0.5 * (t - y) ** 2
+
+    def derivative(self, t: Array, y: Array) -> Array:
+        return t - y
+
+    def curvature(self, t: Array, y: Array) -> Array:
+        return np.ones_like(t)
+
+
+@dataclass(frozen=True)
+class PseudoHuber(Loss):
+    """s²(√(1 + ((t−y)/s)²) − 1): squared near 0, linear with slope s far out.
+
+    Source: theory §6.
+    """
+
+    scale: float = 1.0
+    name: ClassVar[str] = "pseudo_huber"
+    curvature_bound = 1.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.scale) and self.scale > 0):
+            raise ValueError(f"scale must be a finite positive number, got {self.scale}")
+
+    @property
+    def self_concordance(self) -> float:
+        return 1.5 / self.scale
+
+    @property
+    def derivative_bound(self) -> float:
+        return self.scale
+
+    @property
+    def third_derivative_bound(self) -> float:
+        return 1.5 / 1.25**2.5 / self.scale
+
+    def value(self, t: Array, y: Array) -> Array:
+        r = (t - y) / self.scale
+        return np.asarray(self.scale**2 * r * (r / (1.0 + np.hypot(1.0, r))))
+
+    def derivative(self, t: Array, y: Array) -> Array:
+        r = (t - y) / self.scale
+        return np.asarray(self.scale * r / np.hypot(1.0, r))
+
+    def curvature(self, t: Array, y: Array) -> Array:
+        return np.asarray(np.hypot(1.0, (t - y) / self.scale) ** -3.0)
+
+
+@dataclass(frozen=True)
+class LogCosh(Loss):
+    """ln cosh(t − y).
+
+    Source: theory §6.
+    """
+
+    name: ClassVar[str] = "log_cosh"
+    self_concordance = 2.0
+    derivative_bound = 1.0
+    curvature_bound = 1.0
+    third_derivative_bound = 4.0 / (3.0 * math.sqrt(3.0))
+
+    def value(self, t: Array, y: Array) -> Array:
+        r = np.abs(t - y)
+        near = np.minimum(r, 1.0)  # ln cosh r = log1p(2 sinh²(r/2)) keeps its digits near 0
+        return np.where(
+            r < 1.0, np.log1p(2.0 * np.sinh(near / 2.0) ** 2), r + np.log1p(np.exp(-2.0 * r)) - math.log(2.0)
+        )
+
+    def derivative(self, t: Array, y: Array) -> Array:
+        return np.tanh(t - y)
+
+    def curvature(self, t: Array, y: Array) -> Array:
+        e = np.exp(-2.0 * np.abs(t - y))
+        return np.asarray(4.0 * e / (1.0 + e) ** 2)
+
+
+@dataclass(frozen=True)
+class Poisson(Loss):
+    """eᵗ − yt for y ≥ 0: half the Poisson deviance with a log link, up to a constant in y.
+
+    Overflows to ``inf`` beyond t ≈ 709, which every caller treats as "no certificate".
+    Source: theory §6.
+    """
+
+    name: ClassVar[str] = "poisson"
+    self_concordance = 1.0
+
+    def value(self, t: Array, y: Array) -> Array:
+        return _exp(t) - y * t
+
+    def derivative(self, t: Array, y: Array) -> Array:
+        return _exp(t) - y
+
+    def curvature(self, t: Array, y: Array) -> Array:
+        return _exp(t)
+
+    def invalid_targets(self, y: Array) -> tuple[NDArray[np.bool_], str]:
+        return y < 0, "0 or more"
+
+
+@dataclass(frozen=True)
+class Gamma(Loss):
+    """y e⁻ᵗ + t for y > 0: half the Gamma deviance with a log link, up to a constant in y.
+
+    Source: theory §6.
+    """
+
+    name: ClassVar[str] = "gamma"
+    self_concordance = 1.0
+
+    def value(self, t: Array, y: Array) -> Array:
+        return y * _exp(-t) + t
+
+    def derivative(self, t: Array, y: Array) -> Array:
+        return 1.0 - y * _exp(-t)
+
+    def curvature(self, t: Array, y: Array) -> Array:
+        return y * _exp(-t)
+
+    def invalid_targets(self, y: Array) -> tuple[NDArray[np.bool_], str]:
+        return y <= 0, "more than 0"
+
+
+@dataclass(frozen=True)
+class Tweedie(Loss):
+    """y e^{(1−k)t}/(k−1) + e^{(2−k)t}/(2−k) for 1 < k < 2 and y ≥ 0: half the Tweedie deviance with a log link.
+
+    Source: theory §6.
+    """
+
+    power: float = 1.5
+    name: ClassVar[str] = "tweedie"
+
+    def __post_init__(self) -> None:
+        if not 1.0 < self.power < 2.0:
+            raise ValueError(f"power must lie strictly between 1 and 2, got {self.power}; use Poisson or Gamma at the ends")
+
+    @property
+    def self_concordance(self) -> float:
+        return max(self.power - 1.0, 2.0 - self.power)
+
+    def _terms(self, t: Array, y: Array) -> tuple[Array, Array]:
+        """y e^{(1−k)t} and e^{(2−k)t}; a zero target contributes 0 even where the exponential overflows."""
+        claim = y * _exp(np.where(y > 0, (1.0 - self.power) * t, 0.0))
+        return claim, _exp((2.0 - self.power) * t)
+
+    def value(self, t: Array, y: Array) -> Array:
+        claim, mean = self._terms(t, y)
+        return claim / (self.power - 1.0) + mean / (2.0 - self.power)
+
+    def derivative(self, t: Array, y: Array) -> Array:
+        claim, mean = self._terms(t, y)
+        return mean - claim
+
+    def curvature(self, t: Array, y: Array) -> Array:
+        claim, mean = self._terms(t, y)
+        return (self.power - 1.0) * claim + (2.0 - self.power) * mean
+
+    def invalid_targets(self, y: Array) -> tuple[NDArray[np.bool_], str]:
+        return y < 0, "0 or more"
+
+
+def _exp(t: Array) -> Array:
+    """eᵗ, overflowing to ``inf`` without a warning."""
+    with np.errstate(over="ignore"):
+        return np.exp(t)
+
+
+LOSSES: dict[str, type[Loss]] = {
+    loss.name: loss for loss in (Logistic, Softmax, Squared, PseudoHuber, LogCosh, Poisson, Gamma, Tweedie)
+}
+"""Every loss by its name. A new loss joins here and is then in every property test."""

@@ -1,0 +1,161 @@
+"""From distance to (ε, δ), the budget over releases, and the noise. Theory §5.
+
+Two Gaussians N(·, σ²I) whose means are Δ apart are μ-GDP indistinguishable with μ = Δ/σ, exactly
+δ(ε) = Φ(μ/2 − ε/μ) − e^ε Φ(−μ/2 − ε/μ). dp-accounting inverts that to a tolerance; each result here takes a last step to
+the safe side of it, so that a μ is never too large and an ε never too small.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expunge.errors import BudgetSpent
+
+Array = NDArray[np.float64]
+Noise = Callable[[Array, float], Array]
+"""Adds N(0, σ²I) to weights ``(p,)``; the second argument is σ."""
+
+SAFE_SIDE = 1e-9
+"""Relative step to the safe side, far above the inversions' tolerance of 1e-12."""
+MU_MAX = 1e4
+"""Beyond this μ, ε exceeds 10⁷ and is reported as infinite."""
+GRID_BITS = 40
+"""The noise lives on a grid this many powers of two below σ."""
+REFIT_RESERVE = 2.0**-20
+"""Share of the squared budget that only a refit may use, so that a refit is always affordable."""
+
+
+@dataclass(frozen=True)
+class Guarantee:
+    """The (ε, δ) that every person forgotten is promised. ε in nats.
+
+    Raises:
+        ValueError: ε is not positive and finite, or δ not strictly between 0 and 1.
+    """
+
+    epsilon: float
+    delta: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.epsilon) and self.epsilon > 0):
+            raise ValueError(f"epsilon must be a finite positive number, got {self.epsilon}")
+        if not 0 < self.delta < 1:
+            raise ValueError(f"delta must lie strictly between 0 and 1, got {self.delta}")
+
+    @cached_property
+    def mu(self) -> float:
+        """A μ, never too large, for which μ-GDP implies (ε, δ).
+
+        >>> round(1 / Guarantee(1.0, 1e-5).mu, 2)
+        3.73
+
+        Source: theory §5.1.
+        """
+        from dp_accounting.gaussian_mechanism import get_sigma_gaussian
+
+        return float(1.0 / get_sigma_gaussian(self.epsilon, self.delta)) * (1.0 - SAFE_SIDE)
+
+
+def epsilon_of(mu: float, delta: float) -> float:
+    """An ε, never too small, for which μ-GDP implies (ε, δ); in nats, ``inf`` for μ over 10⁴.
+
+    >>> epsilon_of(0.0, 1e-5)
+    0.0
+
+    Source: theory §5.1.
+    """
+    if not mu <= MU_MAX:
+        return math.inf
+    if math.erf(mu / math.sqrt(8.0)) * (1.0 + SAFE_SIDE) <= delta:  # the total variation distance
+        return 0.0
+    from dp_accounting.gaussian_mechanism import get_epsilon_gaussian
+
+    return float(get_epsilon_gaussian(1.0 / mu, delta)) * (1.0 + SAFE_SIDE) + SAFE_SIDE
+
+
+@dataclass(frozen=True)
+class PrivacyBudget:
+    """A filter over releases: the squares of their μ may add up to ``mu_limit``² from the earliest deletion to a refit.
+
+    It holds however the deletions depend on earlier releases. Before any deletion nothing is owed and nothing charged.
+
+    Args:
+        mu_limit: μ(ε, δ) of the guarantee.
+        spent: Σ μ² of the releases since the earliest deletion not yet refitted.
+        is_owed: whether there has been such a deletion.
+
+    Source: theory §5.2.
+    """
+
+    mu_limit: float
+    spent: float = 0.0
+    is_owed: bool = False
+
+    def mu_left(self, *, refit: bool = False) -> float:
+        """The largest μ that the next release may have."""
+        limit = self.mu_limit**2 * (1.0 if refit else 1.0 - REFIT_RESERVE)
+        return math.sqrt(max(0.0, limit - self.spent)) * (1.0 - 1e-12)
+
+    def owing(self) -> "PrivacyBudget":
+        """The budget once somebody is to be forgotten."""
+        return replace(self, is_owed=True)
+
+    def charged(self, mu: float, *, refit: bool = False) -> "PrivacyBudget":
+        """The budget after a release of ``mu``.
+
+        Raises:
+            BudgetSpent: the release would pass the limit.
+        """
+        if not self.is_owed:
+            return self
+        if not mu <= self.mu_left(refit=refit):
+            raise BudgetSpent(
+                f"a release of mu = {mu:.3g} would pass the budget: mu = {math.sqrt(self.spent):.3g} of {self.mu_limit:.3g} is "
+                "spent since the earliest deletion; refit to restore it"
+            )
+        return replace(self, spent=(self.spent + mu**2) * (1.0 + 1e-15))
+
+    @property
+    def mu_total(self) -> float:
+        """μ of all releases since the earliest deletion not yet refitted, jointly."""
+        return math.sqrt(self.spent)
+
+    def refitted(self) -> "PrivacyBudget":
+        """The budget after a refit: later releases cost those already forgotten nothing."""
+        return PrivacyBudget(self.mu_limit)
+
+
+def grid_rounding(n_parameters: int, sigma: float) -> float:
+    """How far the noise's grid can move the mean of a release, in the 2-norm: √p · 2^k."""
+    return math.sqrt(n_parameters) * 2.0 ** _grid_exponent(sigma) if sigma > 0 else 0.0
+
+
+def secure_noise(weights: Array, sigma: float) -> Array:
+    """``weights`` + N(0, σ²I) from OpenDP's exact sampler and the operating system's randomness, ``(p,)``."""
+    return np.array(_mechanism(len(weights), sigma)(weights.tolist()))
+
+
+def insecure_noise(seed: int) -> Noise:
+    """Reproducible noise, for tests: whoever knows the seed can take it off again."""
+    generator = np.random.default_rng(seed)
+    return lambda weights, sigma: weights + sigma * generator.standard_normal(len(weights))
+
+
+def _grid_exponent(sigma: float) -> int:
+    return math.frexp(sigma)[1] - 1 - GRID_BITS
+
+
+@lru_cache(maxsize=16)
+def _mechanism(n_parameters: int, sigma: float) -> Callable[[list[float]], list[float]]:
+    import opendp.prelude as dp
+
+    dp.enable_features("contrib")
+    domain = dp.vector_domain(dp.atom_domain(T=float, nan=False), size=n_parameters)
+    measurement: Callable[[list[float]], list[float]] = dp.m.make_gaussian(
+        domain, dp.l2_distance(T=float), scale=sigma, k=_grid_exponent(sigma)
+    )
+    return measurement

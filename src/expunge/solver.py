@@ -1,0 +1,96 @@
+"""Newton's method for the empirical risk, to the anchor of a fit or refit. Theory §4.5.
+
+The step is the full one where the self-concordant length cR|δ| says that it is safe; elsewhere it is halved until the
+objective falls, down to ln(1+d)/d with d = cR|δ|, which always makes it fall. The stopping rule is on the gradient in
+the metric of the Hessian, never on a change of value: a warm start cannot end before the gradient is small.
+"""
+
+import math
+import operator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expunge.engine import Engine
+from expunge.errors import NoOptimum
+from expunge.evaluation import Evaluation, row_norms
+from expunge.factor import Factor, Hessian
+from expunge.objective import Objective
+from expunge.rows import Rows, RowSource
+from expunge.statistics import Statistics
+
+Array = NDArray[np.float64]
+
+TOLERANCE = 1e-9
+"""Relative size |∇J|_{H⁻¹} / |w|_H at which the anchor is good; the model is one more Newton step away."""
+MAX_STEPS = 100
+SUFFICIENT_DECREASE = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class Optimum:
+    """Where Newton's method stopped: the anchor, the statistics there, the factor, and R = max |x|."""
+
+    anchor: Array
+    statistics: Statistics
+    factor: Factor
+    row_norm: float
+
+
+def minimise(objective: Objective, source: RowSource, engine: Engine, start: Array | None = None) -> Optimum:
+    """The anchor at which the objective over ``source`` is minimal to ``TOLERANCE``.
+
+    Args:
+        start: weights to start from, ``(p,)``; zeros by default.
+
+    Raises:
+        InvalidRows: the source is empty, or a row does not fit the objective.
+        NoOptimum: dependent columns without a penalty, or targets that can be fitted without limit.
+    """
+    w = np.zeros(objective.n_parameters) if start is None else start
+    row_norm = engine.reduce(source, lambda rows: _longest(objective, rows), max)
+    previous = math.inf
+    for _ in range(MAX_STEPS):
+        anchor = w
+        statistics = engine.reduce(source, lambda rows: Statistics.of(objective, rows, anchor), operator.add)  # noqa: B023
+        hessian = Hessian(objective, statistics.hessian_sum, statistics.count)
+        factor = Factor.of(hessian)
+        gradient = statistics.gradient_sum + objective.penalty_gradient(anchor, statistics.count)
+        step, _residual = factor.solve(hessian, -gradient)
+        decrement = math.sqrt(max(0.0, -float(gradient @ step)))
+        danger = objective.loss.self_concordance * row_norm * float(np.linalg.norm(step))
+        is_stalled = danger <= 0.5 and decrement >= 0.5 * previous
+        if decrement <= TOLERANCE * math.sqrt(max(0.0, float(anchor @ (hessian @ anchor)))) or is_stalled:
+            return Optimum(anchor, statistics, factor, row_norm)
+        previous = decrement
+        w = anchor + step if danger <= 0.5 else _damped(objective, source, engine, anchor, step, decrement, danger)
+    raise NoOptimum(
+        f"no minimum after {MAX_STEPS} Newton steps: the targets can be fitted without limit (a feature separates the "
+        "classes, or all counts are zero); add a penalty (smaller C, larger alpha)"
+    )
+
+
+def _damped(
+    objective: Objective, source: RowSource, engine: Engine, w: Array, step: Array, decrement: float, danger: float
+) -> Array:
+    def total(at: Array) -> float:
+        value, count = engine.reduce(
+            source,
+            lambda rows: np.array([(e := Evaluation(objective, rows, at)).value, e.count]),
+            operator.add,
+        )
+        return float(value) + objective.penalty_value(at, float(count))
+
+    safe = math.log1p(danger) / danger
+    before = total(w)
+    length = 1.0
+    while length > safe:
+        if total(w + length * step) <= before - SUFFICIENT_DECREASE * length * decrement**2:
+            return w + length * step
+        length *= 0.5
+    return w + safe * step
+
+
+def _longest(objective: Objective, rows: Rows) -> float:
+    return float(row_norms(objective.design(objective.check(rows))).max(initial=0.0))

@@ -1,0 +1,231 @@
+"""The secret state of a model: an anchor, the statistics of its rows there, and what the certificate needs of them.
+
+A ``State`` is a value: rows enter by ``added`` and leave by ``removed``, each giving a new state in O(mp²) whatever the
+number of rows is. After any sequence it holds exactly the statistics of the rows that remain (theory §4.2), with μ and v
+kept valid (theory §4.3).
+"""
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from expunge import bounds
+from expunge.engine import Engine
+from expunge.errors import InvalidRows, NoOptimum, NotLearned
+from expunge.evaluation import row_norms
+from expunge.factor import ROOT_GOAL, Factor, Hessian, eigenvalue_floor, inverse_error, top_whitened_curvature
+from expunge.objective import Objective
+from expunge.rows import Rows, RowSource
+from expunge.solver import minimise
+from expunge.statistics import RowExtremes, RowTerms, Statistics
+
+Array = NDArray[np.float64]
+
+SAME = 1.0 + 1e-9
+"""Two computations of one row's norm may differ by this factor."""
+SINGULAR = 1e-6
+"""A whitened curvature above 1 by more than this is no rounding."""
+DRIFT = 1e-9
+"""Relative residual of the Newton step above which the inverse is recomputed."""
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """Statistics at an anchor, ready to be stepped from.
+
+    Args:
+        objective: what is minimised.
+        anchor: b, ``(p,)``.
+        statistics: of the learned rows at b.
+        factor: an approximate inverse of their Hessian.
+        extremes: R and v over the learned rows.
+        curvature_floor: μ ≤ λ_min(H).
+        changed: total weight of the rows that came or went since the anchor.
+        anchor_gradient: bound on |∇J(b)|₂ for the rows the anchor was fitted on.
+    """
+
+    objective: Objective
+    anchor: Array
+    statistics: Statistics
+    factor: Factor
+    extremes: RowExtremes
+    curvature_floor: float
+    changed: float
+    anchor_gradient: float
+
+    @classmethod
+    def fitted(cls, objective: Objective, source: RowSource, engine: Engine, start: Array | None = None) -> "State":
+        """The state of a new anchor: Newton to the optimum, then one pass for the largest leverage.
+
+        Raises:
+            InvalidRows, NoOptimum: see ``solver.minimise``; also a classifier's rows with a class missing.
+        """
+        optimum = minimise(objective, source, engine, start)
+        statistics = optimum.statistics
+        _require_all_classes(statistics, "the rows")
+        hessian = Hessian(objective, statistics.hessian_sum, statistics.count)
+        floor = eigenvalue_floor(hessian)
+        if floor == 0.0 and objective.penalty == 0.0:
+            raise NoOptimum(
+                "the Hessian is singular to working precision: columns of X are linearly dependent, or their scales differ "
+                "too much; add a penalty, drop columns or rescale them"
+            )
+        eta = inverse_error(hessian, optimum.factor)
+        leverage = (
+            engine.reduce(source, lambda rows: _top_leverage(objective, rows, optimum.factor.inverse), max)
+            if eta < 1.0 and objective.loss.self_concordance > 0
+            else math.inf
+        )
+        whitened = math.sqrt(leverage / (1.0 - eta)) if eta < 1.0 else math.inf
+        gradient = statistics.gradient_sum + objective.penalty_gradient(optimum.anchor, statistics.count)
+        return cls(
+            objective=objective,
+            anchor=optimum.anchor,
+            statistics=statistics,
+            factor=optimum.factor,
+            extremes=RowExtremes(optimum.row_norm, _no_worse(whitened, optimum.row_norm, floor)),
+            curvature_floor=floor,
+            changed=0.0,
+            anchor_gradient=float(np.linalg.norm(gradient)) + statistics.gradient_error,
+        )
+
+    @cached_property
+    def hessian(self) -> Hessian:
+        """H = ∇²J at the anchor."""
+        return Hessian(self.objective, self.statistics.hessian_sum, self.statistics.count)
+
+    @property
+    def gradient(self) -> Array:
+        """q = ∇J at the anchor, ``(p,)``."""
+        return self.statistics.gradient_sum + self.objective.penalty_gradient(self.anchor, self.statistics.count)
+
+    @property
+    def geometry(self) -> bounds.Geometry:
+        """The Hessian as the bounds see it."""
+        return bounds.Geometry(
+            self.objective.loss.self_concordance, self.extremes, self.curvature_floor, self.statistics.hessian_error
+        )
+
+    def tightened(self) -> "State":
+        """The same state with μ recomputed from the Hessian, O(p³): the product bound of downdates gets slack."""
+        return replace(self, curvature_floor=max(self.curvature_floor, eigenvalue_floor(self.hessian)))
+
+    @cached_property
+    def step(self) -> tuple[Array, float]:
+        """D = −H⁻¹q, ``(p,)``, and a bound on |HD + q|₂: the model is at b + D."""
+        return self.factor.solve(self.hessian, -self.gradient)
+
+    def settled(self) -> "State":
+        """The same state, its inverse recomputed, O(p³), if it has drifted too far for refinement.
+
+        Raises:
+            NoOptimum: the Hessian is singular.
+        """
+        step, residual = self.step
+        if np.isfinite(step).all() and residual <= DRIFT * float(np.linalg.norm(self.gradient)) + self.statistics.gradient_error:
+            return self
+        return replace(self, factor=Factor.of(self.hessian))
+
+    def added(self, rows: Rows) -> "State":
+        """The state with ``rows`` learned. H grows, so that μ and v stay valid for the old rows."""
+        terms = RowTerms.of(self.objective, rows, self.anchor)
+        statistics = self.statistics + terms
+        grown = replace(self, statistics=statistics, changed=self.changed + terms.count)
+        solved, _residual = self.factor.solve(self.hessian, terms.root.T, ROOT_GOAL)
+        grown = replace(grown, factor=self.factor.exchanged(terms.root, solved, 1.0))
+        row_norm = float(row_norms(self.objective.design(rows)).max(initial=0.0))
+        eta = inverse_error(grown.hessian, grown.factor)
+        leverage = _top_leverage(self.objective, rows, grown.factor.inverse) / (1.0 - eta) if eta < 1.0 else math.inf
+        new = RowExtremes(row_norm, _no_worse(math.sqrt(leverage), row_norm, self.curvature_floor))
+        return replace(grown, extremes=self.extremes | new)
+
+    def removed(self, rows: Rows) -> "State":
+        """The state with ``rows`` forgotten.
+
+        μ and v are scaled by the top whitened curvature s of the rows (theory §4.3); where s cannot be shown to be below 1
+        they are recomputed or given up, which leaves no certificate without a refit.
+
+        Raises:
+            NotLearned: a row that cannot have been learned.
+            InvalidRows: the rows are all that was learned, or all of one class.
+            NoOptimum: what remains determines no model.
+        """
+        terms = RowTerms.of(self.objective, rows, self.anchor)
+        solved, residual = self.factor.solve(self.hessian, terms.root.T, ROOT_GOAL)
+        self._require_learned(rows, terms.root, solved)
+        if terms.count >= self.statistics.count * (1.0 - 1e-12):
+            raise InvalidRows(
+                f"asked to forget rows of total weight {terms.count:g} of {self.statistics.count:g} learned: at least one row "
+                "must remain; delete the model instead"
+            )
+        statistics = self.statistics - terms
+        _require_all_classes(statistics, "the rows that would remain")
+        shrunk = replace(self, statistics=statistics, changed=self.changed + terms.count)
+        s = top_whitened_curvature(
+            self.hessian, self.factor, terms.root, solved, residual, self.curvature_floor
+        ) + self._penalty_share(terms.count)
+        if s < 1.0:
+            floor = self.curvature_floor * (1.0 - s)
+            whitened = self.extremes.whitened_norm / math.sqrt(1.0 - s)
+        else:
+            floor, whitened = eigenvalue_floor(shrunk.hessian), math.inf
+        extremes = RowExtremes(self.extremes.row_norm, _no_worse(whitened, self.extremes.row_norm, floor))
+        factor = self.factor.exchanged(terms.root, solved, -1.0)
+        return replace(shrunk, factor=factor, curvature_floor=floor, extremes=extremes)
+
+    def _penalty_share(self, count: float) -> float:
+        """In the mean form rows take their share of the penalty along: at most count/n of H."""
+        return count / self.statistics.count if self.objective.form == "mean" and self.objective.penalty > 0 else 0.0
+
+    def _require_learned(self, rows: Rows, root: Array, solved: Array) -> None:
+        """Refuses a row longer than R, or with more curvature than all learned rows and the penalty together."""
+        norms = row_norms(self.objective.design(rows))
+        K = self.objective.loss.outputs
+        own = np.einsum("ikp,pil->ikl", root.reshape(len(rows), K, -1), solved.reshape(-1, len(rows), K))
+        curvature = own[:, 0, 0] if K == 1 else np.linalg.eigvalsh(own)[:, -1]
+        is_too_long = norms > self.extremes.row_norm * SAME
+        impossible = is_too_long | (curvature >= 1.0 + SINGULAR)
+        if impossible.any():
+            row = int(np.argmax(impossible))
+            reason = (
+                f"it is longer ({norms[row]:.6g}) than any row learned ({self.extremes.row_norm:.6g})"
+                if is_too_long[row]
+                else "it has more curvature than all learned rows together"
+            )
+            raise NotLearned(
+                f"row {row} of the request cannot have been learned: {reason}. Check that it is encoded as it was for fit; "
+                "nothing was changed"
+            )
+
+
+def _require_all_classes(statistics: Statistics, which: str) -> None:
+    missing = np.flatnonzero(statistics.class_counts <= 1e-9 * statistics.count)
+    if len(missing):
+        raise InvalidRows(
+            f"{which} contain no row of class {missing[0]}: a classifier needs rows of every class; "
+            "fit a new model without that class"
+        )
+
+
+def _top_leverage(objective: Objective, rows: Rows, inverse: Array) -> float:
+    """max over rows of the largest eigenvalue of XᵢᵀGXᵢ, Xᵢ = I_K ⊗ xᵢ."""
+    design = objective.design(rows)
+    K, width = objective.loss.outputs, objective.width
+    blocks = inverse.reshape(K, width, K, width)
+    own = np.empty((len(rows), K, K))
+    for k in range(K):
+        for j in range(k + 1):
+            product = np.asarray(design @ blocks[k, :, j, :])
+            paired = design.multiply(product) if sparse.issparse(design) else design * product
+            own[:, k, j] = own[:, j, k] = np.asarray(paired.sum(axis=1)).ravel()
+    top = own[:, 0, 0] if K == 1 else np.linalg.eigvalsh(own)[:, -1]
+    return max(0.0, float(top.max(initial=0.0)))
+
+
+def _no_worse(whitened: float, row_norm: float, curvature_floor: float) -> float:
+    """v, or R/√μ where that is smaller."""
+    return min(whitened, row_norm / math.sqrt(curvature_floor)) if curvature_floor > 0 else whitened

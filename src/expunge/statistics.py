@@ -1,0 +1,138 @@
+"""Statistics at an anchor: a group under sets of rows. Theory §4.2.
+
+``Statistics`` are plain sums over rows of the gradient and Hessian of the loss at one fixed weight vector, the
+anchor; no penalty is inside. Learning rows adds theirs, forgetting rows subtracts them, parts of a table add up.
+``RowTerms`` are the statistics of a few rows with the Hessian left as a factor B (H = BᵀB), which costs O(mp)
+numbers instead of O(p²). ``RowExtremes`` are the two row bounds that the certificate needs beside them.
+
+Floating-point sums are not exact, so each value carries a bound on its own error. Errors add under + and − alike;
+the certificate charges them (theory §4.6).
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expunge.errors import AnchorMismatch
+from expunge.evaluation import UNIT_ROUNDOFF, Evaluation
+from expunge.objective import Objective
+from expunge.rows import Rows
+
+Array = NDArray[np.float64]
+
+
+def low_rank_update(matrix: Array, root: Array, sign: float) -> Array:
+    """``matrix + sign · rootᵀ root``, a new ``(p, p)`` array, from ``root`` of shape ``(m, p)``."""
+    if len(root) == 1:  # a product of depth one is slower by matmul than by broadcasting
+        update = np.multiply(root.T, root)
+    else:
+        update = np.matmul(root.T, root)
+    return (np.add if sign > 0 else np.subtract)(matrix, update, out=update)
+
+
+def anchor_digest(objective: Objective, anchor: Array) -> str:
+    """Names the place at which statistics are taken: a digest of the objective and the anchor's weights."""
+    return hashlib.sha256(repr(objective).encode() + np.ascontiguousarray(anchor).tobytes()).hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class _Sums:
+    """What ``Statistics`` and ``RowTerms`` share: everything but the Hessian.
+
+    Args:
+        anchor: digest of objective and anchor; statistics of different anchors do not mix.
+        count: total weight of the rows.
+        class_counts: ``(classes,)``, total weight per class, empty for regression.
+        gradient_sum: ``(p,)``, Σ weight · ∇ℓ.
+        gradient_error: bound on the rounding error of ``gradient_sum`` in the 2-norm.
+        hessian_error: bound on the rounding error of the Hessian sum in the spectral norm.
+    """
+
+    anchor: str
+    count: float
+    class_counts: Array
+    gradient_sum: Array
+    gradient_error: float
+    hessian_error: float
+
+
+@dataclass(frozen=True, eq=False)
+class RowTerms(_Sums):
+    """Statistics of a few rows, the Hessian as a factor ``root``, ``(m · K, p)``: it is ``rootᵀ root``."""
+
+    root: Array
+
+    @classmethod
+    def of(cls, objective: Objective, rows: Rows, anchor: Array) -> "RowTerms":
+        """The terms of ``rows`` at ``anchor``."""
+        at = Evaluation(objective, rows, anchor)
+        gradient, gradient_error = at.gradient()
+        root, hessian_error = at.curvature_root()
+        digest = anchor_digest(objective, anchor)
+        return cls(digest, at.count, at.class_counts, gradient, gradient_error, hessian_error, root)
+
+    def add_hessian_to(self, hessian: Array, sign: float) -> Array:
+        """``hessian + sign · rootᵀ root``, a new array."""
+        return low_rank_update(hessian, self.root, sign)
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics(_Sums):
+    """Sums over rows at one anchor, with the Hessian sum ``hessian_sum``, ``(p, p)``.
+
+    Law: T(S ∪ A) − T(A) = T(S), up to the carried errors.
+    Source: theory §4.2.
+    """
+
+    hessian_sum: Array
+
+    @classmethod
+    def of(cls, objective: Objective, rows: Rows, anchor: Array) -> "Statistics":
+        """The statistics of ``rows`` at ``anchor``."""
+        at = Evaluation(objective, rows, anchor)
+        gradient, gradient_error = at.gradient()
+        hessian, hessian_error = at.hessian()
+        digest = anchor_digest(objective, anchor)
+        return cls(digest, at.count, at.class_counts, gradient, gradient_error, hessian_error, hessian)
+
+    def __add__(self, other: "Statistics | RowTerms") -> "Statistics":
+        return self._combined(other, 1.0)
+
+    def __sub__(self, other: "Statistics | RowTerms") -> "Statistics":
+        return self._combined(other, -1.0)
+
+    def _combined(self, other: "Statistics | RowTerms", sign: float) -> "Statistics":
+        if other.anchor != self.anchor:
+            raise AnchorMismatch(
+                f"statistics at anchor {other.anchor[:12]} cannot be combined with statistics at anchor "
+                f"{self.anchor[:12]}: recompute them at the present anchor"
+            )
+        gradient = self.gradient_sum + sign * other.gradient_sum
+        hessian = other.add_hessian_to(self.hessian_sum, sign)
+        size = float(np.abs(np.trace(self.hessian_sum)) + np.abs(np.trace(hessian)))  # ≥ Frobenius norms: H is PSD
+        return Statistics(
+            self.anchor,
+            self.count + sign * other.count,
+            self.class_counts + sign * other.class_counts,
+            gradient,
+            self.gradient_error + other.gradient_error + 2.0 * UNIT_ROUNDOFF * float(np.linalg.norm(gradient)),
+            self.hessian_error + other.hessian_error + 4.0 * UNIT_ROUNDOFF * size,
+            hessian,
+        )
+
+    def add_hessian_to(self, hessian: Array, sign: float) -> Array:
+        """``hessian + sign · hessian_sum``, a new array."""
+        return hessian + sign * self.hessian_sum
+
+
+@dataclass(frozen=True)
+class RowExtremes:
+    """Bounds over all rows: R ≥ max |x|, and v² ≥ the largest eigenvalue of any XᵢᵀH⁻¹Xᵢ. Source: theory §4.3."""
+
+    row_norm: float
+    whitened_norm: float
+
+    def __or__(self, other: "RowExtremes") -> "RowExtremes":
+        return RowExtremes(max(self.row_norm, other.row_norm), max(self.whitened_norm, other.whitened_norm))
