@@ -1,1 +1,42 @@
-"""Expunge: convex models that forget people on request, and prove it."""
+"""Expunge: convex models that forget people on request, and prove it.
+
+The estimators are in ``expunge.linear_model``; what is here is the core they stand on, without scikit-learn.
+"""
+
+from expunge.certificate import Certificate
+from expunge.errors import (
+    AnchorMismatch,
+    BudgetSpent,
+    CapacityExceeded,
+    ExpungeError,
+    InvalidRows,
+    NoOptimum,
+    NotLearned,
+    StateCorrupt,
+)
+from expunge.objective import Objective
+from expunge.privacy import Guarantee, PrivacyBudget
+from expunge.rows import Rows, RowSource
+from expunge.statistics import Statistics
+from expunge.unlearner import Release, Settings, Unlearner
+
+__all__ = [
+    "AnchorMismatch",
+    "BudgetSpent",
+    "CapacityExceeded",
+    "Certificate",
+    "ExpungeError",
+    "Guarantee",
+    "InvalidRows",
+    "NoOptimum",
+    "NotLearned",
+    "Objective",
+    "PrivacyBudget",
+    "Release",
+    "RowSource",
+    "Rows",
+    "Settings",
+    "StateCorrupt",
+    "Statistics",
+    "Unlearner",
+]

@@ -168,6 +168,8 @@ def worst_case(
 
     Source: theory §4.1.
     """
+    if hessian_lipschitz == 0:
+        return 0.0
     if not strong_convexity > 0:
         return math.inf
     away = (gradient + changed * lipschitz) / strong_convexity

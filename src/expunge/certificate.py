@@ -113,7 +113,10 @@ class Certificate:
         if not isinstance(given, dict) or set(given) != names | derived:
             wrong = sorted(set(given) ^ (names | derived)) if isinstance(given, dict) else ["not an object"]
             raise ValueError(f"this is not a certificate of this library's format: {', '.join(wrong)}")
-        values = {name: tuple(v) if isinstance(v, list) else math.inf if v == "inf" else v for name, v in given.items()}
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else math.inf if value == "inf" else value
+            for name, value in given.items()
+        }
         return cls(**{name: values[name] for name in names})
 
 

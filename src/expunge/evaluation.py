@@ -63,7 +63,8 @@ class Evaluation:
         """Total weight per class, ``(classes,)``; empty for regression."""
         if not self.loss.classes:
             return np.empty(0)
-        return np.bincount(self.rows.y.astype(np.intp), weights=self.weight, minlength=self.loss.classes)
+        counts = np.bincount(self.rows.y.astype(np.intp), weights=self.weight, minlength=self.loss.classes)
+        return counts.astype(np.float64)
 
     @property
     def value(self) -> float:
@@ -74,9 +75,10 @@ class Evaluation:
         """Σ weight · ∇ℓ, ``(p,)``, and a bound on its rounding error in the 2-norm."""
         y = self.rows.y
         derivative = self.loss.derivative(self.t, y)
-        scaled = (self.weight * derivative.T).T.reshape(len(self.rows), -1)
-        gradient = np.asarray((self.design.T @ scaled).T).ravel()
-        slope = np.abs(derivative).reshape(len(self.rows), -1).sum(axis=1)
+        with np.errstate(invalid="ignore"):  # diverged weights give NaN here, and no certificate later
+            scaled = (self.weight * derivative.T).T.reshape(-1, self.loss.outputs)
+            gradient = np.asarray((self.design.T @ scaled).T).ravel()
+        slope = np.abs(derivative).reshape(-1, self.loss.outputs).sum(axis=1)
         size = np.ones_like(y) if self.loss.classes else 1.0 + np.abs(y)
         curvature = self.loss.curvature_norm(self.t, y)
         terms = ULPS * (slope + size + curvature) + curvature * self._reach
@@ -113,7 +115,8 @@ def _gram(design: Any, scale: Array, *, definite: bool) -> Array:
     """Xᵀ diag(scale) X; ``definite`` promises ``scale ≥ 0`` and halves the work (one syrk)."""
     if sparse.issparse(design):
         return np.asarray((design.T @ (design * scale[:, None])).toarray())
-    if definite:
-        half = np.sqrt(scale)[:, None] * design
-        return np.asarray(half.T @ half)
-    return np.asarray(design.T @ (scale[:, None] * design))
+    with np.errstate(invalid="ignore"):  # diverged weights give NaN here, and a clear error in the factor
+        if definite:
+            half = np.sqrt(scale)[:, None] * design
+            return np.asarray(half.T @ half)
+        return np.asarray(design.T @ (scale[:, None] * design))

@@ -81,9 +81,7 @@ def from_statistics(state: State, declared: DeclaredBound | None = None) -> Cand
         decrement = bounds.newton_decrement(length, NOWHERE, after) + geometry.rounding(step, residual_norm, error)
         distance = bounds.residual(geometry, after.t, decrement)
     else:
-        distance = declared(
-            state, residual_norm + error + state.statistics.hessian_error * float(np.linalg.norm(step))
-        )
+        distance = declared(state, residual_norm + error + state.statistics.hessian_error * float(np.linalg.norm(step)))
     is_exact = state.objective.loss.self_concordance == 0.0
     return Candidate(state, state.anchor + step, distance, "exact" if is_exact else "statistics", 0)
 
@@ -113,9 +111,7 @@ def estimate_rung(candidate: Candidate, allowed: float, max_passes: int) -> Rung
     return "pass" if max_passes > 0 and is_contracting else "refit"
 
 
-def _polished(
-    state: State, point: Array, remaining: RowSource, engine: Engine, max_passes: int
-) -> Iterator[Candidate]:
+def _polished(state: State, point: Array, remaining: RowSource, engine: Engine, max_passes: int) -> Iterator[Candidate]:
     """Passes with the anchor's factor; each is certified by its own residual. Source: theory §4.4."""
     geometry, hessian = state.geometry, state.hessian
     for k in range(1, max_passes + 1):
@@ -165,13 +161,13 @@ def _measure(state: State, point: Array, remaining: RowSource, engine: Engine, *
     def measure(rows: Rows) -> _Measured:
         at = Evaluation(objective, objective.check(rows), point)
         gradient, error = at.gradient()
-        shift = objective.predictor(moved, at.design).reshape(len(rows), -1)
+        shift = objective.predictor(moved, at.design).reshape(-1, objective.loss.outputs)
         row_shift = float(np.linalg.norm(shift, axis=1).max(initial=0.0))
         row_shift += gamma(objective.width + 8) * state.extremes.row_norm * float(np.linalg.norm(moved))
         old, old_error = Evaluation(objective, rows, state.anchor).gradient() if is_first else (np.zeros(1), 0.0)
         return _Measured(at.count, gradient, error, row_shift, old, old_error)
 
-    measured = engine.reduce(remaining, measure, operator.add)
+    measured: _Measured = engine.reduce(remaining, measure, operator.add)
     if is_first:
         _require_same_rows(state, measured)
     return measured

@@ -100,7 +100,7 @@ class Logistic(Loss):
         return np.logaddexp(0.0, np.where(y > 0, -t, t))
 
     def derivative(self, t: Array, y: Array) -> Array:
-        return np.where(y > 0, -expit(-t), expit(t))
+        return np.asarray(np.where(y > 0, -expit(-t), expit(t)))
 
     def curvature(self, t: Array, y: Array) -> Array:
         return np.asarray(expit(t) * expit(-t))
@@ -205,7 +205,7 @@ class PseudoHuber(Loss):
 
     @property
     def third_derivative_bound(self) -> float:
-        return 1.5 / 1.25**2.5 / self.scale
+        return float(1.5 / 1.25**2.5 / self.scale)
 
     def value(self, t: Array, y: Array) -> Array:
         r = (t - y) / self.scale
@@ -235,9 +235,7 @@ class LogCosh(Loss):
     def value(self, t: Array, y: Array) -> Array:
         r = np.abs(t - y)
         near = np.minimum(r, 1.0)  # ln cosh r = log1p(2 sinh²(r/2)) keeps its digits near 0
-        return np.where(
-            r < 1.0, np.log1p(2.0 * np.sinh(near / 2.0) ** 2), r + np.log1p(np.exp(-2.0 * r)) - math.log(2.0)
-        )
+        return np.where(r < 1.0, np.log1p(2.0 * np.sinh(near / 2.0) ** 2), r + np.log1p(np.exp(-2.0 * r)) - math.log(2.0))
 
     def derivative(self, t: Array, y: Array) -> Array:
         return np.tanh(t - y)

@@ -129,6 +129,27 @@ class PrivacyBudget:
         return PrivacyBudget(self.mu_limit)
 
 
+def sigma_from_excess_risk(excess_risk: float, curvature_bound: float, row_norm: float) -> float:
+    """The σ whose noise costs at most ``excess_risk`` in mean loss: ½βσ²R², whatever p is.
+
+    Args:
+        excess_risk: what the noise may add to the mean loss, in units of the loss; positive.
+        curvature_bound: β of the loss; ``row_norm``: declared bound R on |x|, the intercept's 1 included.
+
+    Raises:
+        ValueError: an argument that is not finite and positive: such a loss has no bound of this kind.
+
+    >>> round(sigma_from_excess_risk(0.001, 0.25, 1.0), 4)
+    0.0894
+
+    Source: theory §5.3.
+    """
+    for name, value in (("excess_risk", excess_risk), ("curvature_bound", curvature_bound), ("row_norm", row_norm)):
+        if not (math.isfinite(value) and value > 0):
+            raise ValueError(f"{name} must be finite and positive, got {value}")
+    return math.sqrt(2.0 * excess_risk / curvature_bound) / row_norm
+
+
 def grid_rounding(n_parameters: int, sigma: float) -> float:
     """How far the noise's grid can move the mean of a release, in the 2-norm: √p · 2^k."""
     return math.sqrt(n_parameters) * 2.0 ** _grid_exponent(sigma) if sigma > 0 else 0.0
@@ -139,10 +160,14 @@ def secure_noise(weights: Array, sigma: float) -> Array:
     return np.array(_mechanism(len(weights), sigma)(weights.tolist()))
 
 
-def insecure_noise(seed: int) -> Noise:
+class InsecureNoise:
     """Reproducible noise, for tests: whoever knows the seed can take it off again."""
-    generator = np.random.default_rng(seed)
-    return lambda weights, sigma: weights + sigma * generator.standard_normal(len(weights))
+
+    def __init__(self, seed: int) -> None:
+        self._generator = np.random.default_rng(seed)
+
+    def __call__(self, weights: Array, sigma: float) -> Array:
+        return weights + sigma * self._generator.standard_normal(len(weights))
 
 
 def _grid_exponent(sigma: float) -> int:

@@ -97,7 +97,8 @@ class Rows:
 
     @property
     def _rows_per_batch(self) -> int:
-        return max(BATCH_VALUES // max(1, self.X.shape[1]), self.X.shape[1])
+        width = int(self.X.shape[1])
+        return max(BATCH_VALUES // max(1, width), width)
 
     def take(self, index: Any) -> "Rows":
         """The rows at ``index`` (a slice, a boolean mask or positions)."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expunge.engine import Engine
-from expunge.errors import NoOptimum
+from expunge.errors import InvalidRows, NoOptimum
 from expunge.evaluation import Evaluation, row_norms
 from expunge.factor import Factor, Hessian
 from expunge.objective import Objective
@@ -49,7 +49,9 @@ def minimise(objective: Objective, source: RowSource, engine: Engine, start: Arr
         NoOptimum: dependent columns without a penalty, or targets that can be fitted without limit.
     """
     w = np.zeros(objective.n_parameters) if start is None else start
-    row_norm = engine.reduce(source, lambda rows: _longest(objective, rows), max)
+    row_norm, weight = engine.reduce(source, lambda rows: _survey(objective, rows), _merge)
+    if weight == 0:
+        raise InvalidRows("the sample weights are all zero: at least one row needs a positive weight")
     previous = math.inf
     for _ in range(MAX_STEPS):
         anchor = w
@@ -92,5 +94,10 @@ def _damped(
     return w + safe * step
 
 
-def _longest(objective: Objective, rows: Rows) -> float:
-    return float(row_norms(objective.design(objective.check(rows))).max(initial=0.0))
+def _survey(objective: Objective, rows: Rows) -> tuple[float, float]:
+    """The norm of the longest row and the total weight."""
+    return float(row_norms(objective.design(objective.check(rows))).max(initial=0.0)), float(rows.weight.sum())
+
+
+def _merge(a: tuple[float, float], b: tuple[float, float]) -> tuple[float, float]:
+    return max(a[0], b[0]), a[1] + b[1]

@@ -126,7 +126,10 @@ class State:
             NoOptimum: the Hessian is singular.
         """
         step, residual = self.step
-        if np.isfinite(step).all() and residual <= DRIFT * float(np.linalg.norm(self.gradient)) + self.statistics.gradient_error:
+        if (
+            np.isfinite(step).all()
+            and residual <= DRIFT * float(np.linalg.norm(self.gradient)) + self.statistics.gradient_error
+        ):
             return self
         return replace(self, factor=Factor.of(self.hessian))
 

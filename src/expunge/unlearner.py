@@ -73,7 +73,7 @@ class Settings:
 
 
 @dataclass(frozen=True, eq=False)
-class _Secret:
+class Secret:
     """All that changes: the state, the un-noised weights last released, the budget, and the releases so far."""
 
     state: State
@@ -100,7 +100,7 @@ class Unlearner:
     (1.5, 'exact')
     """
 
-    def __init__(self, settings: Settings, secret: _Secret, engine: Engine, noise: Noise) -> None:
+    def __init__(self, settings: Settings, secret: Secret, engine: Engine, noise: Noise) -> None:
         self.settings = settings
         self._secret = secret
         self._engine = engine
@@ -190,6 +190,15 @@ class Unlearner:
         """
         return self._operate(Change(is_refit=True), source)
 
+    def true_distance(self, source: RowSource) -> float:
+        """|w̄ − ŵ′|₂, what ``distance_bound`` bounds, found by retraining on ``source``: for audits and demonstrations.
+
+        Raises:
+            InvalidRows, NoOptimum: ``source`` cannot be fitted.
+        """
+        retrained = State.fitted(self.objective, source, self._engine)
+        return float(np.linalg.norm(self._secret.point - retrained.anchor - retrained.step[0]))
+
     def _operate(self, change: "Change", remaining: RowSource | None) -> Release:
         started = time.perf_counter()
         secret, settings = self._secret, self.settings
@@ -234,9 +243,7 @@ class Change:
         return state if self.removed is None else state.removed(self.removed)
 
 
-def _cheapest(
-    candidates: Iterator[Candidate], settings: Settings, budget: PrivacyBudget, *, has_rows: bool
-) -> Candidate:
+def _cheapest(candidates: Iterator[Candidate], settings: Settings, budget: PrivacyBudget, *, has_rows: bool) -> Candidate:
     """The first candidate that is near enough; without noise there is no target, and the last polished one is taken."""
     distance = allowed = math.inf
     candidate = None
@@ -285,12 +292,12 @@ def _refusal(
 def _released(
     settings: Settings,
     noise: Noise,
-    before: _Secret | None,
+    before: Secret | None,
     candidate: Candidate,
     budget: PrivacyBudget,
     change: Change,
     started: float,
-) -> _Secret:
+) -> Secret:
     """The secret after publishing ``candidate``: budget charged, noise added, certificate written."""
     sigma, state, point = settings.sigma, candidate.state, candidate.point
     is_refit = candidate.rung == "refit"
@@ -326,7 +333,7 @@ def _released(
         caveats=CAVEATS,
     )
     n_releases = 1 if before is None else before.n_releases + 1
-    return _Secret(state, point, charged.refitted() if is_refit else charged, n_releases, Release(weights, certificate))
+    return Secret(state, point, charged.refitted() if is_refit else charged, n_releases, Release(weights, certificate))
 
 
 def _charged_distance(candidate: Candidate, sigma: float) -> float:
@@ -338,8 +345,11 @@ def _require_declared(objective: Objective, settings: Settings) -> None:
     if settings.bound == "local":
         return
     loss = objective.loss
-    if not (math.isfinite(loss.derivative_bound) and math.isfinite(loss.third_derivative_bound)):
-        raise ValueError(f"bound={settings.bound!r} needs a loss with bounded derivatives, which {loss.name} is not; use 'local'")
+    is_bounded = math.isfinite(loss.derivative_bound) and math.isfinite(loss.third_derivative_bound)
+    if not (is_bounded or loss.third_derivative_bound == 0):
+        raise ValueError(
+            f"bound={settings.bound!r} needs bounded derivatives, which {loss.name} has not: use 'local'"
+        )
     if objective.penalty == 0 or not objective.penalised.all():
         raise ValueError(
             f"bound={settings.bound!r} needs a penalty on every weight: set fit_intercept=False (a constant column in X takes "

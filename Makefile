@@ -1,0 +1,34 @@
+# Everything runs in a .venv of its own; nothing but Python 3.11 and pip is needed.
+.PHONY: demo test lint bench soak clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $(READY)
+
+demo: $(READY)
+	$(BIN)/expunge demo
+
+# one BLAS thread per test worker, so that the thread pools do not fight
+test: $(READY)
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not soak"
+
+soak: $(READY)
+	OPENBLAS_NUM_THREADS=1 EXPUNGE_SOAK=1 $(BIN)/python -m pytest -n 2
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks.capacity
+	$(BIN)/python -m benchmarks.forget_speed
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,53 @@
+"""The command line: ``expunge``. Thin; everything it does is a call into the library."""
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+app = typer.Typer(help="Train models that can prove they forgot.", no_args_is_help=True, add_completion=False)
+
+
+@app.callback()
+def main() -> None:
+    """Train models that can prove they forgot."""
+
+
+@app.command()
+def demo() -> None:
+    """Fit the bundled census data, forget people on every rung of the ladder, and print the certificate."""
+    from expunge.demo import DELTA, EPSILON, Demo
+
+    console = Console()
+    story = Demo()
+    n_rows, n_features = story.X.shape
+    console.print(
+        f"Logistic regression on {n_rows:,} people of the 1994 census, {n_features} features, C = 1. Promise: "
+        f"ε = {EPSILON:g}, δ = {DELTA:g}; noise σ = {story.sigma:.4f}, fixed beforehand."
+    )
+    table = Table(title="Forgetting, beside retraining", caption="distance: proven bound on, and true, |w̄ − ŵ′|; times in ms")
+    for heading in ("forget", "rung", "ms", "refit ms*", "certified", "true", "ε spent"):
+        table.add_column(heading, justify="left" if heading in ("forget", "rung") else "right", no_wrap=heading != "forget")
+    scores = Table(title="Held-out accuracy / log-loss", caption=f"on {len(story.y_test):,} people not trained on")
+    for heading in ("forget", "original", "forgotten", "retrained"):
+        scores.add_column(heading, justify="left" if heading == "forget" else "right")
+    certificate = None
+    for step in story.steps():
+        certificate = step.certificate
+        passes = f" × {certificate.passes}" if certificate.rung == "pass" else ""
+        table.add_row(
+            step.name,
+            certificate.rung + passes,
+            f"{certificate.seconds * 1e3:.1f}",
+            f"{step.retrain_seconds * 1e3:.0f}",
+            f"{certificate.distance_bound:.1e}",
+            f"{step.true_distance:.1e}",
+            f"{certificate.epsilon_total:.2g}",
+        )
+        columns = (step.original, step.forgotten, step.retrained)
+        scores.add_row(step.name, *(f"{score.accuracy:.4f} / {score.log_loss:.4f}" for score in columns))
+    console.print(table)
+    console.print("* scikit-learn's newton-cholesky on the remaining rows, default tolerance")
+    console.print(scores)
+    if certificate is not None:
+        console.print("The last certificate, as evidence for whoever holds the data:")
+        console.print_json(certificate.to_json())

@@ -1,0 +1,303 @@
+"""FeatureSchema: from a table to feature rows, one row at a time, with nothing fitted. Theory §5.4.
+
+A scaler or an encoder that is fitted on the data remembers the people in it, and forgetting them from the model does not
+forget them there. Here ranges and categories are *declared*, from knowledge, in a TOML file that a person can read:
+
+    normalise = true
+
+    [columns."age"]
+    kind = "number"
+    low = 15
+    high = 90
+    knots = [15, 25, 35, 50, 65, 90]    # optional: one feature a knot, piecewise linear between them
+
+    [columns."sex"]
+    kind = "category"
+    values = ["Female", "Male"]
+
+Rules, the same for every row: a number becomes (x − low)/(high − low), or its weights on the two knots around it; outside
+its range it is moved to the nearer end and counted. A category becomes one feature per declared value; an undeclared
+value becomes all zeros and is counted. A missing value becomes all zeros and is counted. With ``normalise`` each row is
+then divided by its norm. Columns that the schema does not name are ignored.
+"""
+
+import json
+import math
+import os
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expunge.errors import InvalidRows
+
+Array = NDArray[np.float64]
+
+HEADER = """\
+# How rows become features. Check every line: ranges and categories should come from what you know about the world, not
+# from the data, because whatever is taken from the data remembers the people in it. Columns not listed are ignored.
+"""
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number with a declared range, linear or piecewise linear between ``knots``."""
+
+    low: float
+    high: float
+    knots: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
+            raise ValueError(f"low must be below high and both finite, got low = {self.low}, high = {self.high}")
+        if self.knots and (len(self.knots) < 2 or any(b <= a for a, b in zip(self.knots, self.knots[1:], strict=False))):
+            raise ValueError(f"knots must be two or more increasing numbers, got {list(self.knots)}")
+        if self.knots and (self.knots[0], self.knots[-1]) != (self.low, self.high):
+            raise ValueError(f"the first knot must be low and the last high, got {self.knots[0]} and {self.knots[-1]}")
+
+    @property
+    def suffixes(self) -> list[str]:
+        """One name per feature."""
+        return [f"@{knot:g}" for knot in self.knots] if self.knots else [""]
+
+    def encode(self, values: Sequence[Any]) -> tuple[Array, int, int]:
+        """Features ``(n_rows, k)``, how many values were outside the range, and how many missing."""
+        x = np.array([_number(value) for value in values], dtype=np.float64)
+        missing = np.isnan(x)
+        x = np.where(missing, self.low, x)
+        outside = (x < self.low) | (x > self.high)
+        x = np.clip(x, self.low, self.high)
+        if self.knots:
+            features = np.stack([np.interp(x, self.knots, hat) for hat in np.eye(len(self.knots))], axis=1)
+        else:
+            features = ((x - self.low) / (self.high - self.low))[:, None]
+        features[missing] = 0.0
+        return features, int(outside.sum()), int(missing.sum())
+
+
+@dataclass(frozen=True)
+class Category:
+    """One of the declared values."""
+
+    values: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not self.values or len(set(self.values)) != len(self.values):
+            raise ValueError("values must be one or more different texts")
+
+    @property
+    def suffixes(self) -> list[str]:
+        """One name per feature."""
+        return [f"={value}" for value in self.values]
+
+    def encode(self, values: Sequence[Any]) -> tuple[Array, int, int]:
+        """Features ``(n_rows, k)``, how many values were undeclared, and how many missing."""
+        place = {value: i for i, value in enumerate(self.values)}
+        labels = [_label(value) for value in values]
+        codes = np.array([place.get(label, -1) if label is not None else -2 for label in labels], dtype=np.intp)
+        features = np.zeros((len(codes), len(self.values)))
+        known = np.flatnonzero(codes >= 0)
+        features[known, codes[known]] = 1.0
+        return features, int((codes == -1).sum()), int((codes == -2).sum())
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Feature rows, and how many values of each column did not fit their declaration.
+
+    Args:
+        X: ``(n_rows, n_features)``, float64.
+        undeclared: by column: values outside the range or the declared values.
+        missing: by column: values that were absent.
+    """
+
+    X: Array
+    undeclared: Mapping[str, int]
+    missing: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class FeatureSchema:
+    """Declared columns and whether rows are normalised; see the module for the rules.
+
+    >>> schema = FeatureSchema({"age": Number(0, 100), "sex": Category(("F", "M"))}, normalise=False)
+    >>> schema.encode({"age": [50, 200], "sex": ["M", "?"]}).X.tolist()
+    [[0.5, 0.0, 1.0], [1.0, 0.0, 0.0]]
+    """
+
+    columns: Mapping[str, Number | Category]
+    normalise: bool = True
+
+    @property
+    def feature_names(self) -> list[str]:
+        """Names of the features, in the order of ``Encoded.X``."""
+        return [name + suffix for name, column in self.columns.items() for suffix in column.suffixes]
+
+    @property
+    def row_norm(self) -> float:
+        """Bound on the norm of every encoded row, known without any data."""
+        return 1.0 if self.normalise else math.sqrt(len(self.columns))
+
+    def encode(self, table: Any) -> Encoded:
+        """The rows of ``table`` as features.
+
+        Args:
+            table: a pandas or Polars frame, a pyarrow table, or a mapping of column names to sequences.
+
+        Raises:
+            InvalidRows: a declared column is missing, columns differ in length, or a number is not a number.
+        """
+        parts: list[Array] = []
+        undeclared: dict[str, int] = {}
+        missing: dict[str, int] = {}
+        for name, column in self.columns.items():
+            try:
+                values = _column(table, name)
+            except KeyError:
+                raise InvalidRows(f"the table has no column {name!r}, which the schema declares") from None
+            try:
+                features, undeclared[name], missing[name] = column.encode(values)
+            except ValueError as error:
+                raise InvalidRows(f"column {name!r}: {error}") from None
+            if parts and len(features) != len(parts[0]):
+                raise InvalidRows(f"column {name!r} has {len(features)} rows, others have {len(parts[0])}")
+            parts.append(features)
+        X = np.hstack(parts)
+        if self.normalise:
+            X /= np.maximum(np.linalg.norm(X, axis=1, keepdims=True), np.finfo(np.float64).tiny)
+        return Encoded(X, undeclared, missing)
+
+    @classmethod
+    def propose(cls, table: Any, *, ignore: Iterable[str] = ()) -> "FeatureSchema":
+        """A draft for a person to review: ranges rounded outwards, categories as found; mostly unique texts are left out.
+
+        Args:
+            table: as for ``encode``; ``ignore``: columns that are no features (ids, the target).
+
+        Raises:
+            InvalidRows: no column is left.
+        """
+        skipped = set(ignore)
+        columns: dict[str, Number | Category] = {}
+        for name in _names(table):
+            values = [] if name in skipped else [v for v in _column(table, name) if _label(v) is not None]
+            if not values:
+                continue
+            if all(isinstance(v, int | float | np.number) and not isinstance(v, bool) for v in values):
+                numbers = [float(v) for v in values]
+                low, high = _rounded(min(numbers), math.floor), _rounded(max(numbers), math.ceil)
+                columns[name] = Number(low, high if high > low else low + 1.0)
+            else:
+                labels = sorted({str(_label(v)) for v in values})
+                if len(labels) <= max(20, len(values) // 10):
+                    columns[name] = Category(tuple(labels))
+        if not columns:
+            raise InvalidRows("no column can be a feature: every one is ignored, empty or mostly unique texts")
+        return cls(columns)
+
+    @classmethod
+    def from_toml(cls, text: str) -> "FeatureSchema":
+        """The schema written in ``text``.
+
+        Raises:
+            ValueError: not TOML, or not a schema; the message names the column and the key.
+        """
+        given = tomllib.loads(text)
+        tables = given.get("columns")
+        if set(given) - {"normalise", "columns"} or not isinstance(tables, dict) or not tables:
+            raise ValueError('a schema has "normalise" and one [columns."name"] table per column, and nothing else')
+        if not isinstance(given.get("normalise", True), bool):
+            raise ValueError("normalise must be true or false")
+        return cls({name: _declared(name, table) for name, table in tables.items()}, given.get("normalise", True))
+
+    def to_toml(self) -> str:
+        """The schema as TOML, with a word to whoever reviews it."""
+        lines = [HEADER, f"normalise = {str(self.normalise).lower()}"]
+        for name, column in self.columns.items():
+            lines += ["", f"[columns.{_quoted(name)}]"]
+            if isinstance(column, Number):
+                lines += ['kind = "number"', f"low = {column.low!r}", f"high = {column.high!r}"]
+                lines += [f"knots = {[float(k) for k in column.knots]!r}"] if column.knots else []
+            else:
+                lines += ['kind = "category"', "values = [", *(f"  {_quoted(value)}," for value in column.values), "]"]
+        return "\n".join(lines) + "\n"
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> "FeatureSchema":
+        """The schema in the TOML file at ``path``.
+
+        Raises:
+            ValueError: as ``from_toml``, with the path.
+        """
+        try:
+            return cls.from_toml(Path(path).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Writes the schema to ``path`` as TOML."""
+        Path(path).write_text(self.to_toml(), encoding="utf-8")
+
+
+def _declared(name: str, table: Any) -> Number | Category:
+    fields = dict(table) if isinstance(table, dict) else {}
+    kind = fields.pop("kind", None)
+    known = {"number": ({"low", "high", "knots"}, {"low", "high"}), "category": ({"values"}, {"values"})}
+    if kind not in known:
+        raise ValueError(f'column {name!r}: kind must be "number" or "category", got {kind!r}')
+    allowed, needed = known[kind]
+    if set(fields) - allowed or needed - set(fields):
+        wrong = ", ".join(sorted((set(fields) - allowed) | (needed - set(fields))))
+        raise ValueError(f"column {name!r}: missing or unknown keys: {wrong}")
+    try:
+        if kind == "category":
+            return Category(tuple(str(_label(value)) for value in fields["values"]))
+        return Number(float(fields["low"]), float(fields["high"]), tuple(float(k) for k in fields.get("knots", ())))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"column {name!r}: {error}") from None
+
+
+def _names(table: Any) -> list[str]:
+    return [str(name) for name in getattr(table, "column_names", None) or getattr(table, "columns", None) or table]
+
+
+def _column(table: Any, name: str) -> list[Any]:
+    """A column as Python values, ``None`` or NaN where missing."""
+    if name not in _names(table):
+        raise KeyError(name)
+    values = table[name]
+    for method in ("to_pylist", "to_list", "tolist"):
+        if hasattr(values, method):
+            return list(getattr(values, method)())
+    return list(values)
+
+
+def _label(value: Any) -> str | None:
+    """A value as the text it is declared by: whole floats as integers; ``None`` where missing."""
+    if value is None or (isinstance(value, float | np.floating) and math.isnan(value)) or str(value) in ("<NA>", "NaT"):
+        return None
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _number(value: Any) -> float:
+    if _label(value) is None:
+        return math.nan
+    return float(value)
+
+
+def _rounded(value: float, direction: Any) -> float:
+    """``value`` to two significant digits, outwards."""
+    if value == 0 or not math.isfinite(value):
+        return 0.0
+    unit = 10.0 ** (math.floor(math.log10(abs(value))) - 1)
+    return float(f"{direction(value / unit) * unit:.12g}")
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

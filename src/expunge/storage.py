@@ -1,0 +1,152 @@
+"""An unlearner as a safetensors file: its secret state, versioned, with a checksum, and no pickle. Theory §4.2.
+
+The file is written beside its place and renamed, so that it is whole or not there; it is readable by its owner alone. The
+inverse of the Hessian is not stored but recomputed.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from expunge.certificate import Certificate
+from expunge.engine.local import LocalEngine
+from expunge.errors import NoOptimum, StateCorrupt
+from expunge.factor import Factor, Hessian
+from expunge.losses import LOSSES
+from expunge.objective import Objective
+from expunge.privacy import Guarantee, PrivacyBudget, secure_noise
+from expunge.state import State
+from expunge.statistics import RowExtremes, Statistics
+from expunge.unlearner import Release, Secret, Settings, Unlearner
+
+FORMAT = "expunge-state"
+VERSION = 1
+
+
+def save_unlearner(unlearner: Unlearner, path: str | os.PathLike[str]) -> None:
+    """Writes the unlearner to ``path``, atomically and readable by its owner alone.
+
+    Raises:
+        OSError: the file cannot be written; an older file at ``path`` is then untouched.
+    """
+    secret = unlearner._secret
+    state, statistics = secret.state, secret.state.statistics
+    tensors = {
+        "anchor": state.anchor,
+        "gradient_sum": statistics.gradient_sum,
+        "hessian_sum": statistics.hessian_sum,
+        "class_counts": statistics.class_counts,
+        "point": secret.point,
+        "weights": secret.release.weights,
+    }
+    content = {
+        "objective": {
+            **asdict(state.objective),
+            "loss": {**asdict(state.objective)["loss"], "name": state.objective.loss.name},
+        },
+        "settings": asdict(unlearner.settings),
+        "statistics": {name: getattr(statistics, name) for name in ("anchor", "count", "gradient_error", "hessian_error")},
+        "extremes": asdict(state.extremes),
+        "state": {name: getattr(state, name) for name in ("curvature_floor", "changed", "anchor_gradient")},
+        "budget": asdict(secret.budget),
+        "n_releases": secret.n_releases,
+        "certificate": secret.release.certificate.to_json(),
+    }
+    text = json.dumps(content, sort_keys=True)
+    tensors = {name: np.ascontiguousarray(value, dtype="<f8") for name, value in tensors.items()}
+    metadata = {"format": FORMAT, "version": str(VERSION), "content": text, "checksum": _checksum(text, tensors)}
+    _write(Path(path), save(tensors, metadata=metadata))
+
+
+def load_unlearner(path: str | os.PathLike[str]) -> Unlearner:
+    """The unlearner that ``save_unlearner`` wrote to ``path``; it serves the same release and goes on from there.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        StateCorrupt: truncated, altered, of another version, or not a state file; the message says which.
+    """
+    path = Path(path)
+    path.stat()
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise StateCorrupt(f"{path} is truncated or no state file ({error}): restore a backup, or fit again") from error
+    if metadata.get("format") != FORMAT:
+        raise StateCorrupt(
+            f"{path} is a safetensors file but no state of an unlearner: give the file that save_unlearner wrote"
+        )
+    if metadata.get("version") != str(VERSION):
+        raise StateCorrupt(
+            f"{path} has format version {metadata.get('version')}, this library reads {VERSION}: load it with the library that "
+            "wrote it, or fit again"
+        )
+    text = metadata.get("content", "")
+    if _checksum(text, tensors) != metadata.get("checksum"):
+        raise StateCorrupt(f"{path} was altered after it was written (checksum): restore it from a backup, or fit again")
+    try:
+        return _unlearner(json.loads(text), tensors)
+    except (KeyError, TypeError, ValueError, NoOptimum) as error:
+        raise StateCorrupt(
+            f"{path} does not describe an unlearner ({error}): restore it from a backup, or fit again"
+        ) from error
+
+
+def _unlearner(content: dict[str, Any], tensors: dict[str, NDArray[np.float64]]) -> Unlearner:
+    loss = dict(content["objective"].pop("loss"))
+    objective = Objective(loss=LOSSES[loss.pop("name")](**loss), **content["objective"])
+    statistics = Statistics(
+        class_counts=tensors["class_counts"],
+        gradient_sum=tensors["gradient_sum"],
+        hessian_sum=tensors["hessian_sum"],
+        **content["statistics"],
+    )
+    state = State(
+        objective=objective,
+        anchor=tensors["anchor"],
+        statistics=statistics,
+        factor=Factor.of(Hessian(objective, statistics.hessian_sum, statistics.count)),
+        extremes=RowExtremes(**content["extremes"]),
+        **content["state"],
+    )
+    tensors["weights"].setflags(write=False)
+    release = Release(tensors["weights"], Certificate.from_json(content["certificate"]))
+    secret = Secret(state, tensors["point"], PrivacyBudget(**content["budget"]), content["n_releases"], release)
+    settings = Settings(guarantee=Guarantee(**content["settings"].pop("guarantee")), **content["settings"])
+    return Unlearner(settings, secret, LocalEngine(), secure_noise)
+
+
+def _checksum(text: str, tensors: dict[str, NDArray[np.float64]]) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        digest.update(f"\0{name}{tensors[name].dtype.str}{tensors[name].shape}\0".encode())
+        digest.update(np.ascontiguousarray(tensors[name]).tobytes())
+    return digest.hexdigest()
+
+
+def _write(path: Path, payload: bytes) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(payload)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

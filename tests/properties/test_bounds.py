@@ -1,0 +1,297 @@
+"""No certified distance is ever below the true one. The product's central law, on every loss and every rung."""
+
+import math
+from dataclasses import replace
+from unittest import mock
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from expunge import bounds
+from expunge.engine.local import LocalEngine
+from expunge.errors import NoOptimum, NotLearned
+from expunge.factor import Factor, Hessian, eigenvalue_floor
+from expunge.ladder import climb, from_statistics
+from expunge.losses import Poisson, Squared
+from expunge.privacy import Guarantee
+from expunge.state import State
+from expunge.statistics import RowExtremes, RowTerms, Statistics
+from expunge.unlearner import Settings, _declared_bound
+from tests.conftest import SOAK
+from tests.oracle import retrain
+from tests.problems import CATALOGUE, Problem, problem
+
+EXAMPLES = settings(max_examples=250 * SOAK)
+
+
+def rungs(p: Problem, max_passes: int = 3) -> list[tuple[str, float, float]]:
+    """(rung, certified Δ, true distance) of every candidate of the ladder."""
+    try:
+        state = State.fitted(p.objective, p.rows, LocalEngine())
+    except NoOptimum:
+        return []
+    if p.gone.any():
+        state = state.removed(p.forgotten)
+    found = []
+    try:
+        for candidate in climb(state, p.remaining, LocalEngine(), max_passes):
+            found.append(candidate)
+    except NoOptimum:
+        pass
+    truth = retrain(p.objective, p.remaining, found[-1].point) if found else None
+    if truth is None:
+        assert all(math.isinf(c.distance_bound) for c in found if c.rung != "refit"), "a finite bound proves an optimum"
+        return []
+    optimum, slack = truth
+    return [(f"{c.rung}{c.passes}", c.distance_bound, float(np.linalg.norm(c.point - optimum)) - 2 * slack) for c in found]
+
+
+def violations(p: Problem) -> list[tuple[str, float, float]]:
+    return [found for found in rungs(p) if not found[2] <= found[1]]
+
+
+@pytest.mark.parametrize("loss", CATALOGUE, ids=repr)
+@EXAMPLES
+@given(seed=st.integers(0, 2**32 - 1))
+def test_every_rung_is_an_upper_bound(loss, seed):
+    assert violations(problem(loss, seed)) == []
+
+
+@pytest.mark.parametrize("loss", CATALOGUE, ids=repr)
+@EXAMPLES
+@given(seed=st.integers(0, 2**32 - 1))
+def test_every_rung_is_an_upper_bound_when_ill_conditioned(loss, seed):
+    assert violations(problem(loss, seed, max_log10_condition=12.0)) == []
+
+
+def test_the_ill_conditioned_problems_are_ill_conditioned():
+    conditions = []
+    for seed in range(60):
+        p = problem(CATALOGUE[0], seed, max_log10_condition=12.0)
+        try:
+            conditions.append(np.linalg.cond(State.fitted(p.objective, p.rows, LocalEngine()).hessian.dense()))
+        except NoOptimum:
+            conditions.append(math.inf)
+    assert np.quantile(conditions, 0.75) > 1e6
+    assert sum(c > 1e11 for c in conditions if math.isfinite(c)) > 0
+
+
+@pytest.mark.parametrize("loss", CATALOGUE, ids=repr)
+@settings(max_examples=60 * SOAK)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_bounds_survive_a_long_stream_of_changes(loss, seed):
+    """Forget and learn again and again from one anchor; the last state is certified against retraining on its rows."""
+    p = problem(loss, seed)
+    rng = np.random.default_rng(seed)
+    held = np.ones(len(p.rows), dtype=bool)
+    try:
+        state = State.fitted(p.objective, p.rows, LocalEngine())
+    except NoOptimum:
+        return
+    for _ in range(6):
+        pick = rng.permutation(len(p.rows))[: int(rng.integers(1, 4))]
+        gone, back = pick[held[pick]], pick[~held[pick]]
+        after = held.copy()
+        after[pick] = ~after[pick]
+        if after.sum() < 6 or any((p.rows.y[after] == code).sum() == 0 for code in range(loss.classes)):
+            continue
+        if len(back):
+            state = state.added(p.rows.take(back))
+        if len(gone):
+            state = state.removed(p.rows.take(gone))
+        held = after
+    remaining = p.rows.take(held)
+    try:
+        candidates = list(climb(state, remaining, LocalEngine(), 2))
+    except NoOptimum:
+        return
+    truth = retrain(p.objective, remaining, candidates[-1].point)
+    if truth is not None:
+        for c in candidates:
+            assert np.linalg.norm(c.point - truth[0]) - 2 * truth[1] <= c.distance_bound
+
+
+@pytest.mark.parametrize("loss", CATALOGUE, ids=repr)
+@settings(max_examples=40 * SOAK)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_bounds_hold_at_inexact_anchors(loss, seed):
+    """An anchor that is no optimum costs tightness, never validity: its gradient is kept, not assumed zero."""
+    p = problem(loss, seed)
+    try:
+        state = State.fitted(p.objective, p.rows, LocalEngine())
+    except NoOptimum:
+        return
+    rng = np.random.default_rng(seed)
+    anchor = state.anchor + rng.normal(size=len(state.anchor)) * 10.0 ** rng.uniform(-6, -0.5)
+    state = at_anchor(state, p.rows, anchor)
+    if state is None:
+        return
+    if p.gone.any():
+        state = state.removed(p.forgotten)
+    candidates = list(climb(state, p.remaining, LocalEngine(), 3))
+    truth = retrain(p.objective, p.remaining, candidates[-1].point)
+    if truth is not None:
+        for c in candidates:
+            assert np.linalg.norm(c.point - truth[0]) - 2 * truth[1] <= c.distance_bound
+
+
+def at_anchor(state: State, rows, anchor: np.ndarray) -> State | None:
+    """The state of ``rows`` at any anchor, as a fit that stopped there would leave it."""
+    statistics = Statistics.of(state.objective, rows, anchor)
+    hessian = Hessian(state.objective, statistics.hessian_sum, statistics.count)
+    floor = eigenvalue_floor(hessian)
+    if floor == 0:
+        return None
+    R = state.extremes.row_norm
+    return replace(
+        state,
+        anchor=anchor,
+        statistics=statistics,
+        factor=Factor.of(hessian),
+        extremes=RowExtremes(R, R / math.sqrt(floor)),
+        curvature_floor=floor,
+    )
+
+
+@pytest.mark.parametrize("formula", ["worst_case", "paper"])
+@pytest.mark.parametrize("loss", [x for x in CATALOGUE if math.isfinite(x.third_derivative_bound)], ids=repr)
+@settings(max_examples=60 * SOAK)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_the_bounds_from_constants_hold(loss, formula, seed):
+    p = problem(loss, seed, intercept=False)
+    R = float(np.linalg.norm(p.rows.X, axis=1).max())
+    declared = _declared_bound(Settings(Guarantee(1.0, 1e-5), 1.0, formula, R))
+    state = State.fitted(p.objective, p.rows, LocalEngine())
+    if p.gone.any():
+        state = state.removed(p.forgotten)
+    candidate = from_statistics(state, declared)
+    optimum, slack = retrain(p.objective, p.remaining, candidate.point)
+    assert np.linalg.norm(candidate.point - optimum) - 2 * slack <= candidate.distance_bound
+
+
+def test_worst_case_is_the_formula_of_theory_4_1():
+    lam, L, M, n, m = 0.01, 1.3, 0.4, 1000, 7
+    found = bounds.worst_case(
+        count=n, changed=m, strong_convexity=n * lam, lipschitz=L, hessian_lipschitz=M, gradient=0.0
+    )
+    assert found == pytest.approx(M * m**2 * L**2 / (2 * lam**3 * n**2))
+    four = bounds.paper(count=n, changed=m, strong_convexity=n * lam, lipschitz=L, hessian_lipschitz=M, gradient=0.0)
+    assert four == pytest.approx(2 * M * m**2 * L**2 / (lam**3 * n**2))
+
+
+def test_exact_losses_are_certified_exact():
+    """c = 0: every distance is rounding, at every rung."""
+    for seed in range(50):
+        for rung, bound, _distance in rungs(problem(Squared(), seed)):
+            assert bound < 1e-8, rung
+
+
+def test_local_is_the_formula_of_theory_4_3():
+    geometry = bounds.Geometry(1.0, RowExtremes(2.0, 0.5), 4.0, 0.0)
+    step, length = np.array([0.03, 0.04]), 0.3
+    reach = geometry.reach(step, length)
+    t = min(2.0 * 0.05, 0.5 * 0.3)
+    rho = length * (math.exp(t) - 1 - t) / t
+    assert reach.t == pytest.approx(t)
+    assert bounds.newton_decrement(length, bounds.NOWHERE, reach) == pytest.approx(rho)
+    x = math.exp(t) * rho
+    wanted = min(-math.log(1 - 2.0 * x / 2.0) / 2.0, -math.log(1 - 0.5 * x) / (0.5 * 2.0))
+    assert bounds.residual(geometry, t, rho) == pytest.approx(wanted)
+
+
+@given(
+    floor=st.floats(0, 1e3), error=st.floats(0, 1e3), t=st.floats(0, 1e4), decrement=st.floats(0, 1e6),
+    c=st.sampled_from([0.0, 1.0, 5.0]),
+)
+def test_numerical_failure_fails_closed(floor, error, t, decrement, c):
+    geometry = bounds.Geometry(c, RowExtremes(1.0, 1.0), floor, error)
+    for value in (decrement, math.nan, math.inf):
+        distance = bounds.residual(geometry, t, value)
+        assert distance >= 0
+        assert not math.isnan(distance)
+        if floor <= error or not math.isfinite(value):
+            assert distance == math.inf
+    assert bounds.residual(geometry, math.nan, decrement) == math.inf
+
+
+# Mutants: what the properties above must be able to catch.
+
+TIGHT = [problem(Poisson(), seed) for seed in range(400)]
+
+
+def caught(problems: list[Problem] = TIGHT) -> int:
+    return sum(bool(violations(p)) for p in problems)
+
+
+def test_the_unmutated_bounds_pass_the_mutants_test():
+    assert caught() == 0
+
+
+def test_a_halved_bound_is_caught():
+    honest = bounds.residual
+    with mock.patch.object(bounds, "residual", lambda *args: 0.5 * honest(*args)):
+        assert caught() > 0
+
+
+def test_a_hessian_that_is_not_downdated_is_caught():
+    honest = RowTerms.of.__func__
+    with mock.patch.object(
+        RowTerms, "of", classmethod(lambda *args: replace(terms := honest(*args), root=np.zeros_like(terms.root)))
+    ):
+        assert caught() > 0
+
+
+def test_a_gradient_that_is_not_subtracted_is_caught():
+    """By the pass's check of the rows: the state and the remaining rows disagree."""
+    honest = RowTerms.of.__func__
+    with (
+        mock.patch.object(
+            RowTerms,
+            "of",
+            classmethod(lambda *args: replace(terms := honest(*args), gradient_sum=np.zeros_like(terms.gradient_sum))),
+        ),
+        pytest.raises(NotLearned),
+    ):
+        caught()
+
+
+def test_an_ignored_change_of_curvature_is_caught():
+    """ρ without the growth along the step."""
+    with mock.patch.object(bounds, "newton_decrement", lambda length, before, after: 0.0):
+        assert caught() > 0
+
+
+def test_a_curvature_floor_that_is_not_lowered_is_caught():
+    honest = State.removed
+
+    def keeps_floor(self, rows):
+        return replace(honest(self, rows), curvature_floor=self.curvature_floor, extremes=self.extremes)
+
+    with (
+        mock.patch.object(State, "removed", keeps_floor),
+        mock.patch.object(State, "tightened", lambda self: self),
+    ):
+        assert any(
+            keeps.curvature_floor > np.linalg.eigvalsh(keeps.hessian.dense())[0] * (1 + 1e-9)
+            for keeps in (State.fitted(p.objective, p.rows, LocalEngine()).removed(p.forgotten) for p in TIGHT if p.gone.any())
+        )
+
+
+@pytest.mark.parametrize("loss", CATALOGUE, ids=repr)
+@settings(max_examples=60 * SOAK)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_curvature_floor_and_leverage_stay_valid_under_downdates(loss, seed):
+    p = problem(loss, seed)
+    if not p.gone.any():
+        return
+    state = State.fitted(p.objective, p.rows, LocalEngine()).removed(p.forgotten)
+    H = state.hessian.dense()
+    assert state.curvature_floor <= np.linalg.eigvalsh(H)[0] * (1 + 1e-9)
+    X = np.hstack([p.remaining.X, np.ones((len(p.remaining), 1))]) if p.objective.fit_intercept else p.remaining.X
+    for x in X:
+        block = np.kron(np.eye(loss.outputs), x[:, None])
+        top = np.linalg.eigvalsh(block.T @ np.linalg.solve(H, block))[-1]
+        assert math.sqrt(top) <= state.extremes.whitened_norm * (1 + 1e-6)
+        assert np.linalg.norm(x) <= state.extremes.row_norm
