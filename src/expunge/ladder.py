@@ -87,14 +87,13 @@ def from_statistics(state: State, declared: DeclaredBound | None = None) -> Cand
 
 
 def refit(state: State, remaining: RowSource, engine: Engine, passes: int, start: Array) -> Candidate:
-    """A new anchor on the remaining rows, from ``start`` if it is finite. Source: theory §4.5.
+    """A new anchor on the remaining rows, by Newton from ``start``. Source: theory §4.5.
 
     Raises:
         InvalidRows, NotLearned: ``remaining`` is not what the state holds.
     """
     _measure(state, state.anchor, remaining, engine, is_first=True)
-    begin = start if np.isfinite(start).all() else None
-    fitted = State.fitted(state.objective, remaining, engine, begin)
+    fitted = State.fitted(state.objective, remaining, engine, start)
     return replace(from_statistics(fitted), rung="refit", passes=passes)
 
 

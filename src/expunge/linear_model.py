@@ -7,7 +7,8 @@ publish ``to_sklearn()`` instead.
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -22,8 +23,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from expunge.certificate import Bound, Certificate
 from expunge.errors import InvalidRows
 from expunge.losses import Gamma, Logistic, Loss, Poisson, PseudoHuber, Softmax, Squared, Tweedie
+from expunge.noise import InsecureNoise, Noise, secure_noise
 from expunge.objective import Objective
-from expunge.privacy import Guarantee, InsecureNoise, Noise, secure_noise
+from expunge.privacy import Guarantee
 from expunge.rows import Rows, RowSource
 from expunge.unlearner import Release, Settings, Unlearner
 
@@ -205,7 +207,7 @@ class _UnlearningModel(BaseEstimator, ABC):
         return Rows.of(X, self._encode_targets(y), sample_weight, ids)
 
     def _source(self, remaining: Remaining) -> RowSource | None:
-        return self._rows(*remaining) if isinstance(remaining, tuple) else remaining
+        return _Deferred(self, remaining) if isinstance(remaining, tuple) else remaining
 
     def _publish(self, release: Release) -> Certificate:
         weights = self._unlearner.objective.coefficients(release.weights)
@@ -224,6 +226,20 @@ class _UnlearningModel(BaseEstimator, ABC):
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, accept_sparse="csr", dtype=[np.float64, np.float32])
         return np.asarray(X @ self.coef_.T) + self.intercept_
+
+
+class _Deferred:
+    """A ``RowSource`` that checks and encodes its rows only when the ladder needs them."""
+
+    def __init__(self, model: _UnlearningModel, given: tuple[Any, ...]) -> None:
+        self._model, self._given = model, given
+
+    def batches(self) -> Iterator[Rows]:
+        return self._rows.batches()
+
+    @cached_property
+    def _rows(self) -> Rows:
+        return self._model._rows(*self._given)
 
 
 class LogisticRegression(ClassifierMixin, _UnlearningModel):
@@ -294,7 +310,9 @@ class LogisticRegression(ClassifierMixin, _UnlearningModel):
             raise InvalidRows(str(error)) from error
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise InvalidRows(f"y holds only 1 class, {self.classes_[0]!r}: a classifier needs samples of at least 2 classes")
+            raise InvalidRows(
+                f"y holds only 1 class, {self.classes_.tolist()[0]!r}: a classifier needs samples of at least 2 classes"
+            )
         return codes.astype(np.float64)
 
     def _encode_targets(self, y: Any) -> Array:
@@ -302,7 +320,9 @@ class LogisticRegression(ClassifierMixin, _UnlearningModel):
         unknown = self.classes_[codes] != y
         if np.any(unknown):
             row = int(np.argmax(unknown))
-            raise InvalidRows(f"y of row {row} is {y[row]!r}, which is none of the classes learned: {list(self.classes_)}")
+            raise InvalidRows(
+                f"y of row {row} is {y.tolist()[row]!r}, which is none of the classes learned: {self.classes_.tolist()}"
+            )
         return np.asarray(codes, dtype=np.float64)
 
     def _twin(self) -> Any:

@@ -1,4 +1,4 @@
-"""From distance to (ε, δ), the budget over releases, and the noise. Theory §5.
+"""From distance to (ε, δ), and the budget over releases. Theory §5.
 
 Two Gaussians N(·, σ²I) whose means are Δ apart are μ-GDP indistinguishable with μ = Δ/σ, exactly
 δ(ε) = Φ(μ/2 − ε/μ) − e^ε Φ(−μ/2 − ε/μ). dp-accounting inverts that to a tolerance; each result here takes a last step to
@@ -6,25 +6,17 @@ the safe side of it, so that a μ is never too large and an ε never too small.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from expunge.errors import BudgetSpent
-
-Array = NDArray[np.float64]
-Noise = Callable[[Array, float], Array]
-"""Adds N(0, σ²I) to weights ``(p,)``; the second argument is σ."""
 
 SAFE_SIDE = 1e-9
 """Relative step to the safe side, far above the inversions' tolerance of 1e-12."""
 MU_MAX = 1e4
 """Beyond this μ, ε exceeds 10⁷ and is reported as infinite."""
-GRID_BITS = 40
-"""The noise lives on a grid this many powers of two below σ."""
 REFIT_RESERVE = 2.0**-20
 """Share of the squared budget that only a refit may use, so that a refit is always affordable."""
 
@@ -74,7 +66,8 @@ def epsilon_of(mu: float, delta: float) -> float:
         return 0.0
     from dp_accounting.gaussian_mechanism import get_epsilon_gaussian
 
-    return float(get_epsilon_gaussian(1.0 / mu, delta)) * (1.0 + SAFE_SIDE) + SAFE_SIDE
+    with np.errstate(divide="ignore"):  # its search passes points where δ vanishes
+        return float(get_epsilon_gaussian(1.0 / mu, delta)) * (1.0 + SAFE_SIDE) + SAFE_SIDE
 
 
 @dataclass(frozen=True)
@@ -148,39 +141,3 @@ def sigma_from_excess_risk(excess_risk: float, curvature_bound: float, row_norm:
         if not (math.isfinite(value) and value > 0):
             raise ValueError(f"{name} must be finite and positive, got {value}")
     return math.sqrt(2.0 * excess_risk / curvature_bound) / row_norm
-
-
-def grid_rounding(n_parameters: int, sigma: float) -> float:
-    """How far the noise's grid can move the mean of a release, in the 2-norm: √p · 2^k."""
-    return math.sqrt(n_parameters) * 2.0 ** _grid_exponent(sigma) if sigma > 0 else 0.0
-
-
-def secure_noise(weights: Array, sigma: float) -> Array:
-    """``weights`` + N(0, σ²I) from OpenDP's exact sampler and the operating system's randomness, ``(p,)``."""
-    return np.array(_mechanism(len(weights), sigma)(weights.tolist()))
-
-
-class InsecureNoise:
-    """Reproducible noise, for tests: whoever knows the seed can take it off again."""
-
-    def __init__(self, seed: int) -> None:
-        self._generator = np.random.default_rng(seed)
-
-    def __call__(self, weights: Array, sigma: float) -> Array:
-        return weights + sigma * self._generator.standard_normal(len(weights))
-
-
-def _grid_exponent(sigma: float) -> int:
-    return math.frexp(sigma)[1] - 1 - GRID_BITS
-
-
-@lru_cache(maxsize=16)
-def _mechanism(n_parameters: int, sigma: float) -> Callable[[list[float]], list[float]]:
-    import opendp.prelude as dp
-
-    dp.enable_features("contrib")
-    domain = dp.vector_domain(dp.atom_domain(T=float, nan=False), size=n_parameters)
-    measurement: Callable[[list[float]], list[float]] = dp.m.make_gaussian(
-        domain, dp.l2_distance(T=float), scale=sigma, k=_grid_exponent(sigma)
-    )
-    return measurement

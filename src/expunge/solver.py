@@ -7,6 +7,7 @@ the metric of the Hessian, never on a change of value: a warm start cannot end b
 
 import math
 import operator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,16 +43,23 @@ def minimise(objective: Objective, source: RowSource, engine: Engine, start: Arr
     """The anchor at which the objective over ``source`` is minimal to ``TOLERANCE``.
 
     Args:
-        start: weights to start from, ``(p,)``; zeros by default.
+        start: weights to start from, ``(p,)``, if they are better than zeros.
 
     Raises:
         InvalidRows: the source is empty, or a row does not fit the objective.
         NoOptimum: dependent columns without a penalty, or targets that can be fitted without limit.
     """
-    w = np.zeros(objective.n_parameters) if start is None else start
     row_norm, weight = engine.reduce(source, lambda rows: _survey(objective, rows), _merge)
     if weight == 0:
         raise InvalidRows("the sample weights are all zero: at least one row needs a positive weight")
+
+    def total(at: Array) -> float:
+        value: float = engine.reduce(source, lambda rows: Evaluation(objective, rows, at).value, operator.add)
+        return value + objective.penalty_value(at, weight)
+
+    w = np.zeros(objective.n_parameters)
+    if start is not None and np.isfinite(start).all() and total(start) < total(w):
+        w = start
     previous = math.inf
     for _ in range(MAX_STEPS):
         anchor = w
@@ -66,32 +74,21 @@ def minimise(objective: Objective, source: RowSource, engine: Engine, start: Arr
         if decrement <= TOLERANCE * math.sqrt(max(0.0, float(anchor @ (hessian @ anchor)))) or is_stalled:
             return Optimum(anchor, statistics, factor, row_norm)
         previous = decrement
-        w = anchor + step if danger <= 0.5 else _damped(objective, source, engine, anchor, step, decrement, danger)
+        w = anchor + step if danger <= 0.5 else _damped(total, anchor, step, decrement, danger)
     raise NoOptimum(
         f"no minimum after {MAX_STEPS} Newton steps: the targets can be fitted without limit (a feature separates the "
         "classes, or all counts are zero); add a penalty (smaller C, larger alpha)"
     )
 
 
-def _damped(
-    objective: Objective, source: RowSource, engine: Engine, w: Array, step: Array, decrement: float, danger: float
-) -> Array:
-    def total(at: Array) -> float:
-        value, count = engine.reduce(
-            source,
-            lambda rows: np.array([(e := Evaluation(objective, rows, at)).value, e.count]),
-            operator.add,
-        )
-        return float(value) + objective.penalty_value(at, float(count))
-
+def _damped(total: Callable[[Array], float], w: Array, step: Array, decrement: float, danger: float) -> Array:
+    """The longest of ``w + step``, ``w + step/2``, … that makes J fall enough, and no less than the safe length."""
     safe = math.log1p(danger) / danger
     before = total(w)
     length = 1.0
-    while length > safe:
-        if total(w + length * step) <= before - SUFFICIENT_DECREASE * length * decrement**2:
-            return w + length * step
+    while length > safe and not total(w + length * step) <= before - SUFFICIENT_DECREASE * length * decrement**2:
         length *= 0.5
-    return w + safe * step
+    return w + max(length, safe) * step
 
 
 def _survey(objective: Objective, rows: Rows) -> tuple[float, float]:

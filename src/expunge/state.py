@@ -120,16 +120,14 @@ class State:
         return self.factor.solve(self.hessian, -self.gradient)
 
     def settled(self) -> "State":
-        """The same state, its inverse recomputed, O(p³), if it has drifted too far for refinement.
+        """The same state, its inverse recomputed, O(p³), if it has drifted too far for refinement or H may be singular.
 
         Raises:
             NoOptimum: the Hessian is singular.
         """
-        step, residual = self.step
-        if (
-            np.isfinite(step).all()
-            and residual <= DRIFT * float(np.linalg.norm(self.gradient)) + self.statistics.gradient_error
-        ):
+        _step, residual = self.step
+        goal = DRIFT * float(np.linalg.norm(self.gradient)) + self.statistics.gradient_error
+        if self.curvature_floor > 0 and residual <= goal:
             return self
         return replace(self, factor=Factor.of(self.hessian))
 
@@ -209,8 +207,8 @@ def _require_all_classes(statistics: Statistics, which: str) -> None:
     missing = np.flatnonzero(statistics.class_counts <= 1e-9 * statistics.count)
     if len(missing):
         raise InvalidRows(
-            f"{which} contain no row of class {missing[0]}: a classifier needs rows of every class; "
-            "fit a new model without that class"
+            f"{which} contain no row of class code {missing[0]} (classes_[{missing[0]}]): "
+            "a classifier needs rows of every class; fit a new model without that class"
         )
 
 

@@ -22,8 +22,9 @@ from expunge.engine.local import LocalEngine
 from expunge.errors import NoOptimum, StateCorrupt
 from expunge.factor import Factor, Hessian
 from expunge.losses import LOSSES
+from expunge.noise import secure_noise
 from expunge.objective import Objective
-from expunge.privacy import Guarantee, PrivacyBudget, secure_noise
+from expunge.privacy import Guarantee, PrivacyBudget
 from expunge.state import State
 from expunge.statistics import RowExtremes, Statistics
 from expunge.unlearner import Release, Secret, Settings, Unlearner

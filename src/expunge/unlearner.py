@@ -15,15 +15,16 @@ from importlib.metadata import version
 import numpy as np
 from numpy.typing import NDArray
 
-from expunge import bounds, privacy
+from expunge import bounds
 from expunge.certificate import ASSUMPTIONS, CAVEATS, DECLARED_NORM, Bound, Certificate
 from expunge.engine import Engine
 from expunge.engine.local import LocalEngine
 from expunge.errors import BudgetSpent, CapacityExceeded, InvalidRows
 from expunge.evaluation import row_norms
 from expunge.ladder import Candidate, DeclaredBound, climb, estimate_rung, from_statistics, refit
+from expunge.noise import Noise, grid_rounding, secure_noise
 from expunge.objective import Objective
-from expunge.privacy import Guarantee, Noise, PrivacyBudget
+from expunge.privacy import Guarantee, PrivacyBudget
 from expunge.rows import Rows, RowSource
 from expunge.state import State
 
@@ -114,7 +115,7 @@ class Unlearner:
         settings: Settings,
         *,
         engine: Engine | None = None,
-        noise: Noise = privacy.secure_noise,
+        noise: Noise = secure_noise,
     ) -> "Unlearner":
         """An unlearner fitted on ``source``, with its first release.
 
@@ -274,7 +275,7 @@ def _refusal(
             distance_allowed=allowed,
             rung="refit",
         )
-    if allowed <= privacy.grid_rounding(len(candidate.point), settings.sigma):
+    if allowed <= grid_rounding(len(candidate.point), settings.sigma):
         return BudgetSpent(
             "the releases since the earliest deletion have used the whole budget: pass the remaining rows, or refit, to "
             "restore it. Nothing was changed"
@@ -338,7 +339,7 @@ def _released(
 
 def _charged_distance(candidate: Candidate, sigma: float) -> float:
     """Δ with the rounding of the noise's grid."""
-    return candidate.distance_bound + privacy.grid_rounding(len(candidate.point), sigma)
+    return candidate.distance_bound + grid_rounding(len(candidate.point), sigma)
 
 
 def _require_declared(objective: Objective, settings: Settings) -> None:
@@ -347,9 +348,7 @@ def _require_declared(objective: Objective, settings: Settings) -> None:
     loss = objective.loss
     is_bounded = math.isfinite(loss.derivative_bound) and math.isfinite(loss.third_derivative_bound)
     if not (is_bounded or loss.third_derivative_bound == 0):
-        raise ValueError(
-            f"bound={settings.bound!r} needs bounded derivatives, which {loss.name} has not: use 'local'"
-        )
+        raise ValueError(f"bound={settings.bound!r} needs bounded derivatives, which {loss.name} has not: use 'local'")
     if objective.penalty == 0 or not objective.penalised.all():
         raise ValueError(
             f"bound={settings.bound!r} needs a penalty on every weight: set fit_intercept=False (a constant column in X takes "

@@ -1,5 +1,6 @@
 """No certified distance is ever below the true one. The product's central law, on every loss and every rung."""
 
+import contextlib
 import math
 from dataclasses import replace
 from unittest import mock
@@ -35,11 +36,8 @@ def rungs(p: Problem, max_passes: int = 3) -> list[tuple[str, float, float]]:
     if p.gone.any():
         state = state.removed(p.forgotten)
     found = []
-    try:
-        for candidate in climb(state, p.remaining, LocalEngine(), max_passes):
-            found.append(candidate)
-    except NoOptimum:
-        pass
+    with contextlib.suppress(NoOptimum):  # raised by the refit, when the rest of the rows determine no model
+        found.extend(climb(state, p.remaining, LocalEngine(), max_passes))
     truth = retrain(p.objective, p.remaining, found[-1].point) if found else None
     if truth is None:
         assert all(math.isinf(c.distance_bound) for c in found if c.rung != "refit"), "a finite bound proves an optimum"
@@ -103,11 +101,10 @@ def test_bounds_survive_a_long_stream_of_changes(loss, seed):
             state = state.removed(p.rows.take(gone))
         held = after
     remaining = p.rows.take(held)
-    try:
-        candidates = list(climb(state, remaining, LocalEngine(), 2))
-    except NoOptimum:
-        return
-    truth = retrain(p.objective, remaining, candidates[-1].point)
+    candidates = []
+    with contextlib.suppress(NoOptimum):
+        candidates.extend(climb(state, remaining, LocalEngine(), 2))
+    truth = retrain(p.objective, remaining, candidates[-1].point) if candidates else None
     if truth is not None:
         for c in candidates:
             assert np.linalg.norm(c.point - truth[0]) - 2 * truth[1] <= c.distance_bound
@@ -130,7 +127,9 @@ def test_bounds_hold_at_inexact_anchors(loss, seed):
         return
     if p.gone.any():
         state = state.removed(p.forgotten)
-    candidates = list(climb(state, p.remaining, LocalEngine(), 3))
+    candidates = []
+    with contextlib.suppress(NoOptimum):  # raised by the refit, when the rest of the rows determine no model
+        candidates.extend(climb(state, p.remaining, LocalEngine(), 3))
     truth = retrain(p.objective, p.remaining, candidates[-1].point)
     if truth is not None:
         for c in candidates:
@@ -173,9 +172,7 @@ def test_the_bounds_from_constants_hold(loss, formula, seed):
 
 def test_worst_case_is_the_formula_of_theory_4_1():
     lam, L, M, n, m = 0.01, 1.3, 0.4, 1000, 7
-    found = bounds.worst_case(
-        count=n, changed=m, strong_convexity=n * lam, lipschitz=L, hessian_lipschitz=M, gradient=0.0
-    )
+    found = bounds.worst_case(count=n, changed=m, strong_convexity=n * lam, lipschitz=L, hessian_lipschitz=M, gradient=0.0)
     assert found == pytest.approx(M * m**2 * L**2 / (2 * lam**3 * n**2))
     four = bounds.paper(count=n, changed=m, strong_convexity=n * lam, lipschitz=L, hessian_lipschitz=M, gradient=0.0)
     assert four == pytest.approx(2 * M * m**2 * L**2 / (lam**3 * n**2))
@@ -202,7 +199,10 @@ def test_local_is_the_formula_of_theory_4_3():
 
 
 @given(
-    floor=st.floats(0, 1e3), error=st.floats(0, 1e3), t=st.floats(0, 1e4), decrement=st.floats(0, 1e6),
+    floor=st.floats(0, 1e3),
+    error=st.floats(0, 1e3),
+    t=st.floats(0, 1e4),
+    decrement=st.floats(0, 1e6),
     c=st.sampled_from([0.0, 1.0, 5.0]),
 )
 def test_numerical_failure_fails_closed(floor, error, t, decrement, c):
@@ -259,7 +259,7 @@ def test_a_gradient_that_is_not_subtracted_is_caught():
 
 def test_an_ignored_change_of_curvature_is_caught():
     """ρ without the growth along the step."""
-    with mock.patch.object(bounds, "newton_decrement", lambda length, before, after: 0.0):
+    with mock.patch.object(bounds, "newton_decrement", return_value=0.0):
         assert caught() > 0
 
 

@@ -262,7 +262,10 @@ def _declared(name: str, table: Any) -> Number | Category:
 
 
 def _names(table: Any) -> list[str]:
-    return [str(name) for name in getattr(table, "column_names", None) or getattr(table, "columns", None) or table]
+    names = getattr(table, "column_names", None)  # pyarrow
+    if names is None:
+        names = getattr(table, "columns", table)  # pandas and Polars; else a mapping
+    return [str(name) for name in names]
 
 
 def _column(table: Any, name: str) -> list[Any]:
@@ -278,7 +281,7 @@ def _column(table: Any, name: str) -> list[Any]:
 
 def _label(value: Any) -> str | None:
     """A value as the text it is declared by: whole floats as integers; ``None`` where missing."""
-    if value is None or (isinstance(value, float | np.floating) and math.isnan(value)) or str(value) in ("<NA>", "NaT"):
+    if value is None or (isinstance(value, float | np.floating) and math.isnan(value)) or type(value).__name__ == "NAType":
         return None
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))

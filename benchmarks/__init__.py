@@ -1,0 +1,1 @@
+"""Benchmarks: each script answers the question in its name; see README."""

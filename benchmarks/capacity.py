@@ -1,0 +1,136 @@
+"""How many people can be forgotten before a refit, on the census data? One batch, each rung, and the paper's constants.
+
+Logistic regression, C = 1, ε = 1, δ = 1e-5, rows normalised by the schema, σ from σ²R²/8 = 0.001 before any row is read.
+Random people: the median over ten orders. Worst case: the most influential people first. Run: make bench
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.record import record
+from expunge.bounds import paper, worst_case
+from expunge.data.census import census_schema, load_census
+from expunge.engine.local import LocalEngine
+from expunge.errors import ExpungeError
+from expunge.ladder import climb
+from expunge.losses import Logistic
+from expunge.noise import grid_rounding
+from expunge.objective import Objective
+from expunge.privacy import Guarantee, sigma_from_excess_risk
+from expunge.rows import Rows
+from expunge.state import State
+from expunge.unlearner import Settings, Unlearner
+
+GUARANTEE = Guarantee(1.0, 1e-5)
+ORDERS, MAX_PASSES = 10, 3
+WANTED = {0: 25, 1: 600, 2: 1800, 3: 3200}
+
+
+class Census:
+    """The census model and what it certifies."""
+
+    def __init__(self, fit_intercept: bool) -> None:
+        self.X, self.y = load_census("train")
+        self.objective = Objective(Logistic(), self.X.shape[1], 1.0, fit_intercept=fit_intercept)
+        self.row_norm = math.hypot(census_schema().row_norm, float(fit_intercept))
+        self.sigma = sigma_from_excess_risk(0.001, Logistic().curvature_bound, self.row_norm)
+        p = self.objective.n_parameters
+        self.allowed = self.sigma * GUARANTEE.mu - grid_rounding(p, self.sigma)
+        self.state = State.fitted(self.objective, Rows.of(self.X, self.y), LocalEngine())
+
+    def certifies(self, order: NDArray[np.intp], m: int, passes: int) -> bool:
+        """Whether forgetting the first ``m`` of ``order`` in one batch is certified within ``passes`` passes."""
+        gone, stay = order[:m], np.sort(order[m:])
+        try:
+            state = self.state.removed(Rows.of(self.X[gone], self.y[gone]))
+            for candidate in climb(state, Rows.of(self.X[stay], self.y[stay]), LocalEngine(), passes):
+                if candidate.rung == "refit":
+                    return False
+                if candidate.distance_bound <= self.allowed:
+                    return True
+        except ExpungeError:
+            pass
+        return False
+
+    def capacity(self, order: NDArray[np.intp], passes: int) -> int:
+        """The largest certified m, by bisection to 2 %."""
+        low, high = 0, 1
+        while high < len(order) // 2 and self.certifies(order, high, passes):
+            low, high = high, 2 * high
+        while high - low > max(1, low // 50):
+            middle = (low + high) // 2
+            low, high = (middle, high) if self.certifies(order, middle, passes) else (low, middle)
+        return low
+
+    def influential(self) -> NDArray[np.intp]:
+        """People by how far the model moves to first order when they go, the farthest first."""
+        design = self.objective.design(Rows.of(self.X, self.y))
+        slope = Logistic().derivative(self.objective.predictor(self.state.anchor, design), self.y)
+        moved = np.linalg.norm(design @ self.state.factor.inverse, axis=1) * np.abs(slope)
+        return np.argsort(-moved)
+
+    def one_by_one(self, order: NDArray[np.intp]) -> int:
+        """Deletions in single requests from the statistics alone, until the budget of all releases is spent."""
+        settings = Settings(GUARANTEE, self.sigma)
+        model = Unlearner.learn_from(self.objective, Rows.of(self.X, self.y), settings)
+        for m, i in enumerate(order):
+            try:
+                model.forget(Rows.of(self.X[[i]], self.y[[i]]))
+            except ExpungeError:
+                return m
+        return len(order)
+
+    def from_constants(self, formula: str) -> int:
+        """Deletions that ``paper`` or ``worst_case`` certify; the intercept must be penalised for these to exist at all."""
+        bound, loss, m = {"paper": paper, "worst_case": worst_case}[formula], Logistic(), 0
+        while (
+            bound(
+                count=len(self.y),
+                changed=m + 1,
+                strong_convexity=1.0,
+                lipschitz=loss.derivative_bound * self.row_norm,
+                hessian_lipschitz=loss.third_derivative_bound * self.row_norm**3,
+                gradient=0.0,
+            )
+            <= self.allowed
+        ):
+            m += 1
+        return m
+
+
+def main() -> None:
+    """Prints the tables and keeps the figures."""
+    console = Console(width=110)
+    figures = {}
+    for fit_intercept in (True, False):
+        census = Census(fit_intercept)
+        rng = np.random.default_rng(0)
+        orders = [rng.permutation(len(census.y)) for _ in range(ORDERS)]
+        worst = census.influential()
+        name = "intercept" if fit_intercept else "no intercept"
+        table = Table(title=f"People certified in one batch, {name}, σ = {census.sigma:.4f}")
+        for heading in ("gradient passes", "random, median of 10", "least", "most", "most influential first", "wanted"):
+            table.add_column(heading, justify="right")
+        rows = {}
+        for passes in range(MAX_PASSES + 1):
+            found = [census.capacity(order, passes) for order in orders]
+            rows[passes] = {"median": int(np.median(found)), "all": found, "worst_case": census.capacity(worst, passes)}
+            numbers = (rows[passes]["median"], min(found), max(found), rows[passes]["worst_case"], WANTED[passes])
+            table.add_row("0 (statistics)" if passes == 0 else str(passes), *(f"{number:,}" for number in numbers))
+        console.print(table)
+        single = int(np.median([census.one_by_one(order) for order in orders]))
+        constants = {formula: census.from_constants(formula) for formula in ("paper", "worst_case")}
+        console.print(
+            f"one by one, statistics alone, median: {single}; "
+            f"by the paper's constants: {constants['paper']}; by theory §4.1's: {constants['worst_case']}"
+        )
+        figures[name] = {"sigma": census.sigma, "by_passes": rows, "one_by_one": single, **constants}
+    console.print(f"written to {record('capacity', figures)}")
+
+
+if __name__ == "__main__":
+    main()

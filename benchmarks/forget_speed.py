@@ -1,0 +1,128 @@
+"""How much faster is forgetting one row than refitting? Flights (one-hot), and p = 1000 against the memory's speed.
+
+Everything in one run on one machine; the ratio is to scikit-learn's newton-cholesky refit on the remaining rows, at its
+default tolerance. Run: make bench
+"""
+
+import copy
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+from scipy import sparse
+from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
+
+from benchmarks.record import SHARED, record
+from expunge.linear_model import LogisticRegression
+from expunge.losses import Logistic
+from expunge.objective import Objective
+from expunge.privacy import Guarantee
+from expunge.rows import Rows
+from expunge.unlearner import Settings, Unlearner
+
+Array = NDArray[np.float64]
+
+
+def median_seconds(action: Callable[[int], Any], repeats: int, pause: float = 0.0) -> float:
+    """The median time of ``action(i)`` over i = 1…repeats, after one warm-up with i = 0, ``pause`` seconds apart."""
+    action(0)
+    times = []
+    for i in range(1, repeats + 1):
+        time.sleep(pause)
+        started = time.perf_counter()
+        action(i)
+        times.append(time.perf_counter() - started)
+    return float(np.median(times))
+
+
+def flights() -> tuple[Array, Array] | None:
+    """Every departure as a one-hot row (carrier, origin, destination; month, hour, distance as numbers), or ``None``."""
+    path = SHARED / "flights.parquet"
+    if not path.exists():
+        return None
+    import pyarrow.parquet as pq
+
+    from expunge.data.schema import Category, FeatureSchema, Number
+
+    table = pq.read_table(path)
+    levels = {name: sorted({str(v) for v in table[name].to_pylist()}) for name in ("carrier", "origin", "dest")}
+    numbers = {"month": Number(1, 12), "hour": Number(0, 24), "distance": Number(0, 5000)}
+    schema = FeatureSchema({**{name: Category(tuple(values)) for name, values in levels.items()}, **numbers})
+    return schema.encode(table).X, np.asarray(table["late"], dtype=np.float64)
+
+
+def compare_flights(console: Console) -> dict[str, float] | None:
+    """Forgetting one flight against refitting without it."""
+    data = flights()
+    if data is None:
+        console.print(f"left out: flights ({SHARED} is not there)")
+        return None
+    X, y = data
+    started = time.perf_counter()
+    model = LogisticRegression(sigma=0.05, delta=1e-5).fit(X, y)
+    fit = time.perf_counter() - started
+
+    def forget_one(i: int) -> None:
+        model.forget(X[i : i + 1], y[i : i + 1])
+
+    forget = median_seconds(forget_one, 50, pause=0.02)
+    refits = {}
+    for name, rows in (("dense", X[51:]), ("csr", sparse.csr_matrix(X[51:]))):
+        peer = SklearnLogisticRegression(solver="newton-cholesky")
+
+        def refit(_i: int, rows: Any = rows, peer: Any = peer) -> None:
+            peer.fit(rows, y[51:])
+
+        refits[name] = median_seconds(refit, 5)
+    table = Table(title=f"One of {len(y):,} flights, p = {X.shape[1] + 1}")
+    for heading in ("", "ms", "× forgetting"):
+        table.add_column(heading, justify="right")
+    table.add_row("forget one (with noise and certificate)", f"{forget * 1e3:.2f}", "1")
+    for name, seconds in refits.items():
+        table.add_row(f"newton-cholesky refit, {name}", f"{seconds * 1e3:.0f}", f"{seconds / forget:,.0f}")
+    table.add_row("our fit", f"{fit * 1e3:.0f}", f"{fit / forget:,.0f}")
+    console.print(table)
+    return {"fit": fit, "forget": forget, **{f"refit_{name}": seconds for name, seconds in refits.items()}}
+
+
+def wide(console: Console) -> dict[str, float]:
+    """p = 1000: one row, 100 rows, 10⁴ against 10⁵ learned rows, with and without the noise's own time."""
+    p, rng = 1000, np.random.default_rng(0)
+    figures = {}
+    for n in (10_000, 100_000):
+        X = rng.normal(size=(n, p)).astype(np.float32) / np.float32(np.sqrt(p))
+        y = (rng.random(n) < 0.5).astype(np.float64)
+        objective = Objective(Logistic(), p, 1.0, fit_intercept=False)
+        fitted = Unlearner.learn_from(objective, Rows.of(X, y), Settings(Guarantee(1.0, 1e-5), sigma=100.0))
+        for pause, name in ((0.05, "20 requests a second"), (0.0, "back to back")):
+            for m, repeats in ((1, 20), (100, 8)):
+                model = copy.deepcopy(fitted)
+
+                def forget(i: int, m: int = m, model: Unlearner = model, X: Any = X, y: Array = y) -> None:
+                    model.forget(Rows.of(X[i * m : (i + 1) * m], y[i * m : (i + 1) * m]))
+
+                figures[f"n = {n:,}, {m} row{'s' * (m > 1)} in one call, {name}"] = median_seconds(forget, repeats, pause)
+    a, b = rng.normal(size=(p, p)), np.empty((p, p))
+    figures["floor: copy one p × p matrix"] = median_seconds(lambda _i: np.copyto(b, a), 50)
+    table = Table(title="Forgetting at p = 1000")
+    for heading in ("", "ms"):
+        table.add_column(heading, justify="right")
+    for name, seconds in figures.items():
+        table.add_row(name, f"{seconds * 1e3:.2f}")
+    console.print(table)
+    return figures
+
+
+def main() -> None:
+    """Prints the tables and keeps the figures."""
+    console = Console()
+    figures = {"flights": compare_flights(console), "p=1000": wide(console)}
+    console.print(f"written to {record('forget_speed', figures)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""The noise of a release: N(0, σ²I) from OpenDP's exact sampler, on a grid, drawn ahead. Theory §5.1.
+
+Each coordinate is a discrete Gaussian on multiples of 2^k, far below σ, from the operating system's randomness. Weights
+are rounded to the same grid before it is added, so that no low-order bit of them shows through; ``grid_rounding`` bounds
+what that moves them by, and is part of every certified distance.
+
+Noise does not depend on data, so it can be drawn before a request comes: sampling takes 10 µs a coordinate, longer than all
+else in a forget. A background thread keeps ``AHEAD`` vectors per (p, σ) in memory. Each is handed out once, none is ever
+stored, and a forked child drops what it inherited: no noise is used twice.
+"""
+
+import math
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Noise = Callable[[Array, float], Array]
+"""Adds N(0, σ²I) to weights ``(p,)``; the second argument is σ."""
+
+GRID_BITS = 40
+"""The noise lives on a grid this many powers of two below σ."""
+AHEAD = 4
+"""Vectors drawn ahead for each (p, σ)."""
+KINDS = 16
+"""How many (p, σ) are kept ready; the oldest gives way."""
+
+
+def grid_rounding(n_parameters: int, sigma: float) -> float:
+    """How far the noise's grid can move the mean of a release, in the 2-norm: √p · 2^k."""
+    return math.sqrt(n_parameters) * _grid(sigma) if sigma > 0 else 0.0
+
+
+def secure_noise(weights: Array, sigma: float) -> Array:
+    """``weights`` on the grid + N(0, σ²I), ``(p,)``; fresh on every call, in every process."""
+    grid = _grid(sigma)
+    return np.round(weights / grid) * grid + _reserve.take(len(weights), sigma)
+
+
+class InsecureNoise:
+    """Reproducible noise, for tests: whoever knows the seed can take it off again."""
+
+    def __init__(self, seed: int) -> None:
+        self._generator = np.random.default_rng(seed)
+
+    def __call__(self, weights: Array, sigma: float) -> Array:
+        return weights + sigma * self._generator.standard_normal(len(weights))
+
+
+class _Reserve:
+    """Noise vectors drawn ahead by one background thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ready: dict[tuple[int, float], deque[Future[Array]]] = {}
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="expunge-noise")
+
+    def take(self, n_parameters: int, sigma: float) -> Array:
+        """One vector that nobody has had; waits for the thread where none is ready."""
+        with self._lock:
+            kind = (n_parameters, sigma)
+            queue = self._ready.pop(kind, deque())
+            while len(queue) <= AHEAD:
+                queue.append(self._thread.submit(_draw, n_parameters, sigma))
+            drawn = queue.popleft()
+            self._ready[kind] = queue
+            if len(self._ready) > KINDS:
+                del self._ready[next(iter(self._ready))]
+        return drawn.result()
+
+
+_reserve = _Reserve()
+
+
+def _forget_inherited_noise() -> None:
+    global _reserve
+    _reserve = _Reserve()
+
+
+os.register_at_fork(after_in_child=_forget_inherited_noise)
+
+
+def _grid(sigma: float) -> float:
+    return math.ldexp(1.0, _grid_exponent(sigma))
+
+
+def _grid_exponent(sigma: float) -> int:
+    return math.frexp(sigma)[1] - 1 - GRID_BITS
+
+
+def _draw(n_parameters: int, sigma: float) -> Array:
+    return np.array(_mechanism(n_parameters, sigma)([0.0] * n_parameters))
+
+
+@lru_cache(maxsize=KINDS)
+def _mechanism(n_parameters: int, sigma: float) -> Callable[[list[float]], list[float]]:
+    import opendp.prelude as dp
+
+    dp.enable_features("contrib")
+    domain = dp.vector_domain(dp.atom_domain(T=float, nan=False), size=n_parameters)
+    measurement: Callable[[list[float]], list[float]] = dp.m.make_gaussian(
+        domain, dp.l2_distance(T=float), scale=sigma, k=_grid_exponent(sigma)
+    )
+    return measurement

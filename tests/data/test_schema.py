@@ -1,0 +1,151 @@
+"""The schema: stateless, counted, readable, and strict about its own file."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from expunge.data.census import TARGET, census_schema, census_table, load_census
+from expunge.data.schema import Category, FeatureSchema, Number
+from expunge.errors import InvalidRows
+
+SCHEMA = FeatureSchema({"age": Number(0, 100, (0, 50, 100)), "pay": Number(-10, 10), "sex": Category(("F", "M"))})
+
+rows = st.lists(
+    st.tuples(
+        st.one_of(st.none(), st.floats(-50, 200)),
+        st.one_of(st.none(), st.floats(allow_nan=True)),
+        st.one_of(st.none(), st.sampled_from(["F", "M", "?", ""])),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+def table(values):
+    return {name: [row[i] for row in values] for i, name in enumerate(("age", "pay", "sex"))}
+
+
+@given(rows, st.booleans())
+def test_each_row_is_encoded_as_if_it_were_alone(values, normalise):
+    schema = FeatureSchema(SCHEMA.columns, normalise)
+    together = schema.encode(table(values))
+    alone = [schema.encode(table([row])) for row in values]
+    np.testing.assert_array_equal(together.X, np.vstack([one.X for one in alone]))
+    for counted in ("undeclared", "missing"):
+        assert getattr(together, counted) == {
+            name: sum(getattr(one, counted)[name] for one in alone) for name in schema.columns
+        }
+    assert np.isfinite(together.X).all()
+    assert (np.linalg.norm(together.X, axis=1) <= schema.row_norm * (1 + 1e-12)).all()
+    assert together.X.shape[1] == len(schema.feature_names)
+
+
+def test_the_stated_rules():
+    schema = FeatureSchema(SCHEMA.columns, normalise=False)
+    found = schema.encode(table([(25, 0, "M"), (200, None, "?"), (None, -99, None)]))
+    np.testing.assert_allclose(found.X, [[0.5, 0.5, 0, 0.5, 0, 1], [0, 0, 1, 0, 0, 0], [0, 0, 0, 0, 0, 0]])
+    assert found.undeclared == {"age": 1, "pay": 1, "sex": 1}
+    assert found.missing == {"age": 1, "pay": 1, "sex": 1}
+    assert schema.feature_names == ["age@0", "age@50", "age@100", "pay", "sex=F", "sex=M"]
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame, pa.table, dict], ids=["pandas", "polars", "arrow", "dict"])
+def test_every_kind_of_table_gives_the_same_rows(make):
+    values = table([(25.0, 1.0, "M"), (30.0, None, None)])
+    np.testing.assert_array_equal(SCHEMA.encode(make(values)).X, SCHEMA.encode(values).X)
+    assert FeatureSchema.propose(make(values)) == FeatureSchema.propose(values)
+
+
+def test_whole_floats_are_the_integers_they_were_declared_as():
+    schema = FeatureSchema({"code": Category(("1", "2"))}, normalise=False)
+    np.testing.assert_array_equal(schema.encode({"code": [1, 2.0, "2", math.nan]}).X, [[1, 0], [0, 1], [0, 1], [0, 0]])
+
+
+def test_bad_tables_are_clear():
+    with pytest.raises(InvalidRows, match="no column 'pay'"):
+        SCHEMA.encode({"age": [1], "sex": ["F"]})
+    with pytest.raises(InvalidRows, match=r"column 'age': .*'old'"):
+        SCHEMA.encode({"age": ["old"], "pay": [1], "sex": ["F"]})
+    with pytest.raises(InvalidRows, match="column 'pay' has 2 rows, others have 1"):
+        SCHEMA.encode({"age": [1], "pay": [1, 2], "sex": ["F"]})
+
+
+names = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8)
+numbers = st.floats(-1e6, 1e6)
+
+
+@given(
+    st.dictionaries(
+        names,
+        st.one_of(
+            st.lists(numbers, min_size=2, max_size=5, unique=True).map(sorted).map(lambda k: Number(k[0], k[-1], tuple(k))),
+            st.tuples(numbers, st.floats(0.1, 1e3)).map(lambda x: Number(x[0], x[0] + x[1])),
+            st.lists(names, min_size=1, max_size=4, unique=True).map(lambda v: Category(tuple(v))),
+        ),
+        min_size=1,
+        max_size=4,
+    ),
+    st.booleans(),
+)
+def test_toml_round_trip(columns, normalise):
+    schema = FeatureSchema(columns, normalise)
+    assert FeatureSchema.from_toml(schema.to_toml()) == schema
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("", "nothing else"),
+        ("normalise = 1\n[columns.a]\nkind='number'\nlow=0\nhigh=1", "true or false"),
+        ("[columns.a]\nkind='text'", "column 'a': kind must be"),
+        ("[columns.a]\nkind='number'\nlow=0", "column 'a': missing or unknown keys: high"),
+        ("[columns.a]\nkind='number'\nlow=0\nhigh=1\nstep=2", "unknown keys: step"),
+        ("[columns.a]\nkind='number'\nlow=2\nhigh=1", "column 'a': low must be below high"),
+        ("[columns.a]\nkind='number'\nlow=0\nhigh=1\nknots=[0, 2, 1]", "increasing"),
+        ("[columns.a]\nkind='number'\nlow=0\nhigh=1\nknots=[0, 2]", "first knot must be low"),
+        ("[columns.a]\nkind='category'\nvalues=['x','x']", "different texts"),
+        ("[columns.a]\nkind='category'\nvalues=[]", "one or more"),
+        ("[columns", "Expected|Invalid|Unclosed|line 1"),
+    ],
+)
+def test_bad_schemas_name_the_column_and_the_key(text, match, tmp_path):
+    path = tmp_path / "schema.toml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=match) as caught:
+        FeatureSchema.read(path)
+    assert "schema.toml" in str(caught.value)
+
+
+def test_a_proposal_is_reviewable_and_rounded_outwards(tmp_path):
+    t = census_table()
+    draft = FeatureSchema.propose(t, ignore=[TARGET, "split"])
+    assert "person_id" not in draft.columns
+    assert draft.columns["age"] == Number(17.0, 90.0)
+    assert draft.columns["capital_gain"] == Number(0.0, 100000.0)
+    assert isinstance(draft.columns["workclass"], Category)
+    draft.write(tmp_path / "s.toml")
+    assert "from what you know about the world" in (tmp_path / "s.toml").read_text().replace("\n# ", " ")
+    assert FeatureSchema.read(tmp_path / "s.toml") == draft
+    assert draft.encode(t).undeclared == dict.fromkeys(draft.columns, 0)
+    with pytest.raises(InvalidRows, match="no column can be a feature"):
+        FeatureSchema.propose({"id": ["a", "b"]}, ignore=["id"])
+
+
+def test_the_census_table_is_whole_and_fits_its_schema():
+    t = census_table()
+    assert t.num_rows == 48_842
+    assert "fnlwgt" not in t.column_names
+    found = census_schema().encode(t)
+    assert sum(found.undeclared.values()) == sum(found.missing.values()) == 0
+    X, y = load_census("train")
+    assert X.shape == (32_561, len(census_schema().feature_names))
+    assert y.mean() == pytest.approx(0.2408, abs=1e-3)
+    assert len(load_census("test")[1]) == 16_281
+    with pytest.raises(ValueError, match="split"):
+        census_table("valid")
