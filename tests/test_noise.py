@@ -60,12 +60,12 @@ def test_weights_are_put_on_the_grid_before_the_noise():
 
 
 def test_no_vector_drawn_ahead_is_handed_out_twice():
-    drawn = np.array([secure_noise(np.zeros(3), 0.7) for _ in range(8 * AHEAD)])
+    drawn = np.array([secure_noise(np.zeros(3), 0.7) for _ in range(20_000)])
     assert len(np.unique(drawn[:, 0])) == len(drawn)
 
 
 def _child(pipe):
-    pipe.send_bytes(pickle.dumps([secure_noise(np.zeros(8), 0.31) for _ in range(AHEAD + 2)]))
+    pipe.send_bytes(pickle.dumps([secure_noise(np.zeros(8), 0.31) for _ in range(AHEAD // 8 + 2)]))
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -78,5 +78,5 @@ def test_a_forked_child_shares_no_noise_with_its_parent():
     theirs = np.array(pickle.loads(receive.recv_bytes()))
     child.join(timeout=30)
     assert child.exitcode == 0
-    ours = np.array([secure_noise(np.zeros(8), 0.31) for _ in range(AHEAD + 2)])
+    ours = np.array([secure_noise(np.zeros(8), 0.31) for _ in range(AHEAD // 8 + 2)])
     assert not np.isin(ours, theirs).any()

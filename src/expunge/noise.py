@@ -5,16 +5,15 @@ are rounded to the same grid before it is added, so that no low-order bit of the
 what that moves them by, and is part of every certified distance.
 
 Noise does not depend on data, so it can be drawn before a request comes: sampling takes 10 µs a coordinate, longer than all
-else in a forget. A background thread keeps ``AHEAD`` vectors per (p, σ) in memory. Each is handed out once, none is ever
-stored, and a forked child drops what it inherited: no noise is used twice.
+else in a forget. A background thread keeps some vectors per (p, σ) in memory. Each is handed out once, none is ever stored,
+and a forked child drops what it inherited: no noise is used twice.
 """
 
 import math
 import os
 import threading
-from collections import deque
+import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 
 import numpy as np
@@ -26,8 +25,10 @@ Noise = Callable[[Array, float], Array]
 
 GRID_BITS = 40
 """The noise lives on a grid this many powers of two below σ."""
-AHEAD = 4
-"""Vectors drawn ahead for each (p, σ)."""
+AHEAD = 1 << 14
+"""Coordinates drawn ahead for each (p, σ): 0.2 s of sampling, enough for a burst of requests; one vector at least."""
+QUIET = 0.01
+"""Seconds after a request before the thread draws again, so that it does not slow the next request of a burst."""
 KINDS = 16
 """How many (p, σ) are kept ready; the oldest gives way."""
 
@@ -54,25 +55,44 @@ class InsecureNoise:
 
 
 class _Reserve:
-    """Noise vectors drawn ahead by one background thread."""
+    """Noise vectors drawn ahead by one background thread, which works only while nobody asks."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._ready: dict[tuple[int, float], deque[Future[Array]]] = {}
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="expunge-noise")
+        self._ready: dict[tuple[int, float], list[Array]] = {}
+        self._taken = 0.0
+        self._is_filling = False
 
     def take(self, n_parameters: int, sigma: float) -> Array:
-        """One vector that nobody has had; waits for the thread where none is ready."""
+        """One vector that nobody has had; drawn on the spot where none is ready."""
+        kind = (n_parameters, sigma)
         with self._lock:
-            kind = (n_parameters, sigma)
-            queue = self._ready.pop(kind, deque())
-            while len(queue) <= AHEAD:
-                queue.append(self._thread.submit(_draw, n_parameters, sigma))
-            drawn = queue.popleft()
-            self._ready[kind] = queue
+            self._taken = time.monotonic()
+            queue = self._ready.pop(kind, [])
+            self._ready[kind] = queue  # the last asked for is the last to give way
             if len(self._ready) > KINDS:
                 del self._ready[next(iter(self._ready))]
-        return drawn.result()
+            drawn = queue.pop() if queue else None
+            if not self._is_filling:
+                self._is_filling = True
+                threading.Thread(target=self._fill, name="expunge-noise", daemon=True).start()
+        return _draw(*kind) if drawn is None else drawn
+
+    def _fill(self) -> None:
+        while True:
+            with self._lock:
+                kinds = [kind for kind, queue in self._ready.items() if len(queue) < max(1, AHEAD // kind[0])]
+                if not kinds:
+                    self._is_filling = False
+                    return
+                wait = self._taken + QUIET - time.monotonic()
+            if wait > 0:
+                time.sleep(wait)
+                continue
+            drawn = _draw(*kinds[-1])
+            with self._lock:
+                if kinds[-1] in self._ready:
+                    self._ready[kinds[-1]].append(drawn)
 
 
 _reserve = _Reserve()

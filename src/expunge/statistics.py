@@ -22,14 +22,21 @@ from expunge.rows import Rows
 
 Array = NDArray[np.float64]
 
+BLOCK = 64
+"""Rows of a p × p matrix worked on at a time."""
+
 
 def low_rank_update(matrix: Array, root: Array, sign: float) -> Array:
     """``matrix + sign · rootᵀ root``, a new ``(p, p)`` array, from ``root`` of shape ``(m, p)``."""
-    if len(root) == 1:  # a product of depth one is slower by matmul than by broadcasting
-        update = np.multiply(root.T, root)
-    else:
+    combine = np.add if sign > 0 else np.subtract
+    if len(root) > 1:
         update = np.matmul(root.T, root)
-    return (np.add if sign > 0 else np.subtract)(matrix, update, out=update)
+        return combine(matrix, update, out=update)
+    update = np.empty_like(matrix)  # depth one: slow by matmul, so by broadcasting, in blocks that stay in cache
+    for start in range(0, len(matrix), BLOCK):
+        block = slice(start, start + BLOCK)
+        combine(matrix[block], root.T[block] * root, out=update[block])
+    return update
 
 
 def anchor_digest(objective: Objective, anchor: Array) -> str:
