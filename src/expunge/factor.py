@@ -1,6 +1,6 @@
 """Solving with the Hessian: an explicit inverse that is kept, updated by low rank and corrected by refinement.
 
-``Factor.of`` is the expensive part, O(p³); ``solve`` and ``exchanged`` are the cheap ones, O(p²) per vector. The
+``Factor.of`` is the expensive part, O(p³); ``solve`` and ``Exchange`` are the cheap ones, O(p²) per vector. The
 inverse may drift from the Hessian: nothing relies on its accuracy, because every solve is refined against the Hessian
 itself and returns the residual that is left, which the certificate charges (theory §4.6).
 
@@ -10,6 +10,8 @@ down fourfold on calls of a millisecond; it serves the expensive part alone.
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +59,14 @@ class Hessian:
         return self.objective.penalised_hessian(self.sum, self.count)
 
 
+class Solution(NamedTuple):
+    """What solving gives: x, ``product`` = Hx, and a bound on ``|Hx − target|₂`` (Frobenius for matrices)."""
+
+    x: Array
+    product: Array
+    residual: float
+
+
 @dataclass(frozen=True, eq=False)
 class Factor:
     """An approximate inverse of a positive definite Hessian, ``(p, p)``."""
@@ -84,8 +94,8 @@ class Factor:
         lower = np.tril(inverse)
         return cls(np.ascontiguousarray(lower + np.tril(lower, -1).T))
 
-    def solve(self, hessian: Hessian, target: Array, goal: float = STEP_GOAL) -> tuple[Array, float]:
-        """x with ``hessian @ x ≈ target``, and a bound on ``|hessian @ x − target|₂`` (Frobenius for matrices).
+    def solve(self, hessian: Hessian, target: Array, goal: float = STEP_GOAL) -> Solution:
+        """x with ``hessian @ x ≈ target``.
 
         Args:
             hessian: the matrix to solve with; the inverse need only be near its own.
@@ -93,36 +103,22 @@ class Factor:
             goal: relative residual at which refinement stops.
         """
         x = self.inverse @ target
-        residual = target - hessian @ x
+        product = hessian @ x
+        residual = target - product
         size = float(np.linalg.norm(residual))
         wanted = goal * float(np.linalg.norm(target))
         for _ in range(REFINEMENTS):
             if not size > wanted:
                 break
             better = x + self.inverse @ residual
-            left = target - hessian @ better
+            reached = hessian @ better
+            left = target - reached
             smaller = float(np.linalg.norm(left))
             if not smaller < 0.5 * size:
                 break
-            x, residual, size = better, left, smaller
+            x, product, residual, size = better, reached, left, smaller
         rounding = gamma(len(x) + 8) * (hessian.trace * float(np.linalg.norm(x)) + float(np.linalg.norm(target)))
-        return x, size + rounding
-
-    def exchanged(self, root: Array, solved: Array, sign: float) -> "Factor":
-        """The inverse after ``hessian + sign · rootᵀ root``, by Woodbury, O(mp²); itself where that is singular.
-
-        Args:
-            root: B, ``(m, p)``.
-            solved: Z ≈ H⁻¹Bᵀ, ``(p, m)``.
-            sign: +1 or −1.
-        """
-        small = np.eye(len(root)) + sign * _symmetric(root @ solved)
-        try:
-            cholesky = np.linalg.cholesky(small)
-        except np.linalg.LinAlgError:
-            return self
-        half = np.linalg.solve(cholesky, solved.T)
-        return Factor(low_rank_update(self.inverse, half, -sign))
+        return Solution(x, product, size + rounding)
 
 
 def eigenvalue_floor(hessian: Hessian) -> float:
@@ -145,38 +141,82 @@ def inverse_error(hessian: Hessian, factor: Factor) -> float:
     return error if error < 1.0 else math.inf
 
 
-def top_whitened_curvature(
-    hessian: Hessian, factor: Factor, root: Array, solved: Array, residual: float, curvature_floor: float
-) -> float:
-    """An upper bound on s, the largest eigenvalue of H^{−1/2} BᵀB H^{−1/2}. Theory §4.3.
-
-    For few rows s is that of BH⁻¹Bᵀ = BZ + ZᵀE + EᵀH⁻¹E with Bᵀ = HZ + E, so that an inexact Z costs no more than
-    |Z||E| + |E|²/μ. For more rows than parameters the inverse G takes the place of H⁻¹, within its error η.
+@dataclass(frozen=True, eq=False)
+class Exchange:
+    """Rows that are about to enter or leave a Hessian, and what solving with it says about them.
 
     Args:
-        root: B, ``(m, p)``; ``solved``: Z ≈ H⁻¹Bᵀ, ``(p, m)``; ``residual``: bound on ``|HZ − Bᵀ|_F``.
-        curvature_floor: μ ≤ λ_min(H).
+        hessian, factor: H before the exchange, and its approximate inverse G.
+        root: B, ``(m, p)``: the rows' Hessian is BᵀB.
+        solved: Z ≈ H⁻¹Bᵀ, ``(p, m)``.
+        residual: bound on |HZ − Bᵀ|_F.
     """
-    m, p = root.shape
-    if not curvature_floor > 0:
-        return math.inf
-    if m <= p:
-        spread = float(np.linalg.norm(solved))
-        rounding = gamma(p + 8 * m) * spread * float(np.linalg.norm(root))
-        return _top(root @ solved) + spread * residual + residual**2 / curvature_floor + rounding
-    try:
-        half = root @ linalg.cholesky(factor.inverse, lower=True, check_finite=False)
-    except linalg.LinAlgError:
-        return math.inf
-    eta = inverse_error(hessian, factor)
-    return (_top(half.T @ half) + gamma(m + 16 * p) * float(np.linalg.norm(half)) ** 2) / (1.0 - eta) if eta < 1 else math.inf
+
+    hessian: Hessian
+    factor: Factor
+    root: Array
+    solved: Array
+    residual: float
+
+    @classmethod
+    def of(cls, hessian: Hessian, factor: Factor, root: Array) -> "Exchange":
+        """The exchange of ``root``, O(mp²)."""
+        solution = factor.solve(hessian, root.T, ROOT_GOAL)
+        return cls(hessian, factor, root, solution.x, solution.residual)
+
+    @property
+    def is_low_rank(self) -> bool:
+        """Whether there are no more rows than parameters; with more, p × p arrays are the smaller ones."""
+        return len(self.root) <= len(self.solved)
+
+    @cached_property
+    def product(self) -> Array:
+        """BZ ≈ BH⁻¹Bᵀ, ``(m, m)``, symmetric."""
+        product = self.root @ self.solved
+        return 0.5 * (product + product.T)
+
+    def own_curvature(self, n_outputs: int) -> Array:
+        """Of each learned row alone, which has ``n_outputs`` rows of B, the top eigenvalue of its block of BH⁻¹Bᵀ."""
+        n = len(self.root) // n_outputs
+        if self.is_low_rank:
+            i = np.arange(n)
+            blocks = self.product.reshape(n, n_outputs, n, n_outputs)[i, :, i, :]
+        else:
+            blocks = np.einsum("ikp,pil->ikl", self.root.reshape(n, n_outputs, -1), self.solved.reshape(-1, n, n_outputs))
+        return np.asarray(blocks[:, 0, 0] if n_outputs == 1 else np.linalg.eigvalsh(blocks)[:, -1])
+
+    def top_whitened_curvature(self, curvature_floor: float) -> float:
+        """An upper bound on s, the largest eigenvalue of H^{−1/2} BᵀB H^{−1/2}; ``curvature_floor`` is μ ≤ λ_min(H).
+
+        For few rows s is that of BH⁻¹Bᵀ = BZ + ZᵀE + EᵀH⁻¹E with Bᵀ = HZ + E, so that an inexact Z costs no more than
+        |Z||E| + |E|²/μ. For more rows than parameters G takes the place of H⁻¹, within its error η. Source: theory §4.3.
+        """
+        m, p = self.root.shape
+        if not curvature_floor > 0:
+            return math.inf
+        if self.is_low_rank:
+            spread = float(np.linalg.norm(self.solved))
+            rounding = gamma(p + 8 * m) * spread * float(np.linalg.norm(self.root))
+            return _top(self.product) + spread * self.residual + self.residual**2 / curvature_floor + rounding
+        try:
+            half = self.root @ linalg.cholesky(self.factor.inverse, lower=True, check_finite=False)
+        except linalg.LinAlgError:
+            return math.inf
+        eta = inverse_error(self.hessian, self.factor)
+        top = _top(half.T @ half) + gamma(m + 16 * p) * float(np.linalg.norm(half)) ** 2
+        return top / (1.0 - eta) if eta < 1.0 else math.inf
+
+    def exchanged(self, after: Hessian, sign: float) -> Factor:
+        """The factor of ``after`` = H + sign · BᵀB: by Woodbury, O(mp²), or anew; the old one where that is singular."""
+        try:
+            if not self.is_low_rank:
+                return Factor.of(after)
+            cholesky = np.linalg.cholesky(np.eye(len(self.root)) + sign * self.product)
+        except (NoOptimum, np.linalg.LinAlgError):
+            return self.factor
+        half = np.linalg.inv(cholesky) @ self.solved.T  # faster than a triangular solve, and drift is harmless
+        return Factor(low_rank_update(self.factor.inverse, half, -sign))
 
 
 def _top(matrix: Array) -> float:
-    if len(matrix) == 1:
-        return float(matrix[0, 0])
-    return float(np.linalg.eigvalsh(_symmetric(matrix))[-1])
-
-
-def _symmetric(matrix: Array) -> Array:
-    return 0.5 * (matrix + matrix.T)
+    return float(matrix[0, 0]) if len(matrix) == 1 else float(np.linalg.eigvalsh(matrix)[-1])

@@ -63,7 +63,7 @@ def climb(
         yield from_statistics(state)
     if remaining is None:
         return
-    point = state.anchor + state.step[0]
+    point = state.anchor + state.step.x
     for candidate in _polished(state, point, remaining, engine, max_passes):
         yield candidate
         point = candidate.point
@@ -72,9 +72,9 @@ def climb(
 
 def from_statistics(state: State, declared: DeclaredBound | None = None) -> Candidate:
     """One Newton step from the anchor, certified without rows. Source: theory §4.3."""
-    step, residual_norm = state.step
+    step, hessian_step, residual_norm = state.step
     geometry = state.geometry
-    length = geometry.length(step, state.hessian @ step)
+    length = geometry.length(step, hessian_step)
     after = geometry.reach(step, length)
     error = state.statistics.gradient_error
     if declared is None:
@@ -102,9 +102,9 @@ def estimate_rung(candidate: Candidate, allowed: float, max_passes: int) -> Rung
 
     Each pass gains about a factor e^t − 1 (theory §4.4).
     """
-    step, _residual = candidate.state.step
+    step, hessian_step, _residual = candidate.state.step
     geometry = candidate.state.geometry
-    t = geometry.reach(step, geometry.length(step, candidate.state.hessian @ step)).t
+    t = geometry.reach(step, geometry.length(step, hessian_step)).t
     needed = allowed / candidate.distance_bound if candidate.distance_bound > 0 else 1.0
     is_contracting = t < np.log(2.0) and np.expm1(t) ** max_passes <= needed
     return "pass" if max_passes > 0 and is_contracting else "refit"
@@ -118,8 +118,8 @@ def _polished(state: State, point: Array, remaining: RowSource, engine: Engine, 
         gradient = measured.gradient + state.objective.penalty_gradient(point, state.statistics.count)
         moved = point - state.anchor
         before = geometry.reach(moved, geometry.length(moved, hessian @ moved), measured.row_shift)
-        step, residual_norm = state.factor.solve(hessian, -gradient)
-        length = geometry.length(step, hessian @ step)
+        step, hessian_step, residual_norm = state.factor.solve(hessian, -gradient)
+        length = geometry.length(step, hessian_step)
         rounding = geometry.rounding(step, residual_norm, measured.gradient_error)
         here = Candidate(state, point, bounds.residual(geometry, before.t, length + rounding), "pass", k)
         moved = moved + step

@@ -27,7 +27,7 @@ GRID_BITS = 40
 """The noise lives on a grid this many powers of two below σ."""
 AHEAD = 1 << 14
 """Coordinates drawn ahead for each (p, σ): 0.2 s of sampling, enough for a burst of requests; one vector at least."""
-QUIET = 0.01
+QUIET = 0.03
 """Seconds after a request before the thread draws again, so that it does not slow the next request of a burst."""
 KINDS = 16
 """How many (p, σ) are kept ready; the oldest gives way."""

@@ -9,6 +9,7 @@ import math
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,11 +64,11 @@ def minimise(objective: Objective, source: RowSource, engine: Engine, start: Arr
     previous = math.inf
     for _ in range(MAX_STEPS):
         anchor = w
-        statistics = engine.reduce(source, lambda rows: Statistics.of(objective, rows, anchor), operator.add)  # noqa: B023
+        statistics = engine.reduce(source, partial(Statistics.of, objective, anchor=anchor), operator.add)
         hessian = Hessian(objective, statistics.hessian_sum, statistics.count)
         factor = Factor.of(hessian)
         gradient = statistics.gradient_sum + objective.penalty_gradient(anchor, statistics.count)
-        step, _residual = factor.solve(hessian, -gradient)
+        step = factor.solve(hessian, -gradient).x
         decrement = math.sqrt(max(0.0, -float(gradient @ step)))
         danger = objective.loss.self_concordance * row_norm * float(np.linalg.norm(step))
         is_stalled = danger <= 0.5 and decrement >= 0.5 * previous

@@ -17,7 +17,7 @@ from expunge import bounds
 from expunge.engine import Engine
 from expunge.errors import InvalidRows, NoOptimum, NotLearned
 from expunge.evaluation import row_norms
-from expunge.factor import ROOT_GOAL, Factor, Hessian, eigenvalue_floor, inverse_error, top_whitened_curvature
+from expunge.factor import Exchange, Factor, Hessian, Solution, eigenvalue_floor, inverse_error
 from expunge.objective import Objective
 from expunge.rows import Rows, RowSource
 from expunge.solver import minimise
@@ -115,8 +115,8 @@ class State:
         return replace(self, curvature_floor=max(self.curvature_floor, eigenvalue_floor(self.hessian)))
 
     @cached_property
-    def step(self) -> tuple[Array, float]:
-        """D = −H⁻¹q, ``(p,)``, and a bound on |HD + q|₂: the model is at b + D."""
+    def step(self) -> Solution:
+        """D = −H⁻¹q: the model is at b + D."""
         return self.factor.solve(self.hessian, -self.gradient)
 
     def settled(self) -> "State":
@@ -125,9 +125,8 @@ class State:
         Raises:
             NoOptimum: the Hessian is singular.
         """
-        _step, residual = self.step
         goal = DRIFT * float(np.linalg.norm(self.gradient)) + self.statistics.gradient_error
-        if self.curvature_floor > 0 and residual <= goal:
+        if self.curvature_floor > 0 and self.step.residual <= goal:
             return self
         return replace(self, factor=Factor.of(self.hessian))
 
@@ -136,8 +135,7 @@ class State:
         terms = RowTerms.of(self.objective, rows, self.anchor)
         statistics = self.statistics + terms
         grown = replace(self, statistics=statistics, changed=self.changed + terms.count)
-        solved, _residual = self.factor.solve(self.hessian, terms.root.T, ROOT_GOAL)
-        grown = replace(grown, factor=self.factor.exchanged(terms.root, solved, 1.0))
+        grown = replace(grown, factor=Exchange.of(self.hessian, self.factor, terms.root).exchanged(grown.hessian, 1.0))
         row_norm = float(row_norms(self.objective.design(rows)).max(initial=0.0))
         eta = inverse_error(grown.hessian, grown.factor)
         leverage = _top_leverage(self.objective, rows, grown.factor.inverse) / (1.0 - eta) if eta < 1.0 else math.inf
@@ -156,8 +154,8 @@ class State:
             NoOptimum: what remains determines no model.
         """
         terms = RowTerms.of(self.objective, rows, self.anchor)
-        solved, residual = self.factor.solve(self.hessian, terms.root.T, ROOT_GOAL)
-        self._require_learned(rows, terms.root, solved)
+        exchange = Exchange.of(self.hessian, self.factor, terms.root)
+        self._require_learned(rows, exchange)
         if terms.count >= self.statistics.count * (1.0 - 1e-12):
             raise InvalidRows(
                 f"asked to forget rows of total weight {terms.count:g} of {self.statistics.count:g} learned: at least one row "
@@ -166,28 +164,24 @@ class State:
         statistics = self.statistics - terms
         _require_all_classes(statistics, "the rows that would remain")
         shrunk = replace(self, statistics=statistics, changed=self.changed + terms.count)
-        s = top_whitened_curvature(
-            self.hessian, self.factor, terms.root, solved, residual, self.curvature_floor
-        ) + self._penalty_share(terms.count)
+        s = exchange.top_whitened_curvature(self.curvature_floor) + self._penalty_share(terms.count)
         if s < 1.0:
             floor = self.curvature_floor * (1.0 - s)
             whitened = self.extremes.whitened_norm / math.sqrt(1.0 - s)
         else:
             floor, whitened = eigenvalue_floor(shrunk.hessian), math.inf
         extremes = RowExtremes(self.extremes.row_norm, _no_worse(whitened, self.extremes.row_norm, floor))
-        factor = self.factor.exchanged(terms.root, solved, -1.0)
+        factor = exchange.exchanged(shrunk.hessian, -1.0)
         return replace(shrunk, factor=factor, curvature_floor=floor, extremes=extremes)
 
     def _penalty_share(self, count: float) -> float:
         """In the mean form rows take their share of the penalty along: at most count/n of H."""
         return count / self.statistics.count if self.objective.form == "mean" and self.objective.penalty > 0 else 0.0
 
-    def _require_learned(self, rows: Rows, root: Array, solved: Array) -> None:
+    def _require_learned(self, rows: Rows, exchange: Exchange) -> None:
         """Refuses a row longer than R, or with more curvature than all learned rows and the penalty together."""
         norms = row_norms(self.objective.design(rows))
-        K = self.objective.loss.outputs
-        own = np.einsum("ikp,pil->ikl", root.reshape(len(rows), K, -1), solved.reshape(-1, len(rows), K))
-        curvature = own[:, 0, 0] if K == 1 else np.linalg.eigvalsh(own)[:, -1]
+        curvature = exchange.own_curvature(self.objective.loss.outputs)
         is_too_long = norms > self.extremes.row_norm * SAME
         impossible = is_too_long | (curvature >= 1.0 + SINGULAR)
         if impossible.any():

@@ -29,7 +29,7 @@ BLOCK = 64
 def low_rank_update(matrix: Array, root: Array, sign: float) -> Array:
     """``matrix + sign · rootᵀ root``, a new ``(p, p)`` array, from ``root`` of shape ``(m, p)``."""
     combine = np.add if sign > 0 else np.subtract
-    if len(root) > 1:
+    if len(root) != 1:
         update = np.matmul(root.T, root)
         return combine(matrix, update, out=update)
     update = np.empty_like(matrix)  # depth one: slow by matmul, so by broadcasting, in blocks that stay in cache
