@@ -19,7 +19,6 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from expunge.errors import InvalidRows, NotLearned
 from expunge.linear_model import (
-    INSECURE_SEED,
     GammaRegressor,
     LogisticRegression,
     PoissonRegressor,
@@ -27,6 +26,7 @@ from expunge.linear_model import (
     Ridge,
     TweedieRegressor,
 )
+from expunge.linear_model.base import INSECURE_SEED
 
 ALL = [
     LogisticRegression(),

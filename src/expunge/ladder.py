@@ -119,6 +119,8 @@ def _polished(state: State, point: Array, remaining: RowSource, engine: Engine, 
         moved = point - state.anchor
         before = geometry.reach(moved, geometry.length(moved, hessian @ moved), measured.row_shift)
         step, hessian_step, residual_norm = state.factor.solve(hessian, -gradient)
+        if not np.isfinite(step).all():
+            return  # the passes diverge: only a refit can help
         length = geometry.length(step, hessian_step)
         rounding = geometry.rounding(step, residual_norm, measured.gradient_error)
         here = Candidate(state, point, bounds.residual(geometry, before.t, length + rounding), "pass", k)

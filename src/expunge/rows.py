@@ -117,7 +117,7 @@ class Rows:
         if len(self) < 2:
             return None
         seen: dict[object, int] = {}
-        X = self.X.toarray() if sparse.issparse(self.X) else np.ascontiguousarray(self.X)
+        X = (self.X.toarray() if sparse.issparse(self.X) else np.ascontiguousarray(self.X)) + 0.0  # −0 is 0
         for i in range(len(self)):
             key = (X[i].tobytes(), float(self.y[i])) if self.ids is None else self.ids[i]
             if key in seen:

@@ -1,0 +1,104 @@
+"""Logistic regression, binary and multinomial. Theory §1, §6."""
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, softmax
+from sklearn import linear_model as sklearn_linear_model
+from sklearn.base import ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+
+from expunge.certificate import Bound
+from expunge.errors import InvalidRows
+from expunge.linear_model.base import UnlearningModel
+from expunge.losses import Logistic, Loss, Softmax
+
+Array = NDArray[np.float64]
+
+
+class LogisticRegression(ClassifierMixin, UnlearningModel):
+    """Binary or multinomial logistic regression, scikit-learn's ``LogisticRegression(C=C)``.
+
+    Attributes:
+        classes_: ``(K,)``; coef_: ``(1, n_features)`` or ``(K, n_features)``; intercept_: ``(1,)`` or ``(K,)``.
+        certificate_: of the last release; releases_: all certificates since ``fit``.
+
+    Source: theory §1, §6.
+    """
+
+    def __init__(
+        self,
+        *,
+        C: float = 1.0,
+        fit_intercept: bool = True,
+        epsilon: float = 1.0,
+        delta: float = 1e-6,
+        sigma: float = 0.05,
+        bound: Bound = "local",
+        row_norm: float | None = None,
+        max_passes: int = 3,
+        random_state: Any = None,
+    ) -> None:
+        self.C = C
+        self.fit_intercept = fit_intercept
+        self.epsilon = epsilon
+        self.delta = delta
+        self.sigma = sigma
+        self.bound = bound
+        self.row_norm = row_norm
+        self.max_passes = max_passes
+        self.random_state = random_state
+
+    def decision_function(self, X: Any) -> Array:
+        """The linear predictor, ``(n_rows,)`` for two classes, else ``(n_rows, K)``."""
+        t = self._predictor(X)
+        return t[:, 0] if t.shape[1] == 1 else t
+
+    def predict_proba(self, X: Any) -> Array:
+        """Class probabilities, ``(n_rows, K)``."""
+        t = self._predictor(X)
+        return np.asarray(softmax(t, axis=1)) if t.shape[1] > 1 else np.hstack([expit(-t), expit(t)])
+
+    def predict_log_proba(self, X: Any) -> Array:
+        """Logarithms of ``predict_proba``."""
+        return np.log(self.predict_proba(X))
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """The likeliest class of each row, ``(n_rows,)``."""
+        t = self._predictor(X)
+        codes = (t[:, 0] > 0).astype(np.intp) if t.shape[1] == 1 else t.argmax(axis=1)
+        return np.asarray(self.classes_[codes])
+
+    def _loss(self) -> Loss:
+        return Logistic() if len(self.classes_) == 2 else Softmax(len(self.classes_))
+
+    def _penalty(self) -> tuple[float, Literal["sum", "mean"]]:
+        if not self.C > 0:
+            raise ValueError(f"C must be positive, got {self.C}")
+        return 1.0 / self.C, "sum"
+
+    def _learn_targets(self, y: Any) -> Array:
+        try:
+            check_classification_targets(y)
+        except ValueError as error:
+            raise InvalidRows(str(error)) from error
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise InvalidRows(
+                f"y holds only 1 class, {self.classes_.tolist()[0]!r}: a classifier needs samples of at least 2 classes"
+            )
+        return codes.astype(np.float64)
+
+    def _encode_targets(self, y: Any) -> Array:
+        codes = np.minimum(np.searchsorted(self.classes_, y), len(self.classes_) - 1)
+        unknown = self.classes_[codes] != y
+        if np.any(unknown):
+            row = int(np.argmax(unknown))
+            raise InvalidRows(
+                f"y of row {row} is {y.tolist()[row]!r}, which is none of the classes learned: {self.classes_.tolist()}"
+            )
+        return np.asarray(codes, dtype=np.float64)
+
+    def _twin(self) -> Any:
+        return sklearn_linear_model.LogisticRegression(C=self.C, fit_intercept=self.fit_intercept)

@@ -1,0 +1,46 @@
+"""The demo does the main job on the real census data, and shows the truth beside the certificate."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from expunge.certificate import Certificate
+from expunge.cli import app
+from expunge.demo import Demo
+
+
+@pytest.fixture(scope="module")
+def steps():
+    return list(Demo().steps())
+
+
+def test_every_rung_is_shown_and_certified(steps):
+    assert {step.certificate.rung for step in steps} == {"statistics", "pass", "refit"}
+    assert [step.certificate.forgotten for step in steps] == [1, 100, 1, 1, 1]
+    for step in steps:
+        assert step.true_distance <= step.certificate.distance_bound
+        assert step.certificate.epsilon_total <= step.certificate.epsilon == 1.0
+
+
+def test_what_is_forgotten_costs_no_more_than_the_noise_may(steps):
+    """On held-out people the release is as good as the retrained model but for its noise."""
+    for step in steps:
+        assert abs(step.forgotten.log_loss - step.retrained.log_loss) < 0.03  # a thirtyfold of the mean, which no draw reaches
+        assert step.retrained.accuracy == pytest.approx(0.85, abs=0.02)
+        assert step.forgotten.accuracy == pytest.approx(step.retrained.accuracy, abs=0.04)
+
+
+def test_the_command_prints_the_tables_and_ends_with_the_certificate():
+    result = CliRunner().invoke(app, ["demo"])
+    assert result.exit_code == 0, result.output
+    for word in ("statistics", "pass × 1", "refit", "certified", "true", "Held-out accuracy / log-loss"):
+        assert word in result.output
+    evidence = result.output[result.output.index("\n{") :]
+    assert Certificate.from_json(evidence).rung == "refit"
+    assert json.loads(evidence)["epsilon"] == 1.0
+
+
+def test_the_command_line_alone_prints_its_help():
+    result = CliRunner().invoke(app, [])
+    assert "demo" in result.output

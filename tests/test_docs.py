@@ -1,0 +1,95 @@
+"""What the documentation says is true: its code runs, its sections exist, its commands are there."""
+
+import re
+from importlib import import_module
+from pathlib import Path
+from pkgutil import walk_packages
+
+import pytest
+from typer.main import get_command
+
+import expunge
+from expunge.cli import app
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+SECTION = re.compile(r"§(\d+(?:\.\d+)?)")
+
+
+def code_blocks(page: Path) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", page.read_text(), flags=re.M | re.S)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if code_blocks(page)], ids=lambda page: page.name)
+def test_every_code_block_runs(page, capsys):
+    namespace = {}
+    for block in code_blocks(page):
+        exec(compile(block, str(page), "exec"), namespace)
+
+
+def test_every_cited_theory_section_exists():
+    headings = set(re.findall(r"^#+ §(\d+(?:\.\d+)?) ", (ROOT / "docs/theory.md").read_text(), flags=re.M))
+    cited = {}
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        for tag in re.findall(r"[Tt]heory (§[^.;)\n]*(?:\.\d[^.;)\n]*)*)", path.read_text()):
+            cited |= dict.fromkeys(SECTION.findall(tag), path.name)
+    assert len(cited) > 10
+    assert {section: where for section, where in cited.items() if section not in headings} == {}
+
+
+def test_every_file_of_the_package_is_in_the_architecture_page():
+    page = (ROOT / "docs/architecture.md").read_text()
+    source = ROOT / "src/expunge"
+    names = [path.name for path in source.glob("*.py") if path.name != "__init__.py"]
+    names += [f"{path.name}/" for path in source.iterdir() if (path / "__init__.py").exists()]
+    assert [name for name in names if f"`{name}`" not in page] == []
+
+
+def test_links_between_pages_lead_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_command_is_documented_and_has_help():
+    text = "".join(page.read_text() for page in PAGES)
+    for name, command in get_command(app).commands.items():
+        assert f"expunge {name}" in text, name
+        assert command.help, name
+        for parameter in command.params:
+            assert parameter.help, f"{name} {parameter.name}"
+
+
+def test_the_readme_shows_both_set_up_commands():
+    first_screen = (ROOT / "README.md").read_text()[:1200]
+    assert "make demo" in first_screen
+    assert "make test" in first_screen
+
+
+def test_public_names():
+    assert sorted(expunge.__all__) == [
+        "AnchorMismatch",
+        "BudgetSpent",
+        "CapacityExceeded",
+        "Certificate",
+        "ExpungeError",
+        "Guarantee",
+        "InvalidRows",
+        "NoOptimum",
+        "NotLearned",
+        "Objective",
+        "PrivacyBudget",
+        "Release",
+        "RowSource",
+        "Rows",
+        "Settings",
+        "StateCorrupt",
+        "Statistics",
+        "Unlearner",
+    ]
+    assert all(getattr(expunge, name).__doc__ for name in expunge.__all__)
+
+
+def test_every_module_says_what_it_is():
+    for module in walk_packages(expunge.__path__, "expunge."):
+        assert import_module(module.name).__doc__, module.name
