@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -99,6 +100,24 @@ def test_forgetting_matches_fitting_without_the_rows(data, container):
     assert polished.rung == "pass"
     assert model.certificate_ is polished
     assert [c.rung for c in model.releases_] == ["refit", "statistics", "pass"]
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_no_copy_of_the_rows_is_made(rng, dtype):
+    """Not by the fit, nor by the passes, nor by the refit: they see one batch at a time."""
+    X = rng.normal(size=(100_000, 50)).astype(dtype)
+    y = (X[:, 0] > rng.normal(size=len(X))).astype(int)
+    model = LogisticRegression(sigma=0)
+    for action in (
+        lambda: model.fit(X, y),
+        lambda: model.forget(X[:1], y[:1], remaining=(X[1:], y[1:])),
+        lambda: model.refit(X[1:], y[1:]),
+    ):
+        tracemalloc.start()
+        action()
+        _now, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 0.6 * X.nbytes
 
 
 @pytest.mark.parametrize("estimator", ALL, ids=repr)

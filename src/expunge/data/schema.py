@@ -66,7 +66,7 @@ class Number:
 
     def encode(self, values: Sequence[Any]) -> tuple[Array, int, int]:
         """Features ``(n_rows, k)``, how many values were outside the range, and how many missing."""
-        x = np.array([_number(value) for value in values], dtype=np.float64)
+        x = np.array([_number(value, row) for row, value in enumerate(values)], dtype=np.float64)
         missing = np.isnan(x)
         x = np.where(missing, self.low, x)
         outside = (x < self.low) | (x > self.high)
@@ -288,10 +288,13 @@ def _label(value: Any) -> str | None:
     return str(value)
 
 
-def _number(value: Any) -> float:
+def _number(value: Any, row: int) -> float:
     if _label(value) is None:
         return math.nan
-    return float(value)
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"row {row} is no number: mend the row, or declare the column a category") from None
 
 
 def _rounded(value: float, direction: Any) -> float:
