@@ -103,10 +103,6 @@ class Reach:
         """e^{−t}H ⪯ ∇²J(b + D) ⪯ e^{t}H."""
         return min(self.by_norm, self.by_whitened_norm, self.by_rows)
 
-    def beyond(self, step: "Reach") -> float:
-        """The row norm's triangle inequality: ``by_rows`` at most after a further ``step``."""
-        return self.by_rows + step.t
-
 
 NOWHERE = Reach(0.0, 0.0, 0.0)
 """The reach of no displacement."""

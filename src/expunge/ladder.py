@@ -11,6 +11,7 @@ computed before it is asked for.
 import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,9 @@ from expunge.state import State
 
 Array = NDArray[np.float64]
 
+DIVERGED = 1e100
+"""A gradient this large comes from passes that run away."""
+
 DeclaredBound = Callable[[State, float], float]
 """Δ of the statistics rung from declared constants, given the state and what rounding adds to |∇J(w̄)|₂."""
 
@@ -39,6 +43,32 @@ class Candidate:
     distance_bound: float
     rung: Rung
     passes: int
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What one pass over the rows finds at a point: sums, and the largest |Xᵢᵀ(point − anchor)|."""
+
+    count: float
+    gradient: Array
+    gradient_error: float
+    row_shift: float
+    anchor_gradient: Array
+    anchor_error: float
+
+    def __add__(self, other: "Measured") -> "Measured":
+        return Measured(
+            self.count + other.count,
+            self.gradient + other.gradient,
+            self.gradient_error + other.gradient_error,
+            max(self.row_shift, other.row_shift),
+            self.anchor_gradient + other.anchor_gradient,
+            self.anchor_error + other.anchor_error,
+        )
+
+
+Pass = Callable[[Array, bool], Measured]
+"""Makes a pass at a point; the flag says whether it is the first, which also checks the rows."""
 
 
 def climb(
@@ -64,7 +94,7 @@ def climb(
     if remaining is None:
         return
     point = state.anchor + state.step.x
-    for candidate in _polished(state, point, remaining, engine, max_passes):
+    for candidate in polished(state, point, partial(_measure, state, remaining, engine), max_passes):
         yield candidate
         point = candidate.point
     yield refit(state, remaining, engine, max_passes, point)
@@ -92,7 +122,7 @@ def refit(state: State, remaining: RowSource, engine: Engine, passes: int, start
     Raises:
         InvalidRows, NotLearned: ``remaining`` is not what the state holds.
     """
-    _measure(state, state.anchor, remaining, engine, is_first=True)
+    _measure(state, remaining, engine, state.anchor, is_first=True)
     fitted = State.fitted(state.objective, remaining, engine, start)
     return replace(from_statistics(fitted), rung="refit", passes=passes)
 
@@ -110,17 +140,23 @@ def estimate_rung(candidate: Candidate, allowed: float, max_passes: int) -> Rung
     return "pass" if max_passes > 0 and is_contracting else "refit"
 
 
-def _polished(state: State, point: Array, remaining: RowSource, engine: Engine, max_passes: int) -> Iterator[Candidate]:
-    """Passes with the anchor's factor; each is certified by its own residual. Source: theory §4.4."""
+def polished(state: State, point: Array, measure: Pass, max_passes: int) -> Iterator[Candidate]:
+    """Passes with the anchor's factor; each is certified by its own residual.
+
+    Args:
+        measure: makes a pass over the remaining rows at a point; told whether it is the first.
+
+    Source: theory §4.4.
+    """
     geometry, hessian = state.geometry, state.hessian
     for k in range(1, max_passes + 1):
-        measured = _measure(state, point, remaining, engine, is_first=k == 1)
+        measured = measure(point, k == 1)
         gradient = measured.gradient + state.objective.penalty_gradient(point, state.statistics.count)
+        if not np.abs(gradient).max() < DIVERGED:
+            return  # only a refit can help
         moved = point - state.anchor
         before = geometry.reach(moved, geometry.length(moved, hessian @ moved), measured.row_shift)
         step, hessian_step, residual_norm = state.factor.solve(hessian, -gradient)
-        if not np.isfinite(step).all():
-            return  # the passes diverge: only a refit can help
         length = geometry.length(step, hessian_step)
         rounding = geometry.rounding(step, residual_norm, measured.gradient_error)
         here = Candidate(state, point, bounds.residual(geometry, before.t, length + rounding), "pass", k)
@@ -133,48 +169,26 @@ def _polished(state: State, point: Array, remaining: RowSource, engine: Engine, 
         point = there.point
 
 
-@dataclass(frozen=True, eq=False)
-class _Measured:
-    """What one pass over the rows finds at a point: sums, and the largest |Xᵢᵀ(point − anchor)|."""
-
-    count: float
-    gradient: Array
-    gradient_error: float
-    row_shift: float
-    anchor_gradient: Array
-    anchor_error: float
-
-    def __add__(self, other: "_Measured") -> "_Measured":
-        return _Measured(
-            self.count + other.count,
-            self.gradient + other.gradient,
-            self.gradient_error + other.gradient_error,
-            max(self.row_shift, other.row_shift),
-            self.anchor_gradient + other.anchor_gradient,
-            self.anchor_error + other.anchor_error,
-        )
-
-
-def _measure(state: State, point: Array, remaining: RowSource, engine: Engine, *, is_first: bool) -> _Measured:
+def _measure(state: State, remaining: RowSource, engine: Engine, point: Array, is_first: bool) -> Measured:
     """One gradient pass at ``point``; the first also checks, at the anchor, that the rows are the state's own."""
     objective, moved = state.objective, point - state.anchor
 
-    def measure(rows: Rows) -> _Measured:
+    def measure(rows: Rows) -> Measured:
         at = Evaluation(objective, objective.check(rows), point)
         gradient, error = at.gradient()
         shift = objective.predictor(moved, at.design).reshape(-1, objective.loss.outputs)
         row_shift = float(np.linalg.norm(shift, axis=1).max(initial=0.0))
         row_shift += gamma(objective.width + 8) * state.extremes.row_norm * float(np.linalg.norm(moved))
         old, old_error = Evaluation(objective, rows, state.anchor).gradient() if is_first else (np.zeros(1), 0.0)
-        return _Measured(at.count, gradient, error, row_shift, old, old_error)
+        return Measured(at.count, gradient, error, row_shift, old, old_error)
 
-    measured: _Measured = engine.reduce(remaining, measure, operator.add)
+    measured: Measured = engine.reduce(remaining, measure, operator.add)
     if is_first:
         _require_same_rows(state, measured)
     return measured
 
 
-def _require_same_rows(state: State, measured: _Measured) -> None:
+def _require_same_rows(state: State, measured: Measured) -> None:
     held = state.statistics
     if abs(measured.count - held.count) > 1e-9 * held.count:
         raise InvalidRows(
