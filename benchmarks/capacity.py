@@ -23,8 +23,9 @@ from expunge.noise import grid_rounding
 from expunge.objective import Objective
 from expunge.privacy import Guarantee, sigma_from_excess_risk
 from expunge.rows import Rows
+from expunge.settings import Settings
 from expunge.state import State
-from expunge.unlearner import Settings, Unlearner
+from expunge.unlearner import Unlearner
 
 GUARANTEE = Guarantee(1.0, 1e-5)
 ORDERS, MAX_PASSES = 10, 3

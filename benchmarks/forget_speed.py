@@ -22,7 +22,8 @@ from expunge.losses import Logistic
 from expunge.objective import Objective
 from expunge.privacy import Guarantee
 from expunge.rows import Rows
-from expunge.unlearner import Settings, Unlearner
+from expunge.settings import Settings
+from expunge.unlearner import Unlearner
 
 Array = NDArray[np.float64]
 

@@ -13,8 +13,9 @@ from expunge.noise import InsecureNoise
 from expunge.objective import Objective
 from expunge.privacy import Guarantee
 from expunge.rows import Rows
+from expunge.settings import Settings
 from expunge.storage import save_unlearner
-from expunge.unlearner import Settings, Unlearner
+from expunge.unlearner import Unlearner
 from tests.oracle import retrain
 
 

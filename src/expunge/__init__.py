@@ -17,8 +17,9 @@ from expunge.errors import (
 from expunge.objective import Objective
 from expunge.privacy import Guarantee, PrivacyBudget
 from expunge.rows import Rows, RowSource
+from expunge.settings import Settings
 from expunge.statistics import Statistics
-from expunge.unlearner import Release, Settings, Unlearner
+from expunge.unlearner import Release, Unlearner
 
 __all__ = [
     "AnchorMismatch",

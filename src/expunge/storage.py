@@ -25,9 +25,10 @@ from expunge.losses import LOSSES
 from expunge.noise import secure_noise
 from expunge.objective import Objective
 from expunge.privacy import Guarantee, PrivacyBudget
+from expunge.settings import Settings
 from expunge.state import State
 from expunge.statistics import RowExtremes, Statistics
-from expunge.unlearner import Release, Secret, Settings, Unlearner
+from expunge.unlearner import Release, Secret, Unlearner
 
 FORMAT = "expunge-state"
 VERSION = 1

@@ -15,17 +15,18 @@ from importlib.metadata import version
 import numpy as np
 from numpy.typing import NDArray
 
-from expunge import bounds
-from expunge.certificate import ASSUMPTIONS, CAVEATS, DECLARED_NORM, Bound, Certificate
+from expunge.certificate import ASSUMPTIONS, CAVEATS, DECLARED_NORM, Certificate
 from expunge.engine import Engine
 from expunge.engine.local import LocalEngine
 from expunge.errors import BudgetSpent, CapacityExceeded, InvalidRows
 from expunge.evaluation import row_norms
-from expunge.ladder import Candidate, DeclaredBound, climb, estimate_rung, from_statistics, refit
+from expunge.forecast import CapacityReport, forecasts
+from expunge.ladder import Candidate, climb, estimate_rung, from_statistics, refit
 from expunge.noise import Noise, grid_rounding, secure_noise
 from expunge.objective import Objective
-from expunge.privacy import Guarantee, PrivacyBudget
+from expunge.privacy import PrivacyBudget
 from expunge.rows import Rows, RowSource
+from expunge.settings import Settings
 from expunge.state import State
 
 Array = NDArray[np.float64]
@@ -39,38 +40,6 @@ class Release:
 
     weights: Array
     certificate: Certificate
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What is fixed before any row is seen.
-
-    Args:
-        guarantee: (ε, δ) promised to everyone forgotten.
-        sigma: standard deviation of the noise in each weight; 0 for no noise and no promise.
-        bound: ``local``, or ``worst_case``/``paper``, which need ``row_norm`` and a penalty on every weight.
-        row_norm: declared bound on |x| of every row, now and later.
-        max_passes: gradient passes tried before a refit.
-
-    Raises:
-        ValueError: sigma negative or not finite, an unknown bound, or a bound without its ``row_norm``.
-    """
-
-    guarantee: Guarantee
-    sigma: float
-    bound: Bound = "local"
-    row_norm: float | None = None
-    max_passes: int = 3
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.sigma) and self.sigma >= 0):
-            raise ValueError(f"sigma must be a finite number of at least 0, got {self.sigma}")
-        if self.bound not in ("local", "worst_case", "paper"):
-            raise ValueError(f"bound must be 'local', 'worst_case' or 'paper', got {self.bound!r}")
-        if self.bound != "local" and not (self.row_norm is not None and 0 < self.row_norm < math.inf):
-            raise ValueError(f"bound={self.bound!r} needs row_norm, the declared bound on the norm of every row")
-        if self.max_passes < 0:
-            raise ValueError(f"max_passes must be at least 0, got {self.max_passes}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +94,7 @@ class Unlearner:
         """
         started = time.perf_counter()
         engine = LocalEngine() if engine is None else engine
-        _require_declared(objective, settings)
+        settings.check(objective)
         state = State.fitted(objective, source, engine)
         _require_norm(state.extremes.row_norm, settings.row_norm)
         budget = PrivacyBudget(settings.guarantee.mu if settings.sigma > 0 else math.inf)
@@ -191,6 +160,32 @@ class Unlearner:
         """
         return self._operate(Change(is_refit=True), source)
 
+    def capacity(self, sample: Rows | None = None) -> CapacityReport:
+        """What is used of the capacity to forget, and a forecast of what is left: an estimate, for planning.
+
+        Args:
+            sample: some of the learned rows, or all of them; without it the forecast is of the statistics' rung alone.
+
+        Raises:
+            InvalidRows: rows that do not fit the model.
+            ValueError: sigma is 0, so that nothing is promised that could be exceeded.
+        """
+        secret, settings = self._secret, self.settings
+        if settings.sigma == 0:
+            raise ValueError("with sigma=0 nothing is promised, and so there is no capacity: choose a positive sigma")
+        if sample is not None:
+            self.objective.check(sample)
+        budget = secret.budget.owing()
+        allowed = settings.sigma * budget.mu_left() - grid_rounding(len(secret.point), settings.sigma)
+        return CapacityReport(
+            changed=secret.state.changed,
+            remaining=secret.state.statistics.count,
+            distance_bound=secret.release.certificate.distance_bound,
+            distance_allowed=max(0.0, allowed),
+            budget_used=(budget.mu_total / budget.mu_limit) ** 2,
+            forecasts=forecasts(secret.state, allowed, settings.max_passes, sample, settings.declared_bound),
+        )
+
     def true_distance(self, source: RowSource) -> float:
         """|w̄ − ŵ′|₂, what ``distance_bound`` bounds, found by retraining on ``source``: for audits and demonstrations.
 
@@ -209,7 +204,7 @@ class Unlearner:
         if change.is_refit and remaining is not None:
             candidates = iter([refit(state, remaining, self._engine, 0, secret.point)])
         else:
-            candidates = climb(state, remaining, self._engine, settings.max_passes, _declared_bound(settings))
+            candidates = climb(state, remaining, self._engine, settings.max_passes, settings.declared_bound)
         candidate = _cheapest(candidates, settings, budget, has_rows=remaining is not None)
         self._secret = _released(settings, self._noise, secret, candidate, budget, change, started)
         return self._secret.release
@@ -342,47 +337,9 @@ def _charged_distance(candidate: Candidate, sigma: float) -> float:
     return candidate.distance_bound + grid_rounding(len(candidate.point), sigma)
 
 
-def _require_declared(objective: Objective, settings: Settings) -> None:
-    if settings.bound == "local":
-        return
-    loss = objective.loss
-    is_bounded = math.isfinite(loss.derivative_bound) and math.isfinite(loss.third_derivative_bound)
-    if not (is_bounded or loss.third_derivative_bound == 0):
-        raise ValueError(f"bound={settings.bound!r} needs bounded derivatives, which {loss.name} has not: use 'local'")
-    if objective.penalty == 0 or not objective.penalised.all():
-        raise ValueError(
-            f"bound={settings.bound!r} needs a penalty on every weight: set fit_intercept=False (a constant column in X takes "
-            "its place) and a finite C"
-        )
-
-
 def _require_norm(longest: float, declared: float | None) -> None:
     if declared is not None and longest > declared * (1.0 + 1e-9):
         raise InvalidRows(
             f"a row has norm {longest:.6g}, above the declared row_norm {declared:g}: normalise the rows, or declare a larger "
             "bound and fit again"
         )
-
-
-def _declared_bound(settings: Settings) -> DeclaredBound | None:
-    """``worst_case`` or ``paper`` as a function of the state. Source: theory §4.1."""
-    if settings.bound == "local" or settings.row_norm is None:
-        return None
-    formula = bounds.worst_case if settings.bound == "worst_case" else bounds.paper
-    row_norm = settings.row_norm
-
-    def distance(state: State, rounding: float) -> float:
-        objective, loss, count = state.objective, state.objective.loss, state.statistics.count
-        convexity = objective.penalty_scale(count)
-        # in the mean form a row also takes along its share of the penalty, at the optimum no longer than b₁R
-        shares = 2.0 if objective.form == "mean" else 1.0
-        return rounding / convexity + formula(
-            count=count,
-            changed=state.changed,
-            strong_convexity=convexity,
-            lipschitz=shares * loss.derivative_bound * row_norm,
-            hessian_lipschitz=loss.third_derivative_bound * row_norm**3,
-            gradient=state.anchor_gradient,
-        )
-
-    return distance

@@ -17,9 +17,9 @@ from expunge.factor import Factor, Hessian, eigenvalue_floor
 from expunge.ladder import climb, from_statistics
 from expunge.losses import Poisson, Squared
 from expunge.privacy import Guarantee
+from expunge.settings import Settings
 from expunge.state import State
 from expunge.statistics import RowExtremes, RowTerms, Statistics
-from expunge.unlearner import Settings, _declared_bound
 from tests.conftest import SOAK
 from tests.oracle import retrain
 from tests.problems import CATALOGUE, Problem, problem
@@ -161,7 +161,7 @@ def at_anchor(state: State, rows, anchor: np.ndarray) -> State | None:
 def test_the_bounds_from_constants_hold(loss, formula, seed):
     p = problem(loss, seed, intercept=False)
     R = float(np.linalg.norm(p.rows.X, axis=1).max())
-    declared = _declared_bound(Settings(Guarantee(1.0, 1e-5), 1.0, formula, R))
+    declared = Settings(Guarantee(1.0, 1e-5), 1.0, formula, R).declared_bound
     state = State.fitted(p.objective, p.rows, LocalEngine())
     if p.gone.any():
         state = state.removed(p.forgotten)

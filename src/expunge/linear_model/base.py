@@ -14,12 +14,14 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from expunge.certificate import Bound, Certificate
 from expunge.errors import InvalidRows
+from expunge.forecast import CapacityReport
 from expunge.losses import Loss
 from expunge.noise import InsecureNoise, Noise, secure_noise
 from expunge.objective import Objective
 from expunge.privacy import Guarantee
 from expunge.rows import Rows, RowSource
-from expunge.unlearner import Release, Settings, Unlearner
+from expunge.settings import Settings
+from expunge.unlearner import Release, Unlearner
 
 Array = NDArray[np.float64]
 Remaining = tuple[Any, Any] | tuple[Any, Any, Any] | RowSource | None
@@ -140,6 +142,20 @@ class UnlearningModel(BaseEstimator, ABC):
         """The certificate of the last release."""
         check_is_fitted(self)
         return self.releases_[-1]
+
+    def capacity(self, X: Any = None, y: Any = None, sample_weight: Any = None) -> CapacityReport:
+        """What is used of the capacity to forget, and a forecast of how many more random and worst-case deletions each rung
+        will certify; print it for the text. An estimate, for planning.
+
+        Args:
+            X, y, sample_weight: some of the learned rows, or all of them; without them the passes cannot be told.
+
+        Raises:
+            InvalidRows: rows that do not fit the model.
+            ValueError: sigma is 0, so that nothing is promised.
+        """
+        check_is_fitted(self)
+        return self._unlearner.capacity(None if X is None else self._rows(X, y, sample_weight))
 
     def true_distance(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """|w̄ − ŵ′|₂, which ``distance_bound`` bounds, found by retraining on these rows: for audits and demonstrations.

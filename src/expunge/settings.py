@@ -1,0 +1,81 @@
+"""Settings: what is fixed before any row is seen. Theory §4.1, §5.1."""
+
+import math
+from dataclasses import dataclass
+
+from expunge import bounds
+from expunge.certificate import Bound
+from expunge.ladder import DeclaredBound
+from expunge.objective import Objective
+from expunge.privacy import Guarantee
+from expunge.state import State
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is fixed before any row is seen.
+
+    Args:
+        guarantee: (ε, δ) promised to everyone forgotten.
+        sigma: standard deviation of the noise in each weight; 0 for no noise and no promise.
+        bound: ``local``, or ``worst_case``/``paper``, which need ``row_norm`` and a penalty on every weight.
+        row_norm: declared bound on |x| of every row, now and later.
+        max_passes: gradient passes tried before a refit.
+
+    Raises:
+        ValueError: sigma negative or not finite, an unknown bound, or a bound without its ``row_norm``.
+    """
+
+    guarantee: Guarantee
+    sigma: float
+    bound: Bound = "local"
+    row_norm: float | None = None
+    max_passes: int = 3
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.sigma) and self.sigma >= 0):
+            raise ValueError(f"sigma must be a finite number of at least 0, got {self.sigma}")
+        if self.bound not in ("local", "worst_case", "paper"):
+            raise ValueError(f"bound must be 'local', 'worst_case' or 'paper', got {self.bound!r}")
+        if self.bound != "local" and not (self.row_norm is not None and 0 < self.row_norm < math.inf):
+            raise ValueError(f"bound={self.bound!r} needs row_norm, the declared bound on the norm of every row")
+        if self.max_passes < 0:
+            raise ValueError(f"max_passes must be at least 0, got {self.max_passes}")
+
+    def check(self, objective: Objective) -> None:
+        """Raises ``ValueError`` where the bound does not exist for this objective."""
+        if self.bound == "local":
+            return
+        loss = objective.loss
+        is_bounded = math.isfinite(loss.derivative_bound) and math.isfinite(loss.third_derivative_bound)
+        if not (is_bounded or loss.third_derivative_bound == 0):
+            raise ValueError(f"bound={self.bound!r} needs bounded derivatives, which {loss.name} has not: use 'local'")
+        if objective.penalty == 0 or not objective.penalised.all():
+            raise ValueError(
+                f"bound={self.bound!r} needs a penalty on every weight: set fit_intercept=False (a constant column in X takes "
+                "its place) and a finite C"
+            )
+
+    @property
+    def declared_bound(self) -> DeclaredBound | None:
+        """``worst_case`` or ``paper`` as a function of the state. Source: theory §4.1."""
+        if self.bound == "local" or self.row_norm is None:
+            return None
+        formula = bounds.worst_case if self.bound == "worst_case" else bounds.paper
+        row_norm = self.row_norm
+
+        def distance(state: State, rounding: float) -> float:
+            objective, loss, count = state.objective, state.objective.loss, state.statistics.count
+            convexity = objective.penalty_scale(count)
+            # in the mean form a row also takes along its share of the penalty, at the optimum no longer than b₁R
+            shares = 2.0 if objective.form == "mean" else 1.0
+            return rounding / convexity + formula(
+                count=count,
+                changed=state.changed,
+                strong_convexity=convexity,
+                lipschitz=shares * loss.derivative_bound * row_norm,
+                hessian_lipschitz=loss.third_derivative_bound * row_norm**3,
+                gradient=state.anchor_gradient,
+            )
+
+        return distance
