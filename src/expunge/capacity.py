@@ -7,12 +7,21 @@ population risk or by ours. ``empirical_capacity`` measures it on a fitted model
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
+from expunge.adversary import Adversary, deletion_order
 from expunge.bounds import paper, worst_case
+from expunge.engine.local import LocalEngine
+from expunge.errors import CapacityExceeded, InvalidRows
 from expunge.privacy import Guarantee
+from expunge.rows import Rows
+from expunge.unlearner import Unlearner
+
+Array = NDArray[np.float64]
 
 Method = Literal["newton", "worst_case", "dp", "exact", "linear_model"]
 
@@ -257,6 +266,128 @@ def sample_complexity(
 
     largest = 2.0 * gamma / radius**2
     return math.ceil(needed(_least(needed, 0.5 * largest, largest)) * (1.0 - 1e-12))
+
+
+class FittedModel(Protocol):
+    """What ``empirical_capacity`` needs of an estimator of ``expunge.linear_model``."""
+
+    _unlearner: Unlearner
+
+    def _rows(self, X: Any, y: Any) -> Rows: ...
+
+
+@dataclass(frozen=True)
+class RiskPoint:
+    """The excess held-out risk after ``m`` deletions, the noise's expected cost included.
+
+    Args:
+        m: how many rows were forgotten; ``rung``: on which rung of the ladder.
+        excess_risk: mean held-out loss over that of the un-noised model of all rows, in units of the loss.
+        low, high: its bootstrap interval.
+    """
+
+    m: int
+    rung: str
+    excess_risk: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class EmpiricalCapacity:
+    """The most deletions found harmless, ``capacity``; why not more, ``reason``; and the risk wherever it was measured."""
+
+    capacity: int
+    reason: str
+    points: tuple[RiskPoint, ...]
+
+
+def empirical_capacity(
+    model: FittedModel,
+    holdout: tuple[Any, Any],
+    *,
+    learned: tuple[Any, Any],
+    adversary: Adversary = "influence",
+    gamma: float = 0.01,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> EmpiricalCapacity:
+    """The largest m, to 5 %, whose expected excess population risk stays within ``gamma`` when an adversary chooses whom.
+
+    Each m is forgotten in one request, on the cheapest rung that certifies it, from the model as it is; the model itself
+    stays as it is. The risk is the mean loss of held-out rows, over the noise too.
+
+    Args:
+        model: a fitted estimator.
+        holdout: ``(X, y)``, rows that were not learned; ``learned``: ``(X, y)``, all rows that were.
+        adversary: who goes first, see ``expunge.adversary``.
+        gamma: excess risk allowed, in units of the loss.
+        confidence: of the bootstrap intervals.
+        seed: of the order, of the noise that is averaged over, and of the bootstrap.
+
+    Raises:
+        InvalidRows: rows that do not fit the model, or ``learned`` is not what it has learned.
+        ValueError: gamma is not positive, confidence not between 0 and 1, or the adversary unknown.
+
+    Source: theory §2; paper, Definition 3.
+    """
+    _require_gamma(gamma)
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must lie strictly between 0 and 1, got {confidence}")
+    unlearner, rng = model._unlearner, np.random.default_rng(seed)
+    rows, held_out = model._rows(*learned), model._rows(*holdout)
+    order = deletion_order(adversary, unlearner._secret.state, rows, held_out, rng)
+    risk = _HeldOutRisk(unlearner, held_out, confidence, rng)
+    points: list[RiskPoint] = []
+    reason = f"one of {len(rows)} rows must remain"
+
+    def is_harmless(m: int) -> bool:
+        nonlocal reason
+        twin = Unlearner(unlearner.settings, unlearner._secret, LocalEngine(), lambda weights, _sigma: weights.copy())
+        forgotten = rows.take(order[:m])
+        try:
+            release = twin.forget(Rows(forgotten.X, forgotten.y, ids=range(m)), rows.take(order[m:]))
+        except (InvalidRows, CapacityExceeded) as refusal:
+            reason = f"{m} deletions are refused: {refusal}"
+            return False
+        points.append(risk.of(release.weights, m, release.certificate.rung))
+        if points[-1].excess_risk > gamma:
+            reason = f"{m} deletions cost {points[-1].excess_risk:.3g} > gamma = {gamma:g}"
+        return points[-1].excess_risk <= gamma
+
+    low, high = 0, 1
+    while high < len(rows) and is_harmless(high):
+        low, high = high, 2 * high
+    high = min(high, len(rows))
+    while high - low > max(1, low // 20):
+        middle = (low + high) // 2
+        low, high = (middle, high) if is_harmless(middle) else (low, middle)
+    return EmpiricalCapacity(low, reason, tuple(sorted(points, key=lambda point: point.m)))
+
+
+class _HeldOutRisk:
+    """Held-out loss over that of the un-noised model of all rows, averaged over draws of the noise."""
+
+    DRAWS, RESAMPLES = 64, 500
+
+    def __init__(self, unlearner: Unlearner, holdout: Rows, confidence: float, rng: np.random.Generator) -> None:
+        self._objective, self._holdout = unlearner.objective, holdout
+        self._design = self._objective.design(holdout)
+        noise = rng.standard_normal((self.DRAWS // 2, self._objective.n_parameters)) * unlearner.settings.sigma
+        self._noise = np.vstack([noise, -noise])
+        self._counts = rng.multinomial(len(holdout), np.full(len(holdout), 1.0 / len(holdout)), size=self.RESAMPLES)
+        self._tails = [(1.0 - confidence) / 2.0, (1.0 + confidence) / 2.0]
+        self._reference = self._losses(unlearner._secret.point)
+
+    def of(self, weights: Array, m: int, rung: str) -> RiskPoint:
+        """The excess risk of un-noised ``weights`` once noise is added."""
+        losses = np.mean([self._losses(weights + noise) for noise in self._noise], axis=0)
+        excess = losses - self._reference
+        low, high = np.quantile(self._counts @ excess / len(excess), self._tails)
+        return RiskPoint(m, rung, float(excess.mean()), float(low), float(high))
+
+    def _losses(self, weights: Array) -> Array:
+        return self._objective.loss.value(self._objective.predictor(weights, self._design), self._holdout.y)
 
 
 def _least(function: Callable[[float], float], scale: float, largest: float = math.inf) -> float:

@@ -1,0 +1,146 @@
+"""Forecasts are validated by deleting: within a factor of two for random rows, on the census and on generated data."""
+
+import numpy as np
+import pytest
+
+from expunge.adversary import displacements
+from expunge.data.census import load_census
+from expunge.engine.local import LocalEngine
+from expunge.errors import ExpungeError, InvalidRows
+from expunge.ladder import climb
+from expunge.linear_model import LogisticRegression, PoissonRegressor, Ridge
+from expunge.noise import grid_rounding
+
+MAX_PASSES = 2
+
+
+def generated(kind):
+    rng = np.random.default_rng(7)
+    X = rng.normal(size=(8000, 6))
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    t = X @ rng.normal(size=(6, 3))
+    if kind == "softmax":
+        return LogisticRegression(sigma=0.05, max_passes=MAX_PASSES), X, (t + rng.gumbel(size=t.shape)).argmax(axis=1)
+    return PoissonRegressor(alpha=1e-4, sigma=0.05, max_passes=MAX_PASSES), X, rng.poisson(np.exp(t[:, 0])).astype(float)
+
+
+def data(kind):
+    if kind == "census":
+        model = LogisticRegression(sigma=0.063, delta=1e-5, max_passes=MAX_PASSES)
+        return model, *load_census("train")
+    return generated(kind)
+
+
+def certified(model, rows, order, passes):
+    """The largest m of ``order`` that ``passes`` certify, found by deleting them."""
+    unlearner = model._unlearner
+    allowed = model.sigma * unlearner.settings.guarantee.mu - grid_rounding(len(unlearner._secret.point), model.sigma)
+
+    def is_certified(m):
+        try:
+            state = unlearner._secret.state.removed(rows.take(order[:m]))
+            remaining = rows.take(order[m:]) if passes else None
+            for candidate in climb(state, remaining, LocalEngine(), passes):
+                if candidate.distance_bound <= allowed or candidate.passes == passes > 0:
+                    return candidate.distance_bound <= allowed
+        except ExpungeError:
+            pass
+        return False
+
+    low, high = 0, 1
+    while high < len(rows) and is_certified(high):
+        low, high = high, 2 * high
+    while high - low > max(1, low // 20):
+        middle = (low + high) // 2
+        low, high = (middle, high) if middle < len(rows) and is_certified(middle) else (low, middle)
+    return low
+
+
+@pytest.fixture(scope="module", params=["census", "softmax", "poisson"])
+def fitted(request):
+    model, X, y = data(request.param)
+    return model.fit(X, y), X, y
+
+
+@pytest.mark.parametrize("share", [0.1, 1.0])
+def test_random_deletions_are_forecast_within_a_factor_of_two(fitted, share):
+    model, X, y = fitted
+    rng = np.random.default_rng(3)
+    sample = rng.permutation(len(X))[: int(share * len(X))]
+    report = model.capacity(X[sample], y[sample])
+    rows = model._rows(X, y)
+    orders = [rng.permutation(len(X)) for _ in range(3)]
+    for forecast in report.forecasts:
+        actual = np.median([certified(model, rows, order, forecast.passes) for order in orders])
+        assert 0.5 * actual - 1 <= forecast.random <= 2 * actual + 1, (forecast, actual)
+
+
+def test_the_worst_case_forecast_from_all_rows_is_what_deleting_them_gives(fitted):
+    model, X, y = fitted
+    rows = model._rows(X, y)
+    order = np.argsort(-displacements(model._unlearner._secret.state, rows))
+    for forecast in model.capacity(X, y).forecasts:
+        actual = certified(model, rows, order, forecast.passes)
+        assert 0.5 * actual - 1 <= forecast.worst_case <= 2 * actual + 1, (forecast, actual)
+
+
+def test_without_rows_the_statistics_alone_are_forecast(fitted):
+    model, X, y = fitted
+    rng = np.random.default_rng(3)
+    rows = model._rows(X, y)
+    statistics, *passes = model.capacity().forecasts
+    actual = np.median([certified(model, rows, rng.permutation(len(X)), 0) for _ in range(3)])
+    assert 0.5 * actual - 1 <= statistics.random <= 2 * actual + 1
+    assert all(forecast.random is None and forecast.worst_case is None for forecast in passes)
+    order = np.argsort(-displacements(model._unlearner._secret.state, rows))
+    assert statistics.worst_case <= certified(model, rows, order, 0)  # a guarantee, not an estimate
+
+
+def test_the_report_says_what_is_used_and_what_to_do():
+    model, X, y = generated("softmax")
+    model.fit(X, y)
+    fresh = model.capacity()
+    assert (fresh.changed, fresh.remaining, fresh.budget_used) == (0.0, len(X), 0.0)
+    model.forget(X[:20], y[:20])
+    report = model.capacity()
+    assert (report.changed, report.remaining) == (20.0, 7980.0)
+    assert report.distance_bound == model.certificate_.distance_bound
+    assert report.distance_allowed < fresh.distance_allowed
+    assert 0 < report.budget_used < 1
+    text = str(report)
+    for words in (
+        "20 rows changed",
+        "7,980 are learned",
+        "the statistics",
+        "2 passes",
+        "?",
+        "plain retraining is the better choice",
+    ):
+        assert words in text
+
+
+def test_exact_models_have_no_limit_but_their_rows(rng):
+    X = rng.normal(size=(300, 3))
+    forecast = Ridge(sigma=0.05, max_passes=1).fit(X, X[:, 0]).capacity(X, X[:, 0]).forecasts[0]
+    assert forecast.random > 250
+
+
+@pytest.mark.parametrize("bound", ["worst_case", "paper"])
+def test_declared_bounds_have_their_own_forecast(bound, rng):
+    X = rng.normal(size=(5000, 3))
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    y = (X[:, 0] > 0.3 * rng.logistic(size=5000)).astype(int)
+    model = LogisticRegression(C=1e-3, fit_intercept=False, sigma=0.5, bound=bound, row_norm=1.0).fit(X, y)
+    forecast = model.capacity().forecasts[0]
+    assert forecast.random == forecast.worst_case > 0
+    model.forget(X[: int(0.9 * forecast.random)], y[: int(0.9 * forecast.random)])
+    assert model.certificate_.rung == "statistics"
+
+
+def test_bad_input():
+    model, X, y = generated("softmax")
+    model.fit(X, y)
+    with pytest.raises(InvalidRows, match="5 features"):
+        model.capacity(X[:, :5], y)
+    with pytest.raises(ValueError, match="with sigma=0 nothing is promised"):
+        LogisticRegression(sigma=0).fit(X, y).capacity()
