@@ -1,5 +1,5 @@
 # Everything runs in a .venv of its own; nothing but Python 3.11 and pip is needed.
-.PHONY: demo test lint bench soak clean
+.PHONY: demo test lint bench soak docs clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -26,9 +26,13 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(READY)
+	$(BIN)/zensical build --strict
+
 bench: $(READY)
 	$(BIN)/python -m benchmarks.capacity
+	$(BIN)/python -m benchmarks.forecast
 	$(BIN)/python -m benchmarks.forget_speed
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .site .cache

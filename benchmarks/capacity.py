@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.record import record
+from expunge.adversary import displacements
 from expunge.bounds import paper, worst_case
 from expunge.data.census import census_schema, load_census
 from expunge.engine.local import LocalEngine
@@ -32,24 +33,18 @@ ORDERS, MAX_PASSES = 10, 3
 WANTED = (25, 600, 1800, 3200)
 
 
-class Census:
-    """The census model and what it certifies."""
+class Deletions:
+    """A fitted model and what it certifies, found by deleting."""
 
-    def __init__(self) -> None:
-        self.X, self.y = load_census("train")
-        self.objective = Objective(Logistic(), self.X.shape[1], 1.0)
-        self.row_norm = math.hypot(census_schema().row_norm, 1.0)  # the intercept's 1 included
-        self.sigma = sigma_from_excess_risk(0.001, Logistic().curvature_bound, self.row_norm)
-        p = self.objective.n_parameters
-        self.allowed = self.sigma * GUARANTEE.mu - grid_rounding(p, self.sigma)
-        self.state = State.fitted(self.objective, Rows.of(self.X, self.y), LocalEngine())
+    def __init__(self, X: NDArray[np.float64], y: NDArray[np.float64], sigma: float, state: State) -> None:
+        self.rows, self.state, self.sigma = Rows.of(X, y), state, sigma
+        self.allowed = sigma * GUARANTEE.mu - grid_rounding(len(state.anchor), sigma)
 
     def passes_needed(self, order: NDArray[np.intp], m: int) -> float:
-        """Gradient passes that certify forgetting the first ``m`` of ``order`` in one batch; ``inf`` for a refit."""
-        gone, stay = order[:m], order[m:]
+        """Gradient passes that certify forgetting the first ``m`` of ``order`` in one request; ``inf`` for a refit."""
         try:
-            state = self.state.removed(Rows.of(self.X[gone], self.y[gone]))
-            for candidate in climb(state, Rows.of(self.X[stay], self.y[stay]), LocalEngine(), MAX_PASSES):
+            state = self.state.removed(self.rows.take(order[:m]))
+            for candidate in climb(state, self.rows.take(order[m:]), LocalEngine(), MAX_PASSES):
                 if candidate.distance_bound <= self.allowed or candidate.passes == MAX_PASSES:
                     return candidate.passes if candidate.distance_bound <= self.allowed else math.inf
         except ExpungeError:
@@ -64,26 +59,31 @@ class Census:
             low, high = (found[-1] if found else 0), 1
             while high < len(order) and (high <= low or needed(high) <= passes):
                 low, high = max(low, high if needed(high) <= passes else low), 2 * high
+            high = min(high, len(order))
             while high - low > max(1, low // 50):
                 middle = (low + high) // 2
                 low, high = (middle, high) if needed(middle) <= passes else (low, middle)
             found.append(low)
         return found
 
-    def influential(self) -> NDArray[np.intp]:
-        """People by how far the model moves to first order when they go, the farthest first."""
-        design = self.objective.design(Rows.of(self.X, self.y))
-        slope = Logistic().derivative(self.objective.predictor(self.state.anchor, design), self.y)
-        moved = np.linalg.norm(design @ self.state.factor.inverse, axis=1) * np.abs(slope)
-        return np.argsort(-moved)
+
+class Census(Deletions):
+    """The census model."""
+
+    def __init__(self) -> None:
+        X, y = load_census("train")
+        row_norm = math.hypot(census_schema().row_norm, 1.0)  # the intercept's 1 included
+        sigma = sigma_from_excess_risk(0.001, Logistic().curvature_bound, row_norm)
+        self.objective, self.row_norm = Objective(Logistic(), X.shape[1], 1.0), row_norm
+        super().__init__(X, y, sigma, State.fitted(self.objective, Rows.of(X, y), LocalEngine()))
 
     def one_by_one(self, order: NDArray[np.intp]) -> int:
         """Deletions in single requests from the statistics alone, until the budget of all releases is spent."""
         settings = Settings(GUARANTEE, self.sigma)
-        model = Unlearner.learn_from(self.objective, Rows.of(self.X, self.y), settings)
+        model = Unlearner.learn_from(self.objective, self.rows, settings)
         for m, i in enumerate(order):
             try:
-                model.forget(Rows.of(self.X[[i]], self.y[[i]]))
+                model.forget(self.rows.take([i]))
             except ExpungeError:
                 return m
         return len(order)
@@ -93,7 +93,7 @@ class Census:
         bound, loss, m = {"paper": paper, "worst_case": worst_case}[formula], Logistic(), 0
         while (
             bound(
-                count=len(self.y),
+                count=len(self.rows),
                 changed=m + 1,
                 strong_convexity=1.0,
                 lipschitz=loss.derivative_bound * self.row_norm,
@@ -111,10 +111,10 @@ def main() -> None:
     console = Console(width=110)
     census = Census()
     rng = np.random.default_rng(0)
-    orders = [rng.permutation(len(census.y)) for _ in range(ORDERS)]
+    orders = [rng.permutation(len(census.rows)) for _ in range(ORDERS)]
     found = np.array([census.capacities(order) for order in orders])
-    worst = census.capacities(census.influential())
-    table = Table(title=f"People of {len(census.y):,} certified in one batch, σ = {census.sigma:.4f}")
+    worst = census.capacities(np.argsort(-displacements(census.state, census.rows)))
+    table = Table(title=f"People of {len(census.rows):,} certified in one batch, σ = {census.sigma:.4f}")
     for heading in ("gradient passes", "random, median of 10", "least", "most", "most influential first", "wanted"):
         table.add_column(heading, justify="right")
     for passes, wanted in enumerate(WANTED):

@@ -85,12 +85,12 @@ def test_the_best_ridge_is_no_worse_than_any_other(given_, radius, m):
     setting = Setting(**constants, n=given_["n"] + 1001, radius=radius)
     best = setting.excess_risk_bound(m, method)
     for ridge in [setting.balanced_ridge(m), *np.geomspace(1e-6, 1e6, 241) * given_["lipschitz"] / radius]:
-        assert best <= setting._risk(m, method, 0.0, float(ridge)) * (1 + 1e-9)
+        assert best <= setting.excess_risk_bound_at(m, method, float(ridge)) * (1 + 1e-9)
 
 
 def test_the_gain_over_the_closed_form_is_real():
     setting = Setting(p=100, n=10**7, radius=1.0, **CONSTANTS)
-    closed = setting._risk(500, "newton", 0.0, setting.balanced_ridge(500))
+    closed = setting.excess_risk_bound_at(500, "newton", setting.balanced_ridge(500))
     assert setting.excess_risk_bound(500, "newton") < 0.9 * closed
 
 

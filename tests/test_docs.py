@@ -1,6 +1,8 @@
 """What the documentation says is true: its code runs, its sections exist, its commands are there."""
 
 import re
+import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
 from pkgutil import walk_packages
@@ -9,6 +11,7 @@ import pytest
 from typer.main import get_command
 
 import expunge
+from expunge import linear_model
 from expunge.cli import app
 
 ROOT = Path(__file__).parents[1]
@@ -58,6 +61,34 @@ def test_every_command_is_documented_and_has_help():
         assert command.help, name
         for parameter in command.params:
             assert parameter.help, f"{name} {parameter.name}"
+
+
+def test_the_site_builds_without_a_warning():
+    command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]
+    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    output = built.stdout + built.stderr
+    assert built.returncode == 0, output
+    assert "No issues found" in output
+    assert "griffe:" not in output, output
+    reference = (ROOT / ".site/reference/estimators/index.html").read_text()
+    assert "from which nobody can tell that these rows were ever learned" in reference  # the docstring of forget
+
+
+def test_every_page_is_in_the_navigation():
+    config = (ROOT / "mkdocs.yml").read_text()
+    for page in (ROOT / "docs").rglob("*.md"):
+        assert f": {page.relative_to(ROOT / 'docs')}\n" in config, page
+
+
+def test_every_public_name_is_in_the_reference():
+    text = "".join(page.read_text() for page in (ROOT / "docs/reference").glob("*.md"))
+    modules = re.findall(r"^::: (\S+)", text, flags=re.M)
+    missing = []
+    for name in [*expunge.__all__, *linear_model.__all__]:
+        home = getattr(expunge, name, None) or getattr(linear_model, name)
+        places = {f"{home.__module__}.{name}", home.__module__, f"expunge.linear_model.{name}"}
+        missing += [] if places & set(modules) else [name]
+    assert missing == []
 
 
 def test_the_readme_shows_both_set_up_commands():

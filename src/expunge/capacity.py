@@ -17,6 +17,8 @@ from expunge.adversary import Adversary, deletion_order
 from expunge.bounds import paper, worst_case
 from expunge.engine.local import LocalEngine
 from expunge.errors import CapacityExceeded, InvalidRows
+from expunge.evaluation import row_norms
+from expunge.objective import Objective
 from expunge.privacy import Guarantee
 from expunge.rows import Rows
 from expunge.unlearner import Unlearner
@@ -99,9 +101,8 @@ class Setting:
         self._require(method)
         if not 0 <= m < self.n:
             raise ValueError(f"m must be at least 0 and below n = {self.n}, got {m}: at least one row must remain")
-        if self.strong_convexity is not None:
-            return self._risk(m, method, self.strong_convexity, 0.0)
-        return self._risk(m, method, 0.0, self.best_ridge(m, method))
+        ridge = 0.0 if self.strong_convexity is not None else self.best_ridge(m, method)
+        return self.excess_risk_bound_at(m, method, ridge)
 
     def best_ridge(self, m: int, method: Method) -> float:
         """λ of the ridge term that minimises the whole bound of a convex problem after ``m`` deletions.
@@ -117,8 +118,8 @@ class Setting:
         if self.radius is None or self.strong_convexity is not None:
             raise ValueError("a ridge term is chosen for convex problems: give radius and no strong_convexity")
         balanced = self.balanced_ridge(m)
-        found = _least(lambda ridge: self._risk(m, method, 0.0, ridge), self.lipschitz / self.radius)
-        return min(found, balanced, key=lambda ridge: self._risk(m, method, 0.0, ridge))
+        found = _least(lambda ridge: self.excess_risk_bound_at(m, method, ridge), self.lipschitz / self.radius)
+        return min(found, balanced, key=lambda ridge: self.excess_risk_bound_at(m, method, ridge))
 
     def balanced_ridge(self, m: int) -> float:
         """λ in closed form: where the ridge term meets the larger of the terms that deletion and noise add.
@@ -146,14 +147,14 @@ class Setting:
                 f"ε = {self.epsilon}: use 'worst_case', whose factor is exact for every ε"
             )
 
-    def _risk(self, m: int, method: Method, convexity: float, ridge: float) -> float:
-        """The bound for λ = convexity + ridge, the ridge's own bias λB²/2 included."""
+    def excess_risk_bound_at(self, m: int, method: Method, ridge: float) -> float:
+        """The same with a ridge term of strength ``ridge``, its own bias ½·ridge·B² included."""
         L = self.lipschitz + ridge * (self.radius or 0.0)
-        strength, n = convexity + ridge, self.n
+        strength, n = (self.strong_convexity or 0.0) + ridge, self.n
         bias = 0.5 * ridge * (self.radius or 0.0) ** 2
         risk = bias + 4.0 * L**2 / (strength * n)
         if method == "dp":
-            return risk + math.sqrt(self.p) * L * self._paper_factor * m * L / (strength * n)
+            return risk + math.sqrt(self.p) * L * self.paper_factor * m * L / (strength * n)
         risk += m * L**2 / (strength * (n - m))
         if method == "exact":
             return risk
@@ -166,14 +167,14 @@ class Setting:
             gradient=0.0,
         )
         if method == "newton":
-            return risk + math.sqrt(self.p) * L * self._paper_factor * distance
+            return risk + math.sqrt(self.p) * L * self.paper_factor * distance
         sigma = distance / Guarantee(self.epsilon, self.delta).mu
         if method == "linear_model":
             return risk + 0.5 * ((self.smoothness or 0.0) + ridge) * sigma**2
         return risk + math.sqrt(self.p) * L * sigma
 
     @property
-    def _paper_factor(self) -> float:
+    def paper_factor(self) -> float:
         """σ/Δ as the paper has it."""
         return math.sqrt(2.0 * math.log(1.25 / self.delta)) / self.epsilon
 
@@ -337,7 +338,7 @@ def empirical_capacity(
     unlearner, rng = model._unlearner, np.random.default_rng(seed)
     rows, held_out = model._rows(*learned), model._rows(*holdout)
     order = deletion_order(adversary, unlearner._secret.state, rows, held_out, rng)
-    risk = _HeldOutRisk(unlearner, held_out, confidence, rng)
+    risk = HeldOutRisk(unlearner.objective, held_out, unlearner._secret.point, rng, confidence)
     points: list[RiskPoint] = []
     reason = f"one of {len(rows)} rows must remain"
 
@@ -350,7 +351,7 @@ def empirical_capacity(
         except (InvalidRows, CapacityExceeded) as refusal:
             reason = f"{m} deletions are refused: {refusal}"
             return False
-        points.append(risk.of(release.weights, m, release.certificate.rung))
+        points.append(RiskPoint(m, release.certificate.rung, *risk.excess(release.weights, unlearner.settings.sigma)))
         if points[-1].excess_risk > gamma:
             reason = f"{m} deletions cost {points[-1].excess_risk:.3g} > gamma = {gamma:g}"
         return points[-1].excess_risk <= gamma
@@ -365,29 +366,44 @@ def empirical_capacity(
     return EmpiricalCapacity(low, reason, tuple(sorted(points, key=lambda point: point.m)))
 
 
-class _HeldOutRisk:
-    """Held-out loss over that of the un-noised model of all rows, averaged over draws of the noise."""
+class HeldOutRisk:
+    """The mean held-out loss of weights with noise, over that of un-noised reference weights; with bootstrap intervals.
 
-    DRAWS, RESAMPLES = 64, 500
+    Noise N(0, σ²I) on the weights is N(0, σ²|x|²I) on a row's predictor: one output is integrated by Gauss–Hermite
+    quadrature, several are averaged over draws.
+    """
 
-    def __init__(self, unlearner: Unlearner, holdout: Rows, confidence: float, rng: np.random.Generator) -> None:
-        self._objective, self._holdout = unlearner.objective, holdout
-        self._design = self._objective.design(holdout)
-        noise = rng.standard_normal((self.DRAWS // 2, self._objective.n_parameters)) * unlearner.settings.sigma
-        self._noise = np.vstack([noise, -noise])
+    NODES, DRAWS, RESAMPLES = 40, 256, 500
+
+    def __init__(
+        self, objective: Objective, holdout: Rows, reference: Array, rng: np.random.Generator, confidence: float = 0.95
+    ) -> None:
+        self._objective, self._holdout = objective, holdout
+        self._design = objective.design(holdout)
+        self._norms = row_norms(self._design)
+        if objective.loss.outputs == 1:
+            self._nodes, weights = np.polynomial.hermite_e.hermegauss(self.NODES)
+            self._weights = weights / weights.sum()
+        else:
+            half = rng.standard_normal((self.DRAWS // 2, objective.loss.outputs))
+            self._nodes, self._weights = np.vstack([half, -half]), np.full(self.DRAWS, 1.0 / self.DRAWS)
         self._counts = rng.multinomial(len(holdout), np.full(len(holdout), 1.0 / len(holdout)), size=self.RESAMPLES)
         self._tails = [(1.0 - confidence) / 2.0, (1.0 + confidence) / 2.0]
-        self._reference = self._losses(unlearner._secret.point)
+        self._reference = self._losses(reference, 0.0)
 
-    def of(self, weights: Array, m: int, rung: str) -> RiskPoint:
-        """The excess risk of un-noised ``weights`` once noise is added."""
-        losses = np.mean([self._losses(weights + noise) for noise in self._noise], axis=0)
-        excess = losses - self._reference
+    def excess(self, weights: Array, sigma: float) -> tuple[float, float, float]:
+        """The excess risk of ``weights`` once N(0, σ²I) is added, and its interval."""
+        excess = self._losses(weights, sigma) - self._reference
         low, high = np.quantile(self._counts @ excess / len(excess), self._tails)
-        return RiskPoint(m, rung, float(excess.mean()), float(low), float(high))
+        return float(excess.mean()), float(low), float(high)
 
-    def _losses(self, weights: Array) -> Array:
-        return self._objective.loss.value(self._objective.predictor(weights, self._design), self._holdout.y)
+    def _losses(self, weights: Array, sigma: float) -> Array:
+        loss, y = self._objective.loss, self._holdout.y
+        t = self._objective.predictor(weights, self._design)
+        if sigma == 0:
+            return loss.value(t, y)
+        spread = sigma * self._norms if t.ndim == 1 else sigma * self._norms[:, None]
+        return np.asarray(sum(w * loss.value(t + spread * z, y) for z, w in zip(self._nodes, self._weights, strict=True)))
 
 
 def _least(function: Callable[[float], float], scale: float, largest: float = math.inf) -> float:

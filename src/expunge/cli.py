@@ -1,7 +1,11 @@
 """The command line: ``expunge``. Thin; everything it does is a call into the library."""
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 app = typer.Typer(help="Train models that can prove they forgot.", no_args_is_help=True, add_completion=False)
@@ -54,3 +58,23 @@ def demo() -> None:
     console.print(scores)
     console.print("The last certificate, as evidence for whoever holds the data:")
     console.print_json(steps[-1].certificate.to_json())
+
+
+@app.command()
+def reproduce(
+    folder: Annotated[Path, typer.Argument(help="Where the page and its figures are written.")] = Path("reproduction"),
+    data: Annotated[
+        Path,
+        typer.Option(envvar="EXPUNGE_DATA", help="Folder of the data sets that are not shipped; absent ones are left out."),
+    ] = Path("../shared/data"),
+) -> None:
+    """Regenerate every claim of the paper as figures and tables on one page, in a few minutes."""
+    from expunge.reproduce import reproduce as write_page
+
+    console = Console()
+    try:
+        path = write_page(folder, data, console.print)
+    except (ImportError, OSError) as error:
+        console.print(f"[red]the page was not finished:[/red] {escape(str(error))}")
+        raise typer.Exit(1) from error
+    console.print(f"written to {path}")

@@ -14,7 +14,7 @@ Deletions are simulated on the statistics, and the ladder itself is asked; only 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,10 +31,12 @@ from expunge.state import State
 
 Array = NDArray[np.float64]
 
-DRAWS = 5
-"""Random orders simulated; the forecast is their median."""
+DRAWS, PASS_DRAWS = 25, 5
+"""Random orders simulated, and those of them with which the passes are; the forecast is their median."""
 PASS_ROWS = 1 << 13
 """Rows that a simulated pass reads at most."""
+TAKEN = 1 << 12
+"""Rows that are really taken away at most."""
 TOLERANCE = 0.05
 """Relative width at which the search for a capacity stops."""
 
@@ -110,12 +112,14 @@ def forecasts(
         worst = _capacities(lambda m: 0.0 if _whatever_rows(state, m, declared) <= allowed else math.inf, state)
         unknown = [Forecast(passes, None, None) for passes in range(1, max_passes + 1)]
         return (Forecast(0, int(np.median(random)), worst[0]), *unknown)
-    shuffled = [sample.take(rng.permutation(len(sample))) for _ in range(DRAWS)]
-    simulations = [_random_rows(state, rows, max_passes) for rows in shuffled]
-    draws = [_capacities(_needed(simulation, allowed, declared), state, max_passes) for simulation in simulations]
+    draws = []
+    for draw in range(DRAWS):
+        passes = max_passes if draw < PASS_DRAWS else 0
+        shuffled = sample.take(rng.permutation(len(sample)))
+        draws.append(_capacities(_needed(_random_rows(state, shuffled, passes), allowed, declared), state, passes))
     worst = _capacities(_needed(_worst_rows(state, sample, max_passes), allowed, declared), state, max_passes)
-    medians = np.median(draws, axis=0).astype(int)
-    return tuple(Forecast(passes, int(medians[passes]), worst[passes]) for passes in range(max_passes + 1))
+    medians = [np.median([found[k] for found in draws if k < len(found)]) for k in range(max_passes + 1)]
+    return tuple(Forecast(k, int(medians[k]), worst[k]) for k in range(max_passes + 1))
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,7 @@ class _Simulation:
 def _needed(simulation: _Simulation, allowed: float, declared: DeclaredBound | None) -> Callable[[int], float]:
     """How many passes should certify m deletions; ``inf`` where none of the simulated do."""
 
-    @lru_cache(None)
+    @cache
     def needed(m: int) -> float:
         try:
             state = simulation.after(m)
@@ -166,17 +170,25 @@ def _capacities(needed: Callable[[int], float], state: State, max_passes: int = 
 
 
 def _random_rows(state: State, shuffled: Rows, max_passes: int) -> _Simulation:
-    half = max(1, min(len(shuffled), PASS_ROWS) // 2)
-    taken = Evaluation(state.objective, shuffled.take(slice(0, half)), state.anchor)
-    mean = state.statistics.gradient_sum / state.statistics.count
-    spread = math.sqrt(half * (1.0 - half / (1.0 + state.statistics.count)))
-    fluctuation = (taken.gradient()[0] - half * mean) / spread
-    rest = _EstimatedPass(state, shuffled.take(slice(half, half + PASS_ROWS)))
+    half = max(1, len(shuffled) // 2)
+
+    @cache
+    def fluctuation() -> Array:
+        taken = shuffled.take(slice(0, half)).batches()
+        gradient = sum(Evaluation(state.objective, batch, state.anchor).gradient()[0] for batch in taken)
+        mean = state.statistics.gradient_sum / state.statistics.count
+        return np.asarray(gradient - half * mean) / math.sqrt(half * (1.0 - half / (1.0 + state.statistics.count)))
 
     def after(m: int) -> State:
-        return _without(state, shuffled.take(slice(0, m))) if m <= half else _without_typical(state, m, fluctuation)
+        if m <= min(half, TAKEN):
+            return _without(state, shuffled.take(slice(0, m)))
+        return _without_typical(state, m, fluctuation())
 
-    return _Simulation(after, lambda _m: rest, max_passes)
+    @cache
+    def rest() -> _EstimatedPass:
+        return _EstimatedPass(state, shuffled.take(slice(half, half + PASS_ROWS)))
+
+    return _Simulation(after, (lambda _m: rest()) if max_passes else None, max_passes)
 
 
 def _typical_rows(state: State, rng: np.random.Generator) -> _Simulation:
