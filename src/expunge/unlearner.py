@@ -60,6 +60,7 @@ class Unlearner:
     what σ, ε, δ and the budget left allow.
 
     >>> from expunge.losses import Squared
+    >>> from expunge.privacy import Guarantee
     >>> rows = Rows.of([[1.0], [1.0], [2.0]], [1.0, 2.0, 3.0])
     >>> objective = Objective(Squared(), n_features=1, penalty=0.0, fit_intercept=False)
     >>> model = Unlearner.learn_from(objective, rows, Settings(Guarantee(1.0, 1e-5), sigma=0.0))
