@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expunge.bounds import paper
-from expunge.capacity import Setting
+from expunge.capacity.computed import Setting
 from expunge.errors import InvalidRows, NoOptimum
 from expunge.noise import Noise, secure_noise
 

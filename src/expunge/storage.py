@@ -81,7 +81,8 @@ def load_unlearner(path: str | os.PathLike[str]) -> Unlearner:
     try:
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
+            names = file.keys()
+            tensors = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, ValueError, KeyError) as error:
         raise StateCorrupt(f"{path} is truncated or no state file ({error}): restore a backup, or fit again") from error
     if metadata.get("format") != FORMAT:

@@ -191,7 +191,7 @@ def population_risk(data: Path) -> Section:
             axis.set_xlabel("deletions m", fontsize=8)
     axes[0, 0].set_ylabel("excess held-out log-loss", fontsize=8)
     axes[1, 0].set_ylabel("excess held-out log-loss", fontsize=8)
-    axes[0, 0].legend(frameon=False, fontsize=7)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     missing = f" Left out, for want of their files: {', '.join(left_out)}." if left_out else ""
     return Section(
         "population-risk",

@@ -1,29 +1,14 @@
-"""Deletion capacity and sample complexity: how many may be forgotten before the model is worse by γ. Theory §2, §3.
-
-``deletion_capacity`` and ``sample_complexity`` follow from constants alone, by the paper's bounds on the excess
-population risk or by ours. ``empirical_capacity`` measures it on a fitted model and rows that were not learned.
-"""
+"""Capacity and sample complexity that follow from constants alone, by the paper's bounds or by ours. Theory §2, §3."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from expunge.adversary import Adversary, deletion_order
 from expunge.bounds import paper, worst_case
-from expunge.engine.local import LocalEngine
-from expunge.errors import CapacityExceeded, InvalidRows
-from expunge.evaluation import row_norms
-from expunge.objective import Objective
 from expunge.privacy import Guarantee
-from expunge.rows import Rows
-from expunge.unlearner import Unlearner
-
-Array = NDArray[np.float64]
 
 Method = Literal["newton", "worst_case", "dp", "exact", "linear_model"]
 
@@ -219,7 +204,7 @@ def deletion_capacity(
         radius=radius,
         smoothness=smoothness,
     )
-    _require_gamma(gamma)
+    require_gamma(gamma)
     learning = setting.excess_risk_bound(0, method)
     if learning > gamma:
         needed = sample_complexity(gamma=gamma, lipschitz=lipschitz, strong_convexity=strong_convexity, radius=radius)
@@ -255,7 +240,7 @@ def sample_complexity(
 
     Source: paper, §2; theory §2, §3.
     """
-    _require_gamma(gamma)
+    require_gamma(gamma)
     _require_constants(lipschitz=lipschitz, strong_convexity=strong_convexity, radius=radius)
     if strong_convexity is not None:
         return math.ceil(4.0 * lipschitz**2 / (strong_convexity * gamma) * (1.0 - 1e-12))
@@ -267,143 +252,6 @@ def sample_complexity(
 
     largest = 2.0 * gamma / radius**2
     return math.ceil(needed(_least(needed, 0.5 * largest, largest)) * (1.0 - 1e-12))
-
-
-class FittedModel(Protocol):
-    """What ``empirical_capacity`` needs of an estimator of ``expunge.linear_model``."""
-
-    _unlearner: Unlearner
-
-    def _rows(self, X: Any, y: Any) -> Rows: ...
-
-
-@dataclass(frozen=True)
-class RiskPoint:
-    """The excess held-out risk after ``m`` deletions, the noise's expected cost included.
-
-    Args:
-        m: how many rows were forgotten; ``rung``: on which rung of the ladder.
-        excess_risk: mean held-out loss over that of the un-noised model of all rows, in units of the loss.
-        low, high: its bootstrap interval.
-    """
-
-    m: int
-    rung: str
-    excess_risk: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class EmpiricalCapacity:
-    """The most deletions found harmless, ``capacity``; why not more, ``reason``; and the risk wherever it was measured."""
-
-    capacity: int
-    reason: str
-    points: tuple[RiskPoint, ...]
-
-
-def empirical_capacity(
-    model: FittedModel,
-    holdout: tuple[Any, Any],
-    *,
-    learned: tuple[Any, Any],
-    adversary: Adversary = "influence",
-    gamma: float = 0.01,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> EmpiricalCapacity:
-    """The largest m, to 5 %, whose expected excess population risk stays within ``gamma`` when an adversary chooses whom.
-
-    Each m is forgotten in one request, on the cheapest rung that certifies it, from the model as it is; the model itself
-    stays as it is. The risk is the mean loss of held-out rows, over the noise too.
-
-    Args:
-        model: a fitted estimator.
-        holdout: ``(X, y)``, rows that were not learned; ``learned``: ``(X, y)``, all rows that were.
-        adversary: who goes first, see ``expunge.adversary``.
-        gamma: excess risk allowed, in units of the loss.
-        confidence: of the bootstrap intervals.
-        seed: of the order, of the noise that is averaged over, and of the bootstrap.
-
-    Raises:
-        InvalidRows: rows that do not fit the model, or ``learned`` is not what it has learned.
-        ValueError: gamma is not positive, confidence not between 0 and 1, or the adversary unknown.
-
-    Source: theory §2; paper, Definition 3.
-    """
-    _require_gamma(gamma)
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie strictly between 0 and 1, got {confidence}")
-    unlearner, rng = model._unlearner, np.random.default_rng(seed)
-    rows, held_out = model._rows(*learned), model._rows(*holdout)
-    order = deletion_order(adversary, unlearner._secret.state, rows, held_out, rng)
-    risk = HeldOutRisk(unlearner.objective, held_out, unlearner._secret.point, rng, confidence)
-    points: list[RiskPoint] = []
-    reason = f"one of {len(rows)} rows must remain"
-
-    def is_harmless(m: int) -> bool:
-        nonlocal reason
-        twin = Unlearner(unlearner.settings, unlearner._secret, LocalEngine(), lambda weights, _sigma: weights.copy())
-        forgotten = rows.take(order[:m])
-        try:
-            release = twin.forget(Rows(forgotten.X, forgotten.y, ids=range(m)), rows.take(order[m:]))
-        except (InvalidRows, CapacityExceeded) as refusal:
-            reason = f"{m} deletions are refused: {refusal}"
-            return False
-        points.append(RiskPoint(m, release.certificate.rung, *risk.excess(release.weights, unlearner.settings.sigma)))
-        if points[-1].excess_risk > gamma:
-            reason = f"{m} deletions cost {points[-1].excess_risk:.3g} > gamma = {gamma:g}"
-        return points[-1].excess_risk <= gamma
-
-    low, high = 0, 1
-    while high < len(rows) and is_harmless(high):
-        low, high = high, 2 * high
-    high = min(high, len(rows))
-    while high - low > max(1, low // 20):
-        middle = (low + high) // 2
-        low, high = (middle, high) if is_harmless(middle) else (low, middle)
-    return EmpiricalCapacity(low, reason, tuple(sorted(points, key=lambda point: point.m)))
-
-
-class HeldOutRisk:
-    """The mean held-out loss of weights with noise, over that of un-noised reference weights; with bootstrap intervals.
-
-    Noise N(0, σ²I) on the weights is N(0, σ²|x|²I) on a row's predictor: one output is integrated by Gauss–Hermite
-    quadrature, several are averaged over draws.
-    """
-
-    NODES, DRAWS, RESAMPLES = 40, 256, 500
-
-    def __init__(
-        self, objective: Objective, holdout: Rows, reference: Array, rng: np.random.Generator, confidence: float = 0.95
-    ) -> None:
-        self._objective, self._holdout = objective, holdout
-        self._design = objective.design(holdout)
-        self._norms = row_norms(self._design)
-        if objective.loss.outputs == 1:
-            self._nodes, weights = np.polynomial.hermite_e.hermegauss(self.NODES)
-            self._weights = weights / weights.sum()
-        else:
-            half = rng.standard_normal((self.DRAWS // 2, objective.loss.outputs))
-            self._nodes, self._weights = np.vstack([half, -half]), np.full(self.DRAWS, 1.0 / self.DRAWS)
-        self._counts = rng.multinomial(len(holdout), np.full(len(holdout), 1.0 / len(holdout)), size=self.RESAMPLES)
-        self._tails = [(1.0 - confidence) / 2.0, (1.0 + confidence) / 2.0]
-        self._reference = self._losses(reference, 0.0)
-
-    def excess(self, weights: Array, sigma: float) -> tuple[float, float, float]:
-        """The excess risk of ``weights`` once N(0, σ²I) is added, and its interval."""
-        excess = self._losses(weights, sigma) - self._reference
-        low, high = np.quantile(self._counts @ excess / len(excess), self._tails)
-        return float(excess.mean()), float(low), float(high)
-
-    def _losses(self, weights: Array, sigma: float) -> Array:
-        loss, y = self._objective.loss, self._holdout.y
-        t = self._objective.predictor(weights, self._design)
-        if sigma == 0:
-            return loss.value(t, y)
-        spread = sigma * self._norms if t.ndim == 1 else sigma * self._norms[:, None]
-        return np.asarray(sum(w * loss.value(t + spread * z, y) for z, w in zip(self._nodes, self._weights, strict=True)))
 
 
 def _least(function: Callable[[float], float], scale: float, largest: float = math.inf) -> float:
@@ -418,7 +266,8 @@ def _least(function: Callable[[float], float], scale: float, largest: float = ma
     return math.exp(float(found.x))
 
 
-def _require_gamma(gamma: float) -> None:
+def require_gamma(gamma: float) -> None:
+    """Raises ``ValueError`` unless ``gamma`` is finite and positive."""
     if not (math.isfinite(gamma) and gamma > 0):
         raise ValueError(f"gamma must be a finite positive number, got {gamma}")
 
