@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 
 from expunge.cli import app
 from expunge.data.studies import STUDIES, load_study
-from expunge.reproduce.page import Section, Table, new_figure
+from expunge.figures import new_figure
+from expunge.reproduce.page import Section, Table
 
 CLAIMS = (
     "Deletion capacity against the number of parameters",

@@ -61,6 +61,27 @@ def demo() -> None:
 
 
 @app.command()
+def audit(
+    folder: Annotated[Path, typer.Argument(help="Where audit.json and the figure audit.svg are written.")] = Path("audit"),
+    draws: Annotated[int, typer.Option(min=4, help="Models drawn of either kind; more find more.")] = 2000,
+) -> None:
+    """Audit the forgetting of bundled census people by retraining and from the outside, and print a verdict."""
+    from expunge.demo import Demo
+
+    console = Console(soft_wrap=True)
+    verdict = Demo().audited(draws)
+    console.print(str(verdict), markup=False, highlight=False)
+    try:
+        paths = verdict.write(folder)
+    except (ImportError, OSError) as error:
+        console.print(f"[red]the audit was not written:[/red] {escape(str(error))}")
+        raise typer.Exit(1) from error
+    console.print(f"written to {paths[0]} and {paths[1]}")
+    if not verdict.is_honest:
+        raise typer.Exit(2)
+
+
+@app.command()
 def reproduce(
     folder: Annotated[Path, typer.Argument(help="Where the page and its figures are written.")] = Path("reproduction"),
     data: Annotated[

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 from sklearn.metrics import log_loss
 
+from expunge import audit
 from expunge.certificate import Certificate
 from expunge.data.census import census_schema, load_census
 from expunge.linear_model import LogisticRegression
 from expunge.losses import Logistic
 from expunge.privacy import sigma_from_excess_risk
+from expunge.verdict import Verdict
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -67,8 +69,10 @@ class Demo:
 
     def fitted(self, max_passes: int = 3) -> LogisticRegression:
         """A model of all training rows."""
-        model = LogisticRegression(epsilon=EPSILON, delta=DELTA, sigma=self.sigma, max_passes=max_passes)
-        return model.fit(self.X, self.y)
+        return self._model(max_passes).fit(self.X, self.y)
+
+    def _model(self, max_passes: int = 3) -> LogisticRegression:
+        return LogisticRegression(epsilon=EPSILON, delta=DELTA, sigma=self.sigma, max_passes=max_passes)
 
     def steps(self) -> Iterator[Step]:
         """Fits and forgets, line by line."""
@@ -82,6 +86,20 @@ class Demo:
         yield self._forget("1 typical", self.fitted(), person, nobody)
         yield self._forget("1 unusual", self.fitted(), unusual, nobody)
         yield self._forget("1 by refit", self.fitted(max_passes=0), unusual, nobody)
+
+    def audited(self, n_draws: int) -> Verdict:
+        """Forgets a typical person, twenty more and an unusual one, and audits that by retraining and from the outside."""
+        model = self.fitted()
+        order = np.argsort(-np.abs(model.predict_proba(self.X)[:, 1] - self.y))
+        people = [order[-1:], order[-21:-1], order[:1]]
+        stay = order[1:-21]
+        requests = [(self.X[index], self.y[index]) for index in people]
+        exact = audit.exact(model, requests, (self.X[stay], self.y[stay]))
+        for k, request in enumerate(requests):
+            rest = np.concatenate([stay, *people[k + 1 :]])
+            model.forget(*request, ids=range(len(request[1])), remaining=(self.X[rest], self.y[rest]))
+        never = self._model().fit(self.X[stay], self.y[stay])
+        return Verdict(exact, audit.black_box(model.draw, never.draw, n_draws=n_draws), DELTA)
 
     def _forget(self, name: str, model: LogisticRegression, people: Index, before: Index, *, has_rows: bool = True) -> Step:
         original = self._score(model.predict_proba(self.X_test))

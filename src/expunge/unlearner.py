@@ -187,6 +187,10 @@ class Unlearner:
             forecasts=forecasts(secret.state, allowed, settings.max_passes, sample, settings.declared_bound),
         )
 
+    def draw(self, count: int) -> Array:
+        """Fresh releases of the present weights, ``(count, p)``: a mechanism to audit. None of them may be published."""
+        return np.array([self._noise(self._secret.point, self.settings.sigma) for _ in range(count)])
+
     def true_distance(self, source: RowSource) -> float:
         """|w̄ − ŵ′|₂, what ``distance_bound`` bounds, found by retraining on ``source``: for audits and demonstrations.
 

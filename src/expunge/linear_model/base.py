@@ -157,6 +157,17 @@ class UnlearningModel(BaseEstimator, ABC):
         check_is_fitted(self)
         return self._unlearner.capacity(None if X is None else self._rows(X, y, sample_weight))
 
+    def draw(self, count: int) -> Array:
+        """Fresh releases of the present weights, ``(count, p)``: a mechanism to audit. None of them may be published.
+
+        Raises:
+            ValueError: sigma is 0, so that nothing is drawn.
+        """
+        check_is_fitted(self)
+        if self.sigma == 0:
+            raise ValueError("with sigma=0 there is no noise, and nothing to draw: choose a positive sigma")
+        return self._unlearner.draw(count)
+
     def true_distance(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """|w̄ − ŵ′|₂, which ``distance_bound`` bounds, found by retraining on these rows: for audits and demonstrations.
 

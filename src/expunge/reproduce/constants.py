@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from expunge.capacity import Method, Setting, deletion_capacity, sample_complexity
-from expunge.reproduce.page import COLOURS, Section, Table, new_figure
+from expunge.figures import COLOURS, new_figure
+from expunge.reproduce.page import Section, Table
 
 CONSTANTS: dict[str, Any] = {"delta": 1e-5, "lipschitz": 1.0, "hessian_lipschitz": 1.0, "smoothness": 1.0}
 """L = M = 1, δ = 10⁻⁵; the sections vary the rest."""

@@ -14,6 +14,7 @@ from expunge.bounds import paper
 from expunge.capacity import HeldOutRisk, Method, Setting, deletion_capacity, empirical_capacity
 from expunge.data.studies import STUDIES, Study, load_study
 from expunge.engine.local import LocalEngine
+from expunge.figures import COLOURS, new_figure
 from expunge.ladder import from_statistics
 from expunge.linear_model import LogisticRegression
 from expunge.losses import Logistic
@@ -22,7 +23,7 @@ from expunge.noise import grid_rounding
 from expunge.objective import Objective
 from expunge.paper import PaperUnlearner, RowLoss
 from expunge.privacy import Guarantee, sigma_from_excess_risk
-from expunge.reproduce.page import COLOURS, Section, Table, new_figure
+from expunge.reproduce.page import Section, Table
 from expunge.rows import Rows
 from expunge.settings import Settings
 from expunge.state import State
