@@ -23,7 +23,7 @@ def problem(loss, n=80, d=3, seed=0):
 
 def held_out_loss(state, rows):
     optimum = State.fitted(state.objective, rows, LocalEngine())
-    return optimum.anchor + optimum.step.x
+    return optimum.point
 
 
 @pytest.mark.parametrize("loss", [Logistic(), Softmax(3), Squared()], ids=repr)

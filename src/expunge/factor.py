@@ -16,7 +16,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
-from scipy.linalg.lapack import dpotri
 
 from expunge.errors import NoOptimum
 from expunge.evaluation import UNIT_ROUNDOFF, gamma
@@ -75,7 +74,7 @@ class Factor:
 
     @classmethod
     def of(cls, hessian: Hessian) -> "Factor":
-        """The inverse by Cholesky.
+        """The inverse; a Cholesky factorisation finds out whether it exists.
 
         Raises:
             NoOptimum: the Hessian is not positive definite to working precision.
@@ -84,15 +83,14 @@ class Factor:
         if not np.isfinite(dense).all():
             raise NoOptimum("the Hessian is not finite: the weights have diverged; scale the rows or add a penalty")
         try:
-            cholesky = linalg.cholesky(dense, lower=True, overwrite_a=True, check_finite=False)
-        except linalg.LinAlgError:
+            np.linalg.cholesky(dense)
+            inverse = np.linalg.inv(dense)
+        except np.linalg.LinAlgError:
             raise NoOptimum(
                 "the Hessian is singular: columns of X are linearly dependent on these rows, or the targets can be fitted "
                 "without limit; add a penalty (smaller C, larger alpha) or drop the dependent columns"
             ) from None
-        inverse, _ = dpotri(cholesky, lower=True)
-        lower = np.tril(inverse)
-        return cls(np.ascontiguousarray(lower + np.tril(lower, -1).T))
+        return cls(0.5 * (inverse + inverse.T))
 
     def solve(self, hessian: Hessian, target: Array, goal: float = STEP_GOAL) -> Solution:
         """x with ``hessian @ x ≈ target``.

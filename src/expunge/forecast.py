@@ -142,7 +142,7 @@ def _needed(simulation: _Simulation, allowed: float, declared: DeclaredBound | N
                 return 0.0
             if simulation.rest is not None:
                 passes = simulation.rest(m).over(state)
-                for candidate in polished(state, state.anchor + state.step.x, passes, simulation.max_passes):
+                for candidate in polished(state, state.point, passes, simulation.max_passes):
                     if candidate.distance_bound <= allowed:
                         return float(candidate.passes)
         except ExpungeError:

@@ -93,7 +93,7 @@ def climb(
         yield from_statistics(state)
     if remaining is None:
         return
-    point = state.anchor + state.step.x
+    point = state.point
     for candidate in polished(state, point, partial(_measure, state, remaining, engine), max_passes):
         yield candidate
         point = candidate.point

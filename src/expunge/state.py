@@ -119,6 +119,11 @@ class State:
         """D = −H⁻¹q: the model is at b + D."""
         return self.factor.solve(self.hessian, -self.gradient)
 
+    @property
+    def point(self) -> Array:
+        """w̄ = b + D, ``(p,)``: the un-noised model."""
+        return self.anchor + self.step.x
+
     def settled(self) -> "State":
         """The same state, its inverse recomputed, O(p³), if it has drifted too far for refinement or H may be singular.
 

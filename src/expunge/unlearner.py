@@ -198,7 +198,7 @@ class Unlearner:
             InvalidRows, NoOptimum: ``source`` cannot be fitted.
         """
         retrained = State.fitted(self.objective, source, self._engine)
-        return float(np.linalg.norm(self._secret.point - retrained.anchor - retrained.step.x))
+        return float(np.linalg.norm(self._secret.point - retrained.point))
 
     def _operate(self, change: "Change", remaining: RowSource | None) -> Release:
         started = time.perf_counter()

@@ -105,7 +105,7 @@ class Baseline(ABC):
 
     def _optimum(self, rows: Rows, start: Array | None = None) -> Array:
         """argmin J over ``rows``, ``(p,)``."""
-        return minimise(self.objective, rows, LocalEngine(), start).anchor
+        return minimise(self.objective, rows, LocalEngine(), start).point
 
     def _longest(self) -> float:
         """R, the norm of the longest row ever held."""

@@ -227,14 +227,14 @@ def _risks(study: Study, adversary: Any) -> Iterator[tuple[int, str, float]]:
         forgotten, remaining = rows.take(order[:m]), rows.take(order[m:])
         twin = Unlearner(model.settings, model._secret, engine, lambda weights, _sigma: weights.copy())
         ours = twin.forget(Rows(forgotten.X, forgotten.y, ids=range(m)), remaining).weights
-        exact = State.fitted(objective, remaining, engine, ours).anchor
+        exact = State.fitted(objective, remaining, engine, ours).point
         step = state.removed(forgotten).settled()
         constants = {"count": n, "changed": m, "strong_convexity": 1.0, "lipschitz": setting.lipschitz, "gradient": 0.0}
         newton = setting.paper_factor * paper(hessian_lipschitz=LOSS.third_derivative_bound * row_norm**3, **constants)
         dp = setting.paper_factor * m * setting.lipschitz
         yield m, "retrained, no noise", risk.excess(exact, 0.0)[0]
         yield m, "Expunge: certified, σ fixed beforehand", risk.excess(ours, sigma)[0]
-        yield m, "Newton step, the paper's constants", risk.excess(step.anchor + step.step.x, newton)[0]
+        yield m, "Newton step, the paper's constants", risk.excess(step.point, newton)[0]
         yield m, "differential privacy, the same factor", risk.excess(state.anchor, dp)[0]
 
 
@@ -260,7 +260,7 @@ def training_and_population() -> Section:
     logistic_curve = []
     for m in range(0, 3001, 500):
         remaining = rows.take(order[m:])
-        weights = State.fitted(objective, remaining, engine, state.anchor).anchor
+        weights = State.fitted(objective, remaining, engine, state.anchor).point
         losses = [
             float(LOSS.value(objective.predictor(weights, objective.design(part)), part.y).mean())
             for part in (remaining, holdout)
