@@ -6,6 +6,7 @@ taken. The linear predictor of a row is thus off by at most γ|x||w|, its deriva
 few ulps of the terms it is made of, and every sum over m rows by a further γ_m. Theory §4.6.
 """
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -49,9 +50,19 @@ class Evaluation:
         self.objective, self.rows, self.loss = objective, rows, objective.loss
         self.weight = rows.weight
         self.design = objective.design(rows)
-        self.t = objective.predictor(w, self.design)
-        self._reach = row_norms(self.design) * float(np.linalg.norm(w))
-        self._gamma = gamma(len(rows) + self.objective.width + ULPS)
+        self._norms = row_norms(self.design)
+        self._gamma = gamma(len(rows) + objective.width + ULPS)
+        self._place(w)
+
+    def _place(self, w: Array) -> None:
+        self.t = self.objective.predictor(w, self.design)
+        self._reach = self._norms * float(np.linalg.norm(w))
+
+    def moved_to(self, w: Array) -> "Evaluation":
+        """The same rows at other weights, without reading them again."""
+        moved = copy.copy(self)
+        moved._place(w)
+        return moved
 
     @property
     def count(self) -> float:
@@ -82,7 +93,7 @@ class Evaluation:
         size = np.ones_like(y) if self.loss.classes else 1.0 + np.abs(y)
         curvature = self.loss.curvature_norm(self.t, y)
         terms = ULPS * (slope + size + curvature) + curvature * self._reach
-        return gradient, self._gamma * float(self.weight * row_norms(self.design) @ terms)
+        return gradient, self._gamma * float(self.weight * self._norms @ terms)
 
     def hessian(self) -> tuple[Array, float]:
         """Σ weight · ∇²ℓ, ``(p, p)``, and a bound on its rounding error in the spectral norm."""
@@ -107,7 +118,7 @@ class Evaluation:
     def _hessian_error(self) -> float:
         size = 0.0 if self.loss.classes else np.abs(self.rows.y)
         relative = ULPS + self.loss.self_concordance * (self._reach + size)
-        magnitude = self.loss.curvature_norm(self.t, self.rows.y) * row_norms(self.design) ** 2
+        magnitude = self.loss.curvature_norm(self.t, self.rows.y) * self._norms**2
         return self._gamma * self.loss.outputs * float((self.weight * magnitude) @ relative)
 
 

@@ -179,7 +179,7 @@ def _measure(state: State, remaining: RowSource, engine: Engine, point: Array, i
         shift = objective.predictor(moved, at.design).reshape(-1, objective.loss.outputs)
         row_shift = float(np.linalg.norm(shift, axis=1).max(initial=0.0))
         row_shift += gamma(objective.width + 8) * state.extremes.row_norm * float(np.linalg.norm(moved))
-        old, old_error = Evaluation(objective, rows, state.anchor).gradient() if is_first else (np.zeros(1), 0.0)
+        old, old_error = at.moved_to(state.anchor).gradient() if is_first else (np.zeros(1), 0.0)
         return Measured(at.count, gradient, error, row_shift, old, old_error)
 
     measured: Measured = engine.reduce(remaining, measure, operator.add)

@@ -1,8 +1,8 @@
 """Newton's method for the empirical risk, to the anchor of a fit or refit. Theory §4.5.
 
 The step is the full one where the self-concordant length cR|δ| says that it is safe; elsewhere it is halved until the
-objective falls, down to ln(1+d)/d with d = cR|δ|, which always makes it fall. It starts from the optimum of every 16th
-row, itself found from every 256th, and so on: most steps then see few rows. The stopping rule is on the gradient in
+objective falls, down to ln(1+d)/d with d = cR|δ|, which always makes it fall. It starts from the optimum of every 4th
+row, itself found from every 16th, and so on: most steps then see few rows. The stopping rule is on the gradient in
 the metric of the Hessian, never on a change of value: a warm start cannot end before the gradient is small.
 """
 
@@ -28,8 +28,8 @@ Array = NDArray[np.float64]
 TOLERANCE = 1e-7
 """Relative size |∇J|_{H⁻¹} / |w|_H at which the anchor is good; the model is one more Newton step away, so its own is that
 squared."""
-THINNING, START_TOLERANCE = 16, 1e-2
-"""Newton starts from the optimum of every 16th row, to a tolerance within what those rows can tell."""
+THINNING, START_TOLERANCE = 4, 1e-2
+"""Newton starts from the optimum of every 4th row, to a tolerance within what those rows can tell."""
 ROWS_PER_PARAMETER = 8
 """Fewer of those rows than this are no better start than zeros."""
 MAX_STEPS = 100
@@ -58,7 +58,7 @@ def minimise(
     """The anchor at which the objective over ``source`` is minimal to ``tolerance``.
 
     Args:
-        start: weights to start from, ``(p,)``, if they are better than zeros; by default the optimum of every 16th row.
+        start: weights to start from, ``(p,)``, if they are better than zeros; by default the optimum of every 4th row.
         tolerance: relative size |∇J|_{H⁻¹} / |w|_H at which to stop.
 
     Raises:
@@ -75,8 +75,8 @@ def minimise(
 
     w = np.zeros(objective.n_parameters)
     if start is None and isinstance(source, Rows) and len(source) >= THINNING * ROWS_PER_PARAMETER * objective.n_parameters:
-        start = _thinned_optimum(objective, source, engine)
-    if start is not None and np.isfinite(start).all() and total(start) < total(w):
+        w = _thinned_optimum(objective, source, engine)
+    elif start is not None and np.isfinite(start).all() and total(start) < total(w):
         w = start
     previous = math.inf
     for _ in range(MAX_STEPS):
@@ -109,13 +109,14 @@ def _damped(total: Callable[[Array], float], w: Array, step: Array, decrement: f
     return w + max(length, safe) * step
 
 
-def _thinned_optimum(objective: Objective, rows: Rows, engine: Engine) -> Array | None:
+def _thinned_optimum(objective: Objective, rows: Rows, engine: Engine) -> Array:
+    """The optimum of every 4th row; zeros where these are too few to determine one."""
     penalty = objective.penalty / THINNING if objective.form == "sum" else objective.penalty
     thinned = rows.take(slice(None, None, THINNING))
     try:
         return minimise(replace(objective, penalty=penalty), thinned, engine, tolerance=START_TOLERANCE).point
     except (NoOptimum, InvalidRows):
-        return None  # too few rows to determine a model
+        return np.zeros(objective.n_parameters)
 
 
 def _survey(objective: Objective, rows: Rows) -> tuple[float, float]:
