@@ -33,6 +33,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.capacity
 	$(BIN)/python -m benchmarks.forecast
 	$(BIN)/python -m benchmarks.forget_speed
+	$(BIN)/python -m benchmarks.compare
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .site .cache

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from expunge.baselines.base import Array, Baseline, Claims, Index, require_declared
+from expunge.errors import CapacityExceeded
 from expunge.evaluation import row_norms
 from expunge.noise import Noise, secure_noise
 from expunge.objective import Objective
@@ -19,15 +20,24 @@ class DescentToDelete(Baseline):
 
     Args:
         guarantee: (ε, δ); ``sigma``: of the noise on published weights, chosen before the data.
+        max_steps: passes over the rows that are put up with.
 
     Raises:
         ValueError: the objective has no such constants.
+        CapacityExceeded: on ``fit`` and ``forget``, if more than ``max_steps`` would be needed.
     """
 
-    def __init__(self, objective: Objective, guarantee: Guarantee, sigma: float, noise: Noise = secure_noise) -> None:
+    def __init__(
+        self,
+        objective: Objective,
+        guarantee: Guarantee,
+        sigma: float,
+        noise: Noise = secure_noise,
+        max_steps: int = 100_000,
+    ) -> None:
         super().__init__(objective)
         require_declared(objective)
-        self.guarantee, self.sigma, self._noise = guarantee, sigma, noise
+        self.guarantee, self.sigma, self.max_steps, self._noise = guarantee, sigma, max_steps, noise
 
     def _learn(self) -> None:
         self._rows_norm = self._longest()
@@ -51,6 +61,13 @@ class DescentToDelete(Baseline):
         self.n_steps = (
             max(0, math.ceil(math.log(allowed / distance) / math.log(self._contraction))) if distance > allowed else 0
         )
+        if self.n_steps > self.max_steps:
+            raise CapacityExceeded(
+                f"{self.n_steps:,} passes over the rows would be needed, more than {self.max_steps:,}",
+                distance_bound=distance,
+                distance_allowed=allowed,
+                rung="refit",
+            )
         rows = self._remaining
         for _ in range(self.n_steps):
             self._w = self._w - self._step * self._gradient(rows, self._w)

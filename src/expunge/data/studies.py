@@ -24,7 +24,7 @@ STUDIES: tuple[StudyName, ...] = get_args(StudyName)
 class Study:
     """Encoded rows of norm 1 at most, ``(n_rows, n_features)``, and their targets, 0 or 1, for training and for testing."""
 
-    name: StudyName
+    name: str
     X: Array
     y: Array
     X_test: Array
