@@ -220,11 +220,11 @@ def shown(comparison: Comparison, lines: list[Line], console: Console) -> None:
         )
     console.print(table)
     ours, retrain = lines[0], lines[6]
-    gain = retrain.forget[0] / ours.forget[0]
+    wait, each, together = retrain.forget[0], retrain.forget[0] / ours.forget[0], retrain.forget[2] / ours.forget[2]
     console.print(
-        f"Crossover: one warm refit costs {gain:,.0f} single deletions, or {retrain.forget[2] / ours.forget[2]:,.1f} requests of "
-        f"100. Plain retraining is the better choice where a refit's {retrain.forget[0]:.2f} s can be waited for, and for requests "
-        "beyond the capacity of the last pass."
+        f"Crossover: a warm refit takes {wait:.2f} s, as {each:,.0f} deletions one by one or {together:,.1f} requests of "
+        f"100. Plain retraining is the better choice if requests come less often than every {wait:.2f} s, the data is at hand, "
+        "and each may wait that long; and for any request beyond the capacity of the last pass."
     )
 
 
