@@ -10,7 +10,6 @@ the certificate charges them (theory §4.6).
 """
 
 import hashlib
-import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,8 +24,6 @@ Array = NDArray[np.float64]
 
 BLOCK = 64
 """Rows of a p × p matrix worked on at a time."""
-PARALLEL = 1500
-"""From this p on, where memory is the limit, two threads share the work."""
 
 
 def low_rank_update(matrix: Array, root: Array, sign: float) -> Array:
@@ -36,20 +33,9 @@ def low_rank_update(matrix: Array, root: Array, sign: float) -> Array:
         update = np.matmul(root.T, root)
         return combine(matrix, update, out=update)
     update = np.empty_like(matrix)  # depth one: slow by matmul, so by broadcasting, in blocks that stay in cache
-
-    def work(first: int, last: int) -> None:
-        for start in range(first, last, BLOCK):
-            block = slice(start, min(start + BLOCK, last))
-            combine(matrix[block], root.T[block] * root, out=update[block])
-
-    if len(matrix) < PARALLEL:
-        work(0, len(matrix))
-    else:
-        half = len(matrix) // 2
-        other = threading.Thread(target=work, args=(half, len(matrix)))
-        other.start()
-        work(0, half)
-        other.join()
+    for start in range(0, len(matrix), BLOCK):
+        block = slice(start, start + BLOCK)
+        combine(matrix[block], root.T[block] * root, out=update[block])
     return update
 
 
