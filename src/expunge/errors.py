@@ -37,3 +37,27 @@ class AnchorMismatch(ExpungeError):
 
 class StateCorrupt(ExpungeError):
     """A state file that is truncated, altered, of another version or not ours."""
+
+
+class SignatureInvalid(ExpungeError):
+    """A certificate, receipt or log that is not what its key signed: altered, incomplete, or signed by somebody else."""
+
+
+class LedgerCorrupt(ExpungeError):
+    """A ledger whose events do not add up to what was signed: altered, missing or reordered; or a damaged database."""
+
+
+class WorkspaceInvalid(ExpungeError):
+    """A folder that is no workspace, or one whose table, keys, schema or settings cannot be used as they are."""
+
+
+class WorkspaceBusy(ExpungeError):
+    """Another process is writing to the workspace."""
+
+
+class RequestRefused(ExpungeError):
+    """A request that cannot be accepted; ``reason`` is a short code, and the refusal is in the log."""
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason

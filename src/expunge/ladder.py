@@ -72,9 +72,17 @@ Pass = Callable[[Array, bool], Measured]
 
 
 def climb(
-    state: State, remaining: RowSource | None, engine: Engine, max_passes: int, declared: DeclaredBound | None = None
+    state: State,
+    remaining: RowSource | None,
+    engine: Engine,
+    max_passes: int,
+    declared: DeclaredBound | None = None,
+    before_refit: Callable[[], None] = lambda: None,
 ) -> Iterator[Candidate]:
     """Candidates from the cheapest rung up; only the statistics' where there are no ``remaining`` rows.
+
+    Args:
+        before_refit: called when only a refit is left, before it is made.
 
     Raises:
         NoOptimum: the remaining rows determine no model.
@@ -85,6 +93,7 @@ def climb(
     except NoOptimum:
         if remaining is None:
             raise
+        before_refit()
         yield refit(state, remaining, engine, 0, state.anchor)
         return
     yield from_statistics(state, declared)
@@ -97,6 +106,7 @@ def climb(
     for candidate in polished(state, point, partial(_measure, state, remaining, engine), max_passes):
         yield candidate
         point = candidate.point
+    before_refit()
     yield refit(state, remaining, engine, max_passes, point)
 
 

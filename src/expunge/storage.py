@@ -7,7 +7,6 @@ inverse of the Hessian is not stored but recomputed.
 import hashlib
 import json
 import os
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from expunge.certificate import Certificate
 from expunge.engine.local import LocalEngine
 from expunge.errors import NoOptimum, StateCorrupt
 from expunge.factor import Factor, Hessian
+from expunge.files import write_file
 from expunge.losses import LOSSES
 from expunge.noise import secure_noise
 from expunge.objective import Objective
@@ -66,7 +66,7 @@ def save_unlearner(unlearner: Unlearner, path: str | os.PathLike[str]) -> None:
     text = json.dumps(content, sort_keys=True)
     tensors = {name: np.ascontiguousarray(value, dtype="<f8") for name, value in tensors.items()}
     metadata = {"format": FORMAT, "version": str(VERSION), "content": text, "checksum": _checksum(text, tensors)}
-    _write(Path(path), save(tensors, metadata=metadata))
+    write_file(Path(path), save(tensors, metadata=metadata))
 
 
 def load_unlearner(path: str | os.PathLike[str]) -> Unlearner:
@@ -135,21 +135,3 @@ def _checksum(text: str, tensors: dict[str, NDArray[np.float64]]) -> str:
         digest.update(f"\0{name}{tensors[name].dtype.str}{tensors[name].shape}\0".encode())
         digest.update(np.ascontiguousarray(tensors[name]).tobytes())
     return digest.hexdigest()
-
-
-def _write(path: Path, payload: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(payload)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

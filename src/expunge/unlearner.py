@@ -7,7 +7,7 @@ noise; un-noised weights have no public name.
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from importlib.metadata import version
@@ -15,6 +15,7 @@ from importlib.metadata import version
 import numpy as np
 from numpy.typing import NDArray
 
+from expunge.adversary import displacements
 from expunge.certificate import ASSUMPTIONS, CAVEATS, DECLARED_NORM, Certificate
 from expunge.engine import Engine
 from expunge.engine.local import LocalEngine
@@ -32,6 +33,12 @@ from expunge.state import State
 Array = NDArray[np.float64]
 
 VERSION = version("expunge")
+
+Announce = Callable[[], None]
+
+
+def _silent() -> None:
+    """Says nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,36 +126,37 @@ class Unlearner:
         """How many releases there have been, the fit included."""
         return self._secret.n_releases
 
-    def forget(self, rows: Rows, remaining: RowSource | None = None) -> Release:
+    def forget(self, rows: Rows, remaining: RowSource | None = None, *, before_refit: Announce = _silent) -> Release:
         """A release from which nobody can tell, up to (ε, δ), that ``rows`` were ever learned.
 
         Args:
             rows: the rows to forget, a set: duplicates are an error.
             remaining: all rows learned and not forgotten, ``rows`` excluded; lets the ladder go beyond the statistics.
+            before_refit: called if no pass proves enough, before the refit is made; raising in it leaves everything as it is.
 
         Raises:
             InvalidRows: malformed, duplicate or too many rows, or the last of a class.
             NotLearned: a row that cannot have been learned.
             CapacityExceeded, BudgetSpent: no rung within reach proves enough; says which would.
         """
-        return self._operate(Change(removed=rows), remaining)
+        return self._operate(Change(removed=rows), remaining, before_refit)
 
-    def learn(self, rows: Rows, remaining: RowSource | None = None) -> Release:
+    def learn(self, rows: Rows, remaining: RowSource | None = None, *, before_refit: Announce = _silent) -> Release:
         """A release that has learned ``rows`` too; ``remaining``, if given, holds all rows, the new ones included.
 
         Raises:
             InvalidRows: malformed rows.
             CapacityExceeded, BudgetSpent: as for ``forget``.
         """
-        return self._operate(Change(added=rows), remaining)
+        return self._operate(Change(added=rows), remaining, before_refit)
 
-    def rectify(self, old: Rows, new: Rows, remaining: RowSource | None = None) -> Release:
+    def rectify(self, old: Rows, new: Rows, remaining: RowSource | None = None, *, before_refit: Announce = _silent) -> Release:
         """A release with ``old`` forgotten and ``new`` learned in their place, in one step.
 
         Raises:
             InvalidRows, NotLearned, CapacityExceeded, BudgetSpent: as for ``forget``.
         """
-        return self._operate(Change(removed=old, added=new), remaining)
+        return self._operate(Change(removed=old, added=new), remaining, before_refit)
 
     def refit(self, source: RowSource) -> Release:
         """A release from a new anchor; nothing then depends on those forgotten, and the budget is whole again.
@@ -159,7 +167,11 @@ class Unlearner:
         Raises:
             InvalidRows, NotLearned: ``source`` holds other rows.
         """
-        return self._operate(Change(is_refit=True), source)
+        return self._operate(Change(is_refit=True), source, _silent)
+
+    def influence(self, rows: Rows) -> Array:
+        """How far each of these rows moves the un-noised weights when it goes, to first order in the 2-norm, ``(n_rows,)``."""
+        return displacements(self._secret.state, self.objective.check(rows))
 
     def capacity(self, sample: Rows | None = None) -> CapacityReport:
         """What is used of the capacity to forget, and a forecast of what is left: an estimate, for planning.
@@ -200,7 +212,7 @@ class Unlearner:
         retrained = State.fitted(self.objective, source, self._engine)
         return float(np.linalg.norm(self._secret.point - retrained.point))
 
-    def _operate(self, change: "Change", remaining: RowSource | None) -> Release:
+    def _operate(self, change: "Change", remaining: RowSource | None, before_refit: Announce) -> Release:
         started = time.perf_counter()
         secret, settings = self._secret, self.settings
         change.check(self.objective, settings.row_norm)
@@ -209,7 +221,7 @@ class Unlearner:
         if change.is_refit and remaining is not None:
             candidates = iter([refit(state, remaining, self._engine, 0, secret.point)])
         else:
-            candidates = climb(state, remaining, self._engine, settings.max_passes, settings.declared_bound)
+            candidates = climb(state, remaining, self._engine, settings.max_passes, settings.declared_bound, before_refit)
         candidate = _cheapest(candidates, settings, budget, has_rows=remaining is not None)
         self._secret = _released(settings, self._noise, secret, candidate, budget, change, started)
         return self._secret.release

@@ -64,9 +64,9 @@ class Number:
         """One name per feature."""
         return [f"@{knot:g}" for knot in self.knots] if self.knots else [""]
 
-    def encode(self, values: Sequence[Any]) -> tuple[Array, int, int]:
+    def encode(self, values: Any) -> tuple[Array, int, int]:
         """Features ``(n_rows, k)``, how many values were outside the range, and how many missing."""
-        x = np.array([_number(value, row) for row, value in enumerate(values)], dtype=np.float64)
+        x = _numbers(values)
         missing = np.isnan(x)
         x = np.where(missing, self.low, x)
         outside = (x < self.low) | (x > self.high)
@@ -94,11 +94,9 @@ class Category:
         """One name per feature."""
         return [f"={value}" for value in self.values]
 
-    def encode(self, values: Sequence[Any]) -> tuple[Array, int, int]:
+    def encode(self, values: Any) -> tuple[Array, int, int]:
         """Features ``(n_rows, k)``, how many values were undeclared, and how many missing."""
-        place = {value: i for i, value in enumerate(self.values)}
-        labels = [_label(value) for value in values]
-        codes = np.array([place.get(label, -1) if label is not None else -2 for label in labels], dtype=np.intp)
+        codes = codes_of(values, self.values)
         features = np.zeros((len(codes), len(self.values)))
         known = np.flatnonzero(codes >= 0)
         features[known, codes[known]] = 1.0
@@ -156,7 +154,7 @@ class FeatureSchema:
         missing: dict[str, int] = {}
         for name, column in self.columns.items():
             try:
-                values = _column(table, name)
+                values = _values(table, name)
             except KeyError:
                 raise InvalidRows(f"the table has no column {name!r}, which the schema declares") from None
             try:
@@ -184,7 +182,7 @@ class FeatureSchema:
         skipped = set(ignore)
         columns: dict[str, Number | Category] = {}
         for name in _names(table):
-            values = [] if name in skipped else [v for v in _column(table, name) if _label(v) is not None]
+            values = [] if name in skipped else [v for v in _column(table, name) if label(v) is not None]
             if not values:
                 continue
             if all(isinstance(v, int | float | np.number) and not isinstance(v, bool) for v in values):
@@ -192,7 +190,7 @@ class FeatureSchema:
                 low, high = _rounded(min(numbers), math.floor), _rounded(max(numbers), math.ceil)
                 columns[name] = Number(low, high if high > low else low + 1.0)
             else:
-                labels = sorted({str(_label(v)) for v in values})
+                labels = sorted({str(label(v)) for v in values})
                 if len(labels) <= max(20, len(values) // 10):
                     columns[name] = Category(tuple(labels))
         if not columns:
@@ -255,7 +253,7 @@ def _declared(name: str, table: Any) -> Number | Category:
         raise ValueError(f"column {name!r}: missing or unknown keys: {wrong}")
     try:
         if kind == "category":
-            return Category(tuple(str(_label(value)) for value in fields["values"]))
+            return Category(tuple(str(label(value)) for value in fields["values"]))
         return Number(float(fields["low"]), float(fields["high"]), tuple(float(k) for k in fields.get("knots", ())))
     except (TypeError, ValueError) as error:
         raise ValueError(f"column {name!r}: {error}") from None
@@ -266,6 +264,36 @@ def _names(table: Any) -> list[str]:
     if names is None:
         names = getattr(table, "columns", table)  # pandas and Polars; else a mapping
     return [str(name) for name in names]
+
+
+def codes_of(values: Any, declared: Sequence[str]) -> NDArray[np.intp]:
+    """Where each value stands in ``declared``, ``(n_rows,)``; −1 where it does not, −2 where it is missing.
+
+    >>> codes_of(["b", None, "c"], ["a", "b"]).tolist()
+    [1, -2, -1]
+    """
+    place = {value: i for i, value in enumerate(declared)}
+
+    def code(value: Any) -> int:
+        text = label(value)
+        return -2 if text is None else place.get(text, -1)
+
+    if hasattr(values, "dictionary_encode"):  # pyarrow: each different value once
+        encoded = values.dictionary_encode()
+        parts = encoded.chunks if hasattr(encoded, "chunks") else [encoded]
+        coded = [
+            np.array([*map(code, part.dictionary.to_pylist()), -2], dtype=np.intp)[part.indices.fill_null(-1).to_numpy()]
+            for part in parts
+        ]
+        return np.concatenate(coded) if coded else np.empty(0, dtype=np.intp)
+    return np.array([code(value) for value in values], dtype=np.intp)
+
+
+def _values(table: Any, name: str) -> Any:
+    """A column: a pyarrow one as it is, any other as Python values."""
+    if name in _names(table) and hasattr(table[name], "dictionary_encode"):
+        return table[name]
+    return _column(table, name)
 
 
 def _column(table: Any, name: str) -> list[Any]:
@@ -279,7 +307,7 @@ def _column(table: Any, name: str) -> list[Any]:
     return list(values)
 
 
-def _label(value: Any) -> str | None:
+def label(value: Any) -> str | None:
     """A value as the text it is declared by: whole floats as integers; ``None`` where missing."""
     if value is None or (isinstance(value, float | np.floating) and math.isnan(value)) or type(value).__name__ == "NAType":
         return None
@@ -288,8 +316,18 @@ def _label(value: Any) -> str | None:
     return str(value)
 
 
+def _numbers(values: Any) -> Array:
+    if hasattr(values, "type"):  # pyarrow
+        from pyarrow import types
+
+        if types.is_integer(values.type) or types.is_floating(values.type):
+            return np.asarray(values.to_numpy(), dtype=np.float64)  # NaN where null
+        values = values.to_pylist()
+    return np.array([_number(value, row) for row, value in enumerate(values)], dtype=np.float64)
+
+
 def _number(value: Any, row: int) -> float:
-    if _label(value) is None:
+    if label(value) is None:
         return math.nan
     try:
         return float(value)

@@ -79,13 +79,20 @@ class UnlearningModel(BaseEstimator, ABC):
         """
         X, y = self._validated(X, y, reset=True)
         rows = Rows.of(X, self._learn_targets(y), sample_weight)
-        penalty, form = self._penalty()
-        objective = Objective(self._loss(), rows.X.shape[1], penalty, form, self.fit_intercept)
-        settings = Settings(Guarantee(self.epsilon, self.delta), self.sigma, self.bound, self.row_norm, self.max_passes)
-        self._unlearner = Unlearner.learn_from(objective, rows, settings, noise=self._noise())
+        objective = self.objective(rows.X.shape[1])
+        self._unlearner = Unlearner.learn_from(objective, rows, self.settings(), noise=self._noise())
         self.releases_: tuple[Certificate, ...] = ()
         self._publish(self._unlearner.release)
         return self
+
+    def objective(self, n_features: int) -> Objective:
+        """What ``fit`` minimises; a classifier must know its classes."""
+        penalty, form = self._penalty()
+        return Objective(self._loss(), n_features, penalty, form, self.fit_intercept)
+
+    def settings(self) -> Settings:
+        """What is fixed before any row is seen."""
+        return Settings(Guarantee(self.epsilon, self.delta), self.sigma, self.bound, self.row_norm, self.max_passes)
 
     def forget(
         self,
@@ -187,6 +194,17 @@ class UnlearningModel(BaseEstimator, ABC):
                 setattr(twin, name, value.copy() if isinstance(value, np.ndarray) else value)
         return twin
 
+    def published(self, objective: Objective, weights: Array) -> Any:
+        """The fitted scikit-learn estimator that serves released ``weights``, ``(p,)``; a classifier must know its classes."""
+        twin = self._twin()
+        coef, intercept = self._parted(objective, weights)
+        self._set_weights(coef, intercept)
+        for name in ("coef_", "intercept_", "classes_"):
+            if hasattr(self, name):
+                setattr(twin, name, getattr(self, name))
+        twin.n_features_in_ = objective.n_features
+        return twin
+
     @abstractmethod
     def _twin(self) -> Any:
         """An unfitted scikit-learn estimator that predicts as this one."""
@@ -227,12 +245,15 @@ class UnlearningModel(BaseEstimator, ABC):
         return _Deferred(self, remaining) if isinstance(remaining, tuple) else remaining
 
     def _publish(self, release: Release) -> Certificate:
-        weights = self._unlearner.objective.coefficients(release.weights)
-        coef = weights[:, :-1] if self.fit_intercept else weights
-        intercept = weights[:, -1] if self.fit_intercept else np.zeros(len(weights))
-        self._set_weights(coef.copy(), intercept.copy())
+        self._set_weights(*self._parted(self._unlearner.objective, release.weights))
         self.releases_ = (*self.releases_, release.certificate)
         return release.certificate
+
+    def _parted(self, objective: Objective, weights: Array) -> tuple[Array, Array]:
+        """Coefficients ``(K, n_features)`` and intercepts ``(K,)``."""
+        blocks = objective.coefficients(weights)
+        coef = blocks[:, :-1] if self.fit_intercept else blocks
+        return coef.copy(), blocks[:, -1].copy() if self.fit_intercept else np.zeros(len(blocks))
 
     def _set_weights(self, coef: Array, intercept: Array) -> None:
         self.coef_: Array = coef

@@ -1,4 +1,4 @@
-"""The command line: ``expunge``. Thin; everything it does is a call into the library."""
+"""Commands that need no workspace: the demonstration, its audit, and the paper's claims."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,12 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-app = typer.Typer(help="Train models that can prove they forgot.", no_args_is_help=True, add_completion=False)
-
-
-@app.callback()
-def main() -> None:
-    """Train models that can prove they forgot."""
+from expunge.cli.shared import CHECK_FAILED, app
 
 
 @app.command()
@@ -78,7 +73,7 @@ def audit(
         raise typer.Exit(1) from error
     console.print(f"written to {paths[0]} and {paths[1]}")
     if not verdict.is_honest:
-        raise typer.Exit(2)
+        raise typer.Exit(CHECK_FAILED)
 
 
 @app.command()

@@ -1,0 +1,6 @@
+"""The command line: ``expunge``. Thin; everything it does is a call into the library."""
+
+from expunge.cli import desk, evidence, models, stories
+from expunge.cli.shared import app
+
+__all__ = ["app", "desk", "evidence", "models", "stories"]

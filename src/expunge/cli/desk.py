@@ -1,0 +1,223 @@
+"""Commands about people and their requests."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from expunge.cli.shared import HERE, REFUSED, AsJson, InWorkspace, app, console, errors, say, show, working
+
+if TYPE_CHECKING:
+    from expunge.workspace.batch import Outcome
+
+PREVIEWED = 20
+"""Subjects up to which their influence on the models is reported when they ask."""
+
+
+@app.command()
+def forget(
+    subjects: Annotated[list[str] | None, typer.Argument(help="Ids of the people to forget.")] = None,
+    file: Annotated[Path | None, typer.Option(help="A text file with one id a line, beside or instead of the ids.")] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Idempotency key: the same key again gives the same request again (one subject).")
+    ] = None,
+    receipts: Annotated[Path, typer.Option(help="Folder for the receipts, which are for the requesters.")] = Path("receipts"),
+    workspace: InWorkspace = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Accept requests to be forgotten; `expunge process` then works them. Prints a definite answer for each."""
+    from expunge.workspace import Workspace
+
+    with working("looking the subjects up", as_json):
+        asked = [*(subjects or []), *(file.read_text(encoding="utf-8").split("\n") if file is not None else [])]
+        asked = [subject.strip() for subject in asked if subject.strip()]
+        if not asked:
+            raise ValueError("nobody to forget: give ids, or --file")
+        if key is not None and len(asked) != 1:
+            raise ValueError("--key is for one subject: leave it out, or make one call a subject")
+        found = Workspace.open(workspace)
+        answers = found.forget(asked, keys={asked[0]: key} if key is not None else None)
+        preview = found.preview(asked) if len(asked) <= PREVIEWED else None
+        for answer in answers:
+            if answer.receipt is not None:
+                receipts.mkdir(exist_ok=True, parents=True)
+                (receipts / f"{answer.request}.json").write_text(answer.receipt, encoding="utf-8")
+    refused = [answer for answer in answers if answer.is_refused]
+    result: list[dict[str, Any]] = [
+        {
+            "request": answer.request,
+            "state": answer.state,
+            "reason": answer.reason,
+            "message": answer.message,
+            "deadline": answer.deadline,
+            "rows": answer.rows,
+            "receipt": None if answer.receipt is None else str(receipts / f"{answer.request}.json"),
+            "influence": {name: moved[i] for name, moved in preview["influence"].items()} if preview else None,
+        }
+        for i, answer in enumerate(answers)
+    ]
+
+    def text() -> None:
+        table = Table(caption="influence: how far the subject's rows move the weights, in units of the noise")
+        for heading in ("request", "state", "rows", "answer", "influence"):
+            table.add_column(heading, justify="right" if heading == "rows" else "left")
+        for line in result[:PREVIEWED]:
+            moved = ", ".join(f"{name} {value:.2g}" for name, value in (line["influence"] or {}).items())
+            table.add_row(line["request"], line["state"], str(line["rows"]), line["message"], moved)
+        console.print(table)
+        console.print(f"{len(answers) - len(refused):,} of {len(answers):,} stand; receipts are in {receipts}")
+
+    show(result, as_json, text)
+    if refused:
+        raise typer.Exit(REFUSED)
+
+
+@app.command()
+def cancel(
+    request: Annotated[str, typer.Argument(help="Id of the request.")],
+    workspace: InWorkspace = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Withdraw an accepted request that nobody works on yet."""
+    from expunge.errors import RequestRefused
+    from expunge.workspace import Workspace
+
+    refused: RequestRefused | None = None
+    with working("cancelling", as_json):
+        try:
+            Workspace.open(workspace).cancel(request)
+        except RequestRefused as error:
+            refused = error
+    state = "cancelled" if refused is None else "refused"
+    result = {"request": request, "state": state, "message": "" if refused is None else str(refused)}
+    show(result, as_json, lambda: console.print(str(refused) if refused else f"{request} is cancelled", highlight=False))
+    if refused is not None:
+        raise typer.Exit(REFUSED)
+
+
+@app.command()
+def rectify(
+    subject: Annotated[str, typer.Argument(help="Id of the person whose rows are wrong.")],
+    file: Annotated[Path, typer.Option(help="CSV or Parquet file with all the rows of this person, as they should be.")],
+    receipts: Annotated[Path, typer.Option(help="Folder for the receipt, which is for the requester.")] = Path("receipts"),
+    workspace: InWorkspace = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Correct a person's rows (GDPR Art. 16) in the table and in every model, at once."""
+    from expunge.errors import RequestRefused
+    from expunge.workspace import Workspace
+
+    with working("correcting", as_json):
+        try:
+            answer, outcomes = Workspace.open(workspace).rectify(subject, str(file))
+        except RequestRefused as error:
+            errors.print(str(error), highlight=False)
+            raise typer.Exit(REFUSED) from error
+        receipts.mkdir(exist_ok=True, parents=True)
+        (receipts / f"{answer.request}.json").write_text(answer.receipt or "", encoding="utf-8")
+    result = {"request": answer.request, "rows": answer.rows, "releases": [described(outcome) for outcome in outcomes]}
+    show(result, as_json, lambda: print_outcomes(outcomes, f"{answer.rows} rows corrected; request {answer.request} is closed"))
+
+
+@app.command()
+def append(
+    file: Annotated[Path, typer.Argument(help="CSV or Parquet file with the columns of the table.")],
+    returning: Annotated[bool, typer.Option(help="Accept rows of people who were forgotten and have come back.")] = False,
+    workspace: InWorkspace = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Add rows to the table and learn them in every model."""
+    from expunge.workspace import Workspace
+
+    with working("learning the rows", as_json):
+        rows, outcomes = Workspace.open(workspace).append(str(file), returning=returning, say=say)
+    result = {"rows": rows, "releases": [described(outcome) for outcome in outcomes]}
+    show(result, as_json, lambda: print_outcomes(outcomes, f"{rows:,} rows added"))
+
+
+@app.command()
+def process(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
+    """Work the queue: forget everybody who asked, in every model, certify it, and erase their rows. By hand or by cron."""
+    from expunge.workspace import Workspace
+
+    with working("working the queue", as_json):
+        done = Workspace.open(workspace).process(say)
+    result = {
+        "closed": done.closed,
+        "problems": done.problems,
+        "releases": [described(outcome) for outcome in done.outcomes],
+    }
+
+    def text() -> None:
+        print_outcomes(done.outcomes, f"{done.closed:,} requests closed")
+        for request, problem in done.problems.items():
+            console.print(f"{request} could not be worked: {problem}", highlight=False)
+
+    show(result, as_json, text)
+    if done.problems:
+        raise typer.Exit(REFUSED)
+
+
+@app.command()
+def status(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
+    """Where everything stands: requests and their deadlines, models, and what still depends on those forgotten."""
+    from expunge.workspace.place import Place
+    from expunge.workspace.status import status as found_status
+
+    with working("reading the ledger", as_json):
+        found = found_status(Place(workspace))
+
+    def text() -> None:
+        counted = ", ".join(f"{count:,} {state}" for state, count in found["requests"].items() if count) or "none yet"
+        console.print(f"{found['rows']:,} rows. Requests: {counted}", highlight=False)
+        if found["open"]:
+            table = Table(title="Open requests, the most urgent first")
+            for heading in ("request", "kind", "state", "days left", "problem"):
+                table.add_column(heading)
+            for row in found["open"]:
+                table.add_row(row["request"], row["kind"], row["state"], str(row["days_left"]), row["problem"] or "")
+            console.print(table)
+        if found["models"]:
+            table = Table(title="Models")
+            for heading in ("model", "predicts", "release", "rung", "ε promised", "ε spent", "rows", "refit due"):
+                table.add_column(heading)
+            for row in found["models"]:
+                numbers = [f"{float(row[name]):.3g}" for name in ("epsilon", "epsilon_total")]
+                due = (row["refit_due"] or "")[:10]
+                rows = f"{row['remaining']:,.0f}"
+                table.add_row(row["name"], row["target"], str(row["release"]), row["rung"], *numbers, rows, due)
+            console.print(table)
+        for derived in found["still_derived"]:
+            console.print(f"{derived['what']} still depends on people forgotten, until {derived['goes'][:10]}", highlight=False)
+        if found["unfinished_batches"]:
+            console.print("a batch was interrupted; the next command that writes finishes it")
+
+    show(found, as_json, text)
+
+
+def described(outcome: "Outcome") -> dict[str, Any]:
+    """A release, as JSON values."""
+    certificate = json.loads(outcome.release.certificate.to_json())
+    shown = ("rung", "passes", "forgotten", "learned", "remaining", "distance_bound", "epsilon_total", "exposure_mu", "seconds")
+    largest = max(outcome.influences.values(), default=None)
+    head = {"model": outcome.model, "release": outcome.number, "certificate": outcome.id}
+    return {**head, **{name: certificate[name] for name in shown}, "largest_influence": largest}
+
+
+def print_outcomes(outcomes: "list[Outcome]", summary: str) -> None:
+    """Prints new releases as a table."""
+    if outcomes:
+        table = Table(caption="largest influence: of one person, how far the weights move, in units of the noise")
+        for heading in ("model", "release", "rung", "forgotten", "learned", "ε spent", "largest influence", "certificate"):
+            table.add_column(heading)
+        for outcome in outcomes:
+            line = described(outcome)
+            rung = f"{line['rung']} × {line['passes']}" if line["rung"] == "pass" else line["rung"]
+            influence = "" if line["largest_influence"] is None else f"{line['largest_influence']:.2g}"
+            counts = [str(line[name]) for name in ("forgotten", "learned")]
+            spent = f"{float(line['epsilon_total']):.2g}"
+            table.add_row(line["model"], str(line["release"]), rung, *counts, spent, influence, str(line["certificate"]))
+        console.print(table)
+    console.print(summary, highlight=False)

@@ -1,0 +1,132 @@
+"""Commands about the table and the models."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from expunge.cli.desk import described, print_outcomes
+from expunge.cli.shared import HERE, AsJson, InWorkspace, app, console, say, show, working
+
+schema_app = typer.Typer(help="Schemas: how rows become features.", no_args_is_help=True)
+app.add_typer(schema_app, name="schema")
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Folder of the new workspace.")],
+    data: Annotated[str, typer.Option(help="CSV or Parquet file, or with --query the URL of a database.")],
+    subject: Annotated[str, typer.Option(help="Column that says whose a row is.")],
+    schema: Annotated[Path | None, typer.Option(help="Feature schema (TOML); without it one is proposed.")] = None,
+    query: Annotated[str | None, typer.Option(help="SQL whose result is the rows.")] = None,
+    database: Annotated[
+        str | None, typer.Option(help="URL of an empty database for the ledger; without it a file in the folder.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a workspace from a table of people's rows."""
+    from expunge.workspace import Workspace
+
+    with working("importing the rows", as_json):
+        made = Workspace.create(folder, data, subject, query=query, schema=schema, database=database, say=say)
+    result = {"workspace": str(made.place.path), "schema": str(made.place.schema_path), "proposed": schema is None}
+    show(result, as_json, lambda: console.print(f"{folder} is ready; next: expunge fit NAME --target COLUMN", highlight=False))
+
+
+@schema_app.command()
+def propose(
+    data: Annotated[str, typer.Argument(help="CSV or Parquet file.")],
+    subject: Annotated[str, typer.Option(help="Column that says whose a row is; it is no feature.")],
+    out: Annotated[Path, typer.Option(help="Where the schema is written; never over another file.")] = Path("schema.toml"),
+    as_json: AsJson = False,
+) -> None:
+    """Draft a feature schema from the first rows of a table, for a person to correct."""
+    from expunge.workspace.workspace import propose_schema
+
+    with working("reading the rows", as_json):
+        features = propose_schema(data, subject)
+        with out.open("x", encoding="utf-8") as file:
+            file.write(features.to_toml())
+    result = {"schema": str(out), "columns": list(features.columns)}
+    say("check its ranges and categories: they should come from what you know of the world, not from the data")
+    show(result, as_json, lambda: console.print(f"{len(features.columns)} columns proposed in {out}", highlight=False))
+
+
+@app.command()
+def fit(
+    name: Annotated[str, typer.Argument(help="Name of the new model.")],
+    target: Annotated[str, typer.Option(help="Column to predict.")],
+    model: Annotated[str, typer.Option(help="logistic, ridge, pseudo-huber, poisson, gamma or tweedie.")] = "logistic",
+    penalty: Annotated[float, typer.Option(help="C of logistic, alpha of the others.")] = 1.0,
+    epsilon: Annotated[float, typer.Option(help="ε promised to everybody forgotten, in nats.")] = 1.0,
+    delta: Annotated[float, typer.Option(help="δ of the promise.")] = 1e-6,
+    sigma: Annotated[float | None, typer.Option(help="Noise in each weight; without it from --excess-risk.")] = None,
+    excess_risk: Annotated[
+        float, typer.Option(help="What the noise may cost in mean loss; σ follows from it and the schema's row norm.")
+    ] = 0.001,
+    workspace: InWorkspace = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Fit a model on the table, and certify its first release."""
+    from expunge.workspace import Workspace
+
+    with working(f"fitting {name}", as_json):
+        outcome = Workspace.open(workspace).fit(
+            name,
+            target,
+            model=model,  # type: ignore[arg-type]  # checked there
+            penalty=penalty,
+            epsilon=epsilon,
+            delta=delta,
+            sigma=sigma,
+            excess_risk=excess_risk,
+        )
+    sigma = outcome.release.certificate.sigma
+    rows = outcome.release.certificate.remaining
+    result = {**described(outcome), "sigma": sigma}
+    show(result, as_json, lambda: console.print(f"{name} is fitted on {rows:,.0f} rows; σ = {sigma:.4g}", highlight=False))
+
+
+@app.command()
+def refit(
+    name: Annotated[str, typer.Argument(help="Name of the model.")], workspace: InWorkspace = HERE, as_json: AsJson = False
+) -> None:
+    """Refit a model now: its state then depends on nobody forgotten, and its budget is whole again."""
+    from expunge.workspace import Workspace
+
+    with working(f"refitting {name}", as_json):
+        outcome = Workspace.open(workspace).refit(name)
+    show(described(outcome), as_json, lambda: print_outcomes([outcome], f"{name} is refitted"))
+
+
+@app.command()
+def capacity(
+    name: Annotated[str, typer.Argument(help="Name of the model.")], workspace: InWorkspace = HERE, as_json: AsJson = False
+) -> None:
+    """What is used of a model's capacity to forget, and how many more each rung should certify."""
+    from dataclasses import asdict
+
+    from expunge.workspace import Workspace
+
+    with working("forecasting", as_json):
+        report = Workspace.open(workspace).capacity(name)
+    show(asdict(report), as_json, lambda: console.print(str(report), markup=False, highlight=False))
+
+
+@app.command()
+def export(
+    name: Annotated[str, typer.Argument(help="Name of the model.")],
+    out: Annotated[Path, typer.Option(help="File to write.")],
+    form: Annotated[str, typer.Option("--format", help="sklearn (a skops file), json or onnx.")] = "json",
+    workspace: InWorkspace = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Write a model's released weights for use elsewhere; nothing secret is in them."""
+    from expunge.workspace.export import export as write
+    from expunge.workspace.place import Place
+
+    with working("exporting", as_json):
+        if form not in ("sklearn", "json", "onnx"):
+            raise ValueError(f"--format must be sklearn, json or onnx, got {form!r}")
+        write(Place(workspace), name, form, out)  # type: ignore[arg-type]
+    show({"model": name, "file": str(out)}, as_json, lambda: console.print(f"{name} is in {out}", highlight=False))

@@ -1,0 +1,71 @@
+"""Pseudonyms: keyed hashes that stand for subject ids in the table and in the ledger; the ids themselves are kept nowhere.
+
+One secret key; two pseudonyms of every subject that cannot be linked without it: the one in the table, which goes with
+the rows, and the tombstone, which stays and answers "already forgotten".
+"""
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from expunge.data.schema import label
+from expunge.errors import WorkspaceInvalid
+from expunge.files import write_file
+
+KEY_BYTES = 32
+
+
+@dataclass(frozen=True)
+class SubjectKey:
+    """The key under which subject ids are hashed."""
+
+    secret: bytes
+
+    @classmethod
+    def create(cls, path: Path) -> "SubjectKey":
+        """A new key, kept in ``path``, readable by its owner alone."""
+        key = cls(secrets.token_bytes(KEY_BYTES))
+        write_file(path, key.secret.hex().encode() + b"\n")
+        return key
+
+    @classmethod
+    def load(cls, path: Path) -> "SubjectKey":
+        """The key in ``path``.
+
+        Raises:
+            WorkspaceInvalid: it is missing or damaged.
+        """
+        advice = "restore it from a backup; without it nobody's rows can be found again"
+        try:
+            key = cls(bytes.fromhex(path.read_text(encoding="ascii").strip()))
+        except FileNotFoundError:
+            raise WorkspaceInvalid(f"the subject key {path} is missing: {advice}") from None
+        except ValueError as error:
+            raise WorkspaceInvalid(f"the subject key {path} is damaged: {advice}") from error
+        if len(key.secret) != KEY_BYTES:
+            raise WorkspaceInvalid(f"the subject key {path} is damaged: {advice}")
+        return key
+
+    def pseudonym(self, subject: str) -> str:
+        """What stands for ``subject`` in the table, 32 hexadecimal digits."""
+        return hmac.digest(self.secret, b"subject\0" + subject.encode(), "sha256").hex()[:32]
+
+    def tombstone(self, pseudonym: str) -> str:
+        """What stands for it in the ledger for good, 32 hexadecimal digits."""
+        return hmac.digest(self.secret, b"tombstone\0" + pseudonym.encode(), "sha256").hex()[:32]
+
+    def fingerprint(self) -> str:
+        """Tells one key from another without giving it away."""
+        return hashlib.sha256(b"expunge subject key\0" + self.secret).hexdigest()[:16]
+
+
+def subject_text(value: Any) -> str:
+    """A subject id as the text it is hashed as: whole floats as integers, no spaces around it.
+
+    >>> subject_text(7.0), subject_text(" ab ")
+    ('7', 'ab')
+    """
+    return (label(value) or "").strip()

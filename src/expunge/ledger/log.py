@@ -1,0 +1,197 @@
+"""The log: every event a leaf of an append-only Merkle tree, whose head is signed. Nobody can alter, drop or reorder one.
+
+Events are added inside the transaction that they tell of; heads (checkpoints) are signed when a batch is done. Times
+never go backwards, even where the clock does.
+"""
+
+import base64
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from pymerkle import (
+    BaseMerkleTree,
+    ConsistencyProof,
+    InclusionProof,
+    InmemoryTree,
+    InvalidProof,
+    verify_consistency,
+    verify_inclusion,
+)
+
+from expunge.errors import LedgerCorrupt, SignatureInvalid
+from expunge.ledger.signing import CERTIFICATE, CHECKPOINT, PublicKeys, SigningKey, canonical, digest
+from expunge.ledger.tables import checkpoints, events
+
+
+class _Tree(BaseMerkleTree):  # type: ignore[misc]  # pymerkle has no types
+    """The leaves in the database, as pymerkle sees them."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        super().__init__()
+        self._connection = connection
+
+    def _encode_entry(self, data: str) -> bytes:
+        return data.encode()
+
+    def _store_leaf(self, data: Any, digest: bytes) -> int:
+        raise NotImplementedError  # leaves come in bulk, by ``append``
+
+    def _get_leaf(self, index: int) -> bytes:
+        return self._get_leaves(index - 1, 1)[0]
+
+    def _get_leaves(self, offset: int, width: int) -> list[bytes]:
+        between = events.c.seq.between(offset + 1, offset + width)
+        return list(self._connection.execute(sa.select(events.c.leaf).where(between).order_by(events.c.seq)).scalars())
+
+    def _get_size(self) -> int:
+        return int(self._connection.execute(sa.select(sa.func.coalesce(sa.func.max(events.c.seq), 0))).scalar_one())
+
+
+def append(connection: sa.Connection, kind: str, bodies: Iterable[Mapping[str, Any]]) -> tuple[int, str]:
+    """Adds one event per body in a writing transaction; returns the number of the last one and its time."""
+    tree = _Tree(connection)
+    size = tree.get_size()
+    last = connection.execute(sa.select(events.c.entry).where(events.c.seq == size)).scalar()
+    now = datetime.now(UTC).isoformat(timespec="microseconds")
+    at = max(now, str(json.loads(last)["at"])) if last else now
+    rows = []
+    for seq, body in enumerate(bodies, size + 1):
+        entry = canonical({"seq": seq, "at": at, "kind": kind, **body})
+        rows.append({"seq": seq, "kind": kind, "entry": entry, "leaf": tree.hash_buff(entry.encode())})
+    if rows:
+        connection.execute(sa.insert(events), rows)
+    return size + len(rows), at
+
+
+def seal(connection: sa.Connection, key: SigningKey) -> str:
+    """Signs the present head of the log, in a writing transaction, and returns the signed checkpoint."""
+    tree = _Tree(connection)
+    size = tree.get_size()
+    known = connection.execute(sa.select(checkpoints.c.envelope).where(checkpoints.c.size == size)).scalar()
+    if known is not None:
+        return str(known)
+    root = tree.get_root(size)
+    envelope = key.sign(CHECKPOINT, {"log": root.hex()}, {"size": size, "root": root.hex()})
+    connection.execute(sa.insert(checkpoints).values(size=size, root=root, envelope=envelope))
+    return envelope
+
+
+def checkpoint(connection: sa.Connection) -> str | None:
+    """The newest signed checkpoint."""
+    newest = sa.select(checkpoints.c.envelope).order_by(checkpoints.c.size.desc()).limit(1)
+    return connection.execute(newest).scalar()
+
+
+def bundle(connection: sa.Connection, envelope: str, seq: int) -> str:
+    """A certificate that can be checked offline: the envelope, its event, the proof that it is in the log, the head."""
+    signed = checkpoint(connection)
+    size = 0 if signed is None else int(_predicate(signed)["size"])
+    if seq > size:
+        raise LedgerCorrupt(f"event {seq} is under no signed checkpoint (the newest covers {size}): run expunge doctor")
+    entry = connection.execute(sa.select(events.c.entry).where(events.c.seq == seq)).scalar_one()
+    proof = _Tree(connection).prove_inclusion(seq, size)
+    parts = {"certificate": envelope, "event": entry, "proof": proof.serialize(), "checkpoint": signed}
+    return canonical({"expunge": "certificate", **parts})
+
+
+def export(connection: sa.Connection) -> str:
+    """The whole log under its newest checkpoint, to be checked offline."""
+    signed = checkpoint(connection)
+    size = 0 if signed is None else int(_predicate(signed)["size"])
+    entries = connection.execute(sa.select(events.c.entry).where(events.c.seq <= size).order_by(events.c.seq)).scalars()
+    return canonical({"expunge": "log", "events": list(entries), "checkpoint": signed})
+
+
+def verify_bundle(content: Mapping[str, Any], keys: PublicKeys) -> dict[str, Any]:
+    """What a certificate bundle claims, if its signature, its event and its place in the log all hold.
+
+    Raises:
+        SignatureInvalid: any part altered, missing, or not signed by ``keys``.
+    """
+    statement = keys.verified(str(content.get("certificate")), CERTIFICATE)
+    head = keys.verified(str(content.get("checkpoint")), CHECKPOINT)["predicate"]
+    try:
+        entry = json.loads(content["event"])
+        proof = InclusionProof.deserialize(content["proof"])
+        leaf, root = InmemoryTree().hash_buff(content["event"].encode()), bytes.fromhex(head["root"])
+        verify_inclusion(leaf, root, proof, index=entry["seq"], size=head["size"], algorithm="sha256")
+        if entry["certificate"] != digest(content["certificate"]) or proof.serialize() != content["proof"]:
+            raise SignatureInvalid("the event in the log is about another certificate, or its proof was altered")
+    except (InvalidProof, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise SignatureInvalid("the certificate is not in the log that was signed, or its proof was altered") from error
+    return statement
+
+
+def verify_export(content: Mapping[str, Any], keys: PublicKeys) -> int:
+    """How many events an exported log holds, if none is altered, missing or moved.
+
+    Raises:
+        SignatureInvalid: they do not add up to the signed checkpoint.
+    """
+    head = keys.verified(str(content.get("checkpoint")), CHECKPOINT)["predicate"]
+    entries = content.get("events")
+    if not isinstance(entries, list) or _root(entries) != head["root"] or len(entries) != head["size"]:
+        raise SignatureInvalid("the events are not those that were signed: one was altered, dropped, added or moved")
+    return len(entries)
+
+
+def verify_log(connection: sa.Connection, keys: PublicKeys, earlier: str | None) -> int:
+    """How many events the ledger holds, after checking every leaf, every checkpoint, and that it continues ``earlier``.
+
+    Args:
+        earlier: a signed checkpoint kept outside the database, which the log must still contain.
+
+    Raises:
+        LedgerCorrupt: an event or a checkpoint was altered, dropped, added or moved.
+    """
+    tree, seq, at = InmemoryTree(), 0, ""
+    for seq, row in enumerate(connection.execute(sa.select(events).order_by(events.c.seq)), 1):
+        index = tree.append_entry(row.entry.encode())
+        entry = json.loads(row.entry)
+        is_right = (row.seq, entry["seq"], entry["kind"]) == (seq, seq, row.kind) and tree.get_leaf(index) == row.leaf
+        if not is_right or entry["at"] < at:
+            raise LedgerCorrupt(f"event {seq} of the log was altered, dropped or moved: restore the ledger from a backup")
+        at = entry["at"]
+    heads = list(connection.execute(sa.select(checkpoints.c.size, checkpoints.c.envelope).order_by(checkpoints.c.size)))
+    for size, signed in [*heads, *([(None, earlier)] if earlier else [])]:
+        try:
+            head = keys.verified(signed, CHECKPOINT)["predicate"]
+        except SignatureInvalid as error:
+            raise LedgerCorrupt(f"the checkpoint over {size} events is not what this workspace signed: {error}") from error
+        if head["size"] > seq or tree.get_root(head["size"]).hex() != head["root"]:
+            raise LedgerCorrupt(
+                f"the first {head['size']} events are not those that were signed: restore the ledger from a backup"
+            )
+    return seq
+
+
+def prove_consistency(connection: sa.Connection, earlier: int, later: int) -> dict[str, Any]:
+    """pymerkle's proof that the log of ``later`` events begins with the log of ``earlier`` events, as JSON values."""
+    return dict(_Tree(connection).prove_consistency(earlier, later).serialize())
+
+
+def verify_continues(earlier: str, later: str, proof: Mapping[str, Any], keys: PublicKeys) -> None:
+    """Raises ``SignatureInvalid`` unless ``proof`` shows that the log under ``later`` begins with the one under ``earlier``."""
+    old, new = (keys.verified(envelope, CHECKPOINT)["predicate"] for envelope in (earlier, later))
+    try:
+        given = ConsistencyProof.deserialize(proof)
+        roots = bytes.fromhex(old["root"]), bytes.fromhex(new["root"])
+        verify_consistency(*roots, given, prior_size=old["size"], later_size=new["size"], algorithm="sha256")
+    except InvalidProof as error:
+        raise SignatureInvalid("the later log does not begin with the earlier one, or the proof was altered") from error
+
+
+def _root(entries: Sequence[Any]) -> str:
+    tree = InmemoryTree()
+    for seq, entry in enumerate(entries, 1):
+        if not isinstance(entry, str) or json.loads(entry).get("seq") != seq:
+            return ""
+        tree.append_entry(entry.encode())
+    return str(tree.get_root().hex())
+
+
+def _predicate(envelope: str) -> dict[str, Any]:
+    return dict(json.loads(base64.b64decode(json.loads(envelope)["payload"]))["predicate"])

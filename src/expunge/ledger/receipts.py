@@ -1,0 +1,56 @@
+"""Receipts: proof for the requester that a request was made, of which the ledger keeps only a commitment.
+
+The receipt holds a secret salt, drawn for it; the ledger keeps SHA-256(salt, request, subject). Whoever has the receipt
+and knows the subject can prove the request; whoever has the ledger can find out about no subject.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from expunge.errors import SignatureInvalid
+from expunge.ledger.signing import RECEIPT, PublicKeys, SigningKey, canonical
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What the requester is given, signed; ``document`` is the file.
+
+    Args:
+        request: id of the request.
+        commitment: what the ledger keeps of it.
+        document: canonical JSON.
+    """
+
+    request: str
+    commitment: str
+    document: str
+
+    @classmethod
+    def issue(cls, key: SigningKey, request: str, subject: str, details: Mapping[str, Any]) -> "Receipt":
+        """A receipt for ``request`` of ``subject``; ``details`` go into it as they are."""
+        salt = secrets.token_hex(32)
+        commitment = committed(salt, request, subject)
+        predicate = {"request": request, "salt": salt, "commitment": commitment, **details}
+        envelope = key.sign(RECEIPT, {f"request/{request}": commitment}, predicate)
+        return cls(request, commitment, canonical({"expunge": "receipt", "envelope": envelope}))
+
+
+def committed(salt: str, request: str, subject: str) -> str:
+    """The commitment: SHA-256 over its parts, each preceded by its length."""
+    parts = (part.encode() for part in (salt, request, subject))
+    return hashlib.sha256(b"".join(len(part).to_bytes(8, "big") + part for part in parts)).hexdigest()
+
+
+def verify_receipt(content: Mapping[str, Any], keys: PublicKeys, subject: str | None = None) -> dict[str, Any]:
+    """What a receipt says; with ``subject`` given, only if it is that subject's.
+
+    Raises:
+        SignatureInvalid: altered, not signed by ``keys``, or of another subject.
+    """
+    predicate: dict[str, Any] = keys.verified(str(content.get("envelope")), RECEIPT)["predicate"]
+    if subject is not None and committed(predicate["salt"], predicate["request"], subject) != predicate["commitment"]:
+        raise SignatureInvalid("the receipt is genuine, but it is not of this subject")
+    return predicate

@@ -1,0 +1,81 @@
+"""Models and their releases, as the ledger keeps them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from expunge.ledger.tables import batches, models, releases
+
+
+def add_model(connection: sa.Connection, name: str, specification: str, at: str) -> None:
+    """Adds a model."""
+    connection.execute(sa.insert(models).values(name=name, specification=specification, created=at))
+
+
+def all_models(connection: sa.Connection) -> list[sa.Row[Any]]:
+    """The models, by name."""
+    return list(connection.execute(sa.select(models).order_by(models.c.name)))
+
+
+def model(connection: sa.Connection, name: str) -> sa.Row[Any] | None:
+    """The model called ``name``."""
+    return connection.execute(sa.select(models).where(models.c.name == name)).first()
+
+
+def owe(connection: sa.Connection, name: str, since: str | None) -> None:
+    """Notes since when the model's anchor depends on somebody forgotten; ``None`` for not at all."""
+    chosen = sa.update(models).where(models.c.name == name)
+    if since is not None:
+        chosen = chosen.where(models.c.owed_since.is_(None))
+    connection.execute(chosen.values(owed_since=since))
+
+
+def next_release(connection: sa.Connection) -> int:
+    """The id that the next release gets."""
+    return int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(releases.c.id), 0))).scalar_one()) + 1
+
+
+def add_release(connection: sa.Connection, values: Mapping[str, Any]) -> None:
+    """Adds a release."""
+    connection.execute(sa.insert(releases).values(**values))
+
+
+def current(connection: sa.Connection, name: str) -> sa.Row[Any]:
+    """The last release of a model."""
+    chosen = sa.select(releases).where(releases.c.model == name).order_by(releases.c.number.desc()).limit(1)
+    return connection.execute(chosen).one()
+
+
+def release(connection: sa.Connection, number: int) -> sa.Row[Any] | None:
+    """The release with this id."""
+    return connection.execute(sa.select(releases).where(releases.c.id == number)).first()
+
+
+def listed(connection: sa.Connection, name: str | None = None) -> list[sa.Row[Any]]:
+    """All releases, of one model or of all, the oldest first, with what their batch was."""
+    wanted = (releases.c[key] for key in ("id", "model", "number", "at", "evidence", "purged", "batch"))
+    chosen = sa.select(*wanted, batches.c.kind).join(batches, releases.c.batch == batches.c.id).order_by(releases.c.id)
+    return list(connection.execute(chosen if name is None else chosen.where(releases.c.model == name)))
+
+
+def all_releases(connection: sa.Connection) -> list[sa.Row[Any]]:
+    """Everything about every release, the oldest first."""
+    return list(connection.execute(sa.select(releases).order_by(releases.c.id)))
+
+
+def purge_superseded(connection: sa.Connection, batch: int, at: str, *, weights: bool) -> list[tuple[str, int]]:
+    """Drops what older releases of the batch's models kept; the (model, number) whose state files are to be deleted.
+
+    Args:
+        weights: whether their weights go as well, because somebody in them was forgotten.
+    """
+    newest = sa.select(releases.c.model, releases.c.number).where(releases.c.batch == batch)
+    purged = []
+    for name, number in connection.execute(newest).all():
+        older = (releases.c.model == name) & (releases.c.number < number)
+        kept = older & (releases.c.state_digest.is_not(None) | releases.c.weights.is_not(None))
+        purged += [(name, int(n)) for n in connection.execute(sa.select(releases.c.number).where(kept)).scalars()]
+        changes: dict[str, Any] = {"state_digest": None, **({"weights": None, "purged": at} if weights else {})}
+        connection.execute(sa.update(releases).where(kept).values(**changes))
+    return purged

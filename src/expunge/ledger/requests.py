@@ -1,0 +1,134 @@
+"""Requests: from acceptance to close. accepted → working → certified → closed; or cancelled, or refused.
+
+A request is *accepted* once its subject is known to have rows, *working* while a batch is on it, *certified* when every
+model that learned the rows has a certified release without them, and *closed* when the rows are erased from the table.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from expunge.ledger.tables import batches, requests
+
+OPEN = ("accepted", "working", "certified")
+PART = 500
+"""Values in one IN list."""
+
+
+def insert(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Adds requests."""
+    if rows:
+        connection.execute(sa.insert(requests), [dict(row) for row in rows])
+
+
+def found_by(connection: sa.Connection, column: str, values: Iterable[str]) -> dict[str, sa.Row[Any]]:
+    """The newest request for each of ``values`` of ``column``."""
+    field, listed, found = requests.c[column], list(values), {}
+    for start in range(0, len(listed), PART):
+        chosen = sa.select(requests).where(field.in_(listed[start : start + PART])).order_by(requests.c.received)
+        for row in connection.execute(chosen):
+            found[str(getattr(row, column))] = row
+    return found
+
+
+def by_id(connection: sa.Connection, request: str) -> sa.Row[Any] | None:
+    """The request called ``request``."""
+    return connection.execute(sa.select(requests).where(requests.c.id == request)).first()
+
+
+def made_since(connection: sa.Connection, actor: str, since: str) -> int:
+    """How many requests ``actor`` made since then, refused ones included."""
+    chosen = sa.select(sa.func.count()).where(requests.c.actor == actor, requests.c.received >= since)
+    return int(connection.execute(chosen).scalar_one())
+
+
+def waiting(connection: sa.Connection) -> list[sa.Row[Any]]:
+    """All accepted requests to forget, the most urgent first."""
+    chosen = sa.select(requests).where(requests.c.state == "accepted", requests.c.kind == "forget")
+    return list(connection.execute(chosen.order_by(requests.c.deadline, requests.c.id)))
+
+
+def of_batch(connection: sa.Connection, batch: int) -> list[sa.Row[Any]]:
+    """The requests that a batch works on."""
+    return list(connection.execute(sa.select(requests).where(requests.c.batch == batch).order_by(requests.c.id)))
+
+
+def assign(connection: sa.Connection, ids: Sequence[str], batch: int) -> None:
+    """Gives accepted requests to a batch."""
+    for start in range(0, len(ids), PART):
+        part = requests.c.id.in_(ids[start : start + PART])
+        connection.execute(sa.update(requests).where(part).values(batch=batch, state="working", problem=None))
+
+
+def certify(connection: sa.Connection, batch: int) -> None:
+    """Notes that every model has forgotten what the batch's requests ask for."""
+    connection.execute(sa.update(requests).where(requests.c.batch == batch).values(state="certified"))
+
+
+def release(connection: sa.Connection, batch: int) -> None:
+    """Takes requests back from a batch that was given up; corrections, whose rows are gone, are cancelled."""
+    own = requests.c.batch == batch
+    corrections = sa.update(requests).where(own, requests.c.kind == "rectify")
+    connection.execute(corrections.values(batch=None, state="cancelled", subject=None))
+    connection.execute(sa.update(requests).where(own).values(batch=None, state="accepted"))
+
+
+def note_problem(connection: sa.Connection, request: str, problem: str) -> None:
+    """Notes why a request could not be worked."""
+    connection.execute(sa.update(requests).where(requests.c.id == request).values(problem=problem))
+
+
+def close(connection: sa.Connection, batch: int, at: str) -> None:
+    """Closes the batch's requests; their pseudonyms in the table go."""
+    connection.execute(sa.update(requests).where(requests.c.batch == batch).values(state="closed", subject=None, closed=at))
+
+
+def cancel(connection: sa.Connection, request: str, at: str) -> bool:
+    """Cancels a request that nobody works on yet; whether there was one."""
+    chosen = sa.update(requests).where(requests.c.id == request, requests.c.state == "accepted")
+    return connection.execute(chosen.values(state="cancelled", subject=None, closed=at)).rowcount == 1
+
+
+def welcome_back(connection: sa.Connection, tombstones: Sequence[str]) -> None:
+    """Notes that people who were forgotten have come back: their closed requests no longer keep them out."""
+    for start in range(0, len(tombstones), PART):
+        theirs = requests.c.tombstone.in_(tombstones[start : start + PART]) & (requests.c.state == "closed")
+        connection.execute(sa.update(requests).where(theirs).values(state="returned"))
+
+
+def counts(connection: sa.Connection) -> dict[str, int]:
+    """How many requests are in each state."""
+    chosen = sa.select(requests.c.state, sa.func.count()).group_by(requests.c.state)
+    return {str(state): int(count) for state, count in connection.execute(chosen)}
+
+
+def open_requests(connection: sa.Connection, limit: int) -> list[sa.Row[Any]]:
+    """Open requests, the most urgent first."""
+    chosen = sa.select(requests).where(requests.c.state.in_(OPEN)).order_by(requests.c.deadline, requests.c.id)
+    return list(connection.execute(chosen.limit(limit)))
+
+
+def closed_tombstones(connection: sa.Connection) -> set[str]:
+    """Tombstones of everybody forgotten."""
+    chosen = sa.select(requests.c.tombstone).where(requests.c.state == "closed", requests.c.kind == "forget")
+    return set(connection.execute(chosen).scalars())
+
+
+def begin_batch(connection: sa.Connection, kind: str, first_row: int, added: int, version: int, at: str) -> int:
+    """Notes the intent to work on a batch; its number."""
+    last = connection.execute(sa.select(sa.func.coalesce(sa.func.max(batches.c.id), 0))).scalar_one()
+    values = {"kind": kind, "state": "intent", "first_row": first_row, "added": added, "version": version, "started": at}
+    connection.execute(sa.insert(batches).values(id=last + 1, **values))
+    return int(last) + 1
+
+
+def set_batch(connection: sa.Connection, batch: int, state: str, closed: str | None = None) -> None:
+    """Moves a batch on: certified, closed or abandoned."""
+    connection.execute(sa.update(batches).where(batches.c.id == batch).values(state=state, closed=closed))
+
+
+def unfinished(connection: sa.Connection) -> list[sa.Row[Any]]:
+    """Batches that were begun and neither closed nor abandoned."""
+    chosen = sa.select(batches).where(batches.c.state.in_(("intent", "certified"))).order_by(batches.c.id)
+    return list(connection.execute(chosen))

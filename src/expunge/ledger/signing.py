@@ -1,0 +1,173 @@
+"""Signatures: Ed25519 over DSSE envelopes that hold in-toto Statements, and the public keys that check them.
+
+Everything signed is canonical JSON, so that a file is either byte for byte what was signed or refused.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from securesystemslib.dsse import Envelope
+from securesystemslib.exceptions import VerificationError
+from securesystemslib.signer._crypto_signer import CryptoSigner
+from securesystemslib.signer._key import SSlibKey
+
+from expunge.errors import SignatureInvalid, WorkspaceInvalid
+from expunge.files import write_file
+
+STATEMENT = "https://in-toto.io/Statement/v1"
+PAYLOAD = "application/vnd.in-toto+json"
+CERTIFICATE = "urn:expunge:certificate:v1"
+RECEIPT = "urn:expunge:receipt:v1"
+CHECKPOINT = "urn:expunge:checkpoint:v1"
+
+PEM_END = "-----END PUBLIC KEY-----"
+
+
+def canonical(value: Any) -> str:
+    """``value`` as JSON, in the one way that is signed and hashed.
+
+    >>> canonical({"b": 1, "a": "é"})
+    '{"a":"é","b":1}'
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest(text: str | bytes) -> str:
+    """SHA-256, in hexadecimal."""
+    return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()
+
+
+@dataclass(frozen=True)
+class SigningKey:
+    """The private key with which a workspace signs.
+
+    Args:
+        signer: what signs.
+        pem: the public half.
+    """
+
+    signer: CryptoSigner
+    pem: str
+
+    @property
+    def keyid(self) -> str:
+        """Names the key: SHA-256 of its public half."""
+        return str(self.signer.public_key.keyid)
+
+    @classmethod
+    def create(cls, folder: Path) -> "SigningKey":
+        """A new key, its private half in ``folder`` and readable by its owner alone."""
+        private = Ed25519PrivateKey.generate()
+        made = cls._of(private)
+        form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        write_file(key_path(folder, made.keyid), private.private_bytes(*form))
+        return made
+
+    @classmethod
+    def load(cls, folder: Path, keyid: str) -> "SigningKey":
+        """The key ``keyid`` from ``folder``.
+
+        Raises:
+            WorkspaceInvalid: it is missing, damaged, or another key.
+        """
+        path = key_path(folder, keyid)
+        advice = "restore it from a backup; without it nothing new can be signed"
+        try:
+            private = serialization.load_pem_private_key(path.read_bytes(), password=None)
+        except FileNotFoundError:
+            raise WorkspaceInvalid(f"the signing key {path} is missing: {advice}") from None
+        except (ValueError, TypeError) as error:
+            raise WorkspaceInvalid(f"the signing key {path} is damaged: {advice}") from error
+        if not isinstance(private, Ed25519PrivateKey) or cls._of(private).keyid != keyid:
+            raise WorkspaceInvalid(f"{path} holds another key than the ledger names: {advice}")
+        return cls._of(private)
+
+    @classmethod
+    def _of(cls, private: Ed25519PrivateKey) -> "SigningKey":
+        form = (serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        pem = private.public_key().public_bytes(*form).decode()
+        return cls(CryptoSigner(private, _public(pem)), pem)
+
+    def sign(self, kind: str, subjects: Mapping[str, str], predicate: Mapping[str, Any]) -> str:
+        """A signed in-toto Statement as canonical JSON: about ``subjects`` (names and SHA-256), saying ``predicate``."""
+        statement = {
+            "_type": STATEMENT,
+            "subject": [{"name": name, "digest": {"sha256": value}} for name, value in sorted(subjects.items())],
+            "predicateType": kind,
+            "predicate": dict(predicate),
+        }
+        envelope = Envelope(canonical(statement).encode(), PAYLOAD, {})
+        envelope.sign(self.signer)
+        return canonical(envelope.to_dict())
+
+
+@dataclass(frozen=True)
+class PublicKeys:
+    """The keys a verifier trusts, by keyid."""
+
+    pems: Mapping[str, str]
+
+    @classmethod
+    def of(cls, pems: Iterable[str]) -> "PublicKeys":
+        """The keys in PEM texts."""
+        return cls({str(_public(pem).keyid): pem for pem in pems})
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> "PublicKeys":
+        """The keys in a PEM file, one after the other.
+
+        Raises:
+            WorkspaceInvalid: there is no such file, or no key in it.
+        """
+        try:
+            text = Path(path).read_text(encoding="ascii")
+            keys = cls.of(part.strip() + f"\n{PEM_END}\n" for part in text.split(PEM_END) if part.strip())
+        except FileNotFoundError:
+            raise WorkspaceInvalid(f"there is no public key at {path}: give the expunge.pub of the workspace") from None
+        except (ValueError, TypeError) as error:
+            raise WorkspaceInvalid(f"{path} holds no Ed25519 public key: give the expunge.pub of the workspace") from error
+        if not keys.pems:
+            raise WorkspaceInvalid(f"{path} holds no public key: give the expunge.pub of the workspace")
+        return keys
+
+    def __str__(self) -> str:
+        return "".join(self.pems.values())
+
+    def verified(self, envelope: str, kind: str) -> dict[str, Any]:
+        """The statement in ``envelope``, if one of these keys signed it and it is of this ``kind``.
+
+        Raises:
+            SignatureInvalid: altered, signed by another key, or of another kind.
+        """
+        try:
+            given = json.loads(envelope)
+            parsed = Envelope.from_dict(json.loads(envelope))
+            is_canonical = canonical(parsed.to_dict()) == canonical(given) == envelope
+            parsed.verify([_public(self.pems[keyid]) for keyid in parsed.signatures if keyid in self.pems], 1)
+            statement = json.loads(parsed.payload)
+        except (VerificationError, ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
+            raise SignatureInvalid("the signature is not one of the trusted keys', or what it signs was altered") from error
+        is_ours = parsed.payload_type == PAYLOAD and statement.get("_type") == STATEMENT
+        if not (is_canonical and is_ours and statement.get("predicateType") == kind):
+            raise SignatureInvalid(f"this is no {kind.split(':')[2]} in the form that this package signs")
+        return dict(statement)
+
+
+def key_path(folder: Path, keyid: str) -> Path:
+    """Where the private half of ``keyid`` lies."""
+    return folder / f"signing-{keyid[:16]}.pem"
+
+
+def _public(pem: str) -> SSlibKey:
+    public = serialization.load_pem_public_key(pem.encode())
+    raw = public.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+    return SSlibKey.from_crypto(public, keyid=hashlib.sha256(base64.b64encode(raw)).hexdigest())

@@ -1,0 +1,100 @@
+"""The tables of the ledger. No subject id is in any of them, and no pseudonym of one once a request is closed."""
+
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text
+
+metadata = MetaData()
+
+_Whole = Integer().with_variant(BigInteger(), "postgresql")
+
+
+def _table(name: str, *columns: Column[object] | Index) -> Table:
+    return Table(name, metadata, *columns, sqlite_strict=True)
+
+
+facts = _table(
+    "facts",  # what is true of the workspace now: the table's version, the next row number
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+public_keys = _table(
+    "public_keys",
+    Column("keyid", Text, primary_key=True),
+    Column("pem", Text, nullable=False),
+    Column("since", Text, nullable=False),
+    Column("until", Text),  # set when the next key takes over
+)
+
+events = _table(
+    "events",  # the leaves of the Merkle log
+    Column("seq", _Whole, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),
+    Column("entry", Text, nullable=False),
+    Column("leaf", LargeBinary, nullable=False),
+)
+
+checkpoints = _table(
+    "checkpoints",  # signed tree heads
+    Column("size", _Whole, primary_key=True, autoincrement=False),
+    Column("root", LargeBinary, nullable=False),
+    Column("envelope", Text, nullable=False),
+)
+
+batches = _table(
+    "batches",  # what process() works on, from intent to close
+    Column("id", _Whole, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),  # fit, forget, append, rectify, refit
+    Column("state", Text, nullable=False),  # intent, certified, closed
+    Column("first_row", _Whole, nullable=False),  # number of the first row it adds
+    Column("added", _Whole, nullable=False),  # how many rows it adds
+    Column("version", _Whole, nullable=False),  # of the table before it
+    Column("started", Text, nullable=False),
+    Column("closed", Text),
+    Index("batches_open", "state"),
+)
+
+requests = _table(
+    "requests",
+    Column("id", Text, primary_key=True),
+    Column("key", Text, nullable=False, unique=True),  # the caller's idempotency key
+    Column("kind", Text, nullable=False),  # forget, rectify
+    Column("subject", Text),  # the pseudonym in the table, while the request is open
+    Column("tombstone", Text, nullable=False),  # another pseudonym, that answers "already forgotten"
+    Column("commitment", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("state", Text, nullable=False),  # accepted, working, certified, closed, returned, cancelled, refused
+    Column("problem", Text),
+    Column("batch", _Whole, ForeignKey("batches.id")),
+    Column("received", Text, nullable=False),
+    Column("deadline", Text, nullable=False),
+    Column("closed", Text),
+    Index("requests_by_state", "state", "deadline"),
+    Index("requests_by_tombstone", "tombstone"),
+    Index("requests_by_batch", "batch"),
+    Index("requests_by_actor", "actor", "received"),
+)
+
+models = _table(
+    "models",
+    Column("name", Text, primary_key=True),
+    Column("specification", Text, nullable=False),  # JSON: kind, target, penalty, guarantee, schema
+    Column("created", Text, nullable=False),
+    Column("owed_since", Text),  # the earliest deletion on which the anchor still depends
+)
+
+releases = _table(
+    "releases",
+    Column("id", _Whole, primary_key=True, autoincrement=False),
+    Column("model", Text, ForeignKey("models.name"), nullable=False),
+    Column("number", _Whole, nullable=False),  # 1, 2, 3… of its model
+    Column("batch", _Whole, ForeignKey("batches.id"), nullable=False),
+    Column("event", _Whole, nullable=False),
+    Column("envelope", Text, nullable=False),  # the signed public certificate
+    Column("evidence", Text, nullable=False),  # Certificate.to_json(), for those who may see the data
+    Column("weights", LargeBinary),  # little-endian float64; gone once somebody in it was forgotten
+    Column("state_digest", Text),  # SHA-256 of the state file; None once that is gone
+    Column("at", Text, nullable=False),
+    Column("purged", Text),
+    Index("releases_of_model", "model", "number", unique=True),
+    Index("releases_by_batch", "batch"),
+)

@@ -1,0 +1,62 @@
+"""workspace.toml: what a person may set, each with a default that works."""
+
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from expunge.errors import WorkspaceInvalid
+from expunge.files import write_file
+
+TEXT = """\
+# Settings of this workspace. Every line may be left out.
+
+# Where the ledger is kept: a file in this folder, or a database such as postgresql+psycopg://user@host/name
+database = "sqlite:///ledger.sqlite"
+
+# Days within which a request must be closed (GDPR Art. 12: one month).
+deadline_days = 30
+
+# Days after the first deletion within which a model is refitted, so that its anchor no longer depends on those forgotten.
+refit_days = 30
+
+# Requests that one caller may make in 24 hours.
+requests_per_day = 100000
+"""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """The settings; see ``TEXT`` for what they mean."""
+
+    database: str = "sqlite:///ledger.sqlite"
+    deadline_days: int = 30
+    refit_days: int = 30
+    requests_per_day: int = 100_000
+
+    @classmethod
+    def read(cls, path: Path) -> "Configuration":
+        """The settings in the file at ``path``.
+
+        Raises:
+            WorkspaceInvalid: no TOML, an unknown key, or a value of another type; names the key.
+        """
+        try:
+            given = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise WorkspaceInvalid(
+                f"{path.parent} is no workspace (it has no {path.name}): make one with expunge init, or give --workspace DIR"
+            ) from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise WorkspaceInvalid(f"{path} is not TOML: {error}") from error
+        types = {field.name: type(field.default) for field in fields(cls)}
+        for name, value in given.items():
+            if name not in types:
+                raise WorkspaceInvalid(f"{path}: there is no setting {name!r}; there are {', '.join(types)}")
+            if type(value) is not types[name] or (isinstance(value, int) and value < 1):
+                kind = "a text" if types[name] is str else "a positive whole number"
+                raise WorkspaceInvalid(f"{path}: {name} must be {kind}, got {value!r}")
+        return cls(**given)
+
+    def write(self, path: Path) -> None:
+        """Writes the commented file, with another database if one was chosen."""
+        write_file(path, TEXT.replace(Configuration.database, self.database).encode())

@@ -1,0 +1,73 @@
+"""Status: where everything stands, from the ledger alone, so that it is quick whatever the table's size."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from expunge.ledger import releases, requests
+from expunge.ledger.facts import fact
+from expunge.workspace.place import Place
+
+SHOWN = 20
+"""Open requests that are listed; all are counted."""
+
+
+def status(place: Place) -> dict[str, Any]:
+    """Requests by state with their deadlines, models with their last release, and what still depends on those forgotten.
+
+    Times are ISO 8601 in UTC; ``still_derived`` lists what was derived from forgotten rows, and when it goes.
+    """
+    now = datetime.now(UTC)
+    with place.database.reading() as connection:
+        counts = requests.counts(connection)
+        waiting = requests.open_requests(connection, SHOWN)
+        unfinished = [row.id for row in requests.unfinished(connection)]
+        rows = int(fact(connection, "rows") or 0)
+        models = []
+        for model in releases.all_models(connection):
+            last = releases.current(connection, model.name)
+            evidence = json.loads(last.evidence)
+            due = None
+            if model.owed_since is not None:
+                days = timedelta(days=place.configuration.refit_days)
+                due = (datetime.fromisoformat(model.owed_since) + days).isoformat()
+            specification = json.loads(model.specification)
+            models.append(
+                {
+                    "name": model.name,
+                    "kind": specification["kind"],
+                    "target": specification["target"],
+                    "release": last.number,
+                    "certificate": last.id,
+                    "at": last.at,
+                    "rung": evidence["rung"],
+                    "epsilon": evidence["epsilon"],
+                    "delta": evidence["delta"],
+                    "epsilon_total": evidence["epsilon_total"],
+                    "distance_bound": evidence["distance_bound"],
+                    "remaining": evidence["remaining"],
+                    "refit_due": due,
+                }
+            )
+    return {
+        "workspace": str(place.path),
+        "rows": rows,
+        "requests": {state: counts.get(state, 0) for state in (*requests.OPEN, "closed", "returned", "cancelled", "refused")},
+        "open": [
+            {
+                "request": row.id,
+                "kind": row.kind,
+                "state": row.state,
+                "received": row.received,
+                "deadline": row.deadline,
+                "days_left": (datetime.fromisoformat(row.deadline) - now).days,
+                "problem": row.problem,
+            }
+            for row in waiting
+        ],
+        "models": models,
+        "still_derived": [
+            {"what": f"the anchor of {model['name']}", "goes": model["refit_due"]} for model in models if model["refit_due"]
+        ],
+        "unfinished_batches": unfinished,
+    }

@@ -1,0 +1,410 @@
+"""Workspace: what the command line and the service call. Design §1, §4; people's rows, models trained on them, evidence."""
+
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from expunge.data.pseudonyms import SubjectKey, subject_text
+from expunge.data.reading import read_batches
+from expunge.data.schema import FeatureSchema
+from expunge.data.table import SUBJECT, SubjectTable, numbered
+from expunge.errors import ExpungeError, InvalidRows, RequestRefused, WorkspaceInvalid
+from expunge.forecast import CapacityReport
+from expunge.ledger import log, releases, requests
+from expunge.ledger.database import Database
+from expunge.ledger.facts import add_key, fact, keys, set_fact
+from expunge.ledger.signing import PublicKeys, SigningKey
+from expunge.privacy import Guarantee
+from expunge.workspace import batch, desk
+from expunge.workspace.batch import Outcome, Say, Work
+from expunge.workspace.configuration import Configuration
+from expunge.workspace.desk import Answer
+from expunge.workspace.place import Place
+from expunge.workspace.specification import Kind, Specification
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+PROPOSED_FROM = 100_000
+"""Rows that a schema is proposed from."""
+SAMPLE = 5_000
+"""Rows from which a capacity is forecast."""
+
+
+def silent(_message: str) -> None:
+    """Says nothing."""
+
+
+@dataclass(frozen=True)
+class Processed:
+    """What ``process`` did: the releases, how many requests were closed, and those that could not be worked, with reasons."""
+
+    outcomes: list[Outcome]
+    closed: int
+    problems: dict[str, str]
+
+
+class Workspace:
+    """The workspace in a folder; use ``create`` or ``open``."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+
+    @classmethod
+    def create(
+        cls,
+        path: str | os.PathLike[str],
+        data: str,
+        subject: str,
+        *,
+        query: str | None = None,
+        schema: str | os.PathLike[str] | None = None,
+        database: str | None = None,
+        say: Say = silent,
+    ) -> "Workspace":
+        """A new workspace in the folder ``path``, all of it or nothing.
+
+        Args:
+            data: a CSV or Parquet file, or a database URL with ``query``.
+            subject: column that says whose a row is.
+            schema: TOML file of the feature schema; without it one is proposed from the first rows.
+            database: URL of an empty database for the ledger; without it a file in the folder.
+
+        Raises:
+            InvalidRows: rows that cannot be read, or without a subject.
+            WorkspaceInvalid: the folder or the database is in use, or cannot be written to.
+        """
+        path = Path(path)
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise WorkspaceInvalid(f"{path} is there already and is not empty: choose another folder")
+        made = path.parent / f".{path.name}.partial-{secrets.token_hex(4)}"
+        try:
+            made.mkdir(parents=True, mode=0o700)
+            cls(Place(made))._fill(data, subject, query, schema, database, say)
+            if path.is_dir():
+                path.rmdir()
+            os.rename(made, path)
+        except OSError as error:
+            raise WorkspaceInvalid(f"{path} cannot be written ({error.strerror}); nothing was changed") from error
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+        return cls.open(path)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> "Workspace":
+        """The workspace in the folder ``path``.
+
+        Raises:
+            WorkspaceInvalid: there is none, or a part of it cannot be used.
+        """
+        place = Place(Path(path))
+        place.configuration  # noqa: B018  # says if there is no workspace
+        return cls(place)
+
+    def _fill(self, data: str, subject: str, query: str | None, schema: Any, database: str | None, say: Say) -> None:
+        place = self.place
+        for folder in (place.keys, place.models, place.pending):
+            folder.mkdir(mode=0o700)
+        configuration = Configuration() if database is None else Configuration(database=database)
+        configuration.write(place.configuration_path)
+        columns, batches = read_batches(data, query)
+        if subject not in columns.names:
+            raise InvalidRows(f"there is no column {subject!r} to tell whose a row is: there are {', '.join(columns.names)}")
+        first = next(batches, None)
+        if first is None or not len(first):
+            raise InvalidRows("there are no rows: a workspace needs at least one")
+        proposed = schema is None
+        features = _proposed(first, [subject]) if proposed else _read_schema(schema)
+        missing = [name for name in features.columns if name not in columns.names]
+        if missing:
+            raise InvalidRows(f"the schema declares column {missing[0]!r}, which the data does not have")
+        features.write(place.schema_path)
+        key = SubjectKey.create(place.keys / "subject.key")
+        table = SubjectTable.create(place.path / "table", pa.schema([field for field in columns if field.name != subject]))
+        table.append(numbered(_chained(first, batches), subject, key, table.columns, 0))
+        rows = table.count()
+        ledger = Database(f"sqlite:///{place.path.absolute()}/ledger.sqlite" if database is None else database)
+        ledger.migrate()
+        signing_key = SigningKey.create(place.keys)
+        with ledger.writing() as connection:
+            if fact(connection, "workspace") is not None:
+                raise WorkspaceInvalid("the database holds the ledger of another workspace: give an empty one")
+            identity = secrets.token_hex(8)
+            body = {"workspace": identity, "rows": rows, "subject_key": key.fingerprint(), "keyid": signing_key.keyid}
+            _seq, at = log.append(connection, "workspace.created", [body])
+            add_key(connection, signing_key.keyid, signing_key.pem, at)
+            for name, value in (("workspace", identity), ("subject_column", subject), ("next_row", rows), ("rows", rows)):
+                set_fact(connection, name, value)
+            set_fact(connection, "table_version", table.version)
+            set_fact(connection, "subject_key", key.fingerprint())
+            signed = log.seal(connection, signing_key)
+            pems = keys(connection)
+        ledger.close()
+        place.checkpoint_path.write_text(signed)
+        place.public_key_path.write_text(str(PublicKeys.of(pems)))
+        say(f"{rows:,} rows imported; subject ids are kept nowhere, only keyed hashes of them")
+        if proposed:
+            say(
+                "schema.toml was proposed from the data: check its ranges and categories before you fit. They should come from "
+                "what you know of the world, because what is taken from the data remembers the people in it"
+            )
+
+    # models
+
+    def fit(
+        self,
+        name: str,
+        target: str,
+        *,
+        model: Kind = "logistic",
+        penalty: float = 1.0,
+        epsilon: float = 1.0,
+        delta: float = 1e-6,
+        sigma: float | None = None,
+        excess_risk: float = 0.001,
+    ) -> Outcome:
+        """A new model and its first release.
+
+        Args:
+            name: lower-case letters, digits, ``.``, ``_`` and ``-``; target: column to predict; model: the estimator.
+            penalty: ``C`` of a classifier, ``alpha`` of a regression.
+            epsilon, delta: the promise; sigma: its noise, by default from ``excess_risk`` and the schema's row norm.
+
+        Raises:
+            InvalidRows, NoOptimum, CapacityExceeded: the rows cannot be fitted.
+            ValueError: a name, parameter or kind that cannot be.
+            WorkspaceInvalid: there is a model of this name.
+        """
+        if not NAME.fullmatch(name):
+            raise ValueError(f"a model's name is made of lower-case letters, digits, '.', '_' and '-', got {name!r}")
+        Guarantee(epsilon, delta)
+        with batch.working(self.place):
+            with self.place.database.reading() as connection:
+                if releases.model(connection, name) is not None:
+                    raise WorkspaceInvalid(f"there is a model {name!r} already: choose another name")
+            specification = Specification.of(
+                self.place.table,
+                _read_schema(self.place.schema_path),
+                kind=model,
+                target=target,
+                penalty=penalty,
+                epsilon=epsilon,
+                delta=delta,
+                sigma=sigma,
+                excess_risk=excess_risk,
+            )
+            return batch.run(self.place, Work("fit", models=(), fitted=(name, specification)), silent)[0]
+
+    def refit(self, name: str) -> Outcome:
+        """A release of ``name`` from a new anchor: nothing in its state then depends on anybody forgotten.
+
+        Raises:
+            WorkspaceInvalid: no such model.
+        """
+        with batch.working(self.place):
+            self._require_model(name)
+            return batch.run(self.place, Work("refit", models=(name,)), silent)[0]
+
+    def capacity(self, name: str) -> CapacityReport:
+        """What is used of the model's capacity to forget, and a forecast of what is left.
+
+        Raises:
+            WorkspaceInvalid: no such model.
+            ValueError: it was fitted with sigma 0.
+        """
+        specification = self._require_model(name)
+        with self.place.database.reading() as connection:
+            unlearner = batch.load(self.place, connection, name)
+        parts, rows = [], 0
+        for part in self.place.table.scan(specification.columns):
+            parts.append(part)
+            rows += len(part)
+            if rows >= SAMPLE:
+                break
+        return unlearner.capacity(specification.rows(pa.concat_tables(parts)))
+
+    # people
+
+    def forget(self, subjects: Sequence[str], *, actor: str = "local", keys: Mapping[str, str] | None = None) -> list[Answer]:
+        """Answers to the wish that ``subjects`` be forgotten; ``process`` then does it. See ``desk.ask``."""
+        return desk.ask(self.place, subjects, actor, keys or {})
+
+    def cancel(self, request: str) -> None:
+        """Withdraws an accepted request; see ``desk.cancel``."""
+        desk.cancel(self.place, request)
+
+    def preview(self, subjects: Sequence[str]) -> dict[str, Any]:
+        """What a request would touch: rows by subject (in order), and by model how far each subject moves it, in σ."""
+        tags = [self.place.subject_key.pseudonym(subject_text(subject)) for subject in subjects]
+        counts, leaving = self.place.table.counts(tags), self.place.table.of_subjects(tags)
+        moved: dict[str, list[float]] = {}
+        with self.place.database.reading() as connection:
+            for row in releases.all_models(connection):
+                rows = Specification.from_json(row.specification).rows(leaving)
+                found = batch.influences(batch.load(self.place, connection, row.name), leaving, rows)
+                moved[row.name] = [found.get(tag, 0.0) for tag in tags]
+        return {"rows": [counts.get(tag, 0) for tag in tags], "influence": moved}
+
+    def rectify(self, subject: str, data: str, *, actor: str = "local") -> tuple[Answer, list[Outcome]]:
+        """Replaces all rows of ``subject`` by those in the file ``data``, in every model and in the table, at once.
+
+        Raises:
+            RequestRefused: nobody of this id has rows.
+            InvalidRows: rows of somebody else, or rows that do not fit.
+        """
+        subject = subject_text(subject)
+        tag = self.place.subject_key.pseudonym(subject)
+        with batch.working(self.place):
+            if not self.place.table.counts([tag]):
+                raise RequestRefused("nobody of this id has rows here: check the id and its spelling", reason="unknown-subject")
+            added = self._read_rows(data)
+            if set(added[SUBJECT].to_pylist()) != {tag}:
+                raise InvalidRows(f"{data} holds rows of somebody else: a correction is about one subject")
+            with self.place.database.reading() as connection:
+                values, receipt = desk.accepted(self.place, connection, subject, actor, "rectify")
+            work = Work("rectify", requests=(values["id"],), gone=(tag,), made=(values,), added=added)
+            outcomes = batch.run(self.place, work, silent)
+        answer = Answer(values["id"], "closed", "corrected", values["deadline"], len(added), None, receipt.document)
+        return answer, outcomes
+
+    def append(self, data: str, *, returning: bool = False, say: Say = silent) -> tuple[int, list[Outcome]]:
+        """Learns the rows in the file ``data`` in every model; how many, and the new releases.
+
+        Args:
+            returning: accept rows of people who were forgotten and have come back.
+
+        Raises:
+            InvalidRows: rows that do not fit, or, unless ``returning``, rows of somebody forgotten.
+        """
+        with batch.working(self.place):
+            added = self._read_rows(data)
+            tags = sorted(set(added[SUBJECT].to_pylist()))
+            with self.place.database.reading() as connection:
+                forgotten = requests.closed_tombstones(connection)
+            back = [tag for tag in tags if self.place.subject_key.tombstone(tag) in forgotten]
+            present = self.place.table.counts(back) if back else {}
+            back = [tag for tag in back if tag not in present]
+            if back and not returning:
+                row = added[SUBJECT].to_pylist().index(back[0])
+                raise InvalidRows(
+                    f"row {row} is of somebody who was forgotten, as are the rows of {len(back)} subjects in all: drop them "
+                    "from the file, or say --returning if they have come back. Nothing was changed"
+                )
+            returned = [self.place.subject_key.tombstone(tag) for tag in back]
+            return len(added), batch.run(self.place, Work("append", added=added, returning=returned), say)
+
+    def process(self, say: Say = silent) -> Processed:
+        """Works the whole queue in one batch: one release per model; then the models whose refit is due.
+
+        A request that a model cannot forget (its last row of a class, say) is set apart with the reason; the others go on.
+        """
+        outcomes: list[Outcome] = []
+        problems: dict[str, str] = {}
+        with batch.working(self.place):
+            with self.place.database.reading() as connection:
+                queue = requests.waiting(connection)
+            fresh = [row for row in queue if row.problem is None]
+            for group in (fresh, *([row] for row in queue if row.problem is not None)):
+                self._work(group, say, outcomes, problems)
+            with self.place.database.reading() as connection:
+                limit = (datetime.now(UTC) - timedelta(days=self.place.configuration.refit_days)).isoformat()
+                due = [row.name for row in releases.all_models(connection) if row.owed_since and row.owed_since < limit]
+            for name in due:
+                say(f"{name}: its refit is due")
+                outcomes += batch.run(self.place, Work("refit", models=(name,)), say)
+        return Processed(outcomes, len(queue) - len(problems), problems)
+
+    def _work(self, group: Sequence[Any], say: Say, outcomes: list[Outcome], problems: dict[str, str]) -> None:
+        if not group:
+            return
+        work = Work("forget", [row.id for row in group], [row.subject for row in group])
+        try:
+            outcomes += batch.run(self.place, work, say)
+        except WorkspaceInvalid:
+            raise
+        except ExpungeError as error:
+            if len(group) == 1:
+                problems[group[0].id] = str(error)
+                with self.place.database.writing() as connection:
+                    requests.note_problem(connection, group[0].id, str(error))
+                    log.append(connection, "request.stuck", [{"request": group[0].id}])
+                return
+            half = len(group) // 2
+            self._work(group[:half], say, outcomes, problems)
+            self._work(group[half:], say, outcomes, problems)
+
+    # keys
+
+    def rotate_key(self) -> str:
+        """Signs with a new key from now on; what the old one signed stays valid. Returns the new key's id."""
+        with batch.working(self.place):
+            key = SigningKey.create(self.place.keys)
+            with self.place.database.writing() as connection:
+                old = self.place.signing_key(connection)
+                log.seal(connection, old)
+                _seq, at = log.append(connection, "key.rotated", [{"from": old.keyid, "keyid": key.keyid}])
+                add_key(connection, key.keyid, key.pem, at)
+                log.seal(connection, key)
+            batch.recover(self.place)  # deletes the old private key and publishes the new public one
+        return key.keyid
+
+    # parts
+
+    def _require_model(self, name: str) -> Specification:
+        with self.place.database.reading() as connection:
+            row = releases.model(connection, name)
+            if row is None:
+                names = ", ".join(model.name for model in releases.all_models(connection)) or "none yet"
+                raise WorkspaceInvalid(f"there is no model {name!r}: there are {names}")
+        return Specification.from_json(row.specification)
+
+    def _read_rows(self, data: str) -> pa.Table:
+        with self.place.database.reading() as connection:
+            subject, next_row = fact(connection, "subject_column"), int(fact(connection, "next_row") or 0)
+        _columns, batches = read_batches(data)
+        columns = self.place.table.columns
+        rows = pa.Table.from_batches(list(numbered(batches, str(subject), self.place.subject_key, columns, next_row)))
+        if not len(rows):
+            raise InvalidRows(f"{data} holds no rows: give at least one")
+        return rows
+
+
+def _chained(first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    yield first
+    yield from rest
+
+
+def _proposed(rows: pa.RecordBatch, ignore: Sequence[str]) -> FeatureSchema:
+    return FeatureSchema.propose(pa.Table.from_batches([rows]).slice(0, PROPOSED_FROM), ignore=ignore)
+
+
+def _read_schema(path: str | os.PathLike[str]) -> FeatureSchema:
+    try:
+        return FeatureSchema.read(path)
+    except FileNotFoundError:
+        raise WorkspaceInvalid(
+            f"there is no schema at {path}: restore it, or propose one with expunge schema propose"
+        ) from None
+    except ValueError as error:
+        raise WorkspaceInvalid(f"the schema cannot be used: {error}") from error
+
+
+def propose_schema(data: str, subject: str) -> FeatureSchema:
+    """A draft schema from the first rows of a file.
+
+    Raises:
+        InvalidRows: the file cannot be read, or has no such column or no features.
+    """
+    columns, batches = read_batches(data)
+    if subject not in columns.names:
+        raise InvalidRows(f"there is no column {subject!r}: there are {', '.join(columns.names)}")
+    first = next(batches, None)
+    if first is None:
+        raise InvalidRows(f"{data} holds no rows")
+    return _proposed(first, [subject])

@@ -1,0 +1,95 @@
+"""The database under the ledger, on SQLite and on PostgreSQL."""
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+import expunge.ledger.migrations
+from expunge.errors import WorkspaceBusy, WorkspaceInvalid
+from expunge.ledger import database as module
+from expunge.ledger.database import HEAD, Database
+from expunge.ledger.tables import facts, metadata
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request, tmp_path):
+    url = (
+        f"sqlite:///{tmp_path}/l.sqlite" if request.param == "sqlite" else request.getfixturevalue("postgresql").new_database()
+    )
+    made = Database(url)
+    made.migrate()
+    yield made
+    made.close()
+
+
+def test_the_migrations_make_the_tables(database):
+    with database.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    database.migrate()  # once more changes nothing
+
+
+def test_the_newest_migration_is_the_one_named():
+    scripts = ScriptDirectory(Path(expunge.ledger.migrations.__file__).parent)
+    assert scripts.get_heads() == [HEAD]
+
+
+def test_a_ledger_from_the_future_is_refused(database):
+    with database.writing() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(WorkspaceInvalid, match="install the newer expunge"):
+        database.migrate()
+
+
+def test_sqlite_is_set_up_for_keeping_and_for_forgetting(tmp_path):
+    database = Database(f"sqlite:///{tmp_path}/l.sqlite")
+    database.migrate()
+    with database.reading() as connection:
+        found = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "secure_delete")}
+        listed = connection.exec_driver_sql("PRAGMA table_list").mappings().all()
+        strict = {row["name"]: row["strict"] for row in listed}
+    assert found == {"journal_mode": "wal", "secure_delete": 1}
+    assert all(strict[name] for name in metadata.tables)
+    database.close()
+
+
+def test_what_is_deleted_is_gone_from_the_files(tmp_path):
+    database = Database(f"sqlite:///{tmp_path}/l.sqlite")
+    database.migrate()
+    with database.writing() as connection:
+        connection.execute(sa.insert(facts).values(name="x", value="canary-" * 500))
+    with database.writing() as connection:
+        connection.execute(sa.delete(facts))
+    database.wipe_free_space()
+    assert all(b"canary-" not in path.read_bytes() for path in tmp_path.iterdir())
+    database.close()
+
+
+def test_a_transaction_that_raises_changes_nothing(database):
+    def failing() -> None:
+        with database.writing() as connection:
+            connection.execute(sa.insert(facts).values(name="x", value="1"))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        failing()
+    with database.reading() as connection:
+        assert connection.execute(sa.select(facts)).all() == []
+
+
+def test_a_writer_that_takes_too_long(database, monkeypatch):
+    monkeypatch.setattr(module, "WAIT", 1)
+    url = database.engine.url.render_as_string(hide_password=False)
+    other = Database(url)
+    with database.writing(), pytest.raises(WorkspaceBusy, match="try again"), other.writing():
+        pass
+    other.close()
+
+
+@pytest.mark.parametrize("url", ["nonsense", "postgresql+psycopg://nobody@127.0.0.1:1/none"])
+def test_a_database_that_is_not_there(url):
+    with pytest.raises(WorkspaceInvalid, match=r"cannot be (read|used)"):
+        Database(url).migrate()

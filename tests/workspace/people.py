@@ -1,0 +1,54 @@
+"""People to put into workspaces: a small table in which some have several rows, some values are missing."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from expunge.workspace import Workspace
+
+SCHEMA = """\
+normalise = true
+
+[columns."age"]
+kind = "number"
+low = 0
+high = 100
+
+[columns."job"]
+kind = "category"
+values = ["clerk", "nurse", "pilot"]
+
+[columns."tenure"]
+kind = "number"
+low = 0
+high = 40
+"""
+
+
+def people(n_rows: int = 400, n_subjects: int = 250, seed: int = 0) -> pa.Table:
+    """Rows of ``person-0``, ``person-1``…, each with at least one; three columns, three targets."""
+    rng = np.random.default_rng(seed)
+    owner = np.concatenate([np.arange(n_subjects), rng.integers(0, n_subjects, n_rows - n_subjects)])
+    age, tenure = rng.uniform(18, 90, n_rows).round(1), rng.integers(0, 40, n_rows)
+    job = rng.choice(["clerk", "nurse", "pilot"], n_rows)
+    churn = np.where(rng.random(n_rows) < 1 / (1 + np.exp(3 - age / 20)), "yes", "no")
+    visits = rng.poisson(1 + tenure / 20)
+    spend = pa.array((age * 0.1 + rng.normal(size=n_rows)).round(3), mask=rng.random(n_rows) < 0.1)
+    columns = {"who": [f"person-{i}" for i in owner], "age": age, "job": job, "tenure": tenure}
+    return pa.table({**columns, "churn": churn, "visits": visits, "spend": spend})
+
+
+def workspace(folder: Path, *, models: bool = True, table: pa.Table | None = None, database: str | None = None) -> Workspace:
+    """A workspace in ``folder / "ws"`` with three models."""
+    pq.write_table(people() if table is None else table, folder / "people.parquet")
+    (folder / "schema.toml").write_text(SCHEMA)
+    made = Workspace.create(
+        folder / "ws", str(folder / "people.parquet"), "who", schema=folder / "schema.toml", database=database
+    )
+    if models:
+        made.fit("churn", "churn", delta=1e-5)
+        made.fit("spend", "spend", model="ridge", sigma=0.05)
+        made.fit("visits", "visits", model="poisson", penalty=0.01, sigma=0.1)
+    return made

@@ -1,0 +1,201 @@
+"""Whatever happens in between, nothing acknowledged is lost and nothing is half done."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from expunge.errors import LedgerCorrupt, WorkspaceInvalid
+from expunge.ledger import log
+from expunge.ledger.tables import events
+from expunge.workspace import Workspace
+from expunge.workspace.status import status
+from tests.conftest import SOAK
+from tests.workspace.people import workspace
+from tests.workspace.test_workspace import problems
+
+ROOT = Path(__file__).parents[2]
+
+
+def rounds(folder: Path, operation: str, count: int, seed: int, *plant: str) -> list[dict]:
+    command = [sys.executable, "-m", "tests.workspace.crashes", str(folder), operation, str(count), str(seed), *plant]
+    played = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert played.returncode == 0, played.stderr
+    return [json.loads(line) for line in played.stdout.splitlines()]
+
+
+# 700 rounds, three quarters of them killed, the others with a disk that fills up
+@pytest.mark.parametrize(
+    ("operation", "count", "seed"),
+    [
+        ("forget", 120, 0),
+        ("append", 120, 0),
+        ("forget", 120, 1),
+        ("rectify", 120, 0),
+        ("fit", 80, 0),
+        ("refit", 80, 0),
+        ("rotate", 60, 0),
+    ],
+)
+def test_kill_nine_and_disk_full(operation, count, seed, tmp_path):
+    played = rounds(tmp_path, operation, count * SOAK, seed)
+    assert [result for result in played if result["problem"]] == []
+    assert sum(result["killed"] for result in played) > 0.6 * count
+
+
+@pytest.mark.parametrize("plant", ["no-rollback", "no-erasure"])
+def test_the_rounds_would_notice(plant, tmp_path):
+    assert any(result["problem"] for result in rounds(tmp_path, "forget", 12, 0, plant))
+
+
+def test_two_processes_at_once(tmp_path):
+    found = workspace(tmp_path)
+    found.forget([f"person-{i}" for i in range(10)])
+    command = [sys.executable, "-m", "expunge.cli", "process", "-w", str(found.place.path), "--json"]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    closed = sorted(json.loads(process.communicate()[0])["closed"] for process in both)
+    assert closed == [0, 10]
+    assert problems(found) == {}
+
+
+def test_many_ask_at_once(tmp_path):
+    found = workspace(tmp_path, models=False)
+    asked = [
+        [sys.executable, "-m", "expunge.cli", "forget", f"person-{i}", "person-0", "--json", "-w", str(found.place.path)]
+        for i in range(1, 5)
+    ]
+    all_of_them = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path) for command in asked]
+    answers = [json.loads(process.communicate()[0]) for process in all_of_them]
+    assert len({answer[1]["request"] for answer in answers}) == 1  # person-0 asked once, whoever came first
+    assert len({answer[0]["request"] for answer in answers}) == 4
+    assert found.process().closed == 5
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody who may not write")
+def test_a_folder_that_cannot_be_written(tmp_path):
+    found = workspace(tmp_path)
+    found.forget(["person-1"])
+    for path in [tmp_path, *tmp_path.parents]:
+        if path.stat().st_uid == 0 and path != Path("/"):
+            path.chmod(path.stat().st_mode | 0o055)
+    for path in found.place.path.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    found.place.path.chmod(0o755)
+    source = (
+        "import os\nfrom expunge.cli import app\nimport expunge.workspace.workspace, deltalake, duckdb\nos.setuid(65534)\n"
+        f"app(['process', '-w', {str(found.place.path)!r}, '--json'])"
+    )
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=False, cwd="/")
+    assert done.returncode == 1, done.stderr + done.stdout
+    assert "cannot be written" in json.loads(done.stdout)["message"], done.stderr
+    assert found.process().closed == 1
+
+
+def test_postgresql_restarted_in_the_middle(tmp_path, postgresql):
+    found = workspace(tmp_path, models=False, database=postgresql.new_database())
+    with found.place.database.reading() as connection:
+        before = connection.execute(sa.select(sa.func.count()).select_from(events)).scalar_one()
+
+    def interrupted() -> None:
+        with found.place.database.writing() as connection:
+            log.append(connection, "test.event", [{}])
+            postgresql.stop()
+            postgresql.start()
+            log.append(connection, "test.event", [{}])
+
+    with pytest.raises(WorkspaceInvalid, match="cannot be used"):
+        interrupted()
+    with found.place.database.reading() as connection:
+        assert connection.execute(sa.select(sa.func.count()).select_from(events)).scalar_one() == before
+    assert found.forget(["person-1"])[0].state == "accepted"
+    postgresql.stop()
+    with pytest.raises(WorkspaceInvalid, match="cannot be used"):
+        found.process()
+    postgresql.start()
+    assert found.process().closed == 1
+    assert problems(found) == {}
+
+
+class TestDamage:
+    @pytest.mark.parametrize("at", [0, 100, 4096])
+    def test_of_the_database(self, at, tmp_path):
+        found = workspace(tmp_path, models=False)
+        found.place.database.close()
+        path = found.place.path / "ledger.sqlite"
+        content = bytearray(path.read_bytes())
+        content[at : at + 2000] = b"\xff" * 2000
+        path.write_bytes(content)
+        found = Workspace.open(found.place.path)
+        with pytest.raises((LedgerCorrupt, WorkspaceInvalid), match=r"damaged|restore|cannot be used"):
+            found.place.database.verify()
+        assert path.read_bytes() == content
+
+    def test_of_the_ledger_file(self, tmp_path):
+        found = workspace(tmp_path, models=False)
+        found.place.database.close()
+        (found.place.path / "ledger.sqlite").unlink()
+        with pytest.raises(WorkspaceInvalid, match="is missing: restore it"):
+            Workspace.open(found.place.path).process()
+        assert not (found.place.path / "ledger.sqlite").exists()
+
+    @pytest.mark.parametrize("name", ["subject.key", "signing"])
+    def test_of_a_key(self, name, tmp_path):
+        found = workspace(tmp_path, models=False)
+        (path,) = found.place.keys.glob(f"{name}*")
+        kept = path.read_bytes()
+        for content in (b"", b"nonsense\n", kept[:20]):
+            path.write_bytes(content)
+            with pytest.raises(WorkspaceInvalid, match="is damaged"):
+                Workspace.open(found.place.path).forget(["person-1"])
+        path.unlink()
+        with pytest.raises(WorkspaceInvalid, match="is missing: restore it"):
+            Workspace.open(found.place.path).forget(["person-1"])
+
+    def test_of_the_schema(self, tmp_path):
+        found = workspace(tmp_path, models=False)
+        found.place.schema_path.write_text("[columns.age]\nkind = 'colour'\n")
+        with pytest.raises(WorkspaceInvalid, match=r"age.*kind must be"):
+            found.fit("churn", "churn")
+        found.place.schema_path.write_text("[columns.shoe]\nkind = 'number'\nlow = 1\nhigh = 60\n")
+        with pytest.raises(Exception, match="'shoe', which the table does not have"):
+            found.fit("churn", "churn")
+        found.place.schema_path.unlink()
+        with pytest.raises(WorkspaceInvalid, match="no schema at"):
+            found.fit("churn", "churn")
+
+    def test_of_the_settings(self, tmp_path):
+        found = workspace(tmp_path, models=False)
+        path = found.place.configuration_path
+        for text, message in (
+            ("databse = 'x'", "no setting 'databse'"),
+            ("refit_days = 'soon'", "must be a positive whole number"),
+            ("=", "is not TOML"),
+        ):
+            path.write_text(text)
+            with pytest.raises(WorkspaceInvalid, match=message):
+                Workspace.open(found.place.path)
+
+    def test_of_the_table(self, tmp_path):
+        found = workspace(tmp_path)
+        found.forget(["person-1"])
+        part = next(found.place.table.path.rglob("*.parquet"))
+        kept = part.read_bytes()
+        part.write_bytes(b"")
+        done = None
+        with pytest.raises(WorkspaceInvalid, match="cannot be read"):
+            done = found.process()
+        assert done is None
+        part.unlink()
+        with pytest.raises(WorkspaceInvalid, match="cannot be read"):
+            found.process()
+        part.write_bytes(kept)
+        found.process()
+        assert status(found.place)["requests"]["closed"] == 1
+        shutil.rmtree(found.place.table.path / "_delta_log")
+        with pytest.raises(WorkspaceInvalid, match="cannot be opened"):
+            found.forget(["person-2"])

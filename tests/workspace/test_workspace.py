@@ -1,0 +1,314 @@
+"""A workspace through its life: rows in, models fitted, people forgotten, corrected, added; evidence for all of it."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import sqlalchemy as sa
+
+from expunge.data.table import ROW, SUBJECT
+from expunge.errors import InvalidRows, RequestRefused, StateCorrupt, WorkspaceBusy, WorkspaceInvalid
+from expunge.ledger import releases, requests
+from expunge.ledger.receipts import verify_receipt
+from expunge.ledger.tables import models
+from expunge.ledger.tables import requests as request_table
+from expunge.workspace import Workspace, batch
+from expunge.workspace.doctor import examine
+from expunge.workspace.specification import Specification
+from expunge.workspace.status import status
+from tests.workspace.people import people, workspace
+
+
+def problems(found: Workspace) -> dict[str, str]:
+    return {finding.check: finding.problem for finding in examine(found.place) if finding.problem}
+
+
+def true_distances(found: Workspace) -> dict[str, tuple[float, float]]:
+    """By model: the distance to the model retrained on the table as it is now, and what is certified."""
+    distances = {}
+    with found.place.database.reading() as connection:
+        for row in releases.all_models(connection):
+            specification = Specification.from_json(row.specification)
+            unlearner = batch.load(found.place, connection, row.name)
+            parts = lambda specification=specification: found.place.table.scan(specification.columns)  # noqa: E731
+            truth = unlearner.true_distance(specification.source(parts).gathered())
+            distances[row.name] = truth, unlearner.release.certificate.distance_bound
+    return distances
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request):
+    return None if request.param == "sqlite" else request.getfixturevalue("postgresql").new_database()
+
+
+def test_a_life(tmp_path, database):
+    found = workspace(tmp_path, database=database)
+    assert problems(found) == {}
+    answers = found.forget(["person-1", "person-2", "nobody", "person-1", " person-3 "])
+    assert [answer.state for answer in answers] == ["accepted", "accepted", "refused", "accepted", "accepted"]
+    assert answers[3].request == answers[0].request
+    assert answers[2].reason == "unknown-subject"
+    held = sum(who in ("person-1", "person-2", "person-3") for who in people()["who"].to_pylist())
+    assert sum(answers[i].rows for i in (0, 1, 4)) == held
+    done = found.process()
+    assert (done.closed, done.problems) == (3, {})
+    assert {outcome.model for outcome in done.outcomes} == {"churn", "spend", "visits"}
+    assert all(outcome.number == 2 for outcome in done.outcomes)
+    assert found.place.table.count() == 400 - held
+    for name, (truth, certified) in true_distances(found).items():
+        assert truth <= certified, name
+    assert problems(found) == {}
+    again = found.forget(["person-1", "person-9"])
+    assert (again[0].state, again[0].reason) == ("refused", "already-forgotten")
+    assert answers[0].request in again[0].message
+    found.process()
+    assert problems(found) == {}
+
+    new = people(30, 30, seed=5)
+    renamed = new.set_column(0, "who", pa.array([f"new-{i}" for i in range(30)]))
+    pq.write_table(renamed, tmp_path / "new.parquet")
+    rows, outcomes = found.append(str(tmp_path / "new.parquet"))
+    assert rows == 30 and {outcome.model for outcome in outcomes} == {"churn", "spend", "visits"}
+    for name, (truth, certified) in true_distances(found).items():
+        assert truth <= certified, name
+
+    pq.write_table(renamed.slice(3, 1).set_column(1, "age", pa.array([99.0])), tmp_path / "right.parquet")
+    answer, outcomes = found.rectify("new-3", str(tmp_path / "right.parquet"))
+    assert answer.rows == 1 and len(outcomes) >= 2
+    assert found.place.table.of_subjects([found.place.subject_key.pseudonym("new-3")])["age"].to_pylist() == [99.0]
+    for name, (truth, certified) in true_distances(found).items():
+        assert truth <= certified, name
+    assert problems(found) == {}
+
+    shown = status(found.place)
+    assert shown["requests"]["closed"] == 5
+    assert {derived["what"] for derived in shown["still_derived"]} == {
+        f"the anchor of {m}" for m in ("churn", "spend", "visits")
+    }
+    for name in ("churn", "spend", "visits"):
+        assert found.refit(name).release.certificate.rung == "refit"
+    assert status(found.place)["still_derived"] == []
+    assert problems(found) == {}
+    assert "rows at random" in str(found.capacity("churn"))
+
+
+def test_a_person_with_many_rows_is_one_request(tmp_path):
+    table = people(60, 20)
+    found = workspace(tmp_path, models=False, table=table)
+    found.fit("visits", "visits", model="ridge", sigma=0.05)
+    (answer,) = found.forget(["person-0"])
+    held = table["who"].to_pylist().count("person-0")
+    assert answer.rows == held > 1
+    (outcome,) = found.process().outcomes
+    assert outcome.release.certificate.forgotten == held
+
+
+def test_rows_without_the_target_are_not_learned_and_not_forgotten(tmp_path):
+    table = people(60, 60).set_column(6, "spend", pa.array([None, None, *map(float, range(58))]))
+    found = workspace(tmp_path, models=False, table=table)
+    found.fit("spend", "spend", model="ridge", sigma=0.05)
+    found.forget(["person-0"])
+    done = found.process()
+    assert done.outcomes == [] and done.closed == 1  # the model never learned the row; the table had it
+    assert found.place.table.count() == 59
+    assert problems(found) == {}
+
+
+def test_influence_is_what_forgetting_does(tmp_path):
+    found = workspace(tmp_path)
+    preview = found.preview(["person-4", "person-5"])
+    with found.place.database.reading() as connection:
+        before = batch.load(found.place, connection, "spend")._secret.point
+    found.forget(["person-4"])
+    found.process()
+    with found.place.database.reading() as connection:
+        after = batch.load(found.place, connection, "spend")._secret.point
+    moved = np.linalg.norm(after - before) / 0.05
+    assert moved <= preview["influence"]["spend"][0] * 1.1
+    assert moved > 0
+
+
+class TestAnswers:
+    def test_a_key_names_one_request(self, tmp_path):
+        found = workspace(tmp_path, models=False)
+        (first,) = found.forget(["person-1"], keys={"person-1": "k"})
+        (again,) = found.forget(["person-1"], keys={"person-1": "k"})
+        assert again.request == first.request and again.receipt is None
+        (other,) = found.forget(["person-2"], keys={"person-2": "k"})
+        assert other.reason == "key-reused"
+        found.process()
+        (closed,) = found.forget(["person-1"], keys={"person-1": "k"})
+        assert (closed.request, closed.state) == (first.request, "closed")
+
+    def test_there_is_a_limit_a_day(self, tmp_path):
+        found = workspace(tmp_path, models=False)
+        settings = found.place.configuration_path
+        settings.write_text(settings.read_text().replace("100000", "3"))
+        found = Workspace.open(found.place.path)
+        answers = found.forget([f"person-{i}" for i in range(5)], actor="a")
+        assert [answer.reason for answer in answers] == [None, None, None, "limit", "limit"]
+        assert found.forget(["person-9"], actor="b")[0].state == "accepted"
+
+    def test_a_refusal_is_in_the_log(self, tmp_path):
+        found = workspace(tmp_path, models=False)
+        (answer,) = found.forget(["nobody"])
+        with found.place.database.reading() as connection:
+            row = connection.execute(sa.text("SELECT entry FROM events WHERE kind = 'request.refused'")).scalar_one()
+        assert json.loads(row)["request"] == answer.request
+        assert "nobody" not in row
+
+    def test_a_receipt_proves_the_request_to_whoever_knows_the_subject(self, tmp_path):
+        found = workspace(tmp_path, models=False)
+        (answer,) = found.forget(["person-1"])
+        with found.place.database.reading() as connection:
+            keys = found.place.public_keys(connection)
+            kept = requests.by_id(connection, answer.request).commitment
+            assert kept in connection.execute(sa.text("SELECT entry FROM events WHERE kind = 'request.accepted'")).scalar_one()
+        content = json.loads(answer.receipt)
+        said = verify_receipt(content, keys, "person-1")
+        assert (said["request"], said["commitment"]) == (answer.request, kept)
+        assert "person-1" not in answer.receipt
+        with pytest.raises(Exception, match="not of this subject"):
+            verify_receipt(content, keys, "person-2")
+
+    def test_cancelling(self, tmp_path):
+        found = workspace(tmp_path, models=False)
+        (answer,) = found.forget(["person-1"])
+        found.cancel(answer.request)
+        assert found.process().closed == 0
+        with pytest.raises(RequestRefused, match="cancelled"):
+            found.cancel(answer.request)
+        with pytest.raises(RequestRefused, match="no request"):
+            found.cancel("r-0")
+        assert found.forget(["person-1"])[0].request != answer.request
+
+
+def test_a_request_that_cannot_be_worked_is_set_apart(tmp_path):
+    table = people(80, 80).set_column(4, "churn", pa.array(["yes"] + ["no"] * 79))
+    found = workspace(tmp_path, models=False, table=table)
+    found.fit("churn", "churn", delta=1e-5)
+    asked = found.forget(["person-3", "person-0", "person-7", "person-9"])
+    done = found.process()
+    assert done.closed == 3
+    assert list(done.problems) == [asked[1].request]
+    assert "churn" in done.problems[asked[1].request] or "class" in done.problems[asked[1].request]
+    (shown,) = status(found.place)["open"]
+    assert shown["problem"] is not None and shown["request"] == asked[1].request
+    assert problems(found) == {}
+    assert found.process().closed == 0  # still not, and nothing is lost
+
+
+def test_a_batch_that_forces_a_refit_says_so_first(tmp_path):
+    found = workspace(tmp_path, models=False)
+    found.fit("churn", "churn", delta=1e-5, sigma=1e-4)
+    found.forget([f"person-{i}" for i in range(150)])
+    said = []
+    done = found.process(said.append)
+    refitted = {outcome.model for outcome in done.outcomes if outcome.release.certificate.rung == "refit"}
+    assert refitted and {message.partition(":")[0] for message in said} == refitted
+    assert all("refit" in message for message in said)
+
+
+def test_anchors_are_refitted_when_due(tmp_path):
+    found = workspace(tmp_path)
+    found.forget(["person-1"])
+    found.process()
+    past = (datetime.now(UTC) - timedelta(days=31)).isoformat()
+    with found.place.database.writing() as connection:
+        connection.execute(sa.update(models).where(models.c.name == "churn").values(owed_since=past))
+    (outcome,) = found.process().outcomes
+    assert (outcome.model, outcome.release.certificate.rung) == ("churn", "refit")
+
+
+def test_those_forgotten_do_not_come_back_by_accident(tmp_path):
+    found = workspace(tmp_path)
+    found.forget(["person-1"])
+    found.process()
+    pq.write_table(people(), tmp_path / "nightly.parquet")
+    with pytest.raises(InvalidRows, match="row 1 is of somebody who was forgotten"):
+        found.append(str(tmp_path / "nightly.parquet"))
+    back = people().filter(pa.compute.equal(people()["who"], "person-1"))
+    pq.write_table(back, tmp_path / "back.parquet")
+    found.append(str(tmp_path / "back.parquet"), returning=True)
+    assert problems(found) == {}
+    assert found.forget(["person-1"])[0].state == "accepted"
+    found.process()
+    assert problems(found) == {}
+
+
+def test_a_row_put_into_the_table_from_outside_poisons_nothing(tmp_path):
+    found = workspace(tmp_path)
+    table = found.place.table
+    row = next(iter(table.scan(table.columns.names)))
+    intruder = table.of_subjects(row[SUBJECT].to_pylist()[:1]).slice(0, 1)
+    intruder = intruder.set_column(intruder.schema.get_field_index(ROW), ROW, pa.array([10**6]))
+    table.append(intruder.to_batches())
+    found.forget(["person-1"])
+    with pytest.raises(WorkspaceInvalid, match="changed from outside"):
+        found.process()
+    assert "the table is the one the ledger knows" in problems(found)
+
+
+def test_a_state_that_is_not_the_ledgers_is_refused(tmp_path):
+    found = workspace(tmp_path)
+    found.forget(["person-1"])
+    path = found.place.state_path("churn", 1)
+    old = path.read_bytes()
+    path.write_bytes(old[:-1] + bytes([old[-1] ^ 1]))
+    done = found.process()
+    assert "not the file that the ledger names" in next(iter(done.problems.values()))
+    path.unlink()
+    with pytest.raises(StateCorrupt, match="is missing"), found.place.database.reading() as connection:
+        batch.load(found.place, connection, "churn")
+    path.write_bytes(old)
+    assert found.process().closed == 1
+    assert problems(found) == {}
+
+
+def test_two_at_once_the_other_waits_or_says_so(tmp_path, monkeypatch):
+    found = workspace(tmp_path)
+    monkeypatch.setattr("expunge.workspace.place.PATIENCE", 0.1)
+    with found.place.exclusive(), pytest.raises(WorkspaceBusy, match="another process is working"):
+        found.process()
+    assert found.process().closed == 0
+
+
+def test_requests_are_accepted_while_a_batch_is_worked(tmp_path):
+    found = workspace(tmp_path)
+    with found.place.exclusive():
+        assert found.forget(["person-1"])[0].state == "accepted"
+
+
+def test_the_clock_may_go_back(tmp_path, monkeypatch):
+    found = workspace(tmp_path)
+
+    class Earlier(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime(2020, 1, 1, tzinfo=tz)
+
+    monkeypatch.setattr("expunge.ledger.log.datetime", Earlier)
+    found.forget(["person-1"])
+    found.process()
+    assert problems(found) == {}
+
+
+def test_the_log_names_what_happened(tmp_path):
+    found = workspace(tmp_path)
+    found.forget(["person-1"])
+    found.process()
+    with found.place.database.reading() as connection:
+        kinds = list(connection.execute(sa.text("SELECT kind FROM events ORDER BY seq")).scalars())
+    assert kinds[0] == "workspace.created"
+    assert kinds[-6:] == ["batch.begun", "batch.certified", *["release.certified"] * 3, "batch.closed"]
+
+
+def test_the_pseudonym_goes_when_a_request_is_closed(tmp_path):
+    found = workspace(tmp_path)
+    found.forget(["person-1", "person-2"])
+    found.process()
+    with found.place.database.reading() as connection:
+        assert set(connection.execute(sa.select(request_table.c.subject)).scalars()) == {None}
