@@ -1,5 +1,5 @@
 # Everything runs in a .venv of its own; nothing but Python 3.11 and pip is needed.
-.PHONY: demo test lint bench soak docs clean
+.PHONY: demo servers test lint bench soak docs clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -13,11 +13,16 @@ $(READY): pyproject.toml
 demo: $(READY)
 	$(BIN)/expunge demo
 
+# the servers that tests run against; without root the tests that need one are skipped, and say so
+servers:
+	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql; } || true
+
 # one BLAS thread per test worker, so that the thread pools do not fight
-test: $(READY)
+test: $(READY) servers
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not soak"
 
-soak: $(READY)
+soak: $(READY) servers
 	OPENBLAS_NUM_THREADS=1 EXPUNGE_SOAK=1 $(BIN)/python -m pytest -n 2
 
 lint: $(READY)
@@ -34,6 +39,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.forecast
 	$(BIN)/python -m benchmarks.forget_speed
 	$(BIN)/python -m benchmarks.compare
+	$(BIN)/python -m benchmarks.workspace
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .site .cache

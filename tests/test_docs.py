@@ -7,8 +7,10 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import walk_packages
 
+import numpy as np
 import pytest
 from typer.main import get_command
+from typer.testing import CliRunner
 
 import expunge
 from expunge import linear_model
@@ -28,6 +30,21 @@ def test_every_code_block_runs(page, capsys):
     namespace = {}
     for block in code_blocks(page):
         exec(compile(block, str(page), "exec"), namespace)
+
+
+def test_the_companys_day_runs(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    for name, ids in (("patients", np.arange(400) % 300), ("july", 300 + np.arange(20)), ("patient-31", [31])):
+        stays = [{"patient": i, "age": rng.integers(20, 90), "days": rng.integers(1, 15)} for i in ids]
+        rows = [{**stay, "readmitted": "yes" if stay["days"] + rng.normal(0, 4) > 7 else "no"} for stay in stays]
+        lines = [",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(lines) + "\n")
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"^```bash\n(.*?)^```", (ROOT / "docs/workspace.md").read_text(), flags=re.M | re.S)
+    assert len(blocks) > 3
+    for line in "".join(blocks).splitlines():
+        result = CliRunner().invoke(app, line.removeprefix("expunge ").split())
+        assert result.exit_code == 0, (line, result.output)
 
 
 def test_every_cited_theory_section_exists():
@@ -56,7 +73,9 @@ def test_links_between_pages_lead_somewhere():
 
 def test_every_command_is_documented_and_has_help():
     text = "".join(page.read_text() for page in PAGES)
-    for name, command in get_command(app).commands.items():
+    top = get_command(app).commands
+    nested = {f"{name} {sub}": found for name, group in top.items() for sub, found in getattr(group, "commands", {}).items()}
+    for name, command in {**top, **nested}.items():
         assert f"expunge {name}" in text, name
         assert command.help, name
         for parameter in command.params:

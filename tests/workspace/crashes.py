@@ -154,7 +154,6 @@ def worked(operation: str, folder: Path, *, limit: int = 0, file_size: int = 0) 
             out.write(text + "\n")
             out.flush()
 
-    (folder / "said").touch()
     if file_size:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
     sys.settrace(traced(limit, count))
@@ -186,6 +185,7 @@ def main(folder: Path, operation: str, rounds: int, seed: int, plant: str = "") 
         kind = "none" if number == 0 else ("line", "time", "line", "disk-full")[number % 4]
         limit = int(rng.integers(1, lines + 1)) if kind == "line" else 0
         size = int(rng.integers(1_000, 60_000)) if kind == "disk-full" else 0
+        (place / "said").touch()
         started = time.monotonic()
         child = forked(lambda: worked(operation, place, limit=limit, file_size=size))  # noqa: B023
         if kind == "time":

@@ -312,3 +312,49 @@ def test_the_pseudonym_goes_when_a_request_is_closed(tmp_path):
     found.process()
     with found.place.database.reading() as connection:
         assert set(connection.execute(sa.select(request_table.c.subject)).scalars()) == {None}
+
+
+class TestMaking:
+    def test_a_subject_column_with_nulls(self, tmp_path):
+        rows = people(100, 50)
+        who = rows["who"].to_pylist()
+        who[77] = None
+        pq.write_table(rows.set_column(0, "who", pa.array(who)), tmp_path / "p.parquet")
+        with pytest.raises(InvalidRows, match="row 77 has no subject"):
+            Workspace.create(tmp_path / "ws", str(tmp_path / "p.parquet"), "who")
+        assert [path.name for path in tmp_path.iterdir()] == ["p.parquet"]
+
+    def test_a_database_that_is_another_workspaces(self, tmp_path, postgresql):
+        url = postgresql.new_database()
+        workspace(tmp_path, models=False, database=url)
+        with pytest.raises(WorkspaceInvalid, match="ledger of another workspace"):
+            Workspace.create(tmp_path / "other", str(tmp_path / "people.parquet"), "who", database=url)
+        assert not (tmp_path / "other").exists()
+
+    def test_a_schema_with_a_column_that_is_not_there(self, tmp_path):
+        pq.write_table(people(), tmp_path / "p.parquet")
+        (tmp_path / "s.toml").write_text("[columns.shoe]\nkind = 'number'\nlow = 1\nhigh = 60\n")
+        with pytest.raises(InvalidRows, match="'shoe', which the data does not have"):
+            Workspace.create(tmp_path / "ws", str(tmp_path / "p.parquet"), "who", schema=tmp_path / "s.toml")
+
+    def test_no_rows(self, tmp_path):
+        pq.write_table(people().slice(0, 0), tmp_path / "p.parquet")
+        with pytest.raises(InvalidRows, match="there are no rows"):
+            Workspace.create(tmp_path / "ws", str(tmp_path / "p.parquet"), "who")
+
+
+class TestAppending:
+    def test_a_label_that_is_no_class(self, tmp_path):
+        found = workspace(tmp_path)
+        new = people(2, 2, seed=3).set_column(4, "churn", pa.array(["yes", "perhaps"]))
+        pq.write_table(new.set_column(0, "who", pa.array(["a", "b"])), tmp_path / "new.parquet")
+        with pytest.raises(InvalidRows, match="row 401 has a churn that the model has not learned"):
+            found.append(str(tmp_path / "new.parquet"))
+        assert found.place.table.count() == 400
+        assert problems(found) == {}
+
+    def test_no_rows(self, tmp_path):
+        found = workspace(tmp_path, models=False)
+        pq.write_table(people().slice(0, 0), tmp_path / "new.parquet")
+        with pytest.raises(InvalidRows, match="holds no rows"):
+            found.append(str(tmp_path / "new.parquet"))

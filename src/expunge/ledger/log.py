@@ -118,7 +118,8 @@ def verify_bundle(content: Mapping[str, Any], keys: PublicKeys) -> dict[str, Any
         proof = InclusionProof.deserialize(content["proof"])
         leaf, root = InmemoryTree().hash_buff(content["event"].encode()), bytes.fromhex(head["root"])
         verify_inclusion(leaf, root, proof, index=entry["seq"], size=head["size"], algorithm="sha256")
-        if entry["certificate"] != digest(content["certificate"]) or proof.serialize() != content["proof"]:
+        plain = InclusionProof("sha256", True, head["size"], entry["seq"], proof.rule, proof.path)
+        if entry["certificate"] != digest(content["certificate"]) or plain.serialize() != content["proof"]:
             raise SignatureInvalid("the event in the log is about another certificate, or its proof was altered")
     except (InvalidProof, KeyError, TypeError, ValueError, AttributeError) as error:
         raise SignatureInvalid("the certificate is not in the log that was signed, or its proof was altered") from error

@@ -65,7 +65,7 @@ class _Regressor(RegressorMixin, UnlearningModel):
             raise InvalidRows(f"y of a regression must be numbers: {error}") from error
 
     def _set_weights(self, coef: Array, intercept: Array) -> None:
-        self.coef_, self.intercept_ = coef[0], float(intercept[0])
+        self.coef_, self.intercept_ = coef[0], intercept[0]
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

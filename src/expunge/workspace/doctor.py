@@ -27,7 +27,12 @@ class Finding:
 
 
 def examine(place: Place) -> Iterator[Finding]:
-    """Every check and what it found, in order. A batch that was interrupted is a problem only until the next command."""
+    """Every check and what it found, in order. A batch that was interrupted is a problem only until the next command.
+
+    Raises:
+        WorkspaceInvalid: there is no workspace.
+    """
+    place.configuration  # noqa: B018  # says if there is no workspace
     checks: list[tuple[str, Callable[[Place], None]]] = [
         ("settings, schema and keys can be read", _readable),
         ("private files are readable by their owner alone", _private),

@@ -8,16 +8,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from expunge.data.pseudonyms import SubjectKey
-from expunge.data.table import SubjectTable
 from expunge.errors import WorkspaceBusy, WorkspaceInvalid
 from expunge.ledger.database import Database
 from expunge.ledger.facts import keys, signing_keyid
-from expunge.ledger.signing import PublicKeys, SigningKey
 from expunge.workspace.configuration import Configuration
+
+if TYPE_CHECKING:  # loaded where they are used: what only reads the ledger is to start quickly
+    from expunge.data.table import SubjectTable
+    from expunge.ledger.signing import PublicKeys, SigningKey
 
 PATIENCE = 10.0
 """Seconds to wait for another process before saying that it is busy."""
@@ -78,8 +81,10 @@ class Place:
         return Configuration.read(self.configuration_path)
 
     @cached_property
-    def table(self) -> SubjectTable:
+    def table(self) -> "SubjectTable":
         """People's rows."""
+        from expunge.data.table import SubjectTable
+
         return SubjectTable(self.path / "table")
 
     @cached_property
@@ -100,15 +105,19 @@ class Place:
         database.migrate()
         return database
 
-    def signing_key(self, connection: sa.Connection) -> SigningKey:
+    def signing_key(self, connection: sa.Connection) -> "SigningKey":
         """The key that signs now."""
+        from expunge.ledger.signing import SigningKey
+
         keyid = signing_keyid(connection)
         if keyid is None:
             raise WorkspaceInvalid("the ledger names no signing key: this workspace was not finished; make it again")
         return SigningKey.load(self.keys, keyid)
 
-    def public_keys(self, connection: sa.Connection) -> PublicKeys:
+    def public_keys(self, connection: sa.Connection) -> "PublicKeys":
         """All keys that have signed here."""
+        from expunge.ledger.signing import PublicKeys
+
         return PublicKeys.of(keys(connection))
 
     @contextmanager

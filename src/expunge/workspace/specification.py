@@ -37,6 +37,8 @@ KINDS: dict[Kind, type[UnlearningModel]] = dict(
 )
 CLASSES = 100
 """More different targets than this are no classes."""
+TWEEDIE_POWER = 1.5
+"""Variance power of the ``tweedie`` kind: between Poisson's counts and Gamma's amounts, as for insurance claims."""
 IN_MEMORY = 1 << 30
 """Bytes of encoded rows up to which they are kept between passes."""
 
@@ -137,7 +139,8 @@ class Specification:
     def estimator(self) -> UnlearningModel:
         """The estimator, unfitted, knowing its classes."""
         strength = {"C" if self.kind == "logistic" else "alpha": self.penalty}
-        made = KINDS[self.kind](epsilon=self.epsilon, delta=self.delta, sigma=self.sigma, **strength)
+        power = {"power": TWEEDIE_POWER} if self.kind == "tweedie" else {}
+        made = KINDS[self.kind](epsilon=self.epsilon, delta=self.delta, sigma=self.sigma, **strength, **power)
         if self.classes:
             made.classes_ = np.array(self.classes)
         return made

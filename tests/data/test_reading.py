@@ -1,0 +1,80 @@
+"""Reading from outside: files of any size, a database, and what is wrong with them."""
+
+import sqlite3
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+from expunge.data.reading import read_batches
+from expunge.errors import InvalidRows
+from expunge.workspace import Workspace
+from tests.workspace.people import people
+
+
+def read(source, query=None) -> pa.Table:
+    schema, batches = read_batches(str(source), query)
+    return pa.Table.from_batches(list(batches), schema)
+
+
+def test_csv_parquet_and_sql_give_the_same_rows(tmp_path):
+    rows = people(150_000, 1000)
+    pq.write_table(rows, tmp_path / "p.parquet")
+    pyarrow.csv.write_csv(rows, tmp_path / "p.csv")
+    with sqlite3.connect(tmp_path / "p.sqlite") as connection:
+        connection.execute("CREATE TABLE p (who TEXT, age REAL, job TEXT, tenure INT, churn TEXT, visits INT, spend REAL)")
+        connection.executemany("INSERT INTO p VALUES (?, ?, ?, ?, ?, ?, ?)", zip(*(c.to_pylist() for c in rows), strict=True))
+    connection.close()
+    for found in (
+        read(tmp_path / "p.parquet"),
+        read(tmp_path / "p.csv"),
+        read(f"sqlite:///{tmp_path}/p.sqlite", "SELECT * FROM p"),
+    ):
+        assert found.column_names == rows.column_names
+        assert all(found[name].to_pylist() == rows[name].to_pylist() for name in rows.column_names)
+
+
+def test_a_csv_with_a_broken_last_line(tmp_path):
+    pyarrow.csv.write_csv(people(100_000, 1000), tmp_path / "p.csv")
+    with open(tmp_path / "p.csv", "a") as file:
+        file.write('"person-7",33,"secret-job"\n')
+    with pytest.raises(InvalidRows, match="cannot be read after row") as refusal:
+        read(tmp_path / "p.csv")
+    assert "Expected 7 columns, got 3" in str(refusal.value)
+    assert "secret-job" not in str(refusal.value)
+    with pytest.raises(InvalidRows, match="cannot be read after row"):
+        Workspace.create(tmp_path / "ws", str(tmp_path / "p.csv"), "who")
+    assert [path.name for path in tmp_path.iterdir()] == ["p.csv"]  # no half-made workspace
+
+
+def test_a_csv_with_text_among_its_numbers(tmp_path):
+    pyarrow.csv.write_csv(people(100_000, 1000), tmp_path / "p.csv")
+    with open(tmp_path / "p.csv", "a") as file:
+        file.write('"person-7","old","nurse",3,"yes",1,1.0\n')
+    with pytest.raises(InvalidRows, match="cannot be read after row") as refusal:
+        read(tmp_path / "p.csv")
+    assert "'old'" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("none.csv", None, "there is no file"),
+        ("rows.xlsx", b"", "neither .csv nor .parquet"),
+        ("rows.parquet", b"PAR1 not really", "cannot be read"),
+        ("rows.csv", b"", "cannot be read"),
+    ],
+)
+def test_what_is_no_table(name, content, message, tmp_path):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(InvalidRows, match=message):
+        read(tmp_path / name)
+
+
+def test_a_query_that_fails(tmp_path):
+    with pytest.raises(InvalidRows, match="the query failed: no such table"):
+        read(f"sqlite:///{tmp_path}/p.sqlite", "SELECT * FROM none")
+    with pytest.raises(InvalidRows, match="the query gave no rows"):
+        read(f"sqlite:///{tmp_path}/p.sqlite", "SELECT 1 WHERE 0")

@@ -1,0 +1,226 @@
+"""The command line on a workspace: the story a company lives, as commands; and what goes wrong, as messages and exit codes."""
+
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from expunge.cli import app
+from tests.workspace.people import SCHEMA, people
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str, code: int = 0):
+        result = CliRunner().invoke(app, [*arguments, "--json"])
+        assert result.exit_code == code, result.output
+        return json.loads(result.stdout)
+
+    return run
+
+
+@pytest.fixture
+def made(run, tmp_path):
+    pq.write_table(people(), tmp_path / "people.parquet")
+    (tmp_path / "schema.toml").write_text(SCHEMA)
+    run("init", "ws", "--data", "people.parquet", "--subject", "who", "--schema", "schema.toml")
+    run("fit", "churn", "--target", "churn", "--delta", "1e-5", "-w", "ws")
+    return run
+
+
+def test_the_story(made, tmp_path):
+    run = made
+    fitted = run("fit", "spend", "--target", "spend", "--model", "ridge", "--sigma", "0.05", "-w", "ws")
+    assert fitted["release"] == 1 and fitted["sigma"] == 0.05
+    (tmp_path / "ids.txt").write_text("person-2\nperson-3\n\n")
+    asked = run("forget", "person-1", "--file", "ids.txt", "-w", "ws")
+    assert [answer["state"] for answer in asked] == ["accepted"] * 3
+    assert all(answer["influence"]["churn"] > 0 for answer in asked)
+    assert run("status", "-w", "ws")["requests"]["accepted"] == 3
+    done = run("process", "-w", "ws")
+    assert done["closed"] == 3 and {release["model"] for release in done["releases"]} == {"churn", "spend"}
+    listed = run("releases", "-w", "ws")
+    assert [(release["model"], release["release"]) for release in listed] == [
+        ("churn", 1),
+        ("spend", 1),
+        ("churn", 2),
+        ("spend", 2),
+    ]
+    assert [release["purged"] is not None for release in listed] == [True, True, False, False]
+    shown = run("certificate", "3", "--out", "c.json", "-w", "ws")
+    assert shown["evidence"]["forgotten"] >= 3
+    assert "forgotten" not in (tmp_path / "c.json").read_text()  # evidence does not leave
+    assert run("verify", "c.json", "--key", "ws/expunge.pub")["genuine"]
+    assert run("verify", asked[0]["receipt"], "--key", "ws/expunge.pub", "--subject", "person-1")["genuine"]
+    wrong = run("verify", asked[0]["receipt"], "--key", "ws/expunge.pub", "--subject", "person-2", code=4)
+    assert "not of this subject" in wrong["problem"]
+    run("log", "log.json", "-w", "ws")
+    assert run("verify", "log.json", "--key", "ws/expunge.pub")["events"] > 5
+    assert run("refit", "churn", "-w", "ws")["rung"] == "refit"
+    assert run("capacity", "churn", "-w", "ws")["forecasts"]
+    run("rotate-key", "-w", "ws")
+    assert run("verify", "c.json", "--key", "ws/expunge.pub")["genuine"]  # what the old key signed stays valid
+    assert all(finding["problem"] is None for finding in run("doctor", "-w", "ws"))
+
+
+def test_add_and_correct(made, tmp_path):
+    run = made
+    new = people(3, 3, seed=4)
+    pq.write_table(new.set_column(0, "who", [["a", "b", "c"]]), tmp_path / "new.parquet")
+    assert run("append", "new.parquet", "-w", "ws")["rows"] == 3
+    pq.write_table(new.slice(0, 1).set_column(0, "who", [["b"]]), tmp_path / "right.parquet")
+    assert run("rectify", "b", "--file", "right.parquet", "-w", "ws")["rows"] == 1
+    refused = CliRunner().invoke(app, ["rectify", "nobody", "--file", "right.parquet", "-w", "ws"])
+    assert refused.exit_code == 3
+    assert run("rectify", "a", "--file", "right.parquet", "-w", "ws", code=1)["error"] == "InvalidRows"
+    assert all(finding["problem"] is None for finding in run("doctor", "-w", "ws"))
+
+
+def test_a_schema_is_proposed_and_said_to_be(run, tmp_path):
+    pq.write_table(people(), tmp_path / "people.parquet")
+    result = CliRunner().invoke(app, ["init", "ws", "--data", "people.parquet", "--subject", "who"])
+    assert result.exit_code == 0
+    assert "what is taken from the data remembers the people in it" in " ".join(result.stderr.split())
+    assert '[columns."age"]' in (tmp_path / "ws/schema.toml").read_text()
+    assert '[columns."who"]' not in (tmp_path / "ws/schema.toml").read_text()
+    proposed = run("schema", "propose", "people.parquet", "--subject", "who", "--out", "draft.toml")
+    assert "age" in proposed["columns"]
+    assert (
+        run("schema", "propose", "people.parquet", "--subject", "who", "--out", "draft.toml", code=1)["error"]
+        == "FileExistsError"
+    )
+
+
+def test_sigma_comes_from_the_excess_risk_and_the_declared_norm(made):
+    fitted = made("fit", "half", "--target", "churn", "--excess-risk", "0.0005", "-w", "ws")
+    assert fitted["sigma"] == pytest.approx((2 * 0.0005 / 0.25 / 2) ** 0.5)
+    refused = made("fit", "counts", "--target", "visits", "--model", "poisson", "-w", "ws", code=1)
+    assert "--sigma" in refused["message"]
+
+
+@pytest.mark.parametrize("form", ["json", "sklearn", "onnx"])
+def test_exported_models_predict_as_the_release(form, made, tmp_path):
+    made("export", "churn", "--out", "m", "--format", form, "-w", "ws")
+    rng = np.random.default_rng(0)
+    X = rng.uniform(size=(20, 5))
+    made("export", "churn", "--out", "json", "--format", "json", "-w", "ws")
+    content = json.loads((tmp_path / "json").read_text())
+    t = X @ np.array(content["coef"])[0] + content["intercept"][0]
+    expected = np.where(t > 0, content["classes"][1], content["classes"][0])
+    assert content["features"] == ["age", "job=clerk", "job=nurse", "job=pilot", "tenure"]
+    if form == "sklearn":
+        from skops.io import load
+
+        assert load(tmp_path / "m").predict(X).tolist() == expected.tolist()
+    elif form == "onnx":
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession((tmp_path / "m").read_bytes())
+        labels, chances = session.run(None, {"X": X})
+        assert labels.tolist() == expected.tolist()
+        np.testing.assert_allclose(chances[:, 1], 1 / (1 + np.exp(-t)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("model", ["ridge", "pseudo-huber", "poisson", "gamma", "tweedie"])
+def test_regressions_are_fitted_and_exported(model, made, tmp_path):
+    from skops.io import get_untrusted_types, load
+
+    target = "age" if model in ("gamma", "ridge") else "visits"
+    made("fit", model, "--target", target, "--model", model, "--sigma", "0.02", "--penalty", "0.1", "-w", "ws")
+    for form in ("json", "sklearn", "onnx"):
+        made("export", model, "--out", f"m.{form}", "--format", form, "-w", "ws")
+    X = np.random.default_rng(0).uniform(size=(20, 4 if target == "age" else 5))
+    served = load(tmp_path / "m.sklearn", trusted=get_untrusted_types(file=tmp_path / "m.sklearn"))
+    content = json.loads((tmp_path / "m.json").read_text())
+    t = X @ np.array(content["coef"])[0] + content["intercept"][0]
+    expected = np.exp(t) if model in ("poisson", "gamma", "tweedie") else t
+    np.testing.assert_allclose(served.predict(X), expected, rtol=1e-10)
+
+
+class TestWhatGoesWrong:
+    def test_outside_a_workspace(self, run):
+        for command in (("status",), ("process",), ("forget", "x"), ("doctor",), ("releases",), ("fit", "m", "--target", "y")):
+            refused = run(*command, code=1)
+            assert refused["error"] == "WorkspaceInvalid"
+            assert "expunge init" in refused["message"]
+
+    def test_a_refusal_has_its_own_code(self, made):
+        (answer,) = made("forget", "nobody", "-w", "ws", code=3)
+        assert answer["reason"] == "unknown-subject"
+        assert made("cancel", "r-0", "-w", "ws", code=3)["state"] == "refused"
+        (accepted,) = made("forget", "person-1", "--key", "k", "-w", "ws")
+        assert made("forget", "person-2", "--key", "k", "-w", "ws", code=3)[0]["reason"] == "key-reused"
+        assert made("cancel", accepted["request"], "-w", "ws")["state"] == "cancelled"
+
+    def test_names_and_numbers(self, made):
+        for arguments, message in (
+            (("fit", "Bad/Name", "--target", "churn"), "a model's name"),
+            (("fit", "churn", "--target", "churn"), "there is a model 'churn' already"),
+            (("fit", "m", "--target", "shoe"), "no column 'shoe'"),
+            (("fit", "m", "--target", "churn", "--model", "forest"), "model must be one of"),
+            (("fit", "m", "--target", "churn", "--epsilon", "0"), "epsilon must be"),
+            (("fit", "m", "--target", "age"), "over 100 different values"),
+            (("fit", "m", "--target", "churn", "--model", "ridge", "--sigma", "1"), "not numeric"),
+            (("refit", "none"), "there is no model 'none': there are churn"),
+            (("capacity", "none"), "there is no model"),
+            (("export", "none", "--out", "x"), "there is no model"),
+            (("export", "churn", "--out", "x", "--format", "pickle"), "--format must be"),
+            (("certificate", "99"), "there is no certificate 99"),
+            (("forget",), "nobody to forget"),
+            (("forget", "a", "b", "--key", "k"), "--key is for one subject"),
+            (("append", "none.csv"), "there is no file"),
+        ):
+            refused = made(*arguments, "-w", "ws", code=1)
+            assert message in refused["message"], arguments
+        assert [finding for finding in made("doctor", "-w", "ws") if finding["problem"]] == []
+
+    def test_a_target_with_one_class(self, run, tmp_path):
+        rows = people(30, 30)
+        pq.write_table(rows.set_column(4, "churn", [["no"] * 30]), tmp_path / "p.parquet")
+        run("init", "ws", "--data", "p.parquet", "--subject", "who")
+        assert "a classifier needs at least 2" in run("fit", "m", "--target", "churn", "-w", "ws", code=1)["message"]
+
+    def test_init_over_something(self, made, tmp_path):
+        refused = made("init", "ws", "--data", "people.parquet", "--subject", "who", code=1)
+        assert "is not empty" in refused["message"]
+        refused = made("init", "ws2", "--data", "people.parquet", "--subject", "whose", code=1)
+        assert "there is no column 'whose'" in refused["message"]
+        assert not (tmp_path / "ws2").exists()
+
+    def test_a_verdict_on_something_else(self, made, tmp_path):
+        (tmp_path / "x.json").write_text("{}")
+        assert not made("verify", "x.json", "--key", "ws/expunge.pub", code=4)["genuine"]
+        (tmp_path / "x.json").write_text("nonsense")
+        assert not made("verify", "x.json", "--key", "ws/expunge.pub", code=4)["genuine"]
+        assert made("verify", "none.json", "--key", "ws/expunge.pub", code=1)["error"] == "FileNotFoundError"
+        assert made("verify", "x.json", "--key", "none.pub", code=1)["error"] == "WorkspaceInvalid"
+
+    def test_the_doctor_says_what_is_wrong(self, made, tmp_path):
+        (tmp_path / "ws/models/churn/9.safetensors").write_bytes(b"")
+        (tmp_path / "ws/keys/subject.key").chmod(0o644)
+        found = {finding["check"]: finding["problem"] for finding in made("doctor", "-w", "ws", code=4) if finding["problem"]}
+        assert set(found) == {"private files are readable by their owner alone", "nothing is left lying"}
+        shown = CliRunner().invoke(app, ["doctor", "-w", "ws"])
+        assert "PROBLEM" in shown.output and "chmod 600" in shown.output
+        assert (tmp_path / "ws/models/churn/9.safetensors").exists()  # it only looks
+
+
+def test_people_read_tables(made):
+    CliRunner().invoke(app, ["forget", "person-1", "-w", "ws"])
+    for command, words in (
+        (["status", "-w", "ws"], ["1 accepted", "churn", "days left"]),
+        (["process", "-w", "ws"], ["1 requests closed", "churn"]),
+        (["status", "-w", "ws"], ["1 closed", "still depends on people forgotten"]),
+        (["releases", "-w", "ws"], ["purged"]),
+        (["certificate", "2", "-w", "ws"], ["Nobody can tell", "assumptions"]),
+        (["doctor", "-w", "ws"], ["ok"]),
+        (["capacity", "churn", "-w", "ws"], ["at random"]),
+    ):
+        result = CliRunner().invoke(app, command)
+        assert result.exit_code == 0, result.output
+        for word in words:
+            assert word in result.output, command
