@@ -142,4 +142,6 @@ def test_public_names():
 
 def test_every_module_says_what_it_is():
     for module in walk_packages(expunge.__path__, "expunge."):
+        if module.name == "expunge.ledger.migrations.env":
+            continue  # runs inside Alembic alone
         assert import_module(module.name).__doc__, module.name

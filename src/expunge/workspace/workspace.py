@@ -369,10 +369,10 @@ class Workspace:
             subject, next_row = fact(connection, "subject_column"), int(fact(connection, "next_row") or 0)
         _columns, batches = read_batches(data)
         columns = self.place.table.columns
-        rows = pa.Table.from_batches(list(numbered(batches, str(subject), self.place.subject_key, columns, next_row)))
-        if not len(rows):
+        parts = [part for part in numbered(batches, str(subject), self.place.subject_key, columns, next_row) if len(part)]
+        if not parts:
             raise InvalidRows(f"{data} holds no rows: give at least one")
-        return rows
+        return pa.Table.from_batches(parts)
 
 
 def _chained(first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
