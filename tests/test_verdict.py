@@ -67,7 +67,7 @@ def test_the_command_fails_where_it_finds_a_fault(tmp_path, monkeypatch):
     verdict = Verdict(audit.ExactAudit((release(true_distance=1.0),)), outside(0.0), 1e-5)
     monkeypatch.setattr(Demo, "audited", lambda _self, _draws: verdict)
     result = CliRunner().invoke(app, ["audit", str(tmp_path)])
-    assert result.exit_code == 2
+    assert result.exit_code == 4
     assert "A CERTIFICATE IS WRONG" in result.output
     (tmp_path / "file").write_text("")
     result = CliRunner().invoke(app, ["audit", str(tmp_path / "file")])

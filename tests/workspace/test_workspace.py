@@ -268,11 +268,10 @@ def test_a_state_that_is_not_the_ledgers_is_refused(tmp_path):
     assert problems(found) == {}
 
 
-def test_two_at_once_the_other_waits_or_says_so(tmp_path, monkeypatch):
+def test_two_at_once_the_other_waits_or_says_so(tmp_path):
     found = workspace(tmp_path)
-    monkeypatch.setattr("expunge.workspace.place.PATIENCE", 0.1)
     with found.place.exclusive(), pytest.raises(WorkspaceBusy, match="another process is working"):
-        found.process()
+        found.process(patience=0.1)
     assert found.process().closed == 0
 
 

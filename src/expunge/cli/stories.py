@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from expunge.cli.shared import CHECK_FAILED, app
+from expunge.cli.shared import CHECK_FAILED, HERE, InWorkspace, app, working
 
 
 @app.command()
@@ -59,12 +59,21 @@ def demo() -> None:
 def audit(
     folder: Annotated[Path, typer.Argument(help="Where audit.json and the figure audit.svg are written.")] = Path("audit"),
     draws: Annotated[int, typer.Option(min=4, help="Models drawn of either kind; more find more.")] = 2000,
+    model: Annotated[str | None, typer.Option(help="Model of the workspace to audit; without it the census story.")] = None,
+    workspace: InWorkspace = HERE,
 ) -> None:
-    """Audit the forgetting of bundled census people by retraining and from the outside, and print a verdict."""
-    from expunge.demo import Demo
-
+    """Audit forgetting by retraining and from the outside, of a workspace's model or of bundled census people."""
     console = Console(soft_wrap=True)
-    verdict = Demo().audited(draws)
+    with working("auditing", as_json=False):
+        if model is None:
+            from expunge.demo import Demo
+
+            verdict = Demo().audited(draws)
+        else:
+            from expunge.workspace.auditing import audited
+            from expunge.workspace.place import Place
+
+            verdict = audited(Place(workspace), model, draws)
     console.print(str(verdict), markup=False, highlight=False)
     try:
         paths = verdict.write(folder)

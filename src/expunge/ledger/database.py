@@ -15,6 +15,8 @@ HEAD = "0001"
 """The newest migration; a test compares it with the migrations there are."""
 WAIT = 30.0
 """Seconds to wait for another writer."""
+LEAD_LOCK = 0x45585056
+"""The one that the process holds which works the queue."""
 APPEND_LOCK = 0x45585055
 """PostgreSQL's advisory lock that writers of the ledger hold to the end of their transaction."""
 
@@ -94,6 +96,18 @@ class Database:
                 vacuuming = connection.execution_options(isolation_level="AUTOCOMMIT")
                 for table in ("requests", "releases"):
                     vacuuming.exec_driver_sql(f"VACUUM {table}")
+
+    @contextmanager
+    def leading(self) -> Iterator[bool]:
+        """Whether this process, among all on the same database, may work now; held until the block ends or the process dies."""
+        if self.is_sqlite:  # the workspace's file lock is enough: SQLite is on one machine
+            yield True
+            return
+        with self._explained(), self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            is_leading = bool(connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({LEAD_LOCK})").scalar())
+            yield is_leading
+            if is_leading:
+                connection.exec_driver_sql(f"SELECT pg_advisory_unlock({LEAD_LOCK})")
 
     def verify(self) -> None:
         """Raises ``LedgerCorrupt`` if the database itself finds damage."""

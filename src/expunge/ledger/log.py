@@ -85,24 +85,41 @@ def checkpoint(connection: sa.Connection) -> str | None:
     return connection.execute(newest).scalar()
 
 
+def size(connection: sa.Connection) -> int:
+    """How many events there are."""
+    return int(_Tree(connection).get_size())
+
+
+def entries(connection: sa.Connection, after: int, limit: int) -> list[dict[str, Any]]:
+    """Up to ``limit`` events from the one after ``after``."""
+    chosen = sa.select(events.c.entry).where(events.c.seq > after).order_by(events.c.seq).limit(limit)
+    return [dict(json.loads(entry)) for entry in connection.execute(chosen).scalars()]
+
+
+def prove_inclusion(connection: sa.Connection, seq: int) -> dict[str, Any] | None:
+    """The event, the proof that it is in the log, and the checkpoint it is under; ``None`` if it is under none."""
+    signed = checkpoint(connection)
+    covered = 0 if signed is None else int(_predicate(signed)["size"])
+    if not 1 <= seq <= covered:
+        return None
+    entry = connection.execute(sa.select(events.c.entry).where(events.c.seq == seq)).scalar_one()
+    return {"event": entry, "proof": _Tree(connection).prove_inclusion(seq, covered).serialize(), "checkpoint": signed}
+
+
 def bundle(connection: sa.Connection, envelope: str, seq: int) -> str:
     """A certificate that can be checked offline: the envelope, its event, the proof that it is in the log, the head."""
-    signed = checkpoint(connection)
-    size = 0 if signed is None else int(_predicate(signed)["size"])
-    if seq > size:
-        raise LedgerCorrupt(f"event {seq} is under no signed checkpoint (the newest covers {size}): run expunge doctor")
-    entry = connection.execute(sa.select(events.c.entry).where(events.c.seq == seq)).scalar_one()
-    proof = _Tree(connection).prove_inclusion(seq, size)
-    parts = {"certificate": envelope, "event": entry, "proof": proof.serialize(), "checkpoint": signed}
-    return canonical({"expunge": "certificate", **parts})
+    proven = prove_inclusion(connection, seq)
+    if proven is None:
+        raise LedgerCorrupt(f"event {seq} is under no signed checkpoint: run expunge doctor")
+    return canonical({"expunge": "certificate", "certificate": envelope, **proven})
 
 
 def export(connection: sa.Connection) -> str:
     """The whole log under its newest checkpoint, to be checked offline."""
     signed = checkpoint(connection)
-    size = 0 if signed is None else int(_predicate(signed)["size"])
-    entries = connection.execute(sa.select(events.c.entry).where(events.c.seq <= size).order_by(events.c.seq)).scalars()
-    return canonical({"expunge": "log", "events": list(entries), "checkpoint": signed})
+    covered = 0 if signed is None else int(_predicate(signed)["size"])
+    listed = connection.execute(sa.select(events.c.entry).where(events.c.seq <= covered).order_by(events.c.seq)).scalars()
+    return canonical({"expunge": "log", "events": list(listed), "checkpoint": signed})
 
 
 def verify_bundle(content: Mapping[str, Any], keys: PublicKeys) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from expunge.errors import WorkspaceInvalid
 from expunge.ledger.tables import batches, models, releases
 
 
@@ -21,6 +22,19 @@ def all_models(connection: sa.Connection) -> list[sa.Row[Any]]:
 def model(connection: sa.Connection, name: str) -> sa.Row[Any] | None:
     """The model called ``name``."""
     return connection.execute(sa.select(models).where(models.c.name == name)).first()
+
+
+def named(connection: sa.Connection, name: str) -> sa.Row[Any]:
+    """The model called ``name``.
+
+    Raises:
+        WorkspaceInvalid: there is none.
+    """
+    found = model(connection, name)
+    if found is None:
+        names = ", ".join(row.name for row in all_models(connection)) or "none yet"
+        raise WorkspaceInvalid(f"there is no model {name!r}: there are {names}")
+    return found
 
 
 def owe(connection: sa.Connection, name: str, since: str | None) -> None:
@@ -57,6 +71,17 @@ def listed(connection: sa.Connection, name: str | None = None) -> list[sa.Row[An
     wanted = (releases.c[key] for key in ("id", "model", "number", "at", "evidence", "purged", "batch"))
     chosen = sa.select(*wanted, batches.c.kind).join(batches, releases.c.batch == batches.c.id).order_by(releases.c.id)
     return list(connection.execute(chosen if name is None else chosen.where(releases.c.model == name)))
+
+
+def recent(connection: sa.Connection, name: str, limit: int) -> list[sa.Row[Any]]:
+    """The last releases of a model, the oldest of them first."""
+    chosen = sa.select(releases).where(releases.c.model == name).order_by(releases.c.number.desc()).limit(limit)
+    return list(reversed(connection.execute(chosen).all()))
+
+
+def of_batch(connection: sa.Connection, batch: int) -> list[sa.Row[Any]]:
+    """The releases that a batch made."""
+    return list(connection.execute(sa.select(releases).where(releases.c.batch == batch).order_by(releases.c.id)))
 
 
 def all_releases(connection: sa.Connection) -> list[sa.Row[Any]]:

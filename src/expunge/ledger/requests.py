@@ -109,6 +109,16 @@ def open_requests(connection: sa.Connection, limit: int) -> list[sa.Row[Any]]:
     return list(connection.execute(chosen.limit(limit)))
 
 
+def page(connection: sa.Connection, state: str | None, after: tuple[str, str] | None, limit: int) -> list[sa.Row[Any]]:
+    """Requests, the newest first: ``limit`` of them after the (received, id) of the last one seen."""
+    chosen = sa.select(requests).order_by(requests.c.received.desc(), requests.c.id.desc()).limit(limit)
+    if state is not None:
+        chosen = chosen.where(requests.c.state == state)
+    if after is not None:
+        chosen = chosen.where(sa.tuple_(requests.c.received, requests.c.id) < sa.tuple_(*map(sa.literal, after)))
+    return list(connection.execute(chosen))
+
+
 def closed_tombstones(connection: sa.Connection) -> set[str]:
     """Tombstones of everybody forgotten."""
     chosen = sa.select(requests.c.tombstone).where(requests.c.state == "closed", requests.c.kind == "forget")

@@ -72,6 +72,7 @@ requests = _table(
     Index("requests_by_tombstone", "tombstone"),
     Index("requests_by_batch", "batch"),
     Index("requests_by_actor", "actor", "received"),
+    Index("requests_by_time", "received", "id"),
 )
 
 models = _table(
@@ -97,4 +98,33 @@ releases = _table(
     Column("purged", Text),
     Index("releases_of_model", "model", "number", unique=True),
     Index("releases_by_batch", "batch"),
+)
+
+tokens = _table(
+    "tokens",  # who may use the service; the secret itself is not kept
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False),  # operator, engineer, auditor
+    Column("digest", Text, nullable=False),  # SHA-256 of the secret, which has 256 random bits
+    Column("created", Text, nullable=False),
+    Column("revoked", Text),
+)
+
+webhooks = _table(
+    "webhooks",
+    Column("id", Text, primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("secret", Text, nullable=False),  # with which deliveries are signed
+    Column("created", Text, nullable=False),
+)
+
+deliveries = _table(
+    "deliveries",  # what webhooks are still to be told
+    Column("id", _Whole, primary_key=True, autoincrement=False),
+    Column("webhook", Text, ForeignKey("webhooks.id", ondelete="CASCADE"), nullable=False),
+    Column("release", _Whole, ForeignKey("releases.id"), nullable=False),
+    Column("attempts", _Whole, nullable=False),
+    Column("due", Text),  # None once it has arrived, or was given up
+    Column("outcome", Text),
+    Index("deliveries_due", "due"),
 )

@@ -22,6 +22,18 @@ def verify_file(path: Path, keys: PublicKeys, subject: str | None = None) -> dic
     """
     try:
         text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise SignatureInvalid(f"it is not text: {error}") from error
+    return verify_content(text, keys, subject)
+
+
+def verify_content(text: str, keys: PublicKeys, subject: str | None = None) -> dict[str, Any]:
+    """The same of a file's content.
+
+    Raises:
+        SignatureInvalid: as ``verify_file``.
+    """
+    try:
         content = json.loads(text)
         is_canonical = canonical(content) == text.rstrip("\n")
     except ValueError as error:

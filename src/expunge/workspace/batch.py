@@ -21,13 +21,13 @@ import sqlalchemy as sa
 from expunge.data.table import SUBJECT
 from expunge.errors import ExpungeError, StateCorrupt, WorkspaceInvalid
 from expunge.files import PARTIAL, delete_file, write_file
-from expunge.ledger import log, releases, requests
+from expunge.ledger import hooks, log, releases, requests
 from expunge.ledger.facts import fact, set_fact, signing_keyid
 from expunge.ledger.signing import CERTIFICATE, digest, key_path
 from expunge.rows import Rows
 from expunge.storage import load_unlearner, save_unlearner
 from expunge.unlearner import Release, Unlearner
-from expunge.workspace.place import Place
+from expunge.workspace.place import PATIENCE, Place
 from expunge.workspace.specification import EncodedRows, Specification
 
 Kind = Literal["fit", "forget", "append", "rectify", "refit"]
@@ -129,15 +129,33 @@ def recover(place: Place) -> None:
 
 
 @contextmanager
-def working(place: Place) -> Iterator[None]:
-    """The right to change models and table, with whatever was interrupted finished first."""
-    with place.exclusive():
+def working(place: Place, patience: float = PATIENCE) -> Iterator[None]:
+    """The right to change models and table, with whatever was interrupted finished first; waits ``patience`` seconds for it."""
+    with place.exclusive(patience):
         recover(place)
         yield
 
 
+def state_of(place: Place, model: str) -> Unlearner:
+    """The secret state of ``model`` now, also while another process makes a newer one.
+
+    Raises:
+        StateCorrupt: its file is missing, damaged, or not the one that the ledger names.
+    """
+    while True:
+        with place.database.reading() as connection:
+            number = releases.current(connection, model).number
+            try:
+                return load(place, connection, model)
+            except StateCorrupt as error:
+                problem = error
+        with place.database.reading() as connection:
+            if releases.current(connection, model).number == number:
+                raise problem
+
+
 def load(place: Place, connection: sa.Connection, model: str) -> Unlearner:
-    """The secret state of ``model`` after its last release.
+    """The secret state of ``model`` after its last release, for whoever holds ``place.exclusive()``.
 
     Raises:
         StateCorrupt: its file is missing, damaged, or not the one that the ledger names.
@@ -266,6 +284,7 @@ def _certify(place: Place, connection: sa.Connection, batch: int, work: Work, pr
                 "at": at,
             },
         )
+        hooks.announce(connection, identity, at)
         if certificate.rung == "refit":
             releases.owe(connection, new.model, None)
         elif certificate.forgotten:
@@ -282,7 +301,7 @@ def _finish(place: Place, batch: sa.Row[Any]) -> None:
     """Everything after the transaction: table, purge, close."""
     with place.database.reading() as connection:
         gone = [row.subject for row in requests.of_batch(connection, batch.id) if row.subject is not None]
-        affected = [row for row in releases.listed(connection) if row.batch == batch.id]
+        affected = releases.of_batch(connection, batch.id)
         next_row = int(fact(connection, "next_row") or 0)
     if gone or batch.added:
         added = pq.read_table(place.pending_path(batch.id)).to_batches() if batch.added else []

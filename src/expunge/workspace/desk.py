@@ -45,6 +45,11 @@ class Answer:
         return self.state == "refused"
 
 
+def refusal(answer: Answer) -> RequestRefused:
+    """A refused answer, as an error."""
+    return RequestRefused(answer.message, reason=answer.reason or "refused")
+
+
 def ask(place: Place, subjects: Sequence[str], actor: str, keys: Mapping[str, str]) -> list[Answer]:
     """Answers wishes of ``actor`` that ``subjects`` be forgotten, in order; all in one transaction.
 

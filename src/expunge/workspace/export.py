@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from expunge.errors import WorkspaceInvalid
 from expunge.files import write_file
 from expunge.ledger import log, releases
 from expunge.workspace.place import Place
@@ -23,9 +22,7 @@ def export(place: Place, name: str, form: Format, path: Path) -> None:
         ImportError: the package that writes the format is not installed.
     """
     with place.database.reading() as connection:
-        model = releases.model(connection, name)
-        if model is None:
-            raise WorkspaceInvalid(f"there is no model {name!r}: see expunge status")
+        model = releases.named(connection, name)
         last = releases.current(connection, name)
         bundle = log.bundle(connection, last.envelope, last.event)
     specification = Specification.from_json(model.specification)

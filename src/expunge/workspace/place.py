@@ -121,7 +121,7 @@ class Place:
         return PublicKeys.of(keys(connection))
 
     @contextmanager
-    def exclusive(self) -> Iterator[None]:
+    def exclusive(self, patience: float = PATIENCE) -> Iterator[None]:
         """Keeps every other process from changing models and table; the system lets go even if this one is killed.
 
         Raises:
@@ -133,7 +133,7 @@ class Place:
         except OSError as error:
             raise WorkspaceInvalid(f"{self.path} cannot be written to ({error.strerror}); nothing was changed") from error
         try:
-            until = time.monotonic() + PATIENCE
+            until = time.monotonic() + patience
             while True:
                 try:
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

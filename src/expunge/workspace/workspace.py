@@ -27,7 +27,7 @@ from expunge.workspace import batch, desk
 from expunge.workspace.batch import Outcome, Say, Work
 from expunge.workspace.configuration import Configuration
 from expunge.workspace.desk import Answer
-from expunge.workspace.place import Place
+from expunge.workspace.place import PATIENCE, Place
 from expunge.workspace.specification import Kind, Specification
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -219,8 +219,7 @@ class Workspace:
             ValueError: it was fitted with sigma 0.
         """
         specification = self._require_model(name)
-        with self.place.database.reading() as connection:
-            unlearner = batch.load(self.place, connection, name)
+        unlearner = batch.state_of(self.place, name)
         parts, rows = [], 0
         for part in self.place.table.scan(specification.columns):
             parts.append(part)
@@ -245,10 +244,11 @@ class Workspace:
         counts, leaving = self.place.table.counts(tags), self.place.table.of_subjects(tags)
         moved: dict[str, list[float]] = {}
         with self.place.database.reading() as connection:
-            for row in releases.all_models(connection):
-                rows = Specification.from_json(row.specification).rows(leaving)
-                found = batch.influences(batch.load(self.place, connection, row.name), leaving, rows)
-                moved[row.name] = [found.get(tag, 0.0) for tag in tags]
+            models = releases.all_models(connection)
+        for row in models:
+            rows = Specification.from_json(row.specification).rows(leaving)
+            found = batch.influences(batch.state_of(self.place, row.name), leaving, rows)
+            moved[row.name] = [found.get(tag, 0.0) for tag in tags]
         return {"rows": [counts.get(tag, 0) for tag in tags], "influence": moved}
 
     def rectify(self, subject: str, data: str, *, actor: str = "local") -> tuple[Answer, list[Outcome]]:
@@ -299,14 +299,17 @@ class Workspace:
             returned = [self.place.subject_key.tombstone(tag) for tag in back]
             return len(added), batch.run(self.place, Work("append", added=added, returning=returned), say)
 
-    def process(self, say: Say = silent) -> Processed:
+    def process(self, say: Say = silent, patience: float = PATIENCE) -> Processed:
         """Works the whole queue in one batch: one release per model; then the models whose refit is due.
+
+        Args:
+            say: told before a batch is refitted; patience: seconds to wait for another process.
 
         A request that a model cannot forget (its last row of a class, say) is set apart with the reason; the others go on.
         """
         outcomes: list[Outcome] = []
         problems: dict[str, str] = {}
-        with batch.working(self.place):
+        with batch.working(self.place, patience):
             with self.place.database.reading() as connection:
                 queue = requests.waiting(connection)
             fresh = [row for row in queue if row.problem is None]
@@ -358,11 +361,7 @@ class Workspace:
 
     def _require_model(self, name: str) -> Specification:
         with self.place.database.reading() as connection:
-            row = releases.model(connection, name)
-            if row is None:
-                names = ", ".join(model.name for model in releases.all_models(connection)) or "none yet"
-                raise WorkspaceInvalid(f"there is no model {name!r}: there are {names}")
-        return Specification.from_json(row.specification)
+            return Specification.from_json(releases.named(connection, name).specification)
 
     def _read_rows(self, data: str) -> pa.Table:
         with self.place.database.reading() as connection:

@@ -1,0 +1,115 @@
+"""Commands about the service: serve, and the tokens that open it."""
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from expunge.cli.shared import HERE, REFUSED, AsJson, InWorkspace, app, console, say, show, working
+
+token_app = typer.Typer(help="Tokens: who may use the service, and as what.", no_args_is_help=True)
+app.add_typer(token_app, name="token")
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8000,
+    tls_certificate: Annotated[Path | None, typer.Option(help="PEM file of the TLS certificate.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM file of its private key.")] = None,
+    plain_http: Annotated[
+        bool, typer.Option("--plain-http", help="Listen beyond this machine without TLS, behind a proxy that has it.")
+    ] = False,
+    workspace: InWorkspace = HERE,
+) -> None:
+    """Serve the API under /v1 and the page at /, and work the queue every few seconds."""
+    with working("starting", as_json=False):
+        import uvicorn
+
+        from expunge.service.app import create_app
+        from expunge.workspace import Workspace
+
+        is_secure = tls_certificate is not None and tls_key is not None
+        if not (is_secure or plain_http or _is_loopback(host)):
+            raise ValueError(
+                f"{host} can be reached from other machines: give --tls-certificate and --tls-key, or --plain-http if a proxy "
+                "in front has TLS"
+            )
+        found = Workspace.open(workspace)
+        service = create_app(found, is_secure=is_secure or plain_http)
+    say(f"serving {found.place.path} on http{'s' if is_secure else ''}://{host}:{port}")
+    uvicorn.run(
+        service,
+        host=host,
+        port=port,
+        ssl_certfile=tls_certificate,
+        ssl_keyfile=tls_key,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=30,
+        limit_concurrency=1000,
+        h11_max_incomplete_event_size=65536,
+    )
+
+
+@token_app.command()
+def issue(
+    name: Annotated[str, typer.Argument(help="Who it is for.")],
+    role: Annotated[str, typer.Option(help="operator (takes requests), engineer (runs the models) or auditor (reads).")],
+    workspace: InWorkspace = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Issue a token; it is shown once and kept as a hash."""
+    from expunge.ledger import tokens
+    from expunge.workspace.place import Place
+
+    with working("issuing", as_json), Place(workspace).database.writing() as connection:
+        token = tokens.issue(connection, name, role)  # type: ignore[arg-type]  # checked there
+    show({"name": name, "role": role, "token": token}, as_json, lambda: typer.echo(token))
+
+
+@token_app.command("list")
+def list_tokens(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
+    """List the tokens, without their secrets."""
+    from expunge.ledger import tokens
+    from expunge.workspace.place import Place
+
+    with working("reading the ledger", as_json), Place(workspace).database.reading() as connection:
+        rows = tokens.listed(connection)
+    names = ("id", "name", "role", "created", "revoked")
+    result = [{name: getattr(row, name) for name in names} for row in rows]
+
+    def text() -> None:
+        table = Table(*names)
+        for line in result:
+            table.add_row(*(line[name] or "" for name in names))
+        console.print(table)
+
+    show(result, as_json, text)
+
+
+@token_app.command()
+def revoke(
+    identity: Annotated[str, typer.Argument(help="Id of the token, as in expunge token list.")],
+    workspace: InWorkspace = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Revoke a token; it opens nothing from then on."""
+    from expunge.ledger import tokens
+    from expunge.workspace.place import Place
+
+    with working("revoking", as_json), Place(workspace).database.writing() as connection:
+        is_revoked = tokens.revoke(connection, identity)
+    message = f"{identity} is revoked" if is_revoked else f"there is no token {identity}, or it was revoked before"
+    show({"token": identity, "revoked": is_revoked}, as_json, lambda: console.print(message, highlight=False))
+    if not is_revoked:
+        raise typer.Exit(REFUSED)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,49 @@
+"""Webhooks: who is told of certified releases, and what is still to be delivered. Queued in the release's own transaction."""
+
+import secrets
+from typing import Any
+
+import sqlalchemy as sa
+
+from expunge.ledger.tables import deliveries, releases, webhooks
+
+
+def add(connection: sa.Connection, url: str, at: str) -> tuple[str, str]:
+    """A new webhook; its id and the secret with which its deliveries are signed."""
+    identity, secret = f"w-{secrets.token_hex(6)}", secrets.token_urlsafe(32)
+    connection.execute(sa.insert(webhooks).values(id=identity, url=url, secret=secret, created=at))
+    return identity, secret
+
+
+def listed(connection: sa.Connection) -> list[sa.Row[Any]]:
+    """All webhooks."""
+    return list(connection.execute(sa.select(webhooks).order_by(webhooks.c.created)))
+
+
+def remove(connection: sa.Connection, identity: str) -> bool:
+    """Removes a webhook and what it was still to be told; whether there was one."""
+    connection.execute(sa.delete(deliveries).where(deliveries.c.webhook == identity))
+    return connection.execute(sa.delete(webhooks).where(webhooks.c.id == identity)).rowcount == 1
+
+
+def announce(connection: sa.Connection, release: int, at: str) -> None:
+    """Queues a release for every webhook, in the transaction that makes it."""
+    last = int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(deliveries.c.id), 0))).scalar_one())
+    for number, hook in enumerate(listed(connection), last + 1):
+        values = {"id": number, "webhook": hook.id, "release": release, "attempts": 0, "due": at}
+        connection.execute(sa.insert(deliveries).values(**values))
+
+
+def due(connection: sa.Connection, now: str, limit: int) -> list[sa.Row[Any]]:
+    """Deliveries to be tried now, with where they go and what of."""
+    wanted = (deliveries.c.id, deliveries.c.attempts, webhooks.c.url, webhooks.c.secret)
+    about = (releases.c.id.label("release"), releases.c.model, releases.c.number, releases.c.at)
+    chosen = sa.select(*wanted, *about).join(webhooks, deliveries.c.webhook == webhooks.c.id)
+    chosen = chosen.join(releases, deliveries.c.release == releases.c.id).where(deliveries.c.due <= now)
+    return list(connection.execute(chosen.order_by(deliveries.c.due).limit(limit)))
+
+
+def settle(connection: sa.Connection, delivery: int, attempts: int, outcome: str, due: str | None) -> None:
+    """Notes how an attempt went, and when the next one is due."""
+    values = {"attempts": attempts, "outcome": outcome, "due": due}
+    connection.execute(sa.update(deliveries).where(deliveries.c.id == delivery).values(**values))

@@ -1,0 +1,81 @@
+"""Tokens of the service: shown once, kept as a hash, each with one role."""
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import sqlalchemy as sa
+
+from expunge.ledger import log
+from expunge.ledger.tables import tokens
+
+Role = Literal["operator", "engineer", "auditor"]
+ROLES: tuple[Role, ...] = get_args(Role)
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a token."""
+
+    id: str
+    name: str
+    role: Role
+
+
+def issue(connection: sa.Connection, name: str, role: Role) -> str:
+    """A new token for ``name``, in a writing transaction; it is not kept and cannot be shown again.
+
+    Raises:
+        ValueError: an unknown role, or no name.
+    """
+    if role not in ROLES:
+        raise ValueError(f"role must be one of {', '.join(ROLES)}, got {role!r}")
+    if not name.strip():
+        raise ValueError("a token needs the name of its holder")
+    identity, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
+    _seq, at = log.append(connection, "token.issued", [{"token": identity, "role": role}])
+    connection.execute(sa.insert(tokens).values(id=identity, name=name, role=role, digest=_digest(secret), created=at))
+    return f"exp_{identity}_{secret}"
+
+
+def holder(connection: sa.Connection, token: str) -> Holder | None:
+    """Who holds ``token``, if it is one and was not revoked."""
+    parts = token.split("_", 2)
+    if len(parts) != 3 or parts[0] != "exp":
+        return None
+    row = connection.execute(sa.select(tokens).where(tokens.c.id == parts[1], tokens.c.revoked.is_(None))).first()
+    if row is None or not hmac.compare_digest(row.digest, _digest(parts[2])):
+        return None
+    return Holder(row.id, row.name, row.role)
+
+
+def by_id(connection: sa.Connection, identity: str) -> Holder | None:
+    """Who holds the token with this id, if it was not revoked."""
+    row = connection.execute(sa.select(tokens).where(tokens.c.id == identity, tokens.c.revoked.is_(None))).first()
+    return None if row is None else Holder(row.id, row.name, row.role)
+
+
+def revoke(connection: sa.Connection, identity: str) -> bool:
+    """Revokes a token, in a writing transaction; whether there was one."""
+    known = connection.execute(sa.select(tokens.c.id).where(tokens.c.id == identity, tokens.c.revoked.is_(None))).first()
+    if known is None:
+        return False
+    _seq, at = log.append(connection, "token.revoked", [{"token": identity}])
+    connection.execute(sa.update(tokens).where(tokens.c.id == identity).values(revoked=at))
+    return True
+
+
+def listed(connection: sa.Connection) -> list[sa.Row[Any]]:
+    """All tokens, the oldest first."""
+    return list(connection.execute(sa.select(tokens).order_by(tokens.c.created)))
+
+
+def fingerprint(token: str) -> str:
+    """Tells tokens apart without keeping them."""
+    return _digest(token)
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

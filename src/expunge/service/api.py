@@ -1,0 +1,351 @@
+"""The API under /v1: requests, models, releases, certificates, the log, webhooks. OpenAPI 3.1 at /v1/openapi.json."""
+
+import base64
+import binascii
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, TypeVar
+
+import numpy as np
+from fastapi import APIRouter, Header, HTTPException, Path, Query, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from expunge.errors import WorkspaceInvalid
+from expunge.ledger import hooks, log, releases, requests
+from expunge.service.access import Anybody, Checker, Engineer, Operator
+from expunge.service.problems import MEDIA_TYPE
+from expunge.service.views import certificate_view, expected, request_view
+from expunge.workspace import Workspace, desk
+from expunge.workspace.auditing import audited
+from expunge.workspace.desk import Answer
+from expunge.workspace.status import status
+
+T = TypeVar("T")
+BULK = 10_000
+PREVIEWED = 1_000
+EVENTS = 1_000
+Subject = Annotated[str, Field(min_length=1, max_length=200, description="Id of a person, as in the imported table.")]
+Limit = Annotated[int, Query(ge=1, le=500)]
+Name = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+Number = Annotated[int, Path(ge=1, le=2**53)]
+Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details."""
+
+    model_config = ConfigDict(extra="allow")
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+def _problems() -> dict[int | str, dict[str, Any]]:
+    schema = {"content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}, "description": "a problem"}
+    return dict.fromkeys((400, 401, 403, 404, 405, 409, 413, 422, 429, 503), schema)
+
+
+class AskedOne(BaseModel):
+    """A wish to be forgotten."""
+
+    model_config = ConfigDict(extra="forbid")
+    subject: Subject
+
+
+class AskedMany(BaseModel):
+    """Wishes of several people."""
+
+    model_config = ConfigDict(extra="forbid")
+    subjects: Annotated[list[Subject], Field(min_length=1, max_length=BULK)]
+
+
+class Previewed(BaseModel):
+    """People whose requests are considered."""
+
+    model_config = ConfigDict(extra="forbid")
+    subjects: Annotated[list[Subject], Field(min_length=1, max_length=PREVIEWED)]
+
+
+class Hooked(BaseModel):
+    """Where certified releases are to be announced."""
+
+    model_config = ConfigDict(extra="forbid")
+    url: Annotated[str, Field(max_length=2000, pattern=r"^(https://|http://(127\.0\.0\.1|localhost)(:|/|$))")]
+
+
+class Audited(BaseModel):
+    """How thorough an audit is to be."""
+
+    model_config = ConfigDict(extra="forbid")
+    draws: Annotated[int, Field(ge=100, le=5000)] = 1000
+
+
+class AnswerModel(BaseModel):
+    """What became of a wish; the receipt is for the requester and is given once."""
+
+    request: str
+    state: str
+    message: str
+    deadline: str
+    rows: int
+    reason: str | None
+    receipt: str | None
+
+
+router = APIRouter(prefix="/v1", responses=_problems())
+
+
+def workspace_of(request: Request) -> Workspace:
+    """The workspace that the service stands on."""
+    found: Workspace = request.app.state.workspace
+    return found
+
+
+def _answer(answer: Answer) -> dict[str, Any]:
+    names = ("request", "state", "message", "deadline", "rows", "reason", "receipt")
+    return {name: getattr(answer, name) for name in names}
+
+
+@router.post(
+    "/requests",
+    status_code=201,
+    response_model=AnswerModel,
+    responses={200: {"model": AnswerModel, "description": "Asked before: that request"}},
+)
+async def create_request(asked: AskedOne, request: Request, caller: Operator, key: Key = None) -> Response:
+    """Accepts that one person is to be forgotten. The same Idempotency-Key gives the same request again."""
+    own_key = None if key is None else f"{caller.holder.id}:{key}"
+    (answer,) = await request.app.state.intake.ask([asked.subject], caller.holder.id, own_key)
+    if answer.is_refused:
+        raise desk.refusal(answer)
+    return JSONResponse(_answer(answer), 201 if answer.receipt is not None else 200)
+
+
+@router.post("/requests/bulk", response_model=list[AnswerModel])
+async def create_requests(asked: AskedMany, request: Request, caller: Operator) -> Response:
+    """Accepts that many people are to be forgotten: an answer for each, in order; a refusal does not stop the others."""
+    answers = await request.app.state.intake.ask(asked.subjects, caller.holder.id, None)
+    return JSONResponse([_answer(answer) for answer in answers])
+
+
+@router.post("/requests/preview")
+def preview_requests(asked: Previewed, request: Request, _caller: Operator) -> dict[str, Any]:
+    """What requests would touch: rows, models, how far each person moves each model, the expected rung and seconds."""
+    found = workspace_of(request)
+    preview = found.preview(asked.subjects)
+    return {**preview, "expected": expected(request.app.state, sum(preview["rows"]))}
+
+
+@router.get("/requests")
+def list_requests(
+    request: Request,
+    _caller: Anybody,
+    state: Literal["accepted", "working", "certified", "closed", "returned", "cancelled", "refused"] | None = None,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+    limit: Limit = 50,
+) -> dict[str, Any]:
+    """Requests, the newest first, page by page."""
+    with workspace_of(request).place.database.reading() as connection:
+        rows = requests.page(connection, state, _decoded(cursor), limit)
+    more = _encoded(rows[-1].received, rows[-1].id) if len(rows) == limit else None
+    return {"items": [request_view(row) for row in rows], "next": more}
+
+
+@router.get("/requests/{request_id}")
+def get_request(request_id: str, request: Request, _caller: Anybody) -> dict[str, Any]:
+    """One request, its state, and the certificates it produced."""
+    with workspace_of(request).place.database.reading() as connection:
+        row = _found(requests.by_id(connection, request_id), f"request {request_id!r}")
+        made = [] if row.batch is None else releases.of_batch(connection, row.batch)
+    return {**request_view(row), "certificates": [release.id for release in made]}
+
+
+@router.post("/requests/{request_id}/cancel", status_code=204, response_class=Response)
+def cancel_request(request_id: str, request: Request, _caller: Operator) -> None:
+    """Withdraws a request that nobody works on yet."""
+    workspace_of(request).cancel(request_id)
+
+
+@router.get("/models")
+def list_models(request: Request, _caller: Anybody) -> dict[str, Any]:
+    """The models, with their last release."""
+    return {"items": status(workspace_of(request).place)["models"]}
+
+
+@router.get("/models/{name}/capacity")
+def get_capacity(name: Name, request: Request, _caller: Anybody) -> dict[str, Any]:
+    """What is used of a model's capacity to forget, and a forecast of what is left."""
+    _require_model(request, name)
+    report = _plainly(lambda: workspace_of(request).capacity(name))
+    forecasts = [vars(forecast) for forecast in report.forecasts]
+    return {"text": str(report), "forecasts": forecasts, "budget_used": report.budget_used, "changed": report.changed}
+
+
+@router.post("/models/{name}/refit")
+def refit_model(name: Name, request: Request, _caller: Engineer) -> dict[str, Any]:
+    """Refits a model now: nothing in its state then depends on anybody forgotten."""
+    _require_model(request, name)
+    outcome = workspace_of(request).refit(name)
+    return {"certificate": outcome.id, "release": outcome.number}
+
+
+@router.post("/models/{name}/audit")
+def audit_model(name: Name, asked: Audited, request: Request, _caller: Checker) -> dict[str, Any]:
+    """Audits a model's last release by retraining and from the outside."""
+    _require_model(request, name)
+    verdict = _plainly(lambda: audited(workspace_of(request).place, name, asked.draws))
+    return {"text": str(verdict), **json.loads(verdict.to_json())}
+
+
+@router.get("/models/{name}/releases")
+def list_releases(name: Name, request: Request, _caller: Anybody) -> dict[str, Any]:
+    """All releases of a model, the oldest first."""
+    _require_model(request, name)
+    with workspace_of(request).place.database.reading() as connection:
+        rows = releases.listed(connection, name)
+    return {"items": [{"certificate": row.id, "release": row.number, "at": row.at, "purged": row.purged} for row in rows]}
+
+
+@router.get("/models/{name}/releases/latest", responses={304: {"description": "That is still the latest release"}})
+def latest_release(
+    name: Name,
+    request: Request,
+    response: Response,
+    _caller: Engineer,
+    seen: Annotated[str | None, Header(alias="If-None-Match")] = None,
+) -> Any:
+    """The published weights. Poll with If-None-Match: 304 costs next to nothing."""
+    _require_model(request, name)
+    with workspace_of(request).place.database.reading() as connection:
+        last = releases.current(connection, name)
+    tag = f'"{last.id}"'
+    if seen is not None and tag in [part.strip().removeprefix("W/") for part in seen.split(",")]:
+        return Response(status_code=304, headers={"ETag": tag})
+    response.headers["ETag"] = tag
+    weights = np.frombuffer(last.weights, dtype="<f8").tolist()
+    return {"model": name, "release": last.number, "certificate": last.id, "at": last.at, "weights": weights}
+
+
+@router.get("/certificates/{number}")
+def get_certificate(
+    number: Number, request: Request, _caller: Anybody, form: Literal["json", "dsse", "evidence"] = "json"
+) -> Response:
+    """A certificate: ``json`` to be verified offline, ``dsse`` its bare envelope, ``evidence`` for who may see the data."""
+    with workspace_of(request).place.database.reading() as connection:
+        row = _found(releases.release(connection, number), f"certificate {number}")
+        content = {
+            "json": lambda: log.bundle(connection, row.envelope, row.event),
+            "dsse": lambda: str(row.envelope),
+            "evidence": lambda: json.dumps(certificate_view(connection, row), ensure_ascii=False),
+        }[form]()
+    media = "application/vnd.dsse.envelope.v1+json" if form == "dsse" else "application/json"
+    return Response(content, media_type=media)
+
+
+@router.get("/log/checkpoint")
+def get_checkpoint(request: Request, _caller: Anybody) -> Response:
+    """The newest signed head of the log."""
+    with workspace_of(request).place.database.reading() as connection:
+        return Response(_found(log.checkpoint(connection), "checkpoint"), media_type="application/json")
+
+
+@router.get("/log/events")
+def get_events(
+    request: Request, _caller: Anybody, after: Annotated[int, Query(ge=0, le=2**53)] = 0, limit: Limit = 100
+) -> dict[str, Any]:
+    """Events of the log, the oldest first, from the one after ``after``."""
+    with workspace_of(request).place.database.reading() as connection:
+        return {"items": log.entries(connection, after, limit)}
+
+
+@router.get("/log/inclusion/{seq}")
+def get_inclusion(seq: Number, request: Request, _caller: Anybody) -> dict[str, Any]:
+    """The proof that an event is in the log under the newest checkpoint."""
+    with workspace_of(request).place.database.reading() as connection:
+        return _found(log.prove_inclusion(connection, seq), f"event {seq} under a checkpoint")
+
+
+@router.get("/log/consistency")
+def get_consistency(
+    request: Request,
+    _caller: Anybody,
+    earlier: Annotated[int, Query(ge=1, le=2**53)],
+    later: Annotated[int, Query(ge=1, le=2**53)],
+) -> dict[str, Any]:
+    """The proof that the log of ``later`` events begins with the log of ``earlier`` events."""
+    with workspace_of(request).place.database.reading() as connection:
+        if not earlier <= later <= log.size(connection):
+            raise HTTPException(422, f"earlier must be at most later, and later at most {log.size(connection)}")
+        return log.prove_consistency(connection, earlier, later)
+
+
+@router.get("/webhooks")
+def list_webhooks(request: Request, _caller: Engineer) -> dict[str, Any]:
+    """Who is told of certified releases."""
+    with workspace_of(request).place.database.reading() as connection:
+        return {"items": [{"webhook": row.id, "url": row.url, "created": row.created} for row in hooks.listed(connection)]}
+
+
+@router.post("/webhooks", status_code=201)
+def create_webhook(asked: Hooked, request: Request, _caller: Engineer) -> dict[str, Any]:
+    """Announces certified releases to a URL from now on; the secret that signs deliveries is shown once."""
+    with workspace_of(request).place.database.writing() as connection:
+        identity, secret = hooks.add(connection, asked.url, datetime.now(UTC).isoformat())
+    return {"webhook": identity, "secret": secret}
+
+
+@router.delete("/webhooks/{webhook}", status_code=204, response_class=Response)
+def delete_webhook(webhook: str, request: Request, _caller: Engineer) -> None:
+    """Announces nothing to it any more."""
+    with workspace_of(request).place.database.writing() as connection:
+        if not hooks.remove(connection, webhook):
+            raise HTTPException(404, f"there is no webhook {webhook!r}")
+
+
+@router.get("/health")
+def get_health(request: Request, _caller: Anybody) -> dict[str, Any]:
+    """Whether the queue is worked, and what is overdue."""
+    found = status(workspace_of(request).place)
+    overdue = sum(row["days_left"] < 0 for row in found["open"])
+    return {"requests": found["requests"], "overdue": overdue, "problem": request.app.state.worker.problem}
+
+
+def _found(value: T | None, what: str) -> T:
+    if value is None:
+        raise HTTPException(404, f"there is no {what}")
+    return value
+
+
+def _require_model(request: Request, name: str) -> None:
+    with workspace_of(request).place.database.reading() as connection:
+        try:
+            releases.named(connection, name)
+        except WorkspaceInvalid as error:
+            raise HTTPException(404, str(error)) from error
+
+
+def _plainly(action: Callable[[], T]) -> T:
+    """What ``action`` gives; a ``ValueError`` of it is the caller's."""
+    try:
+        return action()
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from error
+
+
+def _encoded(received: str, identity: str) -> str:
+    return base64.urlsafe_b64encode(f"{received} {identity}".encode()).decode()
+
+
+def _decoded(cursor: str | None) -> tuple[str, str] | None:
+    if cursor is None:
+        return None
+    try:
+        received, _space, identity = base64.urlsafe_b64decode(cursor.encode()).decode().partition(" ")
+    except (binascii.Error, ValueError) as error:
+        raise HTTPException(422, "the cursor is not one that was given out: begin without") from error
+    if "\0" in received + identity:
+        raise HTTPException(422, "the cursor is not one that was given out: begin without")
+    return received, identity

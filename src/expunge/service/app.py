@@ -1,0 +1,176 @@
+"""The application: API, page, worker, and what guards them."""
+
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.responses import PlainTextResponse
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from expunge.files import write_file
+from expunge.service import api, pages, problems
+from expunge.service.access import Anybody, Gate
+from expunge.service.intake import Intake
+from expunge.service.worker import EVERY, Worker
+from expunge.unlearner import VERSION
+from expunge.workspace import Workspace
+from expunge.workspace.status import status
+
+BODY_BYTES = 4 << 20
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "geolocation=(), camera=(), microphone=()",
+}
+
+
+def create_app(workspace: Workspace, *, is_secure: bool = False, every: float = EVERY) -> FastAPI:
+    """The application on ``workspace``.
+
+    Args:
+        is_secure: whether it is reached by HTTPS, so that the cookie may demand it.
+        every: seconds between two looks at the queue.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.intake = Intake(workspace.place)
+        app.state.worker = Worker(workspace, every)
+        app.state.worker.start()
+        yield
+        app.state.worker.stop()
+        app.state.intake.close()
+
+    app = FastAPI(
+        title="Expunge",
+        version=VERSION,
+        lifespan=lifespan,
+        openapi_url="/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        description="A deletion desk: requests to be forgotten, certified releases, evidence.",
+    )
+    app.state.workspace = workspace
+    app.state.gate = Gate(workspace.place, _session_secret(workspace.place.keys / "session.key"), is_secure=is_secure)
+    app.state.forecasts = {}
+    problems.install(app)
+    app.include_router(api.router)
+    app.include_router(pages.router)
+    _describe(app)
+    _watch(app)
+    app.add_middleware(_BodyLimit)
+    return app
+
+
+def _session_secret(path: Path) -> bytes:
+    """The secret that signs cookies; made once, shared by all instances on one folder."""
+    if not path.exists():
+        write_file(path, secrets.token_hex(32).encode())
+    return path.read_bytes()
+
+
+def _describe(app: FastAPI) -> None:
+    """Puts what FastAPI does not know into the OpenAPI document: bearer tokens, and problems as the form of errors."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = generate()
+            components = schema.setdefault("components", {})
+            components.setdefault("schemas", {})["Problem"] = api.Problem.model_json_schema()
+            components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+            schema["security"] = [{"token": []}]
+        assert app.openapi_schema is not None
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _watch(app: FastAPI) -> None:
+    registry = CollectorRegistry()
+    seconds = Histogram("expunge_http_seconds", "Time to answer", ["method", "route", "status"], registry=registry)
+    closed = Counter("expunge_requests_closed", "Requests closed by this process", registry=registry)
+    counted = Gauge("expunge_requests", "Requests by state", ["state"], registry=registry)
+    spent = Gauge("expunge_epsilon_spent", "Cumulative epsilon since the last refit", ["model"], registry=registry)
+    overdue = Gauge("expunge_requests_overdue", "Open requests past their deadline, of the most urgent", registry=registry)
+    seen = {"closed": 0}
+
+    @app.middleware("http")
+    async def watched(request: Request, following: Callable[[Request], Awaitable[Response]]) -> Response:
+        started = time.perf_counter()
+        response = await following(request)
+        route = request.scope.get("route")
+        name = getattr(route, "path", "unknown")
+        seconds.labels(request.method, name, response.status_code).observe(time.perf_counter() - started)
+        for header, value in HEADERS.items():
+            response.headers.setdefault(header, value)
+        if app.state.gate.is_secure:
+            response.headers["Strict-Transport-Security"] = "max-age=31536000"
+        return response
+
+    @app.get("/healthz", include_in_schema=False)
+    def healthz() -> PlainTextResponse:
+        """Whether the ledger can be read."""
+        with app.state.workspace.place.database.reading():
+            return PlainTextResponse("ok\n")
+
+    @app.get("/metrics", include_in_schema=False)
+    def metrics(_caller: Anybody) -> Response:
+        """Prometheus metrics."""
+        found = status(app.state.workspace.place)
+        closed.inc(app.state.worker.closed - seen["closed"])
+        seen["closed"] = app.state.worker.closed
+        for state, count in found["requests"].items():
+            counted.labels(state).set(count)
+        for model in found["models"]:
+            spent.labels(model["name"]).set(float(model["epsilon_total"]))
+        overdue.set(sum(row["days_left"] < 0 for row in found["open"]))
+        return Response(generate_latest(registry), media_type="text/plain; version=0.0.4")
+
+
+class _BodyLimit:
+    """Refuses bodies over ``BODY_BYTES``, announced or not."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        detail = f"the body is too long, at most {BODY_BYTES:,} bytes: send it in parts"
+        announced = dict(scope["headers"]).get(b"content-length", b"0")
+        if not announced.isdigit() or int(announced) > BODY_BYTES:
+            await problems.problem(413, "The body is too long", detail)(scope, receive, send)
+            return
+        received = 0
+        answer: Send | None = send
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > BODY_BYTES:
+                raise HTTPException(413, detail)
+            return message
+
+        async def guarded(message: Message) -> None:
+            nonlocal answer
+            if answer is not None and received > BODY_BYTES:  # whatever became of the exception on its way
+                answer = None
+                await problems.problem(413, "The body is too long", detail)(scope, receive, send)
+            elif answer is not None:
+                await answer(message)
+
+        await self._app(scope, counted, guarded)

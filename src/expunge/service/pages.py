@@ -1,0 +1,303 @@
+"""The page: rendered on the server, complete without JavaScript; htmx only keeps a request's path up to date."""
+
+import csv
+import hashlib
+import io
+import json
+from importlib.resources import files
+from typing import Annotated, Any
+
+from fastapi import APIRouter, File, Form, HTTPException, Request, UploadFile
+from fastapi.responses import HTMLResponse, RedirectResponse
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from expunge.errors import ExpungeError, SignatureInvalid
+from expunge.ledger import log, releases, requests
+from expunge.ledger.signing import PublicKeys
+from expunge.ledger.verification import verify_content
+from expunge.service import charts
+from expunge.service.access import COOKIE, SESSION_SECONDS, Caller, Gate, caller_of, require
+from expunge.service.api import BULK, PREVIEWED, workspace_of
+from expunge.service.views import PATH, certificate_view, expected, request_view
+from expunge.workspace.auditing import audited
+from expunge.workspace.desk import Answer
+from expunge.workspace.status import status
+
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+pages = Environment(
+    loader=PackageLoader("expunge.service"), autoescape=select_autoescape(), undefined=StrictUndefined, trim_blocks=True
+)
+STATIC = {"style.css": "text/css", "htmx.min.js": "text/javascript", "icon.svg": "image/svg+xml"}
+DRAWS = 500
+SHOWN = 50
+TIMELINE = 40
+"""Releases of a model on its timeline."""
+
+
+def render(request: Request, name: str, status_code: int = 200, **values: Any) -> HTMLResponse:
+    """The page ``name``."""
+    caller: Caller | None = getattr(request.state, "caller", None)
+    content = pages.get_template(name).render(caller=caller, path=request.url.path, **values)
+    return HTMLResponse(content, status_code, headers={"Cache-Control": "no-store"})
+
+
+async def session(request: Request, *roles: str) -> Caller | None:
+    """Who has logged in; ``None`` if nobody.
+
+    Raises:
+        HTTPException: 403, for another role, or for a form without its CSRF token.
+    """
+    if request.method == "POST":
+        form = await request.form()
+        request.scope["csrf_field"] = str(form.get("csrf", ""))
+    if caller_of(request) is None:
+        return None
+    allowed = roles or ("operator", "engineer", "auditor")
+    request.state.caller = require(*allowed)(request)  # type: ignore[arg-type]
+    return request.state.caller  # type: ignore[no-any-return]
+
+
+def login_page(request: Request, status_code: int = 401, problem: str = "") -> HTMLResponse:
+    """The form that asks for a token."""
+    return render(request, "login.html", status_code, problem=problem)
+
+
+@router.get("/static/{name}")
+def static(name: str) -> Response:
+    """A file of the package."""
+    if name not in STATIC:
+        raise HTTPException(404, f"there is no file {name!r}")
+    content = (files("expunge.service") / "static" / name).read_bytes()
+    tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
+    return Response(content, media_type=STATIC[name], headers={"ETag": tag, "Cache-Control": "public, max-age=3600"})
+
+
+@router.post("/login")
+def login(request: Request, token: Annotated[str, Form(max_length=200)] = "") -> Response:
+    """Begins a session."""
+    gate: Gate = request.app.state.gate
+    holder = gate.by_token(token.strip(), request.client.host if request.client else "")
+    if holder is None:
+        return login_page(request, problem="This is no valid token. Ask for one: expunge token issue NAME --role operator")
+    answer = RedirectResponse("/", 303)
+    answer.set_cookie(
+        COOKIE, gate.session(holder), SESSION_SECONDS, httponly=True, samesite="strict", secure=gate.is_secure, path="/"
+    )
+    return answer
+
+
+@router.post("/logout")
+async def logout(request: Request) -> Response:
+    """Ends a session."""
+    await session(request)
+    answer = RedirectResponse("/", 303)
+    answer.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
+    return answer
+
+
+@router.get("/")
+async def overview(request: Request) -> Response:
+    """Where everything stands."""
+    if await session(request) is None:
+        return login_page(request)
+    place = workspace_of(request).place
+    found = status(place)
+    with place.database.reading() as connection:
+        for model in found["models"]:
+            evidence = [json.loads(row.evidence) for row in releases.recent(connection, model["name"], TIMELINE)]
+            model["timeline"] = charts.timeline(evidence)
+            model["gauges"] = charts.gauges(evidence[-1])
+    return render(request, "overview.html", found=found, worker=request.app.state.worker)
+
+
+@router.get("/requests")
+async def request_list(request: Request, state: str | None = None) -> Response:
+    """Requests, the newest first."""
+    if await session(request) is None:
+        return login_page(request)
+    with workspace_of(request).place.database.reading() as connection:
+        counted = requests.counts(connection)
+        rows = [request_view(row) for row in requests.page(connection, state if state in counted else None, None, SHOWN)]
+    return render(request, "requests.html", rows=rows, counted=counted, state=state)
+
+
+@router.get("/requests/new")
+async def new_request(request: Request) -> Response:
+    """The form for new requests."""
+    if await session(request, "operator") is None:
+        return login_page(request)
+    return render(request, "new.html", problem="")
+
+
+@router.post("/requests/preview")
+async def preview(
+    request: Request,
+    subject: Annotated[str, Form(max_length=2_000_000)] = "",
+    upload: Annotated[UploadFile | None, File()] = None,
+) -> Response:
+    """What the requests would touch, before they are made."""
+    if await session(request, "operator") is None:
+        return login_page(request)
+    uploaded = b"" if upload is None else await upload.read()
+    try:
+        subjects = [*_lines(subject), *_column(uploaded.decode("utf-8-sig"))]
+    except UnicodeDecodeError:
+        return render(request, "new.html", 422, problem="The file is not UTF-8 text: save it as CSV in UTF-8.")
+    subjects = list(dict.fromkeys(subjects))
+    if not subjects:
+        return render(request, "new.html", 422, problem="Give at least one id, or a file with one id a line.")
+    if len(subjects) > BULK:
+        return render(request, "new.html", 422, problem=f"At most {BULK:,} people at once, got {len(subjects):,}.")
+    found = await run_in_threadpool(workspace_of(request).preview, subjects[:PREVIEWED])
+    rows = sum(found["rows"]) * len(subjects) // min(len(subjects), PREVIEWED)
+    forecast = await run_in_threadpool(expected, request.app.state, rows)
+    return render(
+        request,
+        "preview.html",
+        subjects=subjects,
+        known=sum(count > 0 for count in found["rows"]),
+        looked_at=min(len(subjects), PREVIEWED),
+        rows=rows,
+        expected=forecast,
+        influence={name: max(moved) for name, moved in found["influence"].items()},
+    )
+
+
+@router.post("/requests")
+async def make_requests(request: Request, subject: Annotated[str, Form(max_length=2_000_000)] = "") -> Response:
+    """Makes the requests, and shows the receipts."""
+    caller = await session(request, "operator")
+    if caller is None:
+        return login_page(request)
+    subjects = _lines(subject)[:BULK]
+    if not subjects:
+        return render(request, "new.html", 422, problem="Give at least one id, or a file with one id a line.")
+    answers: list[Answer] = await request.app.state.intake.ask(subjects, caller.holder.id, None)
+    pairs = list(zip(subjects, answers, strict=True))
+    return render(request, "receipts.html", 201, pairs=pairs, accepted=sum(answer.receipt is not None for answer in answers))
+
+
+@router.get("/requests/{identity}")
+async def request_page(request: Request, identity: str) -> Response:
+    """One request and its path."""
+    if await session(request) is None:
+        return login_page(request)
+    return render(request, "request.html", **_request(request, identity))
+
+
+@router.get("/requests/{identity}/path")
+async def request_path(request: Request, identity: str) -> Response:
+    """The part of a request's page that changes."""
+    if await session(request) is None:
+        raise HTTPException(401, "log in again")
+    return render(request, "path.html", **_request(request, identity))
+
+
+@router.post("/requests/{identity}/cancel")
+async def cancel(request: Request, identity: str) -> Response:
+    """Withdraws a request."""
+    if await session(request, "operator") is None:
+        return login_page(request)
+    workspace_of(request).cancel(identity)
+    return RedirectResponse(f"/requests/{identity}", 303)
+
+
+@router.get("/certificates")
+async def certificate_list(request: Request) -> Response:
+    """All certificates, the newest first."""
+    if await session(request) is None:
+        return login_page(request)
+    with workspace_of(request).place.database.reading() as connection:
+        rows = [(row, json.loads(row.evidence)) for row in reversed(releases.listed(connection))][:SHOWN]
+    return render(request, "certificates.html", rows=rows)
+
+
+@router.get("/certificates/{number}")
+async def certificate(request: Request, number: int) -> Response:
+    """A certificate, in plain language first."""
+    if await session(request) is None:
+        return login_page(request)
+    return render(request, "certificate.html", verified=None, **_certificate(request, number))
+
+
+@router.post("/certificates/{number}/verify")
+async def verify(request: Request, number: int) -> Response:
+    """Verifies a certificate now, as anybody could."""
+    if await session(request) is None:
+        return login_page(request)
+    values = _certificate(request, number)
+    with workspace_of(request).place.database.reading() as connection:
+        row = releases.release(connection, number)
+        assert row is not None
+        text, keys = log.bundle(connection, row.envelope, row.event), workspace_of(request).place.public_keys(connection)
+    return render(request, "certificate.html", verified=_verified(text, keys), **values)
+
+
+@router.get("/audit")
+async def audit_page(request: Request) -> Response:
+    """The form that starts an audit."""
+    if await session(request, "engineer", "auditor") is None:
+        return login_page(request)
+    models = status(workspace_of(request).place)["models"]
+    return render(request, "audit.html", models=models, verdict=None, plot=None, model=None, problem="")
+
+
+@router.post("/audit")
+async def run_audit(request: Request, model: Annotated[str, Form(max_length=64)] = "") -> Response:
+    """Audits a model and shows the verdict."""
+    if await session(request, "engineer", "auditor") is None:
+        return login_page(request)
+    place = workspace_of(request).place
+    values = {"models": status(place)["models"], "model": model, "verdict": None, "plot": None, "problem": ""}
+    try:
+        verdict = await run_in_threadpool(audited, place, model, DRAWS)
+    except (ExpungeError, ValueError) as error:
+        return render(request, "audit.html", 422, **{**values, "problem": str(error)})
+    plot = charts.trade_off(verdict.certified_mu, verdict.black_box.curve.tolist())
+    return render(request, "audit.html", **{**values, "verdict": verdict, "plot": plot})
+
+
+def _request(request: Request, identity: str) -> dict[str, Any]:
+    with workspace_of(request).place.database.reading() as connection:
+        row = requests.by_id(connection, identity)
+        if row is None:
+            raise HTTPException(404, "there is no such request")
+        made = [] if row.batch is None else releases.of_batch(connection, row.batch)
+    shown = request_view(row)
+    is_done = shown["state"] not in ("accepted", "working", "certified")
+    steps = [(state, PATH.index(state) <= PATH.index(shown["state"])) for state in PATH] if shown["state"] in PATH else []
+    return {"shown": shown, "steps": steps, "is_done": is_done, "made": made}
+
+
+def _certificate(request: Request, number: int) -> dict[str, Any]:
+    with workspace_of(request).place.database.reading() as connection:
+        row = releases.release(connection, number)
+        if row is None:
+            raise HTTPException(404, f"there is no certificate {number}")
+        view = certificate_view(connection, row)
+    return {"view": view, "evidence": view["evidence"]}
+
+
+def _verified(text: str, keys: PublicKeys) -> str:
+    try:
+        verify_content(text, keys)
+    except SignatureInvalid as error:
+        return f"NOT GENUINE: {error}"
+    return "Genuine: the signature, the event and its place in the log are right."
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _column(text: str) -> list[str]:
+    """Ids from an uploaded file: its only column, or the first; a first line that names the column is left out."""
+    rows = [row for row in csv.reader(io.StringIO(text)) if row and row[0].strip()]
+    is_headed = (
+        len(rows) > 1
+        and not any(character.isdigit() for character in rows[0][0])
+        and any(character.isdigit() for character in rows[1][0])
+    )
+    return [row[0].strip() for row in rows[is_headed:]]

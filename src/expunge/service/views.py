@@ -1,0 +1,66 @@
+"""What API and pages show of requests, releases and forecasts, in one form."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from expunge.ledger import log, releases
+from expunge.workspace.status import status
+
+PATH = ("accepted", "working", "certified", "closed")
+"""States that a request goes through."""
+
+
+def request_view(row: sa.Row[Any]) -> dict[str, Any]:
+    """A request, without anything that points to its subject."""
+    names = ("id", "kind", "state", "received", "deadline", "closed", "problem", "batch")
+    days = (datetime.fromisoformat(row.deadline) - datetime.now(UTC)).days
+    return {**{name: getattr(row, name) for name in names}, "days_left": days}
+
+
+def certificate_view(connection: sa.Connection, row: sa.Row[Any]) -> dict[str, Any]:
+    """A release with its evidence and its place in the log."""
+    bundle = json.loads(log.bundle(connection, row.envelope, row.event))
+    return {
+        "certificate": row.id,
+        "model": row.model,
+        "release": row.number,
+        "at": row.at,
+        "purged": row.purged,
+        "evidence": json.loads(row.evidence),
+        "event": json.loads(bundle["event"]),
+        "proof": bundle["proof"],
+    }
+
+
+def expected(state: Any, rows: int) -> list[dict[str, Any]]:
+    """By model: the rung that should do for ``rows`` rows at random, and the seconds its last such release took."""
+    found = []
+    for model in status(state.workspace.place)["models"]:
+        rung = "exact" if model["kind"] == "ridge" else _forecast(state, model, rows)
+        found.append({"model": model["name"], "rung": rung, "seconds": _seconds(state, model["name"], rung)})
+    return found
+
+
+def _forecast(state: Any, model: dict[str, Any], rows: int) -> str:
+    key = model["name"], model["release"]
+    if key not in state.forecasts:
+        try:
+            state.forecasts[key] = state.workspace.capacity(model["name"]).forecasts
+        except ValueError:  # sigma 0: nothing is promised, and the statistics do
+            state.forecasts[key] = ()
+    for forecast in state.forecasts[key]:
+        if forecast.random is not None and forecast.random >= rows:
+            return "pass" if forecast.passes else "statistics"
+    return "refit" if state.forecasts[key] else "statistics"
+
+
+def _seconds(state: Any, name: str, rung: str) -> float | None:
+    with state.workspace.place.database.reading() as connection:
+        for row in reversed(releases.listed(connection, name)):
+            evidence = json.loads(row.evidence)
+            if evidence["rung"] == rung:
+                return float(evidence["seconds"])
+    return None

@@ -1,0 +1,43 @@
+"""Auditing a model of the workspace: against a model retrained on the table, which never saw those forgotten. Theory §7."""
+
+from expunge import audit
+from expunge.ledger import releases
+from expunge.unlearner import Unlearner
+from expunge.verdict import Verdict
+from expunge.workspace import batch
+from expunge.workspace.place import Place
+from expunge.workspace.specification import Specification
+
+
+def audited(place: Place, name: str, draws: int) -> Verdict:
+    """The verdict on the last release of model ``name``.
+
+    Args:
+        draws: models drawn of either kind; more find more.
+
+    Raises:
+        WorkspaceInvalid: no such model.
+        ValueError: it was fitted with sigma 0, so that nothing is promised.
+    """
+    with place.database.reading() as connection:
+        specification = Specification.from_json(releases.named(connection, name).specification)
+    with batch.working(place):  # state and rows of one moment
+        unlearner = batch.state_of(place, name)
+        rows = specification.source(lambda: place.table.scan(specification.columns)).gathered()
+    if unlearner.settings.sigma == 0:
+        raise ValueError("with sigma 0 nothing is promised, and so there is nothing to audit")
+    never = Unlearner.learn_from(unlearner.objective, rows, unlearner.settings)
+    certificate, distance = unlearner.release.certificate, unlearner.true_distance(rows)
+    found = audit.AuditedRelease(
+        rung=certificate.rung,
+        forgotten=certificate.forgotten,
+        certified_distance=certificate.distance_bound,
+        true_distance=distance,
+        retraining_error=never.release.certificate.distance_bound,
+        certified_mu=certificate.mu,
+        true_mu=distance / certificate.sigma,
+        certified_mu_total=max(certificate.mu, certificate.mu_total),
+        true_mu_total=distance / certificate.sigma,
+    )
+    outside = audit.black_box(unlearner.draw, never.draw, n_draws=draws)
+    return Verdict(audit.ExactAudit((found,)), outside, certificate.delta)

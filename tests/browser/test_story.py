@@ -1,0 +1,135 @@
+"""The page in a real browser: the story, every role, small, dark, without JavaScript, by keyboard; axe finds nothing."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+axe = Axe()
+
+
+def accessible(page) -> None:
+    found = axe.run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]})
+    assert found.violations_count == 0, found.generate_report()
+
+
+def test_from_request_to_verified_certificate(log_in, shot, tmp_path):
+    page = log_in("operator")
+    shot(page, "overview")
+    accessible(page)
+    page.get_by_role("link", name="New request").click()
+    (tmp_path / "ids.csv").write_text("who\nperson-1\nperson-2\n")
+    page.get_by_label("Ids of the people").fill("person-3\nnobody")
+    page.get_by_label("or a CSV file").set_input_files(tmp_path / "ids.csv")
+    shot(page, "new")
+    accessible(page)
+    page.get_by_role("button", name="See what it touches").click()
+    expect(page.get_by_text("1 of 4 looked at is not known here")).to_be_visible()
+    expect(page.get_by_role("cell", name="exact")).to_be_visible()
+    shot(page, "preview")
+    accessible(page)
+    page.get_by_role("button", name="Make the request").click()
+    expect(page.get_by_role("heading", name="3 of 4 accepted")).to_be_visible()
+    assert "person" not in page.url
+    page.locator("summary").first.click()
+    expect(page.locator("pre").first).to_contain_text('"expunge":"receipt"')
+    shot(page, "receipts")
+    accessible(page)
+    page.get_by_role("article").first.get_by_role("link").click()
+    expect(page.get_by_text("closed, done")).to_be_attached(timeout=20_000)  # by htmx, without loading the page
+    shot(page, "request")
+    accessible(page)
+    page.get_by_role("link", name="churn, release 2").click()
+    expect(page.get_by_role("heading", name="What this proves")).to_be_visible()
+    expect(page.get_by_role("heading", name="What it does not prove")).to_be_visible()
+    page.get_by_role("button", name="Verify now").click()
+    expect(page.get_by_role("status")).to_contain_text("Genuine")
+    expect(page.locator("details li code").first).to_be_visible()
+    shot(page, "certificate")
+    accessible(page)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="to be verified by anybody").click()
+    assert '"expunge":"certificate"' in download.value.path().read_text()
+
+
+def test_an_auditor_audits(log_in, shot):
+    page = log_in("auditor")
+    expect(page.get_by_role("link", name="New request")).to_have_count(0)
+    page.get_by_role("link", name="Audit").click()
+    page.get_by_label("Model").select_option("churn")
+    page.get_by_role("button", name="Audit now").click()
+    expect(page.get_by_text("Verdict: nothing was found")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("img", name="Trade-off of errors")).to_be_visible()
+    shot(page, "verdict")
+    accessible(page)
+    page.get_by_role("link", name="Certificates").click()
+    accessible(page)
+    page.get_by_role("link", name="Requests").click()
+    accessible(page)
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+    accessible(page)
+
+
+def test_an_engineer_reads_and_may_not_ask(log_in, served):
+    page = log_in("engineer")
+    expect(page.get_by_role("link", name="Audit")).to_be_visible()
+    assert page.request.get("/requests/new").status == 403
+
+
+def test_a_wrong_token_is_told(chromium, served, shot):
+    page = chromium.new_page(base_url=served)
+    page.goto("/")
+    page.get_by_label("Token").fill("exp_no_token")
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("alert")).to_contain_text("no valid token")
+    shot(page, "login")
+    accessible(page)
+    page.close()
+
+
+def test_without_javascript(log_in):
+    page = log_in("operator", java_script_enabled=False)
+    page.get_by_role("link", name="New request").click()
+    page.get_by_label("Ids of the people").fill("person-9")
+    page.get_by_role("button", name="See what it touches").click()
+    page.get_by_role("button", name="Make the request").click()
+    page.get_by_role("article").get_by_role("link").click()
+    for _ in range(100):
+        if page.get_by_text("closed, done").count():
+            break
+        page.wait_for_timeout(200)
+        page.reload()
+    expect(page.get_by_role("link", name="churn, release")).to_be_visible()
+
+
+def test_by_keyboard_alone(log_in):
+    page = log_in("operator")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.goto("/requests/new")
+    page.get_by_label("Ids of the people").focus()
+    page.keyboard.type("person-12")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="See what it touches")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Check the request")).to_be_visible()
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") is not None
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", ["/", "/requests", "/requests/new", "/certificates", "/certificates/1"])
+def test_on_a_small_screen(scheme, path, log_in, shot):
+    page = log_in("operator", viewport={"width": 360, "height": 740}, color_scheme=scheme)
+    page.goto(path)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    shot(page, "small")
+    accessible(page)
+
+
+def test_an_old_form_is_refused(log_in):
+    page = log_in("operator")
+    page.goto("/requests/new")
+    answer = page.request.post("/requests/preview", form={"csrf": "old", "subject": "person-1"})
+    assert answer.status == 403

@@ -1,0 +1,229 @@
+"""Security: every route times every role, sessions, CSRF, headers, limits, and nothing about subjects in logs or URLs."""
+
+import logging
+import re
+import subprocess
+import sys
+
+import pytest
+from fastapi.routing import APIRoute
+from fastapi.testclient import TestClient
+
+from expunge.ledger import tokens
+from expunge.service import access, api, pages
+from expunge.service.app import create_app
+from tests.workspace.people import workspace
+
+ALL, OPERATOR, ENGINEER, CHECKER = {"operator", "engineer", "auditor"}, {"operator"}, {"engineer"}, {"engineer", "auditor"}
+PAGE_FORMS = {"/login", "/logout"}
+MATRIX = {
+    ("POST", "/v1/requests"): OPERATOR,
+    ("POST", "/v1/requests/bulk"): OPERATOR,
+    ("POST", "/v1/requests/preview"): OPERATOR,
+    ("GET", "/v1/requests"): ALL,
+    ("GET", "/v1/requests/{request_id}"): ALL,
+    ("POST", "/v1/requests/{request_id}/cancel"): OPERATOR,
+    ("GET", "/v1/models"): ALL,
+    ("GET", "/v1/models/{name}/capacity"): ALL,
+    ("POST", "/v1/models/{name}/refit"): ENGINEER,
+    ("POST", "/v1/models/{name}/audit"): CHECKER,
+    ("GET", "/v1/models/{name}/releases"): ALL,
+    ("GET", "/v1/models/{name}/releases/latest"): ENGINEER,
+    ("GET", "/v1/certificates/{number}"): ALL,
+    ("GET", "/v1/log/checkpoint"): ALL,
+    ("GET", "/v1/log/events"): ALL,
+    ("GET", "/v1/log/inclusion/{seq}"): ALL,
+    ("GET", "/v1/log/consistency"): ALL,
+    ("GET", "/v1/webhooks"): ENGINEER,
+    ("POST", "/v1/webhooks"): ENGINEER,
+    ("DELETE", "/v1/webhooks/{webhook}"): ENGINEER,
+    ("GET", "/v1/health"): ALL,
+    ("GET", "/metrics"): ALL,
+    ("GET", "/"): ALL,
+    ("GET", "/requests"): ALL,
+    ("GET", "/requests/new"): OPERATOR,
+    ("POST", "/requests/preview"): OPERATOR,
+    ("POST", "/requests"): OPERATOR,
+    ("GET", "/requests/{identity}"): ALL,
+    ("GET", "/requests/{identity}/path"): ALL,
+    ("POST", "/requests/{identity}/cancel"): OPERATOR,
+    ("GET", "/certificates"): ALL,
+    ("GET", "/certificates/{number}"): ALL,
+    ("POST", "/certificates/{number}/verify"): ALL,
+    ("GET", "/audit"): CHECKER,
+    ("POST", "/audit"): CHECKER,
+}
+OPEN = {("GET", "/healthz"), ("GET", "/static/{name}"), ("POST", "/login"), ("POST", "/logout")}
+
+
+def routes(app):
+    for route in [*app.routes, *api.router.routes, *pages.router.routes]:
+        if isinstance(route, APIRoute):
+            for method in route.methods - {"HEAD"}:
+                yield method, route.path
+
+
+def concrete(path: str) -> str:
+    values = {"request_id": "r-0", "identity": "r-0", "name": "none", "number": "999", "seq": "1", "webhook": "w-0"}
+    return re.sub(r"\{(\w+)\}", lambda match: values[match[1]], path)
+
+
+@pytest.fixture
+def logged_in(anybody, token):
+    """``logged_in(role)``: a client with that role's session, and its CSRF token."""
+
+    def log_in(role):
+        client = TestClient(anybody.app, follow_redirects=False)
+        answer = client.post("/login", data={"token": token[role]})
+        assert answer.status_code == 303
+        page = client.get("/").text
+        return client, re.search(r'name="csrf" value="([^"]+)"', page)[1]
+
+    return log_in
+
+
+def test_every_route_is_in_the_matrix(app):
+    assert set(routes(app)) == set(MATRIX) | OPEN
+
+
+@pytest.mark.parametrize(("method", "path"), MATRIX, ids=" ".join)
+def test_who_may_do_what(method, path, anybody, as_role, logged_in):
+    target = concrete(path)
+    assert anybody.request(method, target).status_code == 401
+    for role in sorted(ALL):
+        if path.startswith("/v1") or path == "/metrics":
+            answer = as_role(role, method, target, **({"json": {}} if method == "POST" else {}))
+        else:
+            client, csrf = logged_in(role)
+            answer = client.request(
+                method, target, **({"data": {"csrf": csrf, "subject": "nobody", "model": "none"}} if method == "POST" else {})
+            )
+        if role in MATRIX[method, path]:
+            assert answer.status_code not in (401, 403) and answer.status_code < 500, answer.text
+        else:
+            assert answer.status_code == 403, (role, answer.text)
+
+
+def test_a_form_needs_its_csrf_token(logged_in):
+    client, csrf = logged_in("operator")
+    for wrong in ({}, {"csrf": ""}, {"csrf": csrf[:-1]}, {"csrf": logged_in("operator")[1]}):
+        assert client.post("/requests", data={"subject": "nobody", **wrong}).status_code == 403
+    assert client.post("/v1/requests", json={"subject": "nobody"}).status_code == 403  # a session at the API needs it too
+    header = {"X-CSRF-Token": csrf}
+    assert client.post("/v1/requests", json={"subject": "nobody"}, headers=header).status_code == 422
+
+
+def test_the_cookie_is_kept_from_scripts_and_other_sites(anybody, token):
+    cookie = anybody.post("/login", data={"token": token["operator"]}).headers["set-cookie"]
+    anybody.cookies.clear()
+    assert "HttpOnly" in cookie and "SameSite=strict" in cookie and "Path=/" in cookie
+    assert token["operator"] not in cookie
+
+
+def test_over_https_the_cookie_and_the_headers_demand_it(found, token):
+    with TestClient(create_app(found, is_secure=True, every=60), base_url="https://testserver") as client:
+        answer = client.post("/login", data={"token": token["operator"]}, follow_redirects=False)
+        assert "Secure" in answer.headers["set-cookie"]
+        assert "max-age" in answer.headers["strict-transport-security"]
+
+
+def test_a_forged_or_old_session_opens_nothing(anybody, found, app, monkeypatch, token):
+    other = access.Gate(found.place, b"another secret", is_secure=False)
+    with found.place.database.reading() as connection:
+        holder = tokens.holder(connection, token["operator"])
+    client = TestClient(app)
+    for cookie in ("nonsense", other.session(holder)):
+        client.cookies.set(access.COOKIE, cookie)
+        assert client.get("/").status_code == 401
+    monkeypatch.setattr(access, "SESSION_SECONDS", -1)
+    client.cookies.set(access.COOKIE, app.state.gate.session(holder))
+    assert client.get("/").status_code == 401
+
+
+def test_logging_out(logged_in):
+    client, csrf = logged_in("operator")
+    assert client.post("/logout", data={"csrf": csrf}).status_code == 303
+    assert client.get("/").status_code == 401
+
+
+def test_a_revoked_token_opens_nothing(found, monkeypatch):
+    monkeypatch.setattr(access, "CACHE_SECONDS", 0.0)
+    with TestClient(create_app(found, every=60)) as client:
+        with found.place.database.writing() as connection:
+            mine = tokens.issue(connection, "Bob", "auditor")
+        headers = {"Authorization": f"Bearer {mine}"}
+        assert client.get("/v1/models", headers=headers).status_code == 200
+        client.post("/login", data={"token": mine})
+        assert client.get("/").status_code == 200
+        with found.place.database.writing() as connection:
+            assert tokens.revoke(connection, mine.split("_")[1])
+        client.cookies.clear()
+        assert client.get("/v1/models", headers=headers).status_code == 401
+
+
+def test_tokens_are_kept_as_hashes(found, token):
+    for path in found.place.path.glob("ledger.sqlite*"):
+        content = path.read_bytes()
+        assert all(value.split("_", 2)[2].encode() not in content for value in token.values())
+
+
+def test_guessing_tokens_is_slowed_down(found):
+    with TestClient(create_app(found, every=60)) as client:
+        codes = [client.post("/login", data={"token": f"exp_0_{i}"}).status_code for i in range(access.FAILURES + 5)]
+    assert codes[: access.FAILURES] == [401] * access.FAILURES
+    assert set(codes[access.FAILURES :]) == {429}
+
+
+def test_there_is_a_limit_a_minute(found, token, monkeypatch):
+    monkeypatch.setattr(access, "REQUESTS", 5)
+    with TestClient(create_app(found, every=60)) as client:
+        headers = {"Authorization": f"Bearer {token['auditor']}"}
+        codes = [client.get("/v1/models", headers=headers).status_code for _ in range(8)]
+    assert codes == [200] * 5 + [429] * 3
+
+
+def test_pages_are_strict(anybody, logged_in):
+    client, _csrf = logged_in("operator")
+    for path in ("/", "/requests", "/requests/new", "/certificates", "/certificates/1", "/login", "/v1/models"):
+        answer = client.get(path)
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy and "unsafe" not in policy and "http" not in policy
+        assert answer.headers["x-frame-options"] == "DENY" and answer.headers["x-content-type-options"] == "nosniff"
+        assert not re.search(r"<script(?![^>]*src=)|\son\w+=|\sstyle=|https?://(?!www\.w3\.org)", answer.text), path
+
+
+def test_static_files_come_from_the_package(anybody):
+    for name in ("style.css", "htmx.min.js"):
+        assert anybody.get(f"/static/{name}").status_code == 200
+    for name in ("none.js", "..%2Fapp.py", "../app.py"):
+        assert anybody.get(f"/static/{name}").status_code == 404
+
+
+def test_what_people_write_is_shown_as_text(tmp_path):
+    found = workspace(tmp_path)
+    with found.place.database.writing() as connection:
+        mine = tokens.issue(connection, "<script>alert(1)</script>", "operator")
+    with TestClient(create_app(found, every=60)) as client:
+        client.post("/login", data={"token": mine})
+        page = client.get("/").text
+        csrf = re.search(r'name="csrf" value="([^"]+)"', page)[1]
+        asked = client.post("/requests", data={"csrf": csrf, "subject": '"><img src=x>'}).text
+    assert "<script>alert" not in page and "&lt;script&gt;" in page
+    assert "<img src=x>" not in asked
+
+
+def test_no_subject_in_logs_or_urls(found, app, as_role, caplog, tmp_path):
+    with caplog.at_level(logging.DEBUG):
+        as_role("operator", "POST", "/v1/requests", json={"subject": "person-77"})
+        as_role("operator", "POST", "/v1/requests/bulk", json={"subjects": ["person-78", "nobody-79"]})
+        as_role("operator", "POST", "/v1/requests", json={"subject": "nobody-80"}, headers={"Idempotency-Key": "k"})
+    for needle in ("person-77", "person-78", "nobody-79", "nobody-80"):
+        assert needle not in caplog.text
+    assert not any("subject" in path for _method, path in routes(app))
+
+
+@pytest.mark.parametrize(("host", "is_refused"), [("0.0.0.0", True), ("192.0.2.1", True), ("example.org", True)])
+def test_it_does_not_listen_beyond_this_machine_without_tls(host, is_refused, found):
+    command = [sys.executable, "-m", "expunge.cli", "serve", "--host", host, "-w", str(found.place.path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "can be reached from other machines" in " ".join(done.stderr.split())

@@ -1,0 +1,198 @@
+"""The API: requests are accepted, worked and certified; releases, certificates and proofs can be fetched."""
+
+import json
+import time
+
+import pytest
+
+from expunge.ledger import log
+from expunge.ledger.signing import PublicKeys
+from expunge.ledger.verification import verify_content
+from expunge.service.app import BODY_BYTES
+
+
+def wait_for(condition, seconds=30.0):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def state(as_role, request):
+    return as_role("auditor", "GET", f"/v1/requests/{request}").json()["state"]
+
+
+def test_from_request_to_verified_certificate(as_role, found):
+    made = as_role("operator", "POST", "/v1/requests", json={"subject": "person-1"})
+    assert made.status_code == 201
+    answer = made.json()
+    assert answer["state"] == "accepted" and json.loads(answer["receipt"])["expunge"] == "receipt"
+    assert wait_for(lambda: state(as_role, answer["request"]) == "closed")
+    shown = as_role("auditor", "GET", f"/v1/requests/{answer['request']}").json()
+    assert len(shown["certificates"]) == 3
+    with found.place.database.reading() as connection:
+        trusted = found.place.public_keys(connection)
+    for number in shown["certificates"]:
+        text = as_role("auditor", "GET", f"/v1/certificates/{number}").text
+        assert verify_content(text, trusted)["kind"] == "certificate"
+        evidence = as_role("auditor", "GET", f"/v1/certificates/{number}?form=evidence").json()
+        assert evidence["evidence"]["forgotten"] >= 1
+        envelope = as_role("auditor", "GET", f"/v1/certificates/{number}?form=dsse")
+        assert envelope.headers["content-type"].startswith("application/vnd.dsse")
+        assert envelope.json()["payloadType"] == "application/vnd.in-toto+json"
+    again = as_role("operator", "POST", "/v1/requests", json={"subject": "person-1"})
+    assert (again.status_code, again.json()["reason"]) == (409, "already-forgotten")
+
+
+def test_an_idempotency_key_is_honoured(as_role):
+    headers = {"Idempotency-Key": "abc"}
+    first = as_role("operator", "POST", "/v1/requests", json={"subject": "person-2"}, headers=headers)
+    again = as_role("operator", "POST", "/v1/requests", json={"subject": "person-2"}, headers=headers)
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first.json()["request"] == again.json()["request"]
+    other = as_role("operator", "POST", "/v1/requests", json={"subject": "person-3"}, headers=headers)
+    assert (other.status_code, other.json()["reason"]) == (409, "key-reused")
+
+
+def test_bulk_answers_everybody(as_role):
+    asked = ["person-10", "nobody", "person-11", "person-10"]
+    answers = as_role("operator", "POST", "/v1/requests/bulk", json={"subjects": asked}).json()
+    assert [answer["reason"] for answer in answers] == [None, "unknown-subject", None, None]
+    assert answers[0]["request"] == answers[3]["request"]
+
+
+def test_a_preview_says_what_is_touched(as_role):
+    found = as_role("operator", "POST", "/v1/requests/preview", json={"subjects": ["person-20", "nobody"]}).json()
+    assert found["rows"][0] >= 1 and found["rows"][1] == 0
+    assert {row["model"]: row["rung"] for row in found["expected"]}["spend"] == "exact"
+    assert all(moved[0] > 0 for moved in found["influence"].values())
+
+
+def test_pages_of_requests(as_role):
+    as_role("operator", "POST", "/v1/requests/bulk", json={"subjects": [f"person-{i}" for i in range(30, 45)]})
+    seen, cursor = [], ""
+    while cursor is not None:
+        page = as_role("auditor", "GET", f"/v1/requests?limit=4{'&cursor=' + cursor if cursor else ''}").json()
+        seen += [row["id"] for row in page["items"]]
+        cursor = page["next"]
+    everything = as_role("auditor", "GET", "/v1/requests?limit=500").json()["items"]
+    assert len(seen) == len(set(seen)) >= 15
+    assert set(seen) <= {row["id"] for row in everything}
+    assert as_role("auditor", "GET", "/v1/requests?cursor=nonsense").status_code == 422
+
+
+def test_cancelling(as_role, found):
+    with found.place.exclusive():  # nobody works meanwhile
+        made = as_role("operator", "POST", "/v1/requests", json={"subject": "person-50"}).json()
+        assert as_role("operator", "POST", f"/v1/requests/{made['request']}/cancel").status_code == 204
+        late = as_role("operator", "POST", f"/v1/requests/{made['request']}/cancel")
+        assert (late.status_code, late.json()["reason"]) == (409, "too-late")
+    assert as_role("operator", "POST", "/v1/requests/r-0/cancel").status_code == 404
+
+
+def test_polling_for_a_release_is_cheap(as_role):
+    first = as_role("engineer", "GET", "/v1/models/churn/releases/latest")
+    assert len(first.json()["weights"]) == 6
+    tag = first.headers["etag"]
+    assert as_role("engineer", "GET", "/v1/models/churn/releases/latest", headers={"If-None-Match": tag}).status_code == 304
+    assert as_role("engineer", "POST", "/v1/models/churn/refit", json={}).status_code == 200
+    later = as_role("engineer", "GET", "/v1/models/churn/releases/latest", headers={"If-None-Match": tag})
+    assert later.status_code == 200 and later.headers["etag"] != tag
+    listed = as_role("auditor", "GET", "/v1/models/churn/releases").json()["items"]
+    assert listed[-1]["release"] == later.json()["release"]
+
+
+def test_capacity_and_audit(as_role):
+    assert "at random" in as_role("auditor", "GET", "/v1/models/churn/capacity").json()["text"]
+    verdict = as_role("auditor", "POST", "/v1/models/churn/audit", json={"draws": 200}).json()
+    assert verdict.get("is_honest"), verdict
+    assert "Verdict" in verdict["text"]
+
+
+def test_proofs_of_the_log(as_role, found):
+    with found.place.database.reading() as connection:
+        trusted = found.place.public_keys(connection)
+        earlier = log.checkpoint(connection)
+        size = log.size(connection)
+    proven = as_role("auditor", "GET", "/v1/log/inclusion/3").json()
+    assert json.loads(proven["event"])["seq"] == 3
+    as_role("engineer", "POST", "/v1/models/spend/refit", json={})
+    later = as_role("auditor", "GET", "/v1/log/checkpoint").text
+    sizes = [
+        json.loads(proven["checkpoint"]) and size,
+        as_role("auditor", "GET", "/v1/log/events?limit=500").json()["items"][-1]["seq"],
+    ]
+    head = trusted.verified(later, "urn:expunge:checkpoint:v1")["predicate"]["size"]
+    begun = trusted.verified(earlier, "urn:expunge:checkpoint:v1")["predicate"]["size"]
+    proof = as_role("auditor", "GET", f"/v1/log/consistency?earlier={begun}&later={head}").json()
+    log.verify_continues(earlier, later, proof, PublicKeys(trusted.pems))
+    assert sizes[1] >= head
+    assert as_role("auditor", "GET", "/v1/log/inclusion/999999").status_code == 404
+    assert as_role("auditor", "GET", "/v1/log/consistency?earlier=5&later=2").status_code == 422
+
+
+def test_errors_are_problem_documents(as_role, anybody):
+    for answer, status in (
+        (anybody.get("/v1/models"), 401),
+        (as_role("auditor", "POST", "/v1/requests", json={"subject": "x"}), 403),
+        (as_role("auditor", "GET", "/v1/requests/r-0"), 404),
+        (as_role("auditor", "GET", "/v1/models/none/capacity"), 404),
+        (as_role("auditor", "GET", "/v1/nothing"), 404),
+        (as_role("auditor", "PUT", "/v1/models"), 405),
+        (as_role("operator", "POST", "/v1/requests", json={"subject": ""}), 422),
+        (as_role("operator", "POST", "/v1/requests", json={"subject": "a", "more": 1}), 422),
+        (as_role("operator", "POST", "/v1/requests", content=b"{"), 422),
+        (as_role("operator", "POST", "/v1/requests", content=b"x" * (BODY_BYTES + 1)), 413),
+    ):
+        assert answer.status_code == status, answer.text
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["status"] == status and answer.json()["detail"]
+
+
+def test_a_body_that_does_not_say_how_long_it_is(as_role):
+    def parts():
+        for _ in range(BODY_BYTES // 65536 + 2):
+            yield b"x" * 65536
+
+    assert as_role("operator", "POST", "/v1/requests", content=parts()).status_code == 413
+
+
+def test_metrics_and_health(as_role, anybody):
+    assert anybody.get("/healthz").text == "ok\n"
+    assert anybody.get("/metrics").status_code == 401
+    text = as_role("auditor", "GET", "/metrics").text
+    assert 'expunge_requests{state="closed"}' in text and "expunge_epsilon_spent" in text and "expunge_http_seconds" in text
+    assert as_role("auditor", "GET", "/v1/health").json()["problem"] is None
+
+
+def test_what_is_asked_together_is_answered_together(as_role, found, token, app):
+    import asyncio
+
+    import httpx
+
+    async def many():
+        transport = httpx.ASGITransport(app)
+        headers = {"Authorization": f"Bearer {token['operator']}"}
+        async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as client:
+            asked = [client.post("/v1/requests", json={"subject": f"person-{100 + i % 40}"}) for i in range(80)]
+            return await asyncio.gather(*asked)
+
+    # the intake belongs to the running app's loop; another loop needs one of its own
+    from expunge.service.intake import Intake
+
+    before, app.state.intake = app.state.intake, Intake(found.place)
+    try:
+        answers = asyncio.run(many())
+    finally:
+        app.state.intake.close()
+        app.state.intake = before
+    assert {answer.status_code for answer in answers} <= {200, 201, 409}
+    made = [answer.json()["request"] for answer in answers if answer.status_code == 201]
+    assert len(made) == len(set(made)) == 40
+
+
+@pytest.mark.parametrize("header", ["Basic abc", "Bearer", "Bearer exp_x_y", "Bearer exp__", "bearer " + "x" * 5000])
+def test_what_is_no_token(header, anybody):
+    assert anybody.get("/v1/models", headers={"Authorization": header}).status_code == 401
