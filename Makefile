@@ -1,5 +1,5 @@
 # Everything runs in a .venv of its own; nothing but Python 3.11 and pip is needed.
-.PHONY: demo servers test lint bench soak docs clean
+.PHONY: demo servers test lint bench bench-service soak docs clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -40,6 +40,9 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.forget_speed
 	$(BIN)/python -m benchmarks.compare
 	$(BIN)/python -m benchmarks.workspace
+
+bench-service: $(READY)
+	$(BIN)/python -m benchmarks.service
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .site .cache

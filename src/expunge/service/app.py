@@ -2,12 +2,12 @@
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import FastAPI, HTTPException
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.responses import Response
@@ -106,18 +106,10 @@ def _watch(app: FastAPI) -> None:
     overdue = Gauge("expunge_requests_overdue", "Open requests past their deadline, of the most urgent", registry=registry)
     seen = {"closed": 0}
 
-    @app.middleware("http")
-    async def watched(request: Request, following: Callable[[Request], Awaitable[Response]]) -> Response:
-        started = time.perf_counter()
-        response = await following(request)
-        route = request.scope.get("route")
-        name = getattr(route, "path", "unknown")
-        seconds.labels(request.method, name, response.status_code).observe(time.perf_counter() - started)
-        for header, value in HEADERS.items():
-            response.headers.setdefault(header, value)
-        if app.state.gate.is_secure:
-            response.headers["Strict-Transport-Security"] = "max-age=31536000"
-        return response
+    headers = dict(HEADERS)
+    if app.state.gate.is_secure:
+        headers["Strict-Transport-Security"] = "max-age=31536000"
+    app.add_middleware(_Watched, seconds=seconds, headers=headers)
 
     @app.get("/healthz", include_in_schema=False)
     def healthz() -> PlainTextResponse:
@@ -137,6 +129,31 @@ def _watch(app: FastAPI) -> None:
             spent.labels(model["name"]).set(float(model["epsilon_total"]))
         overdue.set(sum(row["days_left"] < 0 for row in found["open"]))
         return Response(generate_latest(registry), media_type="text/plain; version=0.0.4")
+
+
+class _Watched:
+    """Adds the security headers to every answer, and counts and times it."""
+
+    def __init__(self, app: ASGIApp, seconds: Histogram, headers: dict[str, str]) -> None:
+        self._app, self._seconds = app, seconds
+        self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status_code = time.perf_counter(), 500
+
+        async def dressed(message: Message) -> None:
+            nonlocal status_code
+            if message["type"] == "http.response.start":
+                status_code = message["status"]
+                message = {**message, "headers": [*message["headers"], *self._headers]}
+            await send(message)
+
+        await self._app(scope, receive, dressed)
+        route = getattr(scope.get("route"), "path", "unknown")
+        self._seconds.labels(scope["method"], route, status_code).observe(time.perf_counter() - started)
 
 
 class _BodyLimit:
