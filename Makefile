@@ -13,10 +13,11 @@ $(READY): pyproject.toml
 demo: $(READY)
 	$(BIN)/expunge demo
 
-# the servers that tests run against; without root the tests that need one are skipped, and say so
+# the server and the browser that tests need; without root those tests are skipped, and say so
 servers:
-	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql; } || true
+	@{ ls /usr/lib/postgresql/*/bin/postgres && command -v chromium; } >/dev/null 2>&1 || \
+		{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql chromium; } || true
 
 # one BLAS thread per test worker, so that the thread pools do not fight
 test: $(READY) servers

@@ -51,7 +51,8 @@ def ask(port: int, token: list[str], subjects: list[str], until: float, out: Any
             if time.time() > until:
                 break
             body = json.dumps({"subject": subject})
-            head = f"POST /v1/requests HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token[number % OPERATORS]}\r\nContent-Type: application/json\r\n"
+            head = "POST /v1/requests HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            head += f"Authorization: Bearer {token[number % OPERATORS]}\r\n"
             started = time.perf_counter()
             writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
             headers = (await reader.readuntil(b"\r\n\r\n")).decode()

@@ -47,6 +47,13 @@ def test_the_companys_day_runs(tmp_path, monkeypatch):
         assert result.exit_code == 0, (line, result.output)
 
 
+def test_every_test_that_the_security_page_names_exists():
+    named = re.findall(r"`(test_\w+)`", (ROOT / "docs/security.md").read_text())
+    tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    assert len(named) > 20
+    assert [name for name in named if f"def {name}(" not in tests] == []
+
+
 def test_every_cited_theory_section_exists():
     headings = set(re.findall(r"^#+ §(\d+(?:\.\d+)?) ", (ROOT / "docs/theory.md").read_text(), flags=re.M))
     cited = {}

@@ -192,6 +192,12 @@ def test_pages_are_strict(anybody, logged_in):
         assert not re.search(r"<script(?![^>]*src=)|\son\w+=|\sstyle=|https?://(?!www\.w3\.org)", answer.text), path
 
 
+def test_pages_are_not_kept(logged_in):
+    client, _csrf = logged_in("operator")
+    for path in ("/", "/requests", "/certificates/1"):
+        assert client.get(path).headers["cache-control"] == "no-store"
+
+
 def test_static_files_come_from_the_package(anybody):
     for name in ("style.css", "htmx.min.js"):
         assert anybody.get(f"/static/{name}").status_code == 200

@@ -15,7 +15,7 @@ from expunge.ledger import releases, requests
 from expunge.ledger.receipts import verify_receipt
 from expunge.ledger.tables import models
 from expunge.ledger.tables import requests as request_table
-from expunge.workspace import Workspace, batch
+from expunge.workspace import Workspace, batch, desk
 from expunge.workspace.doctor import examine
 from expunge.workspace.specification import Specification
 from expunge.workspace.status import status
@@ -142,6 +142,14 @@ class TestAnswers:
         found.process()
         (closed,) = found.forget(["person-1"], keys={"person-1": "k"})
         assert (closed.request, closed.state) == (first.request, "closed")
+
+    def test_a_key_names_one_request_among_those_asked_together_too(self, tmp_path):
+        found = workspace(tmp_path, models=False)
+        wishes = [desk.Wish(subject, "ann", "k") for subject in ("person-1", "person-1", "person-2")]
+        first, again, other = desk.ask(found.place, wishes)
+        assert again.request == first.request
+        assert other.reason == "key-reused"
+        assert desk.ask(found.place, [desk.Wish("nobody", "ann", "n")] * 2)[1].reason == "unknown-subject"
 
     def test_there_is_a_limit_a_day(self, tmp_path):
         found = workspace(tmp_path, models=False)

@@ -19,7 +19,7 @@ from expunge.service.problems import MEDIA_TYPE
 from expunge.service.views import certificate_view, expected, request_view
 from expunge.workspace import Workspace, desk
 from expunge.workspace.auditing import audited
-from expunge.workspace.desk import Answer
+from expunge.workspace.desk import Answer, Wish
 from expunge.workspace.status import status
 
 T = TypeVar("T")
@@ -118,7 +118,7 @@ def _answer(answer: Answer) -> dict[str, Any]:
 async def create_request(asked: AskedOne, request: Request, caller: Operator, key: Key = None) -> Response:
     """Accepts that one person is to be forgotten. The same Idempotency-Key gives the same request again."""
     own_key = None if key is None else f"{caller.holder.id}:{key}"
-    (answer,) = await request.app.state.intake.ask([asked.subject], caller.holder.id, own_key)
+    (answer,) = await request.app.state.intake.ask([Wish(asked.subject, caller.holder.id, own_key)])
     if answer.is_refused:
         raise desk.refusal(answer)
     return JSONResponse(_answer(answer), 201 if answer.receipt is not None else 200)
@@ -127,7 +127,7 @@ async def create_request(asked: AskedOne, request: Request, caller: Operator, ke
 @router.post("/requests/bulk", response_model=list[AnswerModel])
 async def create_requests(asked: AskedMany, request: Request, caller: Operator) -> Response:
     """Accepts that many people are to be forgotten: an answer for each, in order; a refusal does not stop the others."""
-    answers = await request.app.state.intake.ask(asked.subjects, caller.holder.id, None)
+    answers = await request.app.state.intake.ask([Wish(subject, caller.holder.id) for subject in asked.subjects])
     return JSONResponse([_answer(answer) for answer in answers])
 
 

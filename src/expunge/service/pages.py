@@ -22,7 +22,7 @@ from expunge.service.access import COOKIE, SESSION_SECONDS, Caller, Gate, caller
 from expunge.service.api import BULK, PREVIEWED, workspace_of
 from expunge.service.views import PATH, certificate_view, expected, request_view
 from expunge.workspace.auditing import audited
-from expunge.workspace.desk import Answer
+from expunge.workspace.desk import Answer, Wish
 from expunge.workspace.status import status
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
@@ -174,7 +174,7 @@ async def make_requests(request: Request, subject: Annotated[str, Form(max_lengt
     subjects = _lines(subject)[:BULK]
     if not subjects:
         return render(request, "new.html", 422, problem="Give at least one id, or a file with one id a line.")
-    answers: list[Answer] = await request.app.state.intake.ask(subjects, caller.holder.id, None)
+    answers: list[Answer] = await request.app.state.intake.ask([Wish(name, caller.holder.id) for name in subjects])
     pairs = list(zip(subjects, answers, strict=True))
     return render(request, "receipts.html", 201, pairs=pairs, accepted=sum(answer.receipt is not None for answer in answers))
 

@@ -18,6 +18,15 @@ Reason = Literal["unknown-subject", "already-forgotten", "key-reused", "limit", 
 
 
 @dataclass(frozen=True)
+class Wish:
+    """That ``subject`` be forgotten; ``key``, the caller's idempotency key, gives the same request again."""
+
+    subject: str
+    actor: str
+    key: str | None = None
+
+
+@dataclass(frozen=True)
 class Answer:
     """What became of one wish to be forgotten.
 
@@ -50,19 +59,15 @@ def refusal(answer: Answer) -> RequestRefused:
     return RequestRefused(answer.message, reason=answer.reason or "refused")
 
 
-def ask(place: Place, subjects: Sequence[str], actor: str, keys: Mapping[str, str]) -> list[Answer]:
-    """Answers wishes of ``actor`` that ``subjects`` be forgotten, in order; all in one transaction.
-
-    Args:
-        keys: idempotency keys by subject: the same key again gives the same request again.
-    """
-    asked = [subject_text(subject) for subject in subjects]
+def ask(place: Place, wishes: Sequence[Wish]) -> list[Answer]:
+    """Answers wishes to be forgotten, in order; all in one transaction."""
+    asked = [subject_text(wish.subject) for wish in wishes]
     tags = {subject: place.subject_key.pseudonym(subject) for subject in asked if subject}
     rows = place.table.counts(list(tags.values())) if tags else {}
     tombs = {subject: place.subject_key.tombstone(tag) for subject, tag in tags.items()}
     with place.database.writing() as connection:
-        desk = _Desk(place, connection, actor, tags, tombs, rows)
-        answers = [desk.answer(subject, keys.get(given)) for subject, given in zip(asked, subjects, strict=True)]
+        desk = _Desk(place, connection, tags, tombs, rows)
+        answers = [desk.answer(subject, wish.actor, wish.key) for subject, wish in zip(asked, wishes, strict=True)]
         desk.record()
     return answers
 
@@ -98,45 +103,48 @@ class _Desk:
         self,
         place: Place,
         connection: sa.Connection,
-        actor: str,
         tags: Mapping[str, str],
         tombs: Mapping[str, str],
         rows: Mapping[str, int],
     ) -> None:
-        self._place, self._connection, self._actor = place, connection, actor
+        self._place, self._connection = place, connection
         self._tags, self._tombs, self._rows = tags, tombs, rows
         self._now = _now()
-        since = (self._now - timedelta(days=1)).isoformat()
-        self._left = place.configuration.requests_per_day - requests.made_since(connection, actor, since)
+        self._left: dict[str, int] = {}
         self._known: dict[str, Any] = dict(requests.found_by(connection, "tombstone", tombs.values()))
         self._signing_key = place.signing_key(connection)
+        self._keys: dict[str, Any] = {}
         self._made: list[dict[str, Any]] = []
         self._received: list[dict[str, Any]] = []
         self._refused: list[dict[str, Any]] = []
 
-    def answer(self, subject: str, key: str | None) -> Answer:
+    def answer(self, subject: str, actor: str, key: str | None) -> Answer:
         """What becomes of one wish."""
+        if actor not in self._left:
+            since = (self._now - timedelta(days=1)).isoformat()
+            made = requests.made_since(self._connection, actor, since)
+            self._left[actor] = self._place.configuration.requests_per_day - made
         tomb = self._tombs.get(subject, "")
-        before = requests.found_by(self._connection, "key", [key]).get(key) if key else None
+        before = self._keyed(key)
         earlier = self._known.get(tomb)
         if before is not None:
             if before.state != "refused" and before.tombstone != tomb:
-                return self._refuse(None, "key-reused", "this key was used for another subject: choose a new one")
+                return self._refuse(actor, None, "key-reused", "this key was used for another subject: choose a new one")
             return self._repeated(before)
         if earlier is not None and earlier.state in requests.OPEN:
             return self._repeated(earlier)
         rows = self._rows.get(self._tags.get(subject, ""), 0)
-        if self._left <= 0:
+        if self._left[actor] <= 0:
             limit = self._place.configuration.requests_per_day
-            return self._refuse(None, "limit", f"more than {limit:,} requests in 24 hours: try again tomorrow")
+            return self._refuse(actor, None, "limit", f"more than {limit:,} requests in 24 hours: try again tomorrow")
         if not subject:
-            return self._refuse(key, "empty", "the subject is empty: give an id")
+            return self._refuse(actor, key, "empty", "the subject is empty: give an id")
         if not rows and earlier is not None and earlier.state == "closed":
             message = f"already forgotten: request {earlier.id} was closed on {earlier.closed[:10]}"
-            return self._refuse(key, "already-forgotten", message)
+            return self._refuse(actor, key, "already-forgotten", message)
         if not rows:
-            return self._refuse(key, "unknown-subject", "nobody of this id has rows here: check the id and its spelling")
-        return self._accept(subject, key, rows)
+            return self._refuse(actor, key, "unknown-subject", "nobody of this id has rows here: check the id and its spelling")
+        return self._accept(subject, actor, key, rows)
 
     def record(self) -> None:
         """Writes what was answered."""
@@ -144,8 +152,14 @@ class _Desk:
         log.append(self._connection, "request.accepted", self._received)
         log.append(self._connection, "request.refused", self._refused)
 
-    def _accept(self, subject: str, key: str | None, rows: int) -> Answer:
-        values = _request(self._place, self._now, self._actor, "forget", key)
+    def _keyed(self, key: str | None) -> Any:
+        """The request made with ``key``, now or before."""
+        if not key:
+            return None
+        return self._keys.get(key) or requests.found_by(self._connection, "key", [key]).get(key)
+
+    def _accept(self, subject: str, actor: str, key: str | None, rows: int) -> Answer:
+        values = _request(self._place, self._now, actor, "forget", key)
         values |= {"subject": self._tags[subject], "tombstone": self._tombs[subject], "state": "accepted"}
         receipt = Receipt.issue(self._signing_key, values["id"], subject, _details(values))
         self._take(values | {"commitment": receipt.commitment})
@@ -154,15 +168,16 @@ class _Desk:
         message = f"accepted; to be closed by {values['deadline'][:10]}"
         return Answer(values["id"], "accepted", message, values["deadline"], rows, None, receipt.document)
 
-    def _refuse(self, key: str | None, reason: Reason, message: str) -> Answer:
-        values = _request(self._place, self._now, self._actor, "forget", key)
+    def _refuse(self, actor: str, key: str | None, reason: Reason, message: str) -> Answer:
+        values = _request(self._place, self._now, actor, "forget", key)
         self._take(values | {"state": "refused", "problem": reason, "closed": values["received"]})
         self._refused.append({"request": values["id"], "reason": reason})
         return Answer(values["id"], "refused", message, values["deadline"], reason=reason)
 
     def _take(self, values: dict[str, Any]) -> None:
         self._made.append(values)
-        self._left -= 1
+        self._keys[values["key"]] = _Values(values)
+        self._left[values["actor"]] -= 1
 
     def _repeated(self, row: Any) -> Answer:
         message = f"requested before, on {row.received[:10]}; that request is {row.state}"

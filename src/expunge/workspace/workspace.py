@@ -26,7 +26,7 @@ from expunge.privacy import Guarantee
 from expunge.workspace import batch, desk
 from expunge.workspace.batch import Outcome, Say, Work
 from expunge.workspace.configuration import Configuration
-from expunge.workspace.desk import Answer
+from expunge.workspace.desk import Answer, Wish
 from expunge.workspace.place import PATIENCE, Place
 from expunge.workspace.specification import Kind, Specification
 
@@ -231,8 +231,12 @@ class Workspace:
     # people
 
     def forget(self, subjects: Sequence[str], *, actor: str = "local", keys: Mapping[str, str] | None = None) -> list[Answer]:
-        """Answers to the wish that ``subjects`` be forgotten; ``process`` then does it. See ``desk.ask``."""
-        return desk.ask(self.place, subjects, actor, keys or {})
+        """Answers to the wish that ``subjects`` be forgotten; ``process`` then does it. See ``desk.ask``.
+
+        Args:
+            actor: who asks; keys: idempotency keys by subject.
+        """
+        return desk.ask(self.place, [Wish(subject, actor, (keys or {}).get(subject)) for subject in subjects])
 
     def cancel(self, request: str) -> None:
         """Withdraws an accepted request; see ``desk.cancel``."""
