@@ -274,7 +274,7 @@ def against_n(console: Console) -> dict[str, float]:
     objective = Objective(LOSS, study.X.shape[1], 1.0)
     unlearner = Unlearner.learn_from(objective, rows, Settings(GUARANTEE, 0.0, max_passes=1))
     rest, w = rows.take(slice(1, None)), unlearner._secret.point
-    take = partial(LocalEngine().reduce, rest, lambda batch: Evaluation(objective, batch, w).gradient()[0], np.add)
+    take = partial(LocalEngine().reduce, rest, lambda batch: Evaluation(objective, batch, w).gradient, np.add)
     gradients = [seconds(take) for _ in range(5)]
     passes = []
     for _ in range(5):

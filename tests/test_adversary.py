@@ -32,7 +32,7 @@ def test_influence_and_displacement_agree_with_fitting_without_each_row(loss):
     whole = held_out_loss(state, rows)
 
     def risk(w):
-        t = state.objective.predictor(w, state.objective.design(holdout))
+        t = state.objective.predictor(w, state.objective.features(holdout))
         return float(loss.value(t, holdout.y).sum())
 
     without = [held_out_loss(state, rows.take(np.arange(len(rows)) != i)) for i in range(len(rows))]
@@ -67,7 +67,7 @@ def test_the_rules_of_the_others():
     largest = pairs.y[deletion_order("class", regression, pairs, pairs, rng)]
     assert (np.diff(largest) <= 0).all()
     norms = np.linalg.norm(np.hstack([pairs.X, np.ones((len(pairs), 1))]), axis=1)
-    residual = regression.objective.predictor(regression.anchor, regression.objective.design(pairs)) - pairs.y
+    residual = regression.objective.predictor(regression.anchor, regression.objective.features(pairs)) - pairs.y
     steep = (norms * np.abs(residual))[deletion_order("gradient", regression, pairs, pairs, rng)]
     assert (np.diff(steep) <= 1e-12).all()
 

@@ -40,16 +40,16 @@ def test_gradient_and_hessian_are_those_of_the_value(loss):
         rng = np.random.default_rng(seed)
         w = 0.1 * rng.normal(size=p.objective.n_parameters)
         at = Evaluation(p.objective, p.rows, w)
-        gradient, _ = at.gradient()
-        hessian, _ = at.hessian()
-        root, _ = at.curvature_root()
+        gradient = at.gradient
+        hessian = at.hessian()
+        root = at.curvature_root()
         np.testing.assert_allclose(root.T @ root, hessian, atol=1e-9 * np.abs(hessian).max())
         step = 1e-5 / max(1.0, float(np.linalg.norm(p.rows.X, axis=1).max()))
         for i, direction in enumerate(np.eye(len(w))):
             up, down = (Evaluation(p.objective, p.rows, w + sign * step * direction) for sign in (1, -1))
             scale = np.abs(gradient).max() + np.abs(hessian).max() + abs(at.value)
             assert (up.value - down.value) / (2 * step) == pytest.approx(gradient[i], abs=1e-4 * scale)
-            column = (up.gradient()[0] - down.gradient()[0]) / (2 * step)
+            column = (up.gradient - down.gradient) / (2 * step)
             np.testing.assert_allclose(column, hessian[:, i], atol=1e-4 * scale)
 
 

@@ -46,7 +46,7 @@ def deletion_order(adversary: Adversary, state: State, rows: Rows, holdout: Rows
         case "gradient":
             at = Evaluation(objective, rows, state.anchor)
             slope = at.loss.derivative(at.t, rows.y).reshape(len(rows), -1)
-            return np.argsort(-np.linalg.norm(slope, axis=1) * row_norms(at.design), kind="stable")
+            return np.argsort(-np.linalg.norm(slope, axis=1) * row_norms(objective, rows), kind="stable")
         case "class":
             if not objective.loss.classes:
                 return np.argsort(-rows.y, kind="stable")
@@ -56,7 +56,7 @@ def deletion_order(adversary: Adversary, state: State, rows: Rows, holdout: Rows
             design = objective.design(rows)
             centre = design[[int(np.argmax(_influence(state, rows, holdout)))]]
             across = np.asarray((design @ centre.T).todense() if hasattr(centre, "todense") else design @ centre.T)
-            return np.argsort(row_norms(design) ** 2 - 2.0 * across.ravel(), kind="stable")
+            return np.argsort(row_norms(objective, rows) ** 2 - 2.0 * across.ravel(), kind="stable")
     raise ValueError(f"adversary must be one of {', '.join(ADVERSARIES)}, got {adversary!r}")
 
 
@@ -67,15 +67,16 @@ def displacements(state: State, rows: Rows) -> Array:
         at = Evaluation(state.objective, batch, state.anchor)
         slope = at.loss.derivative(at.t, batch.y).reshape(len(batch), -1)
         blocks = state.factor.inverse.reshape(-1, slope.shape[1], state.objective.width)
-        move = sum(slope[:, [k]] * np.asarray(at.design @ blocks[:, k].T) for k in range(slope.shape[1]))
+        design = state.objective.design(batch)
+        move = sum(slope[:, [k]] * np.asarray(design @ blocks[:, k].T) for k in range(slope.shape[1]))
         moves.append(np.linalg.norm(move, axis=1))
     return np.concatenate(moves)
 
 
 def _influence(state: State, rows: Rows, holdout: Rows) -> Array:
     """The first-order change of the held-out loss when row i goes: ∇F̂ᵀH⁻¹∇ℓᵢ, ``(n_rows,)``."""
-    harmful, _error = Evaluation(state.objective, holdout, state.anchor).gradient()
+    harmful = Evaluation(state.objective, holdout, state.anchor).gradient
     at = Evaluation(state.objective, rows, state.anchor)
     slope = at.loss.derivative(at.t, rows.y).reshape(len(rows), -1)
-    moved = state.objective.predictor(state.factor.inverse @ harmful, at.design).reshape(len(rows), -1)
+    moved = state.objective.predictor(state.factor.inverse @ harmful, state.objective.features(rows)).reshape(len(rows), -1)
     return np.asarray((slope * moved).sum(axis=1))

@@ -4,37 +4,52 @@ The standard model of floating point (Higham, *Accuracy and Stability of Numeric
 product of k terms the relative error γ_k = ku/(1−ku) of the sum of magnitudes, u = 2⁻⁵³, in whatever order it is
 taken. The linear predictor of a row is thus off by at most γ|x||w|, its derivative by the curvature times that plus a
 few ulps of the terms it is made of, and every sum over m rows by a further γ_m. Theory §4.6.
+
+Rows may lie on any device: each sum is made there and comes back to the host.
 """
 
 import copy
-from typing import Any
+from functools import cached_property
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from expunge.arrays import beside, host, is_on_host, namespace
 from expunge.objective import Objective
 from expunge.rows import Rows
 
 Array = NDArray[np.float64]
+Precision = Literal["float32", "float64"]
 
 UNIT_ROUNDOFF = 2.0**-53
 ULPS = 16
 """Allowance, in ulps, for the elementary functions and the handful of operations around them in one loss value."""
+SHARE = 0.01
+"""Rounding of this share is no reason to compute again in float64."""
+ROUNDOFF: dict[Precision, float] = {"float32": 2.0**-24, "float64": UNIT_ROUNDOFF}
 
 
-def gamma(k: int) -> float:
+def gamma(k: int, unit: float = UNIT_ROUNDOFF) -> float:
     """γ_k, the relative error of k roundings in a row (Higham, Lemma 3.1)."""
-    return k * UNIT_ROUNDOFF / (1.0 - k * UNIT_ROUNDOFF)
+    return k * unit / (1.0 - k * unit)
 
 
-def row_norms(design: Any) -> Array:
-    """|x| of each row of a design matrix, rounded up, ``(n_rows,)``."""
-    if sparse.issparse(design):
-        squares = np.asarray((design * design).sum(axis=1)).ravel()
+def row_norms(objective: Objective, rows: Rows) -> Array:
+    """|x| of each row, the intercept's 1 included, rounded up, ``(n_rows,)``."""
+    return host(_norms(objective, objective.features(rows)))
+
+
+def _norms(objective: Objective, X: Any) -> Any:
+    xp = namespace(X)
+    if sparse.issparse(X):
+        squares = sparse.csr_array((np.square(X.data), X.indices, X.indptr), shape=X.shape) @ np.ones(X.shape[1])
+    elif xp is np:
+        squares = np.einsum("ij,ij->i", X, X)
     else:
-        squares = np.einsum("ij,ij->i", design, design)
-    return np.asarray(np.sqrt(squares) * (1.0 + gamma(design.shape[1] + 4)))
+        squares = xp.sum(X * X, axis=1)
+    return xp.sqrt(squares + float(objective.fit_intercept)) * (1.0 + gamma(X.shape[1] + 5))
 
 
 class Evaluation:
@@ -48,86 +63,243 @@ class Evaluation:
 
     def __init__(self, objective: Objective, rows: Rows, w: Array) -> None:
         self.objective, self.rows, self.loss = objective, rows, objective.loss
-        self.weight = rows.weight
-        self.design = objective.design(rows)
-        self._norms = row_norms(self.design)
+        self._X = objective.features(rows)
+        self._xp = namespace(self._X)
         self._gamma = gamma(len(rows) + objective.width + ULPS)
         self._place(w)
 
     def _place(self, w: Array) -> None:
-        self.t = self.objective.predictor(w, self.design)
-        self._reach = self._norms * float(np.linalg.norm(w))
+        self.t = self.objective.predictor(w, self._X)
+        self._size = float(np.linalg.norm(w))
 
     def moved_to(self, w: Array) -> "Evaluation":
         """The same rows at other weights, without reading them again."""
         moved = copy.copy(self)
+        for name in ("_derivative", "_curvature_norm", "gradient"):
+            moved.__dict__.pop(name, None)
         moved._place(w)
         return moved
 
     @property
     def count(self) -> float:
         """Total weight of the rows."""
-        return float(self.weight.sum())
+        weight = self.rows.sample_weight
+        return float(len(self.rows)) if weight is None else float(self._xp.sum(weight))
 
     @property
     def class_counts(self) -> Array:
         """Total weight per class, ``(classes,)``; empty for regression."""
         if not self.loss.classes:
             return np.empty(0)
-        counts = np.bincount(self.rows.y.astype(np.intp), weights=self.weight, minlength=self.loss.classes)
-        return counts.astype(np.float64)
+        codes, weight = host(self.rows.y).astype(np.intp), self.rows.sample_weight
+        weights = None if weight is None else host(weight)
+        return np.bincount(codes, weights=weights, minlength=self.loss.classes).astype(np.float64)
+
+    @property
+    def longest(self) -> float:
+        """max |x|."""
+        return float(self._xp.max(self._norms)) if len(self.rows) else 0.0
 
     @property
     def value(self) -> float:
         """Σ weight · ℓ."""
-        return float(self.weight @ self.loss.value(self.t, self.rows.y))
+        return self._total(self.loss.value(self.t, self.rows.y))
 
-    def gradient(self) -> tuple[Array, float]:
-        """Σ weight · ∇ℓ, ``(p,)``, and a bound on its rounding error in the 2-norm."""
-        y = self.rows.y
-        derivative = self.loss.derivative(self.t, y)
-        with np.errstate(invalid="ignore"):  # diverged weights give NaN here, and no certificate later
-            scaled = (self.weight * derivative.T).T.reshape(-1, self.loss.outputs)
-            gradient = np.asarray((self.design.T @ scaled).T).ravel()
-        slope = np.abs(derivative).reshape(-1, self.loss.outputs).sum(axis=1)
-        size = np.ones_like(y) if self.loss.classes else 1.0 + np.abs(y)
-        curvature = self.loss.curvature_norm(self.t, y)
+    @property
+    def value_at_zero(self) -> float:
+        """Σ weight · ℓ at w = 0."""
+        return self._total(self.loss.value(self._xp.zeros_like(self.t), self.rows.y))
+
+    def shift(self, step: Array) -> float:
+        """max |Xᵢᵀ step|₂ over the rows, rounded up."""
+        moved = self._columns(self.objective.predictor(step, self._X))
+        longest = float(self._xp.max(self._xp.sum(moved * moved, axis=1))) ** 0.5 if len(self.rows) else 0.0
+        return longest * (1.0 + gamma(8)) + gamma(self.objective.width + 8) * self.longest * float(np.linalg.norm(step))
+
+    @cached_property
+    def gradient(self) -> Array:
+        """Σ weight · ∇ℓ, ``(p,)``."""
+        return self._sum_of_rows(self._derivative)
+
+    @property
+    def gradient_error(self) -> float:
+        """A bound on the rounding error of ``gradient`` in the 2-norm."""
+        xp = self._xp
+        slope = xp.sum(abs(self._columns(self._derivative)), axis=1)
+        size = 1.0 if self.loss.classes else 1.0 + abs(self.rows.y)
+        curvature = self._curvature_norm
         terms = ULPS * (slope + size + curvature) + curvature * self._reach
-        return gradient, self._gamma * float(self.weight * self._norms @ terms)
+        return self._gamma * self._total(self._norms * terms)
 
-    def hessian(self) -> tuple[Array, float]:
-        """Σ weight · ∇²ℓ, ``(p, p)``, and a bound on its rounding error in the spectral norm."""
+    def product(self, x: Array) -> Array:
+        """Σ weight · ∇²ℓ · x, ``(p,)``, without the matrix."""
+        return self._sum_of_rows(self._bent(self.objective.predictor(x, self._X)))
+
+    def hessian(self, precision: Precision = "float64") -> Array:
+        """Σ weight · ∇²ℓ, ``(p, p)``.
+
+        With K outputs it is the block diagonal of the Xᵀdiag(d_k)X less ZᵀZ, Z = (u_1∘X … u_K∘X).
+
+        Args:
+            precision: of the products within the batch; sums over batches are in float64.
+        """
         K, width = self.loss.outputs, self.objective.width
-        blocks = self.loss.curvature(self.t, self.rows.y).reshape(-1, K, K)
-        hessian = np.empty((K, width, K, width))
+        d, u = self.loss.curvature_parts(self.t, self.rows.y)
+        d = self._columns(d)
+        blocks = [self._gram([self._rooted(d[:, k])], precision) for k in range(K)]
+        if u is None:
+            return blocks[0]
+        across = self._gram([self._rooted(None) * u[:, k] for k in range(K)], precision)
         for k in range(K):
-            for j in range(k + 1):
-                block = _gram(self.design, self.weight * blocks[:, k, j], definite=k == j)
-                hessian[k, :, j, :] = block
-                hessian[j, :, k, :] = block.T
-        return hessian.reshape(K * width, K * width), self._hessian_error()
+            across[k * width : (k + 1) * width, k * width : (k + 1) * width] -= blocks[k]
+        return np.negative(across, out=across)
 
-    def curvature_root(self) -> tuple[Array, float]:
-        """B with BᵀB the Hessian of the rows, ``(n_rows · K, p)``, and the error bound of that Hessian."""
-        K = self.loss.outputs
-        X = self.design.toarray() if sparse.issparse(self.design) else self.design
-        root = self.loss.curvature_root(self.t, self.rows.y).reshape(-1, K, K)
-        scaled = np.sqrt(self.weight)[:, None, None] * root
-        return np.einsum("ijk,iw->ijkw", scaled, X).reshape(-1, self.objective.n_parameters), self._hessian_error()
-
-    def _hessian_error(self) -> float:
-        size = 0.0 if self.loss.classes else np.abs(self.rows.y)
+    @property
+    def hessian_error(self) -> float:
+        """A bound on the rounding error of ``hessian()`` and of what ``curvature_root`` makes, in the 2-norm."""
+        size = 0.0 if self.loss.classes else abs(self.rows.y)
         relative = ULPS + self.loss.self_concordance * (self._reach + size)
-        magnitude = self.loss.curvature_norm(self.t, self.rows.y) * self._norms**2
-        return self._gamma * self.loss.outputs * float((self.weight * magnitude) @ relative)
+        magnitude = self._curvature_norm * self._norms**2
+        return self._gamma * self.loss.outputs * self._total(magnitude * relative)
+
+    def curvature_root(self) -> Array:
+        """B with BᵀB the Hessian of the rows, ``(n_rows · K, p)``."""
+        K = self.loss.outputs
+        X = self.objective.design(self.rows)
+        X = X.toarray() if sparse.issparse(X) else X
+        root = host(self.loss.curvature_root(self.t, self.rows.y)).reshape(-1, K, K)
+        scaled = np.sqrt(host(self.rows.weight))[:, None, None] * root
+        return np.asarray(np.einsum("ijk,iw->ijkw", scaled, X).reshape(-1, self.objective.n_parameters))
+
+    def top_leverage(self, factor: Array) -> float:
+        """An upper bound, after rounding, on the largest eigenvalue over rows of XᵢᵀGXᵢ, Xᵢ = I_K ⊗ xᵢ.
+
+        Args:
+            factor: the Cholesky factor L of G, ``(p, p)``.
+        """
+        if not len(self.rows):
+            return 0.0
+        size = self.longest * float(np.linalg.norm(factor))
+        top, rounding = self._top_leverage(factor, size, "float32")
+        if not rounding <= SHARE * top:
+            top, rounding = self._top_leverage(factor, size, "float64")
+        return (top + rounding) ** 2 + gamma(len(factor) + 2) * size**2
+
+    def _top_leverage(self, factor: Array, size: float, precision: Precision) -> tuple[float, float]:
+        """The square root of ``top_leverage``, and a bound on its rounding error."""
+        K, width, xp = self.loss.outputs, self.objective.width, self._xp
+        parts = [[0.0] * K for _ in range(K)]
+        for c in range(K):  # the blocks above the diagonal are zero
+            own = [
+                self._through(factor[k * width : (k + 1) * width, c * width : (c + 1) * width], precision) for k in range(c, K)
+            ]
+            for k in range(c, K):
+                for j in range(c, k + 1):
+                    parts[k][j] += _row_products(own[k - c], own[j - c])
+        if K == 1:
+            top = float(xp.max(parts[0][0]))
+        else:
+            grid = np.array([[host(parts[max(k, j)][min(k, j)]) for j in range(K)] for k in range(K)])
+            top = float(np.linalg.eigvalsh(np.moveaxis(grid, 2, 0))[:, -1].max())
+        return max(0.0, top) ** 0.5, K**0.5 * gamma(len(factor) + width + ULPS, ROUNDOFF[precision]) * size
+
+    @cached_property
+    def _norms(self) -> Any:
+        return _norms(self.objective, self._X)
+
+    @property
+    def _reach(self) -> Any:
+        return self._norms * self._size
+
+    @cached_property
+    def _derivative(self) -> Any:
+        return self.loss.derivative(self.t, self.rows.y)
+
+    @cached_property
+    def _curvature_norm(self) -> Any:
+        return self.loss.curvature_norm(self.t, self.rows.y)
+
+    def _bent(self, moved: Any) -> Any:
+        """∇²ℓ of each row times ``moved``, of the shape of ``t``; not weighted."""
+        d, u = self.loss.curvature_parts(self.t, self.rows.y)
+        return d * moved if u is None else d * moved - u * self._xp.sum(u * moved, axis=1)[:, None]
+
+    def _columns(self, values: Any) -> Any:
+        """``values`` as ``(n_rows, K)``."""
+        return self._xp.reshape(values, (-1, self.loss.outputs))
+
+    def _weighted(self, values: Any) -> Any:
+        return values if self.rows.sample_weight is None else (self.rows.sample_weight * values.T).T
+
+    def _total(self, values: Any) -> float:
+        return float(self._xp.sum(self._weighted(values)))
+
+    def _sum_of_rows(self, slopes: Any) -> Array:
+        """Σ weight · slopeᵢ ⊗ xᵢ, ``(p,)``."""
+        scaled = self._columns(self._weighted(slopes))
+        with np.errstate(invalid="ignore", over="ignore"):  # diverged weights give NaN here, and no certificate later
+            total = host(self._X.T @ scaled).T
+            if self.objective.fit_intercept:
+                total = np.hstack([total, host(self._xp.sum(scaled, axis=0))[:, None]])
+        return np.ascontiguousarray(total).ravel()
+
+    def _rooted(self, scale: Any) -> Any:
+        """√(weight · scale)."""
+        weight = self.rows.sample_weight
+        if scale is None:
+            return 1.0 if weight is None else self._xp.sqrt(weight)
+        return self._xp.sqrt(scale if weight is None else weight * scale)
+
+    def _gram(self, scales: list[Any], precision: Precision) -> Array:
+        """ZᵀZ with Z the rows (intercept included) times each of ``scales`` in turn, ``(K · width, K · width)``."""
+        with np.errstate(invalid="ignore", over="ignore"):  # diverged weights give NaN here, and a clear error in the factor
+            if sparse.issparse(self._X):
+                return _sparse_gram(self._X, scales, self.objective, precision)
+            n, width = self._X.shape[1], self.objective.width
+            if is_on_host(self._X):
+                Z = np.empty((len(self.rows), width * len(scales)), dtype=precision)
+                for k, scale in enumerate(scales):
+                    np.multiply(self._X, scale[:, None], out=Z[:, k * width : k * width + n], casting="same_kind")
+                    Z[:, k * width + n : (k + 1) * width] = scale[:, None]
+                return np.asarray(Z.T @ Z, dtype=np.float64)
+            xp = self._xp
+            ones = [xp.ones_like(self._X[:, :1])] * (width - n)
+            columns = [xp.concat([self._X, *ones], axis=1) * scale[:, None] for scale in scales]
+            Z = xp.astype(xp.concat(columns, axis=1), getattr(xp, precision))
+            return host(Z.T @ Z)
+
+    def _through(self, block: Array, precision: Precision) -> Any:
+        """The rows, intercept included, times ``block``, ``(width, m)``."""
+        n = self._X.shape[1]
+        if not is_on_host(self._X):
+            through = self._X @ beside(block[:n], self._X)
+            return through + beside(block[n:], self._X) if self.objective.fit_intercept else through
+        X = self.rows.X if self.rows.X.dtype == precision else self._X.astype(precision)
+        through = np.asarray(X @ block[:n].astype(precision))
+        return through + block[n:].astype(precision) if self.objective.fit_intercept else through
 
 
-def _gram(design: Any, scale: Array, *, definite: bool) -> Array:
-    """Xᵀ diag(scale) X; ``definite`` promises ``scale ≥ 0`` and halves the work (one syrk)."""
-    if sparse.issparse(design):
-        return np.asarray((design.T @ (design * scale[:, None])).toarray())
-    with np.errstate(invalid="ignore"):  # diverged weights give NaN here, and a clear error in the factor
-        if definite:
-            half = np.sqrt(scale)[:, None] * design
-            return np.asarray(half.T @ half)
-        return np.asarray(design.T @ (scale[:, None] * design))
+def _row_products(a: Any, b: Any) -> Any:
+    """a·b row by row, ``(n_rows,)``."""
+    return np.einsum("ij,ij->i", a, b) if is_on_host(a) else namespace(a).sum(a * b, axis=1)
+
+
+def _sparse_gram(X: Any, scales: list[Any], objective: Objective, precision: Precision) -> Array:
+    """As ``Evaluation._gram`` for CSR rows: a sparse product a pair of outputs."""
+    n, width, K = X.shape[1], objective.width, len(scales)
+    gram = np.empty((K, width, K, width))
+    per_row = np.diff(X.indptr)
+    transposed = X.T.astype(precision, copy=False)
+    for k in range(K):
+        for j in range(k + 1):
+            scale = scales[k] * scales[j]
+            values = (X.data * np.repeat(scale, per_row)).astype(precision, copy=False)
+            scaled = sparse.csr_array((values, X.indices, X.indptr), shape=X.shape)
+            block = np.empty((width, width))
+            block[:n, :n] = (transposed @ scaled).toarray()
+            if objective.fit_intercept:
+                block[n, :n] = block[:n, n] = np.asarray(X.T @ scale)
+                block[n, n] = scale.sum()
+            gram[k, :, j, :] = block
+            gram[j, :, k, :] = block.T
+    return gram.reshape(K * width, K * width)

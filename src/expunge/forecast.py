@@ -175,7 +175,7 @@ def _random_rows(state: State, shuffled: Rows, max_passes: int) -> _Simulation:
     @cache
     def fluctuation() -> Array:
         taken = shuffled.take(slice(0, half)).batches()
-        gradient = sum(Evaluation(state.objective, batch, state.anchor).gradient()[0] for batch in taken)
+        gradient = sum(Evaluation(state.objective, batch, state.anchor).gradient for batch in taken)
         mean = state.statistics.gradient_sum / state.statistics.count
         return np.asarray(gradient - half * mean) / math.sqrt(half * (1.0 - half / (1.0 + state.statistics.count)))
 
@@ -244,7 +244,7 @@ class _EstimatedPass:
     def __init__(self, anchored: State, rows: Rows) -> None:
         self._rows = rows
         at = Evaluation(anchored.objective, rows, anchored.anchor)
-        self._gradient, self._root = at.gradient()[0], at.curvature_root()[0]
+        self._gradient, self._root = at.gradient, at.curvature_root()
 
     def over(self, state: State) -> Pass:
         """The pass over what ``state`` holds."""
@@ -253,11 +253,9 @@ class _EstimatedPass:
         def measure(point: Array, _is_first: bool) -> Measured:
             at = Evaluation(state.objective, self._rows, point)
             moved = point - state.anchor
-            shift = state.objective.predictor(moved, at.design).reshape(len(self._rows), -1)
-            beyond = at.gradient()[0] - self._gradient - self._root.T @ (self._root @ moved)
+            beyond = at.gradient - self._gradient - self._root.T @ (self._root @ moved)
             gradient = state.statistics.gradient_sum + state.statistics.hessian_sum @ moved + scale * beyond
-            row_shift = float(np.linalg.norm(shift, axis=1).max())
-            return Measured(state.statistics.count, gradient, 0.0, row_shift, self._gradient, 0.0)
+            return Measured(state.statistics.count, gradient, 0.0, at.shift(moved), self._gradient, 0.0)
 
         return measure
 

@@ -21,7 +21,7 @@ from expunge.bounds import NOWHERE, Reach
 from expunge.certificate import Rung
 from expunge.engine import Engine
 from expunge.errors import InvalidRows, NoOptimum, NotLearned
-from expunge.evaluation import Evaluation, gamma
+from expunge.evaluation import Evaluation
 from expunge.rows import Rows, RowSource
 from expunge.state import State
 
@@ -185,12 +185,8 @@ def _measure(state: State, remaining: RowSource, engine: Engine, point: Array, i
 
     def measure(rows: Rows) -> Measured:
         at = Evaluation(objective, objective.check(rows), point)
-        gradient, error = at.gradient()
-        shift = objective.predictor(moved, at.design).reshape(-1, objective.loss.outputs)
-        row_shift = float(np.linalg.norm(shift, axis=1).max(initial=0.0))
-        row_shift += gamma(objective.width + 8) * state.extremes.row_norm * float(np.linalg.norm(moved))
-        old, old_error = at.moved_to(state.anchor).gradient() if is_first else (np.zeros(1), 0.0)
-        return Measured(at.count, gradient, error, row_shift, old, old_error)
+        old = at.moved_to(state.anchor) if is_first else at
+        return Measured(at.count, at.gradient, at.gradient_error, at.shift(moved), old.gradient, old.gradient_error)
 
     measured: Measured = engine.reduce(remaining, measure, operator.add)
     if is_first:

@@ -1,19 +1,22 @@
 """Losses ℓ(t; y) of a linear predictor t: value, derivatives and the constants of theory §6.
 
 Scalar losses take ``t`` and ``y`` of one shape and act elementwise. ``Softmax`` takes ``t`` of shape
-``(n_rows, K)`` and class codes ``y`` of shape ``(n_rows,)``. Constants that do not exist are ``inf``.
+``(n_rows, K)`` and class codes ``y`` of shape ``(n_rows,)``. Constants that do not exist are ``inf``. Arrays may be of any
+array-API namespace; results are of the same.
 """
 
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logsumexp, softmax
 
-Array = NDArray[np.float64]
+from expunge.arrays import beside, namespace
+
+Array = Any
+"""Float64, of any array-API namespace."""
 
 
 class Loss(ABC):
@@ -66,9 +69,13 @@ class Loss(ABC):
     def curvature(self, t: Array, y: Array) -> Array:
         """∂²ℓ/∂t², of the shape of ``t``; for K outputs ``(n_rows, K, K)``."""
 
+    def curvature_parts(self, t: Array, y: Array) -> tuple[Array, Array | None]:
+        """d and u of the shape of ``t`` with curvature = diag(d) − uuᵀ; ``None`` for u = 0."""
+        return self.curvature(t, y), None
+
     def curvature_root(self, t: Array, y: Array) -> Array:
         """M with ``MᵀM = curvature``, of the shape of the curvature."""
-        return np.sqrt(self.curvature(t, y))
+        return namespace(t).sqrt(self.curvature(t, y))
 
     def curvature_norm(self, t: Array, y: Array) -> Array:
         """Upper bound on the spectral norm of the curvature of each row, ``(n_rows,)``."""
@@ -76,7 +83,7 @@ class Loss(ABC):
 
     def invalid_targets(self, y: Array) -> tuple[NDArray[np.bool_], str]:
         """Mask of the targets this loss is not defined for, and what they would have to be."""
-        return np.zeros(y.shape, dtype=bool), "finite"
+        return y != y, "finite"
 
 
 @dataclass(frozen=True)
@@ -97,13 +104,16 @@ class Logistic(Loss):
     third_derivative_bound = 1.0 / (6.0 * math.sqrt(3.0))
 
     def value(self, t: Array, y: Array) -> Array:
-        return np.logaddexp(0.0, np.where(y > 0, -t, t))
+        xp = namespace(t)
+        return xp.logaddexp(xp.zeros_like(t), xp.where(y > 0, -t, t))
 
     def derivative(self, t: Array, y: Array) -> Array:
-        return np.asarray(np.where(y > 0, -expit(-t), expit(t)))
+        sign = namespace(t).where(y > 0, -1.0, 1.0)
+        return sign * _expit(sign * t)
 
     def curvature(self, t: Array, y: Array) -> Array:
-        return np.asarray(expit(t) * expit(-t))
+        e = _exp(-abs(t))
+        return e / (1.0 + e) ** 2
 
     def invalid_targets(self, y: Array) -> tuple[NDArray[np.bool_], str]:
         return (y != 0) & (y != 1), "class code 0 or 1"
@@ -132,30 +142,42 @@ class Softmax(Loss):
         return self.n_classes
 
     def value(self, t: Array, y: Array) -> Array:
-        return np.asarray(logsumexp(t, axis=1) - np.take_along_axis(t, y.astype(np.intp)[:, None], axis=1)[:, 0])
+        xp = namespace(t)
+        top = xp.max(t, axis=1)
+        own = xp.sum(xp.where(self._is_own(t, y), t, 0.0), axis=1)
+        return xp.log(xp.sum(xp.exp(t - top[:, None]), axis=1)) + (top - own)
 
     def derivative(self, t: Array, y: Array) -> Array:
-        p = softmax(t, axis=1)
-        rows = np.arange(len(y))
-        codes = y.astype(np.intp)
-        p[rows, codes] = 0.0
-        p[rows, codes] = -p.sum(axis=1)
-        return np.asarray(p)
+        xp, is_own = namespace(t), self._is_own(t, y)
+        others = xp.where(is_own, 0.0, self._probabilities(t))
+        return xp.where(is_own, -xp.sum(others, axis=1)[:, None], others)
 
     def curvature(self, t: Array, y: Array) -> Array:
         root = self.curvature_root(t, y)
-        return np.asarray(np.swapaxes(root, 1, 2) @ root)
+        return namespace(t).matrix_transpose(root) @ root
+
+    def curvature_parts(self, t: Array, y: Array) -> tuple[Array, Array | None]:
+        p = self._probabilities(t)
+        return p, p
 
     def curvature_root(self, t: Array, y: Array) -> Array:
-        p = softmax(t, axis=1)
-        root = np.sqrt(p)
-        return np.asarray(root[:, :, None] * (np.eye(self.n_classes) - p[:, None, :]))
+        p = self._probabilities(t)
+        return namespace(t).sqrt(p)[:, :, None] * (beside(np.eye(self.n_classes), t) - p[:, None, :])
 
     def curvature_norm(self, t: Array, y: Array) -> Array:
-        return np.full(len(t), self.curvature_bound)
+        return y * 0.0 + self.curvature_bound
+
+    def _probabilities(self, t: Array) -> Array:
+        xp = namespace(t)
+        e = xp.exp(t - xp.max(t, axis=1)[:, None])
+        return e / xp.sum(e, axis=1)[:, None]
+
+    def _is_own(self, t: Array, y: Array) -> Array:
+        """Which output is the row's own class, ``(n_rows, K)``."""
+        return beside(np.arange(self.n_classes), t)[None, :] == y[:, None]
 
     def invalid_targets(self, y: Array) -> tuple[NDArray[np.bool_], str]:
-        return ~np.isin(y, np.arange(self.n_classes)), f"class code 0..{self.n_classes - 1}"
+        return (y != namespace(y).floor(y)) | (y < 0) | (y >= self.n_classes), f"class code 0..{self.n_classes - 1}"
 
 
 @dataclass(frozen=True)
@@ -177,7 +199,7 @@ class Squared(Loss):
         return t - y
 
     def curvature(self, t: Array, y: Array) -> Array:
-        return np.ones_like(t)
+        return namespace(t).ones_like(t)
 
 
 @dataclass(frozen=True)
@@ -209,14 +231,14 @@ class PseudoHuber(Loss):
 
     def value(self, t: Array, y: Array) -> Array:
         r = (t - y) / self.scale
-        return np.asarray(self.scale**2 * r * (r / (1.0 + np.hypot(1.0, r))))
+        return self.scale**2 * r * (r / (1.0 + _hypot1(r)))
 
     def derivative(self, t: Array, y: Array) -> Array:
         r = (t - y) / self.scale
-        return np.asarray(self.scale * r / np.hypot(1.0, r))
+        return self.scale * r / _hypot1(r)
 
     def curvature(self, t: Array, y: Array) -> Array:
-        return np.asarray(np.hypot(1.0, (t - y) / self.scale) ** -3.0)
+        return _hypot1((t - y) / self.scale) ** -3.0
 
 
 @dataclass(frozen=True)
@@ -233,16 +255,16 @@ class LogCosh(Loss):
     third_derivative_bound = 4.0 / (3.0 * math.sqrt(3.0))
 
     def value(self, t: Array, y: Array) -> Array:
-        r = np.abs(t - y)
-        near = np.minimum(r, 1.0)  # ln cosh r = log1p(2 sinh²(r/2)) keeps its digits near 0
-        return np.where(r < 1.0, np.log1p(2.0 * np.sinh(near / 2.0) ** 2), r + np.log1p(np.exp(-2.0 * r)) - math.log(2.0))
+        xp, r = namespace(t), abs(t - y)
+        near = xp.where(r < 1.0, r, 1.0)  # ln cosh r = log1p(2 sinh²(r/2)) keeps its digits near 0
+        return xp.where(r < 1.0, xp.log1p(2.0 * xp.sinh(near / 2.0) ** 2), r + xp.log1p(xp.exp(-2.0 * r)) - math.log(2.0))
 
     def derivative(self, t: Array, y: Array) -> Array:
-        return np.tanh(t - y)
+        return namespace(t).tanh(t - y)
 
     def curvature(self, t: Array, y: Array) -> Array:
-        e = np.exp(-2.0 * np.abs(t - y))
-        return np.asarray(4.0 * e / (1.0 + e) ** 2)
+        e = _exp(-2.0 * abs(t - y))
+        return 4.0 * e / (1.0 + e) ** 2
 
 
 @dataclass(frozen=True)
@@ -312,7 +334,7 @@ class Tweedie(Loss):
 
     def _terms(self, t: Array, y: Array) -> tuple[Array, Array]:
         """y e^{(1−k)t} and e^{(2−k)t}; a zero target contributes 0 even where the exponential overflows."""
-        claim = y * _exp(np.where(y > 0, (1.0 - self.power) * t, 0.0))
+        claim = y * _exp(namespace(t).where(y > 0, (1.0 - self.power) * t, 0.0))
         return claim, _exp((2.0 - self.power) * t)
 
     def value(self, t: Array, y: Array) -> Array:
@@ -334,7 +356,19 @@ class Tweedie(Loss):
 def _exp(t: Array) -> Array:
     """eᵗ, overflowing to ``inf`` without a warning."""
     with np.errstate(over="ignore"):
-        return np.exp(t)
+        return namespace(t).exp(t)
+
+
+def _expit(t: Array) -> Array:
+    """1/(1 + e⁻ᵗ), without overflow."""
+    e = _exp(-abs(t))
+    return namespace(t).where(t < 0, e, 1.0) / (1.0 + e)
+
+
+def _hypot1(r: Array) -> Array:
+    """√(1 + r²), without overflow."""
+    xp = namespace(r)
+    return xp.hypot(xp.ones_like(r), r)
 
 
 LOSSES: dict[str, type[Loss]] = {

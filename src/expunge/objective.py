@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from expunge.arrays import beside, host, is_on_host, namespace
 from expunge.errors import InvalidRows
 from expunge.losses import Loss
 from expunge.rows import Rows
@@ -115,14 +116,21 @@ class Objective:
                 "encode them with the same schema"
             )
         bad, wanted = self.loss.invalid_targets(rows.y)
-        if bad.any():
-            row = int(np.argmax(bad))
+        if namespace(bad).any(bad):
+            row = int(np.argmax(host(bad)))
             raise InvalidRows(f"y of row {row} is {rows.y[row]:g}, but the {self.loss.name} loss needs {wanted}")
         return rows
 
+    def features(self, rows: Rows) -> Any:
+        """The rows in float64, where they lie, ``(n_rows, n_features)``, dense or CSR; no intercept."""
+        xp = namespace(rows.X)
+        return rows.X.astype(np.float64, copy=False) if xp is np else xp.astype(rows.X, xp.float64, copy=False)
+
     def design(self, rows: Rows) -> Any:
-        """The rows with the intercept's column, float64, ``(n_rows, width)``, dense or CSR."""
-        X = rows.X.astype(np.float64, copy=False)
+        """The rows on the host with the intercept's column, float64, ``(n_rows, width)``, dense or CSR."""
+        X = self.features(rows)
+        if not is_on_host(X):
+            X = host(X)
         if not self.fit_intercept:
             return X
         ones = np.ones((len(rows), 1))
@@ -132,10 +140,13 @@ class Objective:
         """``w`` as a matrix ``(K, width)``."""
         return w.reshape(self.loss.outputs, self.width)
 
-    def predictor(self, w: Array, design: Any) -> Array:
-        """t = Xwᵀ, ``(n_rows,)``, or ``(n_rows, K)`` for several outputs."""
-        t = np.asarray(design @ self.coefficients(w).T)
-        return t[:, 0] if self.loss.outputs == 1 else t
+    def predictor(self, w: Array, X: Any) -> Any:
+        """t = Xwᵀ + b, ``(n_rows,)``, or ``(n_rows, K)`` for several outputs; ``X`` as ``features`` gives it."""
+        blocks = self.coefficients(w)
+        t = X @ beside(blocks[0, : self.n_features] if self.loss.outputs == 1 else blocks[:, : self.n_features].T, X)
+        if not self.fit_intercept:
+            return t
+        return t + (float(blocks[0, -1]) if self.loss.outputs == 1 else beside(blocks[:, -1], X))
 
     @property
     def fingerprint(self) -> str:

@@ -2,20 +2,23 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from expunge.arrays import beside, host, is_on_host, namespace
 from expunge.errors import InvalidRows
 
 Array = NDArray[np.float64]
 
-BATCH_VALUES = 1 << 18
-"""Numbers in one batch (2 MiB of float64): large enough for BLAS-3, small enough to stay in cache.
+BATCH_VALUES = 1 << 19
+"""Numbers in one batch (4 MiB of float64): large enough for BLAS-3, small enough to stay in cache.
 
-Wide rows come at least ``n_features`` at a time, so that adding up p × p sums never costs more than making them."""
+Wide rows come at least four times ``n_features`` at a time, so that adding up p × p sums costs little beside making them."""
+DEVICE_BATCH_VALUES = 1 << 25
+"""The same on another device, where a batch should fill many cores (256 MiB of float64)."""
 
 
 class RowSource(Protocol):
@@ -26,13 +29,40 @@ class RowSource(Protocol):
         ...
 
 
+@runtime_checkable
+class PartedSource(RowSource, Protocol):
+    """Rows in parts that can be read apart, in any thread or process."""
+
+    def parts(self) -> Sequence[RowSource]:
+        """The parts, small enough to be held by the dozen; together they are the source."""
+        ...
+
+
+@runtime_checkable
+class ThinnableSource(RowSource, Protocol):
+    """Rows of which a few can be read without the others."""
+
+    def __len__(self) -> int:
+        """How many rows there are, about."""
+        ...
+
+    def thinned(self, step: int) -> RowSource:
+        """About every ``step``-th row: enough to start from, never to certify with."""
+        ...
+
+
+def parts_of(source: RowSource) -> Iterator[RowSource]:
+    """The parts of ``source``, or its batches."""
+    return iter(source.parts()) if isinstance(source, PartedSource) else source.batches()
+
+
 @dataclass(frozen=True, eq=False)
 class Rows:
     """A block of rows, itself a ``RowSource``.
 
     Args:
-        X: features, ``(n_rows, n_features)``, float32 or float64, dense or CSR.
-        y: targets ``(n_rows,)``; class codes 0..K−1 for classification.
+        X: features, ``(n_rows, n_features)``, float32 or float64, dense or CSR, or of any array-API namespace and device.
+        y: targets, beside X, ``(n_rows,)``; class codes 0..K−1 for classification.
         sample_weight: ``(n_rows,)``, at least 0; multiplies the loss of its row.
         ids: names of the rows, one each. With them a request is checked for duplicates by id, otherwise by value.
 
@@ -46,7 +76,8 @@ class Rows:
 
     @classmethod
     def of(cls, X: Any, y: Any, sample_weight: Any = None, ids: Sequence[object] | None = None) -> "Rows":
-        """Rows from anything array-like; float32 and CSR are kept as they are, all else becomes float64.
+        """Rows from anything array-like; float32 and CSR are kept as they are, all else becomes float64. Memory-mapped arrays
+        stay on disk, arrays of PyTorch, CuPy and other array-API namespaces where they are.
 
         Raises:
             InvalidRows: wrong shapes, NaN or infinite values, negative weights; the message names the first bad row.
@@ -56,12 +87,13 @@ class Rows:
         """
         if sparse.issparse(X):
             X = sparse.csr_array(X)
-        else:
+        elif isinstance(X, np.ndarray) or not (hasattr(X, "__array_namespace__") or hasattr(X, "__dlpack__")):
             X = np.asarray(X)
-        if X.dtype not in (np.float32, np.float64):
-            X = X.astype(np.float64)
-        weight = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
-        rows = cls(X, np.asarray(y, dtype=np.float64), weight, ids)
+        xp = namespace(X)
+        if X.dtype not in (xp.float32, xp.float64):
+            X = X.astype(np.float64) if xp is np else xp.astype(X, xp.float64)
+        weight = None if sample_weight is None else beside(sample_weight, X)
+        rows = cls(X, beside(y, X), weight, ids)
         rows._check()
         return rows
 
@@ -70,20 +102,21 @@ class Rows:
             raise InvalidRows(f"X must have two dimensions (n_rows, n_features), got {self.X.ndim}")
         n_rows = self.X.shape[0]
         for name, values in (("y", self.y), ("sample_weight", self.sample_weight)):
-            if values is not None and values.shape != (n_rows,):
+            if values is not None and tuple(values.shape) != (n_rows,):
                 raise InvalidRows(f"{name} has shape {values.shape}, but X has {n_rows} rows: expected ({n_rows},)")
         if self.ids is not None and len(self.ids) != n_rows:
             raise InvalidRows(f"{len(self.ids)} ids for {n_rows} rows: give one id per row")
-        _refuse(~np.isfinite(self.y), "y", "is NaN or infinite: remove or impute it")
+        xp = namespace(self.X)
+        _refuse(~xp.isfinite(self.y), "y", "is NaN or infinite: remove or impute it")
         if self.sample_weight is not None:
-            _refuse(~np.isfinite(self.sample_weight), "sample_weight", "is NaN or infinite")
+            _refuse(~xp.isfinite(self.sample_weight), "sample_weight", "is NaN or infinite")
             _refuse(self.sample_weight < 0, "sample_weight", "is negative: weights must be at least 0")
         step = self._rows_per_batch
         for start in range(0, n_rows, step):
             block = self.X[start : start + step]
-            finite = np.isfinite(block.data if sparse.issparse(block) else block)
-            if not finite.all():
-                dense = block.toarray() if sparse.issparse(block) else block
+            finite = xp.isfinite(block.data if sparse.issparse(block) else block)
+            if not xp.all(finite):
+                dense = block.toarray() if sparse.issparse(block) else host(block)
                 row, column = np.argwhere(~np.isfinite(dense))[0]
                 raise InvalidRows(f"row {start + row}, column {column} of X is NaN or infinite: remove or impute it")
 
@@ -93,18 +126,20 @@ class Rows:
     @property
     def weight(self) -> Array:
         """The sample weights, ones where none were given, ``(n_rows,)``."""
-        return np.ones(len(self)) if self.sample_weight is None else self.sample_weight
+        return namespace(self.X).ones_like(self.y) if self.sample_weight is None else self.sample_weight
 
     @property
     def _rows_per_batch(self) -> int:
-        width = int(self.X.shape[1])
-        return max(BATCH_VALUES // max(1, width), width)
+        n_rows, width = self.X.shape
+        if sparse.issparse(self.X):
+            return int(max(BATCH_VALUES // 4 * n_rows // max(1, self.X.nnz), width))
+        return int(max((BATCH_VALUES if is_on_host(self.X) else DEVICE_BATCH_VALUES) // max(1, width), 4 * width))
 
     def take(self, index: Any) -> "Rows":
         """The rows at ``index`` (a slice, a boolean mask or positions)."""
         weight = None if self.sample_weight is None else self.sample_weight[index]
         ids = None if self.ids is None else [self.ids[i] for i in np.arange(len(self))[index]]
-        return Rows(self.X[index], self.y[index], weight, ids)
+        return Rows(_taken(self.X, index), self.y[index], weight, ids)
 
     def batches(self) -> Iterator["Rows"]:
         """The rows in blocks that fit the cache; views where ``X`` is dense."""
@@ -112,12 +147,23 @@ class Rows:
         for start in range(0, len(self), step):
             yield self.take(slice(start, start + step))
 
+    def thinned(self, step: int) -> "Rows":
+        """Every ``step``-th row."""
+        return self.take(slice(None, None, step))
+
+    def on_host(self) -> "Rows":
+        """The same rows in NumPy arrays."""
+        if is_on_host(self.X):
+            return self
+        weight = None if self.sample_weight is None else host(self.sample_weight)
+        return Rows(host(self.X), host(self.y), weight, self.ids)
+
     def duplicate(self) -> tuple[int, int] | None:
         """Positions of two equal rows, or of two rows with one id; ``None`` if all differ."""
         if len(self) < 2:
             return None
         seen: dict[object, int] = {}
-        X = (self.X.toarray() if sparse.issparse(self.X) else np.ascontiguousarray(self.X)) + 0.0  # −0 is 0
+        X = (self.X.toarray() if sparse.issparse(self.X) else np.ascontiguousarray(host(self.X))) + 0.0  # −0 is 0
         for i in range(len(self)):
             key = (X[i].tobytes(), float(self.y[i])) if self.ids is None else self.ids[i]
             if key in seen:
@@ -126,6 +172,16 @@ class Rows:
         return None
 
 
-def _refuse(bad: NDArray[np.bool_], name: str, reason: str) -> None:
-    if bad.any():
-        raise InvalidRows(f"{name} of row {int(np.argmax(bad))} {reason}")
+def _taken(X: Any, index: Any) -> Any:
+    """``X[index]``; of a slice of CSR rows a view, too."""
+    if not (sparse.issparse(X) and isinstance(index, slice) and index.step in (None, 1)):
+        return X[index]
+    start, stop, _step = index.indices(X.shape[0])
+    low, high = X.indptr[[start, max(start, stop)]]
+    indptr = X.indptr[start : max(start, stop) + 1] - low
+    return sparse.csr_array((X.data[low:high], X.indices[low:high], indptr), shape=(len(indptr) - 1, X.shape[1]))
+
+
+def _refuse(bad: Any, name: str, reason: str) -> None:
+    if namespace(bad).any(bad):
+        raise InvalidRows(f"{name} of row {int(np.argmax(host(bad)))} {reason}")

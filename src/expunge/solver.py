@@ -1,39 +1,52 @@
 """Newton's method for the empirical risk, to the anchor of a fit or refit. Theory §4.5.
 
-The step is the full one where the self-concordant length cR|δ| says that it is safe; elsewhere it is halved until the
-objective falls, down to ln(1+d)/d with d = cR|δ|, which always makes it fall. It starts from the optimum of every 4th
-row, itself found from every 16th, and so on: most steps then see few rows. The stopping rule is on the gradient in
-the metric of the Hessian, never on a change of value: a warm start cannot end before the gradient is small.
+The step is the full one where the self-concordant length cR|δ| says that it is safe; elsewhere, if the next look at the
+rows shows that the objective did not fall, it is halved, down to ln(1+d)/d with d = cR|δ|, which always makes it fall. It
+starts from the optimum of every 4th row, itself found from every 16th, and so on: most steps then see few rows. Hessians are
+multiplied in float32 until the next point is predicted to be the anchor; its own, which the certificate rests on, always in
+float64.
+
+The stopping rule is on what the last step leaves, which self-concordance bounds (theory §4.3), never on a change of value:
+a warm start cannot end before the gradient is small.
 """
 
 import math
 import operator
-from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from expunge.blas import one_blas_thread
 from expunge.engine import Engine
 from expunge.errors import InvalidRows, NoOptimum
-from expunge.evaluation import Evaluation, row_norms
+from expunge.evaluation import Evaluation, Precision
 from expunge.factor import Factor, Hessian
 from expunge.objective import Objective
-from expunge.rows import Rows, RowSource
-from expunge.statistics import Statistics
+from expunge.rows import Rows, RowSource, ThinnableSource
+from expunge.statistics import Statistics, anchor_digest
 
 Array = NDArray[np.float64]
 
-TOLERANCE = 1e-7
-"""Relative size |∇J|_{H⁻¹} / |w|_H at which the anchor is good; the model is one more Newton step away, so its own is that
-squared."""
-THINNING, START_TOLERANCE = 4, 1e-2
-"""Newton starts from the optimum of every 4th row, to a tolerance within what those rows can tell."""
+TOLERANCE = 1e-11
+"""What may be left of |∇J|_{H⁻¹} one Newton step from the anchor, where the model is, relative to |w|_H."""
+NEAR = 1e-4
+"""Length of that step, relative to |w|_H, beyond which a point is no anchor yet."""
+THINNING, START_NEAR = 4, 0.1
+"""Newton starts from the optimum of every 4th row, to a step within what those rows can tell."""
 ROWS_PER_PARAMETER = 8
 """Fewer of those rows than this are no better start than zeros."""
-MAX_STEPS = 100
+SINGLE_ROUNDOFF, SINGLE_SHARE = 2.0**-24, 0.1
+"""A Hessian in float32 is good for a step if its condition is at most this share of its precision."""
+SAFE = 0.5
+"""A full step is safe where t = cR|δ| is at most this."""
+MAX_LOOKS = 200
 SUFFICIENT_DECREASE = 1e-4
+SMALL = 1000
+"""With up to as many parameters a second thread is worth less to the factorisation than its wake-ups cost the rows."""
+_FIRST: Precision = "float32"
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +56,7 @@ class Optimum:
     Args:
         anchor: there, ``(p,)``; ``point``: one more Newton step on, the optimum itself.
         statistics: at the anchor; ``factor``: of their Hessian; ``row_norm``: R = max |x|.
+        leverage: the largest of any row with respect to ``leverage_factor``; ``None`` if the last pass did not look for it.
     """
 
     anchor: Array
@@ -50,79 +64,164 @@ class Optimum:
     statistics: Statistics
     factor: Factor
     row_norm: float
+    leverage: float | None
+    leverage_factor: Factor
 
 
-def minimise(
-    objective: Objective, source: RowSource, engine: Engine, start: Array | None = None, tolerance: float = TOLERANCE
-) -> Optimum:
-    """The anchor at which the objective over ``source`` is minimal to ``tolerance``.
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """What one pass over the rows finds: sums at the point, and the loss at zero if it is the first."""
+
+    statistics: Statistics
+    value: float
+    value_at_zero: float
+    row_norm: float
+    leverage: float
+
+    def __add__(self, other: "_Look") -> "_Look":
+        return _Look(
+            self.statistics + other.statistics,
+            self.value + other.value,
+            self.value_at_zero + other.value_at_zero,
+            max(self.row_norm, other.row_norm),
+            max(self.leverage, other.leverage),
+        )
+
+
+def minimise(objective: Objective, source: RowSource, engine: Engine, start: Array | None = None) -> Optimum:
+    """The anchor from which one Newton step minimises the objective over ``source``.
 
     Args:
         start: weights to start from, ``(p,)``, if they are better than zeros; by default the optimum of every 4th row.
-        tolerance: relative size |∇J|_{H⁻¹} / |w|_H at which to stop.
 
     Raises:
         InvalidRows: the source is empty, or a row does not fit the objective.
         NoOptimum: dependent columns without a penalty, or targets that can be fitted without limit.
     """
-    row_norm, weight = engine.reduce(source, lambda rows: _survey(objective, rows), _merge)
-    if weight == 0:
-        raise InvalidRows("the sample weights are all zero: at least one row needs a positive weight")
+    with one_blas_thread() if objective.n_parameters <= SMALL else nullcontext():
+        return _newton(objective, source, engine, _thinned_optimum(objective, source, engine) if start is None else start)
 
-    def total(at: Array) -> float:
-        value: float = engine.reduce(source, lambda rows: Evaluation(objective, rows, at).value, operator.add)
-        return value + objective.penalty_value(at, weight)
 
-    w = np.zeros(objective.n_parameters)
-    if start is None and isinstance(source, Rows) and len(source) >= THINNING * ROWS_PER_PARAMETER * objective.n_parameters:
-        w = _thinned_optimum(objective, source, engine)
-    elif start is not None and np.isfinite(start).all() and total(start) < total(w):
-        w = start
-    previous = math.inf
-    for _ in range(MAX_STEPS):
-        anchor = w
-        statistics = engine.reduce(source, partial(Statistics.of, objective, anchor=anchor), operator.add)
-        hessian = Hessian(objective, statistics.hessian_sum, statistics.count)
-        factor = Factor.of(hessian)
-        gradient = statistics.gradient_sum + objective.penalty_gradient(anchor, statistics.count)
+def _newton(objective: Objective, source: RowSource, engine: Engine, start: Array, *, is_rough: bool = False) -> Optimum:
+    """Newton's method from ``start``; ``is_rough`` stops it as soon as its point is worth starting from."""
+    c, precision, row_norm = objective.loss.self_concordance, _FIRST, 0.0
+    anchor = point = start
+    step = np.zeros_like(start)
+    factor: Factor | None = None
+    value, decrement, length, safe_length, is_last = math.inf, math.inf, 1.0, 1.0, False
+    for look_number in range(MAX_LOOKS):
+        root = factor.root if factor is not None and is_last and c > 0 else None
+        look = _pass(objective, source, engine, point, precision, root, is_first=look_number == 0)
+        count = look.statistics.count
+        value_here = look.value + objective.penalty_value(point, count)
+        if look_number == 0:
+            row_norm = look.row_norm
+            if point.any() and not value_here < look.value_at_zero:
+                anchor = point = np.zeros_like(point)
+                continue
+        elif length > safe_length and not value_here <= value - SUFFICIENT_DECREASE * length * decrement**2:
+            length = max(0.5 * length, safe_length)
+            point = anchor + length * step
+            continue
+        hessian = Hessian(objective, look.statistics.hessian_sum, count)
+        before, here = factor, _factor(hessian, precision)
+        if here is None:
+            precision, safe_length = "float64", length
+            continue
+        anchor, value, factor, previous = point, value_here, here, decrement
+        gradient = look.statistics.gradient_sum + objective.penalty_gradient(anchor, count)
         step = factor.solve(hessian, -gradient).x
         decrement = math.sqrt(max(0.0, -float(gradient @ step)))
-        danger = objective.loss.self_concordance * row_norm * float(np.linalg.norm(step))
-        is_stalled = danger <= 0.5 and decrement >= 0.5 * previous
-        if decrement <= tolerance * math.sqrt(max(0.0, float(anchor @ (hessian @ anchor)))) or is_stalled:
-            return Optimum(anchor, anchor + step, statistics, factor, row_norm)
-        previous = decrement
-        w = anchor + step if danger <= 0.5 else _damped(total, anchor, step, decrement, danger)
+        size = math.sqrt(max(0.0, float(anchor @ (hessian @ anchor))))
+        danger = c * row_norm * float(np.linalg.norm(step))
+        is_stalled = danger <= SAFE and decrement >= 0.5 * previous
+        is_near = _is_anchor(decrement, danger, size) or is_stalled
+        is_start = is_rough and (decrement <= START_NEAR * size or is_stalled)
+        if is_start or (is_near and precision == "float64"):
+            leverage = None if root is None else look.leverage
+            return Optimum(anchor, anchor + step, look.statistics, factor, row_norm, leverage, before or factor)
+        if is_stalled:
+            precision, decrement, length, safe_length = "float64", math.inf, 1.0, 1.0
+            continue
+        ahead = 0.5 * danger * math.exp(min(danger, 1.0)) + (SINGLE_SHARE * hessian.trace * factor.norm * SINGLE_ROUNDOFF)
+        is_last = _is_anchor(ahead * decrement, ahead * danger, size)
+        precision = "float64" if is_last else precision
+        length, safe_length = 1.0, 1.0 if danger <= SAFE else math.log1p(danger) / danger
+        point = anchor + step
     raise NoOptimum(
-        f"no minimum after {MAX_STEPS} Newton steps: the targets can be fitted without limit (a feature separates the "
+        f"no minimum after {MAX_LOOKS} looks at the rows: the targets can be fitted without limit (a feature separates the "
         "classes, or all counts are zero); add a penalty (smaller C, larger alpha)"
     )
 
 
-def _damped(total: Callable[[Array], float], w: Array, step: Array, decrement: float, danger: float) -> Array:
-    """The longest of ``w + step``, ``w + step/2``, … that makes J fall enough, and no less than the safe length."""
-    safe = math.log1p(danger) / danger
-    before = total(w)
-    length = 1.0
-    while length > safe and not total(w + length * step) <= before - SUFFICIENT_DECREASE * length * decrement**2:
-        length *= 0.5
-    return w + max(length, safe) * step
+def _is_anchor(decrement: float, danger: float, size: float) -> bool:
+    """Whether a step of this length is short, and leaves next to nothing: it leaves at most ½te^t of it (theory §4.3)."""
+    left = 0.5 * danger * math.exp(min(danger, 1.0)) * decrement
+    return danger <= SAFE and decrement <= NEAR * size and left <= TOLERANCE * size
 
 
-def _thinned_optimum(objective: Objective, rows: Rows, engine: Engine) -> Array:
+def _pass(
+    objective: Objective,
+    source: RowSource,
+    engine: Engine,
+    anchor: Array,
+    precision: Precision,
+    root: Array | None,
+    *,
+    is_first: bool,
+) -> _Look:
+    """What the rows say at ``anchor``.
+
+    Args:
+        root: if the leverage is wanted, the Cholesky factor of what it is with respect to.
+        is_first: whether the rows are still to be checked and measured.
+    """
+    digest = anchor_digest(objective, anchor)
+    look_at = partial(_look, objective, anchor, digest, precision, root, is_first)
+    look: _Look = engine.reduce(source, look_at, operator.add)
+    if look.statistics.count == 0:
+        raise InvalidRows("the sample weights are all zero: at least one row needs a positive weight")
+    return look
+
+
+def _factor(hessian: Hessian, precision: Precision) -> Factor | None:
+    """The factor of a Hessian that was multiplied in ``precision``; ``None`` if it is too ill-conditioned for float32."""
+    if precision == "float64":
+        return Factor.of(hessian)
+    with suppress(NoOptimum):
+        factor = Factor.of(hessian)
+        if hessian.trace * factor.norm * SINGLE_ROUNDOFF <= SINGLE_SHARE:
+            return factor
+    return None
+
+
+def _look(
+    objective: Objective,
+    anchor: Array,
+    digest: str,
+    precision: Precision,
+    root: Array | None,
+    is_first: bool,
+    rows: Rows,
+) -> _Look:
+    at = Evaluation(objective, objective.check(rows) if is_first else rows, anchor)
+    return _Look(
+        Statistics.at(at, digest, precision),
+        at.value,
+        at.value_at_zero if is_first else 0.0,
+        at.longest if is_first else 0.0,
+        0.0 if root is None else at.top_leverage(root),
+    )
+
+
+def _thinned_optimum(objective: Objective, source: RowSource, engine: Engine) -> Array:
     """The optimum of every 4th row; zeros where these are too few to determine one."""
+    zeros = np.zeros(objective.n_parameters)
+    if not isinstance(source, ThinnableSource) or len(source) < THINNING * ROWS_PER_PARAMETER * len(zeros):
+        return zeros
     penalty = objective.penalty / THINNING if objective.form == "sum" else objective.penalty
-    thinned = rows.take(slice(None, None, THINNING))
+    objective, thinned = replace(objective, penalty=penalty), source.thinned(THINNING)
     try:
-        return minimise(replace(objective, penalty=penalty), thinned, engine, tolerance=START_TOLERANCE).point
+        return _newton(objective, thinned, engine, _thinned_optimum(objective, thinned, engine), is_rough=True).point
     except (NoOptimum, InvalidRows):
-        return np.zeros(objective.n_parameters)
-
-
-def _survey(objective: Objective, rows: Rows) -> tuple[float, float]:
-    """The norm of the longest row and the total weight."""
-    return float(row_norms(objective.design(objective.check(rows))).max(initial=0.0)), float(rows.weight.sum())
-
-
-def _merge(a: tuple[float, float], b: tuple[float, float]) -> tuple[float, float]:
-    return max(a[0], b[0]), a[1] + b[1]
+        return zeros

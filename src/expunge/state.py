@@ -7,16 +7,15 @@ kept valid (theory §4.3).
 
 import math
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from expunge import bounds
 from expunge.engine import Engine
 from expunge.errors import InvalidRows, NoOptimum, NotLearned
-from expunge.evaluation import row_norms
+from expunge.evaluation import Evaluation, row_norms
 from expunge.factor import Exchange, Factor, Hessian, Solution, eigenvalue_floor, inverse_error
 from expunge.objective import Objective
 from expunge.rows import Rows, RowSource
@@ -74,12 +73,12 @@ class State:
                 "the Hessian is singular to working precision: columns of X are linearly dependent, or their scales differ "
                 "too much; add a penalty, drop columns or rescale them"
             )
-        eta = inverse_error(hessian, optimum.factor)
-        leverage = (
-            engine.reduce(source, lambda rows: _top_leverage(objective, rows, optimum.factor.inverse), max)
-            if eta < 1.0 and objective.loss.self_concordance > 0
-            else math.inf
-        )
+        eta = inverse_error(hessian, optimum.leverage_factor)
+        leverage = optimum.leverage
+        if leverage is None:
+            leverage = math.inf
+            if eta < 1.0 and objective.loss.self_concordance > 0:
+                leverage = engine.reduce(source, partial(_top_leverage, objective, optimum.leverage_factor), max)
         whitened = math.sqrt(leverage / (1.0 - eta)) if eta < 1.0 else math.inf
         gradient = statistics.gradient_sum + objective.penalty_gradient(optimum.anchor, statistics.count)
         return cls(
@@ -137,13 +136,14 @@ class State:
 
     def added(self, rows: Rows) -> "State":
         """The state with ``rows`` learned. H grows, so that μ and v stay valid for the old rows."""
+        rows = rows.on_host()
         terms = RowTerms.of(self.objective, rows, self.anchor)
         statistics = self.statistics + terms
         grown = replace(self, statistics=statistics, changed=self.changed + terms.count)
         grown = replace(grown, factor=Exchange.of(self.hessian, self.factor, terms.root).exchanged(grown.hessian, 1.0))
-        row_norm = float(row_norms(self.objective.design(rows)).max(initial=0.0))
+        row_norm = float(row_norms(self.objective, rows).max(initial=0.0))
         eta = inverse_error(grown.hessian, grown.factor)
-        leverage = _top_leverage(self.objective, rows, grown.factor.inverse) / (1.0 - eta) if eta < 1.0 else math.inf
+        leverage = _top_leverage(self.objective, grown.factor, rows) / (1.0 - eta) if eta < 1.0 else math.inf
         new = RowExtremes(row_norm, _no_worse(math.sqrt(leverage), row_norm, self.curvature_floor))
         return replace(grown, extremes=self.extremes | new)
 
@@ -158,6 +158,7 @@ class State:
             InvalidRows: the rows are all that was learned, or all of one class.
             NoOptimum: what remains determines no model.
         """
+        rows = rows.on_host()
         terms = RowTerms.of(self.objective, rows, self.anchor)
         exchange = Exchange.of(self.hessian, self.factor, terms.root)
         self._require_learned(rows, exchange)
@@ -185,8 +186,8 @@ class State:
 
     def _require_learned(self, rows: Rows, exchange: Exchange) -> None:
         """Refuses a row longer than R, or with more curvature than all learned rows and the penalty together."""
-        norms = row_norms(self.objective.design(rows))
-        curvature = exchange.own_curvature(self.objective.loss.outputs)
+        norms = row_norms(self.objective, rows)
+        curvature = exchange.own_curvature(self.objective.loss.outputs) * max(0.0, 1.0 - self.geometry.eta)
         is_too_long = norms > self.extremes.row_norm * SAME
         impossible = is_too_long | (curvature >= 1.0 + SINGULAR)
         if impossible.any():
@@ -211,19 +212,11 @@ def _require_all_classes(statistics: Statistics, which: str) -> None:
         )
 
 
-def _top_leverage(objective: Objective, rows: Rows, inverse: Array) -> float:
-    """max over rows of the largest eigenvalue of XᵢᵀGXᵢ, Xᵢ = I_K ⊗ xᵢ."""
-    design = objective.design(rows)
-    K, width = objective.loss.outputs, objective.width
-    blocks = inverse.reshape(K, width, K, width)
-    own = np.empty((len(rows), K, K))
-    for k in range(K):
-        for j in range(k + 1):
-            product = np.asarray(design @ blocks[k, :, j, :])
-            paired = design.multiply(product) if sparse.issparse(design) else design * product
-            own[:, k, j] = own[:, j, k] = np.asarray(paired.sum(axis=1)).ravel()
-    top = own[:, 0, 0] if K == 1 else np.linalg.eigvalsh(own)[:, -1]
-    return max(0.0, float(top.max(initial=0.0)))
+def _top_leverage(objective: Objective, factor: Factor, rows: Rows) -> float:
+    """No less than the largest eigenvalue over rows of XᵢᵀGXᵢ, G the inverse that ``factor`` holds."""
+    if factor.root is None:
+        return math.inf
+    return Evaluation(objective, rows, np.zeros(objective.n_parameters)).top_leverage(factor.root)
 
 
 def _no_worse(whitened: float, row_norm: float, curvature_floor: float) -> float:

@@ -10,13 +10,14 @@ the certificate charges them (theory §4.6).
 """
 
 import hashlib
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from expunge.errors import AnchorMismatch
-from expunge.evaluation import UNIT_ROUNDOFF, Evaluation
+from expunge.evaluation import UNIT_ROUNDOFF, Evaluation, Precision
 from expunge.objective import Objective
 from expunge.rows import Rows
 
@@ -75,10 +76,8 @@ class RowTerms(_Sums):
     def of(cls, objective: Objective, rows: Rows, anchor: Array) -> "RowTerms":
         """The terms of ``rows`` at ``anchor``."""
         at = Evaluation(objective, rows, anchor)
-        gradient, gradient_error = at.gradient()
-        root, hessian_error = at.curvature_root()
-        digest = anchor_digest(objective, anchor)
-        return cls(digest, at.count, at.class_counts, gradient, gradient_error, hessian_error, root)
+        digest, root = anchor_digest(objective, anchor), at.curvature_root()
+        return cls(digest, at.count, at.class_counts, at.gradient, at.gradient_error, at.hessian_error, root)
 
     def add_hessian_to(self, hessian: Array, sign: float) -> Array:
         """``hessian + sign · rootᵀ root``, a new array."""
@@ -98,11 +97,18 @@ class Statistics(_Sums):
     @classmethod
     def of(cls, objective: Objective, rows: Rows, anchor: Array) -> "Statistics":
         """The statistics of ``rows`` at ``anchor``."""
-        at = Evaluation(objective, rows, anchor)
-        gradient, gradient_error = at.gradient()
-        hessian, hessian_error = at.hessian()
-        digest = anchor_digest(objective, anchor)
-        return cls(digest, at.count, at.class_counts, gradient, gradient_error, hessian_error, hessian)
+        return cls.at(Evaluation(objective, rows, anchor), anchor_digest(objective, anchor))
+
+    @classmethod
+    def at(cls, at: Evaluation, digest: str, precision: Precision = "float64") -> "Statistics":
+        """The statistics of evaluated rows; ``digest`` names the anchor.
+
+        Args:
+            precision: of the Hessian; with float32 the errors are not bounded, and no certificate can come of it.
+        """
+        hessian = at.hessian(precision)
+        errors = (at.gradient_error, at.hessian_error) if precision == "float64" else (math.inf, math.inf)
+        return cls(digest, at.count, at.class_counts, at.gradient, *errors, hessian)
 
     def __add__(self, other: "Statistics | RowTerms") -> "Statistics":
         return self._combined(other, 1.0)

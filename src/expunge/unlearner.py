@@ -241,7 +241,7 @@ class Change:
             if rows is not None and len(objective.check(rows)) == 0:
                 raise InvalidRows("the request holds no rows: give at least one")
         if self.added is not None:
-            _require_norm(float(row_norms(objective.design(self.added)).max()), row_norm)
+            _require_norm(float(row_norms(objective, self.added).max()), row_norm)
         pair = None if self.removed is None else self.removed.duplicate()
         if pair is not None:
             raise InvalidRows(

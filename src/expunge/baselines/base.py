@@ -96,12 +96,12 @@ class Baseline(ABC):
     def _gradient(self, rows: Rows, w: Array) -> Array:
         """∇J over ``rows``, penalty included, ``(p,)``."""
         at = Evaluation(self.objective, rows, w)
-        return at.gradient()[0] + self.objective.penalty_gradient(w, at.count)
+        return at.gradient + self.objective.penalty_gradient(w, at.count)
 
     def _hessian(self, rows: Rows, w: Array) -> Array:
         """∇²J over ``rows``, penalty included, ``(p, p)``."""
         at = Evaluation(self.objective, rows, w)
-        return self.objective.penalised_hessian(at.hessian()[0], at.count)
+        return self.objective.penalised_hessian(at.hessian(), at.count)
 
     def _optimum(self, rows: Rows, start: Array | None = None) -> Array:
         """argmin J over ``rows``, ``(p,)``."""
@@ -109,7 +109,7 @@ class Baseline(ABC):
 
     def _longest(self) -> float:
         """R, the norm of the longest row ever held."""
-        return float(row_norms(self.objective.design(self._rows)).max())
+        return float(row_norms(self.objective, self._rows).max())
 
     def _data_bytes(self) -> int:
         size = self._rows.X.data.nbytes if hasattr(self._rows.X, "indices") else self._rows.X.nbytes

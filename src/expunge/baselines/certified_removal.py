@@ -59,7 +59,7 @@ class CertifiedRemoval(Baseline):
 
     def _unlearn(self, gone: Index) -> None:
         rows = self._remaining
-        removed, _error = Evaluation(self.objective, self._rows.take(gone), self._w).gradient()
+        removed = Evaluation(self.objective, self._rows.take(gone), self._w).gradient
         step = np.linalg.solve(self._hessian(rows, self._w), removed)
         design = self.objective.design(rows)
         spectral = float(np.sqrt(np.abs(design.T @ design).sum(axis=0).max())) * (1.0 + 1e-9)  # |X|₂² ≤ ‖XᵀX‖₁
@@ -71,7 +71,7 @@ class CertifiedRemoval(Baseline):
             self._learn()
 
     def _rounding(self) -> float:
-        return Evaluation(self.objective, self._remaining, self._w).gradient()[1]
+        return Evaluation(self.objective, self._remaining, self._w).gradient_error
 
     @property
     def weights(self) -> Array:

@@ -41,7 +41,7 @@ class DescentToDelete(Baseline):
 
     def _learn(self) -> None:
         self._rows_norm = self._longest()
-        norms = row_norms(self.objective.design(self._rows))
+        norms = row_norms(self.objective, self._rows)
         design = self.objective.design(self._rows)
         spectral = min(float(norms @ norms), float(np.abs(design.T @ design).sum(axis=0).max()) * (1.0 + 1e-9))
         alpha, loss = self.objective.penalty, self.objective.loss

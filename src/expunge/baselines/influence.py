@@ -15,7 +15,7 @@ class InfluenceFunction(Baseline):
         self._inverse = np.linalg.inv(self._hessian(self._rows, self._w))
 
     def _unlearn(self, gone: Index) -> None:
-        self._w = self._w + self._inverse @ Evaluation(self.objective, self._rows.take(gone), self._anchor).gradient()[0]
+        self._w = self._w + self._inverse @ Evaluation(self.objective, self._rows.take(gone), self._anchor).gradient
 
     @property
     def weights(self) -> Array:

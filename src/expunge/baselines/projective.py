@@ -31,8 +31,9 @@ class ProjectiveResidualUpdate(Baseline):
     def _unlearn(self, gone: Index) -> None:
         rows = self._rows.take(gone)
         at = Evaluation(self.objective, rows, self._w)
-        X = at.design.toarray() if hasattr(at.design, "toarray") else at.design
-        root, _error = at.curvature_root()  # √(weight·ℓ″)·x
+        design = self.objective.design(rows)
+        X = design.toarray() if hasattr(design, "toarray") else design
+        root = at.curvature_root()  # √(weight·ℓ″)·x
         hat = root @ self._inverse @ root.T
         slope = rows.weight * at.loss.derivative(at.t, rows.y)
         scale = np.sqrt(rows.weight * at.loss.curvature(at.t, rows.y))

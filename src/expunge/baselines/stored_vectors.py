@@ -29,9 +29,10 @@ class StoredVectors(Baseline):
     def _learn(self) -> None:
         rows, p = self._rows, self.objective.n_parameters
         self._w, self._vectors = np.zeros(p), np.zeros((len(rows), p))
+        design = self.objective.design(rows)
+        X = design.toarray() if hasattr(design, "toarray") else design
         for _ in range(self.n_steps):
             at = Evaluation(self.objective, rows, self._w)
-            X = at.design.toarray() if hasattr(at.design, "toarray") else at.design
             own = (rows.weight * at.loss.derivative(at.t, rows.y))[:, None] * X
             hessian = self._hessian(rows, self._w)
             step = 1.0 / float(np.linalg.eigvalsh(hessian)[-1])

@@ -128,8 +128,7 @@ class HeldOutRisk:
         self, objective: Objective, holdout: Rows, reference: Array, rng: np.random.Generator, confidence: float = 0.95
     ) -> None:
         self._objective, self._holdout = objective, holdout
-        self._design = objective.design(holdout)
-        self._norms = row_norms(self._design)
+        self._norms = row_norms(objective, holdout)
         if objective.loss.outputs == 1:
             self._nodes, weights = np.polynomial.hermite_e.hermegauss(self.NODES)
             self._weights = weights / weights.sum()
@@ -148,8 +147,8 @@ class HeldOutRisk:
 
     def _losses(self, weights: Array, sigma: float) -> Array:
         loss, y = self._objective.loss, self._holdout.y
-        t = self._objective.predictor(weights, self._design)
+        t = self._objective.predictor(weights, self._objective.features(self._holdout))
         if sigma == 0:
-            return loss.value(t, y)
+            return np.asarray(loss.value(t, y))
         spread = sigma * self._norms if t.ndim == 1 else sigma * self._norms[:, None]
         return np.asarray(sum(w * loss.value(t + spread * z, y) for z, w in zip(self._nodes, self._weights, strict=True)))

@@ -1,17 +1,25 @@
-"""The local engine: one batch after the other; BLAS uses the cores inside each."""
+"""The local engine: row batches in threads, BLAS with one thread in each, so that the two pools do not fight.
 
-from collections.abc import Callable
-from functools import reduce
+As many threads run as BLAS is allowed (``OPENBLAS_NUM_THREADS`` and kin). Parts are combined in the order of the source,
+whichever is done first, so that the digits do not depend on the threads; one part more than there are threads is held.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial, reduce
+from itertools import chain
 from typing import TypeVar
 
-from expunge.errors import InvalidRows
-from expunge.rows import Rows, RowSource
+from expunge.blas import blas_threads, one_blas_thread
+from expunge.engine import reduced_part, require_rows
+from expunge.rows import Rows, RowSource, parts_of
 
 T = TypeVar("T")
 
 
 class LocalEngine:
-    """Reduces in this process, holding one batch at a time."""
+    """Reduces in this process, holding a few batches at a time."""
 
     def reduce(self, source: RowSource, function: Callable[[Rows], T], combine: Callable[[T, T], T]) -> T:
         """``combine`` folded over ``function(batch)``, in the order of the source.
@@ -19,8 +27,30 @@ class LocalEngine:
         Raises:
             InvalidRows: the source has no rows.
         """
-        batches = source.batches()
-        first = next(batches, None)
-        if first is None:
-            raise InvalidRows("there are no rows: give at least one")
-        return reduce(combine, map(function, batches), function(first))
+        parts = parts_of(source)
+        ahead = [part for part in (next(parts, None), next(parts, None)) if part is not None]
+        reduced = partial(reduced_part, function=function, combine=combine)
+        if len(ahead) < 2 or blas_threads() == 1:
+            return require_rows(reduce(_both(combine), map(reduced, chain(ahead, parts)), None))
+        with one_blas_thread():
+            return require_rows(reduce(_both(combine), _threaded(chain(ahead, parts), reduced), None))
+
+
+def _threaded(parts: Iterator[RowSource], reduced: Callable[[RowSource], T | None]) -> Iterator[T | None]:
+    """The results of the parts in their order."""
+    waiting: deque[Future[T | None]] = deque()
+    with ThreadPoolExecutor(blas_threads()) as pool:
+        try:
+            for part in parts:
+                waiting.append(pool.submit(reduced, part))
+                if len(waiting) > blas_threads():
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _both(combine: Callable[[T, T], T]) -> Callable[[T | None, T | None], T | None]:
+    return lambda a, b: b if a is None else a if b is None else combine(a, b)

@@ -262,7 +262,7 @@ def training_and_population() -> Section:
         remaining = rows.take(order[m:])
         weights = State.fitted(objective, remaining, engine, state.anchor).point
         losses = [
-            float(LOSS.value(objective.predictor(weights, objective.design(part)), part.y).mean())
+            float(LOSS.value(objective.predictor(weights, objective.features(part)), part.y).mean())
             for part in (remaining, holdout)
         ]
         logistic_curve.append((m, *losses))

@@ -1,0 +1,106 @@
+"""How long does a fit take beside scikit-learn's newton-cholesky, to a gradient no larger? Flights dense and as CSR, sentiment.
+
+All in one run on one machine, in turns, the median of several. newton-cholesky runs at the loosest tolerance of a list whose
+gradient norm is no larger than ours is at the released point, or at the tightest where none is. Run: make bench
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+from scipy import sparse
+from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
+
+from benchmarks.record import SHARED, record
+from expunge.data.studies import StudyName, load_study
+from expunge.engine.local import LocalEngine
+from expunge.evaluation import Evaluation
+from expunge.losses import Logistic
+from expunge.objective import Objective
+from expunge.rows import Rows
+from expunge.state import State
+
+Array = NDArray[np.float64]
+
+TOLERANCES = (1e-4, 1e-6, 1e-8, 1e-10, 1e-12)
+REPEATS = 5
+
+
+def gradient_norm(objective: Objective, rows: Rows, w: Array) -> float:
+    """|∇J| at ``w``."""
+    gradient = Evaluation(objective, rows, w).gradient
+    return float(np.linalg.norm(gradient + objective.penalty_gradient(w, float(len(rows)))))
+
+
+def seconds_in_turns(*actions: Callable[[], Any]) -> list[float]:
+    """The median time of each, one after the other ``REPEATS`` times, after one warm-up."""
+    times: list[list[float]] = [[] for _ in actions]
+    for repeat in range(REPEATS + 1):
+        for action, taken in zip(actions, times, strict=True):
+            started = time.perf_counter()
+            action()
+            if repeat:
+                taken.append(time.perf_counter() - started)
+    return [float(np.median(taken)) for taken in times]
+
+
+def compare(name: StudyName) -> dict[str, float] | None:
+    """Seconds and gradient norms on one data set; ``None`` where it is absent."""
+    study = load_study(name, SHARED)
+    if study is None:
+        return None
+    X, y = np.vstack([study.X, study.X_test]), np.concatenate([study.y, study.y_test])
+    dense, csr = Rows.of(X, y), Rows.of(sparse.csr_array(X), y)
+    objective, engine = Objective(Logistic(), X.shape[1]), LocalEngine()
+    ours = State.fitted(objective, dense, engine)
+    reached = gradient_norm(objective, dense, ours.point)
+
+    for tolerance in TOLERANCES:
+        peer = SklearnLogisticRegression(solver="newton-cholesky", tol=tolerance, max_iter=1000).fit(X, y)
+        theirs = gradient_norm(objective, dense, np.append(peer.coef_, peer.intercept_))
+        if theirs <= reached:
+            break
+    fits: list[Callable[[], Any]] = [
+        lambda: State.fitted(objective, dense, engine),
+        lambda: State.fitted(objective, csr, engine),
+        lambda: peer.fit(X, y),
+    ]
+    by_dense, by_csr, by_peer = seconds_in_turns(*fits)
+    sparse_state = State.fitted(objective, csr, engine)
+    return {
+        "density": csr.X.nnz / X.size,
+        "gradient norm": reached,
+        "newton-cholesky's": theirs,
+        "its tol": tolerance,
+        "dense, s": by_dense,
+        "CSR, s": by_csr,
+        "newton-cholesky, s": by_peer,
+        "dense / newton-cholesky": by_dense / by_peer,
+        "dense / CSR": by_dense / by_csr,
+        "|dense − CSR|": float(np.linalg.norm(ours.point - sparse_state.point)),
+    }
+
+
+def main() -> None:
+    """Measures, prints and records."""
+    console = Console()
+    figures = {}
+    for name in ("flights", "sentiment", "census"):
+        found = compare(name)
+        if found is None:
+            console.print(f"left out: {name} ({SHARED} does not hold it)")
+        else:
+            figures[name] = found
+    table = Table("", *figures, title="Fitting; targets: dense / newton-cholesky at most 0.5, flights dense / CSR at least 3")
+    for row in next(iter(figures.values())):
+        table.add_row(row, *(f"{figures[name][row]:.3g}" for name in figures))
+    console.print(table)
+    record("fit_speed", figures)
+
+
+if __name__ == "__main__":
+    main()
