@@ -169,6 +169,7 @@ def test_metrics_and_health(as_role, anybody):
 
 def test_what_is_asked_together_is_answered_together(as_role, found, token, app):
     import asyncio
+    from concurrent.futures import ThreadPoolExecutor
 
     import httpx
 
@@ -184,7 +185,8 @@ def test_what_is_asked_together_is_answered_together(as_role, found, token, app)
 
     before, app.state.intake = app.state.intake, Intake(found.place)
     try:
-        answers = asyncio.run(many())
+        with ThreadPoolExecutor(1) as thread:  # Playwright's loop may be running in this one
+            answers = thread.submit(asyncio.run, many()).result()
     finally:
         app.state.intake.close()
         app.state.intake = before
