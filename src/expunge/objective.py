@@ -118,7 +118,9 @@ class Objective:
         bad, wanted = self.loss.invalid_targets(rows.y)
         if namespace(bad).any(bad):
             row = int(np.argmax(host(bad)))
-            raise InvalidRows(f"y of row {row} is {rows.y[row]:g}, but the {self.loss.name} loss needs {wanted}")
+            raise InvalidRows(
+                f"y of row {rows.name(row)} is {float(rows.y[row]):g}, but the {self.loss.name} loss needs {wanted}"
+            )
         return rows
 
     def features(self, rows: Rows) -> Any:

@@ -57,6 +57,28 @@ def parts_of(source: RowSource) -> Iterator[RowSource]:
 
 
 @dataclass(frozen=True, eq=False)
+class Places(Sequence[str]):
+    """Names of rows by where they lie, made only when they are asked for.
+
+    Args:
+        where: what holds them; ``numbers``: of the rows in it.
+    """
+
+    where: str
+    numbers: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, row: Any) -> Any:
+        return f"{self.numbers[row]} of {self.where}"
+
+    def at(self, index: Any) -> "Places":
+        """The names at ``index`` (a slice, a boolean mask or positions)."""
+        return Places(self.where, self.numbers[index])
+
+
+@dataclass(frozen=True, eq=False)
 class Rows:
     """A block of rows, itself a ``RowSource``.
 
@@ -107,10 +129,10 @@ class Rows:
         if self.ids is not None and len(self.ids) != n_rows:
             raise InvalidRows(f"{len(self.ids)} ids for {n_rows} rows: give one id per row")
         xp = namespace(self.X)
-        _refuse(~xp.isfinite(self.y), "y", "is NaN or infinite: remove or impute it")
+        self._refuse(~xp.isfinite(self.y), "y", "is NaN or infinite: remove or impute it")
         if self.sample_weight is not None:
-            _refuse(~xp.isfinite(self.sample_weight), "sample_weight", "is NaN or infinite")
-            _refuse(self.sample_weight < 0, "sample_weight", "is negative: weights must be at least 0")
+            self._refuse(~xp.isfinite(self.sample_weight), "sample_weight", "is NaN or infinite")
+            self._refuse(self.sample_weight < 0, "sample_weight", "is negative: weights must be at least 0")
         step = self._rows_per_batch
         for start in range(0, n_rows, step):
             block = self.X[start : start + step]
@@ -118,7 +140,15 @@ class Rows:
             if not xp.all(finite):
                 dense = block.toarray() if sparse.issparse(block) else host(block)
                 row, column = np.argwhere(~np.isfinite(dense))[0]
-                raise InvalidRows(f"row {start + row}, column {column} of X is NaN or infinite: remove or impute it")
+                raise InvalidRows(f"row {self.name(start + row)}, column {column} of X is NaN or infinite: remove or impute it")
+
+    def _refuse(self, bad: Any, what: str, reason: str) -> None:
+        if namespace(bad).any(bad):
+            raise InvalidRows(f"{what} of row {self.name(int(np.argmax(host(bad))))} {reason}")
+
+    def name(self, row: int) -> object:
+        """What an error calls the row at position ``row``: its id, or the position itself."""
+        return row if self.ids is None else self.ids[row]
 
     def __len__(self) -> int:
         return int(self.X.shape[0])
@@ -138,7 +168,10 @@ class Rows:
     def take(self, index: Any) -> "Rows":
         """The rows at ``index`` (a slice, a boolean mask or positions)."""
         weight = None if self.sample_weight is None else self.sample_weight[index]
-        ids = None if self.ids is None else [self.ids[i] for i in np.arange(len(self))[index]]
+        if isinstance(self.ids, Places):
+            ids: Sequence[object] | None = self.ids.at(index)
+        else:
+            ids = None if self.ids is None else [self.ids[i] for i in np.arange(len(self))[index]]
         return Rows(_taken(self.X, index), self.y[index], weight, ids)
 
     def batches(self) -> Iterator["Rows"]:
@@ -180,8 +213,3 @@ def _taken(X: Any, index: Any) -> Any:
     low, high = X.indptr[[start, max(start, stop)]]
     indptr = X.indptr[start : max(start, stop) + 1] - low
     return sparse.csr_array((X.data[low:high], X.indices[low:high], indptr), shape=(len(indptr) - 1, X.shape[1]))
-
-
-def _refuse(bad: Any, name: str, reason: str) -> None:
-    if namespace(bad).any(bad):
-        raise InvalidRows(f"{name} of row {int(np.argmax(host(bad)))} {reason}")

@@ -33,8 +33,7 @@ def true_distances(found: Workspace) -> dict[str, tuple[float, float]]:
         for row in releases.all_models(connection):
             specification = Specification.from_json(row.specification)
             unlearner = batch.load(found.place, connection, row.name)
-            parts = lambda specification=specification: found.place.table.scan(specification.columns)  # noqa: E731
-            truth = unlearner.true_distance(specification.source(parts).gathered())
+            truth = unlearner.true_distance(specification.source(found.place.table).gathered())
             distances[row.name] = truth, unlearner.release.certificate.distance_bound
     return distances
 
@@ -250,7 +249,7 @@ def test_those_forgotten_do_not_come_back_by_accident(tmp_path):
 def test_a_row_put_into_the_table_from_outside_poisons_nothing(tmp_path):
     found = workspace(tmp_path)
     table = found.place.table
-    row = next(iter(table.scan(table.columns.names)))
+    row = next(table.row_groups([SUBJECT])[0].tables([SUBJECT]))
     intruder = table.of_subjects(row[SUBJECT].to_pylist()[:1]).slice(0, 1)
     intruder = intruder.set_column(intruder.schema.get_field_index(ROW), ROW, pa.array([10**6]))
     table.append(intruder.to_batches())

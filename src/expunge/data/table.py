@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from expunge.data.parquet import RowGroup, files_row_groups
 from expunge.data.pseudonyms import SubjectKey, subject_text
 from expunge.errors import InvalidRows, WorkspaceInvalid
 
@@ -96,15 +95,16 @@ class SubjectTable:
         found = self._query(statement, self._files(buckets_of(pseudonyms)), tags)
         return dict(zip(found[SUBJECT].to_pylist(), found["n"].to_pylist(), strict=True))
 
-    def scan(self, columns: Sequence[str], without: Sequence[str] = ()) -> Iterator[pa.Table]:
-        """The rows file by file: ``columns``, the pseudonym and the number; people in ``without`` left out."""
-        gone = pa.array(list(without), pa.string())
-        for path in self._files():
-            try:
-                part = pq.read_table(path, columns=[SUBJECT, ROW, *columns], partitioning=None)
-            except (pa.ArrowInvalid, OSError) as error:
-                raise self._unreadable(error) from error
-            yield part.filter(pc.invert(pc.is_in(part[SUBJECT], value_set=gone))) if len(gone) else part
+    def row_groups(self, columns: Sequence[str]) -> list[RowGroup]:
+        """The row groups of its files, whose ``columns`` are to be read.
+
+        Raises:
+            WorkspaceInvalid: a file is missing or damaged.
+        """
+        try:
+            return files_row_groups(self._files(), columns)
+        except InvalidRows as error:
+            raise self._unreadable(error) from error
 
     def append(self, rows: Iterable[pa.RecordBatch]) -> None:
         """Adds numbered rows, in one version."""

@@ -10,7 +10,6 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
+from expunge.data.sources import TableSource
 from expunge.data.table import SUBJECT
 from expunge.errors import ExpungeError, StateCorrupt, WorkspaceInvalid
 from expunge.files import PARTIAL, delete_file, write_file
@@ -28,7 +28,7 @@ from expunge.rows import Rows
 from expunge.storage import load_unlearner, save_unlearner
 from expunge.unlearner import Release, Unlearner
 from expunge.workspace.place import PATIENCE, Place
-from expunge.workspace.specification import EncodedRows, Specification
+from expunge.workspace.specification import Specification
 
 Kind = Literal["fit", "forget", "append", "rectify", "refit"]
 Say = Callable[[str], None]
@@ -191,14 +191,9 @@ def _prepare(place: Place, work: Work, say: Say) -> Iterator[_Prepared]:
         chosen = [pair for pair in listed if work.models is None or pair[0] in work.models]
     leaving = place.table.of_subjects(work.gone) if work.gone else None
 
-    def remaining(specification: Specification) -> Iterator[pa.Table]:
-        yield from place.table.scan(specification.columns, work.gone)
-        if work.added is not None:
-            yield work.added
-
     if work.fitted is not None:
         name, specification = work.fitted
-        rows = specification.source(partial(remaining, specification)).gathered()
+        rows = specification.source(place.table, work.gone, work.added).gathered()
         unlearner = Unlearner.learn_from(specification.objective, rows, specification.settings)
         yield _saved(place, name, 1, unlearner, {})
     for name, specification in chosen:
@@ -207,12 +202,13 @@ def _prepare(place: Place, work: Work, say: Say) -> Iterator[_Prepared]:
         removed = None if leaving is None else specification.rows(leaving)
         added = None if work.added is None else specification.rows(work.added)
         moved = influences(unlearner, leaving, removed)
-        if _operate(unlearner, work.kind, removed, added, specification.source(partial(remaining, specification)), name, say):
+        source = specification.source(place.table, work.gone, work.added)
+        if _operate(unlearner, work.kind, removed, added, source, name, say):
             yield _saved(place, name, number, unlearner, moved)
 
 
 def _operate(
-    unlearner: Unlearner, kind: Kind, removed: Rows | None, added: Rows | None, source: EncodedRows, name: str, say: Say
+    unlearner: Unlearner, kind: Kind, removed: Rows | None, added: Rows | None, source: TableSource, name: str, say: Say
 ) -> bool:
     """Whether the model has anything to do with the rows; then there is a new release."""
 

@@ -1,17 +1,17 @@
 """A model of the workspace: which column it predicts, how, and under which promise; and how rows become its rows."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Literal, get_args
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from expunge.data.schema import FeatureSchema, codes_of, label
-from expunge.data.table import ROW, SubjectTable
+from expunge.data.schema import FeatureSchema, label
+from expunge.data.sources import EncodedPart, TableColumns, TablePart, TableSource, Without
+from expunge.data.table import ROW, SUBJECT, SubjectTable
 from expunge.errors import InvalidRows
 from expunge.linear_model import (
     GammaRegressor,
@@ -24,7 +24,7 @@ from expunge.linear_model import (
 from expunge.linear_model.base import UnlearningModel
 from expunge.objective import Objective
 from expunge.privacy import sigma_from_excess_risk
-from expunge.rows import Rows, RowSource
+from expunge.rows import Rows
 from expunge.settings import Settings
 
 Kind = Literal["logistic", "ridge", "pseudo-huber", "poisson", "gamma", "tweedie"]
@@ -39,8 +39,6 @@ CLASSES = 100
 """More different targets than this are no classes."""
 TWEEDIE_POWER = 1.5
 """Variance power of the ``tweedie`` kind: between Poisson's counts and Gamma's amounts, as for insurance claims."""
-IN_MEMORY = 1 << 30
-"""Bytes of encoded rows up to which they are kept between passes."""
 
 
 @dataclass(frozen=True)
@@ -131,11 +129,6 @@ class Specification:
         return FeatureSchema.from_toml(self.schema)
 
     @property
-    def columns(self) -> list[str]:
-        """Columns of the table that it reads."""
-        return [*self.features.columns, self.target]
-
-    @property
     def estimator(self) -> UnlearningModel:
         """The estimator, unfitted, knowing its classes."""
         strength = {"C" if self.kind == "logistic" else "alpha": self.penalty}
@@ -155,67 +148,25 @@ class Specification:
         """Guarantee and noise."""
         return self.estimator.settings()
 
+    @property
+    def table_columns(self) -> TableColumns:
+        """How the table's columns become its rows."""
+        return TableColumns(self.features, self.target, self.classes)
+
     def rows(self, table: pa.Table) -> Rows:
         """The rows of ``table`` that have a target, encoded; their ids are their numbers in the table.
 
         Raises:
             InvalidRows: a target that is no class or no number; names the row.
         """
-        table = table.filter(pc.is_valid(table[self.target]))
-        ids = table[ROW].to_pylist()
-        target = table[self.target]
-        if self.classes:
-            y = codes_of(target, self.classes).astype(np.float64)
-            if (y < 0).any():
-                row = ids[int(np.argmax(y < 0))]
-                raise InvalidRows(
-                    f"row {row} has a {self.target} that the model has not learned as a class: it knows "
-                    f"{', '.join(self.classes)}"
-                )
-        else:
-            try:
-                y = np.asarray(target.cast(pa.float64()), dtype=np.float64)
-            except pa.ArrowInvalid as error:
-                raise InvalidRows(f"column {self.target!r} is not numeric: a regression cannot predict it") from error
-        return Rows.of(self.features.encode(table).X, y, ids=ids)
+        return self.table_columns.rows(table, table[ROW].to_pylist())
 
-    def source(self, parts: Callable[[], Iterator[pa.Table]]) -> "EncodedRows":
-        """All rows in the tables that ``parts`` yields, encoded when they are needed."""
-        return EncodedRows(self, parts)
-
-
-class EncodedRows:
-    """Rows encoded as they are read; from the second reading on from memory, if they fit."""
-
-    def __init__(self, specification: Specification, parts: Callable[[], Iterator[pa.Table]]) -> None:
-        self._specification = specification
-        self._parts = parts
-        self._kept: Rows | None = None
-
-    def gathered(self) -> RowSource:
-        """The same rows in one block, if they fit."""
-        for _ in self.batches():
-            pass
-        return self if self._kept is None else self._kept
-
-    def batches(self) -> Iterator[Rows]:
-        """The rows in blocks."""
-        if self._kept is not None:
-            yield from self._kept.batches()
-            return
-        seen: list[Rows] | None = []
-        size = 0
-        for part in self._parts():
-            rows = self._specification.rows(part)
-            if not len(rows):
-                continue
-            size += rows.X.nbytes
-            if seen is not None:
-                seen = [*seen, rows] if size <= IN_MEMORY else None
-            yield rows
-        if seen:
-            self._kept = _joined(seen)
-
-
-def _joined(parts: Sequence[Rows]) -> Rows:
-    return Rows(np.concatenate([part.X for part in parts]), np.concatenate([part.y for part in parts]))
+    def source(self, table: SubjectTable, without: Sequence[str] = (), added: pa.Table | None = None) -> TableSource:
+        """All rows of ``table`` but those of the people in ``without``, and those of ``added``."""
+        gone = Without(SUBJECT, pa.array(list(without), pa.string())) if without else None
+        columns = self.table_columns
+        names = columns.columns if gone is None else [*columns.columns, SUBJECT]
+        parts = [EncodedPart(group, columns, gone) for group in table.row_groups(names)]
+        if added is not None:
+            parts.append(EncodedPart(TablePart(added, "the rows that come"), columns))
+        return TableSource(parts)

@@ -220,13 +220,7 @@ class Workspace:
         """
         specification = self._require_model(name)
         unlearner = batch.state_of(self.place, name)
-        parts, rows = [], 0
-        for part in self.place.table.scan(specification.columns):
-            parts.append(part)
-            rows += len(part)
-            if rows >= SAMPLE:
-                break
-        return unlearner.capacity(specification.rows(pa.concat_tables(parts)))
+        return unlearner.capacity(specification.source(self.place.table).sample(SAMPLE))
 
     # people
 

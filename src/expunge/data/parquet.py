@@ -1,0 +1,142 @@
+"""Parquet files on any fsspec store, read row group by row group; and the files of a Delta table there."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from expunge.errors import InvalidRows
+
+VALUES = 1 << 21
+"""Numbers decoded at a time."""
+DELETION_VECTORS = "deletionVectors"
+"""What Delta calls rows that are deleted though their file still holds them, listed elsewhere."""
+
+
+@dataclass(frozen=True)
+class RowGroup:
+    """A row group of a file, which any thread or process can read.
+
+    Args:
+        store: fsspec file system; ``path``: of the file on it; ``stamp``: what it looked like when it was found.
+        number: of the row group in its file; ``n_rows``: in it.
+    """
+
+    store: Any
+    path: str
+    stamp: str
+    number: int
+    n_rows: int
+
+    @property
+    def name(self) -> str:
+        """Where it is."""
+        return f"row group {self.number} of {self.path}"
+
+    def tables(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """Its rows in order, a few at a time; these columns, decoded in the calling thread.
+
+        Raises:
+            InvalidRows: the file has vanished, was changed, or cannot be read.
+        """
+        at_once = max(1, VALUES // max(1, len(columns)))
+        try:
+            if _stamp(self.store, self.path) != self.stamp:
+                raise InvalidRows(f"{self.path} was changed while it was in use: open the table again")
+            footer = _footer(self.store, self.path, self.stamp)
+            with pq.ParquetFile(self.path, filesystem=self.store, metadata=footer) as file:
+                for batch in file.iter_batches(at_once, [self.number], columns=list(columns), use_threads=False):
+                    yield pa.Table.from_batches([batch])
+        except FileNotFoundError as error:
+            raise InvalidRows(f"{self.path} has vanished: restore it, or open the table again") from error
+        except (pa.ArrowException, OSError) as error:
+            raise InvalidRows(f"{self.name} cannot be read ({_first_line(error)}): restore the file") from error
+
+
+def row_groups(location: str, columns: Sequence[str], storage_options: dict[str, Any] | None = None) -> list[RowGroup]:
+    """The row groups of a Parquet file, of all files in a folder, or of a Delta table (a folder with a ``_delta_log``).
+
+    Args:
+        location: a path, or a URL of any fsspec store (``s3://…``); ``storage_options``: for that store.
+        columns: that will be read; every file must have them, with one type each.
+
+    Raises:
+        InvalidRows: nothing there, or files whose columns are missing or differ; names file and column.
+    """
+    import fsspec
+
+    try:
+        store, path = fsspec.core.url_to_fs(location, **(storage_options or {}))
+    except (ImportError, ValueError) as error:
+        raise InvalidRows(f"{location} cannot be opened: {_first_line(error)}") from error
+    if store.exists(f"{path}/_delta_log"):
+        return files_row_groups(_delta_files(store, path), columns, store)
+    if store.isdir(path):
+        return files_row_groups(sorted(found for found in store.find(path) if found.endswith(".parquet")), columns, store)
+    return files_row_groups([path], columns, store)
+
+
+def files_row_groups(paths: Sequence[str], columns: Sequence[str], store: Any = None) -> list[RowGroup]:
+    """The row groups of these files; see ``row_groups``."""
+    if store is None:
+        from fsspec.implementations.local import LocalFileSystem
+
+        store = LocalFileSystem()
+    found: list[RowGroup] = []
+    types: dict[str, tuple[pa.DataType, str]] = {}
+    for path in paths:
+        try:
+            stamp = _stamp(store, path)
+            footer = _footer(store, path, stamp)
+        except FileNotFoundError as error:
+            raise InvalidRows(f"there is no file {path}: restore it, or open the table again") from error
+        except (pa.ArrowException, OSError) as error:
+            raise InvalidRows(f"{path} cannot be read ({_first_line(error)}): restore the file") from error
+        schema = footer.schema.to_arrow_schema()
+        for name in columns:
+            if name not in schema.names:
+                raise InvalidRows(f"{path} has no column {name!r}: it has {', '.join(schema.names)}")
+            given, (wanted, first) = schema.field(name).type, types.setdefault(name, (schema.field(name).type, path))
+            if given != wanted:
+                raise InvalidRows(f"column {name!r} holds {given} in {path}, but {wanted} in {first}: write one of them anew")
+        found += [RowGroup(store, path, stamp, g, footer.row_group(g).num_rows) for g in range(footer.num_row_groups)]
+    return found
+
+
+def _delta_files(store: Any, path: str) -> list[str]:
+    """The files of the present version, from the log alone, which is copied: deltalake knows few stores, fsspec all."""
+    from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError
+
+    with tempfile.TemporaryDirectory() as folder:
+        store.get(f"{path}/_delta_log", str(Path(folder) / "_delta_log"), recursive=True)
+        try:
+            delta = DeltaTable(folder)
+            if DELETION_VECTORS in (delta.protocol().reader_features or ()):
+                raise InvalidRows(
+                    f"the Delta table {path} may hold rows that are deleted by deletion vectors only, which would be learned "
+                    "again: purge them (REORG TABLE … APPLY (PURGE)) and switch the feature off"
+                )
+            return sorted(f"{path}/{Path(uri.removeprefix('file://')).relative_to(folder)}" for uri in delta.file_uris())
+        except DeltaError as error:
+            raise InvalidRows(f"the Delta table {path} cannot be opened ({_first_line(error)}): restore its log") from error
+
+
+def _stamp(store: Any, path: str) -> str:
+    store.invalidate_cache()
+    info = store.info(path)
+    return repr([info.get(name) for name in ("size", "mtime", "LastModified", "last_modified", "ETag", "etag", "created")])
+
+
+@lru_cache(maxsize=256)
+def _footer(store: Any, path: str, stamp: str) -> Any:
+    return pq.read_metadata(path, filesystem=store)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,0 +1,248 @@
+"""RowSources over tables larger than memory: Parquet and Delta on any store, and SQL queries.
+
+A row group is a part: parts are read, decoded and encoded in the engine's threads or on its workers, a few at a time.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from expunge.data.parquet import row_groups
+from expunge.data.reading import read_batches
+from expunge.data.schema import FeatureSchema, codes_of
+from expunge.errors import InvalidRows
+from expunge.rows import Places, Rows, RowSource
+
+IN_MEMORY = 1 << 30
+"""Bytes of encoded rows up to which ``gathered`` keeps them."""
+
+
+@dataclass(frozen=True)
+class TableColumns:
+    """How the columns of a table become rows; rows without a target are left out.
+
+    Args:
+        features: a schema, or the names of numeric columns (float32 where all are).
+        target: column of the targets.
+        classes: labels of a classifier in the order of their codes; none for regression, or where the target holds codes.
+        sample_weight: column of the weights.
+    """
+
+    features: FeatureSchema | Sequence[str]
+    target: str
+    classes: tuple[str, ...] = ()
+    sample_weight: str | None = None
+
+    @property
+    def columns(self) -> list[str]:
+        """Columns that are read."""
+        names = self.features.columns if isinstance(self.features, FeatureSchema) else self.features
+        return [*names, self.target, *([] if self.sample_weight is None else [self.sample_weight])]
+
+    def rows(self, table: pa.Table, ids: Sequence[object]) -> Rows:
+        """The rows of ``table``, encoded.
+
+        Args:
+            ids: names of the table's rows, for the errors; a NumPy array, a list or ``Places``.
+
+        Raises:
+            InvalidRows: a value that is no number, NaN, or a target that is no class; names the row.
+        """
+        has_target = np.asarray(pc.is_valid(table[self.target]))
+        if not has_target.all():
+            table = table.filter(pa.array(has_target))
+            ids = ids.at(has_target) if isinstance(ids, Places) else [ids[int(i)] for i in np.flatnonzero(has_target)]
+        if self.classes:
+            y = codes_of(table[self.target], self.classes).astype(np.float64)
+            if (y < 0).any():
+                raise InvalidRows(
+                    f"row {ids[int(np.argmax(y < 0))]} has a {self.target} that the model has not learned as a class: it knows "
+                    f"{', '.join(self.classes)}"
+                )
+        else:
+            y = self._numbers(table, self.target, ids)
+        weight = None if self.sample_weight is None else self._numbers(table, self.sample_weight, ids)
+        if isinstance(self.features, FeatureSchema):
+            X = self.features.encode(table).X
+        else:
+            columns = [self._numbers(table, name, ids) for name in self.features]
+            X = np.stack(columns).T  # column by column, as they are stored
+        return Rows.of(X, y, weight, ids)
+
+    @staticmethod
+    def _numbers(table: pa.Table, name: str, ids: Sequence[object]) -> NDArray[Any]:
+        column = table[name]
+        kind = column.type
+        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+            at = f" (from row {ids[0]} on)" if len(ids) else ""
+            raise InvalidRows(f"column {name!r} is not numeric{at}, it holds {kind}: cast it, or declare it in a schema")
+        if column.null_count or not pa.types.is_floating(kind):
+            column = column.cast(pa.float64())
+        return np.asarray(column.to_numpy())
+
+
+class Part(Protocol):
+    """A part of a table."""
+
+    @property
+    def name(self) -> str:
+        """Where it is."""
+        ...
+
+    @property
+    def n_rows(self) -> int:
+        """In it, about."""
+        ...
+
+    def tables(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """Its rows, a few at a time."""
+        ...
+
+
+@dataclass(frozen=True)
+class Without:
+    """People whose rows are left out, even where a file still holds them: ``subjects`` as column ``column`` has them."""
+
+    column: str
+    subjects: pa.Array
+
+    def kept(self, table: pa.Table) -> pa.Array:
+        """Mask of the rows that stay."""
+        return pc.invert(pc.is_in(table[self.column], value_set=self.subjects.cast(table[self.column].type)))
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedPart:
+    """A part of a table as a RowSource."""
+
+    part: Part
+    columns: TableColumns
+    without: Without | None = None
+
+    def batches(self) -> Iterator[Rows]:
+        first = 0
+        names = [*self.columns.columns, *([] if self.without is None else [self.without.column])]
+        for table in self.part.tables(list(dict.fromkeys(names))):
+            ids = Places(self.part.name, np.arange(first, first + len(table)))
+            first += len(table)
+            if self.without is not None:
+                kept = self.without.kept(table)
+                table, ids = table.filter(kept), ids.at(np.asarray(kept))
+            try:
+                rows = self.columns.rows(table, ids)
+            except InvalidRows as error:
+                where = self.part.name
+                raise error if where in str(error) else InvalidRows(f"{where}: {error}") from error
+            if len(rows):
+                yield from rows.batches()
+
+
+class TableSource:
+    """The rows of a table, part by part; a ``PartedSource`` and a ``ThinnableSource``."""
+
+    def __init__(self, parts: Sequence[EncodedPart]) -> None:
+        self._parts = parts
+
+    @classmethod
+    def open(
+        cls,
+        location: str,
+        columns: TableColumns,
+        *,
+        without: Without | None = None,
+        storage_options: dict[str, Any] | None = None,
+    ) -> "TableSource":
+        """A Parquet file, a folder of them or a Delta table; see ``parquet.row_groups``.
+
+        Raises:
+            InvalidRows: nothing there, or files that do not fit each other.
+        """
+        names = [*columns.columns, *([] if without is None else [without.column])]
+        groups = row_groups(str(location), names, storage_options)
+        return cls([EncodedPart(group, columns, without) for group in groups])
+
+    def parts(self) -> Sequence[EncodedPart]:
+        return self._parts
+
+    def batches(self) -> Iterator[Rows]:
+        for part in self._parts:
+            yield from part.batches()
+
+    def __len__(self) -> int:
+        return sum(part.part.n_rows for part in self._parts)
+
+    def thinned(self, step: int) -> "TableSource":
+        """Every ``step``-th part."""
+        return TableSource(self._parts[step // 2 :: step])
+
+    def sample(self, n: int) -> Rows:
+        """The first ``n`` rows or a few more; all of them if there are fewer."""
+        kept: list[Rows] = []
+        for rows in self.batches():
+            kept.append(rows)
+            n -= len(rows)
+            if n <= 0:
+                break
+        return _joined(kept)
+
+    def gathered(self) -> RowSource:
+        """The same rows in one block, if they take no more than ``IN_MEMORY`` bytes."""
+        kept: list[Rows] = []
+        size = 0
+        for rows in self.batches():
+            size += rows.X.nbytes
+            if size > IN_MEMORY:
+                return self
+            kept.append(rows)
+        return _joined(kept)
+
+
+@dataclass(frozen=True)
+class TablePart:
+    """A table in memory as a part."""
+
+    table: pa.Table
+    name: str
+
+    @property
+    def n_rows(self) -> int:
+        return len(self.table)
+
+    def tables(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+        yield self.table.select(list(columns))
+
+
+class QuerySource:
+    """The result of a SQL query, run anew for every pass; the rows must not change in between.
+
+    Args:
+        url: of the database, as SQLAlchemy writes it; ``query``: its statement.
+    """
+
+    def __init__(self, url: str, query: str, columns: TableColumns, *, without: Without | None = None) -> None:
+        self._open: Callable[[], Iterator[pa.RecordBatch]] = lambda: read_batches(url, query)[1]
+        self._columns, self._without = columns, without
+
+    def batches(self) -> Iterator[Rows]:
+        row = 0
+        for batch in self._open():
+            table = pa.Table.from_batches([batch])
+            part = TablePart(table, f"the query's rows from {row} on")
+            row += len(table)
+            yield from EncodedPart(part, self._columns, self._without).batches()
+
+
+def _joined(parts: Sequence[Rows]) -> Rows:
+    if not parts:
+        raise InvalidRows("there are no rows with a target: give at least one")
+    weights = [part.sample_weight for part in parts if part.sample_weight is not None]
+    return Rows(
+        np.concatenate([part.X for part in parts]),
+        np.concatenate([part.y for part in parts]),
+        np.concatenate(weights) if weights else None,
+    )

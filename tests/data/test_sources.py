@@ -1,0 +1,251 @@
+"""Rows read from Parquet, Delta and SQL are the rows in memory, wherever they lie; what is wrong with them is named."""
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import sqlalchemy as sa
+from deltalake import write_deltalake
+
+from expunge.data.schema import Category, FeatureSchema, Number
+from expunge.data.sources import QuerySource, TableColumns, TableSource, Without
+from expunge.engine.local import LocalEngine
+from expunge.errors import InvalidRows
+from expunge.losses import Logistic, Squared
+from expunge.objective import Objective
+from expunge.privacy import Guarantee
+from expunge.rows import Rows
+from expunge.settings import Settings
+from expunge.state import State
+from expunge.unlearner import Unlearner
+
+FEATURES = ("a", "b", "c")
+COLUMNS = TableColumns(FEATURES, "y")
+
+
+def table(n=3000, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 3)).astype(np.float32)
+    y = (X @ [1.0, -1.0, 0.5] + rng.logistic(size=n) > 0).astype(np.float64)
+    who = [f"person-{i // 3}" for i in range(n)]
+    return pa.table({**{name: X[:, j] for j, name in enumerate(FEATURES)}, "y": y, "who": who, "note": ["x"] * n})
+
+
+def rows(of):
+    return Rows.of(np.column_stack([of[name].to_numpy() for name in FEATURES]), of["y"].to_numpy())
+
+
+def written(folder, parts=3, n=3000):
+    whole = table(n)
+    folder.mkdir()
+    for i in range(parts):
+        part = whole.slice(i * n // parts, n // parts)
+        pq.write_table(part, folder / f"part-{i}.parquet", row_group_size=n // parts // 2)
+    return whole
+
+
+def fitted(source, loss=None):
+    return State.fitted(Objective(loss or Logistic(), 3), source, LocalEngine())
+
+
+def assert_same_model(source, truth):
+    found, wanted = fitted(source), fitted(rows(truth))
+    assert found.statistics.count == len(truth)
+    np.testing.assert_allclose(found.point, wanted.point, rtol=1e-10, atol=1e-12)
+    assert found.extremes.row_norm == wanted.extremes.row_norm
+
+
+def test_parquet(tmp_path):
+    whole = written(tmp_path / "t")
+    assert_same_model(TableSource.open(str(tmp_path / "t"), COLUMNS), whole)
+    assert_same_model(TableSource.open(str(tmp_path / "t" / "part-1.parquet"), COLUMNS), whole.slice(1000, 1000))
+    source = TableSource.open(str(tmp_path / "t"), COLUMNS)
+    assert len(source) == 3000 and len(source.parts()) == 6
+    assert_same_model(source.gathered(), whole)
+
+
+def test_more_than_is_gathered_stays_where_it_is(tmp_path, monkeypatch):
+    written(tmp_path / "t")
+    source = TableSource.open(str(tmp_path / "t"), COLUMNS)
+    monkeypatch.setattr("expunge.data.sources.IN_MEMORY", 1000)
+    assert source.gathered() is source
+
+
+@pytest.mark.parametrize("where", ["disk", "memory://warehouse/people"])
+def test_delta(where, tmp_path):
+    """On disk, and on a store that the Delta library itself does not know."""
+    local = tmp_path / "delta"
+    whole = table()
+    write_deltalake(local, whole.slice(0, 2000))
+    write_deltalake(local, whole.slice(2000), mode="append")
+    write_deltalake(local, table(50, seed=9), mode="append")
+    from deltalake import DeltaTable
+
+    DeltaTable(local).restore(1)  # the last fifty rows are no longer of the table, though their file is there
+    location = str(local)
+    if where != "disk":
+        location = where
+        fsspec.filesystem("memory").put(str(local), "/warehouse/people", recursive=True)
+    assert_same_model(TableSource.open(location, COLUMNS), whole)
+
+
+def test_a_deleted_subject_is_skipped_where_the_file_still_holds_it(tmp_path):
+    whole = written(tmp_path / "t")
+    gone = [f"person-{i}" for i in range(0, 1000, 7)]
+    source = TableSource.open(str(tmp_path / "t"), COLUMNS, without=Without("who", pa.array(gone)))
+    kept = whole.filter(pa.compute.invert(pa.compute.is_in(whole["who"], value_set=pa.array(gone))))
+    assert len(kept) < len(whole)
+    assert_same_model(source, kept)
+    everybody = Without("who", whole["who"].combine_chunks())
+    with pytest.raises(InvalidRows, match="there are no rows"):
+        fitted(TableSource.open(str(tmp_path / "t"), COLUMNS, without=everybody))
+
+
+def test_the_ladder_over_a_file(tmp_path):
+    whole = written(tmp_path / "t")
+    objective, settings = Objective(Logistic(), 3), Settings(Guarantee(1.0, 1e-5), sigma=0.002)
+    model = Unlearner.learn_from(objective, TableSource.open(str(tmp_path / "t"), COLUMNS), settings)
+    gone = [f"person-{i}" for i in range(100)]
+    mask = pa.compute.is_in(whole["who"], value_set=pa.array(gone))
+    source = TableSource.open(str(tmp_path / "t"), COLUMNS, without=Without("who", pa.array(gone)))
+    release = model.forget(rows(whole.filter(mask)), source)
+    assert release.certificate.rung in ("pass", "refit") and release.certificate.remaining == 2700
+    assert model.true_distance(source) <= release.certificate.distance_bound
+
+
+def test_sql(tmp_path):
+    whole = table()
+    url = f"sqlite:///{tmp_path / 'people.sqlite'}"
+    engine = sa.create_engine(url)
+    whole.to_pandas().to_sql("people", engine, index=False)
+    engine.dispose()
+    source = QuerySource(url, "SELECT * FROM people", COLUMNS)
+    assert_same_model(source, whole)
+    without = Without("who", pa.array(["person-0", "person-1"]))
+    assert_same_model(QuerySource(url, "SELECT * FROM people", COLUMNS, without=without), whole.slice(6))
+    with pytest.raises(InvalidRows, match="the query failed"):
+        fitted(QuerySource(url, "SELECT * FROM nobody", COLUMNS))
+
+
+def test_a_memory_mapped_array(tmp_path):
+    whole = table()
+    truth = rows(whole)
+    np.save(tmp_path / "X.npy", truth.X)
+    assert_same_model(Rows.of(np.load(tmp_path / "X.npy", mmap_mode="r"), truth.y), whole)
+
+
+def test_schema_classes_weights_and_missing_targets(tmp_path):
+    whole = pa.table(
+        {
+            "age": [30, 40, 50, 60, None],
+            "job": ["a", "b", "a", None, "b"],
+            "late": ["yes", "no", None, "yes", "no"],
+            "w": [1.0, 2.0, 3.0, 4.0, 5.0],
+        }
+    )
+    pq.write_table(whole, tmp_path / "t.parquet")
+    schema = FeatureSchema({"age": Number(0, 100), "job": Category(("a", "b"))})
+    columns = TableColumns(schema, "late", ("no", "yes"), "w")
+    (found,) = TableSource.open(str(tmp_path / "t.parquet"), columns).batches()
+    assert found.y.tolist() == [1, 0, 1, 0]
+    assert found.weight.tolist() == [1, 2, 4, 5]
+    np.testing.assert_array_equal(found.X, schema.encode(whole.take([0, 1, 3, 4])).X)
+    with pytest.raises(InvalidRows, match=r"row 1 of row group 0 of .*t.parquet has a late"):
+        list(TableSource.open(str(tmp_path / "t.parquet"), TableColumns(schema, "late", ("yes", "maybe"))).batches())
+
+
+class TestBadInput:
+    """Every refusal names file, row group and row; the state stays as it was."""
+
+    def broken(self, tmp_path, message, change):
+        """Fails to fit, and fails to refit a model fitted before the change without changing its state."""
+        written(tmp_path / "t")
+        location = str(tmp_path / "t")
+        objective = Objective(Logistic(), 3)
+        model = Unlearner.learn_from(objective, TableSource.open(location, COLUMNS), Settings(Guarantee(1.0, 1e-5), sigma=0.1))
+        opened = TableSource.open(location, COLUMNS)
+        before = model._secret
+        change(tmp_path / "t")
+        with pytest.raises(InvalidRows, match="was changed while it was in use"):
+            model.refit(opened)
+        with pytest.raises(InvalidRows, match=message):
+            model.refit(TableSource.open(location, COLUMNS))
+        assert model._secret is before
+
+    def rewritten(self, name, column, row, value):
+        def change(folder):
+            path = folder / name
+            part = pq.read_table(path)
+            values = part[column].to_pylist()
+            values[row] = value
+            kind = part.schema.field(column).type if not isinstance(value, str) else pa.string()
+            values = [str(v) for v in values] if isinstance(value, str) else values
+            index = part.schema.get_field_index(column)
+            pq.write_table(part.set_column(index, column, pa.array(values, kind)), path, row_group_size=500)
+
+        return change
+
+    def test_nan(self, tmp_path):
+        change = self.rewritten("part-2.parquet", "b", 777, float("nan"))
+        self.broken(tmp_path, r"row 277 of row group 1 of .*part-2.parquet, column 1 of X is NaN", change)
+
+    def test_null(self, tmp_path):
+        change = self.rewritten("part-1.parquet", "a", 3, None)
+        self.broken(tmp_path, r"row 3 of row group 0 of .*part-1.parquet, column 0 of X is NaN", change)
+
+    def test_a_target_that_does_not_fit(self, tmp_path):
+        change = self.rewritten("part-0.parquet", "y", 999, 2.5)
+        self.broken(tmp_path, r"y of row 499 of row group 1 of .*part-0.parquet is 2.5", change)
+
+    def test_mixed_types(self, tmp_path):
+        change = self.rewritten("part-1.parquet", "c", 0, "three")
+        self.broken(tmp_path, r"column 'c' holds string in .*part-1.parquet, but float in .*part-0.parquet", change)
+
+    def test_texts(self, tmp_path):
+        written(tmp_path / "t")
+        with pytest.raises(InvalidRows, match=r"'note' is not numeric \(from row 0 of row group 0 of .*part-0.parquet on\)"):
+            fitted(TableSource.open(str(tmp_path / "t"), TableColumns(("a", "note"), "y")), Squared())
+
+    def test_a_partition_that_vanishes(self, tmp_path):
+        written(tmp_path / "t")
+        source = TableSource.open(str(tmp_path / "t"), COLUMNS)
+        (tmp_path / "t" / "part-1.parquet").unlink()
+        with pytest.raises(InvalidRows, match=r"part-1.parquet has vanished: restore it"):
+            fitted(source)
+
+    def test_a_file_of_a_delta_table_that_vanishes(self, tmp_path):
+        write_deltalake(tmp_path / "d", table())
+        next((tmp_path / "d").glob("*.parquet")).unlink()
+        with pytest.raises(InvalidRows, match=r"there is no file .*parquet: restore it"):
+            TableSource.open(str(tmp_path / "d"), COLUMNS)
+
+    def test_a_column_that_is_missing_in_one_file(self, tmp_path):
+        whole = written(tmp_path / "t")
+        pq.write_table(whole.drop_columns(["c"]), tmp_path / "t" / "part-9.parquet")
+        with pytest.raises(InvalidRows, match=r"part-9.parquet has no column 'c': it has a, b, y"):
+            TableSource.open(str(tmp_path / "t"), COLUMNS)
+
+    def test_a_damaged_file(self, tmp_path):
+        written(tmp_path / "t")
+        source = TableSource.open(str(tmp_path / "t"), COLUMNS)
+        (tmp_path / "t" / "part-0.parquet").write_bytes(b"PAR1 nonsense")
+        with pytest.raises(InvalidRows, match=r"part-0.parquet was changed while it was in use"):
+            fitted(source)
+        with pytest.raises(InvalidRows, match=r"part-0.parquet cannot be read"):
+            TableSource.open(str(tmp_path / "t"), COLUMNS)
+
+    def test_nothing_there(self, tmp_path):
+        with pytest.raises(InvalidRows, match="there is no file"):
+            TableSource.open(str(tmp_path / "nowhere"), COLUMNS)
+        (tmp_path / "empty").mkdir()
+        with pytest.raises(InvalidRows, match="there are no rows"):
+            fitted(TableSource.open(str(tmp_path / "empty"), COLUMNS))
+        with pytest.raises(InvalidRows, match=r"xyz://a cannot be opened: Protocol not known"):
+            TableSource.open("xyz://a", COLUMNS)
+
+    def test_rows_only_listed_as_deleted(self, tmp_path):
+        whole = table()
+        write_deltalake(tmp_path / "d", whole, configuration={"delta.enableDeletionVectors": "true"})
+        with pytest.raises(InvalidRows, match="deletion vectors"):
+            TableSource.open(str(tmp_path / "d"), COLUMNS)
