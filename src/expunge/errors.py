@@ -35,6 +35,10 @@ class AnchorMismatch(ExpungeError):
     """Statistics taken at different anchors, which cannot be added or subtracted."""
 
 
+class EngineUnavailable(ExpungeError):
+    """A cluster that cannot be reached, or that was lost in the middle of a pass; nothing was changed."""
+
+
 class StateCorrupt(ExpungeError):
     """A state file that is truncated, altered, of another version or not ours."""
 

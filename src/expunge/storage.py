@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from expunge.certificate import Certificate
+from expunge.engine import Engine
 from expunge.engine.local import LocalEngine
 from expunge.errors import NoOptimum, StateCorrupt
 from expunge.factor import Factor, Hessian
@@ -69,8 +70,11 @@ def save_unlearner(unlearner: Unlearner, path: str | os.PathLike[str]) -> None:
     write_file(Path(path), save(tensors, metadata=metadata))
 
 
-def load_unlearner(path: str | os.PathLike[str]) -> Unlearner:
+def load_unlearner(path: str | os.PathLike[str], engine: Engine | None = None) -> Unlearner:
     """The unlearner that ``save_unlearner`` wrote to ``path``; it serves the same release and goes on from there.
+
+    Args:
+        engine: what sums over rows from now on; by default threads of this process.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -98,14 +102,14 @@ def load_unlearner(path: str | os.PathLike[str]) -> Unlearner:
     if _checksum(text, tensors) != metadata.get("checksum"):
         raise StateCorrupt(f"{path} was altered after it was written (checksum): restore it from a backup, or fit again")
     try:
-        return _unlearner(json.loads(text), tensors)
+        return _unlearner(json.loads(text), tensors, LocalEngine() if engine is None else engine)
     except (KeyError, TypeError, ValueError, NoOptimum) as error:
         raise StateCorrupt(
             f"{path} does not describe an unlearner ({error}): restore it from a backup, or fit again"
         ) from error
 
 
-def _unlearner(content: dict[str, Any], tensors: dict[str, NDArray[np.float64]]) -> Unlearner:
+def _unlearner(content: dict[str, Any], tensors: dict[str, NDArray[np.float64]], engine: Engine) -> Unlearner:
     loss = dict(content["objective"].pop("loss"))
     objective = Objective(loss=LOSSES[loss.pop("name")](**loss), **content["objective"])
     statistics = Statistics(
@@ -126,7 +130,7 @@ def _unlearner(content: dict[str, Any], tensors: dict[str, NDArray[np.float64]])
     release = Release(tensors["weights"], Certificate.from_json(content["certificate"]))
     secret = Secret(state, tensors["point"], PrivacyBudget(**content["budget"]), content["n_releases"], release)
     settings = Settings(guarantee=Guarantee(**content["settings"].pop("guarantee")), **content["settings"])
-    return Unlearner(settings, secret, LocalEngine(), secure_noise)
+    return Unlearner(settings, secret, engine, secure_noise)
 
 
 def _checksum(text: str, tensors: dict[str, NDArray[np.float64]]) -> str:

@@ -5,6 +5,7 @@ A row group is a part: parts are read, decoded and encoded in the engine's threa
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -190,7 +191,7 @@ class TableSource:
                 break
         return _joined(kept)
 
-    def gathered(self) -> RowSource:
+    def gathered(self) -> "Rows | TableSource":
         """The same rows in one block, if they take no more than ``IN_MEMORY`` bytes."""
         kept: list[Rows] = []
         size = 0
@@ -200,6 +201,30 @@ class TableSource:
                 return self
             kept.append(rows)
         return _joined(kept)
+
+
+class Gathered:
+    """A table that is read when it is first needed, and then kept in memory if it fits."""
+
+    def __init__(self, source: TableSource) -> None:
+        self._source = source
+
+    @cached_property
+    def _rows(self) -> Rows | TableSource:
+        return self._source.gathered()
+
+    def parts(self) -> Sequence[RowSource]:
+        return self._rows.parts() if isinstance(self._rows, TableSource) else list(self._rows.batches())
+
+    def batches(self) -> Iterator[Rows]:
+        return self._rows.batches()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def thinned(self, step: int) -> RowSource:
+        """See ``TableSource`` and ``Rows``."""
+        return self._rows.thinned(step)
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,10 @@ def audited(place: Place, name: str, draws: int) -> Verdict:
         specification = Specification.from_json(releases.named(connection, name).specification)
     with batch.working(place):  # state and rows of one moment
         unlearner = batch.state_of(place, name)
-        rows = specification.source(place.table).gathered()
+        rows = place.near(specification.source(place.table))
     if unlearner.settings.sigma == 0:
         raise ValueError("with sigma 0 nothing is promised, and so there is nothing to audit")
-    never = Unlearner.learn_from(unlearner.objective, rows, unlearner.settings)
+    never = Unlearner.learn_from(unlearner.objective, rows, unlearner.settings, engine=place.engine)
     certificate, distance = unlearner.release.certificate, unlearner.true_distance(rows)
     found = audit.AuditedRelease(
         rung=certificate.rung,

@@ -17,14 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
-from expunge.data.sources import TableSource
 from expunge.data.table import SUBJECT
 from expunge.errors import ExpungeError, StateCorrupt, WorkspaceInvalid
 from expunge.files import PARTIAL, delete_file, write_file
 from expunge.ledger import hooks, log, releases, requests
 from expunge.ledger.facts import fact, set_fact, signing_keyid
 from expunge.ledger.signing import CERTIFICATE, digest, key_path
-from expunge.rows import Rows
+from expunge.rows import Rows, RowSource
 from expunge.storage import load_unlearner, save_unlearner
 from expunge.unlearner import Release, Unlearner
 from expunge.workspace.place import PATIENCE, Place
@@ -170,7 +169,7 @@ def load(place: Place, connection: sa.Connection, model: str) -> Unlearner:
         ) from None
     if found != current.state_digest:
         raise StateCorrupt(f"{path} is not the file that the ledger names: restore it from a backup, or fit again")
-    return load_unlearner(path)
+    return load_unlearner(path, place.engine)
 
 
 def _require_untouched(place: Place, connection: sa.Connection) -> int:
@@ -193,8 +192,8 @@ def _prepare(place: Place, work: Work, say: Say) -> Iterator[_Prepared]:
 
     if work.fitted is not None:
         name, specification = work.fitted
-        rows = specification.source(place.table, work.gone, work.added).gathered()
-        unlearner = Unlearner.learn_from(specification.objective, rows, specification.settings)
+        rows = place.near(specification.source(place.table, work.gone, work.added))
+        unlearner = Unlearner.learn_from(specification.objective, rows, specification.settings, engine=place.engine)
         yield _saved(place, name, 1, unlearner, {})
     for name, specification in chosen:
         with place.database.reading() as connection:
@@ -202,13 +201,13 @@ def _prepare(place: Place, work: Work, say: Say) -> Iterator[_Prepared]:
         removed = None if leaving is None else specification.rows(leaving)
         added = None if work.added is None else specification.rows(work.added)
         moved = influences(unlearner, leaving, removed)
-        source = specification.source(place.table, work.gone, work.added)
+        source = place.near(specification.source(place.table, work.gone, work.added))
         if _operate(unlearner, work.kind, removed, added, source, name, say):
             yield _saved(place, name, number, unlearner, moved)
 
 
 def _operate(
-    unlearner: Unlearner, kind: Kind, removed: Rows | None, added: Rows | None, source: TableSource, name: str, say: Say
+    unlearner: Unlearner, kind: Kind, removed: Rows | None, added: Rows | None, source: RowSource, name: str, say: Say
 ) -> bool:
     """Whether the model has anything to do with the rows; then there is a new release."""
 
@@ -216,7 +215,7 @@ def _operate(
         say(f"{name}: no pass over the remaining rows proves enough for this request; refitting")
 
     if kind == "refit":
-        unlearner.refit(source.gathered())
+        unlearner.refit(source)
     elif removed and added:
         unlearner.rectify(removed, added, source, before_refit=before_refit)
     elif removed:

@@ -7,6 +7,8 @@ from pathlib import Path
 from expunge.errors import WorkspaceInvalid
 from expunge.files import write_file
 
+LOCAL = "local"
+"""The engine that is this process."""
 TEXT = """\
 # Settings of this workspace. Every line may be left out.
 
@@ -18,6 +20,9 @@ deadline_days = 30
 
 # Days after the first deletion within which a model is refitted, so that its anchor no longer depends on those forgotten.
 refit_days = 30
+
+# Where the rows are summed: in this process ("local"), or on a Dask cluster (dask://host:port) whose workers see this folder.
+engine = "local"
 
 # Requests that one caller may make in 24 hours.
 requests_per_day = 100000
@@ -31,6 +36,7 @@ class Configuration:
     database: str = "sqlite:///ledger.sqlite"
     deadline_days: int = 30
     refit_days: int = 30
+    engine: str = LOCAL
     requests_per_day: int = 100_000
 
     @classmethod
@@ -55,7 +61,10 @@ class Configuration:
             if type(value) is not types[name] or (isinstance(value, int) and value < 1):
                 kind = "a text" if types[name] is str else "a positive whole number"
                 raise WorkspaceInvalid(f"{path}: {name} must be {kind}, got {value!r}")
-        return cls(**given)
+        configuration = cls(**given)
+        if configuration.engine != LOCAL and not configuration.engine.startswith("dask://"):
+            raise WorkspaceInvalid(f'{path}: engine must be "{LOCAL}" or dask://host:port, got {configuration.engine!r}')
+        return configuration
 
     def write(self, path: Path) -> None:
         """Writes the commented file, with another database if one was chosen."""

@@ -16,11 +16,14 @@ from expunge.data.pseudonyms import SubjectKey
 from expunge.errors import WorkspaceBusy, WorkspaceInvalid
 from expunge.ledger.database import Database
 from expunge.ledger.facts import keys, signing_keyid
-from expunge.workspace.configuration import Configuration
+from expunge.workspace.configuration import LOCAL, Configuration
 
 if TYPE_CHECKING:  # loaded where they are used: what only reads the ledger is to start quickly
+    from expunge.data.sources import TableSource
     from expunge.data.table import SubjectTable
+    from expunge.engine import Engine
     from expunge.ledger.signing import PublicKeys, SigningKey
+    from expunge.rows import RowSource
 
 PATIENCE = 10.0
 """Seconds to wait for another process before saying that it is busy."""
@@ -86,6 +89,27 @@ class Place:
         from expunge.data.table import SubjectTable
 
         return SubjectTable(self.path / "table")
+
+    @cached_property
+    def engine(self) -> "Engine":
+        """What sums over the rows.
+
+        Raises:
+            EngineUnavailable: the cluster that the settings name does not answer.
+        """
+        if self.configuration.engine == LOCAL:
+            from expunge.engine.local import LocalEngine
+
+            return LocalEngine()
+        from expunge.engine.dask import DaskEngine
+
+        return DaskEngine(self.configuration.engine)
+
+    def near(self, source: "TableSource") -> "RowSource":
+        """``source`` for several passes: in memory from the first on, if they are made in this process and it fits."""
+        from expunge.data.sources import Gathered
+
+        return Gathered(source) if self.configuration.engine == LOCAL else source
 
     @cached_property
     def subject_key(self) -> SubjectKey:
