@@ -135,6 +135,22 @@ class Evaluation:
         """Σ weight · ∇²ℓ · x, ``(p,)``, without the matrix."""
         return self._sum_of_rows(self._bent(self.objective.predictor(x, self._X)))
 
+    def curvature_sums(self) -> tuple[Array, Array]:
+        """The diagonal of Σ weight · ∇²ℓ, ``(p,)``, and D = Σ weight · Aᵢ, Aᵢ the curvature in the outputs, ``(K, K)``."""
+        d, u = self.loss.curvature_parts(self.t, self.rows.y)
+        d = self._columns(self._weighted(d))
+        D = np.diag(np.atleast_1d(host(self._xp.sum(d, axis=0))))
+        if u is not None:
+            weighted = self._weighted(u)
+            D = D - host(weighted.T @ u)
+            d = d - weighted * u
+        X = self._X
+        squares = sparse.csr_array((np.square(X.data), X.indices, X.indptr), shape=X.shape) if sparse.issparse(X) else X * X
+        diagonal = host(squares.T @ d).T
+        if self.objective.fit_intercept:
+            diagonal = np.hstack([diagonal, host(self._xp.sum(d, axis=0))[:, None]])
+        return np.ascontiguousarray(diagonal).ravel(), D
+
     def hessian(self, precision: Precision = "float64") -> Array:
         """Σ weight · ∇²ℓ, ``(p, p)``.
 

@@ -4,6 +4,8 @@
     pass          gradient passes over the remaining rows with the same factor   O(np) each
     refit         a new anchor on the remaining rows                             O(np²) each Newton step
 
+A wide model, whose Hessian would not fit the memory budget, has the passes of ``expunge.wide`` only, O(np) each.
+
 ``climb`` yields one candidate a rung, cheapest first; whoever climbs takes the first that is near enough. Nothing is
 computed before it is asked for.
 """
@@ -22,8 +24,10 @@ from expunge.certificate import Rung
 from expunge.engine import Engine
 from expunge.errors import InvalidRows, NoOptimum, NotLearned
 from expunge.evaluation import Evaluation
+from expunge.objective import Objective
 from expunge.rows import Rows, RowSource
 from expunge.state import State
+from expunge.wide import WideState, descend, is_wide
 
 Array = NDArray[np.float64]
 
@@ -38,7 +42,7 @@ DeclaredBound = Callable[[State, float], float]
 class Candidate:
     """A model that could be released: its un-noised weights, how far they can be from retraining, and the state behind."""
 
-    state: State
+    state: State | WideState
     point: Array
     distance_bound: float
     rung: Rung
@@ -71,8 +75,20 @@ Pass = Callable[[Array, bool], Measured]
 """Makes a pass at a point; the flag says whether it is the first, which also checks the rows."""
 
 
+def fitted(objective: Objective, source: RowSource, engine: Engine, memory_budget: float) -> Candidate:
+    """A new anchor: with its Hessian, if that fits ``memory_budget`` bytes, else without.
+
+    Raises:
+        InvalidRows, NoOptimum: the rows cannot be fitted.
+    """
+    if not is_wide(objective, memory_budget):
+        return replace(from_statistics(State.fitted(objective, source, engine)), rung="refit")
+    *_, last = _descended(objective, source, engine, np.zeros(objective.n_parameters))
+    return last
+
+
 def climb(
-    state: State,
+    state: State | WideState,
     remaining: RowSource | None,
     engine: Engine,
     max_passes: int,
@@ -88,6 +104,11 @@ def climb(
         NoOptimum: the remaining rows determine no model.
         InvalidRows, NotLearned: ``remaining`` is not what the state holds.
     """
+    if isinstance(state, WideState):
+        if remaining is not None:
+            _measure(state, remaining, engine, state.anchor, is_first=True)
+            yield from _descended(state.objective, remaining, engine, state.anchor)
+        return
     try:
         state = state.settled()
     except NoOptimum:
@@ -126,15 +147,24 @@ def from_statistics(state: State, declared: DeclaredBound | None = None) -> Cand
     return Candidate(state, state.anchor + step, distance, "exact" if is_exact else "statistics", 0)
 
 
-def refit(state: State, remaining: RowSource, engine: Engine, passes: int, start: Array) -> Candidate:
+def _descended(objective: Objective, source: RowSource, engine: Engine, start: Array) -> Iterator[Candidate]:
+    """The points of ``wide.descend``; the last counts as a refit. Source: theory §4.4."""
+    for state, passes, is_last in descend(objective, source, engine, start):
+        yield Candidate(state, state.anchor, state.distance_bound, "refit" if is_last else "pass", passes)
+
+
+def refit(state: State | WideState, remaining: RowSource, engine: Engine, passes: int, start: Array) -> Candidate:
     """A new anchor on the remaining rows, by Newton from ``start``. Source: theory §4.5.
 
     Raises:
         InvalidRows, NotLearned: ``remaining`` is not what the state holds.
     """
     _measure(state, remaining, engine, state.anchor, is_first=True)
-    fitted = State.fitted(state.objective, remaining, engine, start)
-    return replace(from_statistics(fitted), rung="refit", passes=passes)
+    if isinstance(state, WideState):
+        *_, last = _descended(state.objective, remaining, engine, start)
+        return last
+    anew = State.fitted(state.objective, remaining, engine, start)
+    return replace(from_statistics(anew), rung="refit", passes=passes)
 
 
 def estimate_rung(candidate: Candidate, allowed: float, max_passes: int) -> Rung:
@@ -142,6 +172,8 @@ def estimate_rung(candidate: Candidate, allowed: float, max_passes: int) -> Rung
 
     Each pass gains about a factor e^t − 1 (theory §4.4).
     """
+    if isinstance(candidate.state, WideState):
+        return "refit"
     step, hessian_step, _residual = candidate.state.step
     geometry = candidate.state.geometry
     t = geometry.reach(step, geometry.length(step, hessian_step)).t
@@ -179,7 +211,7 @@ def polished(state: State, point: Array, measure: Pass, max_passes: int) -> Iter
         point = there.point
 
 
-def _measure(state: State, remaining: RowSource, engine: Engine, point: Array, is_first: bool) -> Measured:
+def _measure(state: State | WideState, remaining: RowSource, engine: Engine, point: Array, is_first: bool) -> Measured:
     """One gradient pass at ``point``; the first also checks, at the anchor, that the rows are the state's own."""
     objective, moved = state.objective, point - state.anchor
 
@@ -194,7 +226,7 @@ def _measure(state: State, remaining: RowSource, engine: Engine, point: Array, i
     return measured
 
 
-def _require_same_rows(state: State, measured: Measured) -> None:
+def _require_same_rows(state: State | WideState, measured: Measured) -> None:
     held = state.statistics
     if abs(measured.count - held.count) > 1e-9 * held.count:
         raise InvalidRows(

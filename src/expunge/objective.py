@@ -95,6 +95,11 @@ class Objective:
         gradient = self.penalty_scale(count) * (w.T * self.penalised).T
         return gradient if self._gauge is None else gradient + (np.multiply.outer(self._gauge @ w, self._gauge)).T
 
+    def penalty_diagonal(self, count: float) -> Array:
+        """Diagonal of the Hessian of penalty and gauge, ``(p,)``."""
+        diagonal = np.where(self.penalised, self.penalty_scale(count), 0.0)
+        return diagonal if self._gauge is None else diagonal + self._gauge
+
     def penalty_trace(self, count: float) -> float:
         """Trace of the Hessian of penalty and gauge."""
         gauge = 0.0 if self._gauge is None else float(self._gauge.sum())

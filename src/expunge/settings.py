@@ -10,6 +10,9 @@ from expunge.objective import Objective
 from expunge.privacy import Guarantee
 from expunge.state import State
 
+MEMORY_BUDGET = 4.0 * 2**30
+"""Four GiB: about 10,000 parameters."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -21,6 +24,8 @@ class Settings:
         bound: ``local``, or ``worst_case``/``paper``, which need ``row_norm`` and a penalty on every weight.
         row_norm: declared bound on |x| of every row, now and later.
         max_passes: gradient passes tried before a refit.
+        memory_budget: bytes that the p × p arrays may take; a model for which they would take more keeps none, and makes passes
+            over the remaining rows for every change.
 
     Raises:
         ValueError: sigma negative or not finite, an unknown bound, or a bound without its ``row_norm``.
@@ -31,6 +36,7 @@ class Settings:
     bound: Bound = "local"
     row_norm: float | None = None
     max_passes: int = 3
+    memory_budget: float = MEMORY_BUDGET
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.sigma) and self.sigma >= 0):
@@ -39,6 +45,8 @@ class Settings:
             raise ValueError(f"bound must be 'local', 'worst_case' or 'paper', got {self.bound!r}")
         if self.bound != "local" and not (self.row_norm is not None and 0 < self.row_norm < math.inf):
             raise ValueError(f"bound={self.bound!r} needs row_norm, the declared bound on the norm of every row")
+        if not self.memory_budget >= 0:
+            raise ValueError(f"memory_budget must be at least 0 bytes, got {self.memory_budget}")
         if self.max_passes < 0:
             raise ValueError(f"max_passes must be at least 0, got {self.max_passes}")
 

@@ -206,7 +206,7 @@ def _look(
 ) -> _Look:
     at = Evaluation(objective, objective.check(rows) if is_first else rows, anchor)
     return _Look(
-        Statistics.at(at, digest, precision),
+        Statistics.evaluated(at, digest, precision),
         at.value,
         at.value_at_zero if is_first else 0.0,
         at.longest if is_first else 0.0,

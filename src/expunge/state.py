@@ -6,6 +6,7 @@ kept valid (theory §4.3).
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
@@ -20,7 +21,7 @@ from expunge.factor import Exchange, Factor, Hessian, Solution, eigenvalue_floor
 from expunge.objective import Objective
 from expunge.rows import Rows, RowSource
 from expunge.solver import minimise
-from expunge.statistics import RowExtremes, RowTerms, Statistics
+from expunge.statistics import RowExtremes, RowTerms, Statistics, Sums
 
 Array = NDArray[np.float64]
 
@@ -65,7 +66,7 @@ class State:
         """
         optimum = minimise(objective, source, engine, start)
         statistics = optimum.statistics
-        _require_all_classes(statistics, "the rows")
+        require_all_classes(statistics, "the rows")
         hessian = Hessian(objective, statistics.hessian_sum, statistics.count)
         floor = eigenvalue_floor(hessian)
         if floor == 0.0 and objective.penalty == 0.0:
@@ -96,6 +97,11 @@ class State:
     def hessian(self) -> Hessian:
         """H = ∇²J at the anchor."""
         return Hessian(self.objective, self.statistics.hessian_sum, self.statistics.count)
+
+    @property
+    def trace(self) -> float:
+        """tr H."""
+        return self.hessian.trace
 
     @property
     def gradient(self) -> Array:
@@ -162,13 +168,9 @@ class State:
         terms = RowTerms.of(self.objective, rows, self.anchor)
         exchange = Exchange.of(self.hessian, self.factor, terms.root)
         self._require_learned(rows, exchange)
-        if terms.count >= self.statistics.count * (1.0 - 1e-12):
-            raise InvalidRows(
-                f"asked to forget rows of total weight {terms.count:g} of {self.statistics.count:g} learned: at least one row "
-                "must remain; delete the model instead"
-            )
+        require_remaining(terms.count, self.statistics.count)
         statistics = self.statistics - terms
-        _require_all_classes(statistics, "the rows that would remain")
+        require_all_classes(statistics, "the rows that would remain")
         shrunk = replace(self, statistics=statistics, changed=self.changed + terms.count)
         s = exchange.top_whitened_curvature(self.curvature_floor) + self._penalty_share(terms.count)
         if s < 1.0:
@@ -186,24 +188,36 @@ class State:
 
     def _require_learned(self, rows: Rows, exchange: Exchange) -> None:
         """Refuses a row longer than R, or with more curvature than all learned rows and the penalty together."""
-        norms = row_norms(self.objective, rows)
+        require_short(row_norms(self.objective, rows), self.extremes.row_norm)
         curvature = exchange.own_curvature(self.objective.loss.outputs) * max(0.0, 1.0 - self.geometry.eta)
-        is_too_long = norms > self.extremes.row_norm * SAME
-        impossible = is_too_long | (curvature >= 1.0 + SINGULAR)
-        if impossible.any():
-            row = int(np.argmax(impossible))
-            reason = (
-                f"it is longer ({norms[row]:.6g}) than any row learned ({self.extremes.row_norm:.6g})"
-                if is_too_long[row]
-                else "it has more curvature than all learned rows together"
-            )
-            raise NotLearned(
-                f"row {row} of the request cannot have been learned: {reason}. Check that it is encoded as it was for fit; "
-                "nothing was changed"
-            )
+        _refuse(curvature >= 1.0 + SINGULAR, lambda _row: "it has more curvature than all learned rows together")
 
 
-def _require_all_classes(statistics: Statistics, which: str) -> None:
+def require_short(norms: Array, row_norm: float) -> None:
+    """Raises ``NotLearned`` for a row to forget that is longer than any row learned."""
+    _refuse(norms > row_norm * SAME, lambda row: f"it is longer ({norms[row]:.6g}) than any row learned ({row_norm:.6g})")
+
+
+def _refuse(impossible: NDArray[np.bool_], reason: Callable[[int], str]) -> None:
+    if impossible.any():
+        row = int(np.argmax(impossible))
+        raise NotLearned(
+            f"row {row} of the request cannot have been learned: {reason(row)}. Check that it is encoded as it was for fit; "
+            "nothing was changed"
+        )
+
+
+def require_remaining(forgotten: float, learned: float) -> None:
+    """Raises ``InvalidRows`` if all rows are to be forgotten; total weights."""
+    if forgotten >= learned * (1.0 - 1e-12):
+        raise InvalidRows(
+            f"asked to forget rows of total weight {forgotten:g} of {learned:g} learned: at least one row must remain; delete "
+            "the model instead"
+        )
+
+
+def require_all_classes(statistics: Sums, which: str) -> None:
+    """Raises ``InvalidRows`` if a classifier's rows hold none of some class."""
     missing = np.flatnonzero(statistics.class_counts <= 1e-9 * statistics.count)
     if len(missing):
         raise InvalidRows(

@@ -46,8 +46,8 @@ def anchor_digest(objective: Objective, anchor: Array) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class _Sums:
-    """What ``Statistics`` and ``RowTerms`` share: everything but the Hessian.
+class Sums:
+    """Everything but the Hessian: what ``Statistics`` and ``RowTerms`` share, and all that a wide model keeps.
 
     Args:
         anchor: digest of objective and anchor; statistics of different anchors do not mix.
@@ -65,9 +65,40 @@ class _Sums:
     gradient_error: float
     hessian_error: float
 
+    @classmethod
+    def of(cls, objective: Objective, rows: Rows, anchor: Array) -> "Sums":
+        """The sums of ``rows`` at ``anchor``."""
+        return Sums.at(Evaluation(objective, rows, anchor), anchor_digest(objective, anchor))
+
+    @classmethod
+    def at(cls, at: Evaluation, digest: str) -> "Sums":
+        """The sums of evaluated rows; ``digest`` names the anchor."""
+        return Sums(digest, at.count, at.class_counts, at.gradient, at.gradient_error, at.hessian_error)
+
+    def plus(self, other: "Sums", sign: float) -> "Sums":
+        """These sums and ``sign`` times those of ``other``.
+
+        Raises:
+            AnchorMismatch: they were taken at different anchors.
+        """
+        if other.anchor != self.anchor:
+            raise AnchorMismatch(
+                f"statistics at anchor {other.anchor[:12]} cannot be combined with statistics at anchor "
+                f"{self.anchor[:12]}: recompute them at the present anchor"
+            )
+        gradient = self.gradient_sum + sign * other.gradient_sum
+        return Sums(
+            self.anchor,
+            self.count + sign * other.count,
+            self.class_counts + sign * other.class_counts,
+            gradient,
+            self.gradient_error + other.gradient_error + 2.0 * UNIT_ROUNDOFF * float(np.linalg.norm(gradient)),
+            self.hessian_error + other.hessian_error,
+        )
+
 
 @dataclass(frozen=True, eq=False)
-class RowTerms(_Sums):
+class RowTerms(Sums):
     """Statistics of a few rows, the Hessian as a factor ``root``, ``(m · K, p)``: it is ``rootᵀ root``."""
 
     root: Array
@@ -85,7 +116,7 @@ class RowTerms(_Sums):
 
 
 @dataclass(frozen=True, eq=False)
-class Statistics(_Sums):
+class Statistics(Sums):
     """Sums over rows at one anchor, with the Hessian sum ``hessian_sum``, ``(p, p)``.
 
     Law: T(S ∪ A) − T(A) = T(S), up to the carried errors.
@@ -97,10 +128,10 @@ class Statistics(_Sums):
     @classmethod
     def of(cls, objective: Objective, rows: Rows, anchor: Array) -> "Statistics":
         """The statistics of ``rows`` at ``anchor``."""
-        return cls.at(Evaluation(objective, rows, anchor), anchor_digest(objective, anchor))
+        return cls.evaluated(Evaluation(objective, rows, anchor), anchor_digest(objective, anchor))
 
     @classmethod
-    def at(cls, at: Evaluation, digest: str, precision: Precision = "float64") -> "Statistics":
+    def evaluated(cls, at: Evaluation, digest: str, precision: Precision = "float64") -> "Statistics":
         """The statistics of evaluated rows; ``digest`` names the anchor.
 
         Args:
@@ -117,23 +148,11 @@ class Statistics(_Sums):
         return self._combined(other, -1.0)
 
     def _combined(self, other: "Statistics | RowTerms", sign: float) -> "Statistics":
-        if other.anchor != self.anchor:
-            raise AnchorMismatch(
-                f"statistics at anchor {other.anchor[:12]} cannot be combined with statistics at anchor "
-                f"{self.anchor[:12]}: recompute them at the present anchor"
-            )
-        gradient = self.gradient_sum + sign * other.gradient_sum
+        sums = self.plus(other, sign)
         hessian = other.add_hessian_to(self.hessian_sum, sign)
         size = float(np.abs(np.trace(self.hessian_sum)) + np.abs(np.trace(hessian)))  # ≥ Frobenius norms: H is PSD
-        return Statistics(
-            self.anchor,
-            self.count + sign * other.count,
-            self.class_counts + sign * other.class_counts,
-            gradient,
-            self.gradient_error + other.gradient_error + 2.0 * UNIT_ROUNDOFF * float(np.linalg.norm(gradient)),
-            self.hessian_error + other.hessian_error + 4.0 * UNIT_ROUNDOFF * size,
-            hessian,
-        )
+        error = sums.hessian_error + 4.0 * UNIT_ROUNDOFF * size
+        return Statistics(sums.anchor, sums.count, sums.class_counts, sums.gradient_sum, sums.gradient_error, error, hessian)
 
     def add_hessian_to(self, hessian: Array, sign: float) -> Array:
         """``hessian + sign · hessian_sum``, a new array."""

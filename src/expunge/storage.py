@@ -7,7 +7,7 @@ inverse of the Hessian is not stored but recomputed.
 import hashlib
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,9 @@ from expunge.objective import Objective
 from expunge.privacy import Guarantee, PrivacyBudget
 from expunge.settings import Settings
 from expunge.state import State
-from expunge.statistics import RowExtremes, Statistics
+from expunge.statistics import RowExtremes, Statistics, Sums
 from expunge.unlearner import Release, Secret, Unlearner
+from expunge.wide import WideState
 
 FORMAT = "expunge-state"
 VERSION = 1
@@ -43,10 +44,14 @@ def save_unlearner(unlearner: Unlearner, path: str | os.PathLike[str]) -> None:
     """
     secret = unlearner._secret
     state, statistics = secret.state, secret.state.statistics
+    if isinstance(state, WideState):
+        own: dict[str, Any] = {"wide": _scalars(state)}
+    else:
+        own = {"extremes": asdict(state.extremes), "state": _scalars(state)}
     tensors = {
         "anchor": state.anchor,
         "gradient_sum": statistics.gradient_sum,
-        "hessian_sum": statistics.hessian_sum,
+        **({"hessian_sum": statistics.hessian_sum} if isinstance(statistics, Statistics) else {}),
         "class_counts": statistics.class_counts,
         "point": secret.point,
         "weights": secret.release.weights,
@@ -58,8 +63,7 @@ def save_unlearner(unlearner: Unlearner, path: str | os.PathLike[str]) -> None:
         },
         "settings": asdict(unlearner.settings),
         "statistics": {name: getattr(statistics, name) for name in ("anchor", "count", "gradient_error", "hessian_error")},
-        "extremes": asdict(state.extremes),
-        "state": {name: getattr(state, name) for name in ("curvature_floor", "changed", "anchor_gradient")},
+        **own,
         "budget": asdict(secret.budget),
         "n_releases": secret.n_releases,
         "certificate": secret.release.certificate.to_json(),
@@ -112,25 +116,26 @@ def load_unlearner(path: str | os.PathLike[str], engine: Engine | None = None) -
 def _unlearner(content: dict[str, Any], tensors: dict[str, NDArray[np.float64]], engine: Engine) -> Unlearner:
     loss = dict(content["objective"].pop("loss"))
     objective = Objective(loss=LOSSES[loss.pop("name")](**loss), **content["objective"])
-    statistics = Statistics(
-        class_counts=tensors["class_counts"],
-        gradient_sum=tensors["gradient_sum"],
-        hessian_sum=tensors["hessian_sum"],
-        **content["statistics"],
-    )
-    state = State(
-        objective=objective,
-        anchor=tensors["anchor"],
-        statistics=statistics,
-        factor=Factor.of(Hessian(objective, statistics.hessian_sum, statistics.count)),
-        extremes=RowExtremes(**content["extremes"]),
-        **content["state"],
-    )
+    state = _state(objective, content, tensors)
     tensors["weights"].setflags(write=False)
     release = Release(tensors["weights"], Certificate.from_json(content["certificate"]))
     secret = Secret(state, tensors["point"], PrivacyBudget(**content["budget"]), content["n_releases"], release)
     settings = Settings(guarantee=Guarantee(**content["settings"].pop("guarantee")), **content["settings"])
     return Unlearner(settings, secret, engine, secure_noise)
+
+
+def _scalars(state: State | WideState) -> dict[str, float]:
+    return {field.name: getattr(state, field.name) for field in fields(state) if field.type in (float, "float")}
+
+
+def _state(objective: Objective, content: dict[str, Any], tensors: dict[str, NDArray[np.float64]]) -> State | WideState:
+    sums: dict[str, Any] = {name: tensors[name] for name in ("class_counts", "gradient_sum")} | content["statistics"]
+    if "wide" in content:
+        return WideState(objective, tensors["anchor"], Sums(**sums), **content["wide"])
+    statistics = Statistics(**sums, hessian_sum=tensors["hessian_sum"])
+    factor = Factor.of(Hessian(objective, statistics.hessian_sum, statistics.count))
+    extremes = RowExtremes(**content["extremes"])
+    return State(objective, tensors["anchor"], statistics, factor, extremes, **content["state"])
 
 
 def _checksum(text: str, tensors: dict[str, NDArray[np.float64]]) -> str:

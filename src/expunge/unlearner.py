@@ -8,7 +8,7 @@ noise; un-noised weights have no public name.
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import version
 
@@ -22,13 +22,14 @@ from expunge.engine.local import LocalEngine
 from expunge.errors import BudgetSpent, CapacityExceeded, InvalidRows
 from expunge.evaluation import row_norms
 from expunge.forecast import CapacityReport, forecasts
-from expunge.ladder import Candidate, climb, estimate_rung, from_statistics, refit
+from expunge.ladder import Candidate, climb, estimate_rung, fitted, refit
 from expunge.noise import Noise, grid_rounding, secure_noise
 from expunge.objective import Objective
 from expunge.privacy import PrivacyBudget
 from expunge.rows import Rows, RowSource
 from expunge.settings import Settings
 from expunge.state import State
+from expunge.wide import WideState
 
 Array = NDArray[np.float64]
 
@@ -53,11 +54,25 @@ class Release:
 class Secret:
     """All that changes: the state, the un-noised weights last released, the budget, and the releases so far."""
 
-    state: State
+    state: State | WideState
     point: Array
     budget: PrivacyBudget
     n_releases: int
     release: Release
+
+    @property
+    def hessian_state(self) -> State:
+        """The state, if it has a Hessian.
+
+        Raises:
+            ValueError: it has none.
+        """
+        if isinstance(self.state, WideState):
+            raise ValueError(
+                "a wide model has no statistics from which this could be told: every change passes over the remaining rows, "
+                "and is certified by that"
+            )
+        return self.state
 
 
 class Unlearner:
@@ -103,10 +118,9 @@ class Unlearner:
         started = time.perf_counter()
         engine = LocalEngine() if engine is None else engine
         settings.check(objective)
-        state = State.fitted(objective, source, engine)
-        _require_norm(state.extremes.row_norm, settings.row_norm)
+        candidate = fitted(objective, source, engine, settings.memory_budget)
+        _require_norm(candidate.state.extremes.row_norm, settings.row_norm)
         budget = PrivacyBudget(settings.guarantee.mu if settings.sigma > 0 else math.inf)
-        candidate = replace(from_statistics(state), rung="refit")
         _cheapest(iter([candidate]), settings, budget, has_rows=True)
         secret = _released(settings, noise, None, candidate, budget, Change(), started)
         return cls(settings, secret, engine, noise)
@@ -170,8 +184,14 @@ class Unlearner:
         return self._operate(Change(is_refit=True), source, _silent)
 
     def influence(self, rows: Rows) -> Array:
-        """How far each of these rows moves the un-noised weights when it goes, to first order in the 2-norm, ``(n_rows,)``."""
-        return displacements(self._secret.state, self.objective.check(rows))
+        """How far each of these rows moves the un-noised weights when it goes, to first order in the 2-norm, ``(n_rows,)``.
+
+        A wide model, which has no Hessian, gives an upper bound on that: |∇ℓᵢ|/μ.
+        """
+        state = self._secret.state
+        if isinstance(state, WideState):
+            return state.displacements(self.objective.check(rows))
+        return displacements(state, self.objective.check(rows))
 
     def capacity(self, sample: Rows | None = None) -> CapacityReport:
         """What is used of the capacity to forget, and a forecast of what is left: an estimate, for planning.
@@ -181,22 +201,23 @@ class Unlearner:
 
         Raises:
             InvalidRows: rows that do not fit the model.
-            ValueError: sigma is 0, so that nothing is promised that could be exceeded.
+            ValueError: sigma is 0, so that nothing is promised that could be exceeded; or a wide model.
         """
         secret, settings = self._secret, self.settings
         if settings.sigma == 0:
             raise ValueError("with sigma=0 nothing is promised, and so there is no capacity: choose a positive sigma")
+        state = secret.hessian_state
         if sample is not None:
             self.objective.check(sample)
         budget = secret.budget.owing()
         allowed = settings.sigma * budget.mu_left() - grid_rounding(len(secret.point), settings.sigma)
         return CapacityReport(
-            changed=secret.state.changed,
-            remaining=secret.state.statistics.count,
+            changed=state.changed,
+            remaining=state.statistics.count,
             distance_bound=secret.release.certificate.distance_bound,
             distance_allowed=max(0.0, allowed),
             budget_used=(budget.mu_total / budget.mu_limit) ** 2,
-            forecasts=forecasts(secret.state, allowed, settings.max_passes, sample, settings.declared_bound),
+            forecasts=forecasts(state, allowed, settings.max_passes, sample, settings.declared_bound),
         )
 
     def draw(self, count: int) -> Array:
@@ -209,7 +230,7 @@ class Unlearner:
         Raises:
             InvalidRows, NoOptimum: ``source`` cannot be fitted.
         """
-        retrained = State.fitted(self.objective, source, self._engine)
+        retrained = fitted(self.objective, source, self._engine, self.settings.memory_budget)
         return float(np.linalg.norm(self._secret.point - retrained.point))
 
     def _operate(self, change: "Change", remaining: RowSource | None, before_refit: Announce) -> Release:
@@ -249,7 +270,7 @@ class Change:
                 "people with the same values, give ids, one per row"
             )
 
-    def applied(self, state: State) -> State:
+    def applied(self, state: State | WideState) -> State | WideState:
         """The state with the change made; new rows first, so that the Hessian never dips."""
         if self.added is not None:
             state = state.added(self.added)
@@ -279,7 +300,14 @@ def _refusal(
 ) -> CapacityExceeded | BudgetSpent:
     spent = f"{budget.mu_total / settings.guarantee.mu:.0%} of the budget is spent" if budget.mu_total else "no budget is spent"
     numbers = f"proven distance {distance:.4g}, allowed {allowed:.4g}; {spent}"
-    if candidate is None or candidate.rung == "refit":
+    if candidate is None:
+        return CapacityExceeded(
+            "a wide model, which keeps no Hessian, changes by passes over the remaining rows: give them. Nothing was changed",
+            distance_bound=math.inf,
+            distance_allowed=settings.sigma * budget.mu_left() if settings.sigma > 0 else math.inf,
+            rung="pass",
+        )
+    if candidate.rung == "refit":
         return CapacityExceeded(
             f"even a refit cannot be certified ({numbers}): the problem is too ill-conditioned for this sigma; rescale the "
             "columns, add a penalty or raise sigma. Nothing was changed",
@@ -337,7 +365,7 @@ def _released(
         learned=0 if change.added is None else len(change.added),
         remaining=state.statistics.count,
         parameters=len(point),
-        condition=state.hessian.trace / state.curvature_floor if state.curvature_floor > 0 else math.inf,
+        condition=state.trace / state.curvature_floor if state.curvature_floor > 0 else math.inf,
         exposure_mu=exposure,
         seconds=time.perf_counter() - started,
         weights_digest=sha256(weights.astype("<f8").tobytes()).hexdigest(),

@@ -86,7 +86,7 @@ def empirical_capacity(
         raise ValueError(f"confidence must lie strictly between 0 and 1, got {confidence}")
     unlearner, rng = model._unlearner, np.random.default_rng(seed)
     rows, held_out = model._rows(*learned), model._rows(*holdout)
-    order = deletion_order(adversary, unlearner._secret.state, rows, held_out, rng)
+    order = deletion_order(adversary, unlearner._secret.hessian_state, rows, held_out, rng)
     risk = HeldOutRisk(unlearner.objective, held_out, unlearner._secret.point, rng, confidence)
     points: list[RiskPoint] = []
     reason = f"one of {len(rows)} rows must remain"

@@ -39,6 +39,8 @@ class UnlearningModel(BaseEstimator, ABC):
     bound: ``"local"``, or ``"worst_case"``/``"paper"`` (which need ``row_norm`` and a penalty on every weight).
     row_norm: declared bound on the norm of every row, now and later; ``None`` for none.
     max_passes: gradient passes over the remaining rows tried before a refit.
+    memory_budget: bytes that the p × p arrays of the Hessian may take; a model for which they would take more keeps none and
+        passes over the remaining rows for every change.
     random_state: refused beside noise unless the environment has ``EXPUNGE_INSECURE_SEED=1``.
     """
 
@@ -49,6 +51,7 @@ class UnlearningModel(BaseEstimator, ABC):
     bound: Bound
     row_norm: float | None
     max_passes: int
+    memory_budget: float
     random_state: Any
 
     @abstractmethod
@@ -92,7 +95,8 @@ class UnlearningModel(BaseEstimator, ABC):
 
     def settings(self) -> Settings:
         """What is fixed before any row is seen."""
-        return Settings(Guarantee(self.epsilon, self.delta), self.sigma, self.bound, self.row_norm, self.max_passes)
+        guarantee = Guarantee(self.epsilon, self.delta)
+        return Settings(guarantee, self.sigma, self.bound, self.row_norm, self.max_passes, self.memory_budget)
 
     def forget(
         self,

@@ -13,6 +13,7 @@ from expunge.certificate import Bound
 from expunge.errors import InvalidRows
 from expunge.linear_model.base import UnlearningModel
 from expunge.losses import Logistic, Loss, Softmax
+from expunge.settings import MEMORY_BUDGET
 
 Array = NDArray[np.float64]
 
@@ -38,6 +39,7 @@ class LogisticRegression(ClassifierMixin, UnlearningModel):
         bound: Bound = "local",
         row_norm: float | None = None,
         max_passes: int = 3,
+        memory_budget: float = MEMORY_BUDGET,
         random_state: Any = None,
     ) -> None:
         self.C = C
@@ -48,6 +50,7 @@ class LogisticRegression(ClassifierMixin, UnlearningModel):
         self.bound = bound
         self.row_norm = row_norm
         self.max_passes = max_passes
+        self.memory_budget = memory_budget
         self.random_state = random_state
 
     def decision_function(self, X: Any) -> Array:

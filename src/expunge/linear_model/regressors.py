@@ -12,6 +12,7 @@ from expunge.certificate import Bound
 from expunge.errors import InvalidRows
 from expunge.linear_model.base import UnlearningModel
 from expunge.losses import Gamma, Loss, Poisson, PseudoHuber, Squared, Tweedie
+from expunge.settings import MEMORY_BUDGET
 
 Array = NDArray[np.float64]
 
@@ -32,6 +33,7 @@ class _Regressor(RegressorMixin, UnlearningModel):
         bound: Bound = "local",
         row_norm: float | None = None,
         max_passes: int = 3,
+        memory_budget: float = MEMORY_BUDGET,
         random_state: Any = None,
     ) -> None:
         self.alpha = alpha
@@ -42,6 +44,7 @@ class _Regressor(RegressorMixin, UnlearningModel):
         self.bound = bound
         self.row_norm = row_norm
         self.max_passes = max_passes
+        self.memory_budget = memory_budget
         self.random_state = random_state
 
     def predict(self, X: Any) -> Array:
@@ -109,6 +112,7 @@ class PseudoHuberRegressor(_Regressor):
         bound: Bound = "local",
         row_norm: float | None = None,
         max_passes: int = 3,
+        memory_budget: float = MEMORY_BUDGET,
         random_state: Any = None,
     ) -> None:
         super().__init__(
@@ -120,6 +124,7 @@ class PseudoHuberRegressor(_Regressor):
             bound=bound,
             row_norm=row_norm,
             max_passes=max_passes,
+            memory_budget=memory_budget,
             random_state=random_state,
         )
         self.scale = scale
@@ -184,6 +189,7 @@ class TweedieRegressor(_GeneralizedLinearRegressor):
         bound: Bound = "local",
         row_norm: float | None = None,
         max_passes: int = 3,
+        memory_budget: float = MEMORY_BUDGET,
         random_state: Any = None,
     ) -> None:
         super().__init__(
@@ -195,6 +201,7 @@ class TweedieRegressor(_GeneralizedLinearRegressor):
             bound=bound,
             row_norm=row_norm,
             max_passes=max_passes,
+            memory_budget=memory_budget,
             random_state=random_state,
         )
         self.power = power

@@ -151,7 +151,7 @@ def linear_models() -> Section:
 
 
 def _certified_by_statistics(model: LogisticRegression, rows: Rows, rng: np.random.Generator) -> int:
-    state, order = model._unlearner._secret.state, rng.permutation(len(rows))
+    state, order = model._unlearner._secret.hessian_state, rng.permutation(len(rows))
     settings = model._unlearner.settings
     allowed = settings.sigma * settings.guarantee.mu - grid_rounding(len(state.anchor), settings.sigma)
     low, high = 0, len(rows)
@@ -217,7 +217,7 @@ def _risks(study: Study, adversary: Any) -> Iterator[tuple[int, str, float]]:
     sigma = sigma_from_excess_risk(EXCESS_RISK, LOSS.curvature_bound, row_norm)
     guarantee = Guarantee(EPSILON, DELTA)
     model = Unlearner.learn_from(objective, rows, Settings(guarantee, sigma), noise=lambda weights, _sigma: weights.copy())
-    state, rng = model._secret.state, np.random.default_rng(0)
+    state, rng = model._secret.hessian_state, np.random.default_rng(0)
     order = deletion_order(adversary, state, rows, holdout, rng)
     risk = HeldOutRisk(objective, holdout, state.anchor, rng)
     setting = Setting(p=X.shape[1], n=n, epsilon=EPSILON, delta=DELTA, lipschitz=2.0 * row_norm, strong_convexity=1.0 / n)
