@@ -11,6 +11,9 @@ from scipy import sparse
 
 Array = NDArray[np.float64]
 
+DLPACK_CPU = 1
+"""How DLPack numbers the host."""
+
 
 def namespace(array: Any) -> Any:
     """The functions for ``array``: NumPy's for NumPy's own and for SciPy's sparse arrays."""
@@ -35,7 +38,8 @@ def host(array: Any) -> Array:
         return np.asarray(array, dtype=np.float64)
     from array_api_compat import to_device
 
-    return np.array(np.from_dlpack(to_device(array, "cpu")), dtype=np.float64)
+    near = array if array.__dlpack_device__()[0] == DLPACK_CPU else to_device(array, "cpu")
+    return np.array(np.from_dlpack(near), dtype=np.float64)
 
 
 def is_on_host(array: Any) -> bool:

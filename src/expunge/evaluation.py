@@ -245,7 +245,10 @@ class Evaluation:
         return self._xp.reshape(values, (-1, self.loss.outputs))
 
     def _weighted(self, values: Any) -> Any:
-        return values if self.rows.sample_weight is None else (self.rows.sample_weight * values.T).T
+        weight = self.rows.sample_weight
+        if weight is None:
+            return values
+        return values * (weight if values.ndim == 1 else weight[:, None])
 
     def _total(self, values: Any) -> float:
         return float(self._xp.sum(self._weighted(values)))
@@ -273,7 +276,8 @@ class Evaluation:
                 return _sparse_gram(self._X, scales, self.objective, precision)
             n, width = self._X.shape[1], self.objective.width
             if is_on_host(self._X):
-                Z = np.empty((len(self.rows), width * len(scales)), dtype=precision)
+                order: Literal["F", "C"] = "F" if self._X.strides[0] == self._X.itemsize else "C"
+                Z = np.empty((len(self.rows), width * len(scales)), dtype=precision, order=order)
                 for k, scale in enumerate(scales):
                     np.multiply(self._X, scale[:, None], out=Z[:, k * width : k * width + n], casting="same_kind")
                     Z[:, k * width + n : (k + 1) * width] = scale[:, None]

@@ -108,7 +108,7 @@ class Logistic(Loss):
         return xp.logaddexp(xp.zeros_like(t), xp.where(y > 0, -t, t))
 
     def derivative(self, t: Array, y: Array) -> Array:
-        sign = namespace(t).where(y > 0, -1.0, 1.0)
+        sign = 1.0 - 2.0 * y  # −1 for y = 1: exact
         return sign * _expit(sign * t)
 
     def curvature(self, t: Array, y: Array) -> Array:

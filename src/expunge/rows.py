@@ -135,7 +135,7 @@ class Rows:
             self._refuse(self.sample_weight < 0, "sample_weight", "is negative: weights must be at least 0")
         step = self._rows_per_batch
         for start in range(0, n_rows, step):
-            block = self.X[start : start + step]
+            block = _taken(self.X, slice(start, start + step))
             finite = xp.isfinite(block.data if sparse.issparse(block) else block)
             if not xp.all(finite):
                 dense = block.toarray() if sparse.issparse(block) else host(block)
@@ -167,12 +167,12 @@ class Rows:
 
     def take(self, index: Any) -> "Rows":
         """The rows at ``index`` (a slice, a boolean mask or positions)."""
-        weight = None if self.sample_weight is None else self.sample_weight[index]
+        weight = None if self.sample_weight is None else _taken(self.sample_weight, index)
         if isinstance(self.ids, Places):
             ids: Sequence[object] | None = self.ids.at(index)
         else:
             ids = None if self.ids is None else [self.ids[i] for i in np.arange(len(self))[index]]
-        return Rows(_taken(self.X, index), self.y[index], weight, ids)
+        return Rows(_taken(self.X, index), _taken(self.y, index), weight, ids)
 
     def batches(self) -> Iterator["Rows"]:
         """The rows in blocks that fit the cache; views where ``X`` is dense."""
@@ -207,9 +207,11 @@ class Rows:
 
 def _taken(X: Any, index: Any) -> Any:
     """``X[index]``; of a slice of CSR rows a view, too."""
-    if not (sparse.issparse(X) and isinstance(index, slice) and index.step in (None, 1)):
-        return X[index]
-    start, stop, _step = index.indices(X.shape[0])
+    if not isinstance(index, slice):
+        return X[index if is_on_host(X) else namespace(X).asarray(np.asarray(index), device=X.device)]
+    start, stop, step = index.indices(X.shape[0])
+    if not (sparse.issparse(X) and step == 1):
+        return X[start:stop:step, ...]
     low, high = X.indptr[[start, max(start, stop)]]
     indptr = X.indptr[start : max(start, stop) + 1] - low
     return sparse.csr_array((X.data[low:high], X.indices[low:high], indptr), shape=(len(indptr) - 1, X.shape[1]))
