@@ -1,5 +1,5 @@
 # Everything runs in a .venv of its own; nothing but Python 3.11 and pip is needed.
-.PHONY: demo servers test lint bench bench-service soak docs clean
+.PHONY: demo servers test lint bench bench-scale bench-service soak docs clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -39,8 +39,15 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.capacity
 	$(BIN)/python -m benchmarks.forecast
 	$(BIN)/python -m benchmarks.forget_speed
+	$(BIN)/python -m benchmarks.fit_speed
 	$(BIN)/python -m benchmarks.compare
 	$(BIN)/python -m benchmarks.workspace
+
+# 8 GB of Parquet, models of 20,000 features, and a cluster in simulation
+bench-scale: $(READY)
+	$(BIN)/python -m benchmarks.scale
+	$(BIN)/python -m benchmarks.wide
+	$(BIN)/python -m benchmarks.plan
 
 bench-service: $(READY)
 	$(BIN)/python -m benchmarks.service
