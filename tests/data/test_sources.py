@@ -90,6 +90,16 @@ def test_delta(where, tmp_path):
     assert_same_model(TableSource.open(location, COLUMNS), whole)
 
 
+def test_delta_with_partitions(tmp_path):
+    whole = table()
+    place = pa.array(["New York, NY", "Orléans/La Source", "50% = half"] * 1000)
+    write_deltalake(tmp_path / "d", whole.append_column("place", place), partition_by=["place"])
+    source = TableSource.open(str(tmp_path / "d"), COLUMNS)
+    assert len(source) == 3000
+    found = fitted(source)
+    np.testing.assert_allclose(found.point, fitted(rows(whole)).point, rtol=1e-9, atol=1e-12)
+
+
 def test_a_deleted_subject_is_skipped_where_the_file_still_holds_it(tmp_path):
     whole = written(tmp_path / "t")
     gone = [f"person-{i}" for i in range(0, 1000, 7)]
@@ -206,6 +216,17 @@ class TestBadInput:
         written(tmp_path / "t")
         with pytest.raises(InvalidRows, match=r"'note' is not numeric \(from row 0 of row group 0 of .*part-0.parquet on\)"):
             fitted(TableSource.open(str(tmp_path / "t"), TableColumns(("a", "note"), "y")), Squared())
+
+    def test_a_text_where_the_schema_wants_a_number(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("expunge.data.parquet.VALUES", 100)  # several batches in a row group
+        values = [str(i) for i in range(900)]
+        values[777] = "many"
+        whole = pa.table({"n": values, "y": [0.0, 1.0] * 450, "who": ["a", "b", "c"] * 300})
+        pq.write_table(whole, tmp_path / "t.parquet", row_group_size=450)
+        columns = TableColumns(FeatureSchema({"n": Number(0, 900)}), "y")
+        without = Without("who", pa.array(["b"]))
+        with pytest.raises(InvalidRows, match=r"column 'n': row 327 of row group 1 of .*t.parquet is no number"):
+            list(TableSource.open(str(tmp_path / "t.parquet"), columns, without=without).batches())
 
     def test_a_partition_that_vanishes(self, tmp_path):
         written(tmp_path / "t")

@@ -140,11 +140,12 @@ class FeatureSchema:
         """Bound on the norm of every encoded row, known without any data."""
         return 1.0 if self.normalise else math.sqrt(len(self.columns))
 
-    def encode(self, table: Any) -> Encoded:
+    def encode(self, table: Any, ids: Sequence[object] | None = None) -> Encoded:
         """The rows of ``table`` as features.
 
         Args:
             table: a pandas or Polars frame, a pyarrow table, or a mapping of column names to sequences.
+            ids: what errors call the rows; by default their positions.
 
         Raises:
             InvalidRows: a declared column is missing, columns differ in length, or a number is not a number.
@@ -159,8 +160,11 @@ class FeatureSchema:
                 raise InvalidRows(f"the table has no column {name!r}, which the schema declares") from None
             try:
                 features, undeclared[name], missing[name] = column.encode(values)
-            except ValueError as error:
-                raise InvalidRows(f"column {name!r}: {error}") from None
+            except _NoNumber as error:
+                row = error.row if ids is None else ids[error.row]
+                raise InvalidRows(
+                    f"column {name!r}: row {row} is no number: mend the row, or declare the column a category"
+                ) from None
             if parts and len(features) != len(parts[0]):
                 raise InvalidRows(f"column {name!r} has {len(features)} rows, others have {len(parts[0])}")
             parts.append(features)
@@ -326,13 +330,18 @@ def _numbers(values: Any) -> Array:
     return np.array([_number(value, row) for row, value in enumerate(values)], dtype=np.float64)
 
 
+class _NoNumber(ValueError):
+    def __init__(self, row: int) -> None:
+        self.row = row
+
+
 def _number(value: Any, row: int) -> float:
     if label(value) is None:
         return math.nan
     try:
         return float(value)
     except (TypeError, ValueError):
-        raise ValueError(f"row {row} is no number: mend the row, or declare the column a category") from None
+        raise _NoNumber(row) from None
 
 
 def _rounded(value: float, direction: Any) -> float:

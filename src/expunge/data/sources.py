@@ -69,7 +69,7 @@ class TableColumns:
             y = self._numbers(table, self.target, ids)
         weight = None if self.sample_weight is None else self._numbers(table, self.sample_weight, ids)
         if isinstance(self.features, FeatureSchema):
-            X = self.features.encode(table).X
+            X = self.features.encode(table, ids).X
         else:
             columns = [self._numbers(table, name, ids) for name in self.features]
             X = np.stack(columns).T  # column by column, as they are stored
