@@ -52,6 +52,19 @@ def test_top_whitened_curvature_is_an_upper_bound(seed, p, m, condition, share):
         assert s <= share * (1 + 1e-6) + 1e-9
 
 
+@given(seed=seeds, p=st.integers(1, 8), n=st.integers(1, 12), K=st.integers(1, 3), condition=st.floats(0, 9))
+def test_own_curvature_is_a_lower_bound_however_bad_the_inverse(seed, p, n, K, condition):
+    """Above 1 it refuses a row as never learned: a row that was learned must not be refused because the inverse drifted."""
+    rng = np.random.default_rng(seed)
+    H = hessian(rng, p, condition)
+    root = rng.normal(size=(n * K, p)) * 10.0 ** rng.uniform(-6, 0)
+    factor = drifted(Factor.of(H), rng, 10.0 ** rng.uniform(-12, -1))
+    claimed = Exchange.of(H, factor, root).own_curvature(K)
+    blocks = root.reshape(n, K, p)
+    true = [np.linalg.norm(np.linalg.solve(np.linalg.cholesky(H.dense()), block.T), 2) ** 2 for block in blocks]
+    assert (claimed <= np.array(true) * (1 + 1e-5) + 1e-300).all()
+
+
 @given(seed=seeds, p=st.integers(1, 10), m=st.integers(1, 25), sign=st.sampled_from([1.0, -1.0]))
 def test_exchanged_is_the_inverse_after_the_exchange(seed, p, m, sign):
     rng = np.random.default_rng(seed)
