@@ -10,8 +10,8 @@ from expunge.objective import Objective
 from expunge.privacy import Guarantee
 from expunge.state import State
 
-MEMORY_BUDGET = 4.0 * 2**30
-"""Four GiB: about 10,000 parameters."""
+MEMORY_BUDGET = 8.0 * 2**30
+"""Eight GiB: about 9,400 parameters."""
 
 
 @dataclass(frozen=True)

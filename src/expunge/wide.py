@@ -28,8 +28,8 @@ from expunge.statistics import RowExtremes, Sums, anchor_digest
 
 Array = NDArray[np.float64]
 
-ARRAYS = 5
-"""p × p arrays that a state with a Hessian and its update take at once."""
+ARRAYS = 12
+"""p × p arrays that a fit or an update with a Hessian takes at its peak (10.2 measured, by ``benchmarks.wide``)."""
 ROUNDING_SHARE = 0.1
 """A gradient this small beside the bound on its own rounding error cannot be told from zero."""
 STALLED, VALUE_ROUNDING = 0.5, 1e-10
