@@ -1,6 +1,6 @@
 """Engines: how a sum over row batches is carried out. The one protocol every solver and unlearner uses."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import reduce
 from typing import Protocol, TypeVar
 
@@ -20,9 +20,14 @@ class Engine(Protocol):
 
 def reduced_part(part: RowSource, function: Callable[[Rows], T], combine: Callable[[T, T], T]) -> T | None:
     """One part of a source, batch by batch; ``None`` where it has no rows."""
-    results = map(function, part.batches())
-    first = next(results, None)
-    return None if first is None else reduce(combine, results, first)
+    return folded(map(function, part.batches()), combine)
+
+
+def folded(results: Iterable[T | None], combine: Callable[[T, T], T]) -> T | None:
+    """``combine`` over the results of parts that have rows, two at a time; ``None`` where none has."""
+    found = (result for result in results if result is not None)
+    first = next(found, None)
+    return None if first is None else reduce(combine, found, first)
 
 
 def require_rows(result: T | None) -> T:

@@ -7,11 +7,11 @@ does what: a worker that is lost is replaced by another, which does its tasks ag
 """
 
 from collections.abc import Callable, Sequence
-from functools import cached_property, reduce
+from functools import cached_property
 from typing import Any, TypeVar
 
 from expunge.blas import one_blas_thread
-from expunge.engine import reduced_part, require_rows
+from expunge.engine import folded, reduced_part, require_rows
 from expunge.engine.local import LocalEngine
 from expunge.errors import EngineUnavailable
 from expunge.rows import PartedSource, Rows, RowSource
@@ -82,7 +82,7 @@ class DaskEngine:
             workers = sorted(self._client.nthreads())
             results = [
                 self._client.submit(
-                    _folded,
+                    _run,
                     run,
                     sent,
                     combine,
@@ -95,7 +95,7 @@ class DaskEngine:
             ]
             while len(results) > 1:
                 groups = [results[i : i + FAN_IN] for i in range(0, len(results), FAN_IN)]
-                results = [self._client.submit(_combined, group, combine, retries=RETRIES, pure=False) for group in groups]
+                results = [self._client.submit(folded, group, combine, retries=RETRIES, pure=False) for group in groups]
             total: T | None = results[0].result() if results else None
             return require_rows(total)
         except (KilledWorker, FutureCancelledError, OSError, TimeoutError) as error:
@@ -109,15 +109,7 @@ def _itself(function: Callable[[Rows], T]) -> Callable[[Rows], T]:
     return function
 
 
-def _folded(run: Sequence[RowSource], function: Callable[[Rows], T], combine: Callable[[T, T], T]) -> T | None:
+def _run(run: Sequence[RowSource], function: Callable[[Rows], T], combine: Callable[[T, T], T]) -> T | None:
     """One run of parts, with one BLAS thread in each of the worker's."""
     with one_blas_thread():
-        total: T | None = None
-        for part in run:  # no more than two results at a time
-            total = _combined([total, reduced_part(part, function, combine)], combine)
-        return total
-
-
-def _combined(results: Sequence[T | None], combine: Callable[[T, T], T]) -> T | None:
-    found = [result for result in results if result is not None]
-    return reduce(combine, found) if found else None
+        return folded((reduced_part(part, function, combine) for part in run), combine)

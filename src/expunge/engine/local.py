@@ -7,12 +7,12 @@ whichever is done first, so that the digits do not depend on the threads; one pa
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial, reduce
+from functools import partial
 from itertools import chain
 from typing import TypeVar
 
 from expunge.blas import blas_threads, one_blas_thread
-from expunge.engine import reduced_part, require_rows
+from expunge.engine import folded, reduced_part, require_rows
 from expunge.rows import Rows, RowSource, parts_of
 
 T = TypeVar("T")
@@ -31,9 +31,9 @@ class LocalEngine:
         ahead = [part for part in (next(parts, None), next(parts, None)) if part is not None]
         reduced = partial(reduced_part, function=function, combine=combine)
         if len(ahead) < 2 or blas_threads() == 1:
-            return require_rows(reduce(_both(combine), map(reduced, chain(ahead, parts)), None))
+            return require_rows(folded(map(reduced, chain(ahead, parts)), combine))
         with one_blas_thread():
-            return require_rows(reduce(_both(combine), _threaded(chain(ahead, parts), reduced), None))
+            return require_rows(folded(_threaded(chain(ahead, parts), reduced), combine))
 
 
 def _threaded(parts: Iterator[RowSource], reduced: Callable[[RowSource], T | None]) -> Iterator[T | None]:
@@ -50,7 +50,3 @@ def _threaded(parts: Iterator[RowSource], reduced: Callable[[RowSource], T | Non
         finally:
             for future in waiting:
                 future.cancel()
-
-
-def _both(combine: Callable[[T, T], T]) -> Callable[[T | None, T | None], T | None]:
-    return lambda a, b: b if a is None else a if b is None else combine(a, b)
