@@ -117,6 +117,11 @@ class Without:
         return pc.invert(pc.is_in(table[self.column], value_set=self.subjects.cast(table[self.column].type)))
 
 
+def columns_read(columns: TableColumns, without: Without | None) -> list[str]:
+    """Columns that are read, each once."""
+    return list(dict.fromkeys([*columns.columns, *([] if without is None else [without.column])]))
+
+
 @dataclass(frozen=True, eq=False)
 class EncodedPart:
     """A part of a table as a RowSource."""
@@ -127,8 +132,7 @@ class EncodedPart:
 
     def batches(self) -> Iterator[Rows]:
         first = 0
-        names = [*self.columns.columns, *([] if self.without is None else [self.without.column])]
-        for table in self.part.tables(list(dict.fromkeys(names))):
+        for table in self.part.tables(columns_read(self.columns, self.without)):
             ids = Places(self.part.name, np.arange(first, first + len(table)))
             first += len(table)
             if self.without is not None:
@@ -144,10 +148,18 @@ class EncodedPart:
 
 
 class TableSource:
-    """The rows of a table, part by part; a ``PartedSource`` and a ``ThinnableSource``."""
+    """The rows of a table, part by part; a ``PartedSource`` and a ``ThinnableSource``.
 
-    def __init__(self, parts: Sequence[EncodedPart]) -> None:
-        self._parts = parts
+    Args:
+        find: gives the parts, when they are first needed.
+    """
+
+    def __init__(self, find: Callable[[], Sequence[EncodedPart]]) -> None:
+        self._find = find
+
+    @cached_property
+    def _parts(self) -> Sequence[EncodedPart]:
+        return self._find()
 
     @classmethod
     def open(
@@ -163,9 +175,8 @@ class TableSource:
         Raises:
             InvalidRows: nothing there, or files that do not fit each other.
         """
-        names = [*columns.columns, *([] if without is None else [without.column])]
-        groups = row_groups(str(location), names, storage_options)
-        return cls([EncodedPart(group, columns, without) for group in groups])
+        groups = row_groups(str(location), columns_read(columns, without), storage_options)
+        return cls(lambda: [EncodedPart(group, columns, without) for group in groups])
 
     def parts(self) -> Sequence[EncodedPart]:
         return self._parts
@@ -179,7 +190,7 @@ class TableSource:
 
     def thinned(self, step: int) -> "TableSource":
         """Every ``step``-th part."""
-        return TableSource(self._parts[step // 2 :: step])
+        return TableSource(lambda: self._parts[step // 2 :: step])
 
     def sample(self, n: int) -> Rows:
         """The first ``n`` rows or a few more; all of them if there are fewer."""

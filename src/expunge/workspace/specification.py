@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from expunge.data.schema import FeatureSchema, label
-from expunge.data.sources import EncodedPart, TableColumns, TablePart, TableSource, Without
+from expunge.data.sources import EncodedPart, TableColumns, TablePart, TableSource, Without, columns_read
 from expunge.data.table import ROW, SUBJECT, SubjectTable
 from expunge.errors import InvalidRows
 from expunge.linear_model import (
@@ -165,8 +165,7 @@ class Specification:
         """All rows of ``table`` but those of the people in ``without``, and those of ``added``."""
         gone = Without(SUBJECT, pa.array(list(without), pa.string())) if without else None
         columns = self.table_columns
-        names = columns.columns if gone is None else [*columns.columns, SUBJECT]
-        parts = [EncodedPart(group, columns, gone) for group in table.row_groups(names)]
-        if added is not None:
-            parts.append(EncodedPart(TablePart(added, "the rows that come"), columns))
-        return TableSource(parts)
+        new = [] if added is None else [EncodedPart(TablePart(added, "the rows that come"), columns)]
+        return TableSource(
+            lambda: [*(EncodedPart(group, columns, gone) for group in table.row_groups(columns_read(columns, gone))), *new]
+        )
