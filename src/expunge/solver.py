@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from expunge.blas import one_blas_thread
 from expunge.engine import Engine
 from expunge.errors import InvalidRows, NoOptimum
-from expunge.evaluation import Evaluation, Precision
+from expunge.evaluation import ROUNDOFF, Evaluation, Precision
 from expunge.factor import Factor, Hessian
 from expunge.objective import Objective
 from expunge.rows import Rows, RowSource, ThinnableSource
@@ -38,7 +38,7 @@ THINNING, START_NEAR = 4, 0.1
 """Newton starts from the optimum of every 4th row, to a step within what those rows can tell."""
 ROWS_PER_PARAMETER = 8
 """Fewer of those rows than this are no better start than zeros."""
-SINGLE_ROUNDOFF, SINGLE_SHARE = 2.0**-24, 0.1
+SINGLE_SHARE = 0.1
 """A Hessian in float32 is good for a step if its condition is at most this share of its precision."""
 SAFE = 0.5
 """A full step is safe where t = cR|δ| is at most this."""
@@ -143,7 +143,7 @@ def _newton(objective: Objective, source: RowSource, engine: Engine, start: Arra
         if is_stalled:
             precision, decrement, length, safe_length = "float64", math.inf, 1.0, 1.0
             continue
-        ahead = 0.5 * danger * math.exp(min(danger, 1.0)) + (SINGLE_SHARE * hessian.trace * factor.norm * SINGLE_ROUNDOFF)
+        ahead = 0.5 * danger * math.exp(min(danger, 1.0)) + (SINGLE_SHARE * hessian.trace * factor.norm * ROUNDOFF["float32"])
         is_last = _is_anchor(ahead * decrement, ahead * danger, size)
         precision = "float64" if is_last else precision
         length, safe_length = 1.0, 1.0 if danger <= SAFE else math.log1p(danger) / danger
@@ -190,7 +190,7 @@ def _factor(hessian: Hessian, precision: Precision) -> Factor | None:
         return Factor.of(hessian)
     with suppress(NoOptimum):
         factor = Factor.of(hessian)
-        if hessian.trace * factor.norm * SINGLE_ROUNDOFF <= SINGLE_SHARE:
+        if hessian.trace * factor.norm * ROUNDOFF["float32"] <= SINGLE_SHARE:
             return factor
     return None
 
