@@ -92,11 +92,7 @@ class Place:
 
     @cached_property
     def engine(self) -> "Engine":
-        """What sums over the rows.
-
-        Raises:
-            EngineUnavailable: the cluster that the settings name does not answer.
-        """
+        """What sums over the rows; a cluster is called when it is first needed."""
         if self.configuration.engine == LOCAL:
             from expunge.engine.local import LocalEngine
 
