@@ -6,6 +6,7 @@ noise; un-noised weights have no public name.
 """
 
 import math
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -368,6 +369,7 @@ def _released(
         condition=state.trace / state.curvature_floor if state.curvature_floor > 0 else math.inf,
         exposure_mu=exposure,
         seconds=time.perf_counter() - started,
+        salt=secrets.token_hex(32),
         weights_digest=sha256(weights.astype("<f8").tobytes()).hexdigest(),
         library_version=VERSION,
         assumptions=ASSUMPTIONS if settings.bound == "local" else (*ASSUMPTIONS, DECLARED_NORM),

@@ -296,7 +296,7 @@ def test_the_clock_may_go_back(tmp_path, monkeypatch):
         def now(cls, tz=None):
             return datetime(2020, 1, 1, tzinfo=tz)
 
-    monkeypatch.setattr("expunge.ledger.log.datetime", Earlier)
+    monkeypatch.setattr("expunge.ledger.times.datetime", Earlier)
     found.forget(["person-1"])
     found.process()
     assert problems(found) == {}
