@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from expunge.ledger import log, times
 from expunge.ledger.tables import tokens
 
-Role = Literal["operator", "engineer", "auditor"]
+Role = Literal["operator", "engineer", "auditor", "consumer"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
 
