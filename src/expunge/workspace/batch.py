@@ -202,14 +202,14 @@ def _prepare(place: Place, work: Work, say: Say) -> Iterator[_Prepared]:
         added = None if work.added is None else specification.rows(work.added)
         moved = influences(unlearner, leaving, removed)
         source = place.near(specification.source(place.table, work.gone, work.added))
-        if _operate(unlearner, work.kind, removed, added, source, name, say):
-            yield _saved(place, name, number, unlearner, moved)
+        _operate(unlearner, work.kind, removed, added, source, name, say)
+        yield _saved(place, name, number, unlearner, moved)
 
 
 def _operate(
     unlearner: Unlearner, kind: Kind, removed: Rows | None, added: Rows | None, source: RowSource, name: str, say: Say
-) -> bool:
-    """Whether the model has anything to do with the rows; then there is a new release."""
+) -> None:
+    """Makes the new release, also if the model learned none of the rows: who had no target must not show in the log."""
 
     def before_refit() -> None:
         say(f"{name}: no pass over the remaining rows proves enough for this request; refitting")
@@ -223,8 +223,7 @@ def _operate(
     elif added:
         unlearner.learn(added, source, before_refit=before_refit)
     else:
-        return False
-    return True
+        unlearner.again(source, before_refit=before_refit)
 
 
 def influences(unlearner: Unlearner, leaving: pa.Table | None, removed: Rows | None) -> dict[str, float]:
