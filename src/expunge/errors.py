@@ -31,6 +31,14 @@ class BudgetSpent(ExpungeError):
     """The releases since the earliest deletion already used the whole (epsilon, delta); a refit restores it."""
 
 
+class NoiseTooLarge(ExpungeError, ValueError):
+    """Noise that would cost more than the model gains over a constant one; nothing was released."""
+
+
+class NoiseDrownsModel(UserWarning):
+    """Noise that costs a good part of what the model gains over a constant one."""
+
+
 class AnchorMismatch(ExpungeError):
     """Statistics taken at different anchors, which cannot be added or subtracted."""
 

@@ -122,12 +122,12 @@ class PrivacyBudget:
         return PrivacyBudget(self.mu_limit)
 
 
-def sigma_from_excess_risk(excess_risk: float, curvature_bound: float, row_norm: float) -> float:
-    """The σ whose noise costs at most ``excess_risk`` in mean loss: ½βσ²R², whatever p is.
+def sigma_from_excess_risk(excess_risk: float, curvature_trace_bound: float, row_norm: float) -> float:
+    """The σ whose noise costs at most ``excess_risk`` in mean loss: ½κσ²R², whatever p is.
 
     Args:
         excess_risk: what the noise may add to the mean loss, in units of the loss; positive.
-        curvature_bound: β of the loss; ``row_norm``: declared bound R on |x|, the intercept's 1 included.
+        curvature_trace_bound: κ of the loss; ``row_norm``: declared bound R on |x|, the intercept's 1 included.
 
     Raises:
         ValueError: an argument that is not finite and positive: such a loss has no bound of this kind.
@@ -137,7 +137,8 @@ def sigma_from_excess_risk(excess_risk: float, curvature_bound: float, row_norm:
 
     Source: theory §5.3.
     """
-    for name, value in (("excess_risk", excess_risk), ("curvature_bound", curvature_bound), ("row_norm", row_norm)):
+    given = (("excess_risk", excess_risk), ("curvature_trace_bound", curvature_trace_bound), ("row_norm", row_norm))
+    for name, value in given:
         if not (math.isfinite(value) and value > 0):
             raise ValueError(f"{name} must be finite and positive, got {value}")
-    return math.sqrt(2.0 * excess_risk / curvature_bound) / row_norm
+    return math.sqrt(2.0 * excess_risk / curvature_trace_bound) / row_norm
