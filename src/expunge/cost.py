@@ -5,13 +5,14 @@ row is seen, and computed for rows at hand without drawing a single release.
 """
 
 import math
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from expunge.errors import NoiseTooLarge
+from expunge.errors import NoiseDrownsModel, NoiseTooLarge
 from expunge.evaluation import row_norms
 from expunge.losses import Loss
 from expunge.objective import Objective
@@ -25,12 +26,14 @@ EXCESS_RISK = 0.001
 """What noise may cost by default."""
 DEFAULT_SIGMA = 0.05
 """σ where nothing is declared from which it could follow: for rows of norm about 1 and targets of spread about 1."""
-WARNING_SHARE, NEGLIGIBLE_SHARE = 0.1, 0.01
+WARNING_SHARE, NEGLIGIBLE = 0.1, 0.01
 """A cost above this share of what the fit gains over the null model is worth a warning; but none below this share of the null
 model's own loss, since where there is little to learn a little noise takes nothing."""
-REFUSAL_SHARE, RUINOUS_SHARE = 1.0, 0.5
-"""A cost above this share of the gain makes the releases worse than the null model; the fit is refused where it is also above
-this share of the null model's loss."""
+REFUSAL_SHARE = 1.0
+"""A cost above this share of the null model's own loss is refused: it is more than any model could gain."""
+LOG_LINK_SHARE = 0.1
+"""With a log link, never below this share of ȳ²⁻ᵏ: predicted means are then still right to within a factor of about 1.5, even
+where the targets vary less than that."""
 SAMPLE = 1024
 """Rows looked at to tell what a fit gains and its noise costs."""
 
@@ -143,6 +146,7 @@ class NoiseCost:
         sigma: of the noise; ``cost``: expected increase of the mean loss.
         gain: mean loss of the null model (the best constant; 0 everywhere without an intercept) less that of the fit.
         null: mean loss of the null model over that of a perfect one.
+        tolerated: cost below which nothing is refused.
 
     Source: theory §5.3.
     """
@@ -151,38 +155,39 @@ class NoiseCost:
     cost: float
     gain: float
     null: float
+    tolerated: float
 
     @classmethod
     def of(cls, objective: Objective, rows: Rows, point: Array, sigma: float) -> "NoiseCost":
         """An estimate from at most about a thousand of ``rows``, for un-noised weights ``point``."""
         sample = rows.thinned(max(1, len(rows) // SAMPLE)).on_host()
         if not sample.weight.sum() > 0:
-            return cls(sigma, 0.0, 0.0, 0.0)
+            return cls(sigma, 0.0, 0.0, 0.0, 0.0)
         with np.errstate(all="ignore"):
             loss = NoisyLoss(objective, sample, nodes=16, draws=32)
             exact, noisy = loss.at(point, 0.0), loss.at(point, sigma)
             null, perfect = _null_losses(objective, sample), _perfect_losses(objective.loss, sample.y)
             mean = sample.weight / sample.weight.sum()
             cost, gain, worst = (float(mean @ losses) for losses in (noisy - exact, null - exact, null - perfect))
-        return cls(sigma, math.inf if math.isnan(cost) else cost, gain, worst)
+            tolerated = LOG_LINK_SHARE * _unit(objective.loss, float(mean @ sample.y))
+        return cls(sigma, math.inf if math.isnan(cost) else cost, gain, worst, tolerated)
 
     @property
     def is_large(self) -> bool:
         """Whether it takes a good part of what the fit gains: worth a warning."""
-        return self._is_above(WARNING_SHARE, NEGLIGIBLE_SHARE)
+        return self.null > 0 and self.cost > max(WARNING_SHARE * self.gain, NEGLIGIBLE * self.null)
 
     @property
     def is_too_large(self) -> bool:
-        """Whether it takes all of it, and more: the releases would be worth nothing."""
-        return self._is_above(REFUSAL_SHARE, RUINOUS_SHARE)
-
-    def _is_above(self, share_of_gain: float, share_of_null: float) -> bool:
-        return self.null > 0 and self.cost > max(share_of_gain * self.gain, share_of_null * self.null)
+        """Whether it is more than any model could gain: the releases would be worth nothing."""
+        return self.null > 0 and self.cost > max(REFUSAL_SHARE * self.null, self.tolerated)
 
     def require_worth(self) -> None:
-        """Raises ``NoiseTooLarge`` if the releases would be worth nothing."""
+        """Raises ``NoiseTooLarge`` if the releases would be worth nothing; warns of ``NoiseDrownsModel`` if they lose much."""
         if self.is_too_large:
             raise NoiseTooLarge(f"{self}. Nothing was released")
+        if self.is_large:
+            warnings.warn(str(self), NoiseDrownsModel, stacklevel=4)
 
     def __str__(self) -> str:
         return (
@@ -207,6 +212,13 @@ def _null_losses(objective: Objective, rows: Rows) -> Array:
     total = lambda constant: float(weight @ loss.value(np.full(n, constant), y))  # noqa: E731
     best = float(minimize_scalar(total, bounds=(low, high), method="bounded").x) if low < high else low
     return np.asarray(loss.value(np.full(n, best), y))
+
+
+def _unit(loss: Loss, mean: float) -> float:
+    """ȳ²⁻ᵏ of a loss with a log link, which is its curvature at the null model; 0 for the others, which know no such unit."""
+    if math.isfinite(loss.curvature_bound):
+        return 0.0
+    return float(loss.curvature(np.log([mean]), np.array([mean]))[0])
 
 
 def _perfect_losses(loss: Loss, y: Array) -> Array:

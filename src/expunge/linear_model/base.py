@@ -2,11 +2,11 @@
 
 import os
 import threading
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from expunge.certificate import Bound, Certificate
 from expunge.cost import DEFAULT_SIGMA, EXCESS_RISK, NoiseCost, Undeclared, affordable_sigma
-from expunge.errors import InvalidRows, NoiseDrownsModel
+from expunge.errors import InvalidRows
 from expunge.forecast import CapacityReport
 from expunge.losses import Loss
 from expunge.noise import InsecureNoise, Noise, secure_noise
@@ -99,8 +99,9 @@ class UnlearningModel(BaseEstimator, ABC):
 
         The noise is weighed against what the model learned. Where it costs more than a tenth of what the fit gains in mean loss
         over the best constant model, and more than a hundredth of that model's loss, a ``NoiseDrownsModel`` is warned of. Where
-        it costs more than all of the gain, and more than half of the constant model's loss, the fit is refused. Both depend on
-        the rows: a word to whoever fits, not to be published.
+        it costs more than the whole of that loss, more than any model could gain, the fit is refused (with a log link only
+        where it also makes the predicted means wrong by a factor of 1.5). Both depend on the rows: a word to whoever fits, not
+        to be published.
 
         Raises:
             InvalidRows, NoOptimum, CapacityExceeded: see ``Unlearner.learn_from``.
@@ -123,10 +124,7 @@ class UnlearningModel(BaseEstimator, ABC):
         objective, settings = self.objective(rows.X.shape[1]), self.settings()
         self._unlearner = Unlearner.learn_from(objective, rows, settings, noise=self._noise(settings.sigma))
         if settings.sigma > 0:
-            cost = NoiseCost.of(objective, rows, self._unlearner._secret.point, settings.sigma)
-            cost.require_worth()
-            if cost.is_large:
-                warnings.warn(str(cost), NoiseDrownsModel, stacklevel=3)
+            NoiseCost.of(objective, rows, self._unlearner._secret.point, settings.sigma).require_worth()
         self.releases_: tuple[Certificate, ...] = ()
         self._publish(self._unlearner.release)
 
@@ -328,7 +326,8 @@ class UnlearningModel(BaseEstimator, ABC):
 
     @property
     def _is_noisy(self) -> bool:
-        return bool(self.excess_risk != 0 if self.sigma is None else self.sigma != 0)
+        given: Any = self.excess_risk if self.sigma is None else self.sigma
+        return not (isinstance(given, Real) and given == 0)  # what is no number is refused later
 
     def _noise(self, sigma: float) -> Noise:
         if sigma == 0 or self.insecure_seed is None:
