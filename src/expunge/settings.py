@@ -73,12 +73,14 @@ class Settings:
         row_norm = self.row_norm
 
         def distance(state: State, rounding: float) -> float:
-            objective, loss, count = state.objective, state.objective.loss, state.statistics.count
-            convexity = objective.penalty_scale(count)
+            objective, loss, statistics = state.objective, state.objective.loss, state.statistics
+            convexity = objective.penalty_scale(max(0.0, statistics.count - statistics.count_error))
+            if not convexity > 0:
+                return math.inf
             # in the mean form a row also takes along its share of the penalty, at the optimum no longer than b₁R
             shares = 2.0 if objective.form == "mean" else 1.0
             return rounding / convexity + formula(
-                count=count,
+                count=statistics.count + statistics.count_error,
                 changed=state.changed,
                 strong_convexity=convexity,
                 lipschitz=shares * loss.derivative_bound * row_norm,
