@@ -35,6 +35,8 @@ Array = NDArray[np.float64]
 
 DIVERGED = 1e100
 """A gradient this large comes from passes that run away."""
+OVERFLOWING = 1e150
+"""Rows whose statistics are bounded never differ by this."""
 HIDDEN = 1e-9
 """Where rounding may be this share of the Hessian, it is what makes the Hessian look singular."""
 
@@ -277,8 +279,9 @@ def _require_same_rows(held: Sums, found: Sums) -> None:
         )
     if not held.is_bounded:
         return  # nothing is known of the gradient
-    apart = float(np.linalg.norm(found.gradient_sum - held.gradient_sum))
-    if not apart <= (found.gradient_error + held.gradient_error) * (1.0 + 1e-6):
+    with np.errstate(over="ignore", invalid="ignore"):
+        apart = float(np.linalg.norm(found.gradient_sum - held.gradient_sum))
+    if not apart <= min((found.gradient_error + held.gradient_error) * (1.0 + 1e-6), OVERFLOWING):
         raise NotLearned(
             f"remaining is not what was learned less what is to be forgotten (their gradients differ by {apart:.3g}): a row "
             "of the request was never learned, or remaining holds other rows or other weights; nothing was changed"

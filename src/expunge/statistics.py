@@ -103,6 +103,7 @@ class Sums:
         """Whether anything is known of the sums: not if a row overflows at the anchor, or comes near it."""
         return self.gradient_error + self.hessian_error < math.inf
 
+    @np.errstate(over="ignore", invalid="ignore")  # where rows overflow at the anchor
     def plus(self, other: "Sums", sign: float) -> "Sums":
         """These sums and ``sign`` times those of ``other``.
 
@@ -178,7 +179,7 @@ class Statistics(Sums):
     def __sub__(self, other: "Statistics | RowTerms") -> "Statistics":
         return self._combined(other, -1.0)
 
-    @np.errstate(invalid="ignore")  # of infinities: where rows overflow at the anchor
+    @np.errstate(over="ignore", invalid="ignore")
     def _combined(self, other: "Statistics | RowTerms", sign: float) -> "Statistics":
         sums = self.plus(other, sign)
         hessian = other.add_hessian_to(self.hessian_sum, sign)

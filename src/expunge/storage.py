@@ -71,7 +71,7 @@ def save_unlearner(unlearner: Unlearner, path: str | os.PathLike[str]) -> None:
         "certificate": secret.release.certificate.to_json(),
     }
     text = json.dumps(content, sort_keys=True)
-    tensors = {name: np.ascontiguousarray(value).astype("<f8") for name, value in tensors.items()}
+    tensors = {name: np.ascontiguousarray(value, dtype="<f8") for name, value in tensors.items()}
     metadata = {"format": FORMAT, "version": str(VERSION), "content": text, "checksum": _checksum(text, tensors)}
     write_file(Path(path), save(tensors, metadata=metadata))
 
