@@ -262,7 +262,7 @@ class _EstimatedPass:
             moved = point - state.anchor
             beyond = at.gradient - self._gradient - self._root.T @ (self._root @ moved)
             gradient = state.statistics.gradient_sum + state.statistics.hessian_sum @ moved + scale * beyond
-            return Measured(replace(at_anchor, gradient_sum=gradient), at.shift(moved), at_anchor)
+            return Measured(replace(at_anchor, gradient_sum=gradient), at_anchor, at.longest, at.shift(moved))
 
         return measure
 

@@ -27,7 +27,7 @@ from expunge.errors import CapacityExceeded, InvalidRows, NoOptimum, NotLearned
 from expunge.evaluation import UNIT_ROUNDOFF, Evaluation
 from expunge.objective import Objective
 from expunge.rows import Rows, RowSource
-from expunge.state import State, gradient_error
+from expunge.state import SAME, State, gradient_error
 from expunge.statistics import Sums, anchor_digest
 from expunge.wide import WideState, descend, is_wide
 
@@ -57,17 +57,19 @@ class Candidate:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What one pass over the rows finds: sums at a point and at the anchor, and the largest |Xᵢᵀ(point − anchor)|."""
+    """What one pass over the rows finds: sums at a point and at the anchor, max |x|, and max |Xᵢᵀ(point − anchor)|₂."""
 
     here: Sums
-    row_shift: float
     at_anchor: Sums
+    row_norm: float
+    row_shift: float
 
     def __add__(self, other: "Measured") -> "Measured":
         return Measured(
             self.here.plus(other.here, 1.0),
-            max(self.row_shift, other.row_shift),
             self.at_anchor.plus(other.at_anchor, 1.0),
+            max(self.row_norm, other.row_norm),
+            max(self.row_shift, other.row_shift),
         )
 
 
@@ -260,22 +262,30 @@ def _measure(state: State | WideState, remaining: RowSource, engine: Engine, poi
     def measure(rows: Rows) -> Measured:
         at = Evaluation(objective, objective.check(rows), point)
         here = Sums.at(at, digest)
-        return Measured(here, at.shift(moved), Sums.at(at.moved_to(state.anchor), anchor) if is_first else here)
+        old = Sums.at(at.moved_to(state.anchor), anchor) if is_first else here
+        return Measured(here, old, at.longest, at.shift(moved))
 
     measured: Measured = engine.reduce(remaining, measure, operator.add)
     if is_first:
-        _require_same_rows(state.statistics, measured.at_anchor)
+        _require_same_rows(state, measured)
     return measured
 
 
-def _require_same_rows(held: Sums, found: Sums) -> None:
-    """Refuses rows that cannot be those of ``held``, whatever the rounding was: other numbers of rows, weights or gradients."""
+def _require_same_rows(state: State | WideState, measured: Measured) -> None:
+    """Refuses rows that cannot be the state's own, whatever the rounding was: other numbers, weights, norms or gradients."""
+    held, found = state.statistics, measured.at_anchor
     off = abs(found.count - held.count)
     is_same = found.n_rows == held.n_rows and np.array_equal(found.class_rows, held.class_rows)
     if not (is_same and off <= (found.count_error + held.count_error) * (1.0 + 1e-6)):
         raise InvalidRows(
             f"remaining has rows of total weight {found.count:g} ({_by_class(found)}), but {held.count:g} ({_by_class(held)}) "
             "are learned and not forgotten: pass exactly the rows that remain"
+        )
+    longest = state.extremes.row_norm
+    if measured.row_norm > longest * SAME:
+        raise InvalidRows(
+            f"remaining holds a row that is longer ({measured.row_norm:.6g}) than any row learned ({longest:.6g}): "
+            "pass exactly the rows that remain, encoded as they were for fit"
         )
     if not held.is_bounded:
         return  # nothing is known of the gradient
