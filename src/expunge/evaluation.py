@@ -27,7 +27,7 @@ Precision = Literal["float32", "float64"]
 UNIT_ROUNDOFF = 2.0**-53
 ULPS = 32
 """Roundings allowed for the elementary functions and the handful of operations around them in one loss value."""
-LARGEST = 1e140
+LARGEST = 1e100
 """Sums of larger terms are not bounded: their squares come near overflow."""
 SHARE = 0.01
 """Rounding of this share is no reason to compute again in float64."""
@@ -71,7 +71,7 @@ def _norms(objective: Objective, X: Any) -> Any:
     return xp.sqrt(squares + float(objective.fit_intercept)) * (1.0 + gamma(X.shape[1] + 5))
 
 
-_quiet = np.errstate(over="ignore", invalid="ignore")
+quiet = np.errstate(over="ignore", invalid="ignore")
 """At weights far from the rows' optimum eᵗ overflows: the sums are then NaN and their error bounds infinite, never warnings."""
 
 
@@ -91,7 +91,7 @@ class Evaluation:
         self._gamma = gamma(self.loss.outputs * (len(rows) + objective.width) + ULPS)
         self._place(w)
 
-    @_quiet
+    @quiet
     def _place(self, w: Array) -> None:
         self.t = self.objective.predictor(w, self._X)
         self._size = float(np.linalg.norm(w))
@@ -136,18 +136,18 @@ class Evaluation:
         return float(self._xp.max(self._norms)) if len(self.rows) else 0.0
 
     @property
-    @_quiet
+    @quiet
     def value(self) -> float:
         """Σ weight · ℓ."""
         return self._total(self.loss.value(self.t, self.rows.y))
 
     @property
-    @_quiet
+    @quiet
     def value_at_zero(self) -> float:
         """Σ weight · ℓ at w = 0."""
         return self._total(self.loss.value(self._xp.zeros_like(self.t), self.rows.y))
 
-    @_quiet
+    @quiet
     def shift(self, step: Array) -> float:
         """max |Xᵢᵀ step|₂ over the rows, rounded up."""
         moved = self._columns(self.objective.predictor(step, self._X))
@@ -160,25 +160,25 @@ class Evaluation:
         return self._sum_of_rows(self._derivative)
 
     @property
-    @_quiet
+    @quiet
     def gradient_error(self) -> float:
         """A bound on the rounding error of ``gradient`` in the 2-norm; ``inf`` near overflow."""
         size = float(self._xp.sum(self._pull))
         error = self._gamma * size + self._total(self._norms * self._slope_error)
         return error * (1.0 + self._gamma) if size <= LARGEST and error <= LARGEST else math.inf
 
-    @_quiet
+    @quiet
     def slopes(self) -> Array:
         """An upper bound, after rounding, on |ℓ′| of each row, ``(n_rows,)``; ``inf`` where it overflows."""
         bound = host((self._slope + self._slope_error) * (1.0 + gamma(self.loss.outputs + ULPS)))
         return np.where(np.isnan(bound), math.inf, bound)
 
-    @_quiet
+    @quiet
     def product(self, x: Array) -> Array:
         """Σ weight · ∇²ℓ · x, ``(p,)``, without the matrix."""
         return self._sum_of_rows(self._bent(self.objective.predictor(x, self._X)))
 
-    @_quiet
+    @quiet
     def curvature_sums(self) -> tuple[Array, Array]:
         """The diagonal of Σ weight · ∇²ℓ, ``(p,)``, and D = Σ weight · Aᵢ, Aᵢ the curvature in the outputs, ``(K, K)``."""
         d, u = self.loss.curvature_parts(self.t, self.rows.y)
@@ -195,7 +195,7 @@ class Evaluation:
             diagonal = np.hstack([diagonal, host(self._xp.sum(d, axis=0))[:, None]])
         return np.ascontiguousarray(diagonal).ravel(), D
 
-    @_quiet
+    @quiet
     def hessian(self, precision: Precision = "float64") -> Array:
         """Σ weight · ∇²ℓ, ``(p, p)``.
 
@@ -216,7 +216,7 @@ class Evaluation:
         return np.negative(across, out=across)
 
     @property
-    @_quiet
+    @quiet
     def hessian_error(self) -> float:
         """A bound on the rounding error of ``hessian()`` and of what ``curvature_root`` makes, in the 2-norm; ``inf`` near
         overflow."""
@@ -228,7 +228,7 @@ class Evaluation:
         error = spread * self._gamma * size + float(self._xp.sum(bend * (rounding + moved)))
         return error * (1.0 + self._gamma) if size <= LARGEST and error <= LARGEST else math.inf
 
-    @_quiet
+    @quiet
     def curvature_root(self) -> Array:
         """B with BᵀB the Hessian of the rows, ``(n_rows · K, p)``."""
         K = self.loss.outputs
@@ -285,12 +285,12 @@ class Evaluation:
         return math.exp(moved) if moved < 1.0 else math.inf
 
     @cached_property
-    @_quiet
+    @quiet
     def _derivative(self) -> Any:
         return self.loss.derivative(self.t, self.rows.y)
 
     @cached_property
-    @_quiet
+    @quiet
     def _curvature_norm(self) -> Any:
         return self.loss.curvature_norm(self.t, self.rows.y)
 
@@ -333,7 +333,7 @@ class Evaluation:
     def _total(self, values: Any) -> float:
         return float(self._xp.sum(self._weighted(values)))
 
-    @_quiet
+    @quiet
     def _sum_of_rows(self, slopes: Any) -> Array:
         """Σ weight · slopeᵢ ⊗ xᵢ, ``(p,)``."""
         scaled = self._columns(self._weighted(slopes))

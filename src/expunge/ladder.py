@@ -24,7 +24,7 @@ from expunge.bounds import NOWHERE, Reach
 from expunge.certificate import Rung
 from expunge.engine import Engine
 from expunge.errors import CapacityExceeded, InvalidRows, NoOptimum, NotLearned
-from expunge.evaluation import UNIT_ROUNDOFF, Evaluation
+from expunge.evaluation import UNIT_ROUNDOFF, Evaluation, quiet
 from expunge.objective import Objective
 from expunge.rows import Rows, RowSource
 from expunge.state import SAME, State, gradient_error
@@ -146,9 +146,10 @@ def _usable(state: State) -> State:
     try:
         return state.settled()
     except NoOptimum:
-        if state.hessian_error <= HIDDEN * state.trace:
+        is_unpenalised = state.objective.penalty == 0.0 and state.curvature_floor == 0.0
+        if is_unpenalised and state.hessian_error <= HIDDEN * state.trace:
             raise
-        raise _uninformed("rounding hides the little that is left beside the rows that went") from None
+        raise _uninformed("rounding hides the rows that remain behind far heavier ones that came or went") from None
 
 
 def _uninformed(why: str) -> CapacityExceeded:
@@ -160,6 +161,7 @@ def _uninformed(why: str) -> CapacityExceeded:
     )
 
 
+@quiet
 def from_statistics(state: State, declared: DeclaredBound | None = None) -> Candidate:
     """One Newton step from the anchor, certified without rows. Source: theory §4.3."""
     step, hessian_step, residual_norm = state.step

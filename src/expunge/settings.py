@@ -77,15 +77,18 @@ class Settings:
             convexity = objective.penalty_scale(max(0.0, statistics.count - statistics.count_error))
             if not convexity > 0:
                 return math.inf
-            # in the mean form a row also takes along its share of the penalty, at the optimum no longer than b₁R
-            shares = 2.0 if objective.form == "mean" else 1.0
+            # in the mean form a row also takes along its share λ|b| of the penalty, no longer than b₁R + g/n
+            shares, gradient = 1.0, state.anchor_gradient
+            if objective.form == "mean":
+                fitted = statistics.count - statistics.count_error - state.changed
+                shares, gradient = 2.0, gradient * (1.0 + state.changed / fitted) if fitted > 0 else math.inf
             return rounding / convexity + formula(
                 count=statistics.count + statistics.count_error,
                 changed=state.changed,
                 strong_convexity=convexity,
                 lipschitz=shares * loss.derivative_bound * row_norm,
                 hessian_lipschitz=loss.third_derivative_bound * row_norm**3,
-                gradient=state.anchor_gradient,
+                gradient=gradient,
             )
 
         return distance

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from expunge import bounds
 from expunge.engine import Engine
 from expunge.errors import InvalidRows, NoOptimum, NotLearned
-from expunge.evaluation import UNIT_ROUNDOFF, Evaluation, gamma, penalty_error, penalty_scale_error, row_norms
+from expunge.evaluation import UNIT_ROUNDOFF, Evaluation, gamma, penalty_error, penalty_scale_error, quiet, row_norms
 from expunge.factor import Exchange, Factor, Hessian, Solution, eigenvalue_floor, inverse_error
 from expunge.objective import Objective
 from expunge.rows import Rows, RowSource
@@ -122,11 +122,13 @@ class State:
         """The Hessian as the bounds see it."""
         return bounds.Geometry(self.objective.loss.self_concordance, self.extremes, self.curvature_floor, self.hessian_error)
 
+    @quiet
     def tightened(self) -> "State":
         """The same state with μ recomputed from the Hessian, O(p³): the product bound of downdates gets slack."""
         return replace(self, curvature_floor=max(self.curvature_floor, eigenvalue_floor(self.hessian)))
 
     @cached_property
+    @quiet
     def step(self) -> Solution:
         """D = −H⁻¹q: the model is at b + D."""
         return self.factor.solve(self.hessian, -self.gradient)
@@ -136,6 +138,7 @@ class State:
         """w̄ = b + D, ``(p,)``: the un-noised model."""
         return self.anchor + self.step.x
 
+    @quiet
     def settled(self) -> "State":
         """The same state, its inverse recomputed, O(p³), if it has drifted too far for refinement or H may be singular.
 
@@ -147,6 +150,7 @@ class State:
             return self
         return replace(self, factor=Factor.of(self.hessian))
 
+    @quiet
     def added(self, rows: Rows) -> "State":
         """The state with ``rows`` learned. H grows, so that μ and v stay valid for the old rows."""
         rows = rows.on_host()
@@ -161,6 +165,7 @@ class State:
         new = RowExtremes(row_norm, _no_worse(math.sqrt(leverage), row_norm, self.curvature_floor))
         return replace(grown, extremes=self.extremes | new)
 
+    @quiet
     def removed(self, rows: Rows) -> "State":
         """The state with ``rows`` forgotten.
 

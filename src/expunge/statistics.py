@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expunge.errors import AnchorMismatch
-from expunge.evaluation import UNIT_ROUNDOFF, Evaluation, Precision
+from expunge.evaluation import UNIT_ROUNDOFF, Evaluation, Precision, quiet
 from expunge.objective import Objective
 from expunge.rows import Rows
 
@@ -103,7 +103,7 @@ class Sums:
         """Whether anything is known of the sums: not if a row overflows at the anchor, or comes near it."""
         return self.gradient_error + self.hessian_error < math.inf
 
-    @np.errstate(over="ignore", invalid="ignore")  # where rows overflow at the anchor
+    @quiet
     def plus(self, other: "Sums", sign: float) -> "Sums":
         """These sums and ``sign`` times those of ``other``.
 
@@ -179,7 +179,7 @@ class Statistics(Sums):
     def __sub__(self, other: "Statistics | RowTerms") -> "Statistics":
         return self._combined(other, -1.0)
 
-    @np.errstate(over="ignore", invalid="ignore")
+    @quiet
     def _combined(self, other: "Statistics | RowTerms", sign: float) -> "Statistics":
         sums = self.plus(other, sign)
         hessian = other.add_hessian_to(self.hessian_sum, sign)
