@@ -3,12 +3,13 @@
 The standard model of floating point (Higham, *Accuracy and Stability of Numerical Algorithms*, §3) gives a sum or dot
 product of k terms the relative error γ_k = ku/(1−ku) of the sum of magnitudes, u = 2⁻⁵³, in whatever order it is
 taken. The linear predictor of a row is thus off by at most γ|x||w|, its derivative by the curvature times that plus a
-few ulps of the terms it is made of, and every sum over m rows by a further γ_m. Theory §4.6.
+few ulps of the terms it is made of (which the loss knows), and every sum over m rows by a further γ_m. Theory §4.6.
 
 Rows may lie on any device: each sum is made there and comes back to the host.
 """
 
 import copy
+import math
 from functools import cached_property
 from typing import Any, Literal
 
@@ -24,8 +25,10 @@ Array = NDArray[np.float64]
 Precision = Literal["float32", "float64"]
 
 UNIT_ROUNDOFF = 2.0**-53
-ULPS = 16
-"""Allowance, in ulps, for the elementary functions and the handful of operations around them in one loss value."""
+ULPS = 32
+"""Roundings allowed for the elementary functions and the handful of operations around them in one loss value."""
+LARGEST = 1e100
+"""Sums of larger terms are not bounded: their squares come near overflow."""
 SHARE = 0.01
 """Rounding of this share is no reason to compute again in float64."""
 ROUNDOFF: dict[Precision, float] = {"float32": 2.0**-24, "float64": UNIT_ROUNDOFF}
@@ -34,6 +37,22 @@ ROUNDOFF: dict[Precision, float] = {"float32": 2.0**-24, "float64": UNIT_ROUNDOF
 def gamma(k: int, unit: float = UNIT_ROUNDOFF) -> float:
     """γ_k, the relative error of k roundings in a row (Higham, Lemma 3.1)."""
     return k * unit / (1.0 - k * unit)
+
+
+def penalty_error(objective: Objective, w: Array, count: float, count_error: float) -> float:
+    """A bound on |penalty_gradient(w, count) − the true one|₂, where ``count`` may be off by ``count_error``.
+
+    Source: theory §4.6.
+    """
+    K = objective.loss.outputs
+    gauge = K * gamma(K + 4) if K > 1 and objective.fit_intercept else 0.0
+    rounding = gamma(4) * abs(objective.penalty_scale(count)) + gauge
+    return (penalty_scale_error(objective, count_error) + rounding) * float(np.linalg.norm(w)) * (1.0 + gamma(len(w) + ULPS))
+
+
+def penalty_scale_error(objective: Objective, count_error: float) -> float:
+    """How far ``penalty_scale`` may be off where the count may be off by ``count_error``."""
+    return objective.penalty * count_error if objective.form == "mean" else 0.0
 
 
 def row_norms(objective: Objective, rows: Rows) -> Array:
@@ -52,6 +71,10 @@ def _norms(objective: Objective, X: Any) -> Any:
     return xp.sqrt(squares + float(objective.fit_intercept)) * (1.0 + gamma(X.shape[1] + 5))
 
 
+quiet = np.errstate(over="ignore", invalid="ignore")
+"""At weights far from the rows' optimum eᵗ overflows: the sums are then NaN and their error bounds infinite, never warnings."""
+
+
 class Evaluation:
     """The loss of ``rows`` at weights ``w`` and its sums; no penalty is inside.
 
@@ -65,9 +88,10 @@ class Evaluation:
         self.objective, self.rows, self.loss = objective, rows, objective.loss
         self._X = objective.features(rows)
         self._xp = namespace(self._X)
-        self._gamma = gamma(len(rows) + objective.width + ULPS)
+        self._gamma = gamma(self.loss.outputs * (len(rows) + objective.width) + ULPS)
         self._place(w)
 
+    @quiet
     def _place(self, w: Array) -> None:
         self.t = self.objective.predictor(w, self._X)
         self._size = float(np.linalg.norm(w))
@@ -75,7 +99,7 @@ class Evaluation:
     def moved_to(self, w: Array) -> "Evaluation":
         """The same rows at other weights, without reading them again."""
         moved = copy.copy(self)
-        for name in ("_derivative", "_curvature_norm", "gradient"):
+        for name in ("_derivative", "_curvature_norm", "_slope_error", "gradient"):
             moved.__dict__.pop(name, None)
         moved._place(w)
         return moved
@@ -87,13 +111,24 @@ class Evaluation:
         return float(len(self.rows)) if weight is None else float(self._xp.sum(weight))
 
     @property
-    def class_counts(self) -> Array:
-        """Total weight per class, ``(classes,)``; empty for regression."""
+    def count_error(self) -> float:
+        """A bound on the rounding error of ``count``; rows without weights are counted exactly."""
+        return 0.0 if self.rows.sample_weight is None else gamma(len(self.rows)) * self.count
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows have a positive weight."""
+        weight = self.rows.sample_weight
+        return len(self.rows) if weight is None else int(np.count_nonzero(host(weight)))
+
+    @property
+    def class_rows(self) -> NDArray[np.int64]:
+        """How many rows of each class have a positive weight, ``(classes,)``; empty for regression."""
         if not self.loss.classes:
-            return np.empty(0)
+            return np.empty(0, dtype=np.int64)
         codes, weight = host(self.rows.y).astype(np.intp), self.rows.sample_weight
-        weights = None if weight is None else host(weight)
-        return np.bincount(codes, weights=weights, minlength=self.loss.classes).astype(np.float64)
+        codes = codes if weight is None else codes[host(weight) > 0.0]
+        return np.bincount(codes, minlength=self.loss.classes).astype(np.int64)
 
     @property
     def longest(self) -> float:
@@ -101,15 +136,18 @@ class Evaluation:
         return float(self._xp.max(self._norms)) if len(self.rows) else 0.0
 
     @property
+    @quiet
     def value(self) -> float:
         """Σ weight · ℓ."""
         return self._total(self.loss.value(self.t, self.rows.y))
 
     @property
+    @quiet
     def value_at_zero(self) -> float:
         """Σ weight · ℓ at w = 0."""
         return self._total(self.loss.value(self._xp.zeros_like(self.t), self.rows.y))
 
+    @quiet
     def shift(self, step: Array) -> float:
         """max |Xᵢᵀ step|₂ over the rows, rounded up."""
         moved = self._columns(self.objective.predictor(step, self._X))
@@ -118,23 +156,29 @@ class Evaluation:
 
     @cached_property
     def gradient(self) -> Array:
-        """Σ weight · ∇ℓ, ``(p,)``."""
+        """Σ weight · ∇ℓ, ``(p,)``; NaN where it overflows."""
         return self._sum_of_rows(self._derivative)
 
     @property
+    @quiet
     def gradient_error(self) -> float:
-        """A bound on the rounding error of ``gradient`` in the 2-norm."""
-        xp = self._xp
-        slope = xp.sum(abs(self._columns(self._derivative)), axis=1)
-        size = 1.0 if self.loss.classes else 1.0 + abs(self.rows.y)
-        curvature = self._curvature_norm
-        terms = ULPS * (slope + size + curvature) + curvature * self._reach
-        return self._gamma * self._total(self._norms * terms)
+        """A bound on the rounding error of ``gradient`` in the 2-norm; ``inf`` near overflow."""
+        size = float(self._xp.sum(self._pull))
+        error = self._gamma * size + self._total(self._norms * self._slope_error)
+        return error * (1.0 + self._gamma) if size <= LARGEST and error <= LARGEST else math.inf
 
+    @quiet
+    def slopes(self) -> Array:
+        """An upper bound, after rounding, on |ℓ′| of each row, ``(n_rows,)``; ``inf`` where it overflows."""
+        bound = host((self._slope + self._slope_error) * (1.0 + gamma(self.loss.outputs + ULPS)))
+        return np.where(np.isnan(bound), math.inf, bound)
+
+    @quiet
     def product(self, x: Array) -> Array:
         """Σ weight · ∇²ℓ · x, ``(p,)``, without the matrix."""
         return self._sum_of_rows(self._bent(self.objective.predictor(x, self._X)))
 
+    @quiet
     def curvature_sums(self) -> tuple[Array, Array]:
         """The diagonal of Σ weight · ∇²ℓ, ``(p,)``, and D = Σ weight · Aᵢ, Aᵢ the curvature in the outputs, ``(K, K)``."""
         d, u = self.loss.curvature_parts(self.t, self.rows.y)
@@ -151,6 +195,7 @@ class Evaluation:
             diagonal = np.hstack([diagonal, host(self._xp.sum(d, axis=0))[:, None]])
         return np.ascontiguousarray(diagonal).ravel(), D
 
+    @quiet
     def hessian(self, precision: Precision = "float64") -> Array:
         """Σ weight · ∇²ℓ, ``(p, p)``.
 
@@ -171,13 +216,19 @@ class Evaluation:
         return np.negative(across, out=across)
 
     @property
+    @quiet
     def hessian_error(self) -> float:
-        """A bound on the rounding error of ``hessian()`` and of what ``curvature_root`` makes, in the 2-norm."""
-        size = 0.0 if self.loss.classes else abs(self.rows.y)
-        relative = ULPS + self.loss.self_concordance * (self._reach + size)
-        magnitude = self._curvature_norm * self._norms**2
-        return self._gamma * self.loss.outputs * self._total(magnitude * relative)
+        """A bound on the rounding error of ``hessian()`` and of what ``curvature_root`` makes, in the 2-norm; ``inf`` near
+        overflow."""
+        bend, loss = self._bend, self.loss
+        spread = 1.0 if loss.outputs == 1 else 4.0  # diag(d) and uuᵀ, or the factor's squares, each at most twice the norm
+        moved = loss.self_concordance * self._stretch * self._gamma * self._reach
+        size = float(self._xp.sum(bend))
+        rounding = UNIT_ROUNDOFF * (ULPS + loss.curvature_condition(self.t, self.rows.y))
+        error = spread * self._gamma * size + float(self._xp.sum(bend * (rounding + moved)))
+        return error * (1.0 + self._gamma) if size <= LARGEST and error <= LARGEST else math.inf
 
+    @quiet
     def curvature_root(self) -> Array:
         """B with BᵀB the Hessian of the rows, ``(n_rows · K, p)``."""
         K = self.loss.outputs
@@ -227,13 +278,42 @@ class Evaluation:
     def _reach(self) -> Any:
         return self._norms * self._size
 
+    @property
+    def _stretch(self) -> float:
+        """How much more curvature there may be at the true linear predictors than at the computed ones."""
+        moved = self.loss.self_concordance * self._gamma * self.longest * self._size
+        return math.exp(moved) if moved < 1.0 else math.inf
+
     @cached_property
+    @quiet
     def _derivative(self) -> Any:
         return self.loss.derivative(self.t, self.rows.y)
 
     @cached_property
+    @quiet
     def _curvature_norm(self) -> Any:
         return self.loss.curvature_norm(self.t, self.rows.y)
+
+    @property
+    def _slope(self) -> Any:
+        """No less than |ℓ′| of each row as computed, ``(n_rows,)``."""
+        return self._xp.sum(abs(self._columns(self._derivative)), axis=1)
+
+    @cached_property
+    def _slope_error(self) -> Any:
+        """A bound on the rounding error of ℓ′ of each row, ``(n_rows,)``."""
+        size = self.loss.term_size(self.t, self._slope, self._curvature_norm)
+        return UNIT_ROUNDOFF * ULPS * size + self._stretch * self._curvature_norm * self._gamma * self._reach
+
+    @property
+    def _pull(self) -> Any:
+        """|weight · ∇ℓ| of each row, rounded up, ``(n_rows,)``."""
+        return self._weighted(self._norms * self._slope)
+
+    @property
+    def _bend(self) -> Any:
+        """|weight · ∇²ℓ| of each row, rounded up, ``(n_rows,)``."""
+        return self._weighted(self._curvature_norm * self._norms**2)
 
     def _bent(self, moved: Any) -> Any:
         """∇²ℓ of each row times ``moved``, of the shape of ``t``; not weighted."""
@@ -253,13 +333,13 @@ class Evaluation:
     def _total(self, values: Any) -> float:
         return float(self._xp.sum(self._weighted(values)))
 
+    @quiet
     def _sum_of_rows(self, slopes: Any) -> Array:
         """Σ weight · slopeᵢ ⊗ xᵢ, ``(p,)``."""
         scaled = self._columns(self._weighted(slopes))
-        with np.errstate(invalid="ignore", over="ignore"):  # diverged weights give NaN here, and no certificate later
-            total = host(self._X.T @ scaled).T
-            if self.objective.fit_intercept:
-                total = np.hstack([total, host(self._xp.sum(scaled, axis=0))[:, None]])
+        total = host(self._X.T @ scaled).T
+        if self.objective.fit_intercept:
+            total = np.hstack([total, host(self._xp.sum(scaled, axis=0))[:, None]])
         return np.ascontiguousarray(total).ravel()
 
     def _rooted(self, scale: Any) -> Any:

@@ -216,10 +216,12 @@ class Exchange:
 
     def own_curvature(self, n_outputs: int) -> Array:
         """Of each learned row alone, which has ``n_outputs`` rows of B, a lower bound on the top eigenvalue of its block of
-        BH⁻¹Bᵀ: BZ falls short of it by no more than |Z||E|, Z and E the row's own columns.
+        BH⁻¹Bᵀ: BZ falls short of it by no more than |Z||E|, Z and E the row's own columns, and the rounding of BZ.
         """
         n = len(self.root) // n_outputs
-        error = np.linalg.norm(self.solved.reshape(-1, n, n_outputs), axis=(0, 2)) * self.residual
+        own = np.linalg.norm(self.root.reshape(n, -1), axis=1)
+        rounding = gamma(len(self.solved) + 8 * n_outputs) * own
+        error = np.linalg.norm(self.solved.reshape(-1, n, n_outputs), axis=(0, 2)) * (self.residual + rounding)
         if self.is_low_rank:
             i = np.arange(n)
             blocks = self.product.reshape(n, n_outputs, n, n_outputs)[i, :, i, :]
