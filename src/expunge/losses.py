@@ -26,6 +26,8 @@ class Loss(ABC):
     """
 
     name: ClassVar[str]
+    has_minimum: ClassVar[bool] = True
+    """Whether ℓ(·; y) attains its least value for every y; where not, targets can be fitted without limit."""
 
     @property
     def outputs(self) -> int:
@@ -97,6 +99,7 @@ class Logistic(Loss):
     """
 
     name: ClassVar[str] = "logistic"
+    has_minimum = False
     classes = 2
     self_concordance = 1.0
     derivative_bound = 1.0
@@ -129,6 +132,7 @@ class Softmax(Loss):
 
     n_classes: int = 3
     name: ClassVar[str] = "softmax"
+    has_minimum = False
     self_concordance = math.sqrt(2.0)
     derivative_bound = math.sqrt(2.0)
     curvature_bound = 0.5
@@ -276,6 +280,7 @@ class Poisson(Loss):
     """
 
     name: ClassVar[str] = "poisson"
+    has_minimum = False
     self_concordance = 1.0
 
     def value(self, t: Array, y: Array) -> Array:
@@ -323,6 +328,7 @@ class Tweedie(Loss):
 
     power: float = 1.5
     name: ClassVar[str] = "tweedie"
+    has_minimum = False
 
     def __post_init__(self) -> None:
         if not 1.0 < self.power < 2.0:

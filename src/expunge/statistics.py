@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from expunge.arrays import norm
 from expunge.errors import AnchorMismatch
 from expunge.evaluation import UNIT_ROUNDOFF, Evaluation, Precision
 from expunge.objective import Objective
@@ -92,7 +93,7 @@ class Sums:
             self.count + sign * other.count,
             self.class_counts + sign * other.class_counts,
             gradient,
-            self.gradient_error + other.gradient_error + 2.0 * UNIT_ROUNDOFF * float(np.linalg.norm(gradient)),
+            self.gradient_error + other.gradient_error + 2.0 * UNIT_ROUNDOFF * norm(gradient),
             self.hessian_error + other.hessian_error,
         )
 

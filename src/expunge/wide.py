@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expunge import bounds
+from expunge.arrays import norm
 from expunge.engine import Engine
 from expunge.errors import InvalidRows, NoOptimum
 from expunge.evaluation import UNIT_ROUNDOFF, Evaluation, row_norms
@@ -81,13 +82,13 @@ class WideState:
         """Δ of the anchor itself, while no row has come or gone since. Source: theory §4.4 at t = 0."""
         geometry = bounds.Geometry(self.objective.loss.self_concordance, self.extremes, self.curvature_floor, 0.0)
         rounding = geometry.rounding(np.zeros(1), 0.0, self.statistics.gradient_error + self._penalty_rounding)
-        return bounds.residual(geometry, 0.0, float(np.linalg.norm(self.gradient)) / math.sqrt(geometry.mu) + rounding)
+        return bounds.residual(geometry, 0.0, norm(self.gradient) / math.sqrt(geometry.mu) + rounding)
 
     @property
     def _penalty_rounding(self) -> float:
         """Of adding the penalty's gradient."""
         size = self.objective.penalty_scale(self.statistics.count) + len(self.anchor)
-        return 8.0 * UNIT_ROUNDOFF * (size * float(np.linalg.norm(self.anchor)) + float(np.linalg.norm(self.gradient)))
+        return 8.0 * UNIT_ROUNDOFF * (size * norm(self.anchor) + norm(self.gradient))
 
     def displacements(self, rows: Rows) -> Array:
         """An upper bound on |H⁻¹∇ℓᵢ|₂ for each row, ``(n_rows,)``: |ℓ′ᵢ||xᵢ|/μ."""
@@ -210,7 +211,7 @@ def curvature_floor(objective: Objective, count: float, output_curvature: Array,
         return alpha
     K = len(output_curvature)
     gauged = output_curvature + (1.0 if K > 1 else 0.0)
-    a = float(np.linalg.eigvalsh(gauged)[0]) - error - 8.0 * K * UNIT_ROUNDOFF * float(np.linalg.norm(gauged))
+    a = float(np.linalg.eigvalsh(gauged)[0]) - error - 8.0 * K * UNIT_ROUNDOFF * norm(gauged)
     if not a > 0.0:
         return 0.0
     b = (float(np.trace(output_curvature)) + K * error) * row_norm**2
