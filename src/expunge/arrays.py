@@ -103,7 +103,7 @@ def _is_foreign(values: Any) -> bool:
 
 
 def require_unmasked(values: Any, what: str) -> None:
-    """Raises ``InvalidRows`` if ``values`` hides some of its entries: as numbers they would be whatever lies behind the mask."""
+    """Raises ``InvalidRows`` if ``values`` masks some of its entries: as numbers they would be whatever lies behind the mask."""
     parts = values if isinstance(values, list | tuple) else [values]
     for row, part in enumerate(parts):
         if isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part):
@@ -168,5 +168,5 @@ def norm(values: Array) -> float:
 
 
 def or_infinite(bound: float) -> float:
-    """``bound`` itself; ``inf``, which bounds everything, where it is NaN. Comparisons with NaN are false, and would lose it."""
+    """``bound``; ``inf``, which bounds everything, where it is NaN: comparisons with NaN are false, and would lose it."""
     return math.inf if math.isnan(bound) else bound

@@ -5,10 +5,10 @@ product of k terms the relative error γ_k = ku/(1−ku) of the sum of magnitude
 taken. The linear predictor of a row is thus off by at most γ|x||w|, its derivative by the curvature times that plus a
 few ulps of the terms it is made of, and every sum over m rows by a further γ_m. Theory §4.6.
 
-That model leaves out over- and underflow. What overflows is infinite or NaN, which bounds nothing. What underflows is off by no
-more than the smallest normal number, ``UNDERFLOW`` at most: each row is charged as if its curvature were larger by that, and each
-sum for its own products. And it is linear only where the predictor's error is small beside the distance on which the curvature
-changes, 1/c: hence the curvature charged is the largest within that error.
+That model leaves out over- and underflow. What overflows is infinite or NaN, which bounds nothing. What underflows is off by
+less than ``UNDERFLOW``: each row is charged as if its curvature were larger by that, and each sum for its own products. And it
+is linear only where the predictor's error is small beside 1/c, the distance on which the curvature changes: hence the curvature
+charged is the largest within that error.
 
 Rows may lie on any device: each sum is made there and comes back to the host.
 """

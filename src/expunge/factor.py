@@ -113,8 +113,9 @@ class Factor:
             loss = hessian.objective.loss
             limitless = "" if loss.has_minimum else ", or the targets can be fitted without limit"
             raise NoOptimum(
-                f"the Hessian is singular to working precision: columns of X are linearly dependent on these rows{limitless}, or "
-                "their scales differ too much; add a penalty (smaller C, larger alpha), drop the dependent columns or rescale them"
+                "the Hessian is singular to working precision: columns of X are linearly dependent on these rows"
+                f"{limitless}, or their scales differ too much; add a penalty (smaller C, larger alpha), drop the dependent "
+                "columns or rescale them"
             )
         return cls(inverse)
 

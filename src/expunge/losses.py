@@ -28,6 +28,8 @@ class Loss(ABC):
     name: ClassVar[str]
     has_minimum: ClassVar[bool] = True
     """Whether ℓ(·; y) attains its least value for every y; where not, targets can be fitted without limit."""
+    is_even: ClassVar[bool] = False
+    """Whether ℓ is even in r = t − y, and ℓ′/r falls with |r|: a parabola of curvature ℓ′/r touches it from above."""
 
     @property
     def outputs(self) -> int:
@@ -215,6 +217,7 @@ class PseudoHuber(Loss):
 
     scale: float = 1.0
     name: ClassVar[str] = "pseudo_huber"
+    is_even = True
     curvature_bound = 1.0
 
     def __post_init__(self) -> None:
@@ -253,6 +256,7 @@ class LogCosh(Loss):
     """
 
     name: ClassVar[str] = "log_cosh"
+    is_even = True
     self_concordance = 2.0
     derivative_bound = 1.0
     curvature_bound = 1.0

@@ -83,8 +83,8 @@ class Rows:
     """A block of rows, itself a ``RowSource``.
 
     Args:
-        X: features, ``(n_rows, n_features)``, float32 or float64, dense or canonical CSR (every entry once, in order), or of any
-            array-API namespace and device.
+        X: features, ``(n_rows, n_features)``, float32 or float64, dense or canonical CSR (every entry once, in order), or of
+            any array-API namespace and device.
         y: targets, beside X, ``(n_rows,)``; class codes 0..K−1 for classification.
         sample_weight: ``(n_rows,)``, at least 0; multiplies the loss of its row.
         ids: names of the rows, one each. With them a request is checked for duplicates by id, otherwise by value.
