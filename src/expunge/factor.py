@@ -111,11 +111,12 @@ class Factor:
             is_singular = True
         if is_singular:
             loss = hessian.objective.loss
-            limitless = "" if loss.has_minimum else ", or the targets can be fitted without limit"
+            or_else = "" if loss.has_minimum else ", or the targets can be fitted without limit"
+            if loss.is_nearly_linear_far_out:
+                or_else = ", or residuals are so far beyond the loss's scale that it has no curvature there (rescale y)"
             raise NoOptimum(
-                "the Hessian is singular to working precision: columns of X are linearly dependent on these rows"
-                f"{limitless}, or their scales differ too much; add a penalty (smaller C, larger alpha), drop the dependent "
-                "columns or rescale them"
+                "the Hessian is singular to working precision: columns of X are linearly dependent on these rows, or their scales "
+                f"differ too much{or_else}; add a penalty (smaller C, larger alpha), drop the dependent columns or rescale them"
             )
         return cls(inverse)
 

@@ -28,8 +28,6 @@ class Loss(ABC):
     name: ClassVar[str]
     has_minimum: ClassVar[bool] = True
     """Whether ℓ(·; y) attains its least value for every y; where not, targets can be fitted without limit."""
-    is_even: ClassVar[bool] = False
-    """Whether ℓ is even in r = t − y, and ℓ′/r falls with |r|: a parabola of curvature ℓ′/r touches it from above."""
 
     @property
     def outputs(self) -> int:
@@ -60,6 +58,11 @@ class Loss(ABC):
     def third_derivative_bound(self) -> float:
         """b₃ ≥ sup |ℓ‴|."""
         return math.inf
+
+    @property
+    def is_nearly_linear_far_out(self) -> bool:
+        """Whether ℓ grows like b₁|t − y| where t is far from y, and its curvature dies out."""
+        return self.has_minimum and math.isfinite(self.derivative_bound)
 
     @abstractmethod
     def value(self, t: Array, y: Array) -> Array:
@@ -217,7 +220,6 @@ class PseudoHuber(Loss):
 
     scale: float = 1.0
     name: ClassVar[str] = "pseudo_huber"
-    is_even = True
     curvature_bound = 1.0
 
     def __post_init__(self) -> None:
@@ -256,7 +258,6 @@ class LogCosh(Loss):
     """
 
     name: ClassVar[str] = "log_cosh"
-    is_even = True
     self_concordance = 2.0
     derivative_bound = 1.0
     curvature_bound = 1.0

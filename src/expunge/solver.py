@@ -2,9 +2,11 @@
 
 The step is the full one where the self-concordant length cR|δ| says that it is safe; elsewhere, if the next look at the
 rows shows that the objective did not fall, it is shortened, down to ln(1+d)/d with d = cR|δ|, which always makes it fall.
-Where a loss is nearly linear far out, as pseudo-Huber and log-cosh are, its curvature there says nothing about how far to go:
-if a shorter step does not help either, the curvature of parabolas that touch the loss from above takes its place for one step,
-which makes the objective fall whatever the distance (iteratively reweighted least squares). Newton's method starts from the optimum of every 4th row, itself found from every 16th, and so on: most steps then see few rows. Hessians are
+Where a loss is nearly linear far out, as pseudo-Huber and log-cosh are, its curvature there says nothing about how far to go.
+If shorter steps do not help, Newton's method begins anew on the pseudo-Huber loss of a scale as large as the residuals, which is
+nearly quadratic, and follows its optimum down to the scale wanted.
+
+It starts from the optimum of every 4th row, itself found from every 16th, and so on: most steps then see few rows. Hessians are
 multiplied in float32 until the next point is predicted to be the anchor; its own, which the certificate rests on, always in
 float64.
 
@@ -21,13 +23,13 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from expunge.arrays import SMALLEST, namespace, norm, or_infinite
+from expunge.arrays import SMALLEST, norm, or_infinite
 from expunge.blas import one_blas_thread
 from expunge.engine import Engine
 from expunge.errors import InvalidRows, NoOptimum
 from expunge.evaluation import ROUNDOFF, Evaluation, Precision
 from expunge.factor import Factor, Hessian
-from expunge.losses import Loss
+from expunge.losses import PseudoHuber
 from expunge.objective import Objective
 from expunge.rows import Rows, RowSource, ThinnableSource
 from expunge.statistics import Statistics, anchor_digest
@@ -47,8 +49,9 @@ SINGLE_SHARE = 0.1
 SAFE = 0.5
 """A full step is safe where t = cR|δ| is at most this."""
 MAX_LOOKS = 200
-SHORTENINGS = 2
-"""So many shorter steps are tried before the loss is majorised."""
+PASSING_STEPS = 3
+PATIENCE, NARROWING = 3, 4.0
+"""After so many steps in vain such a loss is widened, and then narrowed again by this factor at a time."""
 SINGLE_FLOOR = 1e-20
 """A trace below this may be what float32, which ends at 1e-38, has left of a larger one."""
 SUFFICIENT_DECREASE = 1e-4
@@ -107,22 +110,56 @@ def minimise(objective: Objective, source: RowSource, engine: Engine, start: Arr
         NoOptimum: dependent columns without a penalty, or targets that can be fitted without limit.
     """
     with np.errstate(all="ignore"), one_blas_thread() if objective.n_parameters <= SMALL else nullcontext():
-        return _newton(objective, source, engine, _thinned_optimum(objective, source, engine) if start is None else start)
+        return _found(objective, source, engine, _thinned_optimum(objective, source, engine) if start is None else start)
 
 
-def _newton(objective: Objective, source: RowSource, engine: Engine, start: Array, *, is_rough: bool = False) -> Optimum:
-    """Newton's method from ``start``; ``is_rough`` stops it as soon as its point is worth starting from."""
+class _Lost(Exception):
+    """Newton's steps from ``anchor``, where rows have the mean loss ``level``, lead nowhere."""
+
+    def __init__(self, anchor: Array, level: float) -> None:
+        self.anchor, self.level = anchor, level
+
+
+def _found(objective: Objective, source: RowSource, engine: Engine, start: Array, *, is_rough: bool = False) -> Optimum:
+    """Newton's method from ``start``, if need be by way of wider losses; ``is_rough`` as for ``_newton``."""
+    scale = objective.loss.derivative_bound
+    if not objective.loss.is_nearly_linear_far_out:
+        return _newton(objective, source, engine, start, is_rough=is_rough)
+    try:
+        return _newton(objective, source, engine, start, is_rough=is_rough, patience=PATIENCE)
+    except _Lost as lost:
+        start, wide = lost.anchor, lost.level / scale + scale  # no less than the mean residual
+    while wide > scale:
+        wider = replace(objective, loss=PseudoHuber(wide))
+        start, wide = _newton(wider, source, engine, start, is_passing=True).point, wide / NARROWING
+    return _newton(objective, source, engine, start, is_rough=is_rough)
+
+
+def _newton(
+    objective: Objective,
+    source: RowSource,
+    engine: Engine,
+    start: Array,
+    *,
+    is_rough: bool = False,
+    is_passing: bool = False,
+    patience: float = math.inf,
+) -> Optimum:
+    """Newton's method from ``start``.
+
+    Args:
+        is_rough: stops it as soon as its point is worth starting from, ``is_passing``: as soon as full steps are safe.
+        patience: after so many steps in vain it raises ``_Lost``.
+    """
     c, precision, row_norm = objective.loss.self_concordance, _FIRST, 0.0
-    majorant = replace(objective, loss=_Majorant(objective.loss)) if objective.loss.is_even else None
     anchor = point = start
     step = np.zeros_like(start)
     factor: Factor | None = None
     value, decrement, length, safe_length, is_last = math.inf, math.inf, 1.0, 1.0, False
-    is_majorised, shortened = False, 0
+    in_vain, n_steps, shorter, is_linear = 0, 0, 0.5, objective.loss.is_nearly_linear_far_out
     for look_number in range(MAX_LOOKS):
         root = factor.root if factor is not None and is_last and c > 0 else None
-        seen = majorant if is_majorised and majorant is not None else objective
-        look = _pass(seen, source, engine, point, precision, root, is_first=look_number == 0)
+        look = _pass(objective, source, engine, point, precision, root, is_first=look_number == 0)
         count = look.statistics.count
         value_here = look.value + objective.penalty_value(point, count)
         if look_number == 0:
@@ -131,11 +168,11 @@ def _newton(objective: Objective, source: RowSource, engine: Engine, start: Arra
                 anchor = point = np.zeros_like(point)
                 continue
         elif length > safe_length and not value_here <= value - SUFFICIENT_DECREASE * length * decrement * decrement:
-            shortened += 1
-            if majorant is not None and shortened > SHORTENINGS:
-                point, is_majorised, length, safe_length = anchor, True, 1.0, 1.0
-                continue
-            length = max(min(0.5 * length, math.sqrt(length * safe_length)), safe_length)
+            in_vain += 1
+            if in_vain > patience:
+                raise _Lost(anchor, value / count)
+            shortened = shorter * length if is_linear else min(0.5 * length, math.sqrt(length * safe_length))
+            length, shorter = max(shortened, safe_length), shorter * shorter
             point = anchor + length * step
             continue
         hessian = Hessian(objective, look.statistics.hessian_sum, count)
@@ -143,10 +180,9 @@ def _newton(objective: Objective, source: RowSource, engine: Engine, start: Arra
         try:
             here = _factor(hessian, precision)
         except NoOptimum:
-            if majorant is None or is_majorised:
-                raise
-            is_majorised = True
-            continue
+            if patience < math.inf:
+                raise _Lost(point, value_here / count) from None
+            raise
         if here is None:
             precision, safe_length = "float64", length
             continue
@@ -158,13 +194,11 @@ def _newton(objective: Objective, source: RowSource, engine: Engine, start: Arra
         danger = c * row_norm * norm(step)
         if not (math.isfinite(value) and math.isfinite(decrement) and math.isfinite(danger)):
             break
-        point, length, shortened = anchor + step, 1.0, 0
-        if is_majorised:
-            is_majorised, safe_length, decrement = False, 1.0, math.inf
-            continue
+        point, length, shorter = anchor + step, 1.0, 0.5
         is_stalled = danger <= SAFE and decrement >= 0.5 * previous
         is_near = _is_anchor(decrement, danger, size) or is_stalled
-        is_start = is_rough and (decrement <= START_NEAR * size or is_stalled)
+        n_steps += 1
+        is_start = (is_rough and (decrement <= START_NEAR * size or is_stalled)) or (is_passing and n_steps > PASSING_STEPS)
         if is_start or (is_near and precision == "float64"):
             leverage = None if root is None else look.leverage
             return Optimum(anchor, point, look.statistics, factor, row_norm, leverage, before or factor)
@@ -191,28 +225,6 @@ def _no_minimum(objective: Objective, row_norm: float) -> str:
         f"no minimum was found in {MAX_LOOKS} looks at the rows: the targets can be fitted without limit (a feature separates the "
         f"classes, or all counts are zero), or {uneven}; add a penalty (smaller C, larger alpha), or rescale the columns"
     )
-
-
-@dataclass(frozen=True)
-class _Majorant(Loss):
-    """An even loss with the curvature ℓ′/r of the parabola that touches it from above at r = t − y."""
-
-    loss: Loss
-    name = "majorant"
-
-    @property
-    def self_concordance(self) -> float:
-        return self.loss.self_concordance
-
-    def value(self, t: Array, y: Array) -> Array:
-        return self.loss.value(t, y)
-
-    def derivative(self, t: Array, y: Array) -> Array:
-        return self.loss.derivative(t, y)
-
-    def curvature(self, t: Array, y: Array) -> Array:
-        xp, r = namespace(t), t - y
-        return xp.where(r == 0.0, self.loss.curvature_bound, self.loss.derivative(t, y) / xp.where(r == 0.0, 1.0, r))
 
 
 def _is_anchor(decrement: float, danger: float, size: float) -> bool:
@@ -285,6 +297,6 @@ def _thinned_optimum(objective: Objective, source: RowSource, engine: Engine) ->
     penalty = max(penalty, SMALLEST) if penalty > 0 else penalty
     objective, thinned = replace(objective, penalty=penalty), source.thinned(THINNING)
     try:
-        return _newton(objective, thinned, engine, _thinned_optimum(objective, thinned, engine), is_rough=True).point
+        return _found(objective, thinned, engine, _thinned_optimum(objective, thinned, engine), is_rough=True).point
     except (NoOptimum, InvalidRows):
         return zeros
