@@ -5,6 +5,11 @@ product of k terms the relative error γ_k = ku/(1−ku) of the sum of magnitude
 taken. The linear predictor of a row is thus off by at most γ|x||w|, its derivative by the curvature times that plus a
 few ulps of the terms it is made of (which the loss knows), and every sum over m rows by a further γ_m. Theory §4.6.
 
+That model leaves out over- and underflow. What overflows is infinite or NaN, which bounds nothing. What underflows is off by
+less than ``UNDERFLOW``: each row is charged as if its curvature were larger by that, and each sum for its own products. And it
+is linear only where the predictor's error is small beside 1/c, the distance on which the curvature changes: hence the curvature
+charged is the largest within that error.
+
 Rows may lie on any device: each sum is made there and comes back to the host.
 """
 
@@ -17,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from expunge.arrays import beside, host, is_on_host, namespace
+from expunge.arrays import MODERATE, beside, host, is_on_host, namespace, norm, or_infinite
 from expunge.objective import Objective
 from expunge.rows import Rows
 
@@ -25,6 +30,10 @@ Array = NDArray[np.float64]
 Precision = Literal["float32", "float64"]
 
 UNIT_ROUNDOFF = 2.0**-53
+UNDERFLOW = 2.0**-960
+"""Times γ, still above what an elementary function or a product loses by underflow, 2⁻¹⁰²²; far below what is told from 0."""
+SINGLE = (2.0**-100, 2.0**100)
+"""Sizes that float32 can multiply: beyond them it over- or underflows."""
 ULPS = 32
 """Roundings allowed for the elementary functions and the handful of operations around them in one loss value."""
 LARGEST = 1e100
@@ -60,15 +69,36 @@ def row_norms(objective: Objective, rows: Rows) -> Array:
     return host(_norms(objective, objective.features(rows)))
 
 
+@np.errstate(over="ignore")
 def _norms(objective: Objective, X: Any) -> Any:
-    xp = namespace(X)
+    """``row_norms`` where the rows lie; those whose squares over- or underflow are measured again, scaled by a power of two."""
+    xp, intercept = namespace(X), float(objective.fit_intercept)
+    squares = _squares(X)
+    norms = xp.sqrt(squares + intercept)
+    is_odd = ~((squares + intercept >= MODERATE[0] ** 2) & (squares <= MODERATE[1] ** 2))  # rows of zeros among them
+    if xp.any(is_odd):
+        if is_on_host(X):
+            norms[is_odd] = _scaled_norms(X[is_odd], intercept)
+        else:
+            norms = xp.where(is_odd, _scaled_norms(X, intercept), norms)
+    return norms * (1.0 + gamma(X.shape[1] + 5))
+
+
+def _squares(X: Any) -> Any:
+    """|x|² of each row, ``(n_rows,)``."""
     if sparse.issparse(X):
-        squares = sparse.csr_array((np.square(X.data), X.indices, X.indptr), shape=X.shape) @ np.ones(X.shape[1])
-    elif xp is np:
-        squares = np.einsum("ij,ij->i", X, X)
-    else:
-        squares = xp.sum(X * X, axis=1)
-    return xp.sqrt(squares + float(objective.fit_intercept)) * (1.0 + gamma(X.shape[1] + 5))
+        return sparse.csr_array((np.square(X.data), X.indices, X.indptr), shape=X.shape) @ np.ones(X.shape[1])
+    return np.einsum("ij,ij->i", X, X) if is_on_host(X) else namespace(X).sum(X * X, axis=1)
+
+
+def _scaled_norms(X: Any, intercept: float) -> Any:
+    """|x| of each row with ``intercept`` appended, whatever its magnitude, ``(n_rows,)``."""
+    X, xp = X.toarray() if sparse.issparse(X) else X, namespace(X)
+    tops = xp.max(abs(X), axis=1)
+    usable = xp.where((tops > 0.0) & (tops < math.inf), tops, 1.0)
+    scale = 2.0 ** xp.floor(xp.log2(usable))
+    lengths = xp.sqrt(_squares(X / scale[:, None])) * scale
+    return xp.hypot(lengths, xp.zeros_like(lengths) + intercept)
 
 
 quiet = np.errstate(over="ignore", invalid="ignore")
@@ -94,7 +124,7 @@ class Evaluation:
     @quiet
     def _place(self, w: Array) -> None:
         self.t = self.objective.predictor(w, self._X)
-        self._size = float(np.linalg.norm(w))
+        self._size = norm(w)
 
     def moved_to(self, w: Array) -> "Evaluation":
         """The same rows at other weights, without reading them again."""
@@ -133,7 +163,7 @@ class Evaluation:
     @property
     def longest(self) -> float:
         """max |x|."""
-        return float(self._xp.max(self._norms)) if len(self.rows) else 0.0
+        return or_infinite(float(self._xp.max(self._norms))) if len(self.rows) else 0.0
 
     @property
     @quiet
@@ -150,9 +180,16 @@ class Evaluation:
     @quiet
     def shift(self, step: Array) -> float:
         """max |Xᵢᵀ step|₂ over the rows, rounded up."""
-        moved = self._columns(self.objective.predictor(step, self._X))
-        longest = float(self._xp.max(self._xp.sum(moved * moved, axis=1))) ** 0.5 if len(self.rows) else 0.0
-        return longest * (1.0 + gamma(8)) + gamma(self.objective.width + 8) * self.longest * float(np.linalg.norm(step))
+        if not len(self.rows):
+            return 0.0
+        with np.errstate(all="ignore"):
+            moved = self._columns(self.objective.predictor(step, self._X))
+            top = float(self._xp.max(abs(moved)))
+            if self.loss.outputs > 1 and 0.0 < top < math.inf:  # scaled, so that no square over- or underflows
+                moved = moved / top
+                top = top * float(self._xp.max(self._xp.sum(moved * moved, axis=1))) ** 0.5
+        rounding = gamma(self.objective.width + 8) * self.longest * norm(step)
+        return or_infinite(top * (1.0 + gamma(8)) + rounding)
 
     @cached_property
     def gradient(self) -> Array:
@@ -164,7 +201,7 @@ class Evaluation:
     def gradient_error(self) -> float:
         """A bound on the rounding error of ``gradient`` in the 2-norm; ``inf`` near overflow."""
         size = float(self._xp.sum(self._pull))
-        error = self._gamma * size + self._total(self._norms * self._slope_error)
+        error = self._gamma * size + self._total(self._norms * self._slope_error) + self._underflow
         return error * (1.0 + self._gamma) if size <= LARGEST and error <= LARGEST else math.inf
 
     @quiet
@@ -222,10 +259,10 @@ class Evaluation:
         overflow."""
         bend, loss = self._bend, self.loss
         spread = 1.0 if loss.outputs == 1 else 4.0  # diag(d) and uuᵀ, or the factor's squares, each at most twice the norm
-        moved = loss.self_concordance * self._stretch * self._gamma * self._reach
+        moved = loss.self_concordance * self._gamma * self._reach
         size = float(self._xp.sum(bend))
         rounding = UNIT_ROUNDOFF * (ULPS + loss.curvature_condition(self.t, self.rows.y))
-        error = spread * self._gamma * size + float(self._xp.sum(bend * (rounding + moved)))
+        error = spread * self._gamma * size + float(self._xp.sum(bend * (rounding + moved))) + self._underflow
         return error * (1.0 + self._gamma) if size <= LARGEST and error <= LARGEST else math.inf
 
     @quiet
@@ -246,11 +283,13 @@ class Evaluation:
         """
         if not len(self.rows):
             return 0.0
-        size = self.longest * float(np.linalg.norm(factor))
-        top, rounding = self._top_leverage(factor, size, "float32")
-        if not rounding <= SHARE * top:
+        size = self.longest * norm(factor)
+        top = rounding = math.inf
+        if all(SINGLE[0] < extent < SINGLE[1] for extent in (self.longest, norm(factor), size)):
+            top, rounding = self._top_leverage(factor, size, "float32")
+        if not rounding <= SHARE * top < math.inf:
             top, rounding = self._top_leverage(factor, size, "float64")
-        return (top + rounding) ** 2 + gamma(len(factor) + 2) * size**2
+        return or_infinite((top + rounding) * (top + rounding) + gamma(len(factor) + 2) * size * size)
 
     def _top_leverage(self, factor: Array, size: float, precision: Precision) -> tuple[float, float]:
         """The square root of ``top_leverage``, and a bound on its rounding error."""
@@ -267,8 +306,8 @@ class Evaluation:
             top = float(xp.max(parts[0][0]))
         else:
             grid = np.array([[host(parts[max(k, j)][min(k, j)]) for j in range(K)] for k in range(K)])
-            top = float(np.linalg.eigvalsh(np.moveaxis(grid, 2, 0))[:, -1].max())
-        return max(0.0, top) ** 0.5, K**0.5 * gamma(len(factor) + width + ULPS, ROUNDOFF[precision]) * size
+            top = float(np.linalg.eigvalsh(np.moveaxis(grid, 2, 0))[:, -1].max()) if np.isfinite(grid).all() else math.inf
+        return max(0.0, or_infinite(top)) ** 0.5, K**0.5 * gamma(len(factor) + width + ULPS, ROUNDOFF[precision]) * size
 
     @cached_property
     def _norms(self) -> Any:
@@ -278,12 +317,6 @@ class Evaluation:
     def _reach(self) -> Any:
         return self._norms * self._size
 
-    @property
-    def _stretch(self) -> float:
-        """How much more curvature there may be at the true linear predictors than at the computed ones."""
-        moved = self.loss.self_concordance * self._gamma * self.longest * self._size
-        return math.exp(moved) if moved < 1.0 else math.inf
-
     @cached_property
     @quiet
     def _derivative(self) -> Any:
@@ -292,7 +325,17 @@ class Evaluation:
     @cached_property
     @quiet
     def _curvature_norm(self) -> Any:
-        return self.loss.curvature_norm(self.t, self.rows.y)
+        """No less than the curvature of each row anywhere within rounding of its predictor, ``(n_rows,)``."""
+        blur = self._gamma * self.loss.self_concordance * self._reach
+        curvature = (self.loss.curvature_norm(self.t, self.rows.y) + UNDERFLOW) * self._xp.exp(blur)
+        most = self.loss.curvature_bound
+        return self._xp.where(curvature > most, most, curvature) if most < math.inf else curvature
+
+    @property
+    def _underflow(self) -> float:
+        """What the products of the sums lose beside the rows' own."""
+        longest = self.longest
+        return UNDERFLOW * len(self.rows) * self.objective.n_parameters * (1.0 + longest * longest)
 
     @property
     def _slope(self) -> Any:
@@ -303,7 +346,7 @@ class Evaluation:
     def _slope_error(self) -> Any:
         """A bound on the rounding error of ℓ′ of each row, ``(n_rows,)``."""
         size = self.loss.term_size(self.t, self._slope, self._curvature_norm)
-        return UNIT_ROUNDOFF * ULPS * size + self._stretch * self._curvature_norm * self._gamma * self._reach
+        return UNIT_ROUNDOFF * ULPS * size + self._curvature_norm * self._gamma * self._reach
 
     @property
     def _pull(self) -> Any:

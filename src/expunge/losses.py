@@ -27,6 +27,8 @@ class Loss(ABC):
     """
 
     name: ClassVar[str]
+    has_minimum: ClassVar[bool] = True
+    """Whether ℓ(·; y) attains its least value for every y; where not, targets can be fitted without limit."""
 
     @property
     def outputs(self) -> int:
@@ -62,6 +64,11 @@ class Loss(ABC):
     def third_derivative_bound(self) -> float:
         """b₃ ≥ sup |ℓ‴|."""
         return math.inf
+
+    @property
+    def is_nearly_linear_far_out(self) -> bool:
+        """Whether ℓ grows like b₁|t − y| where t is far from y, and its curvature dies out."""
+        return self.has_minimum and math.isfinite(self.derivative_bound)
 
     @abstractmethod
     def value(self, t: Array, y: Array) -> Array:
@@ -122,6 +129,7 @@ class Logistic(Loss):
     """
 
     name: ClassVar[str] = "logistic"
+    has_minimum = False
     classes = 2
     self_concordance = 1.0
     derivative_bound = 1.0
@@ -154,6 +162,7 @@ class Softmax(Loss):
 
     n_classes: int = 3
     name: ClassVar[str] = "softmax"
+    has_minimum = False
     self_concordance = math.sqrt(2.0)
     derivative_bound = math.sqrt(2.0)
     curvature_bound = 0.5
@@ -318,6 +327,7 @@ class Poisson(Loss):
     """
 
     name: ClassVar[str] = "poisson"
+    has_minimum = False
     self_concordance = 1.0
 
     def value(self, t: Array, y: Array) -> Array:
@@ -371,6 +381,7 @@ class Tweedie(Loss):
 
     power: float = 1.5
     name: ClassVar[str] = "tweedie"
+    has_minimum = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "power", real("power", self.power))

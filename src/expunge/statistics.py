@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from expunge.arrays import norm
 from expunge.errors import AnchorMismatch
 from expunge.evaluation import UNIT_ROUNDOFF, Evaluation, Precision, quiet
 from expunge.objective import Objective
@@ -124,7 +125,7 @@ class Sums:
             count,
             self.count_error + other.count_error + rounding,
             gradient,
-            self.gradient_error + other.gradient_error + 2.0 * UNIT_ROUNDOFF * float(np.linalg.norm(gradient)),
+            self.gradient_error + other.gradient_error + 2.0 * UNIT_ROUNDOFF * norm(gradient),
             self.hessian_error + other.hessian_error,
         )
 

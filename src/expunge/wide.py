@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expunge import bounds
+from expunge.arrays import norm
 from expunge.engine import Engine
 from expunge.errors import InvalidRows, NoOptimum
 from expunge.evaluation import UNIT_ROUNDOFF, Evaluation, gamma, row_norms
@@ -82,7 +83,7 @@ class WideState:
         geometry = bounds.Geometry(self.objective.loss.self_concordance, self.extremes, self.curvature_floor, 0.0)
         gradient = self.gradient
         error = gradient_error(self.objective, self.anchor, self.statistics, gradient)
-        size = float(np.linalg.norm(gradient)) * (1.0 + gamma(len(gradient) + 8))
+        size = norm(gradient) * (1.0 + gamma(len(gradient) + 8))
         return bounds.residual(geometry, 0.0, (size + error) / math.sqrt(geometry.mu))
 
     def displacements(self, rows: Rows) -> Array:
@@ -217,7 +218,7 @@ def curvature_floor(objective: Objective, count: float, output_curvature: Array,
         return 0.0
     K = len(output_curvature)
     gauged = output_curvature + (1.0 if K > 1 else 0.0)
-    a = float(np.linalg.eigvalsh(gauged)[0]) - error - 8.0 * K * UNIT_ROUNDOFF * float(np.linalg.norm(gauged))
+    a = float(np.linalg.eigvalsh(gauged)[0]) - error - 8.0 * K * UNIT_ROUNDOFF * norm(gauged)
     if not a > 0.0:
         return 0.0
     b = (float(np.trace(output_curvature)) + K * error) * row_norm * row_norm
