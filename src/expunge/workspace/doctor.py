@@ -79,9 +79,11 @@ def _private(place: Place) -> None:
 
 def _finished(place: Place) -> None:
     with place.database.reading() as connection:
-        unfinished = [str(row.id) for row in requests.unfinished(connection)]
+        unfinished, held = [str(row.id) for row in requests.unfinished(connection)], log.count_held(connection)
     if unfinished:
         raise WorkspaceInvalid(f"batch {', '.join(unfinished)} was interrupted: the next command that writes finishes it")
+    if held:
+        raise LedgerCorrupt(f"{held} events wait for a batch that is over: restore the ledger from a backup")
 
 
 def _log(place: Place) -> None:
