@@ -10,16 +10,21 @@ from expunge.errors import (
     CapacityExceeded,
     ExpungeError,
     InvalidRows,
+    ModelCopied,
+    ModelCopyWarning,
+    NoiseDrownsModel,
+    NoiseTooLarge,
     NoOptimum,
     NotLearned,
     StateCorrupt,
 )
 from expunge.objective import Objective
-from expunge.privacy import Guarantee, PrivacyBudget
+from expunge.privacy import Guarantee, PrivacyBudget, Schedule
+from expunge.release import Release
 from expunge.rows import Rows, RowSource
 from expunge.settings import Settings
 from expunge.statistics import Statistics
-from expunge.unlearner import Release, Unlearner
+from expunge.unlearner import Unlearner
 
 __all__ = [
     "AnchorMismatch",
@@ -29,13 +34,18 @@ __all__ = [
     "ExpungeError",
     "Guarantee",
     "InvalidRows",
+    "ModelCopied",
+    "ModelCopyWarning",
     "NoOptimum",
+    "NoiseDrownsModel",
+    "NoiseTooLarge",
     "NotLearned",
     "Objective",
     "PrivacyBudget",
     "Release",
     "RowSource",
     "Rows",
+    "Schedule",
     "Settings",
     "StateCorrupt",
     "Statistics",

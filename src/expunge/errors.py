@@ -28,7 +28,23 @@ class CapacityExceeded(ExpungeError):
 
 
 class BudgetSpent(ExpungeError):
-    """The releases since the earliest deletion already used the whole (epsilon, delta); a refit restores it."""
+    """The releases since the earliest deletion already used the whole (epsilon, delta); the scheduled refit resets it."""
+
+
+class ModelCopied(ExpungeError):
+    """A copy of a model was asked to release while the original may still release; nothing was changed."""
+
+
+class ModelCopyWarning(UserWarning):
+    """A model that can forget was copied or pickled, with its secret state and its budget."""
+
+
+class NoiseTooLarge(ExpungeError, ValueError):
+    """Noise that would cost more than the model gains over a constant one; nothing was released."""
+
+
+class NoiseDrownsModel(UserWarning):
+    """Noise that costs a good part of what the model gains over a constant one."""
 
 
 class AnchorMismatch(ExpungeError):

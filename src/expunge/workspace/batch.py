@@ -17,15 +17,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
+from expunge.cost import SAMPLE, NoiseCost
 from expunge.data.table import SUBJECT
 from expunge.errors import ExpungeError, StateCorrupt, WorkspaceInvalid
 from expunge.files import PARTIAL, delete_file, write_file
 from expunge.ledger import hooks, log, releases, requests, times
 from expunge.ledger.facts import fact, set_fact, signing_keyid
 from expunge.ledger.signing import CERTIFICATE, digest, key_path
+from expunge.release import Release
 from expunge.rows import Rows, RowSource
 from expunge.storage import load_unlearner, save_unlearner
-from expunge.unlearner import Release, Unlearner
+from expunge.unlearner import Unlearner
 from expunge.workspace.place import PATIENCE, Place
 from expunge.workspace.specification import Specification
 
@@ -192,8 +194,11 @@ def _prepare(place: Place, work: Work, say: Say) -> Iterator[_Prepared]:
 
     if work.fitted is not None:
         name, specification = work.fitted
-        rows = place.near(specification.source(place.table, work.gone, work.added))
-        unlearner = Unlearner.learn_from(specification.objective, rows, specification.settings, engine=place.engine)
+        objective, settings = specification.objective, specification.settings
+        rows = specification.source(place.table, work.gone, work.added)
+        unlearner = Unlearner.learn_from(objective, place.near(rows), settings, engine=place.engine)
+        if settings.sigma > 0:
+            NoiseCost.of(objective, rows.sample(SAMPLE), unlearner._secret.point, settings.sigma).require_worth()
         yield _saved(place, name, 1, unlearner, {})
     for name, specification in chosen:
         with place.database.reading() as connection:

@@ -174,7 +174,7 @@ class Workspace:
         Args:
             name: lower-case letters, digits, ``.``, ``_`` and ``-``; target: column to predict; model: the estimator.
             penalty: ``C`` of a classifier, ``alpha`` of a regression.
-            epsilon, delta: the promise; sigma: its noise, by default from ``excess_risk`` and the schema's row norm.
+            epsilon, delta: the promise; sigma: its noise, by default from ``excess_risk`` and the schema (theory §5.3).
 
         Raises:
             InvalidRows, NoOptimum, CapacityExceeded: the rows cannot be fitted.
