@@ -118,6 +118,21 @@ def test_rows_without_the_target_are_not_learned_and_not_forgotten(tmp_path):
     assert problems(found) == {}
 
 
+def test_a_model_that_learned_none_of_the_rows_pays_for_its_release(tmp_path):
+    table = people(60, 60)
+    churn = [None, *table["churn"].to_pylist()[1:]]
+    found = workspace(tmp_path, models=False, table=table.set_column(4, "churn", pa.array(churn)))
+    found.fit("churn", "churn", delta=1e-5)
+    first, second = [], []
+    for subject, made in (("person-1", first), ("person-0", second)):
+        found.forget([subject])
+        made += found.process().outcomes
+    (before,), (after,) = [o.release for o in first], [o.release for o in second]
+    assert (before.certificate.forgotten, after.certificate.forgotten) == (1, 0)
+    assert after.certificate.mu_total > before.certificate.mu_total > 0 and np.all(before.weights != after.weights)
+    assert problems(found) == {}
+
+
 def test_influence_is_what_forgetting_does(tmp_path):
     found = workspace(tmp_path)
     preview = found.preview(["person-4", "person-5"])
