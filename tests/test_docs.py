@@ -133,6 +133,8 @@ def test_public_names():
         "Guarantee",
         "InvalidRows",
         "NoOptimum",
+        "NoiseDrownsModel",
+        "NoiseTooLarge",
         "NotLearned",
         "Objective",
         "PrivacyBudget",
