@@ -12,7 +12,7 @@ from scipy.stats import binom, norm
 
 from expunge import audit
 from expunge.engine.local import LocalEngine
-from expunge.errors import InvalidRows
+from expunge.errors import InvalidRows, NotLearned
 from expunge.linear_model import LogisticRegression, PoissonRegressor, Ridge
 from expunge.privacy import PrivacyBudget, epsilon_of
 from expunge.state import State
@@ -301,6 +301,17 @@ def test_predictions_alone_find_what_weights_find_or_less():
     assert 0.3 < found.mu_lower_bound <= certified
     kept = first(never_learning([model._unlearner._secret.point], 0.003, seeded(3)))  # a model that forgot nothing
     assert audit.membership(scores(kept), scores(never), n_draws=800).exceeds(certified)
+
+
+def test_exact_audits_rows_with_weights(rng):
+    X = rng.normal(size=(400, 3))
+    y = (X[:, 0] + rng.logistic(size=400) > 0).astype(int)
+    weight = rng.choice([1.0, 5.0], size=400)
+    model = LogisticRegression(sigma=0.05).fit(X, y, weight)
+    parts = [(X[part], y[part], weight[part]) for part in (slice(0, 4), slice(4, 8), slice(8, None))]
+    assert audit.exact(model, parts[:2], parts[2]).is_honest
+    with pytest.raises(NotLearned):  # the rows without their weights are not those that were learned
+        audit.exact(model, [part[:2] for part in parts[:2]], parts[2][:2])
 
 
 def test_exact_audits_a_stream_and_leaves_the_model_alone(rng):
