@@ -95,7 +95,6 @@ def test_a_schema_is_proposed_and_said_to_be(run, tmp_path):
     )
 
 
-@pytest.mark.filterwarnings("ignore::expunge.errors.NoiseDrownsModel")  # ages and visits can hardly be told from the rest
 def test_sigma_comes_from_the_excess_risk_and_the_declared_norm(made):
     fitted = made("fit", "half", "--target", "churn", "--excess-risk", "0.0005", "-w", "ws")
     assert fitted["sigma"] == pytest.approx((2 * 0.0005 / 0.25 / 2) ** 0.5)
