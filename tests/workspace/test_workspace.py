@@ -1,7 +1,7 @@
 """A workspace through its life: rows in, models fitted, people forgotten, corrected, added; evidence for all of it."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +13,6 @@ from expunge.data.table import ROW, SUBJECT
 from expunge.errors import InvalidRows, RequestRefused, StateCorrupt, WorkspaceBusy, WorkspaceInvalid
 from expunge.ledger import releases, requests
 from expunge.ledger.receipts import verify_receipt
-from expunge.ledger.tables import models
 from expunge.ledger.tables import requests as request_table
 from expunge.workspace import Workspace, batch, desk
 from expunge.workspace.doctor import examine
@@ -236,15 +235,34 @@ def test_a_batch_that_forces_a_refit_says_so_first(tmp_path):
     assert all("refit" in message for message in said)
 
 
-def test_anchors_are_refitted_when_due(tmp_path):
-    found = workspace(tmp_path)
+def test_models_are_refitted_on_the_schedule_they_were_fitted_with(tmp_path):
+    """By hand a refit is charged like any release; the schedule's, for which somebody forgotten calls, resets the budget."""
+    found = workspace(tmp_path, models=False)
+    text = found.place.configuration_path.read_text()
+    found.place.configuration_path.write_text(text.replace("refit_requests = 0", "refit_requests = 3"))
+    found = Workspace.open(found.place.path)
+    found.fit("churn", "churn", delta=1e-5)
+    found.place.configuration_path.write_text(text)
+    found = Workspace.open(found.place.path)
     found.forget(["person-1"])
-    found.process()
-    past = (datetime.now(UTC) - timedelta(days=31)).isoformat()
-    with found.place.database.writing() as connection:
-        connection.execute(sa.update(models).where(models.c.name == "churn").values(owed_since=past))
-    (outcome,) = found.process().outcomes
-    assert (outcome.model, outcome.release.certificate.rung) == ("churn", "refit")
+    (first,) = found.process().outcomes
+    by_hand = found.refit("churn").release.certificate
+    assert not by_hand.scheduled
+    assert by_hand.mu_total >= first.release.certificate.mu_total > 0
+    assert status(found.place)["models"][0]["refit_due"] is None
+    found.forget(["person-2"])
+    forgotten, refitted = found.process().outcomes
+    assert forgotten.release.certificate.requests == 3
+    assert status(found.place)["models"][0]["refit_due"] is None
+    certificate = refitted.release.certificate
+    assert (certificate.rung, certificate.scheduled, certificate.requests) == ("refit", True, 0)
+    assert certificate.mu_total >= forgotten.release.certificate.mu_total
+    found.forget(["person-3"])
+    (after,) = found.process().outcomes
+    assert after.release.certificate.mu_total == pytest.approx(after.release.certificate.mu)
+    due = date.fromisoformat(after.release.certificate.since) + timedelta(days=30)
+    assert status(found.place)["models"][0]["refit_due"] == due.isoformat()
+    assert problems(found) == {}
 
 
 def test_those_forgotten_do_not_come_back_by_accident(tmp_path):

@@ -129,7 +129,8 @@ def _budgets(place: Place) -> None:
                 raise LedgerCorrupt(f"release {row.number} of {row.model} spent more than was promised")
             is_owed = certificate.forgotten > 0 or spent.get(row.model, 0.0) > 0.0
             before = spent.get(row.model, 0.0)
-            if is_owed and certificate.mu_total**2 < (before + certificate.mu**2) * (1.0 - 1e-9):
+            charge = 0.0 if certificate.scheduled else certificate.mu**2
+            if is_owed and certificate.mu_total**2 < (before + charge) * (1.0 - 1e-9):
                 raise LedgerCorrupt(f"release {row.number} of {row.model} was not charged to its budget")
             spent[row.model] = 0.0 if certificate.scheduled else certificate.mu_total**2
 
