@@ -97,12 +97,15 @@ def optimum(
 
 
 def norm(values: Sequence[arb]) -> arb:
-    """The 2-norm."""
-    return sum((v * v for v in values), arb(0)).sqrt()
+    """The 2-norm, finite where the values are: the root is taken of the ends, as a ball around 0 has none."""
+    square = sum((v * v for v in values), arb(0))
+    return lower(square).sqrt().union(square.abs_upper().sqrt())
 
 
 def lower(ball: arb) -> arb:
-    """The ball's lower end, at least 0."""
+    """The lower end of a finite ball, at least 0."""
+    if not ball.is_finite():
+        raise ArithmeticError(f"{ball} is not finite")
     end = ball.lower()
     return end if end > 0 else arb(0)
 
