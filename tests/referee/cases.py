@@ -129,8 +129,8 @@ def case(seed: int, *, tame: bool = False) -> Case:
     kind, parameter = LOSS_KINDS[seed % len(LOSS_KINDS)]
     n, d = int(rng.integers(16, 60)), int(rng.integers(1, 6 if kind == "softmax" else 8))
     shape = str(rng.choice(TAME if tame else SHAPES))
-    is_single = bool(rng.random() < 0.25)
     X = _features(shape, n, d, rng)
+    is_single = bool(rng.random() < 0.25) and shape not in ("huge", "tiny")
     if is_single:
         X = X.astype(np.float32).astype(np.float64)
     intercept = bool(rng.random() < 0.6)
@@ -164,9 +164,9 @@ def _features(shape: str, n: int, d: int, rng: np.random.Generator) -> np.ndarra
         case "collinear":
             return X[:, :1] + X * 10.0 ** rng.uniform(-9, -1) * (rng.random(d) < 0.7)
         case "huge":
-            return X * 10.0 ** rng.uniform(3, 19)
+            return X * 10.0 ** rng.uniform(3, 16 if rng.random() < 0.7 else 55)
         case "tiny":
-            return X * 10.0 ** rng.uniform(-19, -3)
+            return X * 10.0 ** rng.uniform(-16 if rng.random() < 0.7 else -55, -3)
     return X
 
 

@@ -313,7 +313,7 @@ def sequence(seed: int, *, tame: bool = False, memory_budget: float = 2.0**33, s
     size = 1.0 if found is None else float(np.linalg.norm(found.as_floats())) or 1.0
     settings = Settings(
         Guarantee(float(10.0 ** rng.uniform(-2, 1)), float(10.0 ** rng.uniform(-10, -3))),
-        0.0 if rng.random() < 0.15 else size * float(10.0 ** rng.uniform(-6, 1)),
+        0.0 if rng.random() < 0.15 else size * float(10.0 ** rng.uniform(-6, 3)),
         max_passes=int(rng.integers(4)),
         memory_budget=memory_budget,
         schedule=Schedule(days=30, requests=None if rng.random() < 0.3 else int(rng.integers(1, 12))),
@@ -413,7 +413,7 @@ def _provoke(referee: Referee, rng: np.random.Generator) -> None:
         case "changed_row" if given.is_tame:
             changed = given.rows(held)
             values = given.y[held].copy()
-            values[0] = 1.0 - values[0] if given.objective.loss.classes else values[0] + 1.0
+            values[0] = (values[0] + 1.0) % given.objective.loss.classes if given.objective.loss.classes else values[0] + 1.0
             other = Rows(changed.X, values, changed.sample_weight, changed.ids)
             referee.refuses(lambda: model.refit(other), (NotLearned,), "a refit with another target")
         case "class" if given.objective.loss.classes:
