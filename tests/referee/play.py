@@ -196,9 +196,7 @@ class Referee:
         certificate, guarantee = release.certificate, self.settings.guarantee
         self.require(certificate.mu * self.settings.sigma >= certificate.distance_bound * (1 - 1e-12), f"{what}: mu too small")
         if not certificate.scheduled:
-            self.account = self.account.released(
-                distance=distance, sigma=self.settings.sigma, mu=certificate.mu, forgot=forgot
-            )
+            self.account = self.account.released(distance=distance, sigma=self.settings.sigma, mu=certificate.mu, forgot=forgot)
         self.require(
             self.account.certified <= certificate.mu_total**2 * (1 + 1e-9),
             f"{what}: releases since the earliest deletion certify {math.sqrt(self.account.certified):.6g} together, the "
@@ -243,7 +241,9 @@ def ladder(seed: int) -> int:
     everyone = np.arange(len(given.y))
     gone = deletion(given, everyone, rng, int(rng.integers(1, max(2, len(everyone) // 3))))
     remaining = np.setdiff1d(everyone, gone)
-    where = f"\n  {given.model}, {given.shape} rows as {given.form}, weights {given.weighting}\n  replay: {command('ladder', seed)}"
+    where = (
+        f"\n  {given.model}, {given.shape} rows as {given.form}, weights {given.weighting}\n  replay: {command('ladder', seed)}"
+    )
     found: Optimum | None = None
     judged = 0
     try:
@@ -302,7 +302,9 @@ def deletion(given: Case, held: np.ndarray, rng: np.random.Generator, count: int
     return np.array(gone, dtype=int)
 
 
-def sequence(seed: int, *, tame: bool = False, memory_budget: float = 2.0**33, steps: int = STEPS, game: str = "sequence") -> int:
+def sequence(
+    seed: int, *, tame: bool = False, memory_budget: float = 2.0**33, steps: int = STEPS, game: str = "sequence"
+) -> int:
     """Fifty operations on one model; how many releases were judged."""
     given = case(seed, tame=tame)
     if memory_budget == 0 and given.model.penalty == 0:
@@ -355,9 +357,7 @@ def _step(referee: Referee, rng: np.random.Generator) -> int:
     gone = deletion(given, held, rng, int(rng.integers(1, 4)))
     new = rng.permutation(pool)[: int(rng.integers(1, 4))]
     if what == "refit":
-        return referee.does(
-            lambda: referee.model.refit(given.rows(held)), held, "refit", forgot=0, learned=0, has_rows=True
-        )
+        return referee.does(lambda: referee.model.refit(given.rows(held)), held, "refit", forgot=0, learned=0, has_rows=True)
     if (what != "learn" and not len(gone)) or (what != "forget" and not len(new)):
         return 0
     gone = gone if what != "learn" else gone[:0]

@@ -82,9 +82,7 @@ def test_extremes_are_refused_or_bounded(loss, scale, weight):
     """Point 6: an underflow is never a distance of 0, an overflow never a budget."""
     rng = np.random.default_rng(2)
     X, y = scale * rng.normal(size=(24, 2)), np.tile([0.0, 1.0], 12)
-    given = Case(
-        0, Model(loss, 2, 1e-3, "mean", False, 1.0), X, y, np.full(24, weight), "gaussian", "C", False, "given"
-    )
+    given = Case(0, Model(loss, 2, 1e-3, "mean", False, 1.0), X, y, np.full(24, weight), "gaussian", "C", False, "given")
     try:
         model = Unlearner.learn_from(given.objective, given.rows(np.arange(24)), WITHOUT_NOISE)
         model.forget(given.rows(np.array([0])))

@@ -37,9 +37,7 @@ def halved_row_norms(patch: pytest.MonkeyPatch) -> None:
 def raised_curvature(patch: pytest.MonkeyPatch) -> None:
     """μ nine times too large, so that distances come out a third."""
     honest = State.geometry.fget
-    patch.setattr(
-        State, "geometry", property(lambda self: replace(g := honest(self), curvature_floor=9 * g.curvature_floor))
-    )
+    patch.setattr(State, "geometry", property(lambda self: replace(g := honest(self), curvature_floor=9 * g.curvature_floor)))
 
 
 def dropped_anchor_gradient(patch: pytest.MonkeyPatch) -> None:
@@ -73,9 +71,7 @@ def miscounted(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(
         State,
         "removed",
-        lambda self, rows: replace(
-            s := honest(self, rows), statistics=replace(s.statistics, count=self.statistics.count)
-        ),
+        lambda self, rows: replace(s := honest(self, rows), statistics=replace(s.statistics, count=self.statistics.count)),
     )
 
 
