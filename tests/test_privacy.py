@@ -1,6 +1,8 @@
 """Conversions on the safe side at 50 digits, the budget as a filter."""
 
 import math
+from dataclasses import replace
+from datetime import date, timedelta
 
 import mpmath
 import pytest
@@ -11,21 +13,38 @@ from expunge.errors import BudgetSpent
 from expunge.privacy import (
     Guarantee,
     PrivacyBudget,
+    Schedule,
     epsilon_of,
+    log_delta,
     sigma_from_excess_risk,
 )
 
 mpmath.mp.dps = 50
+MONDAY = date(2026, 11, 2)
 
 
 def delta_of(epsilon, mu):
-    """δ(ε) of theory §5.1, at 50 digits."""
-    epsilon, mu = mpmath.mpf(epsilon), mpmath.mpf(mu)
-    return mpmath.ncdf(mu / 2 - epsilon / mu) - mpmath.exp(epsilon) * mpmath.ncdf(-mu / 2 - epsilon / mu)
+    """δ(ε) of theory §5.1, at 50 digits beyond what cancels."""
+    with mpmath.workdps(50 + int(max(0.0, -3 * math.log10(mu)))):
+        epsilon, mu = mpmath.mpf(epsilon), mpmath.mpf(mu)
+        return mpmath.ncdf(mu / 2 - epsilon / mu) - mpmath.exp(epsilon) * mpmath.ncdf(-mu / 2 - epsilon / mu)
 
 
 epsilons = st.floats(1e-3, 50.0)
 deltas = st.floats(1e-12, 0.2)
+tiny = st.floats(-300.0, -3.0).map(lambda exponent: 10.0**exponent)
+
+
+@given(epsilon=tiny | epsilons, delta=tiny | deltas)
+def test_mu_is_never_too_large_however_small_epsilon_and_delta_are(epsilon, delta):
+    assert delta_of(epsilon, Guarantee(epsilon, delta).mu) <= delta
+
+
+@given(mu=tiny | st.floats(1e-3, 100.0), share=st.floats(1e-4, 30.0))
+def test_delta_is_exact_to_nine_digits_and_never_too_small(mu, share):
+    epsilon = share * mu
+    exact = mpmath.log(delta_of(epsilon, mu))
+    assert 0 <= log_delta(epsilon, mu) - exact <= 3e-9
 
 
 @given(epsilon=epsilons, delta=deltas)
@@ -65,13 +84,17 @@ def test_impossible_guarantees_are_refused(epsilon, delta):
         Guarantee(epsilon, delta)
 
 
-@given(st.lists(st.floats(1e-6, 0.4), max_size=40), st.floats(0.05, 1.0))
-def test_the_filter_never_lets_the_joint_mu_pass_its_limit(mus, limit):
-    budget = PrivacyBudget(limit).owing()
+def budget_of(limit, mu=0.0):
+    return PrivacyBudget.fitted(limit, mu, MONDAY)
+
+
+@given(st.lists(st.tuples(st.floats(1e-6, 0.4), st.booleans()), max_size=40), st.floats(0.05, 1.0))
+def test_the_filter_never_lets_the_joint_mu_pass_its_limit(releases, limit):
+    budget = budget_of(limit).owing()
     accepted = []
-    for mu in mus:
+    for mu, is_refit in releases:
         try:
-            budget = budget.charged(mu)
+            budget = budget.charged(mu, refit=is_refit)
             accepted.append(mu)
         except BudgetSpent:
             assert sum(m * m for m in [*accepted, mu]) > limit**2 * (1 - 1e-5)
@@ -80,23 +103,93 @@ def test_the_filter_never_lets_the_joint_mu_pass_its_limit(mus, limit):
     assert budget.mu_left() >= 0
 
 
-def test_nothing_is_charged_before_a_deletion_and_a_refit_restores():
-    budget = PrivacyBudget(0.3)
-    assert budget.charged(5.0) == budget
+events = st.one_of(
+    st.tuples(st.just("forget"), st.floats(1e-6, 0.2)),
+    st.tuples(st.just("learn"), st.floats(1e-6, 0.2)),
+    st.tuples(st.just("forced"), st.floats(1e-9, 1e-4)),
+    st.tuples(st.just("scheduled"), st.sampled_from([0.0, 1e-8, 1e-3, 0.02])),
+    st.tuples(st.just("unsure"), st.floats(1e-9, 1e-3)),
+)
+
+
+@given(st.lists(events, max_size=60), st.floats(0.1, 1.0))
+def test_everyone_is_charged_what_theory_5_7_says(story, limit):
+    """An account for each person forgotten, kept apart: none may pass the limit, whatever refits come in between."""
+    budget, accounts, drift = budget_of(limit), [], 0.0  # each: [Σμ², whether its period is over]
+    for what, mu in story:
+        try:
+            if what == "scheduled":
+                after, drift = budget.refitted(1e-9, mu, MONDAY), mu
+                accounts = [[total + drift**2, True] for total, _is_over in accounts]
+            else:
+                if what == "unsure":
+                    after = budget.refitted(mu, None, MONDAY)
+                else:
+                    after = (budget.owing() if what == "forget" else budget).charged(mu, refit=what == "forced")
+                if what == "forget":
+                    accounts.append([0.0, False])
+                accounts = [[total + (drift if is_over else mu) ** 2, is_over] for total, is_over in accounts]
+        except BudgetSpent:
+            continue
+        budget = after
+        assert budget.mu_total <= limit
+        known = max(budget.earlier, budget.spent)
+        assert max((total for total, _is_over in accounts), default=0.0) <= known * (1 + 1e-12)
+    # a period that ends in debt for rounding lets nothing more out
+    if budget.earlier + budget.drift**2 > limit**2:
+        assert budget.mu_left(refit=True) == 0.0
+
+
+def test_nothing_is_charged_before_a_deletion_and_only_a_scheduled_refit_resets():
+    budget = budget_of(0.3)
+    assert budget.charged(5.0) == replace(budget, requests=1)
     owed = budget.owing().charged(0.2)
     assert owed.mu_left() == pytest.approx(math.sqrt(0.09 - 0.04), rel=1e-5)
-    with pytest.raises(BudgetSpent, match="refit to restore"):
+    with pytest.raises(BudgetSpent, match="Only a scheduled refit resets it"):
         owed.charged(0.25)
-    assert owed.refitted().mu_left() == pytest.approx(0.3, rel=1e-5)
-    assert not owed.refitted().is_owed
+    forced = owed.charged(1e-6, refit=True)
+    assert forced.mu_total >= 0.2
+    scheduled = forced.refitted(1e-6, 1e-5, MONDAY + timedelta(30))
+    assert scheduled.mu_left() == pytest.approx(0.3, rel=1e-5)
+    assert not scheduled.is_owed
+    assert scheduled.since == "2026-12-02"
+    assert scheduled.earlier == pytest.approx(0.2**2 + 1e-12 + 1e-10)
+    assert scheduled.charged(0.1).earlier == pytest.approx(0.2**2 + 1e-12 + 2e-10)
 
 
-def test_a_refit_is_affordable_when_all_else_is_spent():
-    budget = PrivacyBudget(0.3).owing()
+def test_the_reserve_is_what_rounding_needs():
+    budget = budget_of(0.3, 0.01).owing()
+    assert budget.reserve == pytest.approx(4e-4)
     budget = budget.charged(budget.mu_left())
     with pytest.raises(BudgetSpent):
-        budget.charged(1e-5)
-    assert budget.charged(1e-5, refit=True).mu_total <= 0.3
+        budget.charged(0.01)
+    for _ in range(4):
+        budget = budget.charged(0.01 * (1 - 1e-9), refit=True)
+    assert budget.mu_total <= 0.3
+    with pytest.raises(BudgetSpent, match=r"the rounding of the fit alone costs mu = 0\.2"):
+        budget_of(0.3, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "days", "requests", "is_due"),
+    [
+        (Schedule(), 29, 10**9, False),
+        (Schedule(), 30, 0, True),
+        (Schedule(days=None, requests=5), 10**4, 4, False),
+        (Schedule(days=None, requests=5), 0, 5, True),
+        (Schedule(days=None), 10**4, 10**9, False),
+        (Schedule(days=7, requests=5), 7, 0, True),
+        (Schedule(days=7, requests=5), 6, 5, True),
+    ],
+)
+def test_schedules_go_by_the_calendar_or_by_count(schedule, days, requests, is_due):
+    assert schedule.is_due(MONDAY, requests, MONDAY + timedelta(days)) is is_due
+
+
+@pytest.mark.parametrize("bad", [{"days": 0}, {"requests": -1}, {"days": 1.5}, {"days": "30"}])
+def test_impossible_schedules_are_refused(bad):
+    with pytest.raises(ValueError, match="whole number of at least 1"):
+        Schedule(**bad)
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, math.inf, math.nan])

@@ -10,16 +10,19 @@ from expunge.errors import (
     CapacityExceeded,
     ExpungeError,
     InvalidRows,
+    ModelCopied,
+    ModelCopyWarning,
     NoOptimum,
     NotLearned,
     StateCorrupt,
 )
 from expunge.objective import Objective
-from expunge.privacy import Guarantee, PrivacyBudget
+from expunge.privacy import Guarantee, PrivacyBudget, Schedule
+from expunge.release import Release
 from expunge.rows import Rows, RowSource
 from expunge.settings import Settings
 from expunge.statistics import Statistics
-from expunge.unlearner import Release, Unlearner
+from expunge.unlearner import Unlearner
 
 __all__ = [
     "AnchorMismatch",
@@ -29,6 +32,8 @@ __all__ = [
     "ExpungeError",
     "Guarantee",
     "InvalidRows",
+    "ModelCopied",
+    "ModelCopyWarning",
     "NoOptimum",
     "NotLearned",
     "Objective",
@@ -36,6 +41,7 @@ __all__ = [
     "Release",
     "RowSource",
     "Rows",
+    "Schedule",
     "Settings",
     "StateCorrupt",
     "Statistics",

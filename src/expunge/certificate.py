@@ -19,7 +19,8 @@ ASSUMPTIONS = (
     "The rows given to forget are rows that were learned, with the values and weights they were learned with.",
     "Rows given as remaining are all the rows learned and not forgotten, and no others.",
     "Features, hyperparameters and preprocessing were chosen without looking at the learned rows.",
-    "epsilon, delta and sigma were fixed before any row was seen.",
+    "epsilon, delta, sigma and the schedule of refits were fixed before any row was seen.",
+    "Rows given for a scheduled refit come in an order that does not depend on those forgotten.",
 )
 DECLARED_NORM = "Every row, now and later, is at most as long as the declared row_norm."
 
@@ -29,6 +30,9 @@ CAVEATS = (
     "Releases from before the deletion are not covered, nor is comparing one of them with a later release.",
     "Requests of other people that were caused by an earlier release are not covered.",
     "Copies of the data elsewhere are not covered.",
+    "A copy of the model (a backup, a pickle) that also releases is another system, with a budget of its own.",
+    "Models learned from one table add up: k of them give away the square root of k times the mu of one.",
+    "Refusals and delays depend on the rows: what a late or missing release tells is not covered.",
     "Until the next refit the secret state's anchor still depends on the forgotten rows.",
 )
 
@@ -40,7 +44,9 @@ class Certificate:
     Args:
         epsilon, delta: what was asked for: (ε, δ)-unlearning, ε in nats; ε = inf where sigma is 0.
         mu: Δ/σ of this release (Gaussian DP).
-        mu_total: the same, jointly for all releases since the earliest deletion not yet refitted.
+        mu_total: the same, jointly for all releases since the earliest deletion of the period; the period ends with a scheduled
+            refit (theory §5.7).
+        since: the day on which the period began, ISO: of the fit or of the last scheduled refit; requests: releases in it.
         sigma: standard deviation of the noise in each weight.
         distance_bound: Δ ≥ |w̄ − ŵ′|₂, the proven distance to the model retrained without the forgotten rows.
         rung: how it was proven: ``exact``, ``statistics``, ``pass`` or ``refit``.
@@ -61,6 +67,8 @@ class Certificate:
     delta: float
     mu: float
     mu_total: float
+    since: str
+    requests: int
     sigma: float
     distance_bound: float
     rung: Rung
@@ -85,8 +93,13 @@ class Certificate:
 
     @property
     def epsilon_total(self) -> float:
-        """ε of all releases since the earliest deletion not yet refitted, jointly, at ``delta``; never too small."""
+        """ε of all releases of the period since the earliest deletion in it, jointly, at ``delta``; never too small."""
         return epsilon_of(self.mu_total, self.delta)
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether a period began with this release: a fit, or a scheduled refit, which resets the budget."""
+        return self.requests == 0
 
     def public(self) -> dict[str, Any]:
         """What may be published with the weights: nothing in it but the digest depends on the rows."""

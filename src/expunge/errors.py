@@ -28,7 +28,15 @@ class CapacityExceeded(ExpungeError):
 
 
 class BudgetSpent(ExpungeError):
-    """The releases since the earliest deletion already used the whole (epsilon, delta); a refit restores it."""
+    """The releases since the earliest deletion already used the whole (epsilon, delta); the scheduled refit resets it."""
+
+
+class ModelCopied(ExpungeError):
+    """A copy of a model was asked to release while the original may still release; nothing was changed."""
+
+
+class ModelCopyWarning(UserWarning):
+    """A model that can forget was copied or pickled, with its secret state and its budget."""
 
 
 class AnchorMismatch(ExpungeError):

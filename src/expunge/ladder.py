@@ -40,13 +40,17 @@ DeclaredBound = Callable[[State, float], float]
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A model that could be released: its un-noised weights, how far they can be from retraining, and the state behind."""
+    """A model that could be released: its un-noised weights, how far they can be from retraining, and the state behind.
+
+    ``reach`` is t of theory §4.3 between the anchor and the weights.
+    """
 
     state: State | WideState
     point: Array
     distance_bound: float
     rung: Rung
     passes: int
+    reach: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +148,7 @@ def from_statistics(state: State, declared: DeclaredBound | None = None) -> Cand
     else:
         distance = declared(state, residual_norm + error + state.statistics.hessian_error * float(np.linalg.norm(step)))
     is_exact = state.objective.loss.self_concordance == 0.0
-    return Candidate(state, state.anchor + step, distance, "exact" if is_exact else "statistics", 0)
+    return Candidate(state, state.anchor + step, distance, "exact" if is_exact else "statistics", 0, after.t)
 
 
 def _descended(objective: Objective, source: RowSource, engine: Engine, start: Array) -> Iterator[Candidate]:
@@ -153,18 +157,44 @@ def _descended(objective: Objective, source: RowSource, engine: Engine, start: A
         yield Candidate(state, state.anchor, state.distance_bound, "refit" if is_last else "pass", passes)
 
 
-def refit(state: State | WideState, remaining: RowSource, engine: Engine, passes: int, start: Array) -> Candidate:
+def refit(state: State, remaining: RowSource, engine: Engine, passes: int, start: Array) -> Candidate:
     """A new anchor on the remaining rows, by Newton from ``start``. Source: theory §4.5.
 
     Raises:
         InvalidRows, NotLearned: ``remaining`` is not what the state holds.
     """
     _measure(state, remaining, engine, state.anchor, is_first=True)
-    if isinstance(state, WideState):
-        *_, last = _descended(state.objective, remaining, engine, start)
-        return last
     anew = State.fitted(state.objective, remaining, engine, start)
     return replace(from_statistics(anew), rung="refit", passes=passes)
+
+
+def refit_cold(
+    state: State | WideState, source: RowSource, engine: Engine, memory_budget: float
+) -> tuple[Candidate, float | None]:
+    """A fit on the rows that ``state`` holds, and how far its anchor can be from that of the same fit by somebody else.
+
+    Of ``Rows`` every sum is made in their order: the anchors are the same bit for bit, 0. The rows of a table may lie, and be
+    added up, in another way where somebody was never in it. There the anchor is taken once more, at its own optimum, and the
+    two are at most twice its distance from that apart; ``None`` for a wide model, which has no anchor to step from.
+
+    Raises:
+        InvalidRows, NotLearned: ``source`` is not what the state holds.
+        NoOptimum: the rows determine no model.
+
+    Source: theory §5.7.
+    """
+    _measure(state, source, engine, state.anchor, is_first=True)
+    cold = fitted(state.objective, source, engine, memory_budget)
+    if isinstance(source, Rows):
+        return cold, 0.0
+    if isinstance(cold.state, WideState):
+        return cold, None
+    near = State.fitted(state.objective, source, engine, cold.point)
+    step, hessian_step, residual_norm = near.step
+    geometry = near.geometry
+    rounding = geometry.rounding(step, residual_norm, near.statistics.gradient_error)
+    away = bounds.residual(geometry, 0.0, geometry.length(step, hessian_step) + rounding)
+    return replace(from_statistics(near), rung="refit"), 2.0 * away
 
 
 def estimate_rung(candidate: Candidate, allowed: float, max_passes: int) -> Rung:
@@ -201,12 +231,12 @@ def polished(state: State, point: Array, measure: Pass, max_passes: int) -> Iter
         step, hessian_step, residual_norm = state.factor.solve(hessian, -gradient)
         length = geometry.length(step, hessian_step)
         rounding = geometry.rounding(step, residual_norm, measured.gradient_error)
-        here = Candidate(state, point, bounds.residual(geometry, before.t, length + rounding), "pass", k)
+        here = Candidate(state, point, bounds.residual(geometry, before.t, length + rounding), "pass", k, before.t)
         moved = moved + step
         after = geometry.reach(moved, geometry.length(moved, hessian @ moved))
         after = Reach(after.by_norm, after.by_whitened_norm, before.by_rows + geometry.reach(step, length).t)
         decrement = bounds.newton_decrement(length, before, after) + rounding
-        there = Candidate(state, point + step, bounds.residual(geometry, after.t, decrement), "pass", k)
+        there = Candidate(state, point + step, bounds.residual(geometry, after.t, decrement), "pass", k, after.t)
         yield there if there.distance_bound <= here.distance_bound else here
         point = there.point
 

@@ -1,12 +1,14 @@
-"""From distance to (ε, δ), and the budget over releases. Theory §5.
+"""From distance to (ε, δ), and the budget over releases with its schedule of refits. Theory §5.
 
 Two Gaussians N(·, σ²I) whose means are Δ apart are μ-GDP indistinguishable with μ = Δ/σ, exactly
-δ(ε) = Φ(μ/2 − ε/μ) − e^ε Φ(−μ/2 − ε/μ). dp-accounting inverts that to a tolerance; each result here takes a last step to
-the safe side of it, so that a μ is never too large and an ε never too small.
+δ(ε) = Φ(μ/2 − ε/μ) − e^ε Φ(−μ/2 − ε/μ). dp-accounting inverts that to a tolerance, which fails where ε is tiny; each result
+here is checked against the exact δ and steps to the safe side until that holds, so that a μ is never too large and an ε
+never too small.
 """
 
 import math
 from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
 from functools import cached_property
 
 import numpy as np
@@ -17,8 +19,11 @@ SAFE_SIDE = 1e-9
 """Relative step to the safe side, far above the inversions' tolerance of 1e-12."""
 MU_MAX = 1e4
 """Beyond this μ, ε exceeds 10⁷ and is reported as infinite."""
+TAIL = 90.0
+"""Twice the exponent at which the tail of a Gaussian is left out of an integral, e⁻⁴⁵ of it."""
 REFIT_RESERVE = 2.0**-20
-"""Share of the squared budget that only a refit may use, so that a refit is always affordable."""
+"""Share of the squared budget that only a refit may use, or more where rounding needs it."""
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(128)
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,38 @@ class Guarantee:
         """
         from dp_accounting.gaussian_mechanism import get_sigma_gaussian
 
-        return float(1.0 / get_sigma_gaussian(self.epsilon, self.delta)) * (1.0 - SAFE_SIDE)
+        with np.errstate(divide="ignore"):  # its search passes points where δ vanishes
+            mu, step = float(1.0 / get_sigma_gaussian(self.epsilon, self.delta)), SAFE_SIDE
+        if not 0.0 < mu < math.inf:
+            mu = math.sqrt(2.0 * math.pi) * self.delta  # enough whatever ε is: no two Gaussians differ by more than μ/√(2π)
+        while log_delta(self.epsilon, mu) > math.log(self.delta):
+            mu *= 1.0 - step
+            step = min(2.0 * step, 0.5)
+        return mu * (1.0 - SAFE_SIDE)
+
+
+def log_delta(epsilon: float, mu: float) -> float:
+    """ln δ(ε) of μ-GDP, to a relative 1e-9 of δ and never below it.
+
+    With z = (L − ε)/μ, L the privacy loss, δ = E[(1 − e^{ε−L})₊] = ∫₀^∞ (1 − e^{−μz}) φ(z − a) dz, a = μ/2 − ε/μ: nothing
+    cancels, however small ε, μ and δ are.
+
+    >>> round(math.exp(log_delta(1.0, 0.5)), 5)
+    0.00688
+
+    Source: theory §5.1.
+    """
+    a = mu / 2.0 - epsilon / mu
+    low = max(0.0, a - math.sqrt(TAIL))
+    high = a + math.sqrt(TAIL + min(a, 0.0) ** 2) if a > 0 else TAIL / (math.sqrt(TAIL + a * a) - a)
+    bend = min(max(low, 40.0 / mu), high)  # 1 − e^{−μz} bends before here
+    total = 0.0
+    for start, end in ((low, bend), (bend, high)):
+        half = 0.5 * (end - start)
+        z = start + half * (1.0 + _NODES)
+        density = np.exp(a * z - 0.5 * z * z if a <= 0 else -0.5 * (z - a) ** 2)
+        total += half * float(_WEIGHTS @ (-np.expm1(-mu * z) * density))
+    return math.log(total / math.sqrt(2.0 * math.pi)) - (0.5 * a * a if a <= 0 else 0.0) + SAFE_SIDE
 
 
 def epsilon_of(mu: float, delta: float) -> float:
@@ -67,59 +103,161 @@ def epsilon_of(mu: float, delta: float) -> float:
     from dp_accounting.gaussian_mechanism import get_epsilon_gaussian
 
     with np.errstate(divide="ignore"):  # its search passes points where δ vanishes
-        return float(get_epsilon_gaussian(1.0 / mu, delta)) * (1.0 + SAFE_SIDE) + SAFE_SIDE
+        epsilon, step = float(get_epsilon_gaussian(1.0 / mu, delta)), SAFE_SIDE
+    while log_delta(epsilon, mu) > math.log(delta):
+        epsilon = epsilon * (1.0 + step) + step * mu
+        step *= 2.0
+    return epsilon * (1.0 + SAFE_SIDE)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When a refit is due that resets the budget: fixed beforehand, never by anything computed from rows.
+
+    Args:
+        days: by the calendar, so many days (UTC) after the fit or the last scheduled refit; ``None`` for never.
+        requests: after so many releases since then, refits not counted; ``None`` for never.
+
+    Raises:
+        ValueError: a number below 1.
+
+    Source: theory §5.7.
+    """
+
+    days: int | None = 30
+    requests: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("days", self.days), ("requests", self.requests)):
+            if value is not None and not (isinstance(value, int) and value >= 1):
+                raise ValueError(f"a schedule's {name} must be a whole number of at least 1, or None for never, got {value!r}")
+
+    def is_due(self, since: date, requests: int, on: date) -> bool:
+        """Whether a refit is due ``on`` a day, ``requests`` releases after the last one ``since``."""
+        return (self.days is not None and (on - since).days >= self.days) or (
+            self.requests is not None and requests >= self.requests
+        )
+
+    def __str__(self) -> str:
+        every = [f"{count} {name}" for count, name in ((self.days, "days"), (self.requests, "requests")) if count is not None]
+        return f"every {' or '.join(every)}" if every else "never"
+
+
+def today() -> date:
+    """The day by which schedules go (UTC)."""
+    return datetime.now(UTC).date()
 
 
 @dataclass(frozen=True)
 class PrivacyBudget:
-    """A filter over releases: the squares of their μ may add up to ``mu_limit``² from the earliest deletion to a refit.
+    """A filter over releases: for everyone forgotten the squares of their μ may add up to ``mu_limit``².
 
-    It holds however the deletions depend on earlier releases. Before any deletion nothing is owed and nothing charged.
+    A period lasts from one scheduled refit to the next. People forgotten in it are charged every release of it from then on, a
+    refit that the ladder was forced into included. At its end they join those of earlier periods, whom later releases cost
+    only what rounding makes of two anchors of the same rows (``drift``). Before anybody is forgotten nothing is charged. It
+    holds however the requests depend on earlier releases.
 
     Args:
         mu_limit: μ(ε, δ) of the guarantee.
-        spent: Σ μ² of the releases since the earliest deletion not yet refitted.
-        is_owed: whether there has been such a deletion.
+        reserve: squared μ that only a refit may use.
+        since: the day on which the period began, ISO.
+        requests: releases in the period.
+        is_owed: whether anybody was forgotten in the period.
+        spent: Σ μ² of the releases since then.
+        earlier: the largest Σ μ² of anybody forgotten before the period.
+        drift: μ that each release costs those.
 
-    Source: theory §5.2.
+    Source: theory §5.2, §5.7.
     """
 
     mu_limit: float
-    spent: float = 0.0
+    reserve: float
+    since: str
+    requests: int = 0
     is_owed: bool = False
+    spent: float = 0.0
+    earlier: float = 0.0
+    drift: float = 0.0
+
+    @classmethod
+    def fitted(cls, mu_limit: float, mu: float, on: date) -> "PrivacyBudget":
+        """The budget of a fit that rounding leaves ``mu`` from the optimum.
+
+        Raises:
+            BudgetSpent: this leaves no room for a release; the caller says in which numbers.
+        """
+        budget = cls(mu_limit, reserve_for(mu_limit, mu), on.isoformat())
+        if not mu <= budget.mu_left():
+            raise BudgetSpent(f"the rounding of the fit alone costs mu = {mu:.3g} a release, of {mu_limit:.3g} in all")
+        return budget
 
     def mu_left(self, *, refit: bool = False) -> float:
         """The largest μ that the next release may have."""
-        limit = self.mu_limit**2 * (1.0 if refit else 1.0 - REFIT_RESERVE)
+        if not self.earlier + self._drifted <= self.mu_limit**2:
+            return 0.0
+        limit = self.mu_limit**2 - (0.0 if refit else self.reserve)
         return math.sqrt(max(0.0, limit - self.spent)) * (1.0 - 1e-12)
+
+    @property
+    def is_drifting(self) -> bool:
+        """Whether releases cost people of earlier periods anything."""
+        return self.earlier > 0 and self.drift > 0
+
+    @property
+    def _drifted(self) -> float:
+        return self.drift**2 if self.is_drifting else 0.0
 
     def owing(self) -> "PrivacyBudget":
         """The budget once somebody is to be forgotten."""
         return replace(self, is_owed=True)
 
     def charged(self, mu: float, *, refit: bool = False) -> "PrivacyBudget":
-        """The budget after a release of ``mu``.
+        """The budget after a release of ``mu``; ``refit`` where it is a refit, which may use the reserve but resets nothing.
 
         Raises:
             BudgetSpent: the release would pass the limit.
         """
-        if not self.is_owed:
-            return self
-        if not mu <= self.mu_left(refit=refit):
+        after = replace(self, requests=self.requests + 1, earlier=_raised(self.earlier, self._drifted))
+        if self.is_owed and not mu <= self.mu_left(refit=refit):
             raise BudgetSpent(
                 f"a release of mu = {mu:.3g} would pass the budget: mu = {math.sqrt(self.spent):.3g} of {self.mu_limit:.3g} is "
-                "spent since the earliest deletion; refit to restore it"
+                "spent since the earliest deletion. Only a scheduled refit resets it"
             )
-        return replace(self, spent=(self.spent + mu**2) * (1.0 + 1e-15))
+        return replace(after, spent=_raised(self.spent, mu**2)) if self.is_owed else after
 
     @property
     def mu_total(self) -> float:
-        """μ of all releases since the earliest deletion not yet refitted, jointly."""
-        return math.sqrt(self.spent)
+        """μ of all releases of the period since the earliest deletion in it, jointly; of the last period just after its end."""
+        return math.sqrt(self.spent if self.requests else max(self.spent, self.earlier))
 
-    def refitted(self) -> "PrivacyBudget":
-        """The budget after a refit: later releases cost those already forgotten nothing."""
-        return PrivacyBudget(self.mu_limit)
+    def refitted(self, mu: float, drift: float | None, on: date) -> "PrivacyBudget":
+        """The budget after a scheduled refit: a new period.
+
+        Args:
+            mu: what rounding leaves of the refit's distance, over σ; ``drift``: μ by which the anchor may differ from that of
+                a fit on the same rows by somebody who never saw those forgotten; 0 if it is the same bit for bit, ``None`` if
+                that is not known: then the refit is charged, and resets nothing.
+
+        Raises:
+            BudgetSpent: the refit is charged, and would pass the limit.
+        """
+        if drift is None:
+            return replace(self.charged(mu, refit=True), requests=0, since=on.isoformat())
+        ended = max(self.spent, self.earlier)
+        earlier = _raised(ended, drift**2) if ended > 0 else 0.0
+        return PrivacyBudget(self.mu_limit, reserve_for(self.mu_limit, mu), on.isoformat(), earlier=earlier, drift=drift)
+
+
+def reserve_for(mu_limit: float, mu: float) -> float:
+    """The squared μ kept for refits, each of which rounding makes cost ``mu``. Source: theory §5.7."""
+    if math.isinf(mu_limit):
+        return 0.0
+    return max(REFIT_RESERVE * mu_limit**2, 4.0 * mu**2)
+
+
+def _raised(total: float, more: float) -> float:
+    """Their sum, rounded up."""
+    return (total + more) * (1.0 + 1e-15) if more > 0 else total
 
 
 def sigma_from_excess_risk(excess_risk: float, curvature_bound: float, row_norm: float) -> float:

@@ -3,15 +3,18 @@
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from expunge import bounds
 from expunge.certificate import Bound
 from expunge.ladder import DeclaredBound
 from expunge.objective import Objective
-from expunge.privacy import Guarantee
+from expunge.privacy import Guarantee, Schedule
 from expunge.state import State
 
 MEMORY_BUDGET = 8.0 * 2**30
 """Eight GiB: about 9,400 parameters."""
+MONTHLY = Schedule(days=30)
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class Settings:
         bound: ``local``, or ``worst_case``/``paper``, which need ``row_norm`` and a penalty on every weight.
         row_norm: declared bound on |x| of every row, now and later.
         max_passes: gradient passes tried before a refit.
+        schedule: when a refit resets the budget.
         memory_budget: bytes that the p × p arrays may take; a model for which they would take more keeps none, and makes passes
             over the remaining rows for every change.
 
@@ -37,6 +41,7 @@ class Settings:
     row_norm: float | None = None
     max_passes: int = 3
     memory_budget: float = MEMORY_BUDGET
+    schedule: Schedule = MONTHLY
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.sigma) and self.sigma >= 0):
@@ -75,13 +80,15 @@ class Settings:
         def distance(state: State, rounding: float) -> float:
             objective, loss, count = state.objective, state.objective.loss, state.statistics.count
             convexity = objective.penalty_scale(count)
-            # in the mean form a row also takes along its share of the penalty, at the optimum no longer than b₁R
-            shares = 2.0 if objective.form == "mean" else 1.0
+            # in the mean form a row also brings or takes along its share of the penalty's gradient at the anchor
+            share = (
+                objective.penalty * float(np.linalg.norm(state.anchor)) * bounds.ROUND_UP if objective.form == "mean" else 0.0
+            )
             return rounding / convexity + formula(
                 count=count,
                 changed=state.changed,
                 strong_convexity=convexity,
-                lipschitz=shares * loss.derivative_bound * row_norm,
+                lipschitz=loss.derivative_bound * row_norm + share,
                 hessian_lipschitz=loss.third_derivative_bound * row_norm**3,
                 gradient=state.anchor_gradient,
             )

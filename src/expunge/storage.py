@@ -25,15 +25,16 @@ from expunge.files import write_file
 from expunge.losses import LOSSES
 from expunge.noise import secure_noise
 from expunge.objective import Objective
-from expunge.privacy import Guarantee, PrivacyBudget
+from expunge.privacy import Guarantee, PrivacyBudget, Schedule
+from expunge.release import Release, Secret
 from expunge.settings import Settings
 from expunge.state import State
 from expunge.statistics import RowExtremes, Statistics, Sums
-from expunge.unlearner import Release, Secret, Unlearner
+from expunge.unlearner import Unlearner
 from expunge.wide import WideState
 
 FORMAT = "expunge-state"
-VERSION = 1
+VERSION = 2
 
 
 def save_unlearner(unlearner: Unlearner, path: str | os.PathLike[str]) -> None:
@@ -76,6 +77,9 @@ def save_unlearner(unlearner: Unlearner, path: str | os.PathLike[str]) -> None:
 
 def load_unlearner(path: str | os.PathLike[str], engine: Engine | None = None) -> Unlearner:
     """The unlearner that ``save_unlearner`` wrote to ``path``; it serves the same release and goes on from there.
+
+    Assumes: it takes the place of the one that wrote the file, which releases no more, and of no later state: a backup of an
+    older state that releases again spends the same budget twice.
 
     Args:
         engine: what sums over rows from now on; by default threads of this process.
@@ -120,7 +124,8 @@ def _unlearner(content: dict[str, Any], tensors: dict[str, NDArray[np.float64]],
     tensors["weights"].setflags(write=False)
     release = Release(tensors["weights"], Certificate.from_json(content["certificate"]))
     secret = Secret(state, tensors["point"], PrivacyBudget(**content["budget"]), content["n_releases"], release)
-    settings = Settings(guarantee=Guarantee(**content["settings"].pop("guarantee")), **content["settings"])
+    fixed = dict(content["settings"])
+    settings = Settings(guarantee=Guarantee(**fixed.pop("guarantee")), schedule=Schedule(**fixed.pop("schedule")), **fixed)
     return Unlearner(settings, secret, engine, secure_noise)
 
 

@@ -3,76 +3,49 @@
 The state is secret and changes in one place, by replacing one value after everything else has succeeded: whatever
 raises leaves it bit-identical. What comes out is a ``Release``, another type, whose weights have passed through the
 noise; un-noised weights have no public name.
+
+Threads may share an unlearner: operations that change it take turns, and what only reads sees the secret of one moment.
+Processes may not: a copy (pickle, ``deepcopy``, a forked child) has the budget of the original, and if both released, it would
+be spent twice. So a copy refuses to release until it is told to take over.
 """
 
 import math
+import os
+import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from hashlib import sha256
-from importlib.metadata import version
+from contextlib import contextmanager
+from datetime import date
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from expunge.adversary import displacements
-from expunge.certificate import ASSUMPTIONS, CAVEATS, DECLARED_NORM, Certificate
 from expunge.engine import Engine
 from expunge.engine.local import LocalEngine
-from expunge.errors import BudgetSpent, CapacityExceeded, InvalidRows
-from expunge.evaluation import row_norms
+from expunge.errors import BudgetSpent, CapacityExceeded, ModelCopied, ModelCopyWarning
 from expunge.forecast import CapacityReport, forecasts
-from expunge.ladder import Candidate, climb, estimate_rung, fitted, refit
+from expunge.ladder import Candidate, climb, estimate_rung, fitted, refit_cold
 from expunge.noise import Noise, grid_rounding, secure_noise
 from expunge.objective import Objective
-from expunge.privacy import PrivacyBudget
+from expunge.privacy import PrivacyBudget, today
+from expunge.release import Change, Release, Secret, charged_distance, charged_mu, published, require_norm
 from expunge.rows import Rows, RowSource
 from expunge.settings import Settings
-from expunge.state import State
 from expunge.wide import WideState
 
 Array = NDArray[np.float64]
 
-VERSION = version("expunge")
-
 Announce = Callable[[], None]
+
+STEADY = 0.5
+"""With a reach of no more than this, two anchors of the same rows give models that are no farther apart (theory §5.7)."""
 
 
 def _silent() -> None:
     """Says nothing."""
-
-
-@dataclass(frozen=True, eq=False)
-class Release:
-    """Weights that may leave, ``(p,)``, read-only, and the certificate that goes with them."""
-
-    weights: Array
-    certificate: Certificate
-
-
-@dataclass(frozen=True, eq=False)
-class Secret:
-    """All that changes: the state, the un-noised weights last released, the budget, and the releases so far."""
-
-    state: State | WideState
-    point: Array
-    budget: PrivacyBudget
-    n_releases: int
-    release: Release
-
-    @property
-    def hessian_state(self) -> State:
-        """The state, if it has a Hessian.
-
-        Raises:
-            ValueError: it has none.
-        """
-        if isinstance(self.state, WideState):
-            raise ValueError(
-                "a wide model has no statistics from which this could be told: every change passes over the remaining rows, "
-                "and is certified by that"
-            )
-        return self.state
 
 
 class Unlearner:
@@ -98,6 +71,8 @@ class Unlearner:
         self._secret = secret
         self._engine = engine
         self._noise = noise
+        self._lock = threading.RLock()
+        self._owner: int | None = os.getpid()
 
     @classmethod
     def learn_from(
@@ -113,16 +88,26 @@ class Unlearner:
 
         Raises:
             InvalidRows, NoOptimum: the rows cannot be fitted.
-            CapacityExceeded: the fit is too ill-conditioned for σ to cover its rounding.
+            CapacityExceeded: the fit is too ill-conditioned for σ to cover its rounding, and that of refits.
         """
         started = time.perf_counter()
         engine = LocalEngine() if engine is None else engine
         settings.check(objective)
         candidate = fitted(objective, source, engine, settings.memory_budget)
-        _require_norm(candidate.state.extremes.row_norm, settings.row_norm)
-        budget = PrivacyBudget(settings.guarantee.mu if settings.sigma > 0 else math.inf)
-        _cheapest(iter([candidate]), settings, budget, has_rows=True)
-        secret = _released(settings, noise, None, candidate, budget, Change(), started)
+        require_norm(candidate.state.extremes.row_norm, settings.row_norm)
+        mu_limit = settings.guarantee.mu if settings.sigma > 0 else math.inf
+        try:
+            budget = PrivacyBudget.fitted(mu_limit, charged_mu(candidate, settings.sigma), today())
+        except BudgetSpent as error:
+            distance = charged_distance(candidate, settings.sigma)
+            raise CapacityExceeded(
+                f"{error}, so that no refit would be affordable (proven distance {distance:.4g} for sigma {settings.sigma:g}): "
+                "the problem is too ill-conditioned; rescale the columns, add a penalty or raise sigma. Nothing was changed",
+                distance_bound=distance,
+                distance_allowed=settings.sigma * mu_limit,
+                rung="refit",
+            ) from None
+        secret = published(settings, noise, None, candidate, budget, Change(), started)
         return cls(settings, secret, engine, noise)
 
     @property
@@ -173,15 +158,46 @@ class Unlearner:
         return self._operate(Change(removed=old, added=new), remaining, before_refit)
 
     def refit(self, source: RowSource) -> Release:
-        """A release from a new anchor; nothing then depends on those forgotten, and the budget is whole again.
+        """A release from a new anchor, found as ``learn_from`` would find it; no state then depends on those forgotten.
+
+        Where the schedule of ``Settings`` says that it is due, it also resets the budget; before that it is charged like any
+        other release. Only a time fixed beforehand is the same whether or not somebody was ever learned (theory §5.7).
 
         Args:
-            source: exactly the rows learned and not forgotten.
+            source: exactly the rows learned and not forgotten, in an order that does not depend on those forgotten.
 
         Raises:
             InvalidRows, NotLearned: ``source`` holds other rows.
+            CapacityExceeded, BudgetSpent: rounding costs more than is left.
         """
-        return self._operate(Change(is_refit=True), source, _silent)
+        with self.in_charge():
+            started = time.perf_counter()
+            secret, settings, on = self._secret, self.settings, today()
+            cold, away = refit_cold(secret.state, source, self._engine, settings.memory_budget)
+            sigma, budget = settings.sigma, secret.budget
+            candidate = _cheapest(iter([cold]), settings, budget, has_rows=True)
+            mu = charged_mu(candidate, sigma)
+            if self.is_refit_due:
+                drift = None if away is None else away / sigma if sigma > 0 else 0.0
+                budget = budget.refitted(mu, drift, on)
+            else:
+                budget = budget.charged(mu, refit=True)
+            self._secret = published(settings, self._noise, secret, candidate, budget, Change(), started)
+            return self._secret.release
+
+    @property
+    def is_refit_due(self) -> bool:
+        """Whether a refit now would be the scheduled one, which resets the budget."""
+        budget = self._secret.budget
+        return self.settings.schedule.is_due(date.fromisoformat(budget.since), budget.requests, today())
+
+    def take_over(self) -> None:
+        """Lets a copy release from now on, in the original's place.
+
+        Assumes: the original, and every other copy, releases no more; else the same budget is spent twice.
+        """
+        self._lock = threading.RLock()
+        self._owner = os.getpid()
 
     def influence(self, rows: Rows) -> Array:
         """How far each of these rows moves the un-noised weights when it goes, to first order in the 2-norm, ``(n_rows,)``.
@@ -233,48 +249,42 @@ class Unlearner:
         retrained = fitted(self.objective, source, self._engine, self.settings.memory_budget)
         return float(np.linalg.norm(self._secret.point - retrained.point))
 
-    def _operate(self, change: "Change", remaining: RowSource | None, before_refit: Announce) -> Release:
-        started = time.perf_counter()
-        secret, settings = self._secret, self.settings
-        change.check(self.objective, settings.row_norm)
-        state = change.applied(secret.state)
-        budget = secret.budget if change.removed is None else secret.budget.owing()
-        if change.is_refit and remaining is not None:
-            candidates = iter([refit(state, remaining, self._engine, 0, secret.point)])
-        else:
+    def _operate(self, change: Change, remaining: RowSource | None, before_refit: Announce) -> Release:
+        with self.in_charge():
+            started = time.perf_counter()
+            secret, settings = self._secret, self.settings
+            change.check(self.objective, settings.row_norm)
+            state = change.applied(secret.state)
+            budget = secret.budget if change.removed is None else secret.budget.owing()
             candidates = climb(state, remaining, self._engine, settings.max_passes, settings.declared_bound, before_refit)
-        candidate = _cheapest(candidates, settings, budget, has_rows=remaining is not None)
-        self._secret = _released(settings, self._noise, secret, candidate, budget, change, started)
-        return self._secret.release
+            candidate = _cheapest(candidates, settings, budget, has_rows=remaining is not None)
+            budget = budget.charged(charged_mu(candidate, settings.sigma), refit=candidate.rung == "refit")
+            self._secret = published(settings, self._noise, secret, candidate, budget, change, started)
+            return self._secret.release
 
+    @contextmanager
+    def in_charge(self) -> Iterator[None]:
+        """The right to change the secret, for one thread at a time.
 
-@dataclass(frozen=True, eq=False)
-class Change:
-    """What one operation does to the rows."""
-
-    added: Rows | None = None
-    removed: Rows | None = None
-    is_refit: bool = False
-
-    def check(self, objective: Objective, row_norm: float | None) -> None:
-        """Refuses rows that the objective cannot take, empty requests and duplicates in what is to be forgotten."""
-        for rows in (self.added, self.removed):
-            if rows is not None and len(objective.check(rows)) == 0:
-                raise InvalidRows("the request holds no rows: give at least one")
-        if self.added is not None:
-            _require_norm(float(row_norms(objective, self.added).max()), row_norm)
-        pair = None if self.removed is None else self.removed.duplicate()
-        if pair is not None:
-            raise InvalidRows(
-                f"rows {pair[0]} and {pair[1]} of the request are the same: a request is a set of rows. If they are different "
-                "people with the same values, give ids, one per row"
+        Raises:
+            ModelCopied: this is a copy.
+        """
+        if self._owner != os.getpid():
+            raise ModelCopied(
+                "this model is a copy of one that may still release: both would spend the same budget. Use the original, or, "
+                "if it and all other copies release no more, call take_over() on this one. Nothing was changed"
             )
+        with self._lock:
+            yield
 
-    def applied(self, state: State | WideState) -> State | WideState:
-        """The state with the change made; new rows first, so that the Hessian never dips."""
-        if self.added is not None:
-            state = state.added(self.added)
-        return state if self.removed is None else state.removed(self.removed)
+    def __getstate__(self) -> dict[str, Any]:
+        warnings.warn(
+            "a copy of a model that can forget holds its secret state, which may still depend on those forgotten, and refuses "
+            "to release until take_over() is called on it; to publish, copy the release instead",
+            ModelCopyWarning,
+            stacklevel=2,
+        )
+        return {**self.__dict__, "_lock": None, "_owner": None}
 
 
 def _cheapest(candidates: Iterator[Candidate], settings: Settings, budget: PrivacyBudget, *, has_rows: bool) -> Candidate:
@@ -285,8 +295,8 @@ def _cheapest(candidates: Iterator[Candidate], settings: Settings, budget: Priva
         is_refit = candidate.rung == "refit"
         if settings.sigma > 0:
             allowed = settings.sigma * budget.mu_left(refit=is_refit)
-            distance = _charged_distance(candidate, settings.sigma)
-            is_enough = distance <= allowed
+            distance = charged_distance(candidate, settings.sigma)
+            is_enough = distance <= allowed and (candidate.reach <= STEADY or not budget.is_drifting)
         else:
             is_polished = candidate.passes == settings.max_passes and math.isfinite(candidate.distance_bound)
             is_enough = not has_rows or is_refit or candidate.rung == "exact" or is_polished
@@ -317,8 +327,9 @@ def _refusal(
         )
     if allowed <= grid_rounding(len(candidate.point), settings.sigma):
         return BudgetSpent(
-            "the releases since the earliest deletion have used the whole budget: pass the remaining rows, or refit, to "
-            "restore it. Nothing was changed"
+            "the releases since the earliest deletion have used the whole budget: pass the remaining rows, with which a "
+            f"release costs next to nothing, or wait for the scheduled refit ({settings.schedule}), which resets it. Nothing "
+            "was changed"
         )
     rung = estimate_rung(candidate, allowed, settings.max_passes)
     return CapacityExceeded(
@@ -328,63 +339,3 @@ def _refusal(
         distance_allowed=allowed,
         rung=rung,
     )
-
-
-def _released(
-    settings: Settings,
-    noise: Noise,
-    before: Secret | None,
-    candidate: Candidate,
-    budget: PrivacyBudget,
-    change: Change,
-    started: float,
-) -> Secret:
-    """The secret after publishing ``candidate``: budget charged, noise added, certificate written."""
-    sigma, state, point = settings.sigma, candidate.state, candidate.point
-    is_refit = candidate.rung == "refit"
-    distance = _charged_distance(candidate, sigma)
-    mu = distance / sigma * (1.0 + 1e-12) if sigma > 0 else math.inf
-    exposure = 0.0
-    if before is not None and change.removed is not None:
-        away = float(np.linalg.norm(point - before.point)) + distance
-        exposure = math.sqrt(before.n_releases * away**2 + distance**2) / sigma if sigma > 0 else math.inf
-    charged = budget.charged(mu, refit=is_refit) if sigma > 0 else budget
-    weights = noise(point, sigma) if sigma > 0 else point.copy()
-    weights.setflags(write=False)
-    certificate = Certificate(
-        epsilon=settings.guarantee.epsilon if sigma > 0 else math.inf,
-        delta=settings.guarantee.delta,
-        mu=mu,
-        mu_total=charged.mu_total if sigma > 0 else math.inf,
-        sigma=sigma,
-        distance_bound=distance,
-        rung=candidate.rung,
-        passes=candidate.passes,
-        bound=settings.bound,
-        forgotten=0 if change.removed is None else len(change.removed),
-        learned=0 if change.added is None else len(change.added),
-        remaining=state.statistics.count,
-        parameters=len(point),
-        condition=state.trace / state.curvature_floor if state.curvature_floor > 0 else math.inf,
-        exposure_mu=exposure,
-        seconds=time.perf_counter() - started,
-        weights_digest=sha256(weights.astype("<f8").tobytes()).hexdigest(),
-        library_version=VERSION,
-        assumptions=ASSUMPTIONS if settings.bound == "local" else (*ASSUMPTIONS, DECLARED_NORM),
-        caveats=CAVEATS,
-    )
-    n_releases = 1 if before is None else before.n_releases + 1
-    return Secret(state, point, charged.refitted() if is_refit else charged, n_releases, Release(weights, certificate))
-
-
-def _charged_distance(candidate: Candidate, sigma: float) -> float:
-    """Δ with the rounding of the noise's grid."""
-    return candidate.distance_bound + grid_rounding(len(candidate.point), sigma)
-
-
-def _require_norm(longest: float, declared: float | None) -> None:
-    if declared is not None and longest > declared * (1.0 + 1e-9):
-        raise InvalidRows(
-            f"a row has norm {longest:.6g}, above the declared row_norm {declared:g}: normalise the rows, or declare a larger "
-            "bound and fit again"
-        )

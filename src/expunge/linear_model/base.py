@@ -1,6 +1,7 @@
 """What every estimator shares: scikit-learn's ``fit``, and ``forget``, ``learn``, ``rectify``, ``refit`` beside it."""
 
 import os
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -19,9 +20,10 @@ from expunge.losses import Loss
 from expunge.noise import InsecureNoise, Noise, secure_noise
 from expunge.objective import Objective
 from expunge.privacy import Guarantee
+from expunge.release import Release
 from expunge.rows import Rows, RowSource
 from expunge.settings import Settings
-from expunge.unlearner import Release, Unlearner
+from expunge.unlearner import Unlearner
 
 Array = NDArray[np.float64]
 Remaining = tuple[Any, Any] | tuple[Any, Any, Any] | RowSource | None
@@ -29,6 +31,8 @@ Remaining = tuple[Any, Any] | tuple[Any, Any, Any] | RowSource | None
 
 INSECURE_SEED = "EXPUNGE_INSECURE_SEED"
 """Environment variable that must be ``1`` for ``random_state`` to be accepted beside noise."""
+_SHOWING = threading.Lock()
+"""Held while the attributes of a release are set or read, so that nobody predicts with half of one."""
 
 
 class UnlearningModel(BaseEstimator, ABC):
@@ -118,7 +122,9 @@ class UnlearningModel(BaseEstimator, ABC):
             InvalidRows, NotLearned, CapacityExceeded, BudgetSpent: see ``Unlearner.forget``; nothing is changed then.
         """
         check_is_fitted(self)
-        return self._publish(self._unlearner.forget(self._rows(X, y, sample_weight, ids), self._source(remaining)))
+        rows, source = self._rows(X, y, sample_weight, ids), self._source(remaining)
+        with self._unlearner.in_charge():
+            return self._publish(self._unlearner.forget(rows, source))
 
     def learn(self, X: Any, y: Any, *, sample_weight: Any = None, remaining: Remaining = None) -> Certificate:
         """The certificate of a new release that has learned these rows too; ``remaining`` includes them.
@@ -127,7 +133,9 @@ class UnlearningModel(BaseEstimator, ABC):
             InvalidRows, CapacityExceeded, BudgetSpent: see ``Unlearner.learn``; nothing is changed then.
         """
         check_is_fitted(self)
-        return self._publish(self._unlearner.learn(self._rows(X, y, sample_weight), self._source(remaining)))
+        rows, source = self._rows(X, y, sample_weight), self._source(remaining)
+        with self._unlearner.in_charge():
+            return self._publish(self._unlearner.learn(rows, source))
 
     def rectify(self, X_old: Any, y_old: Any, X_new: Any, y_new: Any, *, remaining: Remaining = None) -> Certificate:
         """The certificate of a new release with rows corrected (GDPR Art. 16); ``remaining`` holds the corrected rows.
@@ -137,16 +145,30 @@ class UnlearningModel(BaseEstimator, ABC):
         """
         check_is_fitted(self)
         old, new = self._rows(X_old, y_old), self._rows(X_new, y_new)
-        return self._publish(self._unlearner.rectify(old, new, self._source(remaining)))
+        with self._unlearner.in_charge():
+            return self._publish(self._unlearner.rectify(old, new, self._source(remaining)))
 
     def refit(self, X: Any, y: Any, sample_weight: Any = None) -> Certificate:
         """The certificate of a new release from a new anchor, on exactly the rows learned and not forgotten.
 
+        It resets the budget if it is due by ``refit_days`` or ``refit_requests``; before that it is charged like any release.
+
         Raises:
             InvalidRows, NotLearned: other rows; to train on other rows use ``fit``.
+            CapacityExceeded, BudgetSpent: see ``Unlearner.refit``; nothing is changed then.
         """
         check_is_fitted(self)
-        return self._publish(self._unlearner.refit(self._rows(X, y, sample_weight)))
+        rows = self._rows(X, y, sample_weight)
+        with self._unlearner.in_charge():
+            return self._publish(self._unlearner.refit(rows))
+
+    def take_over(self) -> None:
+        """Lets a copy (a pickle, a ``deepcopy``) release from now on, in the original's place.
+
+        Assumes: the original, and every other copy, releases no more; else the same budget is spent twice.
+        """
+        check_is_fitted(self)
+        self._unlearner.take_over()
 
     @property
     def certificate_(self) -> Certificate:
@@ -249,8 +271,9 @@ class UnlearningModel(BaseEstimator, ABC):
         return _Deferred(self, remaining) if isinstance(remaining, tuple) else remaining
 
     def _publish(self, release: Release) -> Certificate:
-        self._set_weights(*self._parted(self._unlearner.objective, release.weights))
-        self.releases_ = (*self.releases_, release.certificate)
+        with _SHOWING:
+            self._set_weights(*self._parted(self._unlearner.objective, release.weights))
+            self.releases_ = (*self.releases_, release.certificate)
         return release.certificate
 
     def _parted(self, objective: Objective, weights: Array) -> tuple[Array, Array]:
@@ -267,7 +290,9 @@ class UnlearningModel(BaseEstimator, ABC):
         """Xwᵀ + b of the release, ``(n_rows,)`` or ``(n_rows, K)``."""
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, accept_sparse="csr", dtype=[np.float64, np.float32])
-        return np.asarray(X @ self.coef_.T) + self.intercept_
+        with _SHOWING:
+            coef, intercept = self.coef_, self.intercept_
+        return np.asarray(X @ coef.T) + intercept
 
 
 class _Deferred:

@@ -14,11 +14,11 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from expunge.files import write_file
+from expunge.release import VERSION
 from expunge.service import api, pages, problems
 from expunge.service.access import Anybody, Gate
 from expunge.service.intake import Intake
 from expunge.service.worker import EVERY, Worker
-from expunge.unlearner import VERSION
 from expunge.workspace import Workspace
 from expunge.workspace.status import status
 

@@ -23,9 +23,10 @@ from expunge.files import PARTIAL, delete_file, write_file
 from expunge.ledger import hooks, log, releases, requests
 from expunge.ledger.facts import fact, set_fact, signing_keyid
 from expunge.ledger.signing import CERTIFICATE, digest, key_path
+from expunge.release import Release
 from expunge.rows import Rows, RowSource
 from expunge.storage import load_unlearner, save_unlearner
-from expunge.unlearner import Release, Unlearner
+from expunge.unlearner import Unlearner
 from expunge.workspace.place import PATIENCE, Place
 from expunge.workspace.specification import Specification
 
