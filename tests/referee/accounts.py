@@ -20,6 +20,9 @@ def _normal(x: arb) -> arb:
     return (-x / arb(2).sqrt()).erfc() / 2
 
 
+ZERO = arb(0)
+
+
 @dataclass(frozen=True)
 class Account:
     """What was given away about the earliest person forgotten since the last scheduled refit.
@@ -29,7 +32,7 @@ class Account:
         is_owed: whether anybody was forgotten since the last scheduled refit.
     """
 
-    true: arb = arb(0)
+    true: arb = ZERO
     certified: float = 0.0
     is_owed: bool = False
 

@@ -120,13 +120,16 @@ class _Rows(NamedTuple):
 
     @classmethod
     def of(cls, model: Model, X: np.ndarray, y: np.ndarray, weight: np.ndarray) -> "_Rows":
-        kept = np.flatnonzero(np.asarray(weight) > 0)
-        design = [[arb(float(v)) for v in X[i]] + [arb(1)] * model.intercept for i in kept]
-        weights = [arb(float(weight[i])) for i in kept]
+        distinct: dict[tuple[bytes, float], tuple[int, arb]] = {}
+        for i in np.flatnonzero(np.asarray(weight) > 0):  # equal rows are one, of their weights together
+            key = (np.ascontiguousarray(X[i], dtype=float).tobytes(), float(y[i]))
+            first, total = distinct.get(key, (int(i), arb(0)))
+            distinct[key] = (first, total + arb(float(weight[i])))
+        kept, weights = [i for i, _ in distinct.values()], [total for _, total in distinct.values()]
+        design = arb_mat([[arb(float(v)) for v in X[i]] + [arb(1)] * model.intercept for i in kept])
         penalty = arb(model.penalty) * (sum(weights, arb(0)) if model.form == "mean" else arb(1))
-        matrix = arb_mat(design)
         targets = [arb(float(y[i])) for i in kept]
-        return cls(matrix, matrix.transpose(), targets, [int(y[i]) for i in kept], weights, penalty)
+        return cls(design, design.transpose(), targets, [int(y[i]) for i in kept], weights, penalty)
 
 
 class _Look(NamedTuple):
@@ -162,12 +165,12 @@ def _look(model: Model, rows: _Rows, w: list[arb]) -> _Look:
     listed = rows.X.tolist()
     hessian = [[arb(0)] * (K * width) for _ in range(K * width)]
     for k in range(K):
-        for l in range(k + 1):
-            scaled = arb_mat([[curvatures[i][k][l] * x for x in row] for i, row in enumerate(listed)])
+        for m in range(k + 1):
+            scaled = arb_mat([[curvatures[i][k][m] * x for x in row] for i, row in enumerate(listed)])
             block = (rows.Xt * scaled).tolist()
             for a in range(width):
                 for b in range(width):
-                    hessian[k * width + a][l * width + b] = hessian[l * width + b][k * width + a] = block[a][b]
+                    hessian[k * width + a][m * width + b] = hessian[m * width + b][k * width + a] = block[a][b]
     for j in _penalised(model):
         gradient[j] += rows.penalty * w[j]
         hessian[j][j] += rows.penalty
@@ -175,8 +178,8 @@ def _look(model: Model, rows: _Rows, w: list[arb]) -> _Look:
     gauge = sum((w[j] for j in gauged), arb(0))
     for j in gauged:
         gradient[j] += gauge
-        for l in gauged:
-            hessian[j][l] += 1
+        for k in gauged:
+            hessian[j][k] += 1
     return _Look(gradient, arb_mat(hessian))
 
 
@@ -224,9 +227,9 @@ def _derivatives(model: Model, t: list[arb], y: arb, code: int) -> tuple[list[ar
         p = [v / total for v in e]
         rest = sum((q for k, q in enumerate(p) if k != code), arb(0))
         slope = [-rest if k == code else q for k, q in enumerate(p)]
-        curvature = [[-p[k] * p[l] for l in range(len(p))] for k in range(len(p))]
+        curvature = [[-p[k] * p[m] for m in range(len(p))] for k in range(len(p))]
         for k in range(len(p)):
-            curvature[k][k] = p[k] * sum((p[l] for l in range(len(p)) if l != k), arb(0))
+            curvature[k][k] = p[k] * sum((p[m] for m in range(len(p)) if m != k), arb(0))
         return slope, curvature
     u = t[0]
     match model.loss:

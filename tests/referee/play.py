@@ -6,7 +6,7 @@ with reloads and provoked errors; ``wide`` does the same to models without a Hes
 
 import math
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields, is_dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -96,8 +96,8 @@ class Referee:
         """The case in a line."""
         c = self.case
         return (
-            f"{c.model}, {c.shape} rows as {c.form}{' float32' if c.is_single else ''}, weights {c.weighting}, {len(self.held)} "
-            f"held, {self.settings}"
+            f"{c.model}, {c.shape} rows as {c.form}{' float32' if c.is_single else ''}, weights {c.weighting}, "
+            f"{len(self.held)} held, {self.settings}"
         )
 
     def reload(self) -> None:
@@ -212,7 +212,7 @@ class Referee:
         )
 
     def judge_schedule(self, release: Release, what: str) -> None:
-        """Only a refit that was asked for and is due by count is scheduled; it is bit-identical to a fit, and resets the account."""
+        """A refit is scheduled if it was asked for and is due by count; then it is a fit bit by bit, and resets the account."""
         every, is_scheduled = self.settings.schedule.requests, release.certificate.scheduled
         due = what == "fit" or (what == "refit" and every is not None and self.since_schedule >= every)
         self.require(is_scheduled == due, f"{what}: scheduled = {is_scheduled} after {self.since_schedule} of {every} requests")
@@ -291,7 +291,7 @@ def deletion(given: Case, held: np.ndarray, rng: np.random.Generator, count: int
         "last": np.arange(len(held))[::-1],
     }[str(how)]
     gone: list[int] = []
-    kept = set(int(i) for i in held)
+    kept = {int(i) for i in held}
     for i in held[order]:
         if len(gone) == count:
             break
@@ -422,3 +422,8 @@ def _provoke(referee: Referee, rng: np.random.Generator) -> None:
 
 
 GAMES: dict[str, Callable[[int], int]] = {"ladder": ladder, "sequence": sequence, "wide": wide}
+
+
+def play(game: str, seeds: Iterable[int]) -> int:
+    """One game after another; how many bounds or releases were judged."""
+    return sum(GAMES[game](seed) for seed in seeds)

