@@ -18,7 +18,7 @@ from expunge.engine.local import LocalEngine
 from expunge.errors import BudgetSpent, CapacityExceeded, ExpungeError, InvalidRows, NoOptimum, NotLearned
 from expunge.ladder import climb, fitted
 from expunge.privacy import Guarantee, Schedule
-from expunge.rows import Rows
+from expunge.rows import Rows, RowSource
 from expunge.settings import Settings
 from expunge.storage import load_unlearner, save_unlearner
 from expunge.unlearner import Release, Unlearner
@@ -43,6 +43,17 @@ class KnownNoise:
     def __call__(self, weights: np.ndarray, sigma: float) -> np.ndarray:
         self.drawn = sigma * self._generator.standard_normal(len(weights))
         return weights + self.drawn
+
+
+class Parts:
+    """Rows that come in parts, as from a table; a source that is not ``Rows``."""
+
+    def __init__(self, given: Case, index: np.ndarray) -> None:
+        self._given, self._index = given, index
+
+    def batches(self) -> Iterator[Rows]:
+        for start in range(0, len(self._index), 7):
+            yield self._given.rows(self._index[start : start + 7])
 
 
 def grid_rounding(parameters: int, sigma: float) -> float:
@@ -84,6 +95,7 @@ class Referee:
         self.account = Account()
         self.since_schedule = 0
         self.heaviest = float(given.weights.sum())
+        self.afresh: Unlearner | None = None
         self.model = Unlearner.learn_from(given.objective, given.rows(self.held), settings, noise=self.noise)
         self.judge(self.model.release, "fit", forgot=0, learned=0)
 
@@ -130,12 +142,16 @@ class Referee:
         self.require(model is self.model and snapshot(self.model._secret) == before, f"{what}: the refusal changed the state")
 
     def does(
-        self, operation: Callable[[], Release], held: Sequence[int], what: str, *, forgot: int, learned: int, has_rows: bool
+        self, what: str, *given: RowSource, held: Sequence[int], has_rows: bool, forgot: int = 0, learned: int = 0
     ) -> bool:
-        """An operation on rows rightly learned: true if it was made, false if it was refused for a reason that is allowed."""
+        """An operation on rows rightly learned: true if it was made, false if it was refused for a reason that is allowed.
+
+        Args:
+            what: the operation's name; given: its arguments; held: the rows present after it; has_rows: if they are given.
+        """
         before = snapshot(self.model._secret)
         try:
-            release = operation()
+            release = getattr(self.model, what)(*given)
         except (CapacityExceeded, BudgetSpent, NoOptimum) as refusal:
             self.require(snapshot(self.model._secret) == before, f"{what}: the refusal changed the state")
             self.require(self.may_refuse(refusal, held, has_rows), f"{what} was refused: {type(refusal).__name__}: {refusal}")
@@ -144,7 +160,53 @@ class Referee:
             raise Fault(f"{what}: {type(error).__name__}: {error}\n  {self.describe()}\n  replay: {self.replay}") from error
         self.held = list(held)
         self.judge(release, what, forgot=forgot, learned=learned)
+        if release.certificate.scheduled:
+            self.start_afresh(in_order=isinstance(given[-1], Rows))
+        elif self.afresh is not None:
+            self.follow(what, *given)
         return True
+
+    def start_afresh(self, *, in_order: bool) -> None:
+        """The reference from a scheduled refit on: the same by somebody who never saw those forgotten.
+
+        In one order it is a fit on the rows present, bit for bit. Rows that come in parts may lie otherwise where somebody was
+        never among them: the reference refits on them in another order.
+        """
+        source = self.case.rows(self.held) if in_order else Parts(self.case, np.array(self.held)[::-1])
+        self.afresh = Unlearner.learn_from(self.case.objective, source, self.settings, noise=KnownNoise(0))
+        mine, other = self.model._secret, self.afresh._secret
+        if in_order:
+            self.require(
+                (snapshot(mine.state), snapshot(mine.point)) == (snapshot(other.state), snapshot(other.point)),
+                "a scheduled refit is not what a fit on the same rows gives",
+            )
+            self.afresh = None
+        else:
+            self.afresh.refit(source)
+            self.require_near("refit")
+
+    def follow(self, what: str, *given: RowSource) -> None:
+        """The reference makes the same request; where it takes another rung, or refuses, it is left."""
+        try:
+            other = getattr(self.afresh, what)(*given).certificate
+        except ExpungeError:
+            self.afresh = None
+            return
+        mine = self.model.release.certificate
+        if (other.rung, other.passes) == (mine.rung, mine.passes):
+            self.require_near(what)
+        else:
+            self.afresh = None
+
+    def require_near(self, what: str) -> None:
+        """The reference is no farther than is charged to those forgotten before the refit."""
+        mine = self.model._secret
+        apart = float(np.linalg.norm(mine.point - self.afresh._secret.point))
+        charged = mine.budget.drift * self.settings.sigma
+        self.require(
+            apart <= charged or self.settings.sigma == 0 or mine.budget.earlier == 0,
+            f"{what}: {apart:.3g} from the same system started afresh, {charged:.3g} charged",
+        )
 
     def may_refuse(self, refusal: ExpungeError, held: Sequence[int], has_rows: bool) -> bool:
         """Whether a right request may be refused so: always where precision ran out, else for want of rows or budget."""
@@ -220,13 +282,6 @@ class Referee:
         if not is_scheduled:
             return
         self.account, self.since_schedule = Account(), 0
-        if what == "refit":
-            afresh = Unlearner.learn_from(self.case.objective, self.case.rows(self.held), self.settings)._secret
-            mine = self.model._secret
-            self.require(
-                (snapshot(mine.state), snapshot(mine.point)) == (snapshot(afresh.state), snapshot(afresh.point)),
-                "a scheduled refit is not what a fit on the same rows gives",
-            )
 
 
 def command(game: str, seed: int) -> str:
@@ -357,20 +412,20 @@ def _step(referee: Referee, rng: np.random.Generator) -> int:
     gone = deletion(given, held, rng, int(rng.integers(1, 4)))
     new = rng.permutation(pool)[: int(rng.integers(1, 4))]
     if what == "refit":
-        return referee.does(lambda: referee.model.refit(given.rows(held)), held, "refit", forgot=0, learned=0, has_rows=True)
+        return referee.does("refit", _source(given, held, rng), held=held, has_rows=True)
     if (what != "learn" and not len(gone)) or (what != "forget" and not len(new)):
         return 0
     gone = gone if what != "learn" else gone[:0]
     new = new if what != "forget" else new[:0]
     after = np.concatenate([np.setdiff1d(held, gone), new])
-    remaining = given.rows(after) if rng.random() < 0.6 else None
-    model = referee.model
-    operation = {
-        "forget": lambda: model.forget(given.rows(gone), remaining),
-        "learn": lambda: model.learn(given.rows(new), remaining),
-        "rectify": lambda: model.rectify(given.rows(gone), given.rows(new), remaining),
-    }[str(what)]
-    return referee.does(operation, after, str(what), forgot=len(gone), learned=len(new), has_rows=remaining is not None)
+    has_rows = bool(rng.random() < 0.6)
+    request = [given.rows(part) for part in (gone, new) if len(part)]
+    remaining = [_source(given, after, rng)] if has_rows else []
+    return referee.does(str(what), *request, *remaining, held=after, has_rows=has_rows, forgot=len(gone), learned=len(new))
+
+
+def _source(given: Case, index: np.ndarray, rng: np.random.Generator) -> RowSource:
+    return Parts(given, index) if rng.random() < 0.3 else given.rows(index)
 
 
 def _provoke(referee: Referee, rng: np.random.Generator) -> None:

@@ -7,7 +7,6 @@ import pytest
 from flint import arb
 
 from expunge.privacy import Guarantee, PrivacyBudget, Schedule
-from expunge.rows import Rows
 from expunge.settings import Settings
 from expunge.unlearner import Unlearner
 from tests.referee.accounts import Account, delta_of
@@ -35,23 +34,16 @@ def tight_sigma() -> float:
     return probe.forget(MANY.rows(LAST)).certificate.distance_bound / (0.9 * PROMISE.mu)
 
 
-def judge(referee: Referee, name: str, *rows: Rows, held: np.ndarray, **counts: int) -> bool:
-    """One operation; whether it was not refused."""
-    what = {"forgot": 0, "learned": 0, **counts}
-    operation = getattr(referee.model, name)
-    return referee.does(lambda: operation(*rows), held, name, has_rows=len(rows) > 1 or name == "refit", **what)
-
-
 def replay(referee: Referee) -> int:
     """Forgets the last row and learns it again, over 98 refits; how many of those reset the budget."""
     resets = 0
     for k in range(REFITS):
         name, held, counts = ("forget", EVERYONE[:-1], {"forgot": 1}) if k % 2 == 0 else ("learn", EVERYONE, {"learned": 1})
         request, remaining = MANY.rows(LAST), MANY.rows(held)
-        assert judge(referee, name, request, held=held, **counts) or judge(
-            referee, name, request, remaining, held=held, **counts
+        assert referee.does(name, request, held=held, has_rows=False, **counts) or referee.does(
+            name, request, remaining, held=held, has_rows=True, **counts
         )
-        assert judge(referee, "refit", remaining, held=held)
+        assert referee.does("refit", remaining, held=held, has_rows=True)
         resets += referee.model.release.certificate.scheduled
     return resets
 
@@ -101,8 +93,8 @@ def test_influences_that_cancel_are_charged_against_retraining():
     given = replace(given, weight=weight)
     settings = Settings(PROMISE, 1.0, schedule=Schedule(days=None))
     referee = Referee(given, settings, everyone, "this test")
-    assert judge(referee, "forget", given.rows(U), held=np.r_[rest, V], forgot=1)
-    assert judge(referee, "forget", given.rows(V), held=rest, forgot=1)
+    assert referee.does("forget", given.rows(U), held=np.r_[rest, V], has_rows=False, forgot=1)
+    assert referee.does("forget", given.rows(V), held=rest, has_rows=False, forgot=1)
     charge = referee.model.release.certificate.distance_bound
     other = Unlearner.learn_from(given.objective, given.rows(np.r_[rest, V]), settings)
     other.forget(given.rows(V))
