@@ -20,6 +20,7 @@ from expunge.ladder import climb, fitted
 from expunge.privacy import Guarantee, Schedule
 from expunge.rows import Rows, RowSource
 from expunge.settings import Settings
+from expunge.state import State
 from expunge.storage import load_unlearner, save_unlearner
 from expunge.unlearner import Release, Unlearner
 from tests.referee.accounts import Account, delta_of
@@ -96,6 +97,7 @@ class Referee:
         self.since_schedule = 0
         self.heaviest = float(given.weights.sum())
         self.afresh: Unlearner | None = None
+        self.in_order = True
         self.model = Unlearner.learn_from(given.objective, given.rows(self.held), settings, noise=self.noise)
         self.judge(self.model.release, "fit", forgot=0, learned=0)
 
@@ -158,24 +160,24 @@ class Referee:
             return False
         except Exception as error:
             raise Fault(f"{what}: {type(error).__name__}: {error}\n  {self.describe()}\n  replay: {self.replay}") from error
-        self.held = list(held)
+        self.held, self.in_order = list(held), isinstance(given[-1], Rows)
         self.judge(release, what, forgot=forgot, learned=learned)
         if release.certificate.scheduled:
-            self.start_afresh(in_order=isinstance(given[-1], Rows))
+            self.start_afresh()
         elif self.afresh is not None:
             self.follow(what, *given)
         return True
 
-    def start_afresh(self, *, in_order: bool) -> None:
+    def start_afresh(self) -> None:
         """The reference from a scheduled refit on: the same by somebody who never saw those forgotten.
 
         In one order it is a fit on the rows present, bit for bit. Rows that come in parts may lie otherwise where somebody was
         never among them: the reference refits on them in another order.
         """
-        source = self.case.rows(self.held) if in_order else Parts(self.case, np.array(self.held)[::-1])
+        source = self.case.rows(self.held) if self.in_order else Parts(self.case, np.array(self.held)[::-1])
         self.afresh = Unlearner.learn_from(self.case.objective, source, self.settings, noise=KnownNoise(0))
         mine, other = self.model._secret, self.afresh._secret
-        if in_order:
+        if self.in_order:
             self.require(
                 (snapshot(mine.state), snapshot(mine.point)) == (snapshot(other.state), snapshot(other.point)),
                 "a scheduled refit is not what a fit on the same rows gives",
@@ -280,8 +282,10 @@ class Referee:
         self.require(is_scheduled == due, f"{what}: scheduled = {is_scheduled} after {self.since_schedule} of {every} requests")
         self.since_schedule += 1
         if not is_scheduled:
-            return
-        self.account, self.since_schedule = Account(), 0
+            return  # what follows is the start of a period; without a Hessian and an order nothing is reset by it
+        self.since_schedule = 0
+        if self.in_order or isinstance(self.model._secret.state, State):
+            self.account = Account()
 
 
 def command(game: str, seed: int) -> str:
