@@ -183,9 +183,11 @@ class Referee:
                 "a scheduled refit is not what a fit on the same rows gives",
             )
             self.afresh = None
-        else:
+        elif isinstance(mine.state, State):
             self.afresh.refit(source)
             self.require_near("refit")
+        else:
+            self.afresh = None  # nothing was reset: the account goes on
 
     def follow(self, what: str, *given: RowSource) -> None:
         """The reference makes the same request; where it takes another rung, or refuses, it is left."""
