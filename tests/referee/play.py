@@ -474,7 +474,10 @@ def _provoke(referee: Referee, rng: np.random.Generator) -> None:
         case "changed_row" if given.is_tame:
             changed = given.rows(held)
             values = given.y[held].copy()
-            values[0] = (values[0] + 1.0) % given.objective.loss.classes if given.objective.loss.classes else values[0] + 1.0
+            longest = np.argmax(np.linalg.norm(given.X[held], axis=1))  # a row of zeros has no gradient that could tell
+            values[longest] += 1.0
+            if given.objective.loss.classes:
+                values[longest] %= given.objective.loss.classes
             other = Rows(changed.X, values, changed.sample_weight, changed.ids)
             referee.refuses(lambda: model.refit(other), (NotLearned,), "a refit with another target")
         case "class" if given.objective.loss.classes:
