@@ -319,6 +319,10 @@ def ladder(seed: int) -> int:
     except NoOptimum as error:
         if given.is_tame and given.optimum(remaining) is not None:
             raise Fault(f"{error}{where}") from error
+    except Fault:
+        raise
+    except Exception as error:
+        raise Fault(f"{type(error).__name__}: {error}{where}") from error
     return judged
 
 
@@ -387,8 +391,10 @@ def sequence(
         if given.is_tame and found is not None and settings.sigma > 1e-5 * size:
             raise Fault(f"{error}\n  {given}\n  replay: {command(game, seed)}") from error
         return 0
-    except ExpungeError as error:
-        raise Fault(f"rows that can be fitted are refused: {error}\n  replay: {command(game, seed)}") from error
+    except Fault:
+        raise
+    except Exception as error:
+        raise Fault(f"fit: {type(error).__name__}: {error}\n  {given.model}\n  replay: {command(game, seed)}") from error
     judged = 1
     for _ in range(steps):
         judged += _step(referee, rng)
