@@ -9,6 +9,7 @@ from expunge import bounds
 from expunge.certificate import Bound
 from expunge.ladder import DeclaredBound
 from expunge.objective import Objective
+from expunge.parameters import real, whole
 from expunge.privacy import Guarantee, Schedule
 from expunge.state import State
 
@@ -44,6 +45,10 @@ class Settings:
     schedule: Schedule = MONTHLY
 
     def __post_init__(self) -> None:
+        for name, plain in (("sigma", real), ("max_passes", whole), ("memory_budget", real)):
+            object.__setattr__(self, name, plain(name, getattr(self, name)))
+        if self.row_norm is not None:
+            object.__setattr__(self, "row_norm", real("row_norm", self.row_norm))
         if not (math.isfinite(self.sigma) and self.sigma >= 0):
             raise ValueError(f"sigma must be a finite number of at least 0, got {self.sigma}")
         if self.bound not in ("local", "worst_case", "paper"):
@@ -78,17 +83,17 @@ class Settings:
         row_norm = self.row_norm
 
         def distance(state: State, rounding: float) -> float:
-            objective, loss, count = state.objective, state.objective.loss, state.statistics.count
-            convexity = objective.penalty_scale(count)
+            objective, loss, statistics = state.objective, state.objective.loss, state.statistics
+            convexity = objective.penalty_scale(max(0.0, statistics.count - statistics.count_error))
+            if not convexity > 0:
+                return math.inf
             # in the mean form a row also brings or takes along its share of the penalty's gradient at the anchor
-            share = (
-                objective.penalty * float(np.linalg.norm(state.anchor)) * bounds.ROUND_UP if objective.form == "mean" else 0.0
-            )
+            share = objective.penalty * float(np.linalg.norm(state.anchor)) if objective.form == "mean" else 0.0
             return rounding / convexity + formula(
-                count=count,
+                count=statistics.count + statistics.count_error,
                 changed=state.changed,
                 strong_convexity=convexity,
-                lipschitz=loss.derivative_bound * row_norm + share,
+                lipschitz=loss.derivative_bound * row_norm + share * bounds.ROUND_UP,
                 hessian_lipschitz=loss.third_derivative_bound * row_norm**3,
                 gradient=state.anchor_gradient,
             )

@@ -157,6 +157,15 @@ class Unlearner:
         """
         return self._operate(Change(removed=old, added=new), remaining, before_refit)
 
+    def again(self, remaining: RowSource | None = None, *, before_refit: Announce = _silent) -> Release:
+        """A release of the same rows under fresh noise, charged as every other: what others forgot was none of this model's,
+        and nobody is to see that.
+
+        Raises:
+            CapacityExceeded, BudgetSpent: as for ``forget``.
+        """
+        return self._operate(Change(), remaining, before_refit)
+
     def refit(self, source: RowSource) -> Release:
         """A release from a new anchor, found as ``learn_from`` would find it; no state then depends on those forgotten.
 
@@ -302,6 +311,8 @@ def _cheapest(candidates: Iterator[Candidate], settings: Settings, budget: Priva
             is_enough = not has_rows or is_refit or candidate.rung == "exact" or is_polished
         if is_enough:
             return candidate
+    if settings.sigma == 0 and candidate is not None and math.isfinite(candidate.distance_bound):
+        return candidate
     raise _refusal(candidate, distance, allowed, settings, budget)
 
 
@@ -317,7 +328,7 @@ def _refusal(
             distance_allowed=settings.sigma * budget.mu_left() if settings.sigma > 0 else math.inf,
             rung="pass",
         )
-    if candidate.rung == "refit":
+    if candidate.rung == "refit" or isinstance(candidate.state, WideState):
         return CapacityExceeded(
             f"even a refit cannot be certified ({numbers}): the problem is too ill-conditioned for this sigma; rescale the "
             "columns, add a penalty or raise sigma. Nothing was changed",
