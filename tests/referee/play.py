@@ -485,7 +485,7 @@ def _provoke(referee: Referee, rng: np.random.Generator) -> None:
             if given.objective.loss.classes:
                 values[longest] %= given.objective.loss.classes
             other = Rows(changed.X, values, changed.sample_weight, changed.ids)
-            referee.refuses(lambda: model.refit(other), (NotLearned,), "a refit with another target")
+            referee.refuses(lambda: model.refit(other), (InvalidRows, NotLearned), "a refit with another target")
         case "class" if given.objective.loss.classes:
             members = held[given.y[held] == given.y[held[0]]]
             referee.refuses(lambda: model.forget(given.rows(members)), invalid, "all rows of a class")
