@@ -277,7 +277,8 @@ class Evaluation:
         size = 0.0 if self.loss.classes else abs(self.rows.y)
         blur = self._gamma * self.loss.self_concordance * (self._reach + size)
         curvature = self.loss.curvature_norm(self.t, self.rows.y) + UNDERFLOW
-        curvature = curvature * self._xp.exp(blur)
+        with np.errstate(over="ignore"):
+            curvature = curvature * self._xp.exp(blur)
         most = self.loss.curvature_bound
         return self._xp.where(curvature > most, most, curvature) if most < math.inf else curvature
 
