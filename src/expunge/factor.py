@@ -104,8 +104,8 @@ class Factor:
         try:
             np.linalg.cholesky(dense)
             with np.errstate(all="ignore"):
-                inverse = np.linalg.inv(dense)
-                inverse = np.asarray(0.5 * (inverse + inverse.T), dtype=np.float64)
+                inverse = np.asarray(np.linalg.inv(dense), dtype=np.float64)
+                inverse = 0.5 * (inverse + inverse.T)
             is_singular = not np.isfinite(inverse).all()
         except np.linalg.LinAlgError:
             is_singular = True
