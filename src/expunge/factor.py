@@ -119,7 +119,7 @@ class Factor:
                 f"scales differ too much{or_else}; add a penalty (smaller C, larger alpha), drop the dependent columns or "
                 "rescale them"
             )
-        return cls(inverse)
+        return cls(np.asarray(inverse, dtype=np.float64))
 
     @np.errstate(all="ignore")  # what over- or underflows leaves an infinite residual, and no certificate
     def solve(self, hessian: Hessian, target: Array, goal: float = STEP_GOAL) -> Solution:
@@ -260,9 +260,9 @@ class Exchange:
             blocks = np.einsum("ikp,pil->ikl", self.root.reshape(n, n_outputs, -1), self.solved.reshape(-1, n, n_outputs))
         if n_outputs == 1:
             return np.asarray(blocks[:, 0, 0] - error)
-        is_finite = np.isfinite(blocks).all(axis=(1, 2))
+        is_finite = np.asarray(np.isfinite(blocks).all(axis=(1, 2)))
         top = np.linalg.eigvalsh(np.where(is_finite[:, None, None], blocks, 0.0))[:, -1]
-        return np.where(is_finite, top, math.nan) - error
+        return np.asarray(np.where(is_finite, top, math.nan) - error)
 
     @np.errstate(all="ignore")
     def top_whitened_curvature(self, curvature_floor: float) -> float:

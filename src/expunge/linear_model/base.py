@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import Tags, check_random_state, column_or_1d
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from expunge.arrays import require_unmasked
 from expunge.certificate import Bound, Certificate
 from expunge.errors import InvalidRows
 from expunge.forecast import CapacityReport
@@ -233,6 +234,8 @@ class UnlearningModel(BaseEstimator, ABC):
         return InsecureNoise(int(check_random_state(self.random_state).randint(2**31 - 1)))
 
     def _validated(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
+        require_unmasked(X, "X")  # scikit-learn would read what the mask hides
+        require_unmasked(y, "y")
         try:
             X, y = validate_data(
                 self, X, y, reset=reset, accept_sparse="csr", dtype=[np.float64, np.float32], ensure_all_finite=False
