@@ -73,7 +73,7 @@ class Census(Deletions):
     def __init__(self) -> None:
         X, y = load_census("train")
         row_norm = math.hypot(census_schema().row_norm, 1.0)  # the intercept's 1 included
-        sigma = sigma_from_excess_risk(0.001, Logistic().curvature_bound, row_norm)
+        sigma = sigma_from_excess_risk(0.001, Logistic().curvature_trace_bound, row_norm)
         self.objective, self.row_norm = Objective(Logistic(), X.shape[1], 1.0), row_norm
         super().__init__(X, y, sigma, State.fitted(self.objective, Rows.of(X, y), LocalEngine()))
 

@@ -81,7 +81,7 @@ class Comparison:
         self.rows, self.X_test, self.y_test = Rows.of(X, study.y), X_test, study.y_test
         self.objective = Objective(LOSS, X.shape[1], 1.0, fit_intercept=False)
         self.order = np.random.default_rng(0).permutation(len(X))
-        self.sigma = sigma_from_excess_risk(0.001, LOSS.curvature_bound, 2.0**0.5)
+        self.sigma = sigma_from_excess_risk(0.001, LOSS.curvature_trace_bound, 2.0**0.5)
         self.gone, self.stay = self.order[: BATCHES[-1]], np.sort(self.order[BATCHES[-1] :])
         self.whole = State.fitted(self.objective, self.rows, LocalEngine())
         self.truth = State.fitted(self.objective, self.rows.take(self.stay), LocalEngine(), self.whole.anchor).point

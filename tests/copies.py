@@ -1,6 +1,7 @@
 """Copies of models for experiments: they release, and nobody publishes what they release."""
 
 import copy
+import pickle
 import warnings
 
 from expunge.errors import ModelCopyWarning
@@ -13,3 +14,10 @@ def taken_over(model):
         twin = copy.deepcopy(model)
     twin.take_over()
     return twin
+
+
+def pickled(model):
+    """``model`` and its secret as bytes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ModelCopyWarning)
+        return pickle.dumps(model)

@@ -52,9 +52,9 @@ def test_threads_that_share_an_unlearner_lose_no_row():
 
 def test_threads_that_share_an_estimator_publish_in_order():
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(2000, 3))
-    y = (X[:, 0] + rng.logistic(size=2000) > 0).astype(int)
-    model = LogisticRegression(sigma=0.5).fit(X, y)
+    X = rng.normal(size=(20_000, 3))
+    y = (3 * X[:, 0] + rng.logistic(size=20_000) > 0).astype(int)
+    model = LogisticRegression(sigma=0.2).fit(X, y)
 
     def work(i):
         for j in range(EACH):
@@ -70,7 +70,7 @@ def test_threads_that_share_an_estimator_publish_in_order():
     assert [c.requests for c in model.releases_] == list(range(1 + THREADS * EACH))
     weights = model._unlearner.release.weights
     np.testing.assert_array_equal(np.r_[model.coef_[0], model.intercept_], weights)
-    assert model.certificate_.remaining == 2000 - THREADS * EACH // 2
+    assert model.certificate_.remaining == 20_000 - THREADS * EACH // 2
 
 
 def pickled(model, _tmp_path):
@@ -108,8 +108,9 @@ def test_a_copy_warns_and_refuses_to_release_until_it_takes_over(copied, tmp_pat
 
 
 def test_a_copied_estimator_predicts_and_refuses_to_release(tmp_path):
-    X, y = np.random.default_rng(0).normal(size=(300, 2)), np.arange(300) % 2
-    model = LogisticRegression(sigma=0.5).fit(X, y)
+    X = np.random.default_rng(0).normal(size=(300, 2))
+    y = (X[:, 0] > 0).astype(int)
+    model = LogisticRegression(sigma=0.1).fit(X, y)
     with pytest.warns(ModelCopyWarning):
         twin = dumped(model, tmp_path)
     np.testing.assert_array_equal(twin.predict(X), model.predict(X))

@@ -2,7 +2,7 @@
 
 Two views are told apart. ``public()`` may leave with the weights: it holds only what was fixed before any row was seen,
 and the digest of the released weights. ``to_json()`` is evidence for whoever may see the data: the distance, the rung and
-even the seconds depend on the rows, the forgotten ones included.
+even the seconds depend on the rows, the forgotten ones included. Its digest may be published, because there is a salt in it.
 """
 
 import json
@@ -58,6 +58,8 @@ class Certificate:
         condition: upper bound on the condition number of the Hessian; ``inf`` where none is known.
         exposure_mu: μ of what earlier releases gave away about the rows forgotten now (theory §5.5); 0 if none was.
         seconds: time the operation took.
+        salt: 32 random bytes as 64 hexadecimal digits: without them who knows all other rows could try out, against a published
+            digest of the evidence, what the forgotten rows held.
         weights_digest: SHA-256 of the released weights as little-endian float64.
 
     Source: theory §5; design §4.7, §4.8.
@@ -81,6 +83,7 @@ class Certificate:
     condition: float
     exposure_mu: float
     seconds: float
+    salt: str
     weights_digest: str
     library_version: str
     assumptions: tuple[str, ...] = ASSUMPTIONS

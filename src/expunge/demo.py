@@ -65,7 +65,7 @@ class Demo:
         self.X, self.y = load_census("train")
         self.X_test, self.y_test = load_census("test")
         row_norm = math.hypot(census_schema().row_norm, 1.0)  # the intercept's 1 included
-        self.sigma = sigma_from_excess_risk(EXCESS_RISK, Logistic().curvature_bound, row_norm)
+        self.sigma = sigma_from_excess_risk(EXCESS_RISK, Logistic().curvature_trace_bound, row_norm)
 
     def fitted(self, max_passes: int = 3) -> LogisticRegression:
         """A model of all training rows."""

@@ -39,6 +39,14 @@ class ModelCopyWarning(UserWarning):
     """A model that can forget was copied or pickled, with its secret state and its budget."""
 
 
+class NoiseTooLarge(ExpungeError, ValueError):
+    """Noise that would cost more than the model gains over a constant one; nothing was released."""
+
+
+class NoiseDrownsModel(UserWarning):
+    """Noise that costs a good part of what the model gains over a constant one."""
+
+
 class AnchorMismatch(ExpungeError):
     """Statistics taken at different anchors, which cannot be added or subtracted."""
 

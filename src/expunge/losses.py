@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expunge.arrays import beside, namespace
+from expunge.parameters import real, whole
 
 Array = Any
 """Float64, of any array-API namespace."""
@@ -49,8 +50,13 @@ class Loss(ABC):
 
     @property
     def curvature_bound(self) -> float:
-        """β ≥ sup ℓ″."""
+        """β ≥ sup ℓ″; for several outputs of the largest eigenvalue of ∇²ℓ."""
         return math.inf
+
+    @property
+    def curvature_trace_bound(self) -> float:
+        """κ ≥ sup tr ∇²ℓ, what noise in every predictor of a row costs (theory §5.3); β for one output."""
+        return self.curvature_bound
 
     @property
     def third_derivative_bound(self) -> float:
@@ -133,6 +139,13 @@ class Softmax(Loss):
     derivative_bound = math.sqrt(2.0)
     curvature_bound = 0.5
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "n_classes", whole("n_classes", self.n_classes))
+
+    @property
+    def curvature_trace_bound(self) -> float:
+        return 1.0 - 1.0 / self.n_classes  # Σ p(1 − p), largest where all classes are equally likely
+
     @property
     def outputs(self) -> int:
         return self.n_classes
@@ -214,6 +227,7 @@ class PseudoHuber(Loss):
     curvature_bound = 1.0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "scale", real("scale", self.scale))
         if not (math.isfinite(self.scale) and self.scale > 0):
             raise ValueError(f"scale must be a finite positive number, got {self.scale}")
 
@@ -325,6 +339,7 @@ class Tweedie(Loss):
     name: ClassVar[str] = "tweedie"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "power", real("power", self.power))
         if not 1.0 < self.power < 2.0:
             raise ValueError(f"power must lie strictly between 1 and 2, got {self.power}; use Poisson or Gamma at the ends")
 

@@ -24,6 +24,7 @@ from scipy import sparse
 from expunge.arrays import beside, host, is_on_host, namespace
 from expunge.errors import InvalidRows
 from expunge.losses import Loss
+from expunge.parameters import real, truth, whole
 from expunge.rows import Rows
 
 Array = NDArray[np.float64]
@@ -50,6 +51,9 @@ class Objective:
     fit_intercept: bool = True
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "n_features", whole("n_features", self.n_features))
+        object.__setattr__(self, "penalty", real("penalty", self.penalty))
+        object.__setattr__(self, "fit_intercept", truth("fit_intercept", self.fit_intercept))
         if not (math.isfinite(self.penalty) and self.penalty >= 0):
             raise ValueError(f"penalty must be a finite number of at least 0, got {self.penalty}")
 

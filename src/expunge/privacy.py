@@ -14,6 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from expunge.errors import BudgetSpent
+from expunge.parameters import real, whole
 
 SAFE_SIDE = 1e-9
 """Relative step to the safe side, far above the inversions' tolerance of 1e-12."""
@@ -38,6 +39,8 @@ class Guarantee:
     delta: float
 
     def __post_init__(self) -> None:
+        for name in ("epsilon", "delta"):
+            object.__setattr__(self, name, real(name, getattr(self, name)))
         if not (math.isfinite(self.epsilon) and self.epsilon > 0):
             raise ValueError(f"epsilon must be a finite positive number, got {self.epsilon}")
         if not 0 < self.delta < 1:
@@ -128,9 +131,12 @@ class Schedule:
     requests: int | None = None
 
     def __post_init__(self) -> None:
-        for name, value in (("days", self.days), ("requests", self.requests)):
-            if value is not None and not (isinstance(value, int) and value >= 1):
-                raise ValueError(f"a schedule's {name} must be a whole number of at least 1, or None for never, got {value!r}")
+        for name in ("days", "requests"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, whole(f"a schedule's number of {name}", value))
+                if value < 1:
+                    raise ValueError(f"a schedule's number of {name} must be at least 1, or None for never, got {value!r}")
 
     def is_due(self, since: date, requests: int, on: date) -> bool:
         """Whether a refit is due ``on`` a day, ``requests`` releases after the last one ``since``."""
@@ -260,12 +266,12 @@ def _raised(total: float, more: float) -> float:
     return (total + more) * (1.0 + 1e-15) if more > 0 else total
 
 
-def sigma_from_excess_risk(excess_risk: float, curvature_bound: float, row_norm: float) -> float:
-    """The σ whose noise costs at most ``excess_risk`` in mean loss: ½βσ²R², whatever p is.
+def sigma_from_excess_risk(excess_risk: float, curvature_trace_bound: float, row_norm: float) -> float:
+    """The σ whose noise costs at most ``excess_risk`` in mean loss: ½κσ²R², whatever p is.
 
     Args:
         excess_risk: what the noise may add to the mean loss, in units of the loss; positive.
-        curvature_bound: β of the loss; ``row_norm``: declared bound R on |x|, the intercept's 1 included.
+        curvature_trace_bound: κ of the loss; ``row_norm``: declared bound R on |x|, the intercept's 1 included.
 
     Raises:
         ValueError: an argument that is not finite and positive: such a loss has no bound of this kind.
@@ -275,7 +281,8 @@ def sigma_from_excess_risk(excess_risk: float, curvature_bound: float, row_norm:
 
     Source: theory §5.3.
     """
-    for name, value in (("excess_risk", excess_risk), ("curvature_bound", curvature_bound), ("row_norm", row_norm)):
+    given = (("excess_risk", excess_risk), ("curvature_trace_bound", curvature_trace_bound), ("row_norm", row_norm))
+    for name, value in given:
         if not (math.isfinite(value) and value > 0):
             raise ValueError(f"{name} must be finite and positive, got {value}")
-    return math.sqrt(2.0 * excess_risk / curvature_bound) / row_norm
+    return math.sqrt(2.0 * excess_risk / curvature_trace_bound) / row_norm

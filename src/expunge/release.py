@@ -4,6 +4,7 @@ The secret is one value: whatever changes it makes another, after everything els
 """
 
 import math
+import secrets
 import time
 from dataclasses import dataclass
 from hashlib import sha256
@@ -143,6 +144,7 @@ def published(
         condition=state.trace / state.curvature_floor if state.curvature_floor > 0 else math.inf,
         exposure_mu=exposure,
         seconds=time.perf_counter() - started,
+        salt=secrets.token_hex(32),
         weights_digest=sha256(weights.astype("<f8").tobytes()).hexdigest(),
         library_version=VERSION,
         assumptions=ASSUMPTIONS if settings.bound == "local" else (*ASSUMPTIONS, DECLARED_NORM),

@@ -9,6 +9,7 @@ from expunge import bounds
 from expunge.certificate import Bound
 from expunge.ladder import DeclaredBound
 from expunge.objective import Objective
+from expunge.parameters import real, whole
 from expunge.privacy import Guarantee, Schedule
 from expunge.state import State
 
@@ -44,6 +45,10 @@ class Settings:
     schedule: Schedule = MONTHLY
 
     def __post_init__(self) -> None:
+        for name, plain in (("sigma", real), ("max_passes", whole), ("memory_budget", real)):
+            object.__setattr__(self, name, plain(name, getattr(self, name)))
+        if self.row_norm is not None:
+            object.__setattr__(self, "row_norm", real("row_norm", self.row_norm))
         if not (math.isfinite(self.sigma) and self.sigma >= 0):
             raise ValueError(f"sigma must be a finite number of at least 0, got {self.sigma}")
         if self.bound not in ("local", "worst_case", "paper"):

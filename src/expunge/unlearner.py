@@ -157,6 +157,15 @@ class Unlearner:
         """
         return self._operate(Change(removed=old, added=new), remaining, before_refit)
 
+    def again(self, remaining: RowSource | None = None, *, before_refit: Announce = _silent) -> Release:
+        """A release of the same rows under fresh noise, charged as every other: what others forgot was none of this model's,
+        and nobody is to see that.
+
+        Raises:
+            CapacityExceeded, BudgetSpent: as for ``forget``.
+        """
+        return self._operate(Change(), remaining, before_refit)
+
     def refit(self, source: RowSource) -> Release:
         """A release from a new anchor, found as ``learn_from`` would find it; no state then depends on those forgotten.
 

@@ -15,6 +15,7 @@ from expunge.service.app import create_app
 from tests.workspace.people import workspace
 
 ALL, OPERATOR, ENGINEER, CHECKER = {"operator", "engineer", "auditor"}, {"operator"}, {"engineer"}, {"engineer", "auditor"}
+PUBLIC, SERVING = {*ALL, "consumer"}, {"engineer", "consumer"}
 PAGE_FORMS = {"/login", "/logout"}
 MATRIX = {
     ("POST", "/v1/requests"): OPERATOR,
@@ -28,12 +29,12 @@ MATRIX = {
     ("POST", "/v1/models/{name}/refit"): ENGINEER,
     ("POST", "/v1/models/{name}/audit"): CHECKER,
     ("GET", "/v1/models/{name}/releases"): ALL,
-    ("GET", "/v1/models/{name}/releases/latest"): ENGINEER,
-    ("GET", "/v1/certificates/{number}"): ALL,
-    ("GET", "/v1/log/checkpoint"): ALL,
-    ("GET", "/v1/log/events"): ALL,
-    ("GET", "/v1/log/inclusion/{seq}"): ALL,
-    ("GET", "/v1/log/consistency"): ALL,
+    ("GET", "/v1/models/{name}/releases/latest"): SERVING,
+    ("GET", "/v1/certificates/{number}"): PUBLIC,
+    ("GET", "/v1/log/checkpoint"): PUBLIC,
+    ("GET", "/v1/log/events"): PUBLIC,
+    ("GET", "/v1/log/inclusion/{seq}"): PUBLIC,
+    ("GET", "/v1/log/consistency"): PUBLIC,
     ("GET", "/v1/webhooks"): ENGINEER,
     ("POST", "/v1/webhooks"): ENGINEER,
     ("DELETE", "/v1/webhooks/{webhook}"): ENGINEER,
@@ -70,14 +71,14 @@ def concrete(path: str) -> str:
 
 @pytest.fixture
 def logged_in(anybody, token):
-    """``logged_in(role)``: a client with that role's session, and its CSRF token."""
+    """``logged_in(role)``: a client with that role's session, and its CSRF token; a consumer sees no page, and so gets none."""
 
     def log_in(role):
         client = TestClient(anybody.app, follow_redirects=False)
         answer = client.post("/login", data={"token": token[role]})
         assert answer.status_code == 303
-        page = client.get("/").text
-        return client, re.search(r'name="csrf" value="([^"]+)"', page)[1]
+        shown = re.search(r'name="csrf" value="([^"]+)"', client.get("/").text)
+        return client, shown[1] if shown else ""
 
     return log_in
 
@@ -90,7 +91,7 @@ def test_every_route_is_in_the_matrix(app):
 def test_who_may_do_what(method, path, anybody, as_role, logged_in):
     target = concrete(path)
     assert anybody.request(method, target).status_code == 401
-    for role in sorted(ALL):
+    for role in sorted(PUBLIC):
         if path.startswith("/v1") or path == "/metrics":
             answer = as_role(role, method, target, **({"json": {}} if method == "POST" else {}))
         else:
@@ -102,6 +103,19 @@ def test_who_may_do_what(method, path, anybody, as_role, logged_in):
             assert answer.status_code not in (401, 403) and answer.status_code < 500, answer.text
         else:
             assert answer.status_code == 403, (role, answer.text)
+
+
+def test_the_evidence_is_for_those_who_may_see_the_data(as_role):
+    assert as_role("auditor", "GET", "/v1/certificates/1?form=evidence").status_code == 200
+    refused = as_role("consumer", "GET", "/v1/certificates/1?form=evidence")
+    assert refused.status_code == 403 and "distance" not in refused.text
+
+
+def test_the_evidence_is_not_printed_with_a_certificate(logged_in):
+    client, _csrf = logged_in("auditor")
+    page = client.get("/certificates/1").text
+    printed = re.sub(r'<(section|span)[^>]*class="no-print".*?</\1>', "", page, flags=re.DOTALL)
+    assert "distance bound" in page and "distance bound" not in printed and "spent" not in printed
 
 
 def test_a_form_needs_its_csrf_token(logged_in):

@@ -171,7 +171,7 @@ def worked(operation: str, folder: Path, *, limit: int = 0, file_size: int = 0) 
 def main(folder: Path, operation: str, rounds: int, seed: int, plant: str = "") -> None:
     """Plays the rounds; prints a JSON line for each. ``plant`` breaks the recovery, to show that the rounds notice."""
     if plant == "no-rollback":
-        batch._abandon = lambda _place, _batch: None
+        batch._abandon = lambda _place, _batch, _started: None
     elif plant == "no-erasure":
         SubjectTable.rewrite = lambda _table, _without, _from_row, _added=(): None
     rng = np.random.default_rng(seed)

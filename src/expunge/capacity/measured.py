@@ -1,6 +1,6 @@
 """Capacity that is measured: the risk on rows that were not learned, after an adversary's deletions. Theory §2."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from expunge.adversary import Adversary, deletion_order
 from expunge.capacity.computed import require_gamma
+from expunge.cost import NoisyLoss
 from expunge.engine.local import LocalEngine
 from expunge.errors import CapacityExceeded, InvalidRows
-from expunge.evaluation import row_norms
 from expunge.objective import Objective
 from expunge.rows import Rows
 from expunge.unlearner import Unlearner
@@ -23,7 +23,7 @@ class FittedModel(Protocol):
 
     _unlearner: Unlearner
 
-    def _rows(self, X: Any, y: Any) -> Rows: ...
+    def _rows(self, X: Any, y: Any, sample_weight: Any = None) -> Rows: ...
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class EmpiricalCapacity:
 
 def empirical_capacity(
     model: FittedModel,
-    holdout: tuple[Any, Any],
+    holdout: tuple[Any, ...],
     *,
-    learned: tuple[Any, Any],
+    learned: tuple[Any, ...],
     adversary: Adversary = "influence",
     gamma: float = 0.01,
     confidence: float = 0.95,
@@ -69,7 +69,7 @@ def empirical_capacity(
 
     Args:
         model: a fitted estimator.
-        holdout: ``(X, y)``, rows that were not learned; ``learned``: ``(X, y)``, all rows that were.
+        holdout: ``(X, y)`` or ``(X, y, sample_weight)``, rows that were not learned; ``learned``: the same of all that were.
         adversary: who goes first, see ``expunge.adversary``.
         gamma: excess risk allowed, in units of the loss.
         confidence: of the bootstrap intervals.
@@ -96,7 +96,7 @@ def empirical_capacity(
         twin = Unlearner(unlearner.settings, unlearner._secret, LocalEngine(), lambda weights, _sigma: weights.copy())
         forgotten = rows.take(order[:m])
         try:
-            release = twin.forget(Rows(forgotten.X, forgotten.y, ids=range(m)), rows.take(order[m:]))
+            release = twin.forget(replace(forgotten, ids=range(m)), rows.take(order[m:]))
         except (InvalidRows, CapacityExceeded) as refusal:
             reason = f"{m} deletions are refused: {refusal}"
             return False
@@ -116,39 +116,22 @@ def empirical_capacity(
 
 
 class HeldOutRisk:
-    """The mean held-out loss of weights with noise, over that of un-noised reference weights; with bootstrap intervals.
+    """The mean held-out loss of weights with noise, over that of un-noised reference weights; with bootstrap intervals."""
 
-    Noise N(0, σ²I) on the weights is N(0, σ²|x|²I) on a row's predictor: one output is integrated by Gauss–Hermite
-    quadrature, several are averaged over draws.
-    """
-
-    NODES, DRAWS, RESAMPLES = 40, 256, 500
+    RESAMPLES = 500
 
     def __init__(
         self, objective: Objective, holdout: Rows, reference: Array, rng: np.random.Generator, confidence: float = 0.95
     ) -> None:
-        self._objective, self._holdout = objective, holdout
-        self._norms = row_norms(objective, holdout)
-        if objective.loss.outputs == 1:
-            self._nodes, weights = np.polynomial.hermite_e.hermegauss(self.NODES)
-            self._weights = weights / weights.sum()
-        else:
-            half = rng.standard_normal((self.DRAWS // 2, objective.loss.outputs))
-            self._nodes, self._weights = np.vstack([half, -half]), np.full(self.DRAWS, 1.0 / self.DRAWS)
-        self._counts = rng.multinomial(len(holdout), np.full(len(holdout), 1.0 / len(holdout)), size=self.RESAMPLES)
+        n = len(holdout)
+        self._losses = NoisyLoss(objective, holdout, seed=int(rng.integers(2**31)))
+        self._counts = rng.multinomial(n, np.full(n, 1.0 / n), size=self.RESAMPLES) * holdout.weight
+        self._weight = holdout.weight
         self._tails = [(1.0 - confidence) / 2.0, (1.0 + confidence) / 2.0]
-        self._reference = self._losses(reference, 0.0)
+        self._reference = self._losses.at(reference, 0.0)
 
     def excess(self, weights: Array, sigma: float) -> tuple[float, float, float]:
         """The excess risk of ``weights`` once N(0, σ²I) is added, and its interval."""
-        excess = self._losses(weights, sigma) - self._reference
-        low, high = np.quantile(self._counts @ excess / len(excess), self._tails)
-        return float(excess.mean()), float(low), float(high)
-
-    def _losses(self, weights: Array, sigma: float) -> Array:
-        loss, y = self._objective.loss, self._holdout.y
-        t = self._objective.predictor(weights, self._objective.features(self._holdout))
-        if sigma == 0:
-            return np.asarray(loss.value(t, y))
-        spread = sigma * self._norms if t.ndim == 1 else sigma * self._norms[:, None]
-        return np.asarray(sum(w * loss.value(t + spread * z, y) for z, w in zip(self._nodes, self._weights, strict=True)))
+        excess = self._losses.at(weights, sigma) - self._reference
+        low, high = np.quantile(self._counts @ excess / self._counts.sum(axis=1), self._tails)
+        return float(np.average(excess, weights=self._weight)), float(low), float(high)

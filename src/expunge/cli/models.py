@@ -62,7 +62,11 @@ def fit(
     delta: Annotated[float, typer.Option(help="δ of the promise.")] = 1e-6,
     sigma: Annotated[float | None, typer.Option(help="Noise in each weight; without it from --excess-risk.")] = None,
     excess_risk: Annotated[
-        float, typer.Option(help="What the noise may cost in mean loss; σ follows from it and the schema's row norm.")
+        float,
+        typer.Option(
+            help="What the noise may cost in mean loss: in nats for logistic, as a share of a constant model's loss or of the "
+            "mean target for the others. σ follows from it and the ranges in the schema."
+        ),
     ] = 0.001,
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,

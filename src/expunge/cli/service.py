@@ -57,7 +57,10 @@ def serve(
 @token_app.command()
 def issue(
     name: Annotated[str, typer.Argument(help="Who it is for.")],
-    role: Annotated[str, typer.Option(help="operator (takes requests), engineer (runs the models) or auditor (reads).")],
+    role: Annotated[
+        str,
+        typer.Option(help="operator (takes requests), engineer (runs models), auditor (reads) or consumer (serves models)."),
+    ],
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,
 ) -> None:

@@ -2,12 +2,16 @@
 
 Events are added inside the transaction that they tell of; heads (checkpoints) are signed when a batch is done. Times
 never go backwards, even where the clock does.
+
+Everybody may read the log, so it must not be a clock: times are cut to the hour, and what happens while a batch is worked
+is held back until the batch is over. The number of requests between its first event and its last would tell, just as
+well as a time, how long it took.
 """
 
 import base64
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,8 +26,9 @@ from pymerkle import (
 )
 
 from expunge.errors import LedgerCorrupt, SignatureInvalid
+from expunge.ledger import requests, times
 from expunge.ledger.signing import CERTIFICATE, CHECKPOINT, PublicKeys, SigningKey, canonical, digest
-from expunge.ledger.tables import checkpoints, events
+from expunge.ledger.tables import checkpoints, events, held
 
 
 class _Tree(BaseMerkleTree):  # type: ignore[misc]  # pymerkle has no types
@@ -50,13 +55,17 @@ class _Tree(BaseMerkleTree):  # type: ignore[misc]  # pymerkle has no types
         return int(self._connection.execute(sa.select(sa.func.coalesce(sa.func.max(events.c.seq), 0))).scalar_one())
 
 
-def append(connection: sa.Connection, kind: str, bodies: Iterable[Mapping[str, Any]]) -> tuple[int, str]:
-    """Adds one event per body in a writing transaction; returns the number of the last one and its time."""
+def append(connection: sa.Connection, kind: str, bodies: Iterable[Mapping[str, Any]], at: str | None = None) -> tuple[int, str]:
+    """Adds one event per body in a writing transaction; returns the number of the last one and its time.
+
+    Args:
+        at: of a batch's later events, the time of its first; by default the present hour. Never before the last event's.
+    """
     tree = _Tree(connection)
     size = tree.get_size()
     last = connection.execute(sa.select(events.c.entry).where(events.c.seq == size)).scalar()
-    now = datetime.now(UTC).isoformat(timespec="microseconds")
-    at = max(now, str(json.loads(last)["at"])) if last else now
+    at = times.published() if at is None else at
+    at = max(at, str(json.loads(last)["at"])) if last else at
     rows = []
     for seq, body in enumerate(bodies, size + 1):
         entry = canonical({"seq": seq, "at": at, "kind": kind, **body})
@@ -64,6 +73,26 @@ def append(connection: sa.Connection, kind: str, bodies: Iterable[Mapping[str, A
     if rows:
         connection.execute(sa.insert(events), rows)
     return size + len(rows), at
+
+
+def note(connection: sa.Connection, kind: str, bodies: Iterable[Mapping[str, Any]]) -> None:
+    """Adds events that belong to no batch, in a writing transaction; those that come while one is worked follow it."""
+    if not requests.unfinished(connection):
+        append(connection, kind, bodies)
+        return
+    last = int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(held.c.id), 0))).scalar_one())
+    at = times.published()
+    rows = [{"id": i, "kind": kind, "at": at, "body": canonical(body)} for i, body in enumerate(bodies, last + 1)]
+    if rows:
+        connection.execute(sa.insert(held), rows)
+
+
+def release_held(connection: sa.Connection) -> None:
+    """Adds the events that came while a batch was worked, in the transaction that ends it."""
+    waiting = connection.execute(sa.select(held).order_by(held.c.id)).all()
+    for (kind, at), rows in groupby(waiting, key=lambda row: (row.kind, row.at)):
+        append(connection, kind, [json.loads(row.body) for row in rows], at)
+    connection.execute(sa.delete(held))
 
 
 def seal(connection: sa.Connection, key: SigningKey) -> str:
@@ -93,6 +122,12 @@ def size(connection: sa.Connection) -> int:
 def entries(connection: sa.Connection, after: int, limit: int) -> list[dict[str, Any]]:
     """Up to ``limit`` events from the one after ``after``."""
     chosen = sa.select(events.c.entry).where(events.c.seq > after).order_by(events.c.seq).limit(limit)
+    return [dict(json.loads(entry)) for entry in connection.execute(chosen).scalars()]
+
+
+def of_kind(connection: sa.Connection, kind: str) -> list[dict[str, Any]]:
+    """All events of one kind."""
+    chosen = sa.select(events.c.entry).where(events.c.kind == kind).order_by(events.c.seq)
     return [dict(json.loads(entry)) for entry in connection.execute(chosen).scalars()]
 
 

@@ -38,9 +38,9 @@ class Receipt:
         return cls(request, commitment, canonical({"expunge": "receipt", "envelope": envelope}))
 
 
-def committed(salt: str, request: str, subject: str) -> str:
-    """The commitment: SHA-256 over its parts, each preceded by its length."""
-    parts = (part.encode() for part in (salt, request, subject))
+def committed(salt: str, name: str, value: str) -> str:
+    """A commitment to the ``value`` of ``name`` (the subject of a request, say): SHA-256 over the parts with their lengths."""
+    parts = (part.encode() for part in (salt, name, value))
     return hashlib.sha256(b"".join(len(part).to_bytes(8, "big") + part for part in parts)).hexdigest()
 
 

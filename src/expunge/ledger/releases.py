@@ -1,17 +1,21 @@
 """Models and their releases, as the ledger keeps them."""
 
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
 
 from expunge.errors import WorkspaceInvalid
+from expunge.ledger.receipts import committed
 from expunge.ledger.tables import batches, models, releases
 
 
-def add_model(connection: sa.Connection, name: str, specification: str, at: str) -> None:
-    """Adds a model."""
-    connection.execute(sa.insert(models).values(name=name, specification=specification, created=at))
+def add_model(connection: sa.Connection, name: str, specification: str, at: str) -> str:
+    """Adds a model; what the log may say of its specification, which only those can check who may see it."""
+    salt = secrets.token_hex(32)
+    connection.execute(sa.insert(models).values(name=name, specification=specification, salt=salt, created=at))
+    return committed(salt, name, specification)
 
 
 def all_models(connection: sa.Connection) -> list[sa.Row[Any]]:

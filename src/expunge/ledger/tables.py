@@ -33,6 +33,14 @@ events = _table(
     Column("leaf", LargeBinary, nullable=False),
 )
 
+held = _table(
+    "held",  # events that came while a batch was worked, and follow it
+    Column("id", _Whole, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("body", Text, nullable=False),
+)
+
 checkpoints = _table(
     "checkpoints",  # signed tree heads
     Column("size", _Whole, primary_key=True, autoincrement=False),
@@ -79,6 +87,7 @@ models = _table(
     "models",
     Column("name", Text, primary_key=True),
     Column("specification", Text, nullable=False),  # JSON: kind, target, penalty, guarantee, schema
+    Column("salt", Text, nullable=False),  # of what the log says of it: ranges and classes may come from the rows
     Column("created", Text, nullable=False),
     Column("owed_since", Text),  # the earliest deletion on which the anchor still depends
 )
@@ -104,7 +113,7 @@ tokens = _table(
     "tokens",  # who may use the service; the secret itself is not kept
     Column("id", Text, primary_key=True),
     Column("name", Text, nullable=False),
-    Column("role", Text, nullable=False),  # operator, engineer, auditor
+    Column("role", Text, nullable=False),  # operator, engineer, auditor, consumer
     Column("digest", Text, nullable=False),  # SHA-256 of the secret, which has 256 random bits
     Column("created", Text, nullable=False),
     Column("revoked", Text),

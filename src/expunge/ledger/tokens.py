@@ -8,10 +8,10 @@ from typing import Any, Literal, get_args
 
 import sqlalchemy as sa
 
-from expunge.ledger import log
+from expunge.ledger import log, times
 from expunge.ledger.tables import tokens
 
-Role = Literal["operator", "engineer", "auditor"]
+Role = Literal["operator", "engineer", "auditor", "consumer"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
 
@@ -35,8 +35,9 @@ def issue(connection: sa.Connection, name: str, role: Role) -> str:
     if not name.strip():
         raise ValueError("a token needs the name of its holder")
     identity, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
-    _seq, at = log.append(connection, "token.issued", [{"token": identity, "role": role}])
-    connection.execute(sa.insert(tokens).values(id=identity, name=name, role=role, digest=_digest(secret), created=at))
+    log.note(connection, "token.issued", [{"token": identity, "role": role}])
+    values = {"id": identity, "name": name, "role": role, "digest": _digest(secret), "created": times.exact()}
+    connection.execute(sa.insert(tokens).values(**values))
     return f"exp_{identity}_{secret}"
 
 
@@ -62,8 +63,8 @@ def revoke(connection: sa.Connection, identity: str) -> bool:
     known = connection.execute(sa.select(tokens.c.id).where(tokens.c.id == identity, tokens.c.revoked.is_(None))).first()
     if known is None:
         return False
-    _seq, at = log.append(connection, "token.revoked", [{"token": identity}])
-    connection.execute(sa.update(tokens).where(tokens.c.id == identity).values(revoked=at))
+    log.note(connection, "token.revoked", [{"token": identity}])
+    connection.execute(sa.update(tokens).where(tokens.c.id == identity).values(revoked=times.exact()))
     return True
 
 

@@ -4,25 +4,30 @@ import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
+from operator import itemgetter
 from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils import Tags, check_random_state, column_or_1d
+from sklearn.utils import Tags, column_or_1d
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from expunge.certificate import Bound, Certificate
+from expunge.cost import DEFAULT_SIGMA, EXCESS_RISK, NoiseCost, Undeclared, affordable_sigma
 from expunge.errors import InvalidRows
 from expunge.forecast import CapacityReport
 from expunge.losses import Loss
 from expunge.noise import InsecureNoise, Noise, secure_noise
 from expunge.objective import Objective
-from expunge.privacy import Guarantee
+from expunge.parameters import real, truth, whole
+from expunge.privacy import Guarantee, Schedule
 from expunge.release import Release
 from expunge.rows import Rows, RowSource
-from expunge.settings import Settings
+from expunge.settings import MEMORY_BUDGET, MONTHLY, Settings
 from expunge.unlearner import Unlearner
 
 Array = NDArray[np.float64]
@@ -30,33 +35,52 @@ Remaining = tuple[Any, Any] | tuple[Any, Any, Any] | RowSource | None
 """``(X, y)``, ``(X, y, sample_weight)`` or a ``RowSource`` of all rows learned and not forgotten."""
 
 INSECURE_SEED = "EXPUNGE_INSECURE_SEED"
-"""Environment variable that must be ``1`` for ``random_state`` to be accepted beside noise."""
-_SHOWING = threading.Lock()
-"""Held while the attributes of a release are set or read, so that nobody predicts with half of one."""
+"""Environment variable that must be ``1`` for ``insecure_seed`` to be accepted beside noise."""
+_OF_ONE_RELEASE = itemgetter("coef_", "intercept_")
+"""Reads both at once, as ``_publish`` sets them at once: no thread predicts with half of a release."""
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class UnlearningModel(BaseEstimator, ABC):
     """What classifiers and regressors share. Parameters common to all:
 
-    epsilon, delta: (ε, δ) promised to everyone forgotten; ε in nats.
-    sigma: standard deviation of the noise in each weight, chosen without looking at the data; 0 for no noise, no promise.
-    bound: ``"local"``, or ``"worst_case"``/``"paper"`` (which need ``row_norm`` and a penalty on every weight).
-    row_norm: declared bound on the norm of every row, now and later; ``None`` for none.
-    max_passes: gradient passes over the remaining rows tried before a refit.
-    memory_budget: bytes that the p × p arrays of the Hessian may take; a model for which they would take more keeps none and
-        passes over the remaining rows for every change.
-    random_state: refused beside noise unless the environment has ``EXPUNGE_INSECURE_SEED=1``.
+    Args:
+        fit_intercept: whether there is an intercept; it is not penalised.
+        epsilon, delta: (ε, δ) promised to everyone forgotten; ε in nats.
+        sigma: standard deviation of the noise in each weight; 0 for no noise, no promise. ``None``: from ``excess_risk``, or
+            0.05 where too little is declared for that.
+        excess_risk: what the noise may cost in mean loss (theory §5.3), if ``sigma`` is ``None`` and ``row_norm`` is declared:
+            in nats for a classifier; as a share of the largest loss of a constant model for ``Ridge`` and
+            ``PseudoHuberRegressor``, which need ``target_range`` too; as a share of the mean target for Poisson; in units of
+            the loss for Gamma; 0 for no noise.
+        bound: ``"local"``, or ``"worst_case"``/``"paper"`` (which need ``row_norm`` and a penalty on every weight).
+        row_norm: declared bound on the norm of every row, now and later, the intercept's 1 included; ``None`` for none.
+        max_passes: gradient passes over the remaining rows tried before a refit.
+        refit_days, refit_requests: the schedule: ``refit`` resets the budget when so many days (UTC) or releases have passed
+            since the fit or the last time it did; ``None`` for never.
+        memory_budget: bytes that the p × p arrays of the Hessian may take; a model for which they would take more keeps none
+            and passes over the remaining rows for every change.
+        random_state: accepted for scikit-learn's sake and without effect: the solver draws nothing, and the noise is never
+            seeded by it.
+        insecure_seed: of reproducible noise, for tests; whoever knows it can take the noise off. Refused unless the environment
+            has ``EXPUNGE_INSECURE_SEED=1``.
+
+    All numbers are chosen without looking at the data. Threads may share a fitted estimator: changes take turns.
     """
 
-    fit_intercept: bool
-    epsilon: float
-    delta: float
-    sigma: float
-    bound: Bound
-    row_norm: float | None
-    max_passes: int
-    memory_budget: float
-    random_state: Any
+    fit_intercept: bool = True
+    epsilon: float = 1.0
+    delta: float = 1e-6
+    sigma: float | None = None
+    excess_risk: float = EXCESS_RISK
+    bound: Bound = "local"
+    row_norm: float | None = None
+    max_passes: int = 3
+    refit_days: int | None = MONTHLY.days
+    refit_requests: int | None = MONTHLY.requests
+    memory_budget: float = MEMORY_BUDGET
+    random_state: Any = None
+    insecure_seed: int | None = None
 
     @abstractmethod
     def _loss(self) -> Loss: ...
@@ -81,16 +105,36 @@ class UnlearningModel(BaseEstimator, ABC):
             y: ``(n_rows,)``.
             sample_weight: ``(n_rows,)``, at least 0.
 
+        The noise is weighed against what the model learned. Where it costs more than a tenth of what the fit gains in mean loss
+        over the best constant model, and more than a hundredth of that model's loss, a ``NoiseDrownsModel`` is warned of. Where
+        it costs more than the whole of that loss, more than any model could gain, the fit is refused (with a log link only
+        where it also makes the predicted means wrong by a factor of 1.5). Both depend on the rows: a word to whoever fits, not
+        to be published.
+
         Raises:
             InvalidRows, NoOptimum, CapacityExceeded: see ``Unlearner.learn_from``.
+            NoiseTooLarge: releases would be worse than a constant model.
+            ValueError: a parameter that cannot be. Whatever is raised, the estimator stays as it was.
+
+        Source: theory §5.3.
         """
+        turn = getattr(self, "_turn", None) or _Turn()
+        trial = object.__new__(type(self))
+        trial.__dict__.update(self.__dict__, _turn=turn)
+        trial._fit(X, y, sample_weight)
+        with turn:
+            self.__dict__ = trial.__dict__
+        return self
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
         X, y = self._validated(X, y, reset=True)
         rows = Rows.of(X, self._learn_targets(y), sample_weight)
-        objective = self.objective(rows.X.shape[1])
-        self._unlearner = Unlearner.learn_from(objective, rows, self.settings(), noise=self._noise())
+        objective, settings = self.objective(rows.X.shape[1]), self.settings()
+        self._unlearner = Unlearner.learn_from(objective, rows, settings, noise=self._noise(settings.sigma))
+        if settings.sigma > 0:
+            NoiseCost.of(objective, rows, self._unlearner._secret.point, settings.sigma).require_worth()
         self.releases_: tuple[Certificate, ...] = ()
         self._publish(self._unlearner.release)
-        return self
 
     def objective(self, n_features: int) -> Objective:
         """What ``fit`` minimises; a classifier must know its classes."""
@@ -98,9 +142,47 @@ class UnlearningModel(BaseEstimator, ABC):
         return Objective(self._loss(), n_features, penalty, form, self.fit_intercept)
 
     def settings(self) -> Settings:
-        """What is fixed before any row is seen."""
-        guarantee = Guarantee(self.epsilon, self.delta)
-        return Settings(guarantee, self.sigma, self.bound, self.row_norm, self.max_passes, self.memory_budget)
+        """What is fixed before any row is seen; a classifier must know its classes.
+
+        Raises:
+            ValueError: a parameter that cannot be.
+        """
+        return Settings(
+            Guarantee(real("epsilon", self.epsilon), real("delta", self.delta)),
+            self._sigma(),
+            self.bound,
+            self._row_norm(),
+            whole("max_passes", self.max_passes),
+            real("memory_budget", self.memory_budget),
+            Schedule(self.refit_days, self.refit_requests),
+        )
+
+    def _sigma(self) -> float:
+        if self.sigma is not None:
+            return real("sigma", self.sigma)
+        excess_risk = real("excess_risk", self.excess_risk)
+        try:
+            return affordable_sigma(
+                self._loss(),
+                fit_intercept=truth("fit_intercept", self.fit_intercept),
+                excess_risk=excess_risk,
+                row_norm=self._row_norm(),
+                target_range=self._declared_range(),
+            )
+        except Undeclared:
+            if excess_risk != EXCESS_RISK:  # asked for: not to be passed over
+                raise
+            return DEFAULT_SIGMA
+
+    def _row_norm(self) -> float | None:
+        row_norm = None if self.row_norm is None else real("row_norm", self.row_norm)
+        if row_norm is not None and not 0 < row_norm < np.inf:
+            raise ValueError(f"row_norm must be finite and positive, got {row_norm}")
+        return row_norm
+
+    def _declared_range(self) -> tuple[float, float] | None:
+        """The range of the targets; none for a classifier."""
+        return None
 
     def forget(
         self,
@@ -122,9 +204,9 @@ class UnlearningModel(BaseEstimator, ABC):
             InvalidRows, NotLearned, CapacityExceeded, BudgetSpent: see ``Unlearner.forget``; nothing is changed then.
         """
         check_is_fitted(self)
-        rows, source = self._rows(X, y, sample_weight, ids), self._source(remaining)
-        with self._unlearner.in_charge():
-            return self._publish(self._unlearner.forget(rows, source))
+        rows = self._rows(X, y, sample_weight, ids)
+        with self._turn:
+            return self._publish(self._unlearner.forget(rows, self._source(remaining)))
 
     def learn(self, X: Any, y: Any, *, sample_weight: Any = None, remaining: Remaining = None) -> Certificate:
         """The certificate of a new release that has learned these rows too; ``remaining`` includes them.
@@ -133,19 +215,39 @@ class UnlearningModel(BaseEstimator, ABC):
             InvalidRows, CapacityExceeded, BudgetSpent: see ``Unlearner.learn``; nothing is changed then.
         """
         check_is_fitted(self)
-        rows, source = self._rows(X, y, sample_weight), self._source(remaining)
-        with self._unlearner.in_charge():
-            return self._publish(self._unlearner.learn(rows, source))
+        rows = self._rows(X, y, sample_weight)
+        with self._turn:
+            return self._publish(self._unlearner.learn(rows, self._source(remaining)))
 
-    def rectify(self, X_old: Any, y_old: Any, X_new: Any, y_new: Any, *, remaining: Remaining = None) -> Certificate:
+    def rectify(
+        self,
+        X_old: Any,
+        y_old: Any,
+        X_new: Any,
+        y_new: Any,
+        *,
+        sample_weight_old: Any = None,
+        sample_weight_new: Any = None,
+        ids: Sequence[object] | None = None,
+        remaining: Remaining = None,
+    ) -> Certificate:
         """The certificate of a new release with rows corrected (GDPR Art. 16); ``remaining`` holds the corrected rows.
 
+        Args:
+            X_old, y_old, sample_weight_old: the wrong rows, as they were learned.
+            X_new, y_new, sample_weight_new: what takes their place.
+            ids: names of the wrong rows; tells people with equal values apart.
+            remaining: all rows learned and not forgotten, the new ones included and the wrong ones not.
+
         Raises:
-            InvalidRows, NotLearned, CapacityExceeded, BudgetSpent: see ``Unlearner.rectify``; nothing is changed then.
+            InvalidRows: see ``Unlearner.rectify``; also weights for one side only, which would count the other side's as 1.
+            NotLearned, CapacityExceeded, BudgetSpent: see ``Unlearner.rectify``; nothing is changed then.
         """
         check_is_fitted(self)
-        old, new = self._rows(X_old, y_old), self._rows(X_new, y_new)
-        with self._unlearner.in_charge():
+        if (sample_weight_old is None) != (sample_weight_new is None):
+            raise InvalidRows("a correction needs the weights of the old rows and of the new ones, or neither: give both")
+        old, new = self._rows(X_old, y_old, sample_weight_old, ids), self._rows(X_new, y_new, sample_weight_new)
+        with self._turn:
             return self._publish(self._unlearner.rectify(old, new, self._source(remaining)))
 
     def refit(self, X: Any, y: Any, sample_weight: Any = None) -> Certificate:
@@ -159,7 +261,7 @@ class UnlearningModel(BaseEstimator, ABC):
         """
         check_is_fitted(self)
         rows = self._rows(X, y, sample_weight)
-        with self._unlearner.in_charge():
+        with self._turn:
             return self._publish(self._unlearner.refit(rows))
 
     def take_over(self) -> None:
@@ -197,7 +299,7 @@ class UnlearningModel(BaseEstimator, ABC):
             ValueError: sigma is 0, so that nothing is drawn.
         """
         check_is_fitted(self)
-        if self.sigma == 0:
+        if self._unlearner.settings.sigma == 0:
             raise ValueError("with sigma=0 there is no noise, and nothing to draw: choose a positive sigma")
         return self._unlearner.draw(count)
 
@@ -223,11 +325,9 @@ class UnlearningModel(BaseEstimator, ABC):
     def published(self, objective: Objective, weights: Array) -> Any:
         """The fitted scikit-learn estimator that serves released ``weights``, ``(p,)``; a classifier must know its classes."""
         twin = self._twin()
-        coef, intercept = self._parted(objective, weights)
-        self._set_weights(coef, intercept)
-        for name in ("coef_", "intercept_", "classes_"):
-            if hasattr(self, name):
-                setattr(twin, name, getattr(self, name))
+        twin.coef_, twin.intercept_ = self._served(objective, weights)
+        if hasattr(self, "classes_"):
+            twin.classes_ = self.classes_
         twin.n_features_in_ = objective.n_features
         return twin
 
@@ -241,18 +341,23 @@ class UnlearningModel(BaseEstimator, ABC):
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
-        tags.non_deterministic = self.sigma > 0
+        tags.non_deterministic = self._is_noisy
         return tags
 
-    def _noise(self) -> Noise:
-        if self.sigma == 0 or self.random_state is None:
+    @property
+    def _is_noisy(self) -> bool:
+        given: Any = self.excess_risk if self.sigma is None else self.sigma
+        return not (isinstance(given, Real) and given == 0)  # what is no number is refused later
+
+    def _noise(self, sigma: float) -> Noise:
+        if sigma == 0 or self.insecure_seed is None:
             return secure_noise
         if os.environ.get(INSECURE_SEED) != "1":
             raise ValueError(
-                "random_state makes the noise reproducible, and whoever knows it can take the noise off: leave it None, or set "
-                f"sigma=0, or set {INSECURE_SEED}=1 in the environment of a test"
+                "insecure_seed makes the noise reproducible, and whoever knows it can take the noise off: leave it None, or "
+                f"set sigma=0, or set {INSECURE_SEED}=1 in the environment of a test"
             )
-        return InsecureNoise(int(check_random_state(self.random_state).randint(2**31 - 1)))
+        return InsecureNoise(whole("insecure_seed", self.insecure_seed))
 
     def _validated(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
         try:
@@ -268,31 +373,46 @@ class UnlearningModel(BaseEstimator, ABC):
         return Rows.of(X, self._encode_targets(y), sample_weight, ids)
 
     def _source(self, remaining: Remaining) -> RowSource | None:
-        return _Deferred(self, remaining) if isinstance(remaining, tuple) else remaining
+        if remaining is None or hasattr(remaining, "batches"):
+            return remaining  # type: ignore[return-value]  # a RowSource
+        if not isinstance(remaining, tuple | list) or len(remaining) not in (2, 3):
+            raise InvalidRows("remaining must be (X, y), (X, y, sample_weight) or a RowSource")
+        return _Deferred(self, tuple(remaining))
 
     def _publish(self, release: Release) -> Certificate:
-        with _SHOWING:
-            self._set_weights(*self._parted(self._unlearner.objective, release.weights))
-            self.releases_ = (*self.releases_, release.certificate)
+        coef, intercept = self._served(self._unlearner.objective, release.weights)
+        self.__dict__.update(coef_=coef, intercept_=intercept, releases_=(*self.releases_, release.certificate))
         return release.certificate
 
-    def _parted(self, objective: Objective, weights: Array) -> tuple[Array, Array]:
-        """Coefficients ``(K, n_features)`` and intercepts ``(K,)``."""
+    def _served(self, objective: Objective, weights: Array) -> tuple[Array, Array | float]:
+        """Coefficients ``(K, n_features)`` and intercepts ``(K,)``, as scikit-learn has them."""
         blocks = objective.coefficients(weights)
-        coef = blocks[:, :-1] if self.fit_intercept else blocks
-        return coef.copy(), blocks[:, -1].copy() if self.fit_intercept else np.zeros(len(blocks))
-
-    def _set_weights(self, coef: Array, intercept: Array) -> None:
-        self.coef_: Array = coef
-        self.intercept_: Array | float = intercept
+        coef = blocks[:, :-1] if objective.fit_intercept else blocks
+        return coef.copy(), blocks[:, -1].copy() if objective.fit_intercept else np.zeros(len(blocks))
 
     def _predictor(self, X: Any) -> Array:
         """Xwᵀ + b of the release, ``(n_rows,)`` or ``(n_rows, K)``."""
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, accept_sparse="csr", dtype=[np.float64, np.float32])
-        with _SHOWING:
-            coef, intercept = self.coef_, self.intercept_
-        return np.asarray(X @ coef.T) + intercept
+        coef, intercept = _OF_ONE_RELEASE(self.__dict__)
+        predictor: Array = np.asarray(X @ coef.T) + intercept
+        return predictor
+
+
+class _Turn:
+    """A lock, copied as a new one: a copy of an estimator takes its own turns."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_error: object) -> None:
+        self._lock.release()
+
+    def __reduce__(self) -> tuple[type["_Turn"], tuple[()]]:
+        return _Turn, ()
 
 
 class _Deferred:

@@ -1,5 +1,6 @@
 """Logistic regression, binary and multinomial. Theory §1, §6."""
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -9,17 +10,20 @@ from sklearn import linear_model as sklearn_linear_model
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 
-from expunge.certificate import Bound
 from expunge.errors import InvalidRows
 from expunge.linear_model.base import UnlearningModel
 from expunge.losses import Logistic, Loss, Softmax
-from expunge.settings import MEMORY_BUDGET
+from expunge.parameters import real
 
 Array = NDArray[np.float64]
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class LogisticRegression(ClassifierMixin, UnlearningModel):
     """Binary or multinomial logistic regression, scikit-learn's ``LogisticRegression(C=C)``.
+
+    Args:
+        C: inverse of the penalty's strength; positive. The other parameters are those of every estimator.
 
     Attributes:
         classes_: ``(K,)``; coef_: ``(1, n_features)`` or ``(K, n_features)``; intercept_: ``(1,)`` or ``(K,)``.
@@ -28,30 +32,7 @@ class LogisticRegression(ClassifierMixin, UnlearningModel):
     Source: theory §1, §6.
     """
 
-    def __init__(
-        self,
-        *,
-        C: float = 1.0,
-        fit_intercept: bool = True,
-        epsilon: float = 1.0,
-        delta: float = 1e-6,
-        sigma: float = 0.05,
-        bound: Bound = "local",
-        row_norm: float | None = None,
-        max_passes: int = 3,
-        memory_budget: float = MEMORY_BUDGET,
-        random_state: Any = None,
-    ) -> None:
-        self.C = C
-        self.fit_intercept = fit_intercept
-        self.epsilon = epsilon
-        self.delta = delta
-        self.sigma = sigma
-        self.bound = bound
-        self.row_norm = row_norm
-        self.max_passes = max_passes
-        self.memory_budget = memory_budget
-        self.random_state = random_state
+    C: float = 1.0
 
     def decision_function(self, X: Any) -> Array:
         """The linear predictor, ``(n_rows,)`` for two classes, else ``(n_rows, K)``."""
@@ -77,9 +58,10 @@ class LogisticRegression(ClassifierMixin, UnlearningModel):
         return Logistic() if len(self.classes_) == 2 else Softmax(len(self.classes_))
 
     def _penalty(self) -> tuple[float, Literal["sum", "mean"]]:
-        if not self.C > 0:
-            raise ValueError(f"C must be positive, got {self.C}")
-        return 1.0 / self.C, "sum"
+        C = real("C", self.C)
+        if not C > 0:
+            raise ValueError(f"C must be positive, got {C}")
+        return 1.0 / C, "sum"
 
     def _learn_targets(self, y: Any) -> Array:
         try:

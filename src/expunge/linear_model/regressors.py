@@ -1,6 +1,7 @@
 """Regressions: least squares, robust, and generalised linear models with a log link. Theory §1, §6."""
 
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,72 +9,71 @@ from sklearn import linear_model as sklearn_linear_model
 from sklearn.base import RegressorMixin
 from sklearn.utils import Tags
 
-from expunge.certificate import Bound
+from expunge.cost import checked_range
 from expunge.errors import InvalidRows
 from expunge.linear_model.base import UnlearningModel
 from expunge.losses import Gamma, Loss, Poisson, PseudoHuber, Squared, Tweedie
-from expunge.settings import MEMORY_BUDGET
+from expunge.objective import Objective
+from expunge.parameters import real
 
 Array = NDArray[np.float64]
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class _Regressor(RegressorMixin, UnlearningModel):
-    """What the regressors share: a penalty ``alpha`` and one output."""
+    """What the regressors share: one output, and two parameters beside those of every estimator.
 
-    _form: Literal["sum", "mean"]
+    Args:
+        alpha: strength of the penalty; at least 0.
+        target_range: declared least and greatest target, now and later; ``None`` for none. Rows outside are refused.
+    """
 
-    def __init__(
-        self,
-        alpha: float = 1.0,
-        *,
-        fit_intercept: bool = True,
-        epsilon: float = 1.0,
-        delta: float = 1e-6,
-        sigma: float = 0.05,
-        bound: Bound = "local",
-        row_norm: float | None = None,
-        max_passes: int = 3,
-        memory_budget: float = MEMORY_BUDGET,
-        random_state: Any = None,
-    ) -> None:
-        self.alpha = alpha
-        self.fit_intercept = fit_intercept
-        self.epsilon = epsilon
-        self.delta = delta
-        self.sigma = sigma
-        self.bound = bound
-        self.row_norm = row_norm
-        self.max_passes = max_passes
-        self.memory_budget = memory_budget
-        self.random_state = random_state
+    _form: ClassVar[Literal["sum", "mean"]]
+
+    @property
+    def _has_log_link(self) -> bool:
+        return False
+
+    alpha: float = field(default=1.0, kw_only=False)
+    target_range: tuple[float, float] | None = None
 
     def predict(self, X: Any) -> Array:
         """The predicted mean of each row, ``(n_rows,)``."""
         t = self._predictor(X)
-        return np.exp(t) if self._has_log_link() else t
-
-    def _has_log_link(self) -> bool:
-        return isinstance(self._loss(), Poisson | Gamma | Tweedie)
+        return np.exp(t) if self._has_log_link else t
 
     def _penalty(self) -> tuple[float, Literal["sum", "mean"]]:
-        return float(self.alpha), self._form
+        alpha = real("alpha", self.alpha)
+        if not 0 <= alpha < np.inf:
+            raise ValueError(f"alpha must be a finite number of at least 0, got {alpha}")
+        return alpha, self._form
+
+    def _declared_range(self) -> tuple[float, float] | None:
+        return None if self.target_range is None else checked_range(self.target_range)
 
     def _learn_targets(self, y: Any) -> Array:
         return self._encode_targets(y)
 
     def _encode_targets(self, y: Any) -> Array:
         try:
-            return np.asarray(y, dtype=np.float64)
+            targets: Array = np.asarray(y, dtype=np.float64)
         except (TypeError, ValueError) as error:
             raise InvalidRows(f"y of a regression must be numbers: {error}") from error
+        low, high = self._declared_range() or (-np.inf, np.inf)
+        outside = (targets < low) | (targets > high)
+        if outside.any():
+            row = int(np.argmax(outside))
+            raise InvalidRows(f"y of row {row} is {targets[row]:g}, outside the declared target_range ({low:g}, {high:g})")
+        return targets
 
-    def _set_weights(self, coef: Array, intercept: Array) -> None:
-        self.coef_, self.intercept_ = coef[0], intercept[0]
+    def _served(self, objective: Objective, weights: Array) -> tuple[Array, Array | float]:
+        coef, intercept = super()._served(objective, weights)
+        return coef[0], np.asarray(intercept)[0]
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.target_tags.positive_only = self._has_log_link()
-        tags.regressor_tags.poor_score = self.sigma > 0  # sigma does not know the scale of the targets
+        tags.target_tags.positive_only = self._has_log_link
+        tags.regressor_tags.poor_score = self._is_noisy  # sigma does not know the scale of the targets
         return tags
 
 
@@ -92,6 +92,7 @@ class Ridge(_Regressor):
         return sklearn_linear_model.Ridge(alpha=self.alpha, fit_intercept=self.fit_intercept)
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class PseudoHuberRegressor(_Regressor):
     """Regression robust to outliers beyond about ``scale``, with a ridge penalty ½α|w|².
 
@@ -100,34 +101,7 @@ class PseudoHuberRegressor(_Regressor):
 
     _form = "sum"
 
-    def __init__(
-        self,
-        alpha: float = 1.0,
-        *,
-        scale: float = 1.0,
-        fit_intercept: bool = True,
-        epsilon: float = 1.0,
-        delta: float = 1e-6,
-        sigma: float = 0.05,
-        bound: Bound = "local",
-        row_norm: float | None = None,
-        max_passes: int = 3,
-        memory_budget: float = MEMORY_BUDGET,
-        random_state: Any = None,
-    ) -> None:
-        super().__init__(
-            alpha,
-            fit_intercept=fit_intercept,
-            epsilon=epsilon,
-            delta=delta,
-            sigma=sigma,
-            bound=bound,
-            row_norm=row_norm,
-            max_passes=max_passes,
-            memory_budget=memory_budget,
-            random_state=random_state,
-        )
-        self.scale = scale
+    scale: float = 1.0
 
     def _loss(self) -> Loss:
         return PseudoHuber(self.scale)
@@ -140,6 +114,10 @@ class _GeneralizedLinearRegressor(_Regressor):
     """Half the mean deviance plus ½α|w|², scikit-learn's convention for these."""
 
     _form = "mean"
+
+    @property
+    def _has_log_link(self) -> bool:
+        return True
 
     def _twin(self) -> Any:
         twin = self._unfitted_twin()
@@ -170,6 +148,7 @@ class GammaRegressor(_GeneralizedLinearRegressor):
         return Gamma()
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class TweedieRegressor(_GeneralizedLinearRegressor):
     """Tweedie regression, scikit-learn's ``TweedieRegressor(power=power, alpha=alpha)`` with its automatic link.
 
@@ -177,42 +156,21 @@ class TweedieRegressor(_GeneralizedLinearRegressor):
     Source: theory §1, §6.
     """
 
-    def __init__(
-        self,
-        *,
-        power: float = 0.0,
-        alpha: float = 1.0,
-        fit_intercept: bool = True,
-        epsilon: float = 1.0,
-        delta: float = 1e-6,
-        sigma: float = 0.05,
-        bound: Bound = "local",
-        row_norm: float | None = None,
-        max_passes: int = 3,
-        memory_budget: float = MEMORY_BUDGET,
-        random_state: Any = None,
-    ) -> None:
-        super().__init__(
-            alpha,
-            fit_intercept=fit_intercept,
-            epsilon=epsilon,
-            delta=delta,
-            sigma=sigma,
-            bound=bound,
-            row_norm=row_norm,
-            max_passes=max_passes,
-            memory_budget=memory_budget,
-            random_state=random_state,
-        )
-        self.power = power
+    power: float = 0.0
+    alpha: float = 1.0
+
+    @property
+    def _has_log_link(self) -> bool:
+        return bool(self.power != 0)
 
     def _loss(self) -> Loss:
         known: dict[float, type[Loss]] = {0.0: Squared, 1.0: Poisson, 2.0: Gamma}
-        if self.power in known:
-            return known[self.power]()
-        if not 1.0 < self.power < 2.0:
-            raise ValueError(f"power must be 0, 1, 2 or between 1 and 2, got {self.power}: no certificate is known for others")
-        return Tweedie(self.power)
+        power = real("power", self.power)
+        if power in known:
+            return known[power]()
+        if not 1.0 < power < 2.0:
+            raise ValueError(f"power must be 0, 1, 2 or between 1 and 2, got {power}: no certificate is known for others")
+        return Tweedie(power)
 
     def _unfitted_twin(self) -> Any:
         twin = super()._unfitted_twin()

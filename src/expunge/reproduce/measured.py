@@ -107,7 +107,7 @@ def statistic() -> Section:
 def linear_models() -> Section:
     """Deletion capacity of logistic regression against p: computed and measured."""
     n, ridge, ps = 200_000, 0.05, (8, 32, 128, 256)
-    sigma = sigma_from_excess_risk(EXCESS_RISK, LOSS.curvature_bound, 1.0)
+    sigma = sigma_from_excess_risk(EXCESS_RISK, LOSS.curvature_trace_bound, 1.0)
     capacities: dict[str, list[int]] = {name: [] for name in LINES}
     for p in ps:
         for name, method in (("Newton", "newton"), ("DP", "dp"), ("linear model", "linear_model")):
@@ -214,7 +214,7 @@ def _risks(study: Study, adversary: Any) -> Iterator[tuple[int, str, float]]:
     rows, holdout, engine = Rows.of(X, study.y), Rows.of(X_test, study.y_test), LocalEngine()
     objective = Objective(LOSS, X.shape[1], 1.0, fit_intercept=False)
     row_norm, n = 2.0**0.5, len(rows)
-    sigma = sigma_from_excess_risk(EXCESS_RISK, LOSS.curvature_bound, row_norm)
+    sigma = sigma_from_excess_risk(EXCESS_RISK, LOSS.curvature_trace_bound, row_norm)
     guarantee = Guarantee(EPSILON, DELTA)
     model = Unlearner.learn_from(objective, rows, Settings(guarantee, sigma), noise=lambda weights, _sigma: weights.copy())
     state, rng = model._secret.hessian_state, np.random.default_rng(0)

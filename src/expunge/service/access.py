@@ -1,8 +1,14 @@
-"""Who may do what: bearer tokens for programs, a signed cookie for the page, three roles, and CSRF protection.
+"""Who may do what: bearer tokens for programs, a signed cookie for the page, four roles, and CSRF protection.
+
+Three roles are of people who may see the data, and so the evidence:
 
 - operator: the privacy officer, who takes requests and may withdraw them;
 - engineer: runs the models: releases, refits, webhooks, audits;
 - auditor: reads everything, and audits.
+
+The fourth is for programs and partners outside, and gets only what may be published:
+
+- consumer: fetches released weights, certificates and the log.
 """
 
 import hmac
@@ -144,6 +150,8 @@ def require(*roles: Role) -> Callable[[Request], Caller]:
 
 
 Anybody = Annotated[Caller, Depends(require("operator", "engineer", "auditor"))]
+Public = Annotated[Caller, Depends(require("operator", "engineer", "auditor", "consumer"))]
+Serving = Annotated[Caller, Depends(require("engineer", "consumer"))]
 Operator = Annotated[Caller, Depends(require("operator"))]
 Engineer = Annotated[Caller, Depends(require("engineer"))]
 Checker = Annotated[Caller, Depends(require("engineer", "auditor"))]

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from expunge.errors import WorkspaceInvalid
 from expunge.ledger import hooks, log, releases, requests
-from expunge.service.access import Anybody, Checker, Engineer, Operator
+from expunge.service.access import Anybody, Checker, Engineer, Operator, Public, Serving
 from expunge.service.problems import MEDIA_TYPE
 from expunge.service.views import certificate_view, expected, request_view
 from expunge.workspace import Workspace, desk
@@ -214,7 +214,7 @@ def latest_release(
     name: Name,
     request: Request,
     response: Response,
-    _caller: Engineer,
+    _caller: Serving,
     seen: Annotated[str | None, Header(alias="If-None-Match")] = None,
 ) -> Any:
     """The published weights. Poll with If-None-Match: 304 costs next to nothing."""
@@ -231,9 +231,11 @@ def latest_release(
 
 @router.get("/certificates/{number}")
 def get_certificate(
-    number: Number, request: Request, _caller: Anybody, form: Literal["json", "dsse", "evidence"] = "json"
+    number: Number, request: Request, caller: Public, form: Literal["json", "dsse", "evidence"] = "json"
 ) -> Response:
     """A certificate: ``json`` to be verified offline, ``dsse`` its bare envelope, ``evidence`` for who may see the data."""
+    if form == "evidence" and caller.role == "consumer":
+        raise HTTPException(403, "the evidence depends on people's rows: it is not for the role consumer")
     with workspace_of(request).place.database.reading() as connection:
         row = _found(releases.release(connection, number), f"certificate {number}")
         content = {
@@ -246,7 +248,7 @@ def get_certificate(
 
 
 @router.get("/log/checkpoint")
-def get_checkpoint(request: Request, _caller: Anybody) -> Response:
+def get_checkpoint(request: Request, _caller: Public) -> Response:
     """The newest signed head of the log."""
     with workspace_of(request).place.database.reading() as connection:
         return Response(_found(log.checkpoint(connection), "checkpoint"), media_type="application/json")
@@ -254,7 +256,7 @@ def get_checkpoint(request: Request, _caller: Anybody) -> Response:
 
 @router.get("/log/events")
 def get_events(
-    request: Request, _caller: Anybody, after: Annotated[int, Query(ge=0, le=2**53)] = 0, limit: Limit = 100
+    request: Request, _caller: Public, after: Annotated[int, Query(ge=0, le=2**53)] = 0, limit: Limit = 100
 ) -> dict[str, Any]:
     """Events of the log, the oldest first, from the one after ``after``."""
     with workspace_of(request).place.database.reading() as connection:
@@ -262,7 +264,7 @@ def get_events(
 
 
 @router.get("/log/inclusion/{seq}")
-def get_inclusion(seq: Number, request: Request, _caller: Anybody) -> dict[str, Any]:
+def get_inclusion(seq: Number, request: Request, _caller: Public) -> dict[str, Any]:
     """The proof that an event is in the log under the newest checkpoint."""
     with workspace_of(request).place.database.reading() as connection:
         return _found(log.prove_inclusion(connection, seq), f"event {seq} under a checkpoint")
@@ -271,7 +273,7 @@ def get_inclusion(seq: Number, request: Request, _caller: Anybody) -> dict[str, 
 @router.get("/log/consistency")
 def get_consistency(
     request: Request,
-    _caller: Anybody,
+    _caller: Public,
     earlier: Annotated[int, Query(ge=1, le=2**53)],
     later: Annotated[int, Query(ge=1, le=2**53)],
 ) -> dict[str, Any]:

@@ -47,7 +47,8 @@ class Worker:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._ended.wait(self._every):
+        # looks are at set times, so that when one is taken does not tell how long the work of the last one took
+        while not self._ended.wait(self._every - time.time() % self._every):
             try:
                 with self._workspace.place.database.leading() as is_leading:
                     if is_leading:

@@ -17,10 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
+from expunge.cost import SAMPLE, NoiseCost
 from expunge.data.table import SUBJECT
 from expunge.errors import ExpungeError, StateCorrupt, WorkspaceInvalid
 from expunge.files import PARTIAL, delete_file, write_file
-from expunge.ledger import hooks, log, releases, requests
+from expunge.ledger import hooks, log, releases, requests, times
 from expunge.ledger.facts import fact, set_fact, signing_keyid
 from expunge.ledger.signing import CERTIFICATE, digest, key_path
 from expunge.release import Release
@@ -105,10 +106,10 @@ def run(place: Place, work: Work, say: Say) -> list[Outcome]:
             write_file(place.pending_path(batch), sink.getvalue().to_pybytes())
         prepared = list(_prepare(place, work, say))
         with place.database.writing() as connection:
-            outcomes = _certify(place, connection, batch, work, prepared)
+            outcomes = _certify(place, connection, batch, work, prepared, at)
     except BaseException as error:
         with suppress(ExpungeError, OSError):  # recovery does it, if it cannot be done now
-            _abandon(place, batch)
+            _abandon(place, batch, at)
         if isinstance(error, OSError):
             raise WorkspaceInvalid(f"{place.path} cannot be written to ({error.strerror}); nothing was changed") from error
         raise
@@ -122,7 +123,7 @@ def recover(place: Place) -> None:
         unfinished = requests.unfinished(connection)
     for batch in unfinished:
         if batch.state == "intent":
-            _abandon(place, batch.id)
+            _abandon(place, batch.id, batch.started)
         else:
             _finish(place, batch)
     _sweep(place)
@@ -193,8 +194,11 @@ def _prepare(place: Place, work: Work, say: Say) -> Iterator[_Prepared]:
 
     if work.fitted is not None:
         name, specification = work.fitted
-        rows = place.near(specification.source(place.table, work.gone, work.added))
-        unlearner = Unlearner.learn_from(specification.objective, rows, specification.settings, engine=place.engine)
+        objective, settings = specification.objective, specification.settings
+        rows = specification.source(place.table, work.gone, work.added)
+        unlearner = Unlearner.learn_from(objective, place.near(rows), settings, engine=place.engine)
+        if settings.sigma > 0:
+            NoiseCost.of(objective, rows.sample(SAMPLE), unlearner._secret.point, settings.sigma).require_worth()
         yield _saved(place, name, 1, unlearner, {})
     for name, specification in chosen:
         with place.database.reading() as connection:
@@ -203,14 +207,14 @@ def _prepare(place: Place, work: Work, say: Say) -> Iterator[_Prepared]:
         added = None if work.added is None else specification.rows(work.added)
         moved = influences(unlearner, leaving, removed)
         source = place.near(specification.source(place.table, work.gone, work.added))
-        if _operate(unlearner, work.kind, removed, added, source, name, say):
-            yield _saved(place, name, number, unlearner, moved)
+        _operate(unlearner, work.kind, removed, added, source, name, say)
+        yield _saved(place, name, number, unlearner, moved)
 
 
 def _operate(
     unlearner: Unlearner, kind: Kind, removed: Rows | None, added: Rows | None, source: RowSource, name: str, say: Say
-) -> bool:
-    """Whether the model has anything to do with the rows; then there is a new release."""
+) -> None:
+    """Makes the new release, also if the model learned none of the rows: who had no target must not show in the log."""
 
     def before_refit() -> None:
         say(f"{name}: no pass over the remaining rows proves enough for this request; refitting")
@@ -224,8 +228,7 @@ def _operate(
     elif added:
         unlearner.learn(added, source, before_refit=before_refit)
     else:
-        return False
-    return True
+        unlearner.again(source, before_refit=before_refit)
 
 
 def influences(unlearner: Unlearner, leaving: pa.Table | None, removed: Rows | None) -> dict[str, float]:
@@ -247,14 +250,16 @@ def _saved(place: Place, name: str, number: int, unlearner: Unlearner, influence
     return _Prepared(name, number, unlearner.release, digest(path.read_bytes()), influences)
 
 
-def _certify(place: Place, connection: sa.Connection, batch: int, work: Work, prepared: Sequence[_Prepared]) -> list[Outcome]:
-    """The one transaction after which everything has happened."""
+def _certify(
+    place: Place, connection: sa.Connection, batch: int, work: Work, prepared: Sequence[_Prepared], at: str
+) -> list[Outcome]:
+    """The one transaction after which everything has happened; to the world all of it happened when the batch began, ``at``."""
     key = place.signing_key(connection)
-    _seq, at = log.append(connection, "batch.certified", [{"batch": batch, "requests": list(work.requests)}])
+    log.append(connection, "batch.certified", [{"batch": batch, "requests": list(work.requests)}], at)
     if work.fitted is not None:
         name, specification = work.fitted
-        releases.add_model(connection, name, specification.to_json(), at)
-        log.append(connection, "model.fitted", [{"model": name, "specification": digest(specification.to_json())}])
+        commitment = releases.add_model(connection, name, specification.to_json(), at)
+        log.append(connection, "model.fitted", [{"model": name, "specification": commitment}], at)
     outcomes = []
     for new in prepared:
         certificate, weights = new.release.certificate, new.release.weights
@@ -264,7 +269,7 @@ def _certify(place: Place, connection: sa.Connection, batch: int, work: Work, pr
         subject = {f"{new.model}/{new.number}": certificate.weights_digest}
         envelope = key.sign(CERTIFICATE, subject, {**certificate.public(), **claim})
         body = {"release": identity, "model": new.model, "number": new.number, "certificate": digest(envelope)}
-        event, _at = log.append(connection, "release.certified", [body])
+        event, _at = log.append(connection, "release.certified", [body], at)
         releases.add_release(
             connection,
             {
@@ -280,10 +285,10 @@ def _certify(place: Place, connection: sa.Connection, batch: int, work: Work, pr
                 "at": at,
             },
         )
-        hooks.announce(connection, identity, at)
-        if certificate.rung == "refit":
+        hooks.announce(connection, identity, times.exact())
+        if work.kind == "refit":  # one that the ladder was forced into is not: the schedule must not tell the rung
             releases.owe(connection, new.model, None)
-        elif certificate.forgotten:
+        elif work.gone:
             releases.owe(connection, new.model, at)
         outcomes.append(Outcome(new.model, new.number, identity, new.release, new.influences))
     requests.certify(connection, batch)
@@ -309,7 +314,8 @@ def _finish(place: Place, batch: sa.Row[Any]) -> None:
         for number in range(1, row.number):
             delete_file(place.state_path(row.model, number))
     with place.database.writing() as connection:
-        _seq, at = log.append(connection, "batch.closed", [{"batch": batch.id, "erased": len(gone)}])
+        log.append(connection, "batch.closed", [{"batch": batch.id, "erased": len(gone)}], batch.started)
+        at = times.exact()
         releases.purge_superseded(connection, batch.id, at, weights=bool(gone))
         requests.close(connection, batch.id, at)
         requests.set_batch(connection, batch.id, "closed", at)
@@ -317,14 +323,16 @@ def _finish(place: Place, batch: sa.Row[Any]) -> None:
         set_fact(connection, "rows", place.table.count())
         set_fact(connection, "next_row", max(next_row, batch.first_row + batch.added))
         log.seal(connection, place.signing_key(connection))
+        log.release_held(connection)
     place.database.wipe_free_space()
 
 
-def _abandon(place: Place, batch: int) -> None:
+def _abandon(place: Place, batch: int, started: str) -> None:
     with place.database.writing() as connection:
         requests.release(connection, batch)
-        _seq, at = log.append(connection, "batch.abandoned", [{"batch": batch}])
-        requests.set_batch(connection, batch, "abandoned", at)
+        log.append(connection, "batch.abandoned", [{"batch": batch}], started)
+        requests.set_batch(connection, batch, "abandoned", times.exact())
+        log.release_held(connection)
     _sweep(place)
 
 

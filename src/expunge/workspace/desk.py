@@ -3,14 +3,14 @@
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import sqlalchemy as sa
 
 from expunge.data.pseudonyms import subject_text
 from expunge.errors import RequestRefused
-from expunge.ledger import log, requests
+from expunge.ledger import log, requests, times
 from expunge.ledger.receipts import Receipt
 from expunge.workspace.place import Place
 
@@ -75,7 +75,7 @@ def ask(place: Place, wishes: Sequence[Wish]) -> list[Answer]:
 def accepted(place: Place, connection: sa.Connection, subject: str, actor: str, kind: str) -> tuple[dict[str, Any], Receipt]:
     """The row and receipt of a request that is worked at once."""
     tag = place.subject_key.pseudonym(subject)
-    values = _request(place, _now(), actor, kind, None)
+    values = _request(place, times.now(), actor, kind, None)
     values |= {"subject": tag, "tombstone": place.subject_key.tombstone(tag), "state": "accepted"}
     receipt = Receipt.issue(place.signing_key(connection), values["id"], subject, _details(values))
     return {**values, "commitment": receipt.commitment}, receipt
@@ -91,9 +91,9 @@ def cancel(place: Place, request: str) -> None:
         row = requests.by_id(connection, request)
         if row is None:
             raise RequestRefused(f"there is no request {request!r}", reason="unknown-request")
-        if not requests.cancel(connection, request, _now().isoformat()):
+        if not requests.cancel(connection, request, times.exact()):
             raise RequestRefused(f"request {request} is {row.state}: only an accepted one can be cancelled", reason="too-late")
-        log.append(connection, "request.cancelled", [{"request": request}])
+        log.note(connection, "request.cancelled", [{"request": request}])
 
 
 class _Desk:
@@ -109,7 +109,7 @@ class _Desk:
     ) -> None:
         self._place, self._connection = place, connection
         self._tags, self._tombs, self._rows = tags, tombs, rows
-        self._now = _now()
+        self._now = times.now()
         self._left: dict[str, int] = {}
         self._known: dict[str, Any] = dict(requests.found_by(connection, "tombstone", tombs.values()))
         self._signing_key = place.signing_key(connection)
@@ -149,8 +149,8 @@ class _Desk:
     def record(self) -> None:
         """Writes what was answered."""
         requests.insert(self._connection, self._made)
-        log.append(self._connection, "request.accepted", self._received)
-        log.append(self._connection, "request.refused", self._refused)
+        log.note(self._connection, "request.accepted", self._received)
+        log.note(self._connection, "request.refused", self._refused)
 
     def _keyed(self, key: str | None) -> Any:
         """The request made with ``key``, now or before."""
@@ -171,7 +171,7 @@ class _Desk:
     def _refuse(self, actor: str, key: str | None, reason: Reason, message: str) -> Answer:
         values = _request(self._place, self._now, actor, "forget", key)
         self._take(values | {"state": "refused", "problem": reason, "closed": values["received"]})
-        self._refused.append({"request": values["id"], "reason": reason})
+        self._refused.append({"request": values["id"]})  # not why: that tells who has rows here
         return Answer(values["id"], "refused", message, values["deadline"], reason=reason)
 
     def _take(self, values: dict[str, Any]) -> None:
@@ -193,7 +193,7 @@ class _Values:
 
 def _request(place: Place, now: datetime, actor: str, kind: str, key: str | None) -> dict[str, Any]:
     identity = f"r-{secrets.token_hex(10)}"
-    deadline = now + timedelta(days=place.configuration.deadline_days)
+    deadline = times.coarse(now) + timedelta(days=place.configuration.deadline_days)
     return {
         "id": identity,
         "key": key or identity,
@@ -203,15 +203,13 @@ def _request(place: Place, now: datetime, actor: str, kind: str, key: str | None
         "commitment": "",
         "actor": actor,
         "problem": None,
-        "received": now.isoformat(),
+        "received": now.isoformat(timespec="microseconds"),
         "deadline": deadline.isoformat(),
         "closed": None,
     }
 
 
 def _details(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {"kind": values["kind"], "received": values["received"], "deadline": values["deadline"]}
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+    """What the receipt says: the hour of the request, from which its deadline counts."""
+    received = times.coarse(datetime.fromisoformat(values["received"])).isoformat()
+    return {"kind": values["kind"], "received": received, "deadline": values["deadline"]}

@@ -4,13 +4,13 @@ import json
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from expunge.certificate import Certificate
 from expunge.errors import ExpungeError, LedgerCorrupt, WorkspaceInvalid
 from expunge.files import PARTIAL
-from expunge.ledger import log, releases, requests
+from expunge.ledger import log, releases, requests, times
 from expunge.ledger.facts import fact
+from expunge.ledger.receipts import committed
 from expunge.ledger.signing import digest
 from expunge.privacy import Guarantee
 from expunge.workspace import batch
@@ -40,6 +40,7 @@ def examine(place: Place) -> Iterator[Finding]:
         ("no batch is unfinished", _finished),
         ("the log is what was signed", _log),
         ("every certificate is signed, in the log, and fits its evidence", _certificates),
+        ("every model is specified as the log says", _specifications),
         ("no budget is overspent", _budgets),
         ("every model's state is the one released", _states),
         ("the table is the one the ledger knows", _table),
@@ -105,6 +106,14 @@ def _certificates(place: Place) -> None:
                 raise LedgerCorrupt(f"the evidence of {where} says something else than its certificate")
             if row.weights is not None and digest(row.weights) != certificate.weights_digest:
                 raise LedgerCorrupt(f"the weights of {where} are not those certified")
+
+
+def _specifications(place: Place) -> None:
+    with place.database.reading() as connection:
+        said = {event["model"]: event["specification"] for event in log.of_kind(connection, "model.fitted")}
+        for model in releases.all_models(connection):
+            if committed(model.salt, model.name, model.specification) != said.get(model.name):
+                raise LedgerCorrupt(f"the specification of {model.name} is not the one it was fitted with, by the log")
 
 
 def _budgets(place: Place) -> None:
@@ -173,5 +182,5 @@ def _strays(place: Place) -> None:
 def _deadlines(place: Place) -> None:
     with place.database.reading() as connection:
         first = requests.open_requests(connection, 1)
-    if first and first[0].deadline < datetime.now(UTC).isoformat():
+    if first and first[0].deadline < times.exact():
         raise WorkspaceInvalid(f"request {first[0].id} was due on {first[0].deadline[:10]}: run expunge process")

@@ -1,6 +1,7 @@
 """A model of the workspace: which column it predicts, how, and under which promise; and how rows become its rows."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -9,7 +10,8 @@ from typing import Literal, get_args
 import numpy as np
 import pyarrow as pa
 
-from expunge.data.schema import FeatureSchema, label
+from expunge.cost import Undeclared, affordable_sigma
+from expunge.data.schema import FeatureSchema, Number, label
 from expunge.data.sources import EncodedPart, TableColumns, TablePart, TableSource, Without, columns_read
 from expunge.data.table import ROW, SUBJECT, SubjectTable
 from expunge.errors import InvalidRows
@@ -23,7 +25,6 @@ from expunge.linear_model import (
 )
 from expunge.linear_model.base import UnlearningModel
 from expunge.objective import Objective
-from expunge.privacy import sigma_from_excess_risk
 from expunge.rows import Rows
 from expunge.settings import Settings
 
@@ -77,11 +78,11 @@ class Specification:
         sigma: float | None,
         excess_risk: float,
     ) -> "Specification":
-        """The specification of a new model; σ comes from ``excess_risk`` and the declared row norm where it is not given.
+        """The specification of a new model; σ comes from ``excess_risk`` and what the schema declares where it is not given.
 
         Raises:
             InvalidRows: an unknown target, or one with a single class or with too many.
-            ValueError: an unknown kind, or a loss for which no σ follows from an excess risk.
+            ValueError: an unknown kind, or no range declared for a target whose loss needs one.
         """
         if kind not in KINDS:
             raise ValueError(f"model must be one of {', '.join(KINDS)}, got {kind!r}")
@@ -90,7 +91,7 @@ class Specification:
         features = {name: column for name, column in schema.columns.items() if name != target}
         if not features:
             raise InvalidRows("the schema declares no column beside the target: declare at least one")
-        schema = FeatureSchema(features, schema.normalise)
+        columns, schema = schema.columns, FeatureSchema(features, schema.normalise)
         missing = [name for name in features if name not in table.columns.names]
         if missing:
             raise InvalidRows(f"the schema declares column {missing[0]!r}, which the table does not have: mend schema.toml")
@@ -105,12 +106,21 @@ class Specification:
         draft = cls(kind, target, penalty, epsilon, delta, 0.0 if sigma is None else sigma, schema.to_toml(), classes)
         if sigma is not None:
             return draft
-        loss = draft.objective.loss
-        row_norm = (schema.row_norm**2 + draft.estimator.fit_intercept) ** 0.5
+        declared = columns.get(target)
+        estimator = draft.estimator
         try:
-            sigma = sigma_from_excess_risk(excess_risk, loss.curvature_bound, row_norm)
-        except ValueError as error:
-            raise ValueError(f"no noise follows from an excess risk for {kind} ({error}): give --sigma") from error
+            sigma = affordable_sigma(
+                estimator.objective(len(schema.feature_names)).loss,
+                fit_intercept=estimator.fit_intercept,
+                excess_risk=excess_risk,
+                row_norm=math.hypot(schema.row_norm, estimator.fit_intercept),
+                target_range=(declared.low, declared.high) if isinstance(declared, Number) else None,
+            )
+        except Undeclared as error:
+            raise ValueError(
+                f"no noise follows from an excess risk for {kind} ({error}): declare column {target!r} as a number with its "
+                "range in schema.toml, or give --sigma"
+            ) from error
         return cls(**{**asdict(draft), "sigma": sigma})
 
     @classmethod
@@ -133,7 +143,8 @@ class Specification:
         """The estimator, unfitted, knowing its classes."""
         strength = {"C" if self.kind == "logistic" else "alpha": self.penalty}
         power = {"power": TWEEDIE_POWER} if self.kind == "tweedie" else {}
-        made = KINDS[self.kind](epsilon=self.epsilon, delta=self.delta, sigma=self.sigma, **strength, **power)
+        made = KINDS[self.kind](epsilon=self.epsilon, delta=self.delta, sigma=self.sigma)
+        made.set_params(**strength, **power)
         if self.classes:
             made.classes_ = np.array(self.classes)
         return made

@@ -6,7 +6,7 @@ import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from expunge.data.schema import FeatureSchema
 from expunge.data.table import SUBJECT, SubjectTable, numbered
 from expunge.errors import ExpungeError, InvalidRows, RequestRefused, WorkspaceInvalid
 from expunge.forecast import CapacityReport
-from expunge.ledger import log, releases, requests
+from expunge.ledger import log, releases, requests, times
 from expunge.ledger.database import Database
 from expunge.ledger.facts import add_key, fact, keys, set_fact
 from expunge.ledger.signing import PublicKeys, SigningKey
@@ -136,9 +136,9 @@ class Workspace:
             if fact(connection, "workspace") is not None:
                 raise WorkspaceInvalid("the database holds the ledger of another workspace: give an empty one")
             identity = secrets.token_hex(8)
-            body = {"workspace": identity, "rows": rows, "subject_key": key.fingerprint(), "keyid": signing_key.keyid}
-            _seq, at = log.append(connection, "workspace.created", [body])
-            add_key(connection, signing_key.keyid, signing_key.pem, at)
+            body = {"workspace": identity, "subject_key": key.fingerprint(), "keyid": signing_key.keyid}
+            log.append(connection, "workspace.created", [body])  # not how many rows: who knows all but one could tell
+            add_key(connection, signing_key.keyid, signing_key.pem, times.exact())
             for name, value in (("workspace", identity), ("subject_column", subject), ("next_row", rows), ("rows", rows)):
                 set_fact(connection, name, value)
             set_fact(connection, "table_version", table.version)
@@ -174,7 +174,7 @@ class Workspace:
         Args:
             name: lower-case letters, digits, ``.``, ``_`` and ``-``; target: column to predict; model: the estimator.
             penalty: ``C`` of a classifier, ``alpha`` of a regression.
-            epsilon, delta: the promise; sigma: its noise, by default from ``excess_risk`` and the schema's row norm.
+            epsilon, delta: the promise; sigma: its noise, by default from ``excess_risk`` and the schema (theory §5.3).
 
         Raises:
             InvalidRows, NoOptimum, CapacityExceeded: the rows cannot be fitted.
@@ -314,7 +314,7 @@ class Workspace:
             for group in (fresh, *([row] for row in queue if row.problem is not None)):
                 self._work(group, say, outcomes, problems)
             with self.place.database.reading() as connection:
-                limit = (datetime.now(UTC) - timedelta(days=self.place.configuration.refit_days)).isoformat()
+                limit = (times.now() - timedelta(days=self.place.configuration.refit_days)).isoformat()
                 due = [row.name for row in releases.all_models(connection) if row.owed_since and row.owed_since < limit]
             for name in due:
                 say(f"{name}: its refit is due")
@@ -349,8 +349,8 @@ class Workspace:
             with self.place.database.writing() as connection:
                 old = self.place.signing_key(connection)
                 log.seal(connection, old)
-                _seq, at = log.append(connection, "key.rotated", [{"from": old.keyid, "keyid": key.keyid}])
-                add_key(connection, key.keyid, key.pem, at)
+                log.append(connection, "key.rotated", [{"from": old.keyid, "keyid": key.keyid}])
+                add_key(connection, key.keyid, key.pem, times.exact())
                 log.seal(connection, key)
             batch.recover(self.place)  # deletes the old private key and publishes the new public one
         return key.keyid
