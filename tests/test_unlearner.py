@@ -328,3 +328,23 @@ def test_statistics_stay_the_same_size_whatever_is_learned():
         with pytest.warns(ModelCopyWarning):
             sizes.append(len(pickle.dumps(model)))
     assert max(sizes) - min(sizes) < 64
+
+
+@pytest.mark.parametrize("size", [300.0, 3000.0])
+@pytest.mark.parametrize("form", ["sum", "mean"])
+def test_a_row_whose_exponential_overflows_at_the_anchor_needs_the_refit(form, size):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 2))
+    rows = Rows.of(X, rng.poisson(np.exp(X @ [0.5, -0.5])))
+    far = Rows.of([[size, 0.0], [-size, 0.0]], [1.0, 2.0])
+    both = Rows.of(np.vstack([rows.X, far.X]), np.r_[rows.y, far.y])
+    objective = Objective(Poisson(), 2, 1.0 if form == "sum" else 0.01, form)
+    model = Unlearner.learn_from(objective, rows, Settings(Guarantee(1.0, 1e-5), 1.0))
+    why = "pass the remaining rows"
+    refused(model, lambda: model.learn(far), CapacityExceeded, why)
+    refused(model, lambda: model.rectify(rows.take(slice(0, 1)), far), CapacityExceeded, why)
+    refused(model, lambda: model.learn(far, rows), InvalidRows, "300 rows")
+    certificate = model.learn(far, both).certificate
+    assert certificate.rung == "refit" and model.true_distance(both) <= certificate.distance_bound
+    certificate = model.forget(far, rows).certificate
+    assert model.true_distance(rows) <= certificate.distance_bound

@@ -11,9 +11,10 @@ from scipy import sparse
 
 from expunge.engine.local import LocalEngine
 from expunge.errors import CapacityExceeded, InvalidRows, NoOptimum, NotLearned
-from expunge.evaluation import Evaluation
+from expunge.evaluation import Evaluation, penalty_error
+from expunge.ladder import fitted, refit
 from expunge.linear_model import LogisticRegression
-from expunge.losses import Logistic, Softmax
+from expunge.losses import Gamma, Logistic, Poisson, Softmax, Tweedie
 from expunge.objective import Objective
 from expunge.privacy import Guarantee
 from expunge.rows import Rows
@@ -84,11 +85,11 @@ def test_every_point_is_within_its_bound(loss, seed):
     if oracle is None:
         return
     truth, slack = oracle
-    for state, _passes, _is_last in found:
+    for state, _passes, _is_optimum in found:
         away = np.linalg.norm(state.anchor - truth)
         assert away <= state.distance_bound + slack + 1e-15 * np.linalg.norm(truth)
-    last, _passes, is_last = found[-1]
-    assert is_last
+    last, _passes, is_optimum = found[-1]
+    assert is_optimum
     assert np.linalg.norm(last.anchor - truth) <= 1e-6 * max(1.0, np.linalg.norm(truth))
 
 
@@ -100,8 +101,86 @@ def test_a_halved_bound_is_noticed():
     rows = Rows.of(X, rng.integers(0, 2, 50))
     truth, _slack = retrain(objective, rows, np.zeros(4))
     start = truth + np.array([0.0, 0.0, 0.0, 0.01])
-    state, _passes, _is_last = next(descend(objective, rows, ENGINE, start))
+    state, _passes, _is_optimum = next(descend(objective, rows, ENGINE, start))
     assert 0.5 * state.distance_bound < np.linalg.norm(start - truth) <= state.distance_bound
+
+
+@pytest.fixture(scope="module")
+def stalling():
+    """Columns over eight orders of magnitude, mixed, and next to no penalty: 500 products do not solve such a system."""
+    rng = np.random.default_rng(0)
+    p = 520
+    left, right = (np.linalg.qr(rng.normal(size=(p, p)))[0] for _ in range(2))
+    X = left * 10.0 ** np.linspace(0, -8, p) @ right
+    y = (X @ rng.normal(size=p) * 10 + rng.normal(size=p) > 0) * 1.0
+    return Objective(Logistic(), p, 1e-9, fit_intercept=False), Rows.of(X, y, ids=range(p))
+
+
+def test_a_descent_that_stalls_ends_in_no_refit(stalling):
+    objective, rows = stalling
+    last = fitted(objective, rows, ENGINE, 0.0)
+    gradient, error = np.linalg.norm(last.state.gradient), last.state.statistics.gradient_error
+    assert gradient > error and last.distance_bound > 0.1
+    assert last.rung == "pass"
+    with pytest.raises(NoOptimum, match="stalled before the optimum"):
+        refit(last.state, rows, ENGINE, 0, last.point)
+    free = Unlearner.learn_from(objective, rows, Settings(Guarantee(1.0, 1e-5), 0.0, memory_budget=0.0))
+    assert free.release.certificate.rung == "pass"
+    with pytest.raises(CapacityExceeded, match="too ill-conditioned"):
+        Unlearner.learn_from(objective, rows, Settings(Guarantee(1.0, 1e-5), 1e-3, memory_budget=0.0))
+
+
+@given(
+    st.floats(-308, 308),
+    st.floats(-308, 308),
+    st.floats(-308, 308),
+    st.sampled_from([0.0, 1.0, np.inf, np.nan]),
+    st.booleans(),
+    st.integers(1, 4),
+)
+def test_the_floor_is_never_nan_nor_above_the_penalty(alpha, curvature, norm, error, intercept, K):
+    loss = Softmax(K) if K > 1 else Logistic()
+    objective = Objective(loss, 2, 10.0**alpha, fit_intercept=intercept)
+    D = 10.0**curvature * (np.eye(K) - (1.0 / K if K > 1 else 0.0))
+    with np.errstate(over="ignore"):
+        floor = curvature_floor(objective, 1.0, D, 10.0**norm, error * 10.0**curvature)
+    assert 0.0 <= floor <= 10.0**alpha
+    assert floor == 0.0 or floor >= 1e-291
+    if intercept and not np.isfinite(error):
+        assert floor == 0.0
+
+
+def test_the_rounding_of_the_gauge_is_charged():
+    """Many classes and one feature: the intercepts' sum is longer than all else."""
+    K = 400
+    objective = Objective(Softmax(K), 1, 1.0)
+    w = np.zeros(2 * K)
+    w[1::2] = 1e6 * (1.0 + np.random.default_rng(0).random(K))
+    exact = w[1::2].astype(np.longdouble).sum()
+    found = objective.penalty_gradient(w, 10.0)
+    off = float(np.linalg.norm((found[1::2] - exact).astype(float)))
+    assert 0.0 < off <= penalty_error(objective, w, 10.0, 0.0)
+
+
+@pytest.mark.parametrize("loss", [Poisson(), Gamma(), Tweedie(1.5)], ids=repr)
+def test_rows_that_overflow_at_the_anchor(loss):
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(60, 2))
+    y = np.exp(X @ [1.0, -1.0]) * rng.gamma(2.0, 0.5, size=60) + 0.1
+    far = np.array([[2000.0, 0.0], [-2000.0, 0.0], [0.0, 2000.0], [0.0, -2000.0]])
+    rows, new = Rows.of(X, y), Rows.of(far, [1.0, 2.0, 1.0, 3.0])
+    both = Rows.of(np.vstack([X, far]), np.r_[y, new.y])
+    settings = Settings(Guarantee(1.0, 1e-5), 10.0, memory_budget=0.0)
+    model = Unlearner.learn_from(Objective(loss, 2, 1.0, fit_intercept=False), rows, settings)
+    before = model._secret
+    with pytest.raises(CapacityExceeded, match="give them"):
+        model.learn(new)
+    assert model._secret is before
+    assert np.isinf(model.influence(new)).any() and not np.isnan(model.influence(new)).any()
+    model.learn(new, both)
+    assert model.true_distance(both) <= model.release.certificate.distance_bound
+    model.forget(new, rows)
+    assert model.true_distance(rows) <= model.release.certificate.distance_bound
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """How far the model can be from the retrained optimum: proven upper bounds Δ ≥ |w̄ − ŵ′|₂. Theory §4.
 
-Every function returns an upper bound, or ``inf`` where it can prove none: numerical failure fails closed.
+Every function returns an upper bound, or ``inf`` where it can prove none: numerical failure fails closed. A NaN or an
+infinite number among what goes in proves nothing, an infinite curvature no more than an infinite gradient.
 """
 
 import math
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from expunge.arrays import norm, or_infinite
 from expunge.statistics import RowExtremes
 
 Array = NDArray[np.float64]
@@ -39,28 +41,31 @@ class Geometry:
     @property
     def eta(self) -> float:
         """Relative error of H; 1 or more where H is not known to be positive definite."""
-        return self.hessian_error / self.curvature_floor if self.curvature_floor > 0 else math.inf
+        is_number = 0.0 < self.curvature_floor < math.inf and 0.0 <= self.hessian_error < math.inf
+        return self.hessian_error / self.curvature_floor if is_number else math.inf
 
     @property
     def mu(self) -> float:
-        """Lower bound on the smallest eigenvalue of the exact Hessian."""
-        return self.curvature_floor * (1.0 - self.eta)
+        """Lower bound on the smallest eigenvalue of the exact Hessian; 0 where it is not known to be positive definite."""
+        return self.curvature_floor * (1.0 - self.eta) if self.eta < 1.0 else 0.0
 
     @property
     def row_norm(self) -> float:
         """R."""
-        return self.extremes.row_norm
+        return or_infinite(self.extremes.row_norm)
 
     @property
     def whitened_norm(self) -> float:
         """v with respect to the exact Hessian."""
-        return self.extremes.whitened_norm / math.sqrt(1.0 - self.eta) if self.eta < 1.0 else math.inf
+        return or_infinite(self.extremes.whitened_norm / math.sqrt(1.0 - self.eta)) if self.eta < 1.0 else math.inf
 
     def length(self, step: Array, hessian_step: Array) -> float:
         """|step|_H in the exact Hessian's metric, from ``hessian_step = H @ step``."""
-        size = float(np.linalg.norm(step))
-        rounding = (len(step) + 4) * 2.0**-53 * size * float(np.linalg.norm(hessian_step))
-        return math.sqrt(max(0.0, float(step @ hessian_step)) + rounding + self.hessian_error * size**2) * ROUND_UP
+        size = norm(step)
+        rounding = (len(step) + 4) * 2.0**-53 * size * norm(hessian_step)
+        with np.errstate(all="ignore"):
+            square = or_infinite(float(step @ hessian_step))
+        return math.sqrt(or_infinite(max(0.0, square) + rounding + self.hessian_error * size * size)) * ROUND_UP
 
     def reach(self, step: Array, length: float, by_rows: float = math.inf) -> "Reach":
         """How far a displacement can move the Hessian, in three norms of it.
@@ -70,11 +75,12 @@ class Geometry:
             by_rows: max |XᵢᵀD|₂ over the rows where a pass has measured it.
         """
         c = self.self_concordance
-        size = float(np.linalg.norm(step))
+        if c == 0.0:
+            return NOWHERE
         return Reach(
-            c * self.row_norm * size * ROUND_UP,
-            c * self.whitened_norm * length * ROUND_UP,
-            c * by_rows * ROUND_UP if c > 0 else 0.0,
+            or_infinite(c * self.row_norm * norm(step) * ROUND_UP),
+            or_infinite(c * self.whitened_norm * length * ROUND_UP),
+            or_infinite(c * by_rows * ROUND_UP),
         )
 
     def rounding(self, step: Array, residual_norm: float, gradient_error: float) -> float:
@@ -86,8 +92,8 @@ class Geometry:
         """
         if not self.eta < 1.0:
             return math.inf
-        total = residual_norm + gradient_error + self.hessian_error * float(np.linalg.norm(step))
-        return total / math.sqrt(self.mu) * ROUND_UP
+        total = residual_norm + gradient_error + self.hessian_error * norm(step)
+        return or_infinite(total / math.sqrt(self.mu) * ROUND_UP)
 
 
 @dataclass(frozen=True)
@@ -122,7 +128,7 @@ def residual(geometry: Geometry, t: float, decrement: float) -> float:
     c, root_mu = geometry.self_concordance, math.sqrt(geometry.mu)
     scaled = math.exp(t) * decrement * ROUND_UP
     distance = scaled / root_mu
-    z = min(c * geometry.row_norm * distance, c * geometry.whitened_norm * scaled) * ROUND_UP
+    z = min(or_infinite(c * geometry.row_norm * distance), or_infinite(c * geometry.whitened_norm * scaled)) * ROUND_UP
     if not z < 1.0:
         return math.inf
     return distance * (-math.log1p(-z) / z if z > 0 else 1.0) * ROUND_UP
@@ -143,7 +149,7 @@ def newton_decrement(length: float, before: Reach, after: Reach) -> float:
         _mean_growth(before.by_whitened_norm, after.by_whitened_norm),
         _mean_growth(before.by_rows, after.by_rows),
     )
-    return length * growth * ROUND_UP
+    return or_infinite(length * growth * ROUND_UP)
 
 
 def worst_case(
@@ -166,10 +172,10 @@ def worst_case(
     """
     if hessian_lipschitz == 0:
         return 0.0
-    if not strong_convexity > 0:
+    if not 0.0 < strong_convexity < math.inf:
         return math.inf
     away = (gradient + changed * lipschitz) / strong_convexity
-    return count * hessian_lipschitz * away**2 / (2.0 * strong_convexity) * ROUND_UP
+    return or_infinite(count * hessian_lipschitz * away * away / (2.0 * strong_convexity) * ROUND_UP)
 
 
 def paper(

@@ -3,12 +3,18 @@
 The standard model of floating point (Higham, *Accuracy and Stability of Numerical Algorithms*, §3) gives a sum or dot
 product of k terms the relative error γ_k = ku/(1−ku) of the sum of magnitudes, u = 2⁻⁵³, in whatever order it is
 taken. The linear predictor of a row is thus off by at most γ|x||w|, its derivative by the curvature times that plus a
-few ulps of the terms it is made of, and every sum over m rows by a further γ_m. Theory §4.6.
+few ulps of the terms it is made of (which the loss knows), and every sum over m rows by a further γ_m. Theory §4.6.
+
+That model leaves out over- and underflow. What overflows is infinite or NaN, which bounds nothing. What underflows is off by
+less than ``UNDERFLOW``: each row is charged as if its curvature were larger by that, and each sum for its own products. And it
+is linear only where the predictor's error is small beside 1/c, the distance on which the curvature changes: hence the curvature
+charged is the largest within that error.
 
 Rows may lie on any device: each sum is made there and comes back to the host.
 """
 
 import copy
+import math
 from functools import cached_property
 from typing import Any, Literal
 
@@ -16,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from expunge.arrays import beside, host, is_on_host, namespace
+from expunge.arrays import MODERATE, beside, host, is_on_host, namespace, norm, or_infinite
 from expunge.objective import Objective
 from expunge.rows import Rows
 
@@ -24,8 +30,14 @@ Array = NDArray[np.float64]
 Precision = Literal["float32", "float64"]
 
 UNIT_ROUNDOFF = 2.0**-53
-ULPS = 16
-"""Allowance, in ulps, for the elementary functions and the handful of operations around them in one loss value."""
+UNDERFLOW = 2.0**-960
+"""Times γ, still above what an elementary function or a product loses by underflow, 2⁻¹⁰²²; far below what is told from 0."""
+SINGLE = (2.0**-100, 2.0**100)
+"""Sizes that float32 can multiply: beyond them it over- or underflows."""
+ULPS = 32
+"""Roundings allowed for the elementary functions and the handful of operations around them in one loss value."""
+LARGEST = 1e100
+"""Sums of larger terms are not bounded: their squares come near overflow."""
 SHARE = 0.01
 """Rounding of this share is no reason to compute again in float64."""
 ROUNDOFF: dict[Precision, float] = {"float32": 2.0**-24, "float64": UNIT_ROUNDOFF}
@@ -36,20 +48,61 @@ def gamma(k: int, unit: float = UNIT_ROUNDOFF) -> float:
     return k * unit / (1.0 - k * unit)
 
 
+def penalty_error(objective: Objective, w: Array, count: float, count_error: float) -> float:
+    """A bound on |penalty_gradient(w, count) − the true one|₂, where ``count`` may be off by ``count_error``.
+
+    Source: theory §4.6.
+    """
+    K = objective.loss.outputs
+    gauge = K * gamma(K + 4) if K > 1 and objective.fit_intercept else 0.0
+    rounding = gamma(4) * abs(objective.penalty_scale(count)) + gauge
+    return (penalty_scale_error(objective, count_error) + rounding) * float(np.linalg.norm(w)) * (1.0 + gamma(len(w) + ULPS))
+
+
+def penalty_scale_error(objective: Objective, count_error: float) -> float:
+    """How far ``penalty_scale`` may be off where the count may be off by ``count_error``."""
+    return objective.penalty * count_error if objective.form == "mean" else 0.0
+
+
 def row_norms(objective: Objective, rows: Rows) -> Array:
     """|x| of each row, the intercept's 1 included, rounded up, ``(n_rows,)``."""
     return host(_norms(objective, objective.features(rows)))
 
 
+@np.errstate(over="ignore")
 def _norms(objective: Objective, X: Any) -> Any:
-    xp = namespace(X)
+    """``row_norms`` where the rows lie; those whose squares over- or underflow are measured again, scaled by a power of two."""
+    xp, intercept = namespace(X), float(objective.fit_intercept)
+    squares = _squares(X)
+    norms = xp.sqrt(squares + intercept)
+    is_odd = ~((squares + intercept >= MODERATE[0] ** 2) & (squares <= MODERATE[1] ** 2))  # rows of zeros among them
+    if xp.any(is_odd):
+        if is_on_host(X):
+            norms[is_odd] = _scaled_norms(X[is_odd], intercept)
+        else:
+            norms = xp.where(is_odd, _scaled_norms(X, intercept), norms)
+    return norms * (1.0 + gamma(X.shape[1] + 5))
+
+
+def _squares(X: Any) -> Any:
+    """|x|² of each row, ``(n_rows,)``."""
     if sparse.issparse(X):
-        squares = sparse.csr_array((np.square(X.data), X.indices, X.indptr), shape=X.shape) @ np.ones(X.shape[1])
-    elif xp is np:
-        squares = np.einsum("ij,ij->i", X, X)
-    else:
-        squares = xp.sum(X * X, axis=1)
-    return xp.sqrt(squares + float(objective.fit_intercept)) * (1.0 + gamma(X.shape[1] + 5))
+        return sparse.csr_array((np.square(X.data), X.indices, X.indptr), shape=X.shape) @ np.ones(X.shape[1])
+    return np.einsum("ij,ij->i", X, X) if is_on_host(X) else namespace(X).sum(X * X, axis=1)
+
+
+def _scaled_norms(X: Any, intercept: float) -> Any:
+    """|x| of each row with ``intercept`` appended, whatever its magnitude, ``(n_rows,)``."""
+    X, xp = X.toarray() if sparse.issparse(X) else X, namespace(X)
+    tops = xp.max(abs(X), axis=1)
+    usable = xp.where((tops > 0.0) & (tops < math.inf), tops, 1.0)
+    scale = 2.0 ** xp.floor(xp.log2(usable))
+    lengths = xp.sqrt(_squares(X / scale[:, None])) * scale
+    return xp.hypot(lengths, xp.zeros_like(lengths) + intercept)
+
+
+quiet = np.errstate(over="ignore", invalid="ignore")
+"""At weights far from the rows' optimum eᵗ overflows: the sums are then NaN and their error bounds infinite, never warnings."""
 
 
 class Evaluation:
@@ -65,17 +118,18 @@ class Evaluation:
         self.objective, self.rows, self.loss = objective, rows, objective.loss
         self._X = objective.features(rows)
         self._xp = namespace(self._X)
-        self._gamma = gamma(len(rows) + objective.width + ULPS)
+        self._gamma = gamma(self.loss.outputs * (len(rows) + objective.width) + ULPS)
         self._place(w)
 
+    @quiet
     def _place(self, w: Array) -> None:
         self.t = self.objective.predictor(w, self._X)
-        self._size = float(np.linalg.norm(w))
+        self._size = norm(w)
 
     def moved_to(self, w: Array) -> "Evaluation":
         """The same rows at other weights, without reading them again."""
         moved = copy.copy(self)
-        for name in ("_derivative", "_curvature_norm", "gradient"):
+        for name in ("_derivative", "_curvature_norm", "_slope_error", "gradient"):
             moved.__dict__.pop(name, None)
         moved._place(w)
         return moved
@@ -87,54 +141,81 @@ class Evaluation:
         return float(len(self.rows)) if weight is None else float(self._xp.sum(weight))
 
     @property
-    def class_counts(self) -> Array:
-        """Total weight per class, ``(classes,)``; empty for regression."""
+    def count_error(self) -> float:
+        """A bound on the rounding error of ``count``; rows without weights are counted exactly."""
+        return 0.0 if self.rows.sample_weight is None else gamma(len(self.rows)) * self.count
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows have a positive weight."""
+        weight = self.rows.sample_weight
+        return len(self.rows) if weight is None else int(np.count_nonzero(host(weight)))
+
+    @property
+    def class_rows(self) -> NDArray[np.int64]:
+        """How many rows of each class have a positive weight, ``(classes,)``; empty for regression."""
         if not self.loss.classes:
-            return np.empty(0)
+            return np.empty(0, dtype=np.int64)
         codes, weight = host(self.rows.y).astype(np.intp), self.rows.sample_weight
-        weights = None if weight is None else host(weight)
-        return np.bincount(codes, weights=weights, minlength=self.loss.classes).astype(np.float64)
+        codes = codes if weight is None else codes[host(weight) > 0.0]
+        return np.bincount(codes, minlength=self.loss.classes).astype(np.int64)
 
     @property
     def longest(self) -> float:
         """max |x|."""
-        return float(self._xp.max(self._norms)) if len(self.rows) else 0.0
+        return or_infinite(float(self._xp.max(self._norms))) if len(self.rows) else 0.0
 
     @property
+    @quiet
     def value(self) -> float:
         """Σ weight · ℓ."""
         return self._total(self.loss.value(self.t, self.rows.y))
 
     @property
+    @quiet
     def value_at_zero(self) -> float:
         """Σ weight · ℓ at w = 0."""
         return self._total(self.loss.value(self._xp.zeros_like(self.t), self.rows.y))
 
+    @quiet
     def shift(self, step: Array) -> float:
         """max |Xᵢᵀ step|₂ over the rows, rounded up."""
-        moved = self._columns(self.objective.predictor(step, self._X))
-        longest = float(self._xp.max(self._xp.sum(moved * moved, axis=1))) ** 0.5 if len(self.rows) else 0.0
-        return longest * (1.0 + gamma(8)) + gamma(self.objective.width + 8) * self.longest * float(np.linalg.norm(step))
+        if not len(self.rows):
+            return 0.0
+        with np.errstate(all="ignore"):
+            moved = self._columns(self.objective.predictor(step, self._X))
+            top = float(self._xp.max(abs(moved)))
+            if self.loss.outputs > 1 and 0.0 < top < math.inf:  # scaled, so that no square over- or underflows
+                moved = moved / top
+                top = top * float(self._xp.max(self._xp.sum(moved * moved, axis=1))) ** 0.5
+        rounding = gamma(self.objective.width + 8) * self.longest * norm(step)
+        return or_infinite(top * (1.0 + gamma(8)) + rounding)
 
     @cached_property
     def gradient(self) -> Array:
-        """Σ weight · ∇ℓ, ``(p,)``."""
+        """Σ weight · ∇ℓ, ``(p,)``; NaN where it overflows."""
         return self._sum_of_rows(self._derivative)
 
     @property
+    @quiet
     def gradient_error(self) -> float:
-        """A bound on the rounding error of ``gradient`` in the 2-norm."""
-        xp = self._xp
-        slope = xp.sum(abs(self._columns(self._derivative)), axis=1)
-        size = 1.0 if self.loss.classes else 1.0 + abs(self.rows.y)
-        curvature = self._curvature_norm
-        terms = ULPS * (slope + size + curvature) + curvature * self._reach
-        return self._gamma * self._total(self._norms * terms)
+        """A bound on the rounding error of ``gradient`` in the 2-norm; ``inf`` near overflow."""
+        size = float(self._xp.sum(self._pull))
+        error = self._gamma * size + self._total(self._norms * self._slope_error) + self._underflow
+        return error * (1.0 + self._gamma) if size <= LARGEST and error <= LARGEST else math.inf
 
+    @quiet
+    def slopes(self) -> Array:
+        """An upper bound, after rounding, on |ℓ′| of each row, ``(n_rows,)``; ``inf`` where it overflows."""
+        bound = host((self._slope + self._slope_error) * (1.0 + gamma(self.loss.outputs + ULPS)))
+        return np.where(np.isnan(bound), math.inf, bound)
+
+    @quiet
     def product(self, x: Array) -> Array:
         """Σ weight · ∇²ℓ · x, ``(p,)``, without the matrix."""
         return self._sum_of_rows(self._bent(self.objective.predictor(x, self._X)))
 
+    @quiet
     def curvature_sums(self) -> tuple[Array, Array]:
         """The diagonal of Σ weight · ∇²ℓ, ``(p,)``, and D = Σ weight · Aᵢ, Aᵢ the curvature in the outputs, ``(K, K)``."""
         d, u = self.loss.curvature_parts(self.t, self.rows.y)
@@ -151,6 +232,7 @@ class Evaluation:
             diagonal = np.hstack([diagonal, host(self._xp.sum(d, axis=0))[:, None]])
         return np.ascontiguousarray(diagonal).ravel(), D
 
+    @quiet
     def hessian(self, precision: Precision = "float64") -> Array:
         """Σ weight · ∇²ℓ, ``(p, p)``.
 
@@ -171,13 +253,19 @@ class Evaluation:
         return np.negative(across, out=across)
 
     @property
+    @quiet
     def hessian_error(self) -> float:
-        """A bound on the rounding error of ``hessian()`` and of what ``curvature_root`` makes, in the 2-norm."""
-        size = 0.0 if self.loss.classes else abs(self.rows.y)
-        relative = ULPS + self.loss.self_concordance * (self._reach + size)
-        magnitude = self._curvature_norm * self._norms**2
-        return self._gamma * self.loss.outputs * self._total(magnitude * relative)
+        """A bound on the rounding error of ``hessian()`` and of what ``curvature_root`` makes, in the 2-norm; ``inf`` near
+        overflow."""
+        bend, loss = self._bend, self.loss
+        spread = 1.0 if loss.outputs == 1 else 4.0  # diag(d) and uuᵀ, or the factor's squares, each at most twice the norm
+        moved = loss.self_concordance * self._gamma * self._reach
+        size = float(self._xp.sum(bend))
+        rounding = UNIT_ROUNDOFF * (ULPS + loss.curvature_condition(self.t, self.rows.y))
+        error = spread * self._gamma * size + float(self._xp.sum(bend * (rounding + moved))) + self._underflow
+        return error * (1.0 + self._gamma) if size <= LARGEST and error <= LARGEST else math.inf
 
+    @quiet
     def curvature_root(self) -> Array:
         """B with BᵀB the Hessian of the rows, ``(n_rows · K, p)``."""
         K = self.loss.outputs
@@ -195,11 +283,13 @@ class Evaluation:
         """
         if not len(self.rows):
             return 0.0
-        size = self.longest * float(np.linalg.norm(factor))
-        top, rounding = self._top_leverage(factor, size, "float32")
-        if not rounding <= SHARE * top:
+        size = self.longest * norm(factor)
+        top = rounding = math.inf
+        if all(SINGLE[0] < extent < SINGLE[1] for extent in (self.longest, norm(factor), size)):
+            top, rounding = self._top_leverage(factor, size, "float32")
+        if not rounding <= SHARE * top < math.inf:
             top, rounding = self._top_leverage(factor, size, "float64")
-        return (top + rounding) ** 2 + gamma(len(factor) + 2) * size**2
+        return or_infinite((top + rounding) * (top + rounding) + gamma(len(factor) + 2) * size * size)
 
     def _top_leverage(self, factor: Array, size: float, precision: Precision) -> tuple[float, float]:
         """The square root of ``top_leverage``, and a bound on its rounding error."""
@@ -216,8 +306,8 @@ class Evaluation:
             top = float(xp.max(parts[0][0]))
         else:
             grid = np.array([[host(parts[max(k, j)][min(k, j)]) for j in range(K)] for k in range(K)])
-            top = float(np.linalg.eigvalsh(np.moveaxis(grid, 2, 0))[:, -1].max())
-        return max(0.0, top) ** 0.5, K**0.5 * gamma(len(factor) + width + ULPS, ROUNDOFF[precision]) * size
+            top = float(np.linalg.eigvalsh(np.moveaxis(grid, 2, 0))[:, -1].max()) if np.isfinite(grid).all() else math.inf
+        return max(0.0, or_infinite(top)) ** 0.5, K**0.5 * gamma(len(factor) + width + ULPS, ROUNDOFF[precision]) * size
 
     @cached_property
     def _norms(self) -> Any:
@@ -228,12 +318,45 @@ class Evaluation:
         return self._norms * self._size
 
     @cached_property
+    @quiet
     def _derivative(self) -> Any:
         return self.loss.derivative(self.t, self.rows.y)
 
     @cached_property
+    @quiet
     def _curvature_norm(self) -> Any:
-        return self.loss.curvature_norm(self.t, self.rows.y)
+        """No less than the curvature of each row anywhere within rounding of its predictor, ``(n_rows,)``."""
+        blur = self._gamma * self.loss.self_concordance * self._reach
+        curvature = (self.loss.curvature_norm(self.t, self.rows.y) + UNDERFLOW) * self._xp.exp(blur)
+        most = self.loss.curvature_bound
+        return self._xp.where(curvature > most, most, curvature) if most < math.inf else curvature
+
+    @property
+    def _underflow(self) -> float:
+        """What the products of the sums lose beside the rows' own."""
+        longest = self.longest
+        return UNDERFLOW * len(self.rows) * self.objective.n_parameters * (1.0 + longest * longest)
+
+    @property
+    def _slope(self) -> Any:
+        """No less than |ℓ′| of each row as computed, ``(n_rows,)``."""
+        return self._xp.sum(abs(self._columns(self._derivative)), axis=1)
+
+    @cached_property
+    def _slope_error(self) -> Any:
+        """A bound on the rounding error of ℓ′ of each row, ``(n_rows,)``."""
+        size = self.loss.term_size(self.t, self._slope, self._curvature_norm)
+        return UNIT_ROUNDOFF * ULPS * size + self._curvature_norm * self._gamma * self._reach
+
+    @property
+    def _pull(self) -> Any:
+        """|weight · ∇ℓ| of each row, rounded up, ``(n_rows,)``."""
+        return self._weighted(self._norms * self._slope)
+
+    @property
+    def _bend(self) -> Any:
+        """|weight · ∇²ℓ| of each row, rounded up, ``(n_rows,)``."""
+        return self._weighted(self._curvature_norm * self._norms**2)
 
     def _bent(self, moved: Any) -> Any:
         """∇²ℓ of each row times ``moved``, of the shape of ``t``; not weighted."""
@@ -253,13 +376,13 @@ class Evaluation:
     def _total(self, values: Any) -> float:
         return float(self._xp.sum(self._weighted(values)))
 
+    @quiet
     def _sum_of_rows(self, slopes: Any) -> Array:
         """Σ weight · slopeᵢ ⊗ xᵢ, ``(p,)``."""
         scaled = self._columns(self._weighted(slopes))
-        with np.errstate(invalid="ignore", over="ignore"):  # diverged weights give NaN here, and no certificate later
-            total = host(self._X.T @ scaled).T
-            if self.objective.fit_intercept:
-                total = np.hstack([total, host(self._xp.sum(scaled, axis=0))[:, None]])
+        total = host(self._X.T @ scaled).T
+        if self.objective.fit_intercept:
+            total = np.hstack([total, host(self._xp.sum(scaled, axis=0))[:, None]])
         return np.ascontiguousarray(total).ravel()
 
     def _rooted(self, scale: Any) -> Any:

@@ -13,7 +13,7 @@ Deletions are simulated on the statistics, and the ladder itself is asked; only 
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache
 
 import numpy as np
@@ -27,7 +27,8 @@ from expunge.evaluation import Evaluation
 from expunge.factor import Factor
 from expunge.ladder import DeclaredBound, Measured, Pass, from_statistics, polished
 from expunge.rows import Rows
-from expunge.state import State
+from expunge.state import State, require_all_classes
+from expunge.statistics import Sums
 
 Array = NDArray[np.float64]
 
@@ -155,7 +156,7 @@ def _needed(simulation: _Simulation, allowed: float, declared: DeclaredBound | N
 def _capacities(needed: Callable[[int], float], state: State, max_passes: int = 0) -> list[int]:
     """The largest m that needs no more than 0, 1, … ``max_passes`` passes, by doubling and bisection, to ``TOLERANCE``."""
     found: list[int] = []
-    n = int(state.statistics.count)
+    n = state.statistics.n_rows
     for passes in range(max_passes + 1):
         low = found[-1] if found else 0
         high = max(1, 2 * low)
@@ -176,8 +177,8 @@ def _random_rows(state: State, shuffled: Rows, max_passes: int) -> _Simulation:
     def fluctuation() -> Array:
         taken = shuffled.take(slice(0, half)).batches()
         gradient = sum(Evaluation(state.objective, batch, state.anchor).gradient for batch in taken)
-        mean = state.statistics.gradient_sum / state.statistics.count
-        return np.asarray(gradient - half * mean) / math.sqrt(half * (1.0 - half / (1.0 + state.statistics.count)))
+        mean = state.statistics.gradient_sum / state.statistics.n_rows
+        return np.asarray(gradient - half * mean) / math.sqrt(half * (1.0 - half / (1.0 + state.statistics.n_rows)))
 
     def after(m: int) -> State:
         if m <= min(half, TAKEN):
@@ -192,21 +193,25 @@ def _random_rows(state: State, shuffled: Rows, max_passes: int) -> _Simulation:
 
 
 def _typical_rows(state: State, rng: np.random.Generator) -> _Simulation:
-    values, vectors = np.linalg.eigh(state.statistics.hessian_sum / state.statistics.count)
+    values, vectors = np.linalg.eigh(state.statistics.hessian_sum / state.statistics.n_rows)
     fluctuation = vectors @ (np.sqrt(np.maximum(values, 0.0)) * rng.standard_normal(len(values)))
     return _Simulation(lambda m: _without_typical(state, m, fluctuation))
 
 
 def _worst_rows(state: State, sample: Rows, max_passes: int) -> _Simulation:
     ordered = sample.take(np.argsort(-displacements(state, sample), kind="stable"))
-    share = min(1.0, float(sample.weight.sum()) / state.statistics.count)
+    share = min(1.0, len(sample) / state.statistics.n_rows)
 
     def taken(m: int) -> int:
         return math.ceil(m * share)
 
     def after(m: int) -> State:
         worst = ordered.take(slice(0, taken(m)))
-        return _without(state, replace(worst, sample_weight=worst.weight * m / taken(m)))
+        left = state.removed(replace(worst, sample_weight=worst.weight * m / taken(m)))
+        gone = (state.statistics.class_rows - left.statistics.class_rows) * (m / taken(m))
+        estimated = np.floor(state.statistics.class_rows - gone + 0.5).astype(np.int64)
+        require_all_classes(replace(left.statistics, class_rows=estimated), "the rows that would remain")
+        return left.settled().tightened()
 
     def rest(m: int) -> _EstimatedPass:
         return _EstimatedPass(state, ordered.take(slice(taken(m), None, math.ceil(len(ordered) / PASS_ROWS))))
@@ -220,18 +225,18 @@ def _without(state: State, rows: Rows) -> State:
 
 def _without_typical(state: State, m: int, fluctuation: Array) -> State:
     """The state without m rows whose gradients add up to m times the mean and √m times ``fluctuation``."""
-    statistics, share = state.statistics, m / state.statistics.count
+    statistics, share = state.statistics, m / state.statistics.n_rows
     left = replace(
         statistics,
-        count=statistics.count - m,
-        class_counts=statistics.class_counts * (1.0 - share),
+        n_rows=statistics.n_rows - m,
+        count=statistics.count * (1.0 - share),
         gradient_sum=statistics.gradient_sum * (1.0 - share) - math.sqrt(m * (1.0 - share)) * fluctuation,
         hessian_sum=statistics.hessian_sum * (1.0 - share),
     )
     shrunk = replace(
         state,
         statistics=left,
-        changed=state.changed + m,
+        changed=state.changed + statistics.count * share,
         extremes=replace(state.extremes, whitened_norm=state.extremes.whitened_norm / math.sqrt(1.0 - share)),
         curvature_floor=state.curvature_floor * (1.0 - share),
     )
@@ -249,13 +254,15 @@ class _EstimatedPass:
     def over(self, state: State) -> Pass:
         """The pass over what ``state`` holds."""
         scale = state.statistics.count / float(self._rows.weight.sum())
+        at_anchor = Sums(**{field.name: getattr(state.statistics, field.name) for field in fields(Sums)})
+        at_anchor = replace(at_anchor, gradient_error=0.0, hessian_error=0.0)
 
         def measure(point: Array, _is_first: bool) -> Measured:
             at = Evaluation(state.objective, self._rows, point)
             moved = point - state.anchor
             beyond = at.gradient - self._gradient - self._root.T @ (self._root @ moved)
             gradient = state.statistics.gradient_sum + state.statistics.hessian_sum @ moved + scale * beyond
-            return Measured(state.statistics.count, gradient, 0.0, at.shift(moved), self._gradient, 0.0)
+            return Measured(replace(at_anchor, gradient_sum=gradient), at_anchor, at.longest, at.shift(moved))
 
         return measure
 

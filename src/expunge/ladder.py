@@ -10,6 +10,7 @@ A wide model, whose Hessian would not fit the memory budget, has the passes of `
 computed before it is asked for.
 """
 
+import math
 import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -22,17 +23,22 @@ from expunge import bounds
 from expunge.bounds import NOWHERE, Reach
 from expunge.certificate import Rung
 from expunge.engine import Engine
-from expunge.errors import InvalidRows, NoOptimum, NotLearned
-from expunge.evaluation import Evaluation
+from expunge.errors import CapacityExceeded, InvalidRows, NoOptimum, NotLearned
+from expunge.evaluation import UNIT_ROUNDOFF, Evaluation, quiet
 from expunge.objective import Objective
 from expunge.rows import Rows, RowSource
-from expunge.state import State
+from expunge.state import SAME, State, gradient_error
+from expunge.statistics import Sums, anchor_digest
 from expunge.wide import WideState, descend, is_wide
 
 Array = NDArray[np.float64]
 
 DIVERGED = 1e100
 """A gradient this large comes from passes that run away."""
+OVERFLOWING = 1e150
+"""Rows whose statistics are bounded never differ by this."""
+HIDDEN = 1e-9
+"""Where rounding may be this share of the Hessian, it is what makes the Hessian look singular."""
 
 DeclaredBound = Callable[[State, float], float]
 """Δ of the statistics rung from declared constants, given the state and what rounding adds to |∇J(w̄)|₂."""
@@ -55,23 +61,19 @@ class Candidate:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What one pass over the rows finds at a point: sums, and the largest |Xᵢᵀ(point − anchor)|."""
+    """What one pass over the rows finds: sums at a point and at the anchor, max |x|, and max |Xᵢᵀ(point − anchor)|₂."""
 
-    count: float
-    gradient: Array
-    gradient_error: float
+    here: Sums
+    at_anchor: Sums
+    row_norm: float
     row_shift: float
-    anchor_gradient: Array
-    anchor_error: float
 
     def __add__(self, other: "Measured") -> "Measured":
         return Measured(
-            self.count + other.count,
-            self.gradient + other.gradient,
-            self.gradient_error + other.gradient_error,
+            self.here.plus(other.here, 1.0),
+            self.at_anchor.plus(other.at_anchor, 1.0),
+            max(self.row_norm, other.row_norm),
             max(self.row_shift, other.row_shift),
-            self.anchor_gradient + other.anchor_gradient,
-            self.anchor_error + other.anchor_error,
         )
 
 
@@ -107,6 +109,7 @@ def climb(
     Raises:
         NoOptimum: the remaining rows determine no model.
         InvalidRows, NotLearned: ``remaining`` is not what the state holds.
+        CapacityExceeded: the statistics say nothing of what remains, and there are no ``remaining`` rows to refit on.
     """
     if isinstance(state, WideState):
         if remaining is not None:
@@ -114,8 +117,8 @@ def climb(
             yield from _descended(state.objective, remaining, engine, state.anchor)
         return
     try:
-        state = state.settled()
-    except NoOptimum:
+        state = _usable(state)
+    except (NoOptimum, CapacityExceeded):
         if remaining is None:
             raise
         before_refit()
@@ -135,26 +138,59 @@ def climb(
     yield refit(state, remaining, engine, max_passes, point)
 
 
+def _usable(state: State) -> State:
+    """The state with a factor to step with.
+
+    Raises:
+        NoOptimum: the Hessian is singular.
+        CapacityExceeded: rounding or overflow hides what it is.
+    """
+    if not state.statistics.is_bounded:
+        raise _uninformed("a row that came or went is too far from the anchor for the statistics (its loss overflows there)")
+    try:
+        return state.settled()
+    except NoOptimum:
+        is_unpenalised = state.objective.penalty == 0.0 and state.curvature_floor == 0.0
+        if is_unpenalised and state.hessian_error <= HIDDEN * state.trace:
+            raise
+        raise _uninformed("rounding hides the rows that remain behind far heavier ones that came or went") from None
+
+
+def _uninformed(why: str) -> CapacityExceeded:
+    return CapacityExceeded(
+        f"{why}: pass the remaining rows, only a refit on them can tell the model. Nothing was changed",
+        distance_bound=math.inf,
+        distance_allowed=math.inf,
+        rung="refit",
+    )
+
+
+@quiet
 def from_statistics(state: State, declared: DeclaredBound | None = None) -> Candidate:
     """One Newton step from the anchor, certified without rows. Source: theory §4.3."""
     step, hessian_step, residual_norm = state.step
     geometry = state.geometry
     length = geometry.length(step, hessian_step)
     after = geometry.reach(step, length)
-    error = state.statistics.gradient_error
+    error, point = state.gradient_error, state.anchor + step
     if declared is None:
         decrement = bounds.newton_decrement(length, NOWHERE, after) + geometry.rounding(step, residual_norm, error)
         distance = bounds.residual(geometry, after.t, decrement)
     else:
-        distance = declared(state, residual_norm + error + state.statistics.hessian_error * float(np.linalg.norm(step)))
+        distance = declared(state, residual_norm + error + state.hessian_error * float(np.linalg.norm(step)))
     is_exact = state.objective.loss.self_concordance == 0.0
-    return Candidate(state, state.anchor + step, distance, "exact" if is_exact else "statistics", 0, after.t)
+    return Candidate(state, point, distance + _rounding_of(point), "exact" if is_exact else "statistics", 0, after.t)
+
+
+def _rounding_of(point: Array) -> float:
+    """Of the sum that ``point`` is."""
+    return 2.0 * UNIT_ROUNDOFF * float(np.linalg.norm(point))
 
 
 def _descended(objective: Objective, source: RowSource, engine: Engine, start: Array) -> Iterator[Candidate]:
-    """The points of ``wide.descend``; the last counts as a refit. Source: theory §4.4."""
-    for state, passes, is_last in descend(objective, source, engine, start):
-        yield Candidate(state, state.anchor, state.distance_bound, "refit" if is_last else "pass", passes)
+    """The points of ``wide.descend``; the optimum counts as a refit. Source: theory §4.4."""
+    for state, passes, is_optimum in descend(objective, source, engine, start):
+        yield Candidate(state, state.anchor, state.distance_bound, "refit" if is_optimum else "pass", passes)
 
 
 def refit(state: State, remaining: RowSource, engine: Engine, passes: int, start: Array) -> Candidate:
@@ -162,6 +198,7 @@ def refit(state: State, remaining: RowSource, engine: Engine, passes: int, start
 
     Raises:
         InvalidRows, NotLearned: ``remaining`` is not what the state holds.
+        NoOptimum: the rows determine no model.
     """
     _measure(state, remaining, engine, state.anchor, is_first=True)
     anew = State.fitted(state.objective, remaining, engine, start)
@@ -179,12 +216,17 @@ def refit_cold(
 
     Raises:
         InvalidRows, NotLearned: ``source`` is not what the state holds.
-        NoOptimum: the rows determine no model.
+        NoOptimum: the rows determine no model, or the descent of a wide model stalls before its optimum.
 
     Source: theory §5.7.
     """
     _measure(state, source, engine, state.anchor, is_first=True)
     cold = fitted(state.objective, source, engine, memory_budget)
+    if cold.rung != "refit":
+        raise NoOptimum(
+            "the descent stalled before the optimum: its last gradient no longer falls, though it is more than rounding. Scale "
+            "the columns alike, raise the penalty (smaller C, larger alpha), or raise memory_budget. Nothing was changed"
+        )
     if isinstance(source, Rows):
         return cold, 0.0
     if isinstance(cold.state, WideState):
@@ -192,7 +234,7 @@ def refit_cold(
     near = State.fitted(state.objective, source, engine, cold.point)
     step, hessian_step, residual_norm = near.step
     geometry = near.geometry
-    rounding = geometry.rounding(step, residual_norm, near.statistics.gradient_error)
+    rounding = geometry.rounding(step, residual_norm, near.gradient_error)
     away = bounds.residual(geometry, 0.0, geometry.length(step, hessian_step) + rounding)
     return replace(from_statistics(near), rung="refit"), 2.0 * away
 
@@ -223,20 +265,22 @@ def polished(state: State, point: Array, measure: Pass, max_passes: int) -> Iter
     geometry, hessian = state.geometry, state.hessian
     for k in range(1, max_passes + 1):
         measured = measure(point, k == 1)
-        gradient = measured.gradient + state.objective.penalty_gradient(point, state.statistics.count)
+        gradient = measured.here.gradient_sum + state.objective.penalty_gradient(point, measured.here.count)
         if not np.abs(gradient).max() < DIVERGED:
             return  # only a refit can help
         moved = point - state.anchor
         before = geometry.reach(moved, geometry.length(moved, hessian @ moved), measured.row_shift)
         step, hessian_step, residual_norm = state.factor.solve(hessian, -gradient)
         length = geometry.length(step, hessian_step)
-        rounding = geometry.rounding(step, residual_norm, measured.gradient_error)
+        error = gradient_error(state.objective, point, measured.here, gradient)
+        rounding = geometry.rounding(step, residual_norm, error)
         here = Candidate(state, point, bounds.residual(geometry, before.t, length + rounding), "pass", k, before.t)
         moved = moved + step
         after = geometry.reach(moved, geometry.length(moved, hessian @ moved))
         after = Reach(after.by_norm, after.by_whitened_norm, before.by_rows + geometry.reach(step, length).t)
         decrement = bounds.newton_decrement(length, before, after) + rounding
-        there = Candidate(state, point + step, bounds.residual(geometry, after.t, decrement), "pass", k, after.t)
+        ahead = point + step
+        there = Candidate(state, ahead, bounds.residual(geometry, after.t, decrement) + _rounding_of(ahead), "pass", k, after.t)
         yield there if there.distance_bound <= here.distance_bound else here
         point = there.point
 
@@ -244,11 +288,13 @@ def polished(state: State, point: Array, measure: Pass, max_passes: int) -> Iter
 def _measure(state: State | WideState, remaining: RowSource, engine: Engine, point: Array, is_first: bool) -> Measured:
     """One gradient pass at ``point``; the first also checks, at the anchor, that the rows are the state's own."""
     objective, moved = state.objective, point - state.anchor
+    digest, anchor = anchor_digest(objective, point), state.statistics.anchor
 
     def measure(rows: Rows) -> Measured:
         at = Evaluation(objective, objective.check(rows), point)
-        old = at.moved_to(state.anchor) if is_first else at
-        return Measured(at.count, at.gradient, at.gradient_error, at.shift(moved), old.gradient, old.gradient_error)
+        here = Sums.at(at, digest)
+        old = Sums.at(at.moved_to(state.anchor), anchor) if is_first else here
+        return Measured(here, old, at.longest, at.shift(moved))
 
     measured: Measured = engine.reduce(remaining, measure, operator.add)
     if is_first:
@@ -257,15 +303,32 @@ def _measure(state: State | WideState, remaining: RowSource, engine: Engine, poi
 
 
 def _require_same_rows(state: State | WideState, measured: Measured) -> None:
-    held = state.statistics
-    if abs(measured.count - held.count) > 1e-9 * held.count:
+    """Refuses rows that cannot be the state's own, whatever the rounding was: other numbers, weights, norms or gradients."""
+    held, found = state.statistics, measured.at_anchor
+    off = abs(found.count - held.count)
+    is_same = found.n_rows == held.n_rows and np.array_equal(found.class_rows, held.class_rows)
+    if not (is_same and off <= (found.count_error + held.count_error) * (1.0 + 1e-6)):
         raise InvalidRows(
-            f"remaining has rows of total weight {measured.count:g}, but {held.count:g} are learned and not forgotten: "
-            "pass exactly the rows that remain"
+            f"remaining has rows of total weight {found.count:g} ({_by_class(found)}), but {held.count:g} ({_by_class(held)}) "
+            "are learned and not forgotten: pass exactly the rows that remain"
         )
-    apart = float(np.linalg.norm(measured.anchor_gradient - held.gradient_sum))
-    if not apart <= (measured.anchor_error + held.gradient_error) * (1.0 + 1e-6):
+    longest = state.extremes.row_norm
+    if measured.row_norm > longest * SAME:
+        raise InvalidRows(
+            f"remaining holds a row that is longer ({measured.row_norm:.6g}) than any row learned ({longest:.6g}): "
+            "pass exactly the rows that remain, encoded as they were for fit"
+        )
+    if not held.is_bounded:
+        return  # nothing is known of the gradient
+    with np.errstate(over="ignore", invalid="ignore"):
+        apart = float(np.linalg.norm(found.gradient_sum - held.gradient_sum))
+    if not apart <= min((found.gradient_error + held.gradient_error) * (1.0 + 1e-6), OVERFLOWING):
         raise NotLearned(
             f"remaining is not what was learned less what is to be forgotten (their gradients differ by {apart:.3g}): a row "
             "of the request was never learned, or remaining holds other rows or other weights; nothing was changed"
         )
+
+
+def _by_class(sums: Sums) -> str:
+    per_class = f", {'/'.join(map(str, sums.class_rows))} by class" if len(sums.class_rows) else ""
+    return f"{sums.n_rows} rows{per_class}"

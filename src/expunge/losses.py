@@ -27,6 +27,8 @@ class Loss(ABC):
     """
 
     name: ClassVar[str]
+    has_minimum: ClassVar[bool] = True
+    """Whether ℓ(·; y) attains its least value for every y; where not, targets can be fitted without limit."""
 
     @property
     def outputs(self) -> int:
@@ -63,6 +65,11 @@ class Loss(ABC):
         """b₃ ≥ sup |ℓ‴|."""
         return math.inf
 
+    @property
+    def is_nearly_linear_far_out(self) -> bool:
+        """Whether ℓ grows like b₁|t − y| where t is far from y, and its curvature dies out."""
+        return self.has_minimum and math.isfinite(self.derivative_bound)
+
     @abstractmethod
     def value(self, t: Array, y: Array) -> Array:
         """ℓ(t; y) per row, shape ``(n_rows,)``."""
@@ -87,6 +94,25 @@ class Loss(ABC):
         """Upper bound on the spectral norm of the curvature of each row, ``(n_rows,)``."""
         return self.curvature(t, y)
 
+    def term_size(self, t: Array, slope: Array, curvature: Array) -> Array:
+        """Size of the terms that ``derivative`` adds up, ``(n_rows,)``: its rounding error is a few ulps of that.
+
+        By default that of the result: every operation then keeps the digits of what it is given (t − y does, too).
+
+        Args:
+            slope: Σ |∂ℓ/∂t| over the outputs; ``curvature``: ``curvature_norm``.
+
+        Source: theory §4.6.
+        """
+        return slope
+
+    def curvature_condition(self, t: Array, y: Array) -> Array | float:
+        """What a rounding within ``curvature`` does to it beyond a few ulps, relative to ``curvature_norm``.
+
+        Source: theory §4.6.
+        """
+        return 0.0
+
     def invalid_targets(self, y: Array) -> tuple[NDArray[np.bool_], str]:
         """Mask of the targets this loss is not defined for, and what they would have to be."""
         return y != y, "finite"
@@ -103,6 +129,7 @@ class Logistic(Loss):
     """
 
     name: ClassVar[str] = "logistic"
+    has_minimum = False
     classes = 2
     self_concordance = 1.0
     derivative_bound = 1.0
@@ -135,6 +162,7 @@ class Softmax(Loss):
 
     n_classes: int = 3
     name: ClassVar[str] = "softmax"
+    has_minimum = False
     self_concordance = math.sqrt(2.0)
     derivative_bound = math.sqrt(2.0)
     curvature_bound = 0.5
@@ -179,6 +207,12 @@ class Softmax(Loss):
 
     def curvature_norm(self, t: Array, y: Array) -> Array:
         return y * 0.0 + self.curvature_bound
+
+    def term_size(self, t: Array, slope: Array, curvature: Array) -> Array:
+        return slope * 0.0 + (1.0 + self.n_classes / 4.0)
+
+    def curvature_condition(self, t: Array, y: Array) -> Array | float:
+        return 16.0 * (self.n_classes + 4.0)
 
     def _probabilities(self, t: Array) -> Array:
         xp = namespace(t)
@@ -280,6 +314,9 @@ class LogCosh(Loss):
         e = _exp(-2.0 * abs(t - y))
         return 4.0 * e / (1.0 + e) ** 2
 
+    def curvature_condition(self, t: Array, y: Array) -> Array | float:
+        return 2.0 * abs(t - y)  # the rounded difference is doubled in the exponent
+
 
 @dataclass(frozen=True)
 class Poisson(Loss):
@@ -290,6 +327,7 @@ class Poisson(Loss):
     """
 
     name: ClassVar[str] = "poisson"
+    has_minimum = False
     self_concordance = 1.0
 
     def value(self, t: Array, y: Array) -> Array:
@@ -300,6 +338,9 @@ class Poisson(Loss):
 
     def curvature(self, t: Array, y: Array) -> Array:
         return _exp(t)
+
+    def term_size(self, t: Array, slope: Array, curvature: Array) -> Array:
+        return slope + curvature
 
     def invalid_targets(self, y: Array) -> tuple[NDArray[np.bool_], str]:
         return y < 0, "0 or more"
@@ -324,6 +365,9 @@ class Gamma(Loss):
     def curvature(self, t: Array, y: Array) -> Array:
         return y * _exp(-t)
 
+    def term_size(self, t: Array, slope: Array, curvature: Array) -> Array:
+        return 1.0 + curvature
+
     def invalid_targets(self, y: Array) -> tuple[NDArray[np.bool_], str]:
         return y <= 0, "more than 0"
 
@@ -337,6 +381,7 @@ class Tweedie(Loss):
 
     power: float = 1.5
     name: ClassVar[str] = "tweedie"
+    has_minimum = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "power", real("power", self.power))
@@ -363,6 +408,12 @@ class Tweedie(Loss):
     def curvature(self, t: Array, y: Array) -> Array:
         claim, mean = self._terms(t, y)
         return (self.power - 1.0) * claim + (2.0 - self.power) * mean
+
+    def term_size(self, t: Array, slope: Array, curvature: Array) -> Array:
+        return (slope + 2.0 * curvature) * (1.0 + abs(t))  # the terms, whose exponents are rounded products
+
+    def curvature_condition(self, t: Array, y: Array) -> Array | float:
+        return abs(t)
 
     def invalid_targets(self, y: Array) -> tuple[NDArray[np.bool_], str]:
         return y < 0, "0 or more"

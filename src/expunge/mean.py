@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from expunge.arrays import real
 from expunge.errors import InvalidRows
 
 Array = NDArray[np.float64]
@@ -87,7 +88,7 @@ class MeanEstimator:
 
 
 def _checked(Z: Any, width: int | None) -> Array:
-    vectors = np.asarray(Z, dtype=np.float64)
+    vectors = np.asarray(real(Z, "Z"), dtype=np.float64)
     if vectors.ndim != 2 or 0 in vectors.shape:
         raise InvalidRows(f"expected rows of vectors, (n_rows, p), got shape {vectors.shape}")
     if width is not None and vectors.shape[1] != width:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from expunge.arrays import beside, host, is_on_host, namespace
+from expunge.arrays import LARGEST, SMALLEST, beside, host, is_on_host, namespace
 from expunge.errors import InvalidRows
 from expunge.losses import Loss
 from expunge.parameters import real, truth, whole
@@ -37,7 +37,7 @@ class Objective:
     Args:
         loss: the loss of one row.
         n_features: width of a row, the intercept not counted.
-        penalty: α in the sum form, λ in the mean form; at least 0.
+        penalty: α in the sum form, λ in the mean form; 0, or between 1e-60 and 1e60.
         form: ``"sum"`` or ``"mean"``.
         fit_intercept: whether a constant 1 is appended to every row.
 
@@ -56,6 +56,8 @@ class Objective:
         object.__setattr__(self, "fit_intercept", truth("fit_intercept", self.fit_intercept))
         if not (math.isfinite(self.penalty) and self.penalty >= 0):
             raise ValueError(f"penalty must be a finite number of at least 0, got {self.penalty}")
+        if self.penalty != 0 and not SMALLEST <= self.penalty <= LARGEST:
+            raise ValueError(f"penalty must be 0 or between {SMALLEST:g} and {LARGEST:g}, got {self.penalty:g}: use 0 for none")
 
     @property
     def width(self) -> int:
@@ -88,7 +90,7 @@ class Objective:
 
     def penalty_value(self, w: Array, count: float) -> float:
         """The penalty and the gauge at ``w``."""
-        gauge = 0.0 if self._gauge is None else float(self._gauge @ w) ** 2
+        gauge = 0.0 if self._gauge is None else float(np.square(self._gauge @ w))
         return 0.5 * (self.penalty_scale(count) * float(w[self.penalised] @ w[self.penalised]) + gauge)
 
     def penalty_gradient(self, w: Array, count: float) -> Array:

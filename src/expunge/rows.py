@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from expunge.arrays import beside, host, is_on_host, namespace
+from expunge.arrays import LARGEST, SMALLEST, beside, canonical, host, is_extreme, is_on_host, namespace, real
 from expunge.errors import InvalidRows
 
 Array = NDArray[np.float64]
@@ -83,12 +83,13 @@ class Rows:
     """A block of rows, itself a ``RowSource``.
 
     Args:
-        X: features, ``(n_rows, n_features)``, float32 or float64, dense or CSR, or of any array-API namespace and device.
+        X: features, ``(n_rows, n_features)``, float32 or float64, dense or canonical CSR (every entry once, in order), or of
+            any array-API namespace and device.
         y: targets, beside X, ``(n_rows,)``; class codes 0..K−1 for classification.
         sample_weight: ``(n_rows,)``, at least 0; multiplies the loss of its row.
         ids: names of the rows, one each. With them a request is checked for duplicates by id, otherwise by value.
 
-    Assumes: finite values and matching lengths; ``Rows.of`` checks them.
+    Assumes: matching lengths, and values that are 0 or of magnitudes between 1e-60 and 1e60; ``Rows.of`` checks them.
     """
 
     X: Any
@@ -96,26 +97,31 @@ class Rows:
     sample_weight: Array | None = None
     ids: Sequence[object] | None = None
 
+    def __post_init__(self) -> None:
+        if sparse.issparse(self.X) and not (self.X.format == "csr" and self.X.has_canonical_format):
+            raise InvalidRows(
+                "sparse rows must be canonical CSR, in which every entry is stored once and in order: make them with Rows.of"
+            )
+
     @classmethod
     def of(cls, X: Any, y: Any, sample_weight: Any = None, ids: Sequence[object] | None = None) -> "Rows":
-        """Rows from anything array-like; float32 and CSR are kept as they are, all else becomes float64. Memory-mapped arrays
-        stay on disk, arrays of PyTorch, CuPy and other array-API namespaces where they are.
+        """Rows from anything array-like, taken for its values: float32 and canonical CSR are kept as they are, sparse arrays of
+        another form become canonical CSR, all else becomes float64. Memory-mapped arrays stay on disk, arrays of PyTorch, CuPy
+        and other array-API namespaces where they are. Nothing given is changed.
+
+        Args:
+            y, sample_weight: ``(n_rows,)``, or one column of a table, ``(n_rows, 1)``.
 
         Raises:
-            InvalidRows: wrong shapes, NaN or infinite values, negative weights; the message names the first bad row.
+            InvalidRows: wrong shapes; masked, NaN or infinite values; magnitudes beyond 1e±60; negative weights. The message
+                names the first bad row.
 
         >>> len(Rows.of([[1.0, 2.0]], [0]))
         1
         """
-        if sparse.issparse(X):
-            X = sparse.csr_array(X)
-        elif isinstance(X, np.ndarray) or not (hasattr(X, "__array_namespace__") or hasattr(X, "__dlpack__")):
-            X = np.asarray(X)
-        xp = namespace(X)
-        if X.dtype not in (xp.float32, xp.float64):
-            X = X.astype(np.float64) if xp is np else xp.astype(X, xp.float64)
-        weight = None if sample_weight is None else beside(sample_weight, X)
-        rows = cls(X, beside(y, X), weight, ids)
+        X = canonical(X, "X") if sparse.issparse(X) else real(X, "X")
+        weight = None if sample_weight is None else _per_row(sample_weight, "sample_weight", X)
+        rows = cls(X, _per_row(y, "y", X), weight, ids)
         rows._check()
         return rows
 
@@ -128,19 +134,26 @@ class Rows:
                 raise InvalidRows(f"{name} has shape {values.shape}, but X has {n_rows} rows: expected ({n_rows},)")
         if self.ids is not None and len(self.ids) != n_rows:
             raise InvalidRows(f"{len(self.ids)} ids for {n_rows} rows: give one id per row")
-        xp = namespace(self.X)
-        self._refuse(~xp.isfinite(self.y), "y", "is NaN or infinite: remove or impute it")
+        self._require_moderate(self.y, "y")
         if self.sample_weight is not None:
-            self._refuse(~xp.isfinite(self.sample_weight), "sample_weight", "is NaN or infinite")
+            self._require_moderate(self.sample_weight, "sample_weight")
             self._refuse(self.sample_weight < 0, "sample_weight", "is negative: weights must be at least 0")
+        xp = namespace(self.X)
+        is_bad = is_extreme if self.X.dtype == xp.float64 else lambda values: ~xp.isfinite(values)  # float32 holds no extremes
         step = self._rows_per_batch
         for start in range(0, n_rows, step):
             block = _taken(self.X, slice(start, start + step))
-            finite = xp.isfinite(block.data if sparse.issparse(block) else block)
-            if not xp.all(finite):
+            if xp.any(is_bad(block.data if sparse.issparse(block) else block)):
                 dense = block.toarray() if sparse.issparse(block) else host(block)
-                row, column = np.argwhere(~np.isfinite(dense))[0]
-                raise InvalidRows(f"row {self.name(start + row)}, column {column} of X is NaN or infinite: remove or impute it")
+                row, column = np.argwhere(is_extreme(dense))[0]
+                where = f"row {self.name(start + row)}, column {column} of X"
+                raise InvalidRows(f"{where} {_fault(float(dense[row, column]), 'rescale the column, or set the value to 0')}")
+
+    def _require_moderate(self, values: Any, what: str) -> None:
+        bad = is_extreme(values)
+        if namespace(bad).any(bad):
+            row = int(np.argmax(host(bad)))
+            raise InvalidRows(f"{what} of row {self.name(row)} {_fault(float(values[row]), 'rescale all of them')}")
 
     def _refuse(self, bad: Any, what: str, reason: str) -> None:
         if namespace(bad).any(bad):
@@ -214,4 +227,23 @@ def _taken(X: Any, index: Any) -> Any:
         return X[start:stop:step, ...]
     low, high = X.indptr[[start, max(start, stop)]]
     indptr = X.indptr[start : max(start, stop) + 1] - low
-    return sparse.csr_array((X.data[low:high], X.indices[low:high], indptr), shape=(len(indptr) - 1, X.shape[1]))
+    taken = sparse.csr_array((X.data[low:high], X.indices[low:high], indptr), shape=(len(indptr) - 1, X.shape[1]))
+    taken.has_canonical_format = X.has_canonical_format  # as all of them, so its rows: no need to look again
+    return taken
+
+
+def _per_row(values: Any, what: str, X: Any) -> Any:
+    """One number a row, in float64, beside ``X``."""
+    values = real(values.toarray() if sparse.issparse(values) else values, what)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if is_on_host(X) or is_on_host(values) or namespace(values) is not namespace(X):
+        values = host(values)
+        values = values if is_on_host(X) or values.flags.writeable else values.copy()  # PyTorch takes no read-only arrays
+    return beside(values, X)
+
+
+def _fault(value: float, remedy: str) -> str:
+    if not np.isfinite(value):
+        return "is NaN or infinite: remove or impute it"
+    return f"is {value:g}: a value must be 0 or of a magnitude between {SMALLEST:g} and {LARGEST:g}; {remedy}"

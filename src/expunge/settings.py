@@ -83,17 +83,17 @@ class Settings:
         row_norm = self.row_norm
 
         def distance(state: State, rounding: float) -> float:
-            objective, loss, count = state.objective, state.objective.loss, state.statistics.count
-            convexity = objective.penalty_scale(count)
+            objective, loss, statistics = state.objective, state.objective.loss, state.statistics
+            convexity = objective.penalty_scale(max(0.0, statistics.count - statistics.count_error))
+            if not convexity > 0:
+                return math.inf
             # in the mean form a row also brings or takes along its share of the penalty's gradient at the anchor
-            share = (
-                objective.penalty * float(np.linalg.norm(state.anchor)) * bounds.ROUND_UP if objective.form == "mean" else 0.0
-            )
+            share = objective.penalty * float(np.linalg.norm(state.anchor)) if objective.form == "mean" else 0.0
             return rounding / convexity + formula(
-                count=count,
+                count=statistics.count + statistics.count_error,
                 changed=state.changed,
                 strong_convexity=convexity,
-                lipschitz=loss.derivative_bound * row_norm + share,
+                lipschitz=loss.derivative_bound * row_norm + share * bounds.ROUND_UP,
                 hessian_lipschitz=loss.third_derivative_bound * row_norm**3,
                 gradient=state.anchor_gradient,
             )

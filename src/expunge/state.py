@@ -16,19 +16,17 @@ from numpy.typing import NDArray
 from expunge import bounds
 from expunge.engine import Engine
 from expunge.errors import InvalidRows, NoOptimum, NotLearned
-from expunge.evaluation import Evaluation, row_norms
+from expunge.evaluation import UNIT_ROUNDOFF, Evaluation, gamma, penalty_error, penalty_scale_error, quiet, row_norms
 from expunge.factor import Exchange, Factor, Hessian, Solution, eigenvalue_floor, inverse_error
 from expunge.objective import Objective
 from expunge.rows import Rows, RowSource
 from expunge.solver import minimise
-from expunge.statistics import RowExtremes, RowTerms, Statistics, Sums
+from expunge.statistics import RowExtremes, RowTerms, Statistics, Sums, sum_up
 
 Array = NDArray[np.float64]
 
 SAME = 1.0 + 1e-9
-"""Two computations of one row's norm may differ by this factor."""
-SINGULAR = 1e-6
-"""A whitened curvature above 1 by more than this is no rounding."""
+"""Two computations of one row's norm may differ by this factor: with up to 10⁶ columns they never differ by more."""
 DRIFT = 1e-9
 """Relative residual of the Newton step above which the inverse is recomputed."""
 
@@ -44,7 +42,7 @@ class State:
         factor: an approximate inverse of their Hessian.
         extremes: R and v over the learned rows.
         curvature_floor: μ ≤ λ_min(H).
-        changed: total weight of the rows that came or went since the anchor.
+        changed: total weight of the rows that came or went since the anchor, rounded up.
         anchor_gradient: bound on |∇J(b)|₂ for the rows the anchor was fitted on.
     """
 
@@ -81,8 +79,7 @@ class State:
             if eta < 1.0 and objective.loss.self_concordance > 0:
                 leverage = engine.reduce(source, partial(_top_leverage, objective, optimum.leverage_factor), max)
         whitened = math.sqrt(leverage / (1.0 - eta)) if eta < 1.0 else math.inf
-        gradient = statistics.gradient_sum + objective.penalty_gradient(optimum.anchor, statistics.count)
-        return cls(
+        fresh = cls(
             objective=objective,
             anchor=optimum.anchor,
             statistics=statistics,
@@ -90,8 +87,10 @@ class State:
             extremes=RowExtremes(optimum.row_norm, _no_worse(whitened, optimum.row_norm, floor)),
             curvature_floor=floor,
             changed=0.0,
-            anchor_gradient=float(np.linalg.norm(gradient)) + statistics.gradient_error,
+            anchor_gradient=math.inf,
         )
+        gradient = float(np.linalg.norm(fresh.gradient)) * (1.0 + gamma(len(fresh.anchor) + 8))
+        return replace(fresh, anchor_gradient=gradient + fresh.gradient_error)
 
     @cached_property
     def hessian(self) -> Hessian:
@@ -109,17 +108,27 @@ class State:
         return self.statistics.gradient_sum + self.objective.penalty_gradient(self.anchor, self.statistics.count)
 
     @property
+    def gradient_error(self) -> float:
+        """A bound on the rounding error of ``gradient`` in the 2-norm, the penalty's and the count's included."""
+        return gradient_error(self.objective, self.anchor, self.statistics, self.gradient)
+
+    @property
+    def hessian_error(self) -> float:
+        """A bound on the rounding error of H in the spectral norm, the count's included."""
+        return self.statistics.hessian_error + penalty_scale_error(self.objective, self.statistics.count_error)
+
+    @property
     def geometry(self) -> bounds.Geometry:
         """The Hessian as the bounds see it."""
-        return bounds.Geometry(
-            self.objective.loss.self_concordance, self.extremes, self.curvature_floor, self.statistics.hessian_error
-        )
+        return bounds.Geometry(self.objective.loss.self_concordance, self.extremes, self.curvature_floor, self.hessian_error)
 
+    @quiet
     def tightened(self) -> "State":
         """The same state with μ recomputed from the Hessian, O(p³): the product bound of downdates gets slack."""
         return replace(self, curvature_floor=max(self.curvature_floor, eigenvalue_floor(self.hessian)))
 
     @cached_property
+    @quiet
     def step(self) -> Solution:
         """D = −H⁻¹q: the model is at b + D."""
         return self.factor.solve(self.hessian, -self.gradient)
@@ -129,30 +138,34 @@ class State:
         """w̄ = b + D, ``(p,)``: the un-noised model."""
         return self.anchor + self.step.x
 
+    @quiet
     def settled(self) -> "State":
         """The same state, its inverse recomputed, O(p³), if it has drifted too far for refinement or H may be singular.
 
         Raises:
             NoOptimum: the Hessian is singular.
         """
-        goal = DRIFT * float(np.linalg.norm(self.gradient)) + self.statistics.gradient_error
+        goal = DRIFT * float(np.linalg.norm(self.gradient)) + self.gradient_error
         if self.curvature_floor > 0 and self.step.residual <= goal:
             return self
         return replace(self, factor=Factor.of(self.hessian))
 
+    @quiet
     def added(self, rows: Rows) -> "State":
         """The state with ``rows`` learned. H grows, so that μ and v stay valid for the old rows."""
         rows = rows.on_host()
         terms = RowTerms.of(self.objective, rows, self.anchor)
-        statistics = self.statistics + terms
-        grown = replace(self, statistics=statistics, changed=self.changed + terms.count)
-        grown = replace(grown, factor=Exchange.of(self.hessian, self.factor, terms.root).exchanged(grown.hessian, 1.0))
+        grown = self._with(self.statistics + terms, terms)
         row_norm = float(row_norms(self.objective, rows).max(initial=0.0))
+        if not grown.statistics.is_bounded:
+            return replace(grown, extremes=self.extremes | RowExtremes(row_norm, math.inf))
+        grown = replace(grown, factor=Exchange.of(self.hessian, self.factor, terms.root).exchanged(grown.hessian, 1.0))
         eta = inverse_error(grown.hessian, grown.factor)
         leverage = _top_leverage(self.objective, grown.factor, rows) / (1.0 - eta) if eta < 1.0 else math.inf
         new = RowExtremes(row_norm, _no_worse(math.sqrt(leverage), row_norm, self.curvature_floor))
         return replace(grown, extremes=self.extremes | new)
 
+    @quiet
     def removed(self, rows: Rows) -> "State":
         """The state with ``rows`` forgotten.
 
@@ -165,14 +178,16 @@ class State:
             NoOptimum: what remains determines no model.
         """
         rows = rows.on_host()
+        require_short(row_norms(self.objective, rows), self.extremes.row_norm)
         terms = RowTerms.of(self.objective, rows, self.anchor)
+        require_remaining(terms, self.statistics)
+        shrunk = self._with(self.statistics - terms, terms)
+        require_all_classes(shrunk.statistics, "the rows that would remain")
+        if not shrunk.statistics.is_bounded:
+            return shrunk
         exchange = Exchange.of(self.hessian, self.factor, terms.root)
-        self._require_learned(rows, exchange)
-        require_remaining(terms.count, self.statistics.count)
-        statistics = self.statistics - terms
-        require_all_classes(statistics, "the rows that would remain")
-        shrunk = replace(self, statistics=statistics, changed=self.changed + terms.count)
-        s = exchange.top_whitened_curvature(self.curvature_floor) + self._penalty_share(terms.count)
+        self._require_learned(terms, exchange)
+        s = exchange.top_whitened_curvature(self.curvature_floor) + self._penalty_share(shrunk)
         if s < 1.0:
             floor = self.curvature_floor * (1.0 - s)
             whitened = self.extremes.whitened_norm / math.sqrt(1.0 - s)
@@ -182,15 +197,36 @@ class State:
         factor = exchange.exchanged(shrunk.hessian, -1.0)
         return replace(shrunk, factor=factor, curvature_floor=floor, extremes=extremes)
 
-    def _penalty_share(self, count: float) -> float:
-        """In the mean form rows take their share of the penalty along: at most count/n of H."""
-        return count / self.statistics.count if self.objective.form == "mean" and self.objective.penalty > 0 else 0.0
+    def _with(self, statistics: Statistics, terms: Sums) -> "State":
+        """The state with ``statistics``, which differ from its own by ``terms``."""
+        return replace(self, statistics=statistics, changed=changed_by(self.changed, terms))
 
-    def _require_learned(self, rows: Rows, exchange: Exchange) -> None:
-        """Refuses a row longer than R, or with more curvature than all learned rows and the penalty together."""
-        require_short(row_norms(self.objective, rows), self.extremes.row_norm)
-        curvature = exchange.own_curvature(self.objective.loss.outputs) * max(0.0, 1.0 - self.geometry.eta)
-        _refuse(curvature >= 1.0 + SINGULAR, lambda _row: "it has more curvature than all learned rows together")
+    def _penalty_share(self, shrunk: "State") -> float:
+        """In the mean form rows take their share of the penalty along: at most m/n of H, m the weight that goes."""
+        if self.objective.form == "sum" or self.objective.penalty == 0:
+            return 0.0
+        before, after = self.statistics.count, shrunk.statistics.count
+        eta = self.geometry.eta
+        return (before - after) / before * (1.0 + eta) * (1.0 + gamma(8)) if before > 0 and eta < 1.0 else math.inf
+
+    def _require_learned(self, terms: RowTerms, exchange: Exchange) -> None:
+        """Refuses a row with more curvature than all learned rows and the penalty together, whatever the rounding was."""
+        if not self.geometry.eta < 1.0:
+            return
+        most = 1.0 + (self.hessian_error + terms.hessian_error) / self.geometry.mu * (1.0 + gamma(8))
+        curvature = exchange.own_curvature(self.objective.loss.outputs)
+        _refuse(curvature > most, lambda _row: "it has more curvature than all learned rows together")
+
+
+def gradient_error(objective: Objective, w: Array, sums: Sums, gradient: Array) -> float:
+    """A bound on the rounding error of ``gradient``, that of J at ``w``: what the sums carry, and the penalty's."""
+    added = 2.0 * UNIT_ROUNDOFF * float(np.linalg.norm(gradient))
+    return sums.gradient_error + penalty_error(objective, w, sums.count, sums.count_error) + added
+
+
+def changed_by(changed: float, terms: Sums) -> float:
+    """``changed`` with the total weight of ``terms``, rounded up."""
+    return sum_up(changed, sum_up(terms.count, terms.count_error))
 
 
 def require_short(norms: Array, row_norm: float) -> None:
@@ -207,18 +243,18 @@ def _refuse(impossible: NDArray[np.bool_], reason: Callable[[int], str]) -> None
         )
 
 
-def require_remaining(forgotten: float, learned: float) -> None:
-    """Raises ``InvalidRows`` if all rows are to be forgotten; total weights."""
-    if forgotten >= learned * (1.0 - 1e-12):
+def require_remaining(forgotten: Sums, learned: Sums) -> None:
+    """Raises ``InvalidRows`` if all rows are to be forgotten."""
+    if forgotten.n_rows >= learned.n_rows:
         raise InvalidRows(
-            f"asked to forget rows of total weight {forgotten:g} of {learned:g} learned: at least one row must remain; delete "
-            "the model instead"
+            f"asked to forget {forgotten.n_rows} of {learned.n_rows} learned rows: at least one row must remain; delete the "
+            "model instead"
         )
 
 
 def require_all_classes(statistics: Sums, which: str) -> None:
     """Raises ``InvalidRows`` if a classifier's rows hold none of some class."""
-    missing = np.flatnonzero(statistics.class_counts <= 1e-9 * statistics.count)
+    missing = np.flatnonzero(statistics.class_rows <= 0)
     if len(missing):
         raise InvalidRows(
             f"{which} contain no row of class code {missing[0]} (classes_[{missing[0]}]): "

@@ -5,8 +5,9 @@ anchor; no penalty is inside. Learning rows adds theirs, forgetting rows subtrac
 ``RowTerms`` are the statistics of a few rows with the Hessian left as a factor B (H = BᵀB), which costs O(mp)
 numbers instead of O(p²). ``RowExtremes`` are the two row bounds that the certificate needs beside them.
 
-Floating-point sums are not exact, so each value carries a bound on its own error. Errors add under + and − alike;
-the certificate charges them (theory §4.6).
+Floating-point sums are not exact, so each carries a bound on its own error. Errors add under + and − alike; the
+certificate charges them (theory §4.6). Rows are counted in integers beside their total weight, which is one more such sum:
+whether any are left is never asked of a float.
 """
 
 import hashlib
@@ -16,8 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from expunge.arrays import norm
 from expunge.errors import AnchorMismatch
-from expunge.evaluation import UNIT_ROUNDOFF, Evaluation, Precision
+from expunge.evaluation import UNIT_ROUNDOFF, Evaluation, Precision, quiet
 from expunge.objective import Objective
 from expunge.rows import Rows
 
@@ -40,6 +42,23 @@ def low_rank_update(matrix: Array, root: Array, sign: float) -> Array:
     return update
 
 
+def two_sum(a: float, b: float) -> tuple[float, float]:
+    """a + b, and the size of its rounding error, exactly (Knuth)."""
+    total = a + b
+    part = total - a
+    return total, abs((a - (total - part)) + (b - part))
+
+
+def sum_up(a: float, b: float) -> float:
+    """a + b, rounded up; exact where it can be.
+
+    >>> sum_up(1.0, 2.0), sum_up(1.0, 1e-20) > 1.0
+    (3.0, True)
+    """
+    total, rounding = two_sum(a, b)
+    return math.nextafter(total, math.inf) if rounding else total
+
+
 def anchor_digest(objective: Objective, anchor: Array) -> str:
     """Names the place at which statistics are taken: a digest of the objective and the anchor's weights."""
     return hashlib.sha256(repr(objective).encode() + np.ascontiguousarray(anchor).tobytes()).hexdigest()
@@ -51,16 +70,19 @@ class Sums:
 
     Args:
         anchor: digest of objective and anchor; statistics of different anchors do not mix.
+        n_rows: how many rows of positive weight; ``class_rows``: of each class, ``(classes,)``, empty for regression.
         count: total weight of the rows.
-        class_counts: ``(classes,)``, total weight per class, empty for regression.
+        count_error: bound on the rounding error of ``count``; 0 for rows without weights.
         gradient_sum: ``(p,)``, Σ weight · ∇ℓ.
         gradient_error: bound on the rounding error of ``gradient_sum`` in the 2-norm.
         hessian_error: bound on the rounding error of the Hessian sum in the spectral norm.
     """
 
     anchor: str
+    n_rows: int
+    class_rows: NDArray[np.int64]
     count: float
-    class_counts: Array
+    count_error: float
     gradient_sum: Array
     gradient_error: float
     hessian_error: float
@@ -73,8 +95,16 @@ class Sums:
     @classmethod
     def at(cls, at: Evaluation, digest: str) -> "Sums":
         """The sums of evaluated rows; ``digest`` names the anchor."""
-        return Sums(digest, at.count, at.class_counts, at.gradient, at.gradient_error, at.hessian_error)
+        return Sums(
+            digest, at.n_rows, at.class_rows, at.count, at.count_error, at.gradient, at.gradient_error, at.hessian_error
+        )
 
+    @property
+    def is_bounded(self) -> bool:
+        """Whether anything is known of the sums: not if a row overflows at the anchor, or comes near it."""
+        return self.gradient_error + self.hessian_error < math.inf
+
+    @quiet
     def plus(self, other: "Sums", sign: float) -> "Sums":
         """These sums and ``sign`` times those of ``other``.
 
@@ -87,12 +117,15 @@ class Sums:
                 f"{self.anchor[:12]}: recompute them at the present anchor"
             )
         gradient = self.gradient_sum + sign * other.gradient_sum
+        count, rounding = two_sum(self.count, sign * other.count)
         return Sums(
             self.anchor,
-            self.count + sign * other.count,
-            self.class_counts + sign * other.class_counts,
+            self.n_rows + int(sign) * other.n_rows,
+            self.class_rows + int(sign) * other.class_rows,
+            count,
+            self.count_error + other.count_error + rounding,
             gradient,
-            self.gradient_error + other.gradient_error + 2.0 * UNIT_ROUNDOFF * float(np.linalg.norm(gradient)),
+            self.gradient_error + other.gradient_error + 2.0 * UNIT_ROUNDOFF * norm(gradient),
             self.hessian_error + other.hessian_error,
         )
 
@@ -107,8 +140,7 @@ class RowTerms(Sums):
     def of(cls, objective: Objective, rows: Rows, anchor: Array) -> "RowTerms":
         """The terms of ``rows`` at ``anchor``."""
         at = Evaluation(objective, rows, anchor)
-        digest, root = anchor_digest(objective, anchor), at.curvature_root()
-        return cls(digest, at.count, at.class_counts, at.gradient, at.gradient_error, at.hessian_error, root)
+        return cls(**vars(Sums.at(at, anchor_digest(objective, anchor))), root=at.curvature_root())
 
     def add_hessian_to(self, hessian: Array, sign: float) -> Array:
         """``hessian + sign · rootᵀ root``, a new array."""
@@ -137,9 +169,10 @@ class Statistics(Sums):
         Args:
             precision: of the Hessian; with float32 the errors are not bounded, and no certificate can come of it.
         """
-        hessian = at.hessian(precision)
-        errors = (at.gradient_error, at.hessian_error) if precision == "float64" else (math.inf, math.inf)
-        return cls(digest, at.count, at.class_counts, at.gradient, *errors, hessian)
+        sums = vars(Sums.at(at, digest))
+        if precision != "float64":
+            sums = sums | {"gradient_error": math.inf, "hessian_error": math.inf}
+        return cls(**sums, hessian_sum=at.hessian(precision))
 
     def __add__(self, other: "Statistics | RowTerms") -> "Statistics":
         return self._combined(other, 1.0)
@@ -147,12 +180,14 @@ class Statistics(Sums):
     def __sub__(self, other: "Statistics | RowTerms") -> "Statistics":
         return self._combined(other, -1.0)
 
+    @quiet
     def _combined(self, other: "Statistics | RowTerms", sign: float) -> "Statistics":
         sums = self.plus(other, sign)
         hessian = other.add_hessian_to(self.hessian_sum, sign)
-        size = float(np.abs(np.trace(self.hessian_sum)) + np.abs(np.trace(hessian)))  # ≥ Frobenius norms: H is PSD
+        size = float(np.abs(np.trace(self.hessian_sum)) + np.abs(np.trace(hessian)))
+        size += 2.0 * len(hessian) * sums.hessian_error  # ≥ Frobenius norms: H is positive semidefinite, but for its error
         error = sums.hessian_error + 4.0 * UNIT_ROUNDOFF * size
-        return Statistics(sums.anchor, sums.count, sums.class_counts, sums.gradient_sum, sums.gradient_error, error, hessian)
+        return Statistics(**(vars(sums) | {"hessian_error": error}), hessian_sum=hessian)
 
     def add_hessian_to(self, hessian: Array, sign: float) -> Array:
         """``hessian + sign · hessian_sum``, a new array."""

@@ -35,6 +35,8 @@ from expunge.wide import WideState
 
 FORMAT = "expunge-state"
 VERSION = 2
+SCALARS = ("anchor", "n_rows", "count", "count_error", "gradient_error", "hessian_error")
+"""Of ``Sums``."""
 
 
 def save_unlearner(unlearner: Unlearner, path: str | os.PathLike[str]) -> None:
@@ -53,7 +55,7 @@ def save_unlearner(unlearner: Unlearner, path: str | os.PathLike[str]) -> None:
         "anchor": state.anchor,
         "gradient_sum": statistics.gradient_sum,
         **({"hessian_sum": statistics.hessian_sum} if isinstance(statistics, Statistics) else {}),
-        "class_counts": statistics.class_counts,
+        "class_rows": statistics.class_rows.astype(np.float64),
         "point": secret.point,
         "weights": secret.release.weights,
     }
@@ -63,7 +65,7 @@ def save_unlearner(unlearner: Unlearner, path: str | os.PathLike[str]) -> None:
             "loss": {**asdict(state.objective)["loss"], "name": state.objective.loss.name},
         },
         "settings": asdict(unlearner.settings),
-        "statistics": {name: getattr(statistics, name) for name in ("anchor", "count", "gradient_error", "hessian_error")},
+        "statistics": {name: getattr(statistics, name) for name in SCALARS},
         **own,
         "budget": asdict(secret.budget),
         "n_releases": secret.n_releases,
@@ -134,7 +136,8 @@ def _scalars(state: State | WideState) -> dict[str, float]:
 
 
 def _state(objective: Objective, content: dict[str, Any], tensors: dict[str, NDArray[np.float64]]) -> State | WideState:
-    sums: dict[str, Any] = {name: tensors[name] for name in ("class_counts", "gradient_sum")} | content["statistics"]
+    class_rows = tensors["class_rows"].astype(np.int64)
+    sums: dict[str, Any] = {"class_rows": class_rows, "gradient_sum": tensors["gradient_sum"]} | content["statistics"]
     if "wide" in content:
         return WideState(objective, tensors["anchor"], Sums(**sums), **content["wide"])
     statistics = Statistics(**sums, hessian_sum=tensors["hessian_sum"])

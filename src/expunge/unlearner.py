@@ -311,6 +311,8 @@ def _cheapest(candidates: Iterator[Candidate], settings: Settings, budget: Priva
             is_enough = not has_rows or is_refit or candidate.rung == "exact" or is_polished
         if is_enough:
             return candidate
+    if settings.sigma == 0 and candidate is not None and math.isfinite(candidate.distance_bound):
+        return candidate
     raise _refusal(candidate, distance, allowed, settings, budget)
 
 
@@ -326,7 +328,7 @@ def _refusal(
             distance_allowed=settings.sigma * budget.mu_left() if settings.sigma > 0 else math.inf,
             rung="pass",
         )
-    if candidate.rung == "refit":
+    if candidate.rung == "refit" or isinstance(candidate.state, WideState):
         return CapacityExceeded(
             f"even a refit cannot be certified ({numbers}): the problem is too ill-conditioned for this sigma; rescale the "
             "columns, add a penalty or raise sigma. Nothing was changed",

@@ -18,20 +18,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expunge import bounds
+from expunge.arrays import norm
 from expunge.engine import Engine
 from expunge.errors import InvalidRows, NoOptimum
-from expunge.evaluation import UNIT_ROUNDOFF, Evaluation, row_norms
+from expunge.evaluation import UNIT_ROUNDOFF, Evaluation, gamma, row_norms
 from expunge.objective import Objective
 from expunge.rows import Rows, RowSource
-from expunge.state import require_all_classes, require_remaining, require_short
+from expunge.state import changed_by, gradient_error, require_all_classes, require_remaining, require_short
 from expunge.statistics import RowExtremes, Sums, anchor_digest
 
 Array = NDArray[np.float64]
 
 ARRAYS = 12
 """p × p arrays that a fit or an update with a Hessian takes at its peak (10.2 measured, by ``benchmarks.wide``)."""
-ROUNDING_SHARE = 0.1
-"""A gradient this small beside the bound on its own rounding error cannot be told from zero."""
+SMALLEST = 1e-290
+"""A curvature below this has lost digits to underflow."""
 STALLED, VALUE_ROUNDING = 0.5, 1e-10
 """A gradient no smaller than this share of the last is the best there is, if the loss fell by no more than rounding."""
 MAX_LOOKS, MAX_PRODUCTS = 100, 500
@@ -55,7 +56,7 @@ class WideState:
         statistics: count, classes and gradient of the learned rows at the anchor.
         row_norm: R = max |x|.
         curvature_floor: μ ≤ λ_min(∇²J) at the anchor; trace: tr ∇²J there.
-        changed: total weight of the rows that came or went since.
+        changed: total weight of the rows that came or went since, rounded up.
     """
 
     objective: Objective
@@ -80,20 +81,16 @@ class WideState:
     def distance_bound(self) -> float:
         """Δ of the anchor itself, while no row has come or gone since. Source: theory §4.4 at t = 0."""
         geometry = bounds.Geometry(self.objective.loss.self_concordance, self.extremes, self.curvature_floor, 0.0)
-        rounding = geometry.rounding(np.zeros(1), 0.0, self.statistics.gradient_error + self._penalty_rounding)
-        return bounds.residual(geometry, 0.0, float(np.linalg.norm(self.gradient)) / math.sqrt(geometry.mu) + rounding)
-
-    @property
-    def _penalty_rounding(self) -> float:
-        """Of adding the penalty's gradient."""
-        size = self.objective.penalty_scale(self.statistics.count) + len(self.anchor)
-        return 8.0 * UNIT_ROUNDOFF * (size * float(np.linalg.norm(self.anchor)) + float(np.linalg.norm(self.gradient)))
+        gradient = self.gradient
+        error = gradient_error(self.objective, self.anchor, self.statistics, gradient)
+        size = norm(gradient) * (1.0 + gamma(len(gradient) + 8))
+        return bounds.residual(geometry, 0.0, (size + error) / math.sqrt(geometry.mu))
 
     def displacements(self, rows: Rows) -> Array:
-        """An upper bound on |H⁻¹∇ℓᵢ|₂ for each row, ``(n_rows,)``: |ℓ′ᵢ||xᵢ|/μ."""
-        at = Evaluation(self.objective, rows.on_host(), self.anchor)
-        slope = at.loss.derivative(at.t, at.rows.y).reshape(len(rows), -1)
-        return np.asarray(np.linalg.norm(slope, axis=1) * row_norms(self.objective, rows) / self.curvature_floor)
+        """An upper bound on |H⁻¹∇ℓᵢ|₂ for each row, ``(n_rows,)``: |ℓ′ᵢ||xᵢ|/μ; ``inf`` where ℓ′ᵢ overflows."""
+        slopes = Evaluation(self.objective, rows.on_host(), self.anchor).slopes()
+        with np.errstate(over="ignore"):
+            return np.asarray(slopes * row_norms(self.objective, rows) / self.curvature_floor) * (1.0 + gamma(8))
 
     def added(self, rows: Rows) -> "WideState":
         """The state with ``rows`` learned: their sums added at the anchor."""
@@ -103,7 +100,7 @@ class WideState:
             self,
             statistics=self.statistics.plus(terms, 1.0),
             row_norm=max(self.row_norm, longest),
-            changed=self.changed + terms.count,
+            changed=changed_by(self.changed, terms),
         )
 
     def removed(self, rows: Rows) -> "WideState":
@@ -115,10 +112,10 @@ class WideState:
         """
         require_short(row_norms(self.objective, rows), self.row_norm)
         terms = Sums.of(self.objective, rows.on_host(), self.anchor)
-        require_remaining(terms.count, self.statistics.count)
+        require_remaining(terms, self.statistics)
         statistics = self.statistics.plus(terms, -1.0)
         require_all_classes(statistics, "the rows that would remain")
-        return replace(self, statistics=statistics, changed=self.changed + terms.count)
+        return replace(self, statistics=statistics, changed=changed_by(self.changed, terms))
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +139,9 @@ class _Look:
 
 
 def descend(objective: Objective, source: RowSource, engine: Engine, start: Array) -> Iterator[tuple[WideState, int, bool]]:
-    """Ever better states over ``source``: each with the passes made so far, and whether it is the last, the optimum.
+    """Ever better states over ``source``: each with the passes made so far, and whether it is the optimum, to rounding.
+
+    The optimum is the last. If the gradient stalls before it cannot be told from rounding, the last is none.
 
     Raises:
         InvalidRows: the source is empty, or a row does not fit the objective.
@@ -159,9 +158,12 @@ def descend(objective: Objective, source: RowSource, engine: Engine, start: Arra
         look: _Look = engine.reduce(source, partial(_look, objective, point, look_number == 0), operator.add)
         passes += 1
         count = look.sums.count
-        if count == 0:
+        if look.sums.n_rows == 0:
             raise InvalidRows("the sample weights are all zero: at least one row needs a positive weight")
         here = look.value + objective.penalty_value(point, count)
+        if look_number == 0 and point.any() and not math.isfinite(here):
+            anchor = point = np.zeros_like(start)
+            continue
         slack = VALUE_ROUNDING * abs(value) if math.isfinite(value) else 0.0
         if not here <= value - SUFFICIENT_DECREASE * length * decrease + slack and length > 2.0**-30:
             length *= 0.5
@@ -169,11 +171,11 @@ def descend(objective: Objective, source: RowSource, engine: Engine, start: Arra
             continue
         state = _state(objective, point, look)
         gradient = state.gradient
-        size = float(np.linalg.norm(gradient))
+        size, rounding = float(np.linalg.norm(gradient)), gradient_error(objective, point, look.sums, gradient)
         is_stalled = size > STALLED * previous and decrease <= VALUE_ROUNDING * abs(here)
-        is_last = is_stalled or size <= ROUNDING_SHARE * look.sums.gradient_error
-        yield state, passes, is_last
-        if is_last:
+        is_optimum = size <= rounding  # it cannot be told from zero
+        yield state, passes, is_optimum
+        if is_optimum or is_stalled:
             return
         forcing = min(FORCING, math.sqrt(size / max(size, float(np.linalg.norm(look.sums.gradient_sum)))))
 
@@ -192,9 +194,13 @@ def descend(objective: Objective, source: RowSource, engine: Engine, start: Arra
 def _state(objective: Objective, point: Array, look: _Look) -> WideState:
     count = look.sums.count
     trace = float(look.diagonal.sum()) + objective.penalty_trace(count)
-    floor = curvature_floor(objective, count, look.output_curvature, look.row_norm, look.sums.hessian_error)
+    least = max(0.0, count - look.sums.count_error)
+    floor = curvature_floor(objective, least, look.output_curvature, look.row_norm, look.sums.hessian_error)
     if floor <= 0.0:
-        raise NoOptimum("the curvature of the intercepts cannot be told from zero: the targets can be fitted without limit")
+        raise NoOptimum(
+            "the curvature cannot be told from zero: the targets can be fitted without limit, or the scales of columns and "
+            "weights differ too much; raise the penalty (smaller C, larger alpha) or scale the columns alike"
+        )
     require_all_classes(look.sums, "the rows")
     return WideState(objective, point, look.sums, look.row_norm, floor, trace, 0.0)
 
@@ -207,14 +213,21 @@ def curvature_floor(objective: Objective, count: float, output_curvature: Array,
     """
     alpha = objective.penalty_scale(count)
     if not objective.fit_intercept:
-        return alpha
+        return _trusted(alpha)
+    if not (np.isfinite(output_curvature).all() and math.isfinite(error)):
+        return 0.0
     K = len(output_curvature)
     gauged = output_curvature + (1.0 if K > 1 else 0.0)
-    a = float(np.linalg.eigvalsh(gauged)[0]) - error - 8.0 * K * UNIT_ROUNDOFF * float(np.linalg.norm(gauged))
+    a = float(np.linalg.eigvalsh(gauged)[0]) - error - 8.0 * K * UNIT_ROUNDOFF * norm(gauged)
     if not a > 0.0:
         return 0.0
-    b = (float(np.trace(output_curvature)) + K * error) * row_norm**2
-    return a * alpha / (a + b + alpha) * (1.0 - 1e-12)
+    b = (float(np.trace(output_curvature)) + K * error) * row_norm * row_norm
+    return _trusted(alpha * (a / (a + b + alpha)))  # the quotient is at most 1: nothing overflows but b, which gives 0
+
+
+def _trusted(floor: float) -> float:
+    """``floor`` less its own rounding; 0 where it is not finite, or so small that its digits are lost."""
+    return floor * (1.0 - 1e-12) if SMALLEST <= floor < math.inf else 0.0
 
 
 def _look(objective: Objective, point: Array, is_first: bool, rows: Rows) -> _Look:

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 
 from expunge import bounds
 from expunge.engine.local import LocalEngine
-from expunge.errors import NoOptimum, NotLearned
+from expunge.errors import CapacityExceeded, InvalidRows, NoOptimum, NotLearned
 from expunge.factor import Factor, Hessian, eigenvalue_floor
 from expunge.ladder import climb, from_statistics
-from expunge.losses import Poisson, Squared
+from expunge.losses import Gamma, Logistic, Poisson, Squared, Tweedie
+from expunge.objective import Objective
 from expunge.privacy import Guarantee
+from expunge.rows import Rows
 from expunge.settings import Settings
 from expunge.state import State
 from expunge.statistics import RowExtremes, RowTerms, Statistics
@@ -134,6 +136,107 @@ def test_bounds_hold_at_inexact_anchors(loss, seed):
     if truth is not None:
         for c in candidates:
             assert np.linalg.norm(c.point - truth[0]) - 2 * truth[1] <= c.distance_bound
+
+
+def weighed(p: Problem, seed: int) -> Problem:
+    """The problem with sample weights over 24 orders of magnitude."""
+    rng = np.random.default_rng(seed)
+    width = rng.uniform(0, 12)
+    return replace(p, rows=replace(p.rows, sample_weight=10.0 ** rng.uniform(-width, width, size=len(p.rows))))
+
+
+@pytest.mark.parametrize("loss", CATALOGUE, ids=repr)
+@settings(max_examples=100 * SOAK)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_rows_of_any_weight_are_learned_forgotten_and_corrected(loss, seed):
+    """Heavy rows leave rounding behind that is larger than the light ones that stay: charged, never taken for other rows."""
+    p = weighed(problem(loss, seed), seed)
+    rng = np.random.default_rng(seed)
+    held = rng.random(len(p.rows)) < 0.7
+    held[:6] = True
+    for code in range(loss.classes):
+        held[np.flatnonzero(p.rows.y == code)[0]] = True
+    try:
+        state = State.fitted(p.objective, p.rows.take(held), LocalEngine())
+    except NoOptimum:
+        return
+    for _ in range(4):
+        pick = rng.permutation(len(p.rows))[: int(rng.integers(1, 8))]
+        gone, back = pick[held[pick]], pick[~held[pick]]
+        after = held.copy()
+        after[pick] = ~after[pick]
+        if any((p.rows.y[after] == code).sum() == 0 for code in range(loss.classes)) or not after.any():
+            continue
+        if len(back):
+            state = state.added(p.rows.take(back))
+        if len(gone):
+            state = state.removed(p.rows.take(gone))
+        held = after
+    remaining = p.rows.take(held)
+    assert state.statistics.n_rows == held.sum()
+    exact = remaining.weight.astype(np.longdouble).sum()
+    assert abs(state.statistics.count - exact) <= state.statistics.count_error
+    candidates = []
+    with contextlib.suppress(NoOptimum):
+        candidates.extend(climb(state, remaining, LocalEngine(), 2))
+    with contextlib.suppress(NoOptimum, CapacityExceeded):
+        candidates.extend(climb(state, None, LocalEngine(), 2))
+    truth = retrain(p.objective, remaining, candidates[0].point) if candidates else None
+    if truth is not None:
+        for c in candidates:
+            assert np.linalg.norm(c.point - truth[0]) - 2 * truth[1] <= c.distance_bound
+
+
+@pytest.mark.parametrize("form", ["sum", "mean"])
+def test_a_heavy_row_that_came_and_went_is_charged(form):
+    """Its weight leaves the count off by more than the rounding of what stays."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 2)), rng.integers(0, 2, 40)
+    weight = 10.0 ** rng.uniform(-3, 0, size=40)
+    objective = Objective(Logistic(), 2, 0.3, form, fit_intercept=False)
+    state = State.fitted(objective, Rows.of(X, y, weight), LocalEngine())
+    heavy = Rows.of(1e-9 * X[:3], y[:3], [1e12, 1e11, 3e12])
+    after = state.added(heavy).removed(heavy)
+    off = abs(float(np.sum(weight.astype(np.longdouble)) - np.longdouble(after.statistics.count)))
+    assert 1e-6 < off <= after.statistics.count_error < 1e-2
+    candidate = from_statistics(after.settled().tightened())
+    optimum, slack = retrain(objective, Rows.of(X, y, weight), state.anchor)
+    away = float(np.linalg.norm(candidate.point - optimum))
+    assert away <= candidate.distance_bound + slack
+    if form == "mean":
+        assert away > 1e-8
+
+
+@pytest.mark.parametrize("loss", [Poisson(), Gamma(), Tweedie(1.5)], ids=repr)
+@pytest.mark.parametrize("size", [1000.0, 1e60])
+def test_a_row_that_overflows_at_the_anchor_needs_the_refit(loss, size):
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(60, 2))
+    y = np.exp(X @ [1.0, -1.0]) * rng.gamma(2.0, 0.5, size=60) + 0.1
+    rows = Rows.of(X, y)
+    state = State.fitted(Objective(loss, 2, 1.0), rows, LocalEngine())
+    far = Rows.of([[size, 0.0], [-size, 0.0], [0.0, size], [0.0, -size]], [1.0, 2.0, 1.0, 3.0])
+    both = Rows.of(np.vstack([X, far.X]), np.r_[y, far.y])
+    learned = state.added(far)
+    assert not learned.statistics.is_bounded
+    with pytest.raises(CapacityExceeded, match="too far from the anchor"):
+        list(climb(learned, None, LocalEngine(), 3))
+    rung = None
+    with contextlib.suppress(NoOptimum) if size == 1e60 else contextlib.nullcontext():
+        (rung,) = climb(learned, both, LocalEngine(), 3)
+        assert rung.rung == "refit"
+    if size == 1000.0:
+        optimum, slack = retrain(learned.objective, both, rung.point)
+        assert np.linalg.norm(rung.point - optimum) - 2 * slack <= rung.distance_bound
+        assert math.isfinite(rung.distance_bound)
+    with pytest.raises(InvalidRows, match="66 rows"):
+        list(climb(learned, Rows.of(np.vstack([both.X, X[:2]]), np.r_[both.y, y[:2]]), LocalEngine(), 3))
+    with pytest.raises(InvalidRows, match="longer"):
+        list(climb(state, Rows.of(np.vstack([X[:59], far.X[:1]]), np.r_[y[:59], 1.0]), LocalEngine(), 3))
+    back = learned.removed(far)
+    (again,) = climb(back, rows, LocalEngine(), 3)
+    assert again.rung == "refit"
+    np.testing.assert_allclose(again.point, state.point, atol=1e-9)
 
 
 def at_anchor(state: State, rows, anchor: np.ndarray) -> State | None:

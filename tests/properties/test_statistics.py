@@ -2,23 +2,29 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from expunge.engine.local import LocalEngine
 from expunge.errors import AnchorMismatch
+from expunge.evaluation import UNIT_ROUNDOFF, Evaluation, row_norms
+from expunge.losses import Gamma, Poisson, Tweedie
+from expunge.objective import Objective
+from expunge.rows import Rows
 from expunge.state import State
 from expunge.statistics import RowTerms, Statistics
+from tests.conftest import SOAK
 from tests.oracle import gradient_and_hessian
-from tests.problems import CATALOGUE, problem
+from tests.problems import CATALOGUE, problem, targets
 
 seeds = st.integers(0, 2**32 - 1)
 
 
 def assert_equal(a: Statistics, b: Statistics):
     assert a.anchor == b.anchor
-    assert a.count == pytest.approx(b.count, rel=1e-12)
-    np.testing.assert_allclose(a.class_counts, b.class_counts, atol=1e-9)
+    assert a.n_rows == b.n_rows
+    np.testing.assert_array_equal(a.class_rows, b.class_rows)
+    assert abs(a.count - b.count) <= a.count_error + b.count_error
     assert np.linalg.norm(a.gradient_sum - b.gradient_sum) <= a.gradient_error + b.gradient_error
     assert np.linalg.norm(a.hessian_sum - b.hessian_sum, 2) <= a.hessian_error + b.hessian_error
 
@@ -106,3 +112,55 @@ def test_different_anchors_do_not_mix():
     zero = np.zeros(p.objective.n_parameters)
     with pytest.raises(AnchorMismatch, match="recompute them"):
         Statistics.of(p.objective, p.rows, zero) - Statistics.of(p.objective, p.rows, zero + 1e-9)
+
+
+def harsh(loss, seed: int) -> tuple[Objective, Rows, np.ndarray]:
+    """Few rows and weights where rounding shows: long rows, large targets beside small slopes, uneven sample weights."""
+    rng = np.random.default_rng(seed)
+    n, d = int(rng.integers(max(1, loss.classes), 40)), int(rng.integers(1, 6))
+    X = rng.normal(size=(n, d)) * 10.0 ** rng.uniform(-2, 2, size=d)
+    intercept = loss.outputs == 1  # without, there is no gauge
+    w = rng.normal(size=(d + intercept) * loss.outputs)
+    reach = 10.0 ** rng.uniform(-1, 2.5)
+    w *= reach / max(1.0, np.abs(X @ w.reshape(loss.outputs, -1)[:, :d].T).max())
+    w[d:] += rng.uniform(-20, 20) * intercept
+    t = X @ w.reshape(loss.outputs, -1)[:, :d].T + (w[d] if intercept else 0.0)
+    y = targets(loss, np.clip(t, -300, 300), rng) if loss.classes else t[:, 0] + rng.normal(size=n) * 10.0 ** rng.uniform(-8, 3)
+    if isinstance(loss, Poisson | Gamma | Tweedie):  # near the mean, whatever its size
+        y = np.exp(np.clip(t[:, 0], -300, 300)) * (1.0 + rng.normal(size=n) * 10.0 ** rng.uniform(-8, 0)) ** 2 + 1e-300
+    weight = 10.0 ** rng.uniform(-12, 12, size=n) if rng.random() < 0.5 else None
+    return Objective(loss, d, 0.0, fit_intercept=intercept), Rows.of(X, y, weight), w
+
+
+@pytest.mark.parametrize("loss", CATALOGUE, ids=repr)
+@settings(max_examples=300 * SOAK)
+@given(seed=seeds)
+def test_the_rounding_of_one_batch_is_within_its_bound(loss, seed):
+    objective, rows, w = harsh(loss, seed)
+    at = Evaluation(objective, rows, w)
+    if not at.gradient_error + at.hessian_error < np.inf:
+        return
+    gradient, hessian = gradient_and_hessian(objective, rows, w.astype(np.longdouble))
+    own = 2.0**-60
+    apart = float(np.linalg.norm((at.gradient - gradient).astype(float)))
+    assert apart <= at.gradient_error * (1 + 1e-3) + own * np.linalg.norm(w)
+    root = at.curvature_root()
+    for found in (at.hessian(), root.T @ root):
+        assert np.linalg.norm(found - hessian, 2) <= at.hessian_error + 4 * UNIT_ROUNDOFF * np.linalg.norm(hessian) + own
+
+
+@pytest.mark.parametrize("loss", [Gamma(), Tweedie(1.2), Tweedie(1.7), Poisson()], ids=repr)
+@pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])
+def test_the_bound_on_rounding_is_in_proportion_to_the_terms(loss, size):
+    """Gamma's slope 1 − y/μ is of order 1 whatever y is, and so is what rounding does to it."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(50, 3)) / 10
+    w = np.array([0.3, -0.2, 0.5, np.log(size)])
+    y = size * rng.gamma(2.0, 0.5, size=50)
+    rows = Rows.of(X, y)
+    objective = Objective(loss, 3)
+    at = Evaluation(objective, rows, w)
+    terms = {"gamma": 1.0, "poisson": size, "tweedie": size ** (2 - getattr(loss, "power", 2))}[loss.name]
+    wanted = UNIT_ROUNDOFF * terms * row_norms(objective, rows).sum()
+    for error in (at.gradient_error, at.hessian_error):
+        assert 10 * wanted < error < 200 * wanted * (1 + abs(np.log(size)))

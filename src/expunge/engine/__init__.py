@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable
 from functools import reduce
 from typing import Protocol, TypeVar
 
+import numpy as np
+
 from expunge.errors import InvalidRows
 from expunge.rows import Rows, RowSource
 
@@ -19,8 +21,12 @@ class Engine(Protocol):
 
 
 def reduced_part(part: RowSource, function: Callable[[Rows], T], combine: Callable[[T, T], T]) -> T | None:
-    """One part of a source, batch by batch; ``None`` where it has no rows."""
-    return folded(map(function, part.batches()), combine)
+    """One part of a source, batch by batch; ``None`` where it has no rows.
+
+    What over- or underflows raises no warning: whoever asked for a sum looks whether it is finite.
+    """
+    with np.errstate(all="ignore"):
+        return folded(map(function, part.batches()), combine)
 
 
 def folded(results: Iterable[T | None], combine: Callable[[T, T], T]) -> T | None:
