@@ -134,7 +134,9 @@ def try_module(pool: Workers, name: str, sample: int | None, seed: int) -> bool:
     survivors: list[Mutant] = []
     out_of_time = 0
     tasks = [(mutant.path, mutant.source, tests) for mutant in mutants]
-    for mutant, (status, _report) in zip(mutants, pool.outcomes(tasks), strict=True):
+    for n, (mutant, (status, _report)) in enumerate(zip(mutants, pool.outcomes(tasks), strict=True), start=1):
+        if n % 25 == 0:
+            print(f"{name}: {n} of {len(mutants)} tried", file=sys.stderr, flush=True)
         out_of_time += status < 0
         if status == 0:
             survivors.append(mutant)

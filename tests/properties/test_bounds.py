@@ -146,7 +146,7 @@ def weighed(p: Problem, seed: int) -> Problem:
 
 
 @pytest.mark.parametrize("loss", CATALOGUE, ids=repr)
-@settings(max_examples=100 * SOAK)
+@settings(max_examples=examples(100))
 @given(seed=st.integers(0, 2**32 - 1))
 def test_rows_of_any_weight_are_learned_forgotten_and_corrected(loss, seed):
     """Heavy rows leave rounding behind that is larger than the light ones that stay: charged, never taken for other rows."""

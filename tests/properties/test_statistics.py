@@ -13,7 +13,7 @@ from expunge.objective import Objective
 from expunge.rows import Rows
 from expunge.state import State
 from expunge.statistics import RowTerms, Statistics
-from tests.conftest import SOAK
+from tests.conftest import examples
 from tests.oracle import gradient_and_hessian
 from tests.problems import CATALOGUE, problem, targets
 
@@ -133,7 +133,7 @@ def harsh(loss, seed: int) -> tuple[Objective, Rows, np.ndarray]:
 
 
 @pytest.mark.parametrize("loss", CATALOGUE, ids=repr)
-@settings(max_examples=300 * SOAK)
+@settings(max_examples=examples(300))
 @given(seed=seeds)
 def test_the_rounding_of_one_batch_is_within_its_bound(loss, seed):
     objective, rows, w = harsh(loss, seed)
