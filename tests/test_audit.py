@@ -303,6 +303,17 @@ def test_predictions_alone_find_what_weights_find_or_less():
     assert audit.membership(scores(kept), scores(never), n_draws=800).exceeds(certified)
 
 
+def test_exact_audits_rows_with_weights(rng):
+    X = rng.normal(size=(400, 3))
+    y = (X[:, 0] + rng.logistic(size=400) > 0).astype(int)
+    weight = rng.choice([1.0, 5.0], size=400)
+    model = LogisticRegression(sigma=0.05).fit(X, y, weight)
+    parts = [(X[part], y[part], weight[part]) for part in (slice(0, 4), slice(4, 8), slice(8, None))]
+    assert audit.exact(model, parts[:2], parts[2]).is_honest
+    without = [part[:2] for part in parts]  # not the rows that were learned
+    assert not audit.exact(model, without[:2], without[2]).is_honest
+
+
 def test_exact_audits_a_stream_and_leaves_the_model_alone(rng):
     X = rng.normal(size=(2000, 4))
     X /= np.linalg.norm(X, axis=1, keepdims=True)

@@ -98,8 +98,20 @@ def test_a_schema_is_proposed_and_said_to_be(run, tmp_path):
 def test_sigma_comes_from_the_excess_risk_and_the_declared_norm(made):
     fitted = made("fit", "half", "--target", "churn", "--excess-risk", "0.0005", "-w", "ws")
     assert fitted["sigma"] == pytest.approx((2 * 0.0005 / 0.25 / 2) ** 0.5)
-    refused = made("fit", "counts", "--target", "visits", "--model", "poisson", "-w", "ws", code=1)
-    assert "--sigma" in refused["message"]
+    for kind, target in (("poisson", "visits"), ("tweedie", "visits"), ("gamma", "age")):
+        norm = 2**0.5  # normalised rows, and the intercept
+        fitted = made("fit", kind, "--target", target, "--model", kind, "--penalty", "0.01", "-w", "ws")
+        assert fitted["sigma"] == pytest.approx((2 * np.log(1.001)) ** 0.5 / norm)
+    fitted = made("fit", "age", "--target", "age", "--model", "ridge", "--penalty", "0.01", "-w", "ws")
+    assert fitted["sigma"] == pytest.approx((2 * 0.001 * 100**2 / 8) ** 0.5 / norm)  # declared from 0 to 100
+    refused = made("fit", "spend", "--target", "spend", "--model", "ridge", "-w", "ws", code=1)
+    assert "declare column 'spend' as a number with its range in schema.toml, or give --sigma" in refused["message"]
+
+
+def test_noise_that_is_worth_more_than_the_model_is_refused(made):
+    refused = made("fit", "half", "--target", "churn", "--sigma", "9", "-w", "ws", code=1)
+    assert refused["error"] == "NoiseTooLarge"
+    made("fit", "half", "--target", "churn", "-w", "ws")  # nothing was left of the first
 
 
 @pytest.mark.parametrize("form", ["json", "sklearn", "onnx"])

@@ -135,6 +135,8 @@ def test_public_names():
         "ModelCopied",
         "ModelCopyWarning",
         "NoOptimum",
+        "NoiseDrownsModel",
+        "NoiseTooLarge",
         "NotLearned",
         "Objective",
         "PrivacyBudget",

@@ -62,6 +62,7 @@ def test_constants_dominate_searched_maxima_and_are_not_slack(loss):
     for bound, values in (
         (loss.derivative_bound, loss.derivative(r, y)),
         (loss.curvature_bound, loss.curvature(r, y)),
+        (loss.curvature_trace_bound, loss.curvature(r, y)),
         (loss.third_derivative_bound, third),
     ):
         if math.isfinite(bound):
@@ -94,6 +95,8 @@ def test_softmax_derivatives_and_sandwich(seed, K, size):
         np.testing.assert_allclose(bend[0], loss.curvature(t, y)[0, k], atol=1e-7)
     assert np.linalg.norm(loss.derivative(t, y)) <= loss.derivative_bound + 1e-12
     assert np.linalg.eigvalsh(loss.curvature(t, y)[0])[-1] <= loss.curvature_bound + 1e-12
+    assert np.trace(loss.curvature(t, y)[0]) <= loss.curvature_trace_bound * (1 + 1e-15)
+    assert np.trace(loss.curvature(0.0 * t, y)[0]) == pytest.approx(loss.curvature_trace_bound)  # and no more than that
     root = loss.curvature_root(t, y)[0]
     np.testing.assert_allclose(root.T @ root, loss.curvature(t, y)[0], atol=1e-14)
     step = rng.normal(size=(1, K))

@@ -103,7 +103,7 @@ def _is_foreign(values: Any) -> bool:
 
 
 def require_unmasked(values: Any, what: str) -> None:
-    """Raises ``InvalidRows`` if ``values`` masks some of its entries: as numbers they would be whatever lies behind the mask."""
+    """Raises ``InvalidRows`` if some entries of ``values`` are masked: read as numbers they would be what the mask hides."""
     parts = values if isinstance(values, list | tuple) else [values]
     for row, part in enumerate(parts):
         if isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part):

@@ -177,13 +177,13 @@ class ExactAudit:
         return all(release.is_honest for release in self.releases)
 
 
-def exact(model: Any, U: Sequence[tuple[Any, Any]], remaining: tuple[Any, Any]) -> ExactAudit:
+def exact(model: Any, U: Sequence[tuple[Any, ...]], remaining: tuple[Any, ...]) -> ExactAudit:
     """Forgets on a copy of ``model``, retrains after every request, and sets the true distance beside the certified one.
 
     Args:
         model: a fitted estimator of ``expunge.linear_model``; it stays as it is.
-        U: requests in order, each ``(X, y)``.
-        remaining: ``(X, y)``, the rows that are learned and in no request.
+        U: requests in order, each ``(X, y)`` or ``(X, y, sample_weight)``.
+        remaining: the same of the rows that are learned and in no request.
 
     Raises:
         InvalidRows, NotLearned: what ``forget`` raises.
@@ -199,11 +199,10 @@ def exact(model: Any, U: Sequence[tuple[Any, Any]], remaining: tuple[Any, Any]) 
     retrained = clone(model).set_params(sigma=0)
     releases: list[AuditedRelease] = []
     true_square = 0.0
-    for i, (X, y) in enumerate(U):
-        left = [*U[i + 1 :], remaining]
-        X_left, y_left = _stacked([part[0] for part in left]), np.concatenate([part[1] for part in left])
-        certificate = audited.forget(X, y, ids=range(len(y)), remaining=(X_left, y_left))
-        distance = audited.true_distance(X_left, y_left)
+    for i, (X, y, *weight) in enumerate(U):
+        left = _joined([*U[i + 1 :], remaining])
+        certificate = audited.forget(X, y, sample_weight=weight[0] if weight else None, ids=range(len(y)), remaining=left)
+        distance = audited.true_distance(*left)
         mu = distance / certificate.sigma if certificate.sigma > 0 else math.inf
         true_square += mu**2
         releases.append(
@@ -212,7 +211,7 @@ def exact(model: Any, U: Sequence[tuple[Any, Any]], remaining: tuple[Any, Any]) 
                 forgotten=len(y),
                 certified_distance=certificate.distance_bound,
                 true_distance=distance,
-                retraining_error=retrained.fit(X_left, y_left).certificate_.distance_bound,
+                retraining_error=retrained.fit(*left).certificate_.distance_bound,
                 certified_mu=certificate.mu,
                 true_mu=mu,
                 certified_mu_total=certificate.mu_total,
@@ -220,6 +219,14 @@ def exact(model: Any, U: Sequence[tuple[Any, Any]], remaining: tuple[Any, Any]) 
             )
         )
     return ExactAudit(tuple(releases))
+
+
+def _joined(parts: list[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """All rows of the parts; with weights if any part has them, 1 where none are given."""
+    X, y = _stacked([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+    if all(len(part) == 2 for part in parts):
+        return X, y
+    return X, y, np.concatenate([part[2] if len(part) > 2 else np.ones(len(part[1])) for part in parts])
 
 
 def _stacked(parts: list[Any]) -> Any:

@@ -111,7 +111,7 @@ def _largest_null_loss(loss: Loss, target_range: tuple[float, float] | None) -> 
 
 class NoisyLoss:
     """The loss of each row over the noise: one output is integrated by Gauss–Hermite quadrature, several are averaged over
-    draws, each with its opposite.
+    draws of exact second moments, each with its opposite.
 
     Args:
         objective, rows: what is evaluated on which rows, on the host.
@@ -125,8 +125,10 @@ class NoisyLoss:
             self._nodes, weights = np.polynomial.hermite_e.hermegauss(nodes)
             self._weights = weights / weights.sum()
         else:
-            half = np.random.default_rng(seed).standard_normal((draws // 2, objective.loss.outputs))
-            self._nodes, self._weights = np.vstack([half, -half]), np.full(draws, 1.0 / draws)
+            outputs = objective.loss.outputs
+            half = np.random.default_rng(seed).standard_normal((max(draws // 2, 2 * outputs), outputs))
+            half = np.linalg.qr(half).Q * math.sqrt(len(half))  # second moments exact, so that the cost is to second order
+            self._nodes, self._weights = np.vstack([half, -half]), np.full(2 * len(half), 0.5 / len(half))
 
     def at(self, weights: Array, sigma: float) -> Array:
         """The expected loss of each row once N(0, σ²I) is added to ``weights``, ``(n_rows,)``."""

@@ -115,8 +115,9 @@ class Factor:
             if loss.is_nearly_linear_far_out:
                 or_else = ", or residuals are so far beyond the loss's scale that it has no curvature there (rescale y)"
             raise NoOptimum(
-                "the Hessian is singular to working precision: columns of X are linearly dependent on these rows, or their scales "
-                f"differ too much{or_else}; add a penalty (smaller C, larger alpha), drop the dependent columns or rescale them"
+                "the Hessian is singular to working precision: columns of X are linearly dependent on these rows, or their "
+                f"scales differ too much{or_else}; add a penalty (smaller C, larger alpha), drop the dependent columns or "
+                "rescale them"
             )
         return cls(inverse)
 

@@ -221,7 +221,10 @@ class Rows:
 def _taken(X: Any, index: Any) -> Any:
     """``X[index]``; of a slice of CSR rows a view, too."""
     if not isinstance(index, slice):
-        return X[index if is_on_host(X) else namespace(X).asarray(np.asarray(index), device=X.device)]
+        if is_on_host(X):
+            return X[index]
+        xp, positions = namespace(X), np.arange(X.shape[0])[index]
+        return xp.take(X, xp.asarray(positions, device=X.device), axis=0)
     start, stop, step = index.indices(X.shape[0])
     if not (sparse.issparse(X) and step == 1):
         return X[start:stop:step, ...]

@@ -3,8 +3,8 @@
 The step is the full one where the self-concordant length cR|δ| says that it is safe; elsewhere, if the next look at the
 rows shows that the objective did not fall, it is shortened, down to ln(1+d)/d with d = cR|δ|, which always makes it fall.
 Where a loss is nearly linear far out, as pseudo-Huber and log-cosh are, its curvature there says nothing about how far to go.
-If shorter steps do not help, Newton's method begins anew on the pseudo-Huber loss of a scale as large as the residuals, which is
-nearly quadratic, and follows its optimum down to the scale wanted.
+If shorter steps do not help, Newton's method begins anew on the pseudo-Huber loss of a scale as large as the residuals, which
+is nearly quadratic, and follows its optimum down to the scale wanted.
 
 It starts from the optimum of every 4th row, itself found from every 16th, and so on: most steps then see few rows. Hessians are
 multiplied in float32 until the next point is predicted to be the anchor; its own, which the certificate rests on, always in
@@ -222,8 +222,8 @@ def _no_minimum(objective: Objective, row_norm: float) -> str:
     if objective.loss.has_minimum or (objective.penalty > 0 and not objective.fit_intercept):
         return f"no minimum was found in {MAX_LOOKS} looks at the rows: {uneven}; rescale the columns, or raise the penalty"
     return (
-        f"no minimum was found in {MAX_LOOKS} looks at the rows: the targets can be fitted without limit (a feature separates the "
-        f"classes, or all counts are zero), or {uneven}; add a penalty (smaller C, larger alpha), or rescale the columns"
+        f"no minimum was found in {MAX_LOOKS} looks at the rows: the targets can be fitted without limit (a feature separates "
+        f"the classes, or all counts are zero), or {uneven}; add a penalty (smaller C, larger alpha), or rescale the columns"
     )
 
 

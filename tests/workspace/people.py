@@ -50,5 +50,5 @@ def workspace(folder: Path, *, models: bool = True, table: pa.Table | None = Non
     if models:
         made.fit("churn", "churn", delta=1e-5)
         made.fit("spend", "spend", model="ridge", sigma=0.05)
-        made.fit("visits", "visits", model="poisson", penalty=0.01, sigma=0.1)
+        made.fit("visits", "visits", model="poisson", penalty=0.01, sigma=0.05)
     return made

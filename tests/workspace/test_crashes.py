@@ -174,6 +174,7 @@ class TestDamage:
         for text, message in (
             ("databse = 'x'", "no setting 'databse'"),
             ("refit_days = 'soon'", "must be a positive whole number"),
+            ("refit_requests = -1", "must be a whole number of at least 0"),
             ("=", "is not TOML"),
         ):
             path.write_text(text)

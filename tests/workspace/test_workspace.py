@@ -1,7 +1,7 @@
 """A workspace through its life: rows in, models fitted, people forgotten, corrected, added; evidence for all of it."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +13,6 @@ from expunge.data.table import ROW, SUBJECT
 from expunge.errors import InvalidRows, RequestRefused, StateCorrupt, WorkspaceBusy, WorkspaceInvalid
 from expunge.ledger import releases, requests
 from expunge.ledger.receipts import verify_receipt
-from expunge.ledger.tables import models
 from expunge.ledger.tables import requests as request_table
 from expunge.workspace import Workspace, batch, desk
 from expunge.workspace.doctor import examine
@@ -115,6 +114,21 @@ def test_rows_without_the_target_are_not_learned_and_not_forgotten(tmp_path):
     (outcome,) = done.outcomes  # the model never learned the row; the table had it, and the log shows no difference
     assert (outcome.number, outcome.release.certificate.forgotten, outcome.release.certificate.remaining) == (2, 0, 58)
     assert found.place.table.count() == 59
+    assert problems(found) == {}
+
+
+def test_a_model_that_learned_none_of_the_rows_pays_for_its_release(tmp_path):
+    table = people(60, 60)
+    churn = [None, *table["churn"].to_pylist()[1:]]
+    found = workspace(tmp_path, models=False, table=table.set_column(4, "churn", pa.array(churn)))
+    found.fit("churn", "churn", delta=1e-5)
+    first, second = [], []
+    for subject, made in (("person-1", first), ("person-0", second)):
+        found.forget([subject])
+        made += found.process().outcomes
+    (before,), (after,) = [o.release for o in first], [o.release for o in second]
+    assert (before.certificate.forgotten, after.certificate.forgotten) == (1, 0)
+    assert after.certificate.mu_total > before.certificate.mu_total > 0 and np.all(before.weights != after.weights)
     assert problems(found) == {}
 
 
@@ -221,15 +235,34 @@ def test_a_batch_that_forces_a_refit_says_so_first(tmp_path):
     assert all("refit" in message for message in said)
 
 
-def test_anchors_are_refitted_when_due(tmp_path):
-    found = workspace(tmp_path)
+def test_models_are_refitted_on_the_schedule_they_were_fitted_with(tmp_path):
+    """By hand a refit is charged like any release; the schedule's, for which somebody forgotten calls, resets the budget."""
+    found = workspace(tmp_path, models=False)
+    text = found.place.configuration_path.read_text()
+    found.place.configuration_path.write_text(text.replace("refit_requests = 0", "refit_requests = 3"))
+    found = Workspace.open(found.place.path)
+    found.fit("churn", "churn", delta=1e-5)
+    found.place.configuration_path.write_text(text)
+    found = Workspace.open(found.place.path)
     found.forget(["person-1"])
-    found.process()
-    past = (datetime.now(UTC) - timedelta(days=31)).isoformat()
-    with found.place.database.writing() as connection:
-        connection.execute(sa.update(models).where(models.c.name == "churn").values(owed_since=past))
-    (outcome,) = found.process().outcomes
-    assert (outcome.model, outcome.release.certificate.rung) == ("churn", "refit")
+    (first,) = found.process().outcomes
+    by_hand = found.refit("churn").release.certificate
+    assert not by_hand.scheduled
+    assert by_hand.mu_total >= first.release.certificate.mu_total > 0
+    assert status(found.place)["models"][0]["refit_due"] is None
+    found.forget(["person-2"])
+    forgotten, refitted = found.process().outcomes
+    assert forgotten.release.certificate.requests == 3
+    assert status(found.place)["models"][0]["refit_due"] is None
+    certificate = refitted.release.certificate
+    assert (certificate.rung, certificate.scheduled, certificate.requests) == ("refit", True, 0)
+    assert certificate.mu_total >= forgotten.release.certificate.mu_total
+    found.forget(["person-3"])
+    (after,) = found.process().outcomes
+    assert after.release.certificate.mu_total == pytest.approx(after.release.certificate.mu)
+    due = date.fromisoformat(after.release.certificate.since) + timedelta(days=30)
+    assert status(found.place)["models"][0]["refit_due"] == due.isoformat()
+    assert problems(found) == {}
 
 
 def test_those_forgotten_do_not_come_back_by_accident(tmp_path):

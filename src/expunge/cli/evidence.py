@@ -71,7 +71,7 @@ def certificate(
         console.print(
             f"Release {row.number} of {row.model}: {evidence['forgotten']} rows forgotten. Nobody can tell, up to "
             f"ε = {evidence['epsilon']}, δ = {evidence['delta']}, the released weights from those of a model trained without "
-            f"everybody forgotten so far; spent since the last refit: ε = {float(evidence['epsilon_total']):.3g}.",
+            f"everybody forgotten so far; spent since {evidence['since']}: ε = {float(evidence['epsilon_total']):.3g}.",
             highlight=False,
         )
         console.print("The evidence, for those who may see the data:")

@@ -95,6 +95,11 @@ def release_held(connection: sa.Connection) -> None:
     connection.execute(sa.delete(held))
 
 
+def count_held(connection: sa.Connection) -> int:
+    """How many events wait for the end of a batch."""
+    return int(connection.execute(sa.select(sa.func.count()).select_from(held)).scalar_one())
+
+
 def seal(connection: sa.Connection, key: SigningKey) -> str:
     """Signs the present head of the log, in a writing transaction, and returns the signed checkpoint."""
     tree = _Tree(connection)

@@ -1,7 +1,7 @@
 """Requests: from acceptance to close. accepted → working → certified → closed; or cancelled, or refused.
 
 A request is *accepted* once its subject is known to have rows, *working* while a batch is on it, *certified* when every
-model that learned the rows has a certified release without them, and *closed* when the rows are erased from the table.
+model has a certified release without the rows, and *closed* when the rows are erased from the table.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -18,8 +18,11 @@ database = "sqlite:///ledger.sqlite"
 # Days within which a request must be closed (GDPR Art. 12: one month).
 deadline_days = 30
 
-# Days after the first deletion within which a model is refitted, so that its anchor no longer depends on those forgotten.
+# A model that has forgotten anybody is refitted on a schedule, so that its anchor no longer depends on those forgotten and its
+# privacy budget begins anew: so many days after its fit or last scheduled refit, or after so many releases (0: by the calendar
+# alone). The schedule of a model is fixed when it is fitted, because nothing computed from rows may move it.
 refit_days = 30
+refit_requests = 0
 
 # Where the rows are summed: in this process ("local"), or on a Dask cluster (dask://host:port) whose workers see this folder.
 engine = "local"
@@ -36,6 +39,7 @@ class Configuration:
     database: str = "sqlite:///ledger.sqlite"
     deadline_days: int = 30
     refit_days: int = 30
+    refit_requests: int = 0
     engine: str = LOCAL
     requests_per_day: int = 100_000
 
@@ -58,8 +62,10 @@ class Configuration:
         for name, value in given.items():
             if name not in types:
                 raise WorkspaceInvalid(f"{path}: there is no setting {name!r}; there are {', '.join(types)}")
-            if type(value) is not types[name] or (isinstance(value, int) and value < 1):
-                kind = "a text" if types[name] is str else "a positive whole number"
+            least = 0 if name == "refit_requests" else 1
+            if type(value) is not types[name] or (isinstance(value, int) and value < least):
+                number = "a positive whole number" if least else "a whole number of at least 0"
+                kind = "a text" if types[name] is str else number
                 raise WorkspaceInvalid(f"{path}: {name} must be {kind}, got {value!r}")
         configuration = cls(**given)
         if configuration.engine != LOCAL and not configuration.engine.startswith("dask://"):

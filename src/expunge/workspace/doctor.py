@@ -79,9 +79,11 @@ def _private(place: Place) -> None:
 
 def _finished(place: Place) -> None:
     with place.database.reading() as connection:
-        unfinished = [str(row.id) for row in requests.unfinished(connection)]
+        unfinished, held = [str(row.id) for row in requests.unfinished(connection)], log.count_held(connection)
     if unfinished:
         raise WorkspaceInvalid(f"batch {', '.join(unfinished)} was interrupted: the next command that writes finishes it")
+    if held:
+        raise LedgerCorrupt(f"{held} events wait for a batch that is over: restore the ledger from a backup")
 
 
 def _log(place: Place) -> None:
@@ -117,7 +119,7 @@ def _specifications(place: Place) -> None:
 
 
 def _budgets(place: Place) -> None:
-    spent: dict[str, float] = {}  # Σ μ² since the earliest deletion not yet refitted
+    spent: dict[str, float] = {}  # Σ μ² since the earliest deletion of the period
     with place.database.reading() as connection:
         for row in releases.all_releases(connection):
             certificate = Certificate.from_json(row.evidence)
@@ -127,9 +129,10 @@ def _budgets(place: Place) -> None:
                 raise LedgerCorrupt(f"release {row.number} of {row.model} spent more than was promised")
             is_owed = certificate.forgotten > 0 or spent.get(row.model, 0.0) > 0.0
             before = spent.get(row.model, 0.0)
-            if is_owed and certificate.mu_total**2 < (before + certificate.mu**2) * (1.0 - 1e-9):
+            charge = 0.0 if certificate.scheduled else certificate.mu**2
+            if is_owed and certificate.mu_total**2 < (before + charge) * (1.0 - 1e-9):
                 raise LedgerCorrupt(f"release {row.number} of {row.model} was not charged to its budget")
-            spent[row.model] = 0.0 if certificate.rung == "refit" else certificate.mu_total**2
+            spent[row.model] = 0.0 if certificate.scheduled else certificate.mu_total**2
 
 
 def _states(place: Place) -> None:

@@ -27,6 +27,7 @@ from expunge.linear_model.base import UnlearningModel
 from expunge.objective import Objective
 from expunge.rows import Rows
 from expunge.settings import Settings
+from expunge.workspace.configuration import Configuration
 
 Kind = Literal["logistic", "ridge", "pseudo-huber", "poisson", "gamma", "tweedie"]
 KINDS: dict[Kind, type[UnlearningModel]] = dict(
@@ -53,6 +54,7 @@ class Specification:
         epsilon, delta, sigma: the promise and its noise.
         schema: the feature schema as TOML, the target left out.
         classes: labels of a classifier, else none.
+        refit_days, refit_requests: its schedule of refits, as in workspace.toml.
     """
 
     kind: Kind
@@ -63,6 +65,8 @@ class Specification:
     sigma: float
     schema: str
     classes: tuple[str, ...] = ()
+    refit_days: int = Configuration.refit_days
+    refit_requests: int = Configuration.refit_requests
 
     @classmethod
     def of(
@@ -77,6 +81,8 @@ class Specification:
         delta: float,
         sigma: float | None,
         excess_risk: float,
+        refit_days: int,
+        refit_requests: int,
     ) -> "Specification":
         """The specification of a new model; σ comes from ``excess_risk`` and what the schema declares where it is not given.
 
@@ -103,7 +109,8 @@ class Specification:
             if len(values) > CLASSES:
                 raise InvalidRows(f"column {target!r} holds over {CLASSES} different values: choose a regression")
             classes = tuple(str(label(value)) for value in values)
-        draft = cls(kind, target, penalty, epsilon, delta, 0.0 if sigma is None else sigma, schema.to_toml(), classes)
+        noise, schedule = 0.0 if sigma is None else sigma, (refit_days, refit_requests)
+        draft = cls(kind, target, penalty, epsilon, delta, noise, schema.to_toml(), classes, *schedule)
         if sigma is not None:
             return draft
         declared = columns.get(target)
@@ -141,10 +148,15 @@ class Specification:
     @property
     def estimator(self) -> UnlearningModel:
         """The estimator, unfitted, knowing its classes."""
+        made = KINDS[self.kind](
+            epsilon=self.epsilon,
+            delta=self.delta,
+            sigma=self.sigma,
+            refit_days=self.refit_days,
+            refit_requests=self.refit_requests or None,
+        )
         strength = {"C" if self.kind == "logistic" else "alpha": self.penalty}
-        power = {"power": TWEEDIE_POWER} if self.kind == "tweedie" else {}
-        made = KINDS[self.kind](epsilon=self.epsilon, delta=self.delta, sigma=self.sigma)
-        made.set_params(**strength, **power)
+        made.set_params(**strength, **({"power": TWEEDIE_POWER} if self.kind == "tweedie" else {}))
         if self.classes:
             made.classes_ = np.array(self.classes)
         return made

@@ -1,7 +1,7 @@
 """Status: where everything stands, from the ledger alone, so that it is quick whatever the table's size."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from expunge.ledger import releases, requests
@@ -27,11 +27,10 @@ def status(place: Place) -> dict[str, Any]:
         for model in releases.all_models(connection):
             last = releases.current(connection, model.name)
             evidence = json.loads(last.evidence)
+            specification = json.loads(model.specification)
             due = None
             if model.owed_since is not None:
-                days = timedelta(days=place.configuration.refit_days)
-                due = (datetime.fromisoformat(model.owed_since) + days).isoformat()
-            specification = json.loads(model.specification)
+                due = (date.fromisoformat(evidence["since"]) + timedelta(days=specification["refit_days"])).isoformat()
             models.append(
                 {
                     "name": model.name,

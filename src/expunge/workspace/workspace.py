@@ -1,12 +1,13 @@
 """Workspace: what the command line and the service call. Design §1, §4; people's rows, models trained on them, evidence."""
 
+import json
 import os
 import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from expunge.ledger import log, releases, requests, times
 from expunge.ledger.database import Database
 from expunge.ledger.facts import add_key, fact, keys, set_fact
 from expunge.ledger.signing import PublicKeys, SigningKey
-from expunge.privacy import Guarantee
+from expunge.privacy import Guarantee, today
 from expunge.workspace import batch, desk
 from expunge.workspace.batch import Outcome, Say, Work
 from expunge.workspace.configuration import Configuration
@@ -198,11 +199,14 @@ class Workspace:
                 delta=delta,
                 sigma=sigma,
                 excess_risk=excess_risk,
+                refit_days=self.place.configuration.refit_days,
+                refit_requests=self.place.configuration.refit_requests,
             )
             return batch.run(self.place, Work("fit", models=(), fitted=(name, specification)), silent)[0]
 
     def refit(self, name: str) -> Outcome:
-        """A release of ``name`` from a new anchor: nothing in its state then depends on anybody forgotten.
+        """A release of ``name`` from a new anchor: nothing in its state then depends on anybody forgotten. It resets the budget
+        only if the schedule says that it is due; before that it is charged like any other.
 
         Raises:
             WorkspaceInvalid: no such model.
@@ -314,8 +318,8 @@ class Workspace:
             for group in (fresh, *([row] for row in queue if row.problem is not None)):
                 self._work(group, say, outcomes, problems)
             with self.place.database.reading() as connection:
-                limit = (times.now() - timedelta(days=self.place.configuration.refit_days)).isoformat()
-                due = [row.name for row in releases.all_models(connection) if row.owed_since and row.owed_since < limit]
+                owed = [row for row in releases.all_models(connection) if row.owed_since is not None]
+                due = [row.name for row in owed if _is_due(row, releases.current(connection, row.name))]
             for name in due:
                 say(f"{name}: its refit is due")
                 outcomes += batch.run(self.place, Work("refit", models=(name,)), say)
@@ -379,6 +383,13 @@ def _chained(first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]) -> Iterator[
 
 def _proposed(rows: pa.RecordBatch, ignore: Sequence[str]) -> FeatureSchema:
     return FeatureSchema.propose(pa.Table.from_batches([rows]).slice(0, PROPOSED_FROM), ignore=ignore)
+
+
+def _is_due(model: Any, last: Any) -> bool:
+    """Whether the scheduled refit of a model is due, by its last release."""
+    evidence, specification = json.loads(last.evidence), Specification.from_json(model.specification)
+    schedule = specification.settings.schedule
+    return schedule.is_due(date.fromisoformat(evidence["since"]), evidence["requests"], today())
 
 
 def _read_schema(path: str | os.PathLike[str]) -> FeatureSchema:
