@@ -6,6 +6,7 @@ from dataclasses import FrozenInstanceError, replace
 from datetime import UTC, date, datetime, timedelta
 
 import mpmath
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -304,3 +305,9 @@ def test_days_are_those_of_utc(monkeypatch):
     monkeypatch.undo()
     time.tzset()
     assert before <= day <= after
+
+
+def test_numbers_of_numpy_become_pythons():
+    guarantee = Guarantee(np.float32(0.5), np.float64(1e-5))
+    assert repr(guarantee) == "Guarantee(epsilon=0.5, delta=1e-05)"
+    assert repr(Schedule(np.int64(7), np.int32(5))) == "Schedule(days=7, requests=5)"

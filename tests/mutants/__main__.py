@@ -6,8 +6,8 @@
     python -m tests.mutants state --sample 20 --seed 1
 
 Mutants are cosmic-ray's (``sites.py``, ``mutants.toml``); the faults of the past are planted by name (``faults.py``). Each is
-tried on a copy of the tree, by two workers. Those that survive must be explained in ``survivors.toml``; the exit status is 1
-where one is not, or where a known fault is not caught. Everything takes about an hour of two processors.
+tried on a copy of the tree, by a worker for each processor. Those that survive must be explained in ``survivors.toml``; the
+exit status is 1 where one is not, or where a known fault is not caught. Everything takes about half an hour of two processors.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from tests.mutants.faults import FAULTS, Fault
 from tests.mutants.sites import SETTINGS, Module, Mutant
 
 ROOT = Path(__file__).parents[2]
-WORKERS = 2
+WORKERS = os.cpu_count() or 1
 TESTS: dict[str, list[str]] = SETTINGS["tests"]
 EXPLAINED = {
     (entry["in"], entry["was"], entry["now"])
