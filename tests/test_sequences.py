@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from expunge.errors import BudgetSpent, CapacityExceeded
-from expunge.losses import Logistic, Poisson, Softmax
+from expunge.losses import Gamma, Logistic, Poisson, Softmax
+from expunge.noise import grid_rounding
 from expunge.objective import Objective
 from expunge.privacy import Guarantee, Schedule
 from expunge.rows import Rows
@@ -124,7 +125,7 @@ def test_where_the_order_of_sums_is_not_fixed_its_rounding_is_charged():
     model.refit(Table(rows.take(slice(9, None))))
     budget, sigma = model._secret.budget, settings.sigma
     assert 0 < budget.drift < 1e-6
-    assert budget.earlier == pytest.approx(before.spent + budget.drift**2)
+    assert before.spent < budget.earlier <= (before.spent + budget.drift**2) * (1 + 1e-12)
     other = Unlearner.learn_from(model.objective, rows.take(np.r_[1000:2000, 9:1000]), settings)
     other.forget(rows.take([9]), Table(rows.take(slice(10, None))))
     other.learn(rows.take([9]))
@@ -134,8 +135,36 @@ def test_where_the_order_of_sums_is_not_fixed_its_rounding_is_charged():
         assert away <= budget.drift
         for one in (model, other):
             one.forget(rows.take([k]))
-    assert model._secret.budget.earlier == pytest.approx(before.spent + 7 * budget.drift**2, rel=1e-9)
-    assert model._secret.budget.earlier > budget.earlier
+    charged = model._secret.budget.earlier - before.spent
+    assert 7 * budget.drift**2 * (1 - 1e-6) <= charged <= 7 * (2 * budget.drift) ** 2
+
+
+def test_rows_in_another_order_after_a_refit_cost_their_rounding():
+    """Refits in a known order drift by nothing; passes and forced refits over parts then differ in their last bits."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 3))
+    rows = Rows.of(X, np.exp(X[:, 0]) * rng.gamma(2, 0.5, size=400) + 1e-3)
+    objective = Objective(Gamma(), 3, 0.1)
+    for options in ({"max_passes": 1}, {"max_passes": 0}, {"memory_budget": 0.0}):
+        settings = Settings(PROMISE, 0.001, schedule=EVERY_REQUEST, **options)
+        model = Unlearner.learn_from(objective, rows, settings)
+        model.forget(rows.take([0]), rows.take(slice(1, None)))
+        model.refit(rows.take(slice(1, None)))
+        other = Unlearner.learn_from(objective, rows.take(slice(1, None)), settings)
+        earlier = model._secret.budget.earlier
+        assert model._secret.budget.drift == 0.0
+        model.forget(rows.take(range(1, 40)), Table(rows.take(slice(40, None))))
+        other.forget(rows.take(range(1, 40)), Table(rows.take(np.r_[220:400, 40:220]), step=11))
+        assert model.release.certificate.rung == other.release.certificate.rung != "statistics"
+        apart = np.linalg.norm(model._secret.point - other._secret.point)
+        charged = math.sqrt(model._secret.budget.earlier - earlier) * settings.sigma
+        assert 0 < apart + grid_rounding(4, settings.sigma) <= charged < 1e-3
+        steady = Unlearner.learn_from(objective, rows, settings)
+        steady.forget(rows.take([0]), rows.take(slice(1, None)))
+        steady.refit(rows.take(slice(1, None)))
+        earlier = steady._secret.budget.earlier
+        steady.forget(rows.take(range(1, 40)), rows.take(slice(40, None)))
+        assert steady._secret.budget.earlier == earlier
 
 
 def test_influences_that_cancel_are_compared_with_exact_retraining():

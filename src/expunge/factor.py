@@ -105,7 +105,7 @@ class Factor:
             np.linalg.cholesky(dense)
             with np.errstate(all="ignore"):
                 inverse = np.linalg.inv(dense)
-                inverse = 0.5 * (inverse + inverse.T)
+                inverse = np.asarray(0.5 * (inverse + inverse.T), dtype=np.float64)
             is_singular = not np.isfinite(inverse).all()
         except np.linalg.LinAlgError:
             is_singular = True
@@ -263,9 +263,9 @@ class Exchange:
             blocks = np.einsum("ikp,pil->ikl", self.root.reshape(n, n_outputs, -1), self.solved.reshape(-1, n, n_outputs))
         if n_outputs == 1:
             return np.asarray(blocks[:, 0, 0] - error)
-        is_finite = np.isfinite(blocks).all(axis=(1, 2))
+        is_finite = np.asarray(np.isfinite(blocks).all(axis=(1, 2)))
         top = np.linalg.eigvalsh(np.where(is_finite[:, None, None], blocks, 0.0))[:, -1]
-        return np.where(is_finite, top, math.nan) - error
+        return np.asarray(np.where(is_finite, top, math.nan) - error)
 
     @np.errstate(all="ignore")
     def top_whitened_curvature(self, curvature_floor: float) -> float:

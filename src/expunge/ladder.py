@@ -48,7 +48,8 @@ DeclaredBound = Callable[[State, float], float]
 class Candidate:
     """A model that could be released: its un-noised weights, how far they can be from retraining, and the state behind.
 
-    ``reach`` is t of theory §4.3 between the anchor and the weights.
+    ``reach`` is t of theory §4.3 between the anchor and the weights; ``wobble`` bounds how far apart two such models of the
+    same rows can be where these are added up in different orders (theory §5.7).
     """
 
     state: State | WideState
@@ -57,6 +58,7 @@ class Candidate:
     rung: Rung
     passes: int
     reach: float = 0.0
+    wobble: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,13 +175,19 @@ def from_statistics(state: State, declared: DeclaredBound | None = None) -> Cand
     length = geometry.length(step, hessian_step)
     after = geometry.reach(step, length)
     error, point = state.gradient_error, state.anchor + step
+    rounding = geometry.rounding(step, residual_norm, error)
     if declared is None:
-        decrement = bounds.newton_decrement(length, NOWHERE, after) + geometry.rounding(step, residual_norm, error)
-        distance = bounds.residual(geometry, after.t, decrement)
+        distance = bounds.residual(geometry, after.t, bounds.newton_decrement(length, NOWHERE, after) + rounding)
     else:
         distance = declared(state, residual_norm + error + state.hessian_error * float(np.linalg.norm(step)))
     is_exact = state.objective.loss.self_concordance == 0.0
-    return Candidate(state, point, distance + _rounding_of(point), "exact" if is_exact else "statistics", 0, after.t)
+    rung: Rung = "exact" if is_exact else "statistics"
+    return Candidate(state, point, distance + _rounding_of(point), rung, 0, after.t, _wobble(geometry, rounding, point))
+
+
+def _wobble(geometry: bounds.Geometry, rounding: float, point: Array) -> float:
+    """Twice what ``rounding``, in the metric of H⁻¹, can move ``point``."""
+    return 2.0 * (rounding / math.sqrt(geometry.mu) + _rounding_of(point)) if geometry.mu > 0 else math.inf
 
 
 def _rounding_of(point: Array) -> float:
@@ -190,7 +198,8 @@ def _rounding_of(point: Array) -> float:
 def _descended(objective: Objective, source: RowSource, engine: Engine, start: Array) -> Iterator[Candidate]:
     """The points of ``wide.descend``; the optimum counts as a refit. Source: theory §4.4."""
     for state, passes, is_optimum in descend(objective, source, engine, start):
-        yield Candidate(state, state.anchor, state.distance_bound, "refit" if is_optimum else "pass", passes)
+        distance = state.distance_bound
+        yield Candidate(state, state.anchor, distance, "refit" if is_optimum else "pass", passes, wobble=2.0 * distance)
 
 
 def refit(state: State, remaining: RowSource, engine: Engine, passes: int, start: Array) -> Candidate:
@@ -201,18 +210,12 @@ def refit(state: State, remaining: RowSource, engine: Engine, passes: int, start
         NoOptimum: the rows determine no model.
     """
     _measure(state, remaining, engine, state.anchor, is_first=True)
-    anew = State.fitted(state.objective, remaining, engine, start)
-    return replace(from_statistics(anew), rung="refit", passes=passes)
+    anew = replace(from_statistics(State.fitted(state.objective, remaining, engine, start)), rung="refit", passes=passes)
+    return anew if isinstance(remaining, Rows) else _anchored_again(anew, remaining, engine)
 
 
-def refit_cold(
-    state: State | WideState, source: RowSource, engine: Engine, memory_budget: float
-) -> tuple[Candidate, float | None]:
-    """A fit on the rows that ``state`` holds, and how far its anchor can be from that of the same fit by somebody else.
-
-    Of ``Rows`` every sum is made in their order: the anchors are the same bit for bit, 0. The rows of a table may lie, and be
-    added up, in another way where somebody was never in it. There the anchor is taken once more, at its own optimum, and the
-    two are at most twice its distance from that apart; ``None`` for a wide model, which has no anchor to step from.
+def refit_cold(state: State | WideState, source: RowSource, engine: Engine, memory_budget: float) -> Candidate:
+    """A fit on the rows that ``state`` holds, as somebody would make it who never saw others.
 
     Raises:
         InvalidRows, NotLearned: ``source`` is not what the state holds.
@@ -227,16 +230,19 @@ def refit_cold(
             "the descent stalled before the optimum: its last gradient no longer falls, though it is more than rounding. Scale "
             "the columns alike, raise the penalty (smaller C, larger alpha), or raise memory_budget. Nothing was changed"
         )
-    if isinstance(source, Rows):
-        return cold, 0.0
-    if isinstance(cold.state, WideState):
-        return cold, None
-    near = State.fitted(state.objective, source, engine, cold.point)
+    is_anchored = isinstance(source, Rows) or isinstance(cold.state, WideState)
+    return cold if is_anchored else _anchored_again(cold, source, engine)
+
+
+def _anchored_again(candidate: Candidate, source: RowSource, engine: Engine) -> Candidate:
+    """The anchor taken once more, at its own optimum: two such anchors are at most twice their distance from it apart."""
+    near = State.fitted(candidate.state.objective, source, engine, candidate.point)
     step, hessian_step, residual_norm = near.step
     geometry = near.geometry
     rounding = geometry.rounding(step, residual_norm, near.gradient_error)
     away = bounds.residual(geometry, 0.0, geometry.length(step, hessian_step) + rounding)
-    return replace(from_statistics(near), rung="refit"), 2.0 * away
+    anew = from_statistics(near)
+    return replace(anew, rung="refit", passes=candidate.passes, wobble=2.0 * away + anew.wobble)
 
 
 def estimate_rung(candidate: Candidate, allowed: float, max_passes: int) -> Rung:
@@ -262,7 +268,7 @@ def polished(state: State, point: Array, measure: Pass, max_passes: int) -> Iter
 
     Source: theory §4.4.
     """
-    geometry, hessian = state.geometry, state.hessian
+    geometry, hessian, wobble = state.geometry, state.hessian, 0.0
     for k in range(1, max_passes + 1):
         measured = measure(point, k == 1)
         gradient = measured.here.gradient_sum + state.objective.penalty_gradient(point, measured.here.count)
@@ -274,13 +280,15 @@ def polished(state: State, point: Array, measure: Pass, max_passes: int) -> Iter
         length = geometry.length(step, hessian_step)
         error = gradient_error(state.objective, point, measured.here, gradient)
         rounding = geometry.rounding(step, residual_norm, error)
-        here = Candidate(state, point, bounds.residual(geometry, before.t, length + rounding), "pass", k, before.t)
+        distance = bounds.residual(geometry, before.t, length + rounding)
+        here = Candidate(state, point, distance, "pass", k, before.t, wobble)
         moved = moved + step
         after = geometry.reach(moved, geometry.length(moved, hessian @ moved))
         after = Reach(after.by_norm, after.by_whitened_norm, before.by_rows + geometry.reach(step, length).t)
         decrement = bounds.newton_decrement(length, before, after) + rounding
         ahead = point + step
-        there = Candidate(state, ahead, bounds.residual(geometry, after.t, decrement) + _rounding_of(ahead), "pass", k, after.t)
+        distance, wobble = bounds.residual(geometry, after.t, decrement), wobble + _wobble(geometry, rounding, ahead)
+        there = Candidate(state, ahead, distance + _rounding_of(ahead), "pass", k, after.t, wobble)
         yield there if there.distance_bound <= here.distance_bound else here
         point = there.point
 

@@ -119,7 +119,7 @@ class Schedule:
 
     Args:
         days: by the calendar, so many days (UTC) after the fit or the last scheduled refit; ``None`` for never.
-        requests: after so many releases since then, refits not counted; ``None`` for never.
+        requests: after so many releases since then, those of refits at other times included; ``None`` for never.
 
     Raises:
         ValueError: a number below 1.
@@ -217,13 +217,25 @@ class PrivacyBudget:
         """The budget once somebody is to be forgotten."""
         return replace(self, is_owed=True)
 
-    def charged(self, mu: float, *, refit: bool = False) -> "PrivacyBudget":
-        """The budget after a release of ``mu``; ``refit`` where it is a refit, which may use the reserve but resets nothing.
+    def charged(self, mu: float, *, refit: bool = False, wobble: float = 0.0) -> "PrivacyBudget":
+        """The budget after a release of ``mu``.
+
+        Args:
+            refit: whether it is a refit, which may use the reserve but resets nothing; its wobble stays in the anchor.
+            wobble: μ by which rounding can set this release apart from that of somebody who never saw those forgotten before
+                the period; 0 where every sum is made in the same order.
 
         Raises:
             BudgetSpent: the release would pass the limit.
         """
-        after = replace(self, requests=self.requests + 1, earlier=_raised(self.earlier, self._drifted))
+        drift = max(self.drift, wobble) if refit else self.drift
+        earlier = _raised(self.earlier, (drift + wobble) ** 2) if self.earlier > 0 else 0.0
+        if not earlier <= self.mu_limit**2:
+            raise BudgetSpent(
+                f"rounding costs those forgotten before {self.since} mu = {drift + wobble:.3g} a release, and would pass their "
+                "budget: fit a new model"
+            )
+        after = replace(self, requests=self.requests + 1, earlier=earlier, drift=drift)
         if self.is_owed and not mu <= self.mu_left(refit=refit):
             raise BudgetSpent(
                 f"a release of mu = {mu:.3g} would pass the budget: mu = {math.sqrt(self.spent):.3g} of {self.mu_limit:.3g} is "

@@ -34,6 +34,7 @@ from expunge.privacy import PrivacyBudget, today
 from expunge.release import Change, Release, Secret, charged_distance, charged_mu, published, require_norm
 from expunge.rows import Rows, RowSource
 from expunge.settings import Settings
+from expunge.state import State
 from expunge.wide import WideState
 
 Array = NDArray[np.float64]
@@ -182,15 +183,15 @@ class Unlearner:
         with self.in_charge():
             started = time.perf_counter()
             secret, settings, on = self._secret, self.settings, today()
-            cold, away = refit_cold(secret.state, source, self._engine, settings.memory_budget)
+            cold = refit_cold(secret.state, source, self._engine, settings.memory_budget)
             sigma, budget = settings.sigma, secret.budget
-            candidate = _cheapest(iter([cold]), settings, budget, has_rows=True)
-            mu = charged_mu(candidate, sigma)
+            candidate = _cheapest(iter([cold]), settings, budget, source)
+            mu, wobble = charged_mu(candidate, sigma), _charged_wobble(candidate, sigma, budget, source)
             if self.is_refit_due:
-                drift = None if away is None else away / sigma if sigma > 0 else 0.0
-                budget = budget.refitted(mu, drift, on)
+                is_proven = isinstance(source, Rows) or isinstance(candidate.state, State)
+                budget = budget.refitted(mu, wobble if is_proven else None, on)
             else:
-                budget = budget.charged(mu, refit=True)
+                budget = budget.charged(mu, refit=True, wobble=wobble)
             self._secret = published(settings, self._noise, secret, candidate, budget, Change(), started)
             return self._secret.release
 
@@ -266,8 +267,10 @@ class Unlearner:
             state = change.applied(secret.state)
             budget = secret.budget if change.removed is None else secret.budget.owing()
             candidates = climb(state, remaining, self._engine, settings.max_passes, settings.declared_bound, before_refit)
-            candidate = _cheapest(candidates, settings, budget, has_rows=remaining is not None)
-            budget = budget.charged(charged_mu(candidate, settings.sigma), refit=candidate.rung == "refit")
+            candidate = _cheapest(candidates, settings, budget, remaining)
+            wobble = _charged_wobble(candidate, settings.sigma, budget, remaining)
+            is_refit = candidate.rung == "refit"
+            budget = budget.charged(charged_mu(candidate, settings.sigma), refit=is_refit, wobble=wobble)
             self._secret = published(settings, self._noise, secret, candidate, budget, change, started)
             return self._secret.release
 
@@ -296,8 +299,27 @@ class Unlearner:
         return {**self.__dict__, "_lock": None, "_owner": None}
 
 
-def _cheapest(candidates: Iterator[Candidate], settings: Settings, budget: PrivacyBudget, *, has_rows: bool) -> Candidate:
-    """The first candidate that is near enough; without noise there is no target, and the last polished one is taken."""
+def _is_in_order(source: RowSource | None) -> bool:
+    """Whether every sum over ``source`` is made in the same order by whoever has the same rows."""
+    return source is None or isinstance(source, Rows)
+
+
+def _charged_wobble(candidate: Candidate, sigma: float, budget: PrivacyBudget, source: RowSource | None) -> float:
+    """μ that rounding may cost those forgotten in earlier periods. Source: theory §5.7."""
+    if sigma == 0 or (_is_in_order(source) and not budget.is_drifting):
+        return 0.0
+    return (candidate.wobble + grid_rounding(len(candidate.point), sigma)) / sigma
+
+
+def _cheapest(
+    candidates: Iterator[Candidate], settings: Settings, budget: PrivacyBudget, source: RowSource | None
+) -> Candidate:
+    """The first candidate that is near enough; without noise there is no target, and the last polished one is taken.
+
+    Args:
+        source: the remaining rows the candidates were made with.
+    """
+    is_wobbling = budget.is_drifting or (budget.earlier > 0 and not _is_in_order(source))
     distance = allowed = math.inf
     candidate = None
     for candidate in candidates:
@@ -305,10 +327,10 @@ def _cheapest(candidates: Iterator[Candidate], settings: Settings, budget: Priva
         if settings.sigma > 0:
             allowed = settings.sigma * budget.mu_left(refit=is_refit)
             distance = charged_distance(candidate, settings.sigma)
-            is_enough = distance <= allowed and (candidate.reach <= STEADY or not budget.is_drifting)
+            is_enough = distance <= allowed and (candidate.reach <= STEADY or not is_wobbling)
         else:
             is_polished = candidate.passes == settings.max_passes and math.isfinite(candidate.distance_bound)
-            is_enough = not has_rows or is_refit or candidate.rung == "exact" or is_polished
+            is_enough = source is None or is_refit or candidate.rung == "exact" or is_polished
         if is_enough:
             return candidate
     if settings.sigma == 0 and candidate is not None and math.isfinite(candidate.distance_bound):
