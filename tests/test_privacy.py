@@ -207,8 +207,8 @@ def test_sigma_from_excess_risk(bad):
 
 def test_the_integral_is_exact_wherever_its_parts_meet():
     """Every branch of the quadrature: the privacy loss above and below ε, thin tails and wide, sharp bends and none."""
-    for mu in (1e-12, 1e-3, 0.3, 1.0, 4.0, 30.0, 300.0):
-        for a in (-8.0, -2.0, -1e-3, 0.0, 1e-3, 1.0, 12.0):
+    for mu in (1e-12, 1e-3, 0.3, 1.0, 4.0, 30.0, 300.0, 9999.0):
+        for a in (-1000.0, -100.0, -8.0, -2.0, -1e-3, 0.0, 1e-3, 1.0, 12.0, 100.0):
             epsilon = (mu / 2 - a) * mu
             if epsilon > 0:
                 exact = mpmath.log(delta_of(epsilon, mu))
@@ -311,3 +311,20 @@ def test_numbers_of_numpy_become_pythons():
     guarantee = Guarantee(np.float32(0.5), np.float64(1e-5))
     assert repr(guarantee) == "Guarantee(epsilon=0.5, delta=1e-05)"
     assert repr(Schedule(np.int64(7), np.int32(5))) == "Schedule(days=7, requests=5)"
+
+
+def test_rounding_in_later_releases_is_charged_to_people_of_earlier_periods():
+    fresh = budget_of(0.3).charged(0.1, wobble=0.01)
+    assert (fresh.earlier, fresh.drift) == (0.0, 0.0), "there are none"
+    budget = budget_of(0.3).owing().charged(0.1).refitted(0.002, 0.01, MONDAY)
+    later = budget.charged(0.1, wobble=0.02)
+    assert later.earlier == pytest.approx(budget.earlier + 0.03**2)
+    assert later.drift == 0.01
+    refit = budget.charged(0.1, refit=True, wobble=0.02)
+    assert refit.earlier == pytest.approx(budget.earlier + 0.04**2)
+    assert refit.drift == 0.02, "it stays in the anchor"
+    assert budget.charged(0.1, refit=True, wobble=0.005).drift == 0.01
+    last = replace(budget, earlier=0.09 - 0.03**2 - 1e-9)
+    assert last.charged(0.1, wobble=0.02).earlier <= 0.09
+    with pytest.raises(BudgetSpent, match="rounding costs those forgotten before 2026-11-02 mu = 0.03 a release"):
+        replace(last, earlier=last.earlier + 2e-9).charged(0.1, wobble=0.02)
