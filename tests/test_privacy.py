@@ -326,5 +326,18 @@ def test_rounding_in_later_releases_is_charged_to_people_of_earlier_periods():
     assert budget.charged(0.1, refit=True, wobble=0.005).drift == 0.01
     last = replace(budget, earlier=0.09 - 0.03**2 - 1e-9)
     assert last.charged(0.1, wobble=0.02).earlier <= 0.09
-    with pytest.raises(BudgetSpent, match="rounding costs those forgotten before 2026-11-02 mu = 0.03 a release"):
+    with pytest.raises(BudgetSpent, match=r"rounding costs those forgotten before 2026-11-02 mu = 0\.03 a release"):
         replace(last, earlier=last.earlier + 2e-9).charged(0.1, wobble=0.02)
+
+
+@pytest.mark.parametrize("mu", [1e-9, 1e-3, 0.5, 3.0])
+def test_epsilon_is_zero_only_where_the_total_variation_is_within_delta(mu):
+    apart = mpmath.erf(mpmath.mpf(mu) / mpmath.sqrt(8))
+    assert epsilon_of(mu, float(apart * (1 - mpmath.mpf("5e-10")))) > 0
+    assert epsilon_of(mu, float(apart * (1 + mpmath.mpf("2e-9")))) == 0
+
+
+def test_people_of_earlier_periods_may_have_had_all_of_the_budget():
+    budget = replace(budget_of(0.5), earlier=0.25)
+    assert budget.mu_left() > 0.49
+    assert replace(budget, earlier=0.26).mu_left() == 0.0
