@@ -322,3 +322,22 @@ def test_the_whitened_norm_is_never_worse_than_the_plain_one():
 def test_an_indefinite_inverse_bounds_no_leverage():
     state, rows = fitted(Logistic())
     assert module._top_leverage(state.objective, Factor(-np.eye(4)), rows) == math.inf
+
+
+@pytest.mark.parametrize("loss", [Logistic(), Softmax(3), Poisson()], ids=repr)
+def test_a_fit_that_starts_at_its_optimum_still_looks_for_the_largest_leverage(loss):
+    state, rows = fitted(loss)
+    again = State.fitted(state.objective, rows, ENGINE, state.point)
+    top = leverages(again, rows).max()
+    assert top <= again.extremes.whitened_norm <= top * 1.02
+
+
+def test_columns_that_nearly_depend_on_each_other_have_an_optimum_that_is_not_certified():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(30, 2))
+    rows = Rows.of(np.column_stack([X, X[:, 1] + 3e-8 * rng.normal(size=30)]), X[:, 0])
+    with pytest.raises(NoOptimum, match="columns of X are linearly dependent, or their scales differ"):
+        State.fitted(Objective(Squared(), 3, 0.0), rows, ENGINE)
+    hardly = State.fitted(Objective(Squared(), 3, 1e-16), rows, ENGINE)
+    assert hardly.curvature_floor == 0.0
+    assert hardly.extremes.whitened_norm == math.inf
