@@ -19,6 +19,7 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 
 from benchmarks.record import SHARED, record
+from expunge.audit import rehearsal
 from expunge.baselines import (
     Baseline,
     CertifiedRemoval,
@@ -316,7 +317,7 @@ def softmax(console: Console) -> dict[str, float] | None:
     figures = {"fit, s": seconds(partial(model.fit, X[1000:], y[1000:]))}
     time.sleep(1.0)
     for m in BATCHES:
-        twin, gone, stay = copy.deepcopy(model), slice(1000, 1000 + m), slice(1000 + m, None)
+        twin, gone, stay = rehearsal(model), slice(1000, 1000 + m), slice(1000 + m, None)
         request = partial(twin.forget, X[gone], y[gone], ids=range(m), remaining=(X[stay], y[stay]))
         figures[f"forget {m}, s"] = seconds(request)
     figures["newton-cholesky, s"] = seconds(partial(peer.fit, X[1100:], y[1100:]))

@@ -4,7 +4,6 @@ Everything in one run on one machine; the ratio is to scikit-learn's newton-chol
 default tolerance. Run: make bench
 """
 
-import copy
 import time
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +16,7 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 
 from benchmarks.record import SHARED, record
+from expunge.audit import rehearsal
 from expunge.data.studies import load_study
 from expunge.linear_model import LogisticRegression
 from expunge.losses import Logistic
@@ -54,7 +54,7 @@ def compare_flights(console: Console) -> dict[str, float] | None:
 
     seconds_by_pause = []
     for pause in (0.0, 0.02):
-        copied = copy.deepcopy(model)
+        copied = rehearsal(model)
         time.sleep(1.0)  # the noise of a burst is drawn by then
 
         def forget_one(i: int, copied: LogisticRegression = copied) -> None:
@@ -92,7 +92,7 @@ def wide(console: Console) -> dict[str, float]:
         fitted = Unlearner.learn_from(objective, Rows.of(X, y), Settings(Guarantee(1.0, 1e-5), sigma=100.0))
         for pause, name in ((0.0, "in a burst"), (0.05, "20 a second")):
             for m, repeats in ((1, 15), (100, 8)):
-                model = copy.deepcopy(fitted)
+                model = rehearsal(fitted)
                 time.sleep(0.5)
 
                 def forget(i: int, m: int = m, model: Unlearner = model, X: Any = X, y: Array = y) -> None:

@@ -10,13 +10,13 @@ import pytest
 from scipy.stats import binom, norm
 
 from expunge import audit
+from expunge.audit import rehearsal
 from expunge.engine.local import LocalEngine
 from expunge.errors import InvalidRows
 from expunge.linear_model import LogisticRegression, PoissonRegressor, Ridge
 from expunge.privacy import PrivacyBudget, epsilon_of
 from expunge.state import State
 from expunge.unlearner import Unlearner
-from tests.copies import taken_over
 
 
 def gaussian(mean, sigma, seed):
@@ -142,7 +142,7 @@ def audited(patch=None, noise=None, never_noise=None):
         forgot = first(forgetting(model, FORGOTTEN, noise=noise or seeded(1)))(800)
     never = first(never_learning([optimum(REMAINING)], 0.003, never_noise or seeded(2)))
     found = audit.black_box(lambda count: forgot[:count], never, n_draws=800)
-    certified = taken_over(model).forget(*FORGOTTEN, ids=range(20)).mu
+    certified = rehearsal(model).forget(*FORGOTTEN, ids=range(20)).mu
     return found, certified
 
 
@@ -174,7 +174,7 @@ def test_noise_reused_in_two_releases_is_caught():
     halves = [(FORGOTTEN[0][:10], FORGOTTEN[1][:10]), (FORGOTTEN[0][10:], FORGOTTEN[1][10:])]
     model = model_of(everything(FORGOTTEN, REMAINING))
     points = [optimum(everything(halves[1], REMAINING)), optimum(REMAINING)]
-    twin = taken_over(model)
+    twin = rehearsal(model)
     for half in halves:
         total = twin.forget(*half, ids=range(10)).mu_total
 
@@ -296,7 +296,7 @@ def test_predictions_alone_find_what_weights_find_or_less():
 
     forgot = first(forgetting(model, FORGOTTEN, noise=seeded(1)))
     never = first(never_learning([optimum(REMAINING)], 0.003, seeded(2)))
-    certified = taken_over(model).forget(*FORGOTTEN, ids=range(20)).mu
+    certified = rehearsal(model).forget(*FORGOTTEN, ids=range(20)).mu
     found = audit.membership(scores(forgot), scores(never), n_draws=800)
     assert 0.3 < found.mu_lower_bound <= certified
     kept = first(never_learning([model._unlearner._secret.point], 0.003, seeded(3)))  # a model that forgot nothing

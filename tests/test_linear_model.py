@@ -24,6 +24,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import check_estimator
 
+from expunge.audit import rehearsal
 from expunge.cost import DEFAULT_SIGMA
 from expunge.errors import CapacityExceeded, ExpungeError, InvalidRows, NoiseDrownsModel, NoiseTooLarge, NotLearned
 from expunge.linear_model import (
@@ -36,7 +37,7 @@ from expunge.linear_model import (
 )
 from expunge.linear_model.base import INSECURE_SEED
 from expunge.storage import load_unlearner, save_unlearner
-from tests.copies import pickled, taken_over
+from tests.copies import pickled
 
 ALL = [
     LogisticRegression(),
@@ -595,7 +596,7 @@ def test_to_sklearn_predicts_the_same_and_holds_nothing_secret(estimator, rng):
 def test_copies_are_independent(data):
     X, y = data
     model = LogisticRegression(sigma=0).fit(X, y)
-    twin = taken_over(model)
+    twin = rehearsal(model)
     twin.forget(X[:3], y[:3])
     assert len(model.releases_) == 1
     assert model.certificate_.remaining == 600

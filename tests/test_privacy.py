@@ -127,7 +127,7 @@ def test_everyone_is_charged_what_theory_5_7_says(story, limit):
                 accounts = [[total + drift**2, True] for total, _is_over in accounts]
             else:
                 if what == "unsure":
-                    after = budget.refitted(mu, None, MONDAY)
+                    after = budget.charged(mu, refit=True).postponed(MONDAY)
                 else:
                     after = (budget.owing() if what == "forget" else budget).charged(mu, refit=what == "forced")
                 if what == "forget":

@@ -7,7 +7,7 @@ from dataclasses import fields, is_dataclass
 import numpy as np
 import pytest
 
-from expunge.errors import BudgetSpent, CapacityExceeded, InvalidRows, ModelCopyWarning, NoOptimum, NotLearned
+from expunge.errors import BudgetSpent, CapacityExceeded, InvalidRows, NoOptimum, NotLearned
 from expunge.losses import Logistic, Poisson, Softmax, Squared
 from expunge.noise import InsecureNoise
 from expunge.objective import Objective
@@ -16,6 +16,7 @@ from expunge.rows import Rows
 from expunge.settings import Settings
 from expunge.storage import save_unlearner
 from expunge.unlearner import Unlearner
+from tests.copies import pickled
 from tests.oracle import retrain
 
 
@@ -312,8 +313,7 @@ def test_nothing_of_a_forgotten_row_is_left_in_the_state(loss, tmp_path):
     row = at(17)
     model.forget(row)
     save_unlearner(model, tmp_path / "state")
-    with pytest.warns(ModelCopyWarning):
-        stored = pickle.dumps(model) + (tmp_path / "state").read_bytes()
+    stored = pickled(model) + (tmp_path / "state").read_bytes()
     for dtype in (np.float64, np.float32, ">f8"):
         for value in row.X[0]:
             assert np.asarray(value, dtype=dtype).tobytes() not in stored
@@ -325,8 +325,7 @@ def test_statistics_stay_the_same_size_whatever_is_learned():
     sizes = []
     for n in (200, 2000, 20_000):
         model, _at, _n = make(n=n, sigma=0.0)
-        with pytest.warns(ModelCopyWarning):
-            sizes.append(len(pickle.dumps(model)))
+        sizes.append(len(pickled(model)))
     assert max(sizes) - min(sizes) < 64
 
 

@@ -12,7 +12,7 @@ from scipy import sparse
 from expunge.engine.local import LocalEngine
 from expunge.errors import CapacityExceeded, InvalidRows, NoOptimum, NotLearned
 from expunge.evaluation import Evaluation, penalty_error
-from expunge.ladder import fitted, refit
+from expunge.ladder import fitted, refit_cold
 from expunge.linear_model import LogisticRegression
 from expunge.losses import Gamma, Logistic, Poisson, Softmax, Tweedie
 from expunge.objective import Objective
@@ -123,7 +123,7 @@ def test_a_descent_that_stalls_ends_in_no_refit(stalling):
     assert gradient > error and last.distance_bound > 0.1
     assert last.rung == "pass"
     with pytest.raises(NoOptimum, match="stalled before the optimum"):
-        refit(last.state, rows, ENGINE, 0, last.point)
+        refit_cold(last.state, rows, ENGINE, 0.0)
     free = Unlearner.learn_from(objective, rows, Settings(Guarantee(1.0, 1e-5), 0.0, memory_budget=0.0))
     assert free.release.certificate.rung == "pass"
     with pytest.raises(CapacityExceeded, match="too ill-conditioned"):
@@ -131,7 +131,7 @@ def test_a_descent_that_stalls_ends_in_no_refit(stalling):
 
 
 @given(
-    st.floats(-308, 308),
+    st.floats(-60, 60),
     st.floats(-308, 308),
     st.floats(-308, 308),
     st.sampled_from([0.0, 1.0, np.inf, np.nan]),

@@ -192,10 +192,7 @@ def exact(model: Any, U: Sequence[tuple[Any, ...]], remaining: tuple[Any, ...]) 
     """
     from sklearn.base import clone
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ModelCopyWarning)
-        audited = copy.deepcopy(model)
-    audited.take_over()  # what it releases is counted here and published nowhere
+    audited = rehearsal(model)
     retrained = clone(model).set_params(sigma=0)
     releases: list[AuditedRelease] = []
     true_square = 0.0
@@ -227,6 +224,18 @@ def _joined(parts: list[tuple[Any, ...]]) -> tuple[Any, ...]:
     if all(len(part) == 2 for part in parts):
         return X, y
     return X, y, np.concatenate([part[2] if len(part) > 2 else np.ones(len(part[1])) for part in parts])
+
+
+def rehearsal(model: Any) -> Any:
+    """A copy of ``model``, an estimator or an unlearner, that may release: for experiments.
+
+    Assumes: nothing that it releases is published, so that no budget is spent.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ModelCopyWarning)
+        twin = copy.deepcopy(model)
+    twin.take_over()
+    return twin
 
 
 def _stacked(parts: list[Any]) -> Any:

@@ -104,8 +104,8 @@ class Factor:
         try:
             np.linalg.cholesky(dense)
             with np.errstate(all="ignore"):
-                inverse = np.linalg.inv(dense)
-                inverse = np.asarray(0.5 * (inverse + inverse.T), dtype=np.float64)
+                inverse = np.asarray(np.linalg.inv(dense), dtype=np.float64)
+                inverse = 0.5 * (inverse + inverse.T)
             is_singular = not np.isfinite(inverse).all()
         except np.linalg.LinAlgError:
             is_singular = True
@@ -119,7 +119,7 @@ class Factor:
                 f"scales differ too much{or_else}; add a penalty (smaller C, larger alpha), drop the dependent columns or "
                 "rescale them"
             )
-        return cls(inverse)
+        return cls(np.asarray(inverse, dtype=np.float64))
 
     @np.errstate(all="ignore")  # what over- or underflows leaves an infinite residual, and no certificate
     def solve(self, hessian: Hessian, target: Array, goal: float = STEP_GOAL) -> Solution:

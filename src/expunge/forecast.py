@@ -64,7 +64,7 @@ class CapacityReport:
     Args:
         changed: total weight of the rows that came or went since the last fit or refit; ``remaining``: of those learned now.
         distance_bound: Δ of the last release; ``distance_allowed``: the most the next may have.
-        budget_used: share of the squared μ budget spent since the earliest deletion not yet refitted.
+        budget_used: share of the squared μ budget spent since the earliest deletion of the period.
         forecasts: by number of passes, from none up.
     """
 

@@ -248,19 +248,18 @@ class PrivacyBudget:
         """μ of all releases of the period since the earliest deletion in it, jointly; of the last period just after its end."""
         return math.sqrt(self.spent if self.requests else max(self.spent, self.earlier))
 
-    def refitted(self, mu: float, drift: float | None, on: date) -> "PrivacyBudget":
+    def postponed(self, on: date) -> "PrivacyBudget":
+        """The budget after a scheduled refit that was charged, because what its state depends on is not proven: the schedule
+        counts from now, and nothing is reset."""
+        return replace(self, requests=0, since=on.isoformat())
+
+    def refitted(self, mu: float, drift: float, on: date) -> "PrivacyBudget":
         """The budget after a scheduled refit: a new period.
 
         Args:
             mu: what rounding leaves of the refit's distance, over σ; ``drift``: μ by which the anchor may differ from that of
-                a fit on the same rows by somebody who never saw those forgotten; 0 if it is the same bit for bit, ``None`` if
-                that is not known: then the refit is charged, and resets nothing.
-
-        Raises:
-            BudgetSpent: the refit is charged, and would pass the limit.
+                a fit on the same rows by somebody who never saw those forgotten; 0 if it is the same bit for bit.
         """
-        if drift is None:
-            return replace(self.charged(mu, refit=True), requests=0, since=on.isoformat())
         ended = max(self.spent, self.earlier)
         earlier = _raised(ended, drift**2) if ended > 0 else 0.0
         return PrivacyBudget(self.mu_limit, reserve_for(self.mu_limit, mu), on.isoformat(), earlier=earlier, drift=drift)

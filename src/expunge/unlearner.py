@@ -186,12 +186,13 @@ class Unlearner:
             cold = refit_cold(secret.state, source, self._engine, settings.memory_budget)
             sigma, budget = settings.sigma, secret.budget
             candidate = _cheapest(iter([cold]), settings, budget, source)
-            mu, wobble = charged_mu(candidate, sigma), _charged_wobble(candidate, sigma, budget, source)
-            if self.is_refit_due:
-                is_proven = isinstance(source, Rows) or isinstance(candidate.state, State)
-                budget = budget.refitted(mu, wobble if is_proven else None, on)
+            mu, is_due, is_cold = charged_mu(candidate, sigma), self.is_refit_due, isinstance(source, Rows)
+            wobble = 0.0 if is_cold else _charged_wobble(candidate, sigma, budget, source)
+            if is_due and (is_cold or isinstance(candidate.state, State)):
+                budget = budget.refitted(mu, wobble, on)
             else:
                 budget = budget.charged(mu, refit=True, wobble=wobble)
+                budget = budget.postponed(on) if is_due else budget
             self._secret = published(settings, self._noise, secret, candidate, budget, Change(), started)
             return self._secret.release
 

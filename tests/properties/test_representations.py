@@ -273,6 +273,8 @@ def test_masked_targets_and_weights_are_refused(what):
     }
     with pytest.raises(InvalidRows, match=f"{what} of row 1 is masked"):
         Rows.of(**given_rows)
+    with pytest.raises(InvalidRows, match=r"of row . is masked"):
+        LogisticRegression(sigma=0).fit(MASKED, [0, 1, 0])
 
 
 @pytest.mark.parametrize("stored", [csr_with_duplicates, csr_unsorted, sparse.csc_array, sparse.coo_array])

@@ -95,7 +95,7 @@ def fit(
 def refit(
     name: Annotated[str, typer.Argument(help="Name of the model.")], workspace: InWorkspace = HERE, as_json: AsJson = False
 ) -> None:
-    """Refit a model now: its state then depends on nobody forgotten, and its budget is whole again."""
+    """Refit a model now: its state then depends on nobody forgotten. Its budget begins anew only by the schedule."""
     from expunge.workspace import Workspace
 
     with working(f"refitting {name}", as_json):

@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import Tags, column_or_1d
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from expunge.arrays import require_unmasked
 from expunge.certificate import Bound, Certificate
 from expunge.cost import DEFAULT_SIGMA, EXCESS_RISK, NoiseCost, Undeclared, affordable_sigma
 from expunge.errors import InvalidRows
@@ -360,6 +361,8 @@ class UnlearningModel(BaseEstimator, ABC):
         return InsecureNoise(whole("insecure_seed", self.insecure_seed))
 
     def _validated(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
+        require_unmasked(X, "X")  # scikit-learn would read what the mask hides
+        require_unmasked(y, "y")
         try:
             X, y = validate_data(
                 self, X, y, reset=reset, accept_sparse="csr", dtype=[np.float64, np.float32], ensure_all_finite=False

@@ -102,7 +102,7 @@ def _watch(app: FastAPI) -> None:
     seconds = Histogram("expunge_http_seconds", "Time to answer", ["method", "route", "status"], registry=registry)
     closed = Counter("expunge_requests_closed", "Requests closed by this process", registry=registry)
     counted = Gauge("expunge_requests", "Requests by state", ["state"], registry=registry)
-    spent = Gauge("expunge_epsilon_spent", "Cumulative epsilon since the last refit", ["model"], registry=registry)
+    spent = Gauge("expunge_epsilon_spent", "Cumulative epsilon since the last scheduled refit", ["model"], registry=registry)
     overdue = Gauge("expunge_requests_overdue", "Open requests past their deadline, of the most urgent", registry=registry)
     seen = {"closed": 0}
 
