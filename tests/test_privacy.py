@@ -260,13 +260,13 @@ def test_a_new_budget_owes_nobody_anything():
 def test_a_due_refit_of_an_unknown_order_is_charged_may_use_the_reserve_and_resets_only_the_calendar():
     budget = budget_of(0.3, 0.01).owing()
     budget = budget.charged(budget.mu_left())
-    after = budget.refitted(0.01, None, MONDAY + timedelta(30))
+    after = budget.charged(0.01, refit=True).postponed(MONDAY + timedelta(30))
     assert after.requests == 0
     assert after.since == "2026-12-02"
     assert after.is_owed
     assert after.spent >= budget.spent + 1e-4
     with pytest.raises(BudgetSpent):
-        budget.refitted(0.03, None, MONDAY)
+        budget.charged(0.03, refit=True)
 
 
 def test_people_of_earlier_periods_are_charged_the_drift_of_every_release():

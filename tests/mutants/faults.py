@@ -39,8 +39,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "a refit resets the budget when none is due",
         "unlearner.py",
-        "if self.is_refit_due:",
-        "if True:",
+        "charged_mu(candidate, sigma), self.is_refit_due, isinstance(source, Rows)",
+        "charged_mu(candidate, sigma), True, isinstance(source, Rows)",
         "tests/test_unlearner.py::test_the_budget_is_one_filter_over_all_releases_and_only_a_scheduled_refit_resets_it",
     ),
     Fault(
