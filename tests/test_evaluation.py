@@ -96,7 +96,7 @@ def by_hand_gamma(k, unit=U):
 
 def exactly(value):
     """To the roundings of the bound itself."""
-    return pytest.approx(value, rel=1e-9)
+    return pytest.approx(value, rel=1e-9, abs=0.0)
 
 
 def test_gamma_is_that_of_higham():
@@ -169,7 +169,7 @@ def test_lengths_are_rounded_up(loss, container, intercept, weighted):
     step = np.arange(len(hand.w)) / 7.0 - 0.3
     moved = np.linalg.norm(hand.X @ step.reshape(hand.K, -1).T, axis=1).max()
     allowance = by_hand_gamma(8) * moved + by_hand_gamma(hand.width + 8) * norms.max() * np.linalg.norm(step)
-    assert hand.at.shift(step) - moved == pytest.approx(allowance, rel=0.05)
+    assert hand.at.shift(step) - moved == pytest.approx(allowance, rel=0.05, abs=0.0)
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
@@ -202,7 +202,7 @@ def test_shifts_of_any_size(loss):
     at = Evaluation(objective, Rows.of(X, np.zeros(2)), np.zeros(objective.n_parameters))
     for size in (1e-300, 1e-170, 1.0, 1e170):
         step = np.array([3.0, 4.0] * loss.outputs) * size
-        assert at.shift(step) == pytest.approx(25.0 * size * math.sqrt(loss.outputs), rel=1e-12)
+        assert at.shift(step) == pytest.approx(25.0 * size * math.sqrt(loss.outputs), rel=1e-12, abs=0.0)
         assert at.shift(step) >= 25.0 * size * math.sqrt(loss.outputs) * (1 + 1e-16)
     assert at.shift(np.zeros(objective.n_parameters)) == 0.0
     for wild in (np.inf, np.nan):
@@ -306,8 +306,8 @@ def test_underflow_is_charged():
     at = Evaluation(objective, Rows.of([[1.0], [3.0]], [0.0, 0.0]), np.array([-800.0]))
     assert not at.hessian().any()
     beside = UNDERFLOW * 2 * 1 * (1 + 9)
-    assert at.hessian_error == pytest.approx(beside, rel=1e-6)
-    assert at.gradient_error == pytest.approx(beside, rel=1e-6)
+    assert at.hessian_error == pytest.approx(beside, rel=1e-6, abs=0.0)
+    assert at.gradient_error == pytest.approx(beside, rel=1e-6, abs=0.0)
     assert at.hessian_error > UNDERFLOW * 20
 
 
@@ -315,7 +315,7 @@ def test_a_steep_row_is_charged_the_curvature_within_its_rounding():
     objective = Objective(Poisson(), 1, fit_intercept=False)
     long = Evaluation(objective, Rows.of([[1e15]], [1.0]), np.array([1e-14]))
     blur = by_hand_gamma(1 + 1 + 32) * 1e15 * 1e-14
-    assert long._curvature_norm[0] == pytest.approx(math.exp(10.0 + blur), rel=1e-15)
+    assert long._curvature_norm[0] == pytest.approx(math.exp(10.0 + blur), rel=1e-15, abs=0.0)
     assert long._curvature_norm[0] > math.exp(10.0)
     flat = Evaluation(Objective(Logistic(), 1, fit_intercept=False), Rows.of([[1e50]], [1.0]), np.array([1e-60]))
     assert flat._curvature_norm[0] == 0.25, "no more than the loss has anywhere"

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import FrozenInstanceError, replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -82,7 +83,7 @@ def test_what_a_state_says_of_itself(loss, form):
     np.testing.assert_allclose(state.gradient, q, atol=1e-12)
     assert state.trace == pytest.approx(np.trace(state.hessian.dense()))
     error = statistics.gradient_error + penalty_error(objective, state.anchor, statistics.count, statistics.count_error)
-    assert state.gradient_error == pytest.approx(error + 2 * UNIT_ROUNDOFF * np.linalg.norm(state.gradient), rel=1e-12)
+    assert state.gradient_error == pytest.approx(error + 2 * UNIT_ROUNDOFF * np.linalg.norm(state.gradient), rel=1e-12, abs=0.0)
     of_count = penalty_scale_error(objective, statistics.count_error)
     assert (of_count > 0) == (form == "mean")
     assert state.hessian_error == statistics.hessian_error + of_count
@@ -117,7 +118,9 @@ def test_forgotten_rows_leave_everything_valid(loss, form):
     if form == "mean":
         before, eta = state.statistics.count, state.geometry.eta
         share = (before - left.statistics.count) / before * (1 + eta) * (1 + gamma(8))
-        assert state._penalty_share(left) == pytest.approx(share, rel=1e-14)
+        assert state._penalty_share(left) == pytest.approx(share, rel=1e-14, abs=0.0)
+        exact = (1 - Fraction(left.statistics.count) / Fraction(before)) * (1 + Fraction(eta))
+        assert exact <= Fraction(state._penalty_share(left))
         assert share > m / before
         s += share
     assert left.curvature_floor == pytest.approx(state.curvature_floor * (1 - s), rel=1e-12)
@@ -188,6 +191,8 @@ def test_the_share_of_the_penalty():
     state, rows = fitted(Logistic(), "mean")
     left = state.removed(rows.take([7]))
     assert state._penalty_share(left) > 0
+    light, lighter = (replace(state, statistics=replace(state.statistics, count=count)) for count in (0.5, 0.25))
+    assert light._penalty_share(lighter) == pytest.approx(0.5, rel=1e-6)
     for other in (replace(state.objective, penalty=0.0), replace(state.objective, form="sum")):
         assert replace(state, objective=other)._penalty_share(left) == 0.0
     assert replace(state, curvature_floor=0.0)._penalty_share(left) == math.inf

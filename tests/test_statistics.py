@@ -56,9 +56,9 @@ def test_addition_adds_everything_and_every_error():
     assert both.count == 2.0**53
     assert both.count_error == 0.375 + 1.0, "the 1 that was rounded away"
     np.testing.assert_array_equal(both.gradient_sum, [3.0, 4.0])
-    assert both.gradient_error == pytest.approx(3e-16 + 2 * U * 5, rel=1e-14)
+    assert both.gradient_error == pytest.approx(3e-16 + 2 * U * 5, rel=1e-14, abs=0.0)
     np.testing.assert_array_equal(both.hessian_sum, np.diag([6.0, 3.0]))
-    assert both.hessian_error == pytest.approx(4e-15 + 4 * U * (7 + 9 + 2 * 2 * 4e-15), rel=1e-14)
+    assert both.hessian_error == pytest.approx(4e-15 + 4 * U * (7 + 9 + 2 * 2 * 4e-15), rel=1e-14, abs=0.0)
 
 
 def test_subtraction_takes_everything_off_and_adds_every_error():
@@ -66,9 +66,9 @@ def test_subtraction_takes_everything_off_and_adds_every_error():
     assert (rest.n_rows, rest.class_rows.tolist(), rest.count) == (5, [3, 2], 2.0**53 - 1)
     assert rest.count_error == 0.375
     np.testing.assert_array_equal(rest.gradient_sum, [3.0, -4.0])
-    assert rest.gradient_error == pytest.approx(3e-16 + 2 * U * 5, rel=1e-14)
+    assert rest.gradient_error == pytest.approx(3e-16 + 2 * U * 5, rel=1e-14, abs=0.0)
     np.testing.assert_array_equal(rest.hessian_sum, np.diag([4.0, 1.0]))
-    assert rest.hessian_error == pytest.approx(4e-15 + 4 * U * (7 + 5 + 2 * 2 * 4e-15), rel=1e-14)
+    assert rest.hessian_error == pytest.approx(4e-15 + 4 * U * (7 + 5 + 2 * 2 * 4e-15), rel=1e-14, abs=0.0)
 
 
 def test_the_error_of_a_hessian_that_rounding_made_indefinite_is_no_less():
