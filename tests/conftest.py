@@ -1,16 +1,30 @@
-"""Shared fixtures; Hypothesis profiles: `make soak` searches twenty times longer."""
+"""Shared fixtures; Hypothesis profiles: `make soak` searches twenty times longer, each of `make mutants` a tenth as long."""
 
 import os
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from tests.servers import PostgreSQL
 
 SOAK = 20 if os.environ.get("EXPUNGE_SOAK") else 1
+FOR_MUTANTS = bool(os.environ.get("EXPUNGE_MUTANTS"))
 settings.register_profile("expunge", deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
-settings.load_profile("expunge")
+settings.register_profile(
+    "mutants",
+    settings.get_profile("expunge"),
+    max_examples=20,
+    derandomize=True,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+)
+settings.load_profile("mutants" if FOR_MUTANTS else "expunge")
+
+
+def examples(n: int) -> int:
+    """On how many examples a property is tried that is usually tried on ``n``."""
+    return max(1, n * SOAK // (10 if FOR_MUTANTS else 1))
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
 """Conversions on the safe side at 50 digits, the budget as a filter."""
 
 import math
-from dataclasses import replace
-from datetime import date, timedelta
+import time
+from dataclasses import FrozenInstanceError, replace
+from datetime import UTC, date, datetime, timedelta
 
 import mpmath
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +18,9 @@ from expunge.privacy import (
     Schedule,
     epsilon_of,
     log_delta,
+    reserve_for,
     sigma_from_excess_risk,
+    today,
 )
 
 mpmath.mp.dps = 50
@@ -199,3 +203,141 @@ def test_sigma_from_excess_risk(bad):
         sigma_from_excess_risk(bad, 0.25, 1.0)
     with pytest.raises(ValueError, match="row_norm"):
         sigma_from_excess_risk(0.001, 0.25, bad)
+
+
+def test_the_integral_is_exact_wherever_its_parts_meet():
+    """Every branch of the quadrature: the privacy loss above and below ε, thin tails and wide, sharp bends and none."""
+    for mu in (1e-12, 1e-3, 0.3, 1.0, 4.0, 30.0, 300.0, 9999.0):
+        for a in (-1000.0, -100.0, -8.0, -2.0, -1e-3, 0.0, 1e-3, 1.0, 12.0, 100.0):
+            epsilon = (mu / 2 - a) * mu
+            if epsilon > 0:
+                exact = mpmath.log(delta_of(epsilon, mu))
+                assert 0 <= log_delta(epsilon, mu) - exact <= 3e-9
+
+
+@pytest.mark.parametrize("epsilon", [1e-12, 1e-5, 0.1, 1.0, 30.0])
+@pytest.mark.parametrize("delta", [1e-12, 1e-5, 0.1])
+def test_conversions_there_and_back(epsilon, delta):
+    mu = Guarantee(epsilon, delta).mu
+    assert delta * (1 - 1e-4) < delta_of(epsilon, mu) <= delta
+    stated = epsilon_of(mu, delta)
+    assert delta_of(stated, mu) <= delta
+    assert stated == pytest.approx(epsilon, rel=1e-6, abs=1e-6 * mu)
+
+
+def test_what_is_promised_cannot_be_changed_afterwards():
+    for value, name in ((Guarantee(1.0, 1e-5), "epsilon"), (Schedule(), "days"), (budget_of(1.0), "spent")):
+        with pytest.raises(FrozenInstanceError):
+            setattr(value, name, 9)
+    assert Guarantee(1.0, 0.999).delta == 0.999
+
+
+def test_schedules_say_what_they_are():
+    assert str(Schedule()) == "every 30 days"
+    assert str(Schedule(days=7, requests=5)) == "every 7 days or 5 requests"
+    assert str(Schedule(days=None)) == "never"
+    assert Schedule(days=1, requests=1).is_due(MONDAY, 1, MONDAY)
+
+
+def test_the_reserve_is_a_millionth_of_the_budget_at_least():
+    assert reserve_for(0.3, 0.0) == 2**-20 * 0.3**2
+    assert reserve_for(0.3, 0.01) == pytest.approx(4e-4, rel=1e-12)
+    assert reserve_for(math.inf, 5.0) == 0.0
+
+
+def test_a_new_budget_owes_nobody_anything():
+    budget = budget_of(0.3, 0.01)
+    assert budget == PrivacyBudget(0.3, pytest.approx(4e-4), "2026-11-02", 0, False, 0.0, 0.0, 0.0)
+    assert budget.mu_left() == pytest.approx(math.sqrt(0.09 - 4e-4), rel=1e-11)
+    assert budget.mu_left(refit=True) == pytest.approx(0.3, rel=1e-11)
+    assert budget.mu_left(refit=True) < 0.3
+    assert not budget.is_drifting
+    assert not replace(budget, drift=1e-3).is_drifting
+    assert not replace(budget, earlier=1e-3).is_drifting
+    assert replace(budget, drift=1e-3, earlier=1e-3).is_drifting
+
+
+def test_a_due_refit_of_an_unknown_order_is_charged_may_use_the_reserve_and_resets_only_the_calendar():
+    budget = budget_of(0.3, 0.01).owing()
+    budget = budget.charged(budget.mu_left())
+    after = budget.charged(0.01, refit=True).postponed(MONDAY + timedelta(30))
+    assert after.requests == 0
+    assert after.since == "2026-12-02"
+    assert after.is_owed
+    assert after.spent >= budget.spent + 1e-4
+    with pytest.raises(BudgetSpent):
+        budget.charged(0.03, refit=True)
+
+
+def test_people_of_earlier_periods_are_charged_the_drift_of_every_release():
+    budget = budget_of(0.3).owing().charged(0.1).refitted(0.002, 0.01, MONDAY)
+    assert budget.reserve == pytest.approx(4 * 0.002**2)
+    assert budget.earlier == pytest.approx(0.1**2 + 0.01**2)
+    assert budget.mu_total == pytest.approx(math.sqrt(0.1**2 + 0.01**2))
+    once = budget.owing().charged(0.05)
+    assert (once.earlier, once.spent) == (pytest.approx(0.1**2 + 2 * 0.01**2), pytest.approx(0.05**2))
+    assert once.mu_total == pytest.approx(0.05)
+    assert once.refitted(0.002, 0.0, MONDAY).earlier == once.earlier
+    assert budget_of(0.3).refitted(0.002, 0.01, MONDAY).earlier == 0.0, "nobody was forgotten"
+
+
+def test_once_the_drift_has_used_up_the_budget_nothing_is_released():
+    budget = replace(budget_of(0.3).owing(), earlier=0.09 - 2.5e-4, drift=0.01)
+    last = budget.charged(0.1).charged(0.1)
+    assert last.earlier <= 0.09
+    assert last.mu_left() == last.mu_left(refit=True) == 0.0
+    with pytest.raises(BudgetSpent):
+        last.charged(1e-9)
+
+
+def test_sums_are_rounded_up():
+    budget = budget_of(1.0).owing()
+    for _ in range(50):
+        budget = budget.charged(0.1)
+    assert mpmath.mpf("0.5") < budget.spent < 0.5 * (1 + 1e-13)
+    assert budget.charged(0.0).spent == budget.spent
+
+
+def test_days_are_those_of_utc(monkeypatch):
+    monkeypatch.setenv("TZ", "Pacific/Kiritimati")
+    time.tzset()
+    before, day, after = datetime.now(UTC).date(), today(), datetime.now(UTC).date()
+    monkeypatch.undo()
+    time.tzset()
+    assert before <= day <= after
+
+
+def test_numbers_of_numpy_become_pythons():
+    guarantee = Guarantee(np.float32(0.5), np.float64(1e-5))
+    assert repr(guarantee) == "Guarantee(epsilon=0.5, delta=1e-05)"
+    assert repr(Schedule(np.int64(7), np.int32(5))) == "Schedule(days=7, requests=5)"
+
+
+def test_rounding_in_later_releases_is_charged_to_people_of_earlier_periods():
+    fresh = budget_of(0.3).charged(0.1, wobble=0.01)
+    assert (fresh.earlier, fresh.drift) == (0.0, 0.0), "there are none"
+    budget = budget_of(0.3).owing().charged(0.1).refitted(0.002, 0.01, MONDAY)
+    later = budget.charged(0.1, wobble=0.02)
+    assert later.earlier == pytest.approx(budget.earlier + 0.03**2)
+    assert later.drift == 0.01
+    refit = budget.charged(0.1, refit=True, wobble=0.02)
+    assert refit.earlier == pytest.approx(budget.earlier + 0.04**2)
+    assert refit.drift == 0.02, "it stays in the anchor"
+    assert budget.charged(0.1, refit=True, wobble=0.005).drift == 0.01
+    last = replace(budget, earlier=0.09 - 0.03**2 - 1e-9)
+    assert last.charged(0.1, wobble=0.02).earlier <= 0.09
+    with pytest.raises(BudgetSpent, match=r"rounding costs those forgotten before 2026-11-02 mu = 0\.03 a release"):
+        replace(last, earlier=last.earlier + 2e-9).charged(0.1, wobble=0.02)
+
+
+@pytest.mark.parametrize("mu", [1e-9, 1e-3, 0.5, 3.0])
+def test_epsilon_is_zero_only_where_the_total_variation_is_within_delta(mu):
+    apart = mpmath.erf(mpmath.mpf(mu) / mpmath.sqrt(8))
+    assert epsilon_of(mu, float(apart * (1 - mpmath.mpf("5e-10")))) > 0
+    assert epsilon_of(mu, float(apart * (1 + mpmath.mpf("2e-9")))) == 0
+
+
+def test_people_of_earlier_periods_may_have_had_all_of_the_budget():
+    budget = replace(budget_of(0.5), earlier=0.25)
+    assert budget.mu_left() > 0.49
+    assert replace(budget, earlier=0.26).mu_left() == 0.0

@@ -22,11 +22,11 @@ from expunge.rows import Rows
 from expunge.settings import Settings
 from expunge.state import State
 from expunge.statistics import RowExtremes, RowTerms, Statistics
-from tests.conftest import SOAK
+from tests.conftest import examples
 from tests.oracle import retrain
 from tests.problems import CATALOGUE, Problem, problem
 
-EXAMPLES = settings(max_examples=250 * SOAK)
+EXAMPLES = settings(max_examples=examples(250))
 
 
 def rungs(p: Problem, max_passes: int = 3) -> list[tuple[str, float, float]]:
@@ -79,7 +79,7 @@ def test_the_ill_conditioned_problems_are_ill_conditioned():
 
 
 @pytest.mark.parametrize("loss", CATALOGUE, ids=repr)
-@settings(max_examples=60 * SOAK)
+@settings(max_examples=examples(60))
 @given(seed=st.integers(0, 2**32 - 1))
 def test_bounds_survive_a_long_stream_of_changes(loss, seed):
     """Forget and learn again and again from one anchor; the last state is certified against retraining on its rows."""
@@ -113,7 +113,7 @@ def test_bounds_survive_a_long_stream_of_changes(loss, seed):
 
 
 @pytest.mark.parametrize("loss", CATALOGUE, ids=repr)
-@settings(max_examples=40 * SOAK)
+@settings(max_examples=examples(40))
 @given(seed=st.integers(0, 2**32 - 1))
 def test_bounds_hold_at_inexact_anchors(loss, seed):
     """An anchor that is no optimum costs tightness, never validity: its gradient is kept, not assumed zero."""
@@ -146,7 +146,7 @@ def weighed(p: Problem, seed: int) -> Problem:
 
 
 @pytest.mark.parametrize("loss", CATALOGUE, ids=repr)
-@settings(max_examples=100 * SOAK)
+@settings(max_examples=examples(100))
 @given(seed=st.integers(0, 2**32 - 1))
 def test_rows_of_any_weight_are_learned_forgotten_and_corrected(loss, seed):
     """Heavy rows leave rounding behind that is larger than the light ones that stay: charged, never taken for other rows."""
@@ -259,7 +259,7 @@ def at_anchor(state: State, rows, anchor: np.ndarray) -> State | None:
 
 @pytest.mark.parametrize("formula", ["worst_case", "paper"])
 @pytest.mark.parametrize("loss", [x for x in CATALOGUE if math.isfinite(x.third_derivative_bound)], ids=repr)
-@settings(max_examples=60 * SOAK)
+@settings(max_examples=examples(60))
 @given(seed=st.integers(0, 2**32 - 1))
 def test_the_bounds_from_constants_hold(loss, formula, seed):
     p = problem(loss, seed, intercept=False)
@@ -383,7 +383,7 @@ def test_a_curvature_floor_that_is_not_lowered_is_caught():
 
 
 @pytest.mark.parametrize("loss", CATALOGUE, ids=repr)
-@settings(max_examples=60 * SOAK)
+@settings(max_examples=examples(60))
 @given(seed=st.integers(0, 2**32 - 1))
 def test_curvature_floor_and_leverage_stay_valid_under_downdates(loss, seed):
     p = problem(loss, seed)

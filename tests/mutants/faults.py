@@ -1,0 +1,258 @@
+"""Faults that were once in the code or nearly so, planted by name; each with the test that catches it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault planted in the source.
+
+    Args:
+        name: what went wrong.
+        path: of the file, below ``src/expunge``.
+        was: text that occurs once in it; ``now``: what the fault makes of it.
+        test: the test that must fail.
+    """
+
+    name: str
+    path: str
+    was: str
+    now: str
+    test: str
+
+
+FAULTS: tuple[Fault, ...] = (
+    Fault(
+        "threads do not take turns",
+        "unlearner.py",
+        "        with self._lock:\n            yield",
+        "        yield",
+        "tests/test_copies.py::test_threads_that_share_an_unlearner_lose_no_row",
+    ),
+    Fault(
+        "a copy releases as if it were the original",
+        "unlearner.py",
+        "if self._owner != os.getpid():",
+        "if False:",
+        "tests/test_copies.py::test_a_copy_warns_and_refuses_to_release_until_it_takes_over",
+    ),
+    Fault(
+        "a refit resets the budget when none is due",
+        "unlearner.py",
+        "charged_mu(candidate, sigma), self.is_refit_due, isinstance(source, Rows)",
+        "charged_mu(candidate, sigma), True, isinstance(source, Rows)",
+        "tests/test_unlearner.py::test_the_budget_is_one_filter_over_all_releases_and_only_a_scheduled_refit_resets_it",
+    ),
+    Fault(
+        "a refit that the ladder was forced into is not charged",
+        "unlearner.py",
+        "            budget = budget.charged(charged_mu(candidate, settings.sigma), refit=is_refit, wobble=wobble)",
+        "            if not is_refit:\n"
+        "                budget = budget.charged(charged_mu(candidate, settings.sigma), wobble=wobble)",
+        "tests/test_sequences.py::test_a_forced_refit_is_charged_and_resets_nothing",
+    ),
+    Fault(
+        "a scheduled refit starts from the old model",
+        "ladder.py",
+        "    cold = fitted(state.objective, source, engine, memory_budget)\n",
+        "    cold = refit(state, source, engine, 0, state.anchor)\n",
+        "tests/test_sequences.py::test_after_a_scheduled_refit_nobody_can_tell_who_was_there_before",
+    ),
+    Fault(
+        "nothing is kept in reserve for refits",
+        "privacy.py",
+        "return max(REFIT_RESERVE * mu_limit**2, 4.0 * mu**2)",
+        "return 0.0",
+        "tests/test_privacy.py::test_the_reserve_is_what_rounding_needs",
+    ),
+    Fault(
+        "the reserve is one for all, whatever rounding needs",
+        "privacy.py",
+        "return max(REFIT_RESERVE * mu_limit**2, 4.0 * mu**2)",
+        "return REFIT_RESERVE * mu_limit**2",
+        "tests/test_privacy.py::test_the_reserve_is_what_rounding_needs",
+    ),
+    Fault(
+        "the inversion of delta is believed, and fails for a tiny epsilon",
+        "privacy.py",
+        "while log_delta(self.epsilon, mu) > math.log(self.delta):",
+        "while False:",
+        "tests/test_privacy.py::test_mu_is_never_too_large_however_small_epsilon_and_delta_are",
+    ),
+    Fault(
+        "people of earlier periods are not charged for drift",
+        "privacy.py",
+        "earlier = _raised(self.earlier, (drift + wobble) ** 2) if self.earlier > 0 else 0.0",
+        "earlier = self.earlier",
+        "tests/test_privacy.py::test_everyone_is_charged_what_theory_5_7_says",
+    ),
+    Fault(
+        "several outputs cost what the largest curvature does",
+        "losses.py",
+        "return 1.0 - 1.0 / self.n_classes",
+        "return self.curvature_bound",
+        "tests/test_cost.py::test_a_classifier_spends_what_was_asked_for_and_no_more",
+    ),
+    Fault(
+        "a model that its noise drowns is released without a word",
+        "linear_model/base.py",
+        "        if settings.sigma > 0:\n            NoiseCost",
+        "        if False:\n            NoiseCost",
+        "tests/test_linear_model.py::test_raw_columns_are_refused_and_scaled_ones_are_not",
+    ),
+    Fault(
+        "a failed fit leaves half of a new model",
+        "linear_model/base.py",
+        "trial = object.__new__(type(self))",
+        "trial = self",
+        "tests/test_linear_model.py::test_a_failed_fit_changes_nothing",
+    ),
+    Fault(
+        "a correction takes every weight for 1",
+        "linear_model/base.py",
+        "self._rows(X_old, y_old, sample_weight_old, ids), self._rows(X_new, y_new, sample_weight_new)",
+        "self._rows(X_old, y_old, None, ids), self._rows(X_new, y_new)",
+        "tests/test_linear_model.py::test_rectify_with_weights_matches_retraining",
+    ),
+    Fault(
+        "random_state seeds the noise",
+        "linear_model/base.py",
+        "if sigma == 0 or self.insecure_seed is None:\n            return secure_noise",
+        "if self.random_state is not None:\n            return InsecureNoise(self.random_state)\n"
+        "        if sigma == 0 or self.insecure_seed is None:\n            return secure_noise",
+        "tests/test_linear_model.py::test_noise_is_on_by_default_and_never_seeded",
+    ),
+    Fault(
+        "a NumPy number as a parameter breaks the reloaded model",
+        "losses.py",
+        'object.__setattr__(self, "scale", real("scale", self.scale))',
+        "pass",
+        "tests/test_linear_model.py::test_numpy_numbers_as_parameters_survive_a_reload",
+    ),
+    Fault(
+        "the digest of the evidence has no salt",
+        "release.py",
+        "salt=secrets.token_hex(32)",
+        'salt=""',
+        "tests/service/test_leaks.py::test_the_digest_of_the_evidence_does_not_tell_a_label",
+    ),
+    Fault(
+        "the public log is a clock",
+        "ledger/times.py",
+        "    return coarse(now()).isoformat()",
+        "    return exact()",
+        "tests/service/test_leaks.py::test_what_is_published_does_not_depend_on_the_rows",
+    ),
+    Fault(
+        "duplicate entries of a sparse row are taken one by one",
+        "arrays.py",
+        "csr = csr.tocsc().tocsr()  # sorts, and keeps the order of equal indices\n            csr.sum_duplicates()\n",
+        "csr.has_canonical_format = True\n",
+        "tests/properties/test_representations.py::test_the_rows_of_a_term_count_have_their_true_norms",
+    ),
+    Fault(
+        "sparse rows in no canonical form get past the door",
+        "rows.py",
+        'if sparse.issparse(self.X) and not (self.X.format == "csr" and self.X.has_canonical_format):',
+        "if False:",
+        "tests/properties/test_representations.py::test_no_other_sparse_form_gets_past_the_door",
+    ),
+    Fault(
+        "magnitudes beyond 1e60 come in",
+        "arrays.py",
+        "return ~((size <= LARGEST) & ((size >= SMALLEST) | (size == 0)))",
+        "return ~(size < math.inf)",
+        "tests/referee/test_known.py::test_magnitudes_beyond_1e60_are_refused_at_the_door",
+    ),
+    Fault(
+        "the norm of a row underflows to 0",
+        "evaluation.py",
+        "    if xp.any(is_odd):\n",
+        "    if False:\n",
+        "tests/test_evaluation.py::test_squares_that_over_or_underflow_are_measured_again",
+    ),
+    Fault(
+        "an infinite curvature passes for a bound",
+        "bounds.py",
+        "is_number = 0.0 < self.curvature_floor < math.inf and",
+        "is_number = 0.0 < self.curvature_floor and",
+        "tests/test_bounds.py::test_a_curvature_that_is_no_positive_number_proves_nothing",
+    ),
+    Fault(
+        "NaN is lost in a bound, because comparisons with it are false",
+        "arrays.py",
+        "return math.inf if math.isnan(bound) else bound",
+        "return bound",
+        "tests/properties/test_extremes.py::test_a_bound_of_what_is_no_number_is_no_bound",
+    ),
+    Fault(
+        "the count of the mean form is taken for exact",
+        "evaluation.py",
+        'return objective.penalty * count_error if objective.form == "mean" else 0.0',
+        "return 0.0",
+        "tests/properties/test_bounds.py::test_a_heavy_row_that_came_and_went_is_charged",
+    ),
+    Fault(
+        "the rounding of the count is dropped when rows come and go",
+        "statistics.py",
+        "self.count_error + other.count_error + rounding,",
+        "self.count_error + other.count_error,",
+        "tests/properties/test_bounds.py::test_a_heavy_row_that_came_and_went_is_charged",
+    ),
+    Fault(
+        "whether a class is left is asked of its weight, within 1e-9",
+        "state.py",
+        "np.flatnonzero(statistics.class_rows <= 0)",
+        "np.flatnonzero(statistics.class_rows <= 1e-9 * max(statistics.count, 1e9))",
+        "tests/test_state.py::test_rows_are_counted_in_whole_numbers",
+    ),
+    Fault(
+        "whether a row is left is asked of the weight",
+        "state.py",
+        "if forgotten.n_rows >= learned.n_rows:",
+        "if forgotten.count >= learned.count * (1.0 - 1e-12):",
+        "tests/test_state.py::test_rows_are_counted_in_whole_numbers",
+    ),
+    Fault(
+        "Gamma's slope is charged rounding by the size of y",
+        "evaluation.py",
+        "size = self.loss.term_size(self.t, self._slope, self._curvature_norm)",
+        "size = 1.0 + abs(self.rows.y)",
+        "tests/properties/test_statistics.py::test_the_bound_on_rounding_is_in_proportion_to_the_terms",
+    ),
+    Fault(
+        "a row that overflows at the anchor ends in an error about nan",
+        "state.py",
+        "        if not grown.statistics.is_bounded:\n",
+        "        if False:\n",
+        "tests/test_state.py::test_rows_of_which_nothing_is_known_leave_no_certificate",
+    ),
+    Fault(
+        "a row is said never to have been learned because rounding hides it",
+        "state.py",
+        "most = 1.0 + (self.hessian_error + terms.hessian_error) / self.geometry.mu * (1.0 + gamma(8))",
+        "most = 1.0",
+        "tests/test_state.py::test_a_row_with_more_curvature_than_everything_learned_is_refused",
+    ),
+    Fault(
+        "rounding in later releases is not charged to people of earlier periods",
+        "unlearner.py",
+        "wobble = _charged_wobble(candidate, settings.sigma, budget, remaining)",
+        "wobble = 0.0",
+        "tests/test_sequences.py::test_rows_in_another_order_after_a_refit_cost_their_rounding",
+    ),
+    Fault(
+        "a stalled descent of a wide model passes for a refit",
+        "ladder.py",
+        '"refit" if is_optimum else "pass"',
+        '"refit"',
+        "tests/test_wide.py::test_a_descent_that_stalls_ends_in_no_refit",
+    ),
+    Fault(
+        "the digest of a model's specification has no salt",
+        "ledger/releases.py",
+        "salt = secrets.token_hex(32)",
+        'salt = ""',
+        "tests/service/test_leaks.py::test_what_is_published_does_not_depend_on_the_rows",
+    ),
+)
