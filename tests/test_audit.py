@@ -234,7 +234,7 @@ def test_a_wrong_step_is_caught_by_both_audits(fault):
 def test_a_budget_that_is_not_charged_is_caught():
     model = model_of(everything(FORGOTTEN, REMAINING))
     assert audit.exact(model, [FORGOTTEN], REMAINING).is_honest
-    with mock.patch.object(PrivacyBudget, "charged", lambda self, _mu, refit=False: self):
+    with mock.patch.object(PrivacyBudget, "charged", lambda self, _mu, **_how: self):
         found = audit.exact(model, [FORGOTTEN], REMAINING)
     assert not found.is_honest
     assert found.releases[0].true_distance <= found.releases[0].certified_distance

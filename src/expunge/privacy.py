@@ -74,7 +74,7 @@ def log_delta(epsilon: float, mu: float) -> float:
     cancels, however small ε, μ and δ are.
 
     >>> round(math.exp(log_delta(1.0, 0.5)), 5)
-    0.00688
+    0.00683
 
     Source: theory §5.1.
     """

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 import uvicorn
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from expunge.ledger import tokens
 from expunge.service.app import create_app
 from tests.workspace.people import workspace
+
+expect.set_options(timeout=30_000)  # a page on a busy machine takes its time
+
 
 SCREENSHOTS = Path(__file__).parents[2] / ".screenshots"
 FLAGS = [
