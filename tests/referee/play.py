@@ -206,6 +206,7 @@ class Referee:
         """The reference is no farther than is charged to those forgotten before the refit."""
         mine = self.model._secret
         apart = float(np.linalg.norm(mine.point - self.afresh._secret.point))
+        apart += grid_rounding(len(mine.point), self.settings.sigma) if apart > 0 else 0.0
         charged = mine.budget.drift * self.settings.sigma
         self.require(
             apart <= charged or self.settings.sigma == 0 or mine.budget.earlier == 0,

@@ -186,7 +186,8 @@ def get_capacity(name: Name, request: Request, _caller: Anybody) -> dict[str, An
 
 @router.post("/models/{name}/refit")
 def refit_model(name: Name, request: Request, _caller: Engineer) -> dict[str, Any]:
-    """Refits a model now: nothing in its state then depends on anybody forgotten."""
+    """Refits a model now: nothing in its state then depends on anybody forgotten. It resets the budget only if the model's
+    schedule says that it is due; before that it is charged like any release."""
     _require_model(request, name)
     outcome = workspace_of(request).refit(name)
     return {"certificate": outcome.id, "release": outcome.number}
