@@ -165,3 +165,28 @@ def test_sums_are_values():
             setattr(value, name, 0.0)
     assert UNIT_ROUNDOFF == U == np.finfo(float).eps / 2
     assert replace(ONE) != ONE
+
+
+def test_two_sum_is_exact_whichever_is_larger():
+    rng = np.random.default_rng(0)
+    for a, b in (rng.normal(size=(500, 2)) * 2.0 ** rng.integers(-30, 30, size=(500, 2))).tolist():
+        total, rounding = two_sum(a, b)
+        assert Fraction(rounding) == abs(Fraction(a) + Fraction(b) - Fraction(total))
+
+
+def test_an_uncertain_hessian_is_charged_for_what_it_may_lack():
+    uncertain = replace(ONE, hessian_error=2.0**40)
+    charged = (uncertain + OTHER).hessian_error - 2.0**40
+    assert charged == pytest.approx(4 * U * 2 * 2 * 2.0**40, rel=0.3)
+
+
+def test_what_overflowed_is_added_without_a_word():
+    wild = replace(ONE, gradient_sum=np.array([np.inf, 0.0]), hessian_sum=np.diag([np.inf, 1.0]))
+    assert np.isnan((wild - wild).gradient_sum[0])
+    assert np.isnan(wild.plus(wild, -1.0).gradient_sum[0])
+    terms = [RowTerms(**{**_sums(ONE), "root": np.ones((1, 2))}) for _ in range(2)]
+    assert terms[0] != terms[1]
+
+
+def _sums(value):
+    return {name: held for name, held in vars(value).items() if name != "hessian_sum"}

@@ -7,7 +7,7 @@
 
 Mutants are cosmic-ray's (``sites.py``, ``mutants.toml``); the faults of the past are planted by name (``faults.py``). Each is
 tried on a copy of the tree, by a worker for each processor. Those that survive must be explained in ``survivors.toml``; the
-exit status is 1 where one is not, or where a known fault is not caught. Everything takes about half an hour of two processors.
+exit status is 1 where one is not, or where a known fault is not caught. Everything takes about an hour of two processors.
 """
 
 import argparse
