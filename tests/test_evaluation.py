@@ -292,6 +292,11 @@ def test_near_overflow_nothing_is_bounded_and_nothing_warns(loss, container):
     assert Evaluation(Objective(loss, 1, fit_intercept=False), rows, np.array([np.inf])).gradient_error == np.inf
 
 
+def test_an_infinite_slope_times_an_entry_of_0_does_not_warn():
+    at = Evaluation(Objective(Poisson(), 2, fit_intercept=False), Rows.of([[1.0, 0.0]], [1.0]), np.array([800.0, 0.0]))
+    assert np.isnan(at.gradient[1])
+
+
 @pytest.mark.parametrize(("size", "is_bounded"), [(0.9, True), (1.1, False)])
 def test_sums_are_bounded_up_to_a_size(size, is_bounded):
     """By the curvature eᵗ of one row of length 1, and by its slope."""

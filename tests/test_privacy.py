@@ -341,3 +341,7 @@ def test_people_of_earlier_periods_may_have_had_all_of_the_budget():
     budget = replace(budget_of(0.5), earlier=0.25)
     assert budget.mu_left() > 0.49
     assert replace(budget, earlier=0.26).mu_left() == 0.0
+
+
+def test_longer_rows_carry_more_noise_into_the_loss():
+    assert sigma_from_excess_risk(0.001, 0.25, 2.0) == pytest.approx(0.5 * sigma_from_excess_risk(0.001, 0.25, 1.0))
