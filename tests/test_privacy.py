@@ -69,6 +69,10 @@ def test_epsilon_is_never_too_small_and_hardly_too_large(mu, delta):
         assert delta_of(max(0.0, epsilon * (1 - 1e-6) - 1e-7), mu) > delta * (1 - 1e-6)
 
 
+def test_an_epsilon_that_promises_nothing_has_a_mu_all_the_same():
+    assert Guarantee(1e300, 1e-6).mu == Guarantee(1e6, 1e-6).mu > 1000
+
+
 def test_the_exact_factor_of_theory_5_1_beats_the_classical_one():
     assert 1 / Guarantee(1.0, 1e-5).mu == pytest.approx(3.73, abs=0.005)
     assert math.sqrt(2 * math.log(1.25 / 1e-5)) == pytest.approx(4.84, abs=0.005)

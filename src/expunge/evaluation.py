@@ -32,8 +32,8 @@ Precision = Literal["float32", "float64"]
 UNIT_ROUNDOFF = 2.0**-53
 UNDERFLOW = 2.0**-960
 """Times γ, still above what an elementary function or a product loses by underflow, 2⁻¹⁰²²; far below what is told from 0."""
-SINGLE = (2.0**-100, 2.0**100)
-"""Sizes that float32 can multiply: beyond them it over- or underflows."""
+SINGLE = (2.0**-50, 2.0**50)
+"""Sizes whose squares float32 holds with all their digits: beyond them these may become subnormal, or overflow."""
 ULPS = 32
 """Roundings allowed for the elementary functions and the handful of operations around them in one loss value."""
 LARGEST = 1e100

@@ -20,6 +20,8 @@ SAFE_SIDE = 1e-9
 """Relative step to the safe side, far above the inversions' tolerance of 1e-12."""
 MU_MAX = 1e4
 """Beyond this μ, ε exceeds 10⁷ and is reported as infinite."""
+EPSILON_MAX = 1e6
+"""A larger ε has the μ of this one: it promises nothing either."""
 TAIL = 90.0
 """Twice the exponent at which the tail of a Gaussian is left out of an integral, e⁻⁴⁵ of it."""
 REFIT_RESERVE = 2.0**-20
@@ -57,11 +59,12 @@ class Guarantee:
         """
         from dp_accounting.gaussian_mechanism import get_sigma_gaussian
 
+        epsilon = min(self.epsilon, EPSILON_MAX)
         with np.errstate(divide="ignore"):  # its search passes points where δ vanishes
-            mu, step = float(1.0 / get_sigma_gaussian(self.epsilon, self.delta)), SAFE_SIDE
+            mu, step = float(1.0 / get_sigma_gaussian(epsilon, self.delta)), SAFE_SIDE
         if not 0.0 < mu < math.inf:
             mu = math.sqrt(2.0 * math.pi) * self.delta  # enough whatever ε is: no two Gaussians differ by more than μ/√(2π)
-        while log_delta(self.epsilon, mu) > math.log(self.delta):
+        while log_delta(epsilon, mu) > math.log(self.delta):
             mu *= 1.0 - step
             step = min(2.0 * step, 0.5)
         return mu * (1.0 - SAFE_SIDE)
@@ -80,7 +83,7 @@ def log_delta(epsilon: float, mu: float) -> float:
     """
     a = mu / 2.0 - epsilon / mu
     low = max(0.0, a - math.sqrt(TAIL))
-    high = a + math.sqrt(TAIL + min(a, 0.0) ** 2) if a > 0 else TAIL / (math.sqrt(TAIL + a * a) - a)
+    high = a + math.sqrt(TAIL) if a > 0 else TAIL / (math.sqrt(TAIL + a * a) - a)
     bend = min(max(low, 40.0 / mu), high)  # 1 − e^{−μz} bends before here
     total = 0.0
     for start, end in ((low, bend), (bend, high)):

@@ -75,7 +75,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "the inversion of delta is believed, and fails for a tiny epsilon",
         "privacy.py",
-        "while log_delta(self.epsilon, mu) > math.log(self.delta):",
+        "while log_delta(epsilon, mu) > math.log(self.delta):",
         "while False:",
         "tests/test_privacy.py::test_mu_is_never_too_large_however_small_epsilon_and_delta_are",
     ),
