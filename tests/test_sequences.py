@@ -1,7 +1,7 @@
 """What a sequence of releases is compared with: the counterexamples of theory §5.7, and the reference that answers them."""
 
 import math
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -16,6 +16,7 @@ from expunge.rows import Rows
 from expunge.settings import Settings
 from expunge.unlearner import Unlearner
 from tests.oracle import retrain
+from tests.test_unlearner import snapshot
 
 PROMISE = Guarantee(1.0, 1e-5)
 EVERY_REQUEST, NEVER = Schedule(days=None, requests=1), Schedule(days=None)
@@ -81,14 +82,6 @@ def test_a_refit_that_resets_is_not_compared_with_exact_retraining_for_ever():
     assert math.sqrt(math.fsum(t * t for t in truths)) > 1.5 * PROMISE.mu
 
 
-def bits(value):
-    if isinstance(value, np.ndarray):
-        return value.tobytes()
-    if is_dataclass(value):
-        return tuple((f.name, bits(getattr(value, f.name))) for f in fields(value))
-    return repr(value)
-
-
 @pytest.mark.parametrize("loss", [Logistic(), Softmax(3), Poisson()], ids=repr)
 @pytest.mark.parametrize("memory_budget", [8e9, 0.0], ids=["hessian", "wide"])
 def test_after_a_scheduled_refit_nobody_can_tell_who_was_there_before(loss, memory_budget):
@@ -102,7 +95,7 @@ def test_after_a_scheduled_refit_nobody_can_tell_who_was_there_before(loss, memo
     model.forget(Rows.of(X[:20], y[:20]), Rows.of(X[20:], y[20:]))
     certificate = model.refit(Rows.of(X[20:], y[20:])).certificate
     never = Unlearner.learn_from(objective, Rows.of(X[20:], y[20:]), settings)
-    assert bits(model._secret.state) == bits(never._secret.state)
+    assert snapshot(model._secret.state) == snapshot(never._secret.state)
     assert model._secret.point.tobytes() == never._secret.point.tobytes()
     assert certificate.scheduled
     assert model._secret.budget.drift == 0.0
