@@ -21,7 +21,7 @@ servers:
 
 # one BLAS thread per test worker, so that the thread pools do not fight
 test: $(READY) servers
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not soak"
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not soak"
 
 soak: $(READY) servers
 	OPENBLAS_NUM_THREADS=1 EXPUNGE_SOAK=1 $(BIN)/python -m pytest -n 2

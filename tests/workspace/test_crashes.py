@@ -29,17 +29,17 @@ def rounds(folder: Path, operation: str, count: int, seed: int, *plant: str) -> 
     return [json.loads(line) for line in played.stdout.splitlines()]
 
 
-# 700 rounds, three quarters of them killed, the others with a disk that fills up
+# 350 rounds, three quarters of them killed, the others with a disk that fills up; twenty times as many in `make soak`
 @pytest.mark.parametrize(
     ("operation", "count", "seed"),
     [
-        ("forget", 120, 0),
-        ("append", 120, 0),
-        ("forget", 120, 1),
-        ("rectify", 120, 0),
-        ("fit", 80, 0),
-        ("refit", 80, 0),
-        ("rotate", 60, 0),
+        ("forget", 60, 0),
+        ("append", 60, 0),
+        ("forget", 60, 1),
+        ("rectify", 60, 0),
+        ("fit", 40, 0),
+        ("refit", 40, 0),
+        ("rotate", 30, 0),
     ],
 )
 def test_kill_nine_and_disk_full(operation, count, seed, tmp_path):
