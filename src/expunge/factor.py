@@ -119,7 +119,7 @@ class Factor:
                 f"scales differ too much{or_else}; add a penalty (smaller C, larger alpha), drop the dependent columns or "
                 "rescale them"
             )
-        return cls(np.asarray(inverse, dtype=np.float64))
+        return cls(inverse)
 
     @np.errstate(all="ignore")  # what over- or underflows leaves an infinite residual, and no certificate
     def solve(self, hessian: Hessian, target: Array, goal: float = STEP_GOAL) -> Solution:
