@@ -283,9 +283,10 @@ class Evaluation:
         """
         if not len(self.rows):
             return 0.0
-        size = self.longest * norm(factor)
+        longest, extent = self.longest, norm(factor)
+        size = longest * extent
         top = rounding = math.inf
-        if all(SINGLE[0] < extent < SINGLE[1] for extent in (self.longest, norm(factor), size)):
+        if all(SINGLE[0] < each < SINGLE[1] for each in (longest, extent, size)):
             top, rounding = self._top_leverage(factor, size, "float32")
         if not rounding <= SHARE * top < math.inf:
             top, rounding = self._top_leverage(factor, size, "float64")
