@@ -71,6 +71,10 @@ class WorkspaceInvalid(ExpungeError):
     """A folder that is no workspace, or one whose table, keys, schema or settings cannot be used as they are."""
 
 
+class WorkUnfinished(ExpungeError):
+    """What was asked for is done and in the ledger, but something is left to tidy up or to write; the message says what."""
+
+
 class WorkspaceBusy(ExpungeError):
     """Another process is writing to the workspace."""
 

@@ -5,7 +5,7 @@ import os
 import tempfile
 from pathlib import Path
 
-PARTIAL = ".partial-"
+PARTIAL = ".expunge-partial-"
 """How the name of an unfinished file begins; whatever is called so after a crash is to be deleted."""
 
 
@@ -34,6 +34,12 @@ def delete_file(path: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
         sync_folder(path.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Makes what was written to ``path`` last."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,27 +1,49 @@
 """The table: rows go in under pseudonyms, come out by person, and leave without a trace in log, statistics or files."""
 
 import json
+from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
+from expunge.data.files import Change
 from expunge.data.pseudonyms import SubjectKey, subject_text
-from expunge.data.table import ROW, SUBJECT, SubjectTable, bucket_of, numbered
+from expunge.data.table import FRAGMENTS, ROW, SubjectTable, bucket_of, numbered
 from expunge.errors import InvalidRows, WorkspaceInvalid
 from tests.workspace.people import people
 
 
 @pytest.fixture
 def key(tmp_path):
-    return SubjectKey.create(tmp_path / "subject.key")
+    (tmp_path / "subject.key").write_text(bytes(range(32)).hex())  # one that gives the same buckets every time
+    return SubjectKey.load(tmp_path / "subject.key")
 
 
 @pytest.fixture
 def table(tmp_path, key):
     rows = people(200, 90)
-    made = SubjectTable.create(tmp_path / "table", rows.drop_columns("who").schema)
-    made.append(numbered(rows.to_batches(max_chunksize=37), "who", key, made.columns, 0))
+    return listed(tmp_path / "table", rows, key)
+
+
+def listed(path, rows, key):
+    """A table that keeps its list in memory, with ``rows`` in it."""
+    SubjectTable.create(path, rows.drop_columns("who").schema)
+    files = []
+    made = SubjectTable(path, lambda: list(files))
+    made.files_now = files
+    changed(made, Change(tuple(made.write(numbered(rows.to_batches(max_chunksize=37), "who", key, made.columns, 0), 0))))
     return made
+
+
+def changed(table, change):
+    table.files_now[:] = change.applied(table.files_now)
+    table.follow()
+    table.delete(change.going)
+
+
+def rewrite(table, batch, without, added=None):
+    changed(table, table.prepare(batch, without, added))
 
 
 def read(table, column):
@@ -47,19 +69,116 @@ def test_everybody_is_found(table, key):
     assert table.distinct("job", 10) == ["clerk", "nurse", "pilot"]
 
 
-def test_rewriting_twice_is_rewriting_once(table, key):
+def test_a_change_that_is_followed_twice_is_followed_once(table, key):
     tags = [key.pseudonym("person-1"), key.pseudonym("person-2")]
     gone = sum(table.counts(tags).values())
-    new = list(numbered(people(5, 5, seed=2).to_batches(), "who", key, table.columns, 200))
+    new = pa.Table.from_batches(numbered(people(5, 5, seed=2).to_batches(), "who", key, table.columns, 200))
+    change = table.prepare(1, tags, new)
+    assert table.count() == 200  # nothing has happened yet
     for _ in range(3):
-        table.rewrite(tags, 200, new)
-        assert table.count() == 200 - gone + 5 - sum(tag in tags for batch in new for tag in batch[SUBJECT].to_pylist()) * 0
+        changed(table, change)
+        assert table.count() == 200 - gone + 5
+        assert table.logged() == {file.path for file in table.present()}
     assert table.strays() == []
+    assert sorted(read(table, ROW))[-5:] == [200, 201, 202, 203, 204]
+
+
+def test_a_change_that_was_given_up_leaves_nothing(table, key):
+    before = {path: path.read_bytes() for path in table.path.rglob("*.parquet")}
+    table.prepare(1, [key.pseudonym("person-0")], None)
+    table.prepare(2, [key.pseudonym("person-2")], None)
+    table.discard(1)
+    assert len(table.strays()) == 1  # that of the other batch
+    table.discard(2)
+    assert {path: path.read_bytes() for path in table.path.rglob("*.parquet")} == before
+
+
+def test_many_files_of_a_bucket_become_one(table, key):
+    rows = people(200, 90)
+    for batch in range(1, 20):
+        new = numbered(rows.slice(batch, 1).to_batches(), "who", key, table.columns, 200 + batch)
+        rewrite(table, batch, [], pa.Table.from_batches(new))
+    tag = key.pseudonym(rows["who"][5].as_py())
+    for batch in range(20, 60):
+        new = numbered(rows.slice(5, 1).to_batches(), "who", key, table.columns, 200 + batch)
+        rewrite(table, batch, [], pa.Table.from_batches(new))
+    assert len(table.files([bucket_of(tag)])) <= FRAGMENTS
+    assert table.count() == 259 and len(set(read(table, ROW))) == 259
+
+
+class TestDeleting:
+    """Only files that were named are deleted, whatever the folder is called."""
+
+    @pytest.mark.parametrize("number", range(7))
+    def test_the_spelling_of_the_folder_changes_nothing(self, number, table, key, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "link").symlink_to(tmp_path / "table")
+        (tmp_path.parent / f"{tmp_path.name}-link").symlink_to(tmp_path)
+        spelling = (
+            str(tmp_path / "table"),
+            f"{tmp_path}/table/",
+            f"../{tmp_path.name}/table",
+            "link",
+            f"../{tmp_path.name}-link/table",
+            "./table",
+            f"{tmp_path}/table/../table",
+        )[number]
+        other = SubjectTable(Path(spelling), table.present)
+        other.files_now = table.files_now
+        tag = key.pseudonym("person-7")
+        kept = table.count() - table.counts([tag])[tag]
+        rewrite(other, 1, [tag])
+        assert (other.count(), other.strays(), other.counts([tag])) == (kept, [], {})
+        assert len(read(other, ROW)) == kept
+
+    def test_a_file_of_somebody_else_stays(self, table, key):
+        foreign = table.path / "_bucket=3" / "backup.parquet"
+        foreign.parent.mkdir(exist_ok=True)
+        foreign.write_bytes(b"mine")
+        rewrite(table, 1, table.subjects().to_pylist())
+        table.discard(1)
+        assert table.strays() == [foreign]
+
+    def test_a_file_of_the_table_is_never_deleted(self, table):
+        with pytest.raises(WorkspaceInvalid, match="not where the ledger says"):
+            table.delete(table.files()[:1])
+        assert table.count("age") == 200
+
+    def test_nothing_is_deleted_where_no_file_is_where_it_should_be(self, table, key, tmp_path):
+        change = table.prepare(1, [key.pseudonym("person-7")], None)
+        table.files_now[:] = change.applied(table.files_now)
+        other = SubjectTable(tmp_path / "elsewhere", table.present)
+        with pytest.raises(WorkspaceInvalid, match="not where the ledger says"):
+            other.delete(change.going)
+
+
+class TestIntegrity:
+    def test_one_flipped_bit_is_noticed_when_it_is_read(self, table, key):
+        rng = np.random.default_rng(0)
+        for path in sorted(table.path.rglob("*.parquet"))[:20]:
+            whole, tag = (
+                path.read_bytes(),
+                next(tag for tag in table.subjects().to_pylist() if f"_bucket={bucket_of(tag)}" == path.parent.name),
+            )
+            flipped = bytearray(whole)
+            flipped[rng.integers(len(whole))] ^= 1 << rng.integers(8)
+            path.write_bytes(flipped)
+            for reading in (lambda: table.of_subjects([tag]), lambda: table.counts([tag]), lambda: read(table, "age")):  # noqa: B023
+                with pytest.raises(WorkspaceInvalid, match="is not the one that was written"):
+                    reading()
+            with pytest.raises(WorkspaceInvalid, match="is not the one that was written"):
+                table.prepare(1, [tag], None)
+            path.write_bytes(whole)
+        assert table.count("age") == 200
+
+    def test_a_file_that_was_added_or_dropped_in_the_log_is_not_read(self, table):
+        table._delta().delete("_bucket = 4")
+        assert table.logged() != {file.path for file in table.present()}
+        assert len(read(table, ROW)) == 200
 
 
 def test_a_bucket_may_become_empty(table, key):
-    everybody = table.subjects().to_pylist()
-    table.rewrite(everybody, 10**6)
+    rewrite(table, 1, table.subjects().to_pylist())
     assert table.count() == 0
     assert table.subjects().to_pylist() == []
     assert table.distinct("job", 5) == []
@@ -67,9 +186,9 @@ def test_a_bucket_may_become_empty(table, key):
 
 def test_the_log_names_buckets_and_nobody(table, key):
     tag = key.pseudonym("person-7")
-    table.rewrite([tag], 10**6)
+    rewrite(table, 1, [tag])
     written = [path.read_text() for path in sorted((table.path / "_delta_log").glob("*.json"))]
-    assert f"_bucket = {bucket_of(tag)}" in written[-1] or f"_bucket IN ({bucket_of(tag)}" in written[-1]
+    assert f"_bucket={bucket_of(tag)}/" in written[-1]
     for text in written:
         assert tag not in text and "person" not in text
         for line in text.splitlines():
@@ -105,8 +224,9 @@ class TestBadInput:
         who[41] = None
         rows = rows.set_column(0, "who", pa.array(who))
         with pytest.raises(InvalidRows, match="row 41 has no subject"):
-            table.append(numbered(rows.to_batches(max_chunksize=7), "who", key, table.columns, 200))
-        assert (table.count(), table.version) == (200, 1)
+            table.write(numbered(rows.to_batches(max_chunksize=7), "who", key, table.columns, 200), 1)
+        table.discard(1)
+        assert (table.count(), table.strays()) == (200, [])
 
     def test_a_column_that_is_missing_or_of_another_type(self, table, key):
         rows = people(5, 5)
@@ -122,7 +242,7 @@ class TestBadInput:
 
     def test_no_table(self, tmp_path):
         with pytest.raises(WorkspaceInvalid, match="cannot be opened"):
-            SubjectTable(tmp_path / "none").count()
+            SubjectTable(tmp_path / "none", list).logged()
 
 
 @pytest.mark.parametrize(
@@ -139,6 +259,5 @@ class TestBadInput:
 )
 def test_columns_of_many_types(values, tmp_path, key):
     rows = pa.table({"who": ["x", "y", "z"], "column": values})
-    made = SubjectTable.create(tmp_path / "t", rows.drop_columns("who").schema)
-    made.append(numbered(rows.to_batches(), "who", key, made.columns, 0))
+    made = listed(tmp_path / "t", rows, key)
     assert [made.of_subjects([key.pseudonym(who)])["column"][0].as_py() for who in "xyz"] == values.to_pylist()

@@ -11,8 +11,13 @@ from alembic.script import ScriptDirectory
 import expunge.ledger.migrations
 from expunge.errors import WorkspaceBusy, WorkspaceInvalid
 from expunge.ledger import database as module
+from expunge.ledger import sealing
 from expunge.ledger.database import HEAD, Database
+from expunge.ledger.facts import set_fact
+from expunge.ledger.sealing import SealKey
 from expunge.ledger.tables import facts, metadata
+
+KEY = SealKey(bytes(32))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -20,7 +25,7 @@ def database(request, tmp_path):
     url = (
         f"sqlite:///{tmp_path}/l.sqlite" if request.param == "sqlite" else request.getfixturevalue("postgresql").new_database()
     )
-    made = Database(url)
+    made = Database(url, KEY)
     made.migrate()
     yield made
     made.close()
@@ -45,7 +50,7 @@ def test_a_ledger_from_the_future_is_refused(database):
 
 
 def test_sqlite_is_set_up_for_keeping_and_for_forgetting(tmp_path):
-    database = Database(f"sqlite:///{tmp_path}/l.sqlite")
+    database = Database(f"sqlite:///{tmp_path}/l.sqlite", KEY)
     database.migrate()
     with database.reading() as connection:
         found = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "secure_delete")}
@@ -57,12 +62,12 @@ def test_sqlite_is_set_up_for_keeping_and_for_forgetting(tmp_path):
 
 
 def test_what_is_deleted_is_gone_from_the_files(tmp_path):
-    database = Database(f"sqlite:///{tmp_path}/l.sqlite")
+    database = Database(f"sqlite:///{tmp_path}/l.sqlite", KEY)
     database.migrate()
     with database.writing() as connection:
-        connection.execute(sa.insert(facts).values(name="x", value="canary-" * 500))
+        set_fact(connection, "x", "canary-" * 500)
     with database.writing() as connection:
-        connection.execute(sa.delete(facts))
+        sealing.delete(connection, facts, facts.c.name == "x")
     database.wipe_free_space()
     assert all(b"canary-" not in path.read_bytes() for path in tmp_path.iterdir())
     database.close()
@@ -71,7 +76,7 @@ def test_what_is_deleted_is_gone_from_the_files(tmp_path):
 def test_a_transaction_that_raises_changes_nothing(database):
     def failing() -> None:
         with database.writing() as connection:
-            connection.execute(sa.insert(facts).values(name="x", value="1"))
+            set_fact(connection, "x", "1")
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -83,7 +88,7 @@ def test_a_transaction_that_raises_changes_nothing(database):
 def test_a_writer_that_takes_too_long(database, monkeypatch):
     monkeypatch.setattr(module, "WAIT", 1)
     url = database.engine.url.render_as_string(hide_password=False)
-    other = Database(url)
+    other = Database(url, KEY)
     with database.writing(), pytest.raises(WorkspaceBusy, match="try again"), other.writing():
         pass
     other.close()
@@ -92,4 +97,4 @@ def test_a_writer_that_takes_too_long(database, monkeypatch):
 @pytest.mark.parametrize("url", ["nonsense", "postgresql+psycopg://nobody@127.0.0.1:1/none"])
 def test_a_database_that_is_not_there(url):
     with pytest.raises(WorkspaceInvalid, match=r"cannot be (read|used)"):
-        Database(url).migrate()
+        Database(url, KEY).migrate()

@@ -12,9 +12,12 @@ from expunge.ledger import log
 from expunge.ledger.database import Database
 from expunge.ledger.facts import add_key, keys
 from expunge.ledger.receipts import Receipt
+from expunge.ledger.sealing import SealKey
 from expunge.ledger.signing import CERTIFICATE, PublicKeys, SigningKey, canonical, digest
 from expunge.ledger.tables import checkpoints, events
 from expunge.ledger.verification import verify_file
+
+KEY = SealKey(bytes(32))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -22,7 +25,7 @@ def database(request, tmp_path):
     url = (
         f"sqlite:///{tmp_path}/l.sqlite" if request.param == "sqlite" else request.getfixturevalue("postgresql").new_database()
     )
-    made = Database(url)
+    made = Database(url, KEY)
     made.migrate()
     yield made
     made.close()
@@ -68,7 +71,7 @@ def test_bundle_receipt_and_log_are_verified_offline(database, key, tmp_path):
 
 
 def test_every_altered_byte_of_a_certificate_is_noticed(key, tmp_path):
-    database = Database(f"sqlite:///{tmp_path}/l.sqlite")
+    database = Database(f"sqlite:///{tmp_path}/l.sqlite", KEY)
     database.migrate()
     path, trusted = certified(database, key, tmp_path), PublicKeys.of([key.pem])
     whole = path.read_bytes()
@@ -111,7 +114,7 @@ def altered(content: dict, change) -> str:
     ids=["last missing", "one missing", "one twice", "one moved", "one altered", "all missing"],
 )
 def test_an_exported_log_that_was_touched_is_noticed(change, key, tmp_path):
-    database = Database(f"sqlite:///{tmp_path}/l.sqlite")
+    database = Database(f"sqlite:///{tmp_path}/l.sqlite", KEY)
     database.migrate()
     filled(database, key)
     with database.reading() as connection:

@@ -34,6 +34,8 @@ from expunge.ledger.signing import digest
 from expunge.storage import load_unlearner
 from expunge.workspace import Workspace, batch, export
 from expunge.workspace.doctor import examine
+from expunge.workspace.place import Place
+from expunge.workspace.recovery import moved
 from tests.workspace.people import people, workspace
 
 LOADED = (deltalake, dp_accounting, duckdb, opendp, export)
@@ -171,9 +173,9 @@ def worked(operation: str, folder: Path, *, limit: int = 0, file_size: int = 0) 
 def main(folder: Path, operation: str, rounds: int, seed: int, plant: str = "") -> None:
     """Plays the rounds; prints a JSON line for each. ``plant`` breaks the recovery, to show that the rounds notice."""
     if plant == "no-rollback":
-        batch._abandon = lambda _place, _batch, _started: None
+        batch._abandon = lambda _place, _batch: None
     elif plant == "no-erasure":
-        SubjectTable.rewrite = lambda _table, _without, _from_row, _added=(): None
+        SubjectTable.delete = lambda _table, _files: None
     rng = np.random.default_rng(seed)
     template = folder / "template"
     template.mkdir(parents=True)
@@ -182,6 +184,7 @@ def main(folder: Path, operation: str, rounds: int, seed: int, plant: str = "") 
     for number in range(rounds + 1):  # the first is not killed: it tells how long the operation is
         place = folder / f"round-{number}"
         shutil.copytree(template, place)
+        assert os.waitpid(forked(lambda: moved(Place(place / "ws"))), 0)[1] == 0  # noqa: B023
         kind = "none" if number == 0 else ("line", "time", "line", "disk-full")[number % 4]
         limit = int(rng.integers(1, lines + 1)) if kind == "line" else 0
         size = int(rng.integers(1_000, 60_000)) if kind == "disk-full" else 0

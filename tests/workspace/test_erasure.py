@@ -100,7 +100,7 @@ def test_an_interrupted_correction_leaves_no_row(planted, tmp_path, monkeypatch)
     with pytest.raises(RuntimeError, match="in the middle"):
         planted.rectify(CANARY_ID, str(tmp_path / "right.parquet"))
     monkeypatch.undo()
-    assert list(planted.place.pending.iterdir()) == []
+    assert planted.place.table.strays() == []
     needle = np.array([55.987654321]).tobytes()
     assert not [path for path in planted.place.path.rglob("*") if path.is_file() and needle in path.read_bytes()]
     assert planted.forget([CANARY_ID])[0].state == "accepted"

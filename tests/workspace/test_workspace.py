@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
+from deltalake import write_deltalake
 
 from expunge.data.table import ROW, SUBJECT
 from expunge.errors import InvalidRows, RequestRefused, StateCorrupt, WorkspaceBusy, WorkspaceInvalid
@@ -287,7 +288,7 @@ def test_a_row_put_into_the_table_from_outside_poisons_nothing(tmp_path):
     row = next(table.row_groups([SUBJECT])[0].tables([SUBJECT]))
     intruder = table.of_subjects(row[SUBJECT].to_pylist()[:1]).slice(0, 1)
     intruder = intruder.set_column(intruder.schema.get_field_index(ROW), ROW, pa.array([10**6]))
-    table.append(intruder.to_batches())
+    write_deltalake(table.path, intruder, mode="append")
     found.forget(["person-1"])
     with pytest.raises(WorkspaceInvalid, match="changed from outside"):
         found.process()

@@ -3,35 +3,52 @@
 Every row carries a pseudonym, a number, and a bucket, the first digits of the pseudonym, by which the table is
 partitioned. Rows are removed by writing their buckets anew: the transaction log names buckets, never people, and neither
 log nor Parquet files keep statistics of values. The files that held the rows are deleted at once.
+
+Which files are the table, and what they hold to the last bit, is said by a list kept elsewhere (in the ledger of a
+workspace): a file is read only if it is on that list and is the file that was written. New files are written beside the
+old ones before the list changes; the transaction log follows it. Nothing is deleted but files that are named to be.
 """
 
-import os
+import hashlib
+import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
+from expunge.data.files import BUCKET, NOTHING, Change, DataFile
 from expunge.data.parquet import RowGroup, files_row_groups
 from expunge.data.pseudonyms import SubjectKey, subject_text
 from expunge.errors import InvalidRows, WorkspaceInvalid
+from expunge.files import delete_file, sync_file, sync_folder
 
-SUBJECT, ROW, BUCKET = "_subject", "_row", "_bucket"
-"""Columns of the table's own."""
+SUBJECT, ROW = "_subject", "_row"
+"""Columns of the table's own, beside ``BUCKET``."""
+FRAGMENTS = 16
+"""Files of a bucket from which on it is written anew as one."""
 BUCKETS = 64
+GROUP = 4096
+"""Rows of a bucket gathered before they are written, at least."""
 RETRIES = 5
-"""Readers that find a file deleted under them look at the new version this often."""
+"""Readers that find a file deleted under them look at the new list this often."""
 
 
 class SubjectTable:
-    """The table in the folder ``path``."""
+    """The table in the folder ``path``; ``listed`` says which files are the table now."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path.absolute()
+    def __init__(self, path: Path, listed: Callable[[], Sequence[DataFile]]) -> None:
+        self.path = path.resolve()
+        self._listed = listed
+        self._checked: dict[str, tuple[int, ...]] = {}
 
-    @classmethod
-    def create(cls, path: Path, columns: pa.Schema) -> "SubjectTable":
+    @staticmethod
+    def create(path: Path, columns: pa.Schema) -> None:
         """An empty table with ``columns`` and the table's own.
 
         Raises:
@@ -45,129 +62,259 @@ class SubjectTable:
         taken = {field.name for field in own} & set(columns.names)
         if taken:
             raise InvalidRows(f"the name of column {taken.pop()!r} is one of the table's own: rename it")
+        if "%" in str(path.resolve()):
+            raise InvalidRows(
+                f"there is a % in {path.resolve()}, which Delta Lake takes for another character: choose another folder"
+            )
         try:
             DeltaTable.create(
-                path,
+                path.resolve(),
                 pa.schema([*own, *fields]),
                 partition_by=[BUCKET],
                 configuration={"delta.dataSkippingNumIndexedCols": "0"},
             )
         except (DeltaError, ValueError, pa.ArrowException) as error:
             raise InvalidRows(f"the table cannot hold these columns: {str(error).splitlines()[0]}") from error
-        return cls(path)
 
-    @property
-    def version(self) -> int:
-        """Number of the present version; every change makes a new one."""
-        return int(self._delta().version())
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """Names and types of all columns, the table's own first; they never change."""
+        return pa.schema(self._delta().schema().to_arrow())
 
     @property
     def columns(self) -> pa.Schema:
         """Names and types of the columns that came with the data."""
-        schema = pa.schema(self._delta().schema().to_arrow())
-        return pa.schema([field for field in schema if field.name not in (SUBJECT, ROW, BUCKET)])
+        return pa.schema([field for field in self.schema if field.name not in (SUBJECT, ROW, BUCKET)])
+
+    # reading
+
+    def present(self) -> list[DataFile]:
+        """The files of the table, unread."""
+        return list(self._listed())
+
+    def files(self, buckets: Sequence[int] | None = None) -> list[DataFile]:
+        """The files of the table, of all buckets or of some.
+
+        Raises:
+            WorkspaceInvalid: one is missing, or is not the file that was written.
+        """
+        wanted = None if buckets is None else set(buckets)
+        found = [file for file in self._listed() if wanted is None or file.bucket in wanted]
+        for file in found:
+            self.verify(file)
+        return sorted(found, key=lambda file: file.place)
+
+    def verify(self, file: DataFile) -> None:
+        """Raises ``WorkspaceInvalid`` unless ``file`` is what was written; reads it where it may have changed since."""
+        path = self.path / file.path
+        try:
+            found = path.stat()
+            stamp = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+            if self._checked.get(file.path) == stamp:
+                return
+            is_right = found.st_size == file.size and _digest(path) == file.digest
+        except OSError as error:
+            raise _Vanished(
+                f"the file {path} of the table cannot be read ({error.strerror}): restore it from a backup"
+            ) from error
+        if not is_right:
+            raise WorkspaceInvalid(
+                f"the file {path} of the table is not the one that was written: it was changed from outside, or is damaged. "
+                "Restore it from a backup; nothing was changed"
+            )
+        self._checked[file.path] = stamp
 
     def count(self, where: str | None = None) -> int:
         """How many rows there are, all or those with a value in column ``where``."""
-        condition = "" if where is None else f"WHERE {_quoted(where)} IS NOT NULL"
-        return int(self._query(f"SELECT count(*) AS n FROM rows {condition}", self._files())["n"][0].as_py())
+        if where is None:
+            return sum(file.rows for file in self._listed())
+        return int(self._query(f"SELECT count(*) AS n FROM rows WHERE {_quoted(where)} IS NOT NULL")["n"][0].as_py())
 
     def distinct(self, column: str, limit: int) -> list[Any]:
         """Up to ``limit`` different values of ``column``, missing ones left out."""
         name = _quoted(column)
         statement = f"SELECT DISTINCT {name} AS v FROM rows WHERE {name} IS NOT NULL ORDER BY v LIMIT {int(limit)}"
-        return list(self._query(statement, self._files())["v"].to_pylist())
+        return list(self._query(statement)["v"].to_pylist())
 
     def subjects(self) -> pa.ChunkedArray:
         """Every pseudonym in the table, once."""
-        return self._query(f"SELECT DISTINCT {SUBJECT} FROM rows", self._files())[SUBJECT]
+        return self._query(f"SELECT DISTINCT {SUBJECT} FROM rows")[SUBJECT]
 
     def of_subjects(self, pseudonyms: Sequence[str]) -> pa.Table:
         """All rows of these people."""
         tags = pa.table({SUBJECT: pa.array(list(pseudonyms), pa.string())})
         statement = f"SELECT * FROM rows WHERE {SUBJECT} IN (SELECT {SUBJECT} FROM tags) ORDER BY {ROW}"
-        return self._query(statement, self._files(buckets_of(pseudonyms)), tags)
+        return self._query(statement, buckets_of(pseudonyms), tags)
 
     def counts(self, pseudonyms: Sequence[str]) -> dict[str, int]:
         """How many rows each of these people has; those without any are left out."""
         tags = pa.table({SUBJECT: pa.array(list(pseudonyms), pa.string())})
         statement = f"SELECT {SUBJECT}, count(*) AS n FROM rows WHERE {SUBJECT} IN (SELECT {SUBJECT} FROM tags) GROUP BY 1"
-        found = self._query(statement, self._files(buckets_of(pseudonyms)), tags)
+        found = self._query(statement, buckets_of(pseudonyms), tags)
         return dict(zip(found[SUBJECT].to_pylist(), found["n"].to_pylist(), strict=True))
 
-    def row_groups(self, columns: Sequence[str]) -> list[RowGroup]:
+    def row_groups(self, columns: Sequence[str], change: Change = NOTHING) -> list[RowGroup]:
         """The row groups of its files, whose ``columns`` are to be read.
+
+        Args:
+            change: that is prepared: the files are read that will be the table after it.
 
         Raises:
             WorkspaceInvalid: a file is missing or damaged.
         """
+        files = change.applied(self._listed())
+        for file in files:
+            self.verify(file)
         try:
-            return files_row_groups(self._files(), columns)
+            return files_row_groups([str(self.path / file.path) for file in files], columns)
         except InvalidRows as error:
             raise self._unreadable(error) from error
 
-    def append(self, rows: Iterable[pa.RecordBatch]) -> None:
-        """Adds numbered rows, in one version."""
-        self._write(rows, mode="append")
+    # writing
 
-    def rewrite(self, without: Sequence[str], from_row: int, added: Sequence[pa.RecordBatch] = ()) -> None:
-        """Takes out the people in ``without`` and every row numbered ``from_row`` or more, puts in ``added``.
+    def write(self, rows: Iterable[pa.RecordBatch], batch: int) -> list[DataFile]:
+        """Writes numbered rows of any number to new files of ``batch``, which are not of the table yet.
 
-        Doing it twice is doing it once. What was taken out is gone from the disk afterwards.
+        Raises:
+            WorkspaceInvalid: the folder cannot be written to.
         """
-        late = self._query(f"SELECT DISTINCT {SUBJECT} FROM rows WHERE {ROW} >= {int(from_row)}", self._files())[SUBJECT]
-        coming = [tag for batch in added for tag in batch[SUBJECT].to_pylist()]
-        buckets = buckets_of([*without, *late.to_pylist(), *coming])
-        if buckets:
-            tags = pa.table({SUBJECT: pa.array(list(without), pa.string())})
-            kept = self._query(
-                f"SELECT * FROM rows WHERE {ROW} < {int(from_row)} AND {SUBJECT} NOT IN (SELECT {SUBJECT} FROM tags)",
-                self._files(buckets),
-                tags,
-            )
-            names = pa.schema(self._delta().schema().to_arrow()).names
-            parts = [*kept.select(names).to_batches(), *(batch.select(names) for batch in added)]
-            self._write(parts, mode="overwrite", predicate=f"{BUCKET} IN ({', '.join(map(str, buckets))})")
-        self.purge()
+        import pyarrow.dataset as ds
 
-    def purge(self) -> None:
-        """Deletes every file that no longer belongs to the table."""
-        for path in self.strays():
-            os.unlink(path)
-
-    def strays(self) -> list[Path]:
-        """Files of rows that do not belong to the present version."""
-        present = {Path(path) for path in self._files()}
-        return [path for path in self.path.rglob("*.parquet") if path not in present and "_delta_log" not in path.parts]
-
-    def compact_log(self) -> None:
-        """Writes a checkpoint of the transaction log, so that opening the table stays fast."""
-        self._delta().create_checkpoint()
-
-    def _write(self, rows: Iterable[pa.RecordBatch], **kwargs: Any) -> None:
-        from deltalake import ColumnProperties, WriterProperties, write_deltalake
-        from deltalake.exceptions import DeltaError
-
-        delta = self._delta()
-        schema = pa.schema(delta.schema().to_arrow())
+        written: list[tuple[str, int]] = []
         failed: list[Exception] = []
 
         def noticed() -> Iterator[pa.RecordBatch]:
             try:
-                for batch in rows:
-                    yield batch.select(schema.names).cast(schema)
+                for part in rows:
+                    yield part.select(self.schema.names).cast(self.schema)
             except Exception as error:  # would reach us as the writer's own
                 failed.append(error)
                 raise
 
-        properties = WriterProperties(compression="ZSTD", default_column_properties=ColumnProperties(statistics_enabled="NONE"))
         try:
-            reader = pa.RecordBatchReader.from_batches(schema, noticed())
-            write_deltalake(delta, reader, writer_properties=properties, **kwargs)
-        except (DeltaError, OSError, ValueError, RuntimeError) as error:
+            ds.write_dataset(
+                pa.RecordBatchReader.from_batches(self.schema, noticed()),
+                self.path,
+                format="parquet",
+                partitioning=ds.partitioning(pa.schema([self.schema.field(BUCKET)]), flavor="hive"),
+                basename_template=f"{_prefix(batch)}{{i}}.parquet",
+                file_options=ds.ParquetFileFormat().make_write_options(compression="zstd", write_statistics=False),
+                file_visitor=lambda file: written.append((file.path, file.metadata.num_rows)),
+                existing_data_behavior="overwrite_or_ignore",
+                use_threads=False,
+                min_rows_per_group=GROUP,
+                max_open_files=2 * BUCKETS,
+            )
+            made = [self._written(Path(path), n) for path, n in written]
+        except (OSError, ValueError, RuntimeError) as error:
             if failed:
                 raise failed[0] from None
-            raise WorkspaceInvalid(f"the table {self.path} cannot be written ({str(error).splitlines()[0]})") from error
+            raise self._unwritable(error) from error
+        return sorted(made, key=lambda file: file.place)
+
+    def prepare(self, batch: int, without: Sequence[str], added: pa.Table | None) -> Change:
+        """Writes the files of ``batch`` that hold the rows of every bucket it touches, with the people in ``without`` taken out
+        and ``added`` put in; which come and which go.
+
+        Raises:
+            WorkspaceInvalid: a file is not the one that was written, or the folder cannot be written to.
+        """
+        change = Change()
+        names = [name for name in self.schema.names if name != BUCKET]
+        stored = pa.schema([self.schema.field(name) for name in names])
+        leaving = set(buckets_of(without))
+        new = {} if added is None else _by_bucket(added)
+        present = self.files(sorted(leaving | set(new)))
+        for bucket in sorted(leaving | set(new)):
+            parts = [new[bucket].select(names).cast(stored)] if bucket in new else []
+            going = [file for file in present if file.bucket == bucket]
+            if bucket not in leaving and len(going) < FRAGMENTS:
+                going = []
+            else:
+                gone = pa.array(list(without), pa.string())
+                for file in going:
+                    held = self._read(file, names).cast(stored)
+                    parts.append(held.filter(pc.invert(pc.is_in(held[SUBJECT], value_set=gone))))
+            kept = pa.concat_tables(parts).sort_by(ROW)
+            coming = [self._write_file(bucket, batch, kept)] if len(kept) else []
+            change = Change((*change.coming, *coming), (*change.going, *going))
+        return change
+
+    def follow(self) -> None:
+        """Makes the transaction log say what the list says; doing it twice is doing it once.
+
+        Raises:
+            WorkspaceInvalid: the log cannot be read or written, or files were added or taken out from outside.
+        """
+        from deltalake.exceptions import DeltaError
+        from deltalake.transaction import AddAction, RemoveAction
+
+        listed, logged, delta = {file.path: file for file in self._listed()}, self.logged(), self._delta()
+        now = int(time.time() * 1000)
+        adds: list[AddAction | RemoveAction] = [
+            AddAction(file.path, file.size, {BUCKET: str(file.bucket)}, now, True, json.dumps({"numRecords": file.rows}))
+            for path, file in listed.items()
+            if path not in logged
+        ]
+        removes = [RemoveAction(path, True, now) for path in sorted(logged - set(listed))]
+        if adds or removes:
+            try:
+                delta.create_write_transaction([*adds, *removes], "append", delta.schema(), [BUCKET])
+            except (DeltaError, OSError, ValueError) as error:
+                raise self._unwritable(error) from error
+
+    def logged(self) -> set[str]:
+        """The files that are the table by its transaction log, below the table's folder."""
+        return {unquote(path) for path in self._delta().get_add_actions(flatten=True).column("path").to_pylist()}
+
+    def delete(self, files: Iterable[DataFile]) -> None:
+        """Deletes these files, which are of the table no longer.
+
+        Raises:
+            WorkspaceInvalid: one is of the table, or the list names no file that is here: nothing is deleted.
+        """
+        listed = {file.path for file in self._listed()}
+        doomed = [file.path for file in files]
+        if listed & set(doomed) or (listed and not any((self.path / path).exists() for path in listed)):
+            raise WorkspaceInvalid(f"the files of the table {self.path} are not where the ledger says: run expunge doctor")
+        for path in doomed:
+            delete_file(self.path / path)
+
+    def discard(self, batch: int) -> None:
+        """Deletes the files that ``batch``, which was given up, had written."""
+        listed = {file.path for file in self._listed()}
+        for path in self.path.glob(f"{BUCKET}=*/{_prefix(batch)}*.parquet"):
+            if str(path.relative_to(self.path)) not in listed:
+                delete_file(path)
+
+    def strays(self) -> list[Path]:
+        """Files and folders here that are neither of the table nor of its transaction log."""
+        listed = {self.path / file.path for file in self._listed()}
+        log = self.path / "_delta_log"
+        return [path for path in self.path.rglob("*") if path.is_file() and path not in listed and log not in path.parents]
+
+    def _read(self, file: DataFile, names: Sequence[str]) -> pa.Table:
+        try:
+            return pq.ParquetFile(self.path / file.path).read(columns=list(names))
+        except (pa.ArrowException, OSError) as error:
+            raise self._unreadable(error) from error
+
+    def _write_file(self, bucket: int, batch: int, rows: pa.Table) -> DataFile:
+        path = self.path / f"{BUCKET}={bucket}" / f"{_prefix(batch)}0.parquet"
+        try:
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            pq.write_table(rows, path, compression="zstd", write_statistics=False)
+            return self._written(path, len(rows))
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _written(self, path: Path, rows: int) -> DataFile:
+        path = path.resolve()
+        path.chmod(0o600)
+        path.parent.chmod(0o700)
+        sync_file(path)
+        sync_folder(path.parent)
+        return DataFile(str(path.relative_to(self.path)), rows, path.stat().st_size, _digest(path))
 
     def _delta(self) -> Any:
         from deltalake import DeltaTable
@@ -183,35 +330,37 @@ class SubjectTable:
         cause = str(error).splitlines()[0]
         return WorkspaceInvalid(f"a file of the table {self.path} cannot be read ({cause}): restore it from a backup")
 
-    def _files(self, buckets: Sequence[int] | None = None) -> list[str]:
-        folders = None if buckets is None else {f"{BUCKET}={bucket}" for bucket in buckets}
-        paths = [path.removeprefix("file://") for path in self._delta().file_uris()]
-        return sorted(path for path in paths if folders is None or Path(path).parent.name in folders)
+    def _unwritable(self, error: Exception) -> WorkspaceInvalid:
+        cause = str(error).splitlines()[0]
+        return WorkspaceInvalid(f"the table {self.path} cannot be written ({cause}); nothing was changed")
 
-    def _query(self, statement: str, files: Sequence[str], tags: pa.Table | None = None) -> pa.Table:
+    def _query(self, statement: str, buckets: Sequence[int] | None = None, tags: pa.Table | None = None) -> pa.Table:
         import duckdb
 
-        schema = pa.schema(self._delta().schema().to_arrow())
-        if not files:
-            return _connection(rows=schema.empty_table(), tags=tags).sql(statement).to_arrow_table()
         for left in reversed(range(RETRIES)):
+            before = self._listed()
             connection = _connection(tags=tags)
             try:
-                connection.execute(
-                    "CREATE VIEW rows AS SELECT * FROM read_parquet("
-                    f"[{', '.join(_literal(path) for path in files)}], hive_partitioning = true, "
-                    f"hive_types = {{'{BUCKET}': INTEGER}})"
-                )
+                files = self.files(buckets)
+                if not files:
+                    connection.register("rows", self.schema.empty_table())
+                else:
+                    connection.execute(
+                        "CREATE VIEW rows AS SELECT * FROM read_parquet("
+                        f"[{', '.join(_literal(str(self.path / file.path)) for file in files)}], hive_partitioning = true, "
+                        f"hive_types = {{'{BUCKET}': INTEGER}})"
+                    )
                 return connection.sql(statement).to_arrow_table()
-            except duckdb.Error as error:
-                if not left or all(Path(path).exists() for path in files):
-                    raise self._unreadable(error) from error
-                time.sleep(0.05)  # somebody rewrote the table in between
-                buckets = {int(Path(path).parent.name.partition("=")[2]) for path in files}
-                files = self._files(sorted(buckets))
+            except (duckdb.Error, _Vanished) as error:
+                if not left or self._listed() == before:  # else somebody rewrote the table in between
+                    raise error if isinstance(error, _Vanished) else self._unreadable(error) from error
             finally:
                 connection.close()
         raise AssertionError
+
+
+class _Vanished(WorkspaceInvalid):
+    """A file that was listed a moment ago."""
 
 
 def numbered(
@@ -277,6 +426,19 @@ def stored_type(given: pa.DataType) -> pa.DataType:
     if pa.types.is_float16(given):
         return pa.float32()
     return given
+
+
+def _prefix(batch: int) -> str:
+    return f"batch-{batch:08d}-"
+
+
+def _by_bucket(rows: pa.Table) -> dict[int, pa.Table]:
+    return {bucket: rows.filter(pc.equal(rows[BUCKET], bucket)) for bucket in pc.unique(rows[BUCKET]).to_pylist()}
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _connection(**tables: pa.Table | None) -> Any:

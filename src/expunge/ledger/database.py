@@ -1,7 +1,8 @@
 """The database under the ledger: SQLite in the workspace, or PostgreSQL by URL."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,11 @@ from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from expunge.errors import LedgerCorrupt, WorkspaceBusy, WorkspaceInvalid
+from expunge.ledger import sealing
+from expunge.ledger.facts import set_fact
+from expunge.ledger.sealing import Sealing, SealKey
+from expunge.ledger.tables import facts, metadata
+from expunge.ledger.witness import Witness
 
 HEAD = "0001"
 """The newest migration; a test compares it with the migrations there are."""
@@ -22,9 +28,23 @@ APPEND_LOCK = 0x45585055
 
 
 class Database:
-    """Transactions on the ledger's database: many readers, one writer at a time."""
+    """Transactions on the ledger's database: many readers, one writer at a time.
 
-    def __init__(self, url: str) -> None:
+    Args:
+        url: of the database, as SQLAlchemy writes it.
+        key: under which its rows are sealed.
+        witness: what says outside the database where it stands; without it nobody notices an older copy.
+        sign: signs the head of the log, at the end of every transaction that made it longer.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key: SealKey,
+        witness: Witness | None = None,
+        sign: Callable[[sa.Connection], object] | None = None,
+    ) -> None:
+        self._key, self._witness, self._sign = key, witness, sign
         try:
             self.url = sa.engine.make_url(url)
         except sa.exc.ArgumentError as error:
@@ -41,28 +61,47 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        """A transaction that sees one moment of the ledger."""
+        """A transaction that sees one moment of the ledger.
+
+        Raises:
+            LedgerCorrupt: the database is damaged, or its seal was altered.
+            WorkspaceInvalid: it cannot be reached.
+        """
         with self._explained(), self.engine.connect() as connection, connection.begin():
+            connection.execution_options(sealing=Sealing(self._key, sealing.read(connection, self._key)))
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
-        """A transaction that writes: all of it or nothing; others wait for it.
+        """A transaction that writes: all of it or nothing; others wait for it. What it leaves behind is sealed.
 
         Raises:
             WorkspaceBusy: another writer did not finish in time.
-            LedgerCorrupt: the database is damaged.
+            LedgerCorrupt: the database is damaged, its seal was altered, or it is not where its witness says.
             WorkspaceInvalid: it cannot be reached or written to.
         """
-        with (
-            self._explained(),
-            self.engine.connect() as connection,
-            connection.execution_options(is_writing=True).begin(),
-        ):
-            if not self.is_sqlite:
-                connection.execute(sa.text(f"SET LOCAL lock_timeout = '{int(WAIT)}s'"))
-                connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({APPEND_LOCK})"))
+        with ExitStack() as stack, self._locked() as connection:
+            before = sealing.read(connection, self._key)
+            if self._witness is not None:
+                self._witness.require(before)
+            account = Sealing(self._key, before)
+            connection.execution_options(sealing=account)
             yield connection
+            if self._sign is not None and account.now.size > before.size:
+                self._sign(connection)
+            after = account.write(connection)
+            if self._witness is not None and after != before:
+                stack.enter_context(self._witness.announced(before, after))
+
+    def require_newest(self) -> None:
+        """Raises ``LedgerCorrupt`` unless the database stands where its witness says."""
+
+        def standing() -> sealing.Sealed:
+            with self.reading() as connection:
+                return sealing.read(connection, self._key)
+
+        if self._witness is not None:
+            self._witness.require_settled(standing)
 
     def migrate(self) -> None:
         """Brings the tables to the newest migration; a ledger of a newer version is refused.
@@ -81,9 +120,26 @@ class Database:
 
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        with self.writing() as connection:
+        with self._locked() as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+
+    def claim(self, workspace: str) -> None:
+        """Makes the tables in an empty database, for the workspace of this identity; anew if making it was interrupted.
+
+        Raises:
+            WorkspaceInvalid: another workspace has its ledger there, or the database cannot be used.
+        """
+        with self._locked() as connection:
+            if sa.inspect(connection).has_table(facts.name):
+                owner = connection.execute(sa.select(facts.c.value).where(facts.c.name == "workspace")).scalar()
+                if owner != workspace:
+                    raise WorkspaceInvalid("the database holds the ledger of another workspace: give an empty one")
+                metadata.drop_all(connection)
+                connection.exec_driver_sql("DROP TABLE alembic_version")
+        self.migrate()
+        with self.writing() as connection:
+            set_fact(connection, "workspace", workspace)
 
     def wipe_free_space(self) -> None:
         """Makes sure that what was deleted is gone from the files too."""
@@ -98,16 +154,21 @@ class Database:
                     vacuuming.exec_driver_sql(f"VACUUM {table}")
 
     @contextmanager
-    def leading(self) -> Iterator[bool]:
-        """Whether this process, among all on the same database, may work now; held until the block ends or the process dies."""
+    def leading(self, patience: float = 0.0) -> Iterator[bool]:
+        """Whether this process, among all on the same database, may work now; held until the block ends or the process dies.
+
+        Args:
+            patience: seconds to wait for another one.
+        """
         if self.is_sqlite:  # the workspace's file lock is enough: SQLite is on one machine
             yield True
             return
         with self._explained(), self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            is_leading = bool(connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({LEAD_LOCK})").scalar())
-            yield is_leading
-            if is_leading:
-                connection.exec_driver_sql(f"SELECT pg_advisory_unlock({LEAD_LOCK})")
+            until = time.monotonic() + patience
+            taking = f"SELECT pg_try_advisory_lock({LEAD_LOCK})"
+            while not (is_leading := bool(connection.exec_driver_sql(taking).scalar())) and time.monotonic() < until:
+                time.sleep(0.05)
+            yield is_leading  # the lock goes with the connection
 
     def verify(self) -> None:
         """Raises ``LedgerCorrupt`` if the database itself finds damage."""
@@ -125,6 +186,18 @@ class Database:
         if not sa.inspect(connection).has_table("alembic_version"):
             return None
         return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+
+    @contextmanager
+    def _locked(self) -> Iterator[sa.Connection]:
+        with (
+            self._explained(),
+            self.engine.connect() as connection,
+            connection.execution_options(is_writing=True).begin(),
+        ):
+            if not self.is_sqlite:
+                connection.execute(sa.text(f"SET LOCAL lock_timeout = '{int(WAIT)}s'"))
+                connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({APPEND_LOCK})"))
+            yield connection
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

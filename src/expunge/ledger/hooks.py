@@ -5,25 +5,26 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from expunge.ledger import sealing
 from expunge.ledger.tables import deliveries, releases, webhooks
 
 
 def add(connection: sa.Connection, url: str, at: str) -> tuple[str, str]:
     """A new webhook; its id and the secret with which its deliveries are signed."""
     identity, secret = f"w-{secrets.token_hex(6)}", secrets.token_urlsafe(32)
-    connection.execute(sa.insert(webhooks).values(id=identity, url=url, secret=secret, created=at))
+    sealing.insert(connection, webhooks, [{"id": identity, "url": url, "secret": secret, "created": at}])
     return identity, secret
 
 
 def listed(connection: sa.Connection) -> list[sa.Row[Any]]:
     """All webhooks."""
-    return list(connection.execute(sa.select(webhooks).order_by(webhooks.c.created)))
+    return sealing.rows(connection, sa.select(webhooks).order_by(webhooks.c.created), webhooks)
 
 
 def remove(connection: sa.Connection, identity: str) -> bool:
     """Removes a webhook and what it was still to be told; whether there was one."""
-    connection.execute(sa.delete(deliveries).where(deliveries.c.webhook == identity))
-    return connection.execute(sa.delete(webhooks).where(webhooks.c.id == identity)).rowcount == 1
+    sealing.delete(connection, deliveries, deliveries.c.webhook == identity)
+    return sealing.delete(connection, webhooks, webhooks.c.id == identity) == 1
 
 
 def announce(connection: sa.Connection, release: int, at: str) -> None:
@@ -31,7 +32,7 @@ def announce(connection: sa.Connection, release: int, at: str) -> None:
     last = int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(deliveries.c.id), 0))).scalar_one())
     for number, hook in enumerate(listed(connection), last + 1):
         values = {"id": number, "webhook": hook.id, "release": release, "attempts": 0, "due": at}
-        connection.execute(sa.insert(deliveries).values(**values))
+        sealing.insert(connection, deliveries, [values])
 
 
 def due(connection: sa.Connection, now: str, limit: int) -> list[sa.Row[Any]]:
@@ -45,5 +46,4 @@ def due(connection: sa.Connection, now: str, limit: int) -> list[sa.Row[Any]]:
 
 def settle(connection: sa.Connection, delivery: int, attempts: int, outcome: str, due: str | None) -> None:
     """Notes how an attempt went, and when the next one is due."""
-    values = {"attempts": attempts, "outcome": outcome, "due": due}
-    connection.execute(sa.update(deliveries).where(deliveries.c.id == delivery).values(**values))
+    sealing.update(connection, deliveries, deliveries.c.id == delivery, attempts=attempts, outcome=outcome, due=due)

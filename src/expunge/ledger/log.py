@@ -1,7 +1,7 @@
 """The log: every event a leaf of an append-only Merkle tree, whose head is signed. Nobody can alter, drop or reorder one.
 
-Events are added inside the transaction that they tell of; heads (checkpoints) are signed when a batch is done. Times
-never go backwards, even where the clock does.
+Events are added inside the transaction that they tell of, and the head (checkpoint) is signed at its end. Times never go
+backwards, even where the clock does, nor do they leap ahead unless somebody confirms it.
 
 Everybody may read the log, so it must not be a clock: times are cut to the hour, and what happens while a batch is worked
 is held back until the batch is over. The number of requests between its first event and its last would tell, just as
@@ -11,6 +11,7 @@ well as a time, how long it took.
 import base64
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
@@ -24,11 +25,19 @@ from pymerkle import (
     verify_consistency,
     verify_inclusion,
 )
+from pymerkle.hasher import MerkleHasher
 
-from expunge.errors import LedgerCorrupt, SignatureInvalid
-from expunge.ledger import requests, times
+from expunge.errors import LedgerCorrupt, SignatureInvalid, WorkspaceInvalid
+from expunge.ledger import requests, sealing, times
+from expunge.ledger.facts import fact
 from expunge.ledger.signing import CERTIFICATE, CHECKPOINT, PublicKeys, SigningKey, canonical, digest
 from expunge.ledger.tables import checkpoints, events, held
+
+LEAP = timedelta(days=35)
+"""How far the clock may be ahead of the last thing that happened: longer than the month in which requests are to be closed, so
+that nothing is left undone in between without anybody noticing."""
+SEEN = "seen"
+"""The fact that says when somebody last looked at the queue."""
 
 
 class _Tree(BaseMerkleTree):  # type: ignore[misc]  # pymerkle has no types
@@ -61,18 +70,42 @@ def append(connection: sa.Connection, kind: str, bodies: Iterable[Mapping[str, A
     Args:
         at: of a batch's later events, the time of its first; by default the present hour. Never before the last event's.
     """
-    tree = _Tree(connection)
-    size = tree.get_size()
-    last = connection.execute(sa.select(events.c.entry).where(events.c.seq == size)).scalar()
-    at = times.published() if at is None else at
-    at = max(at, str(json.loads(last)["at"])) if last else at
-    rows = []
+    size, last = sealing.log_size(connection), _last_time(connection)
+    at = max(_now(connection, last) if at is None else at, last)
+    rows, hasher = [], MerkleHasher("sha256")
     for seq, body in enumerate(bodies, size + 1):
         entry = canonical({"seq": seq, "at": at, "kind": kind, **body})
-        rows.append({"seq": seq, "kind": kind, "entry": entry, "leaf": tree.hash_buff(entry.encode())})
+        rows.append({"seq": seq, "kind": kind, "entry": entry, "leaf": hasher.hash_buff(entry.encode())})
     if rows:
         connection.execute(sa.insert(events), rows)
+        sealing.grow(connection, [row["leaf"] for row in rows])
     return size + len(rows), at
+
+
+def _last_time(connection: sa.Connection) -> str:
+    """When the last event was; before the first, the beginning of time."""
+    last = connection.execute(sa.select(events.c.entry).where(events.c.seq == sealing.log_size(connection))).scalar()
+    return str(json.loads(last)["at"]) if last else ""
+
+
+def _now(connection: sa.Connection, last: str) -> str:
+    """The present hour, if the clock can be believed."""
+    require_clock(connection, last)
+    return times.published()
+
+
+def require_clock(connection: sa.Connection, last: str | None = None) -> None:
+    """Raises ``WorkspaceInvalid`` where the clock is far ahead of anything that the workspace has seen.
+
+    Args:
+        last: when the last event was, if that is known.
+    """
+    seen = max(_last_time(connection) if last is None else last, fact(connection, SEEN) or "")
+    if seen and times.now() - datetime.fromisoformat(seen) > LEAP:
+        raise WorkspaceInvalid(
+            f"the clock says {times.now():%Y-%m-%d}, but nothing has happened here since {seen[:10]}: if it is wrong, "
+            "deadlines and refits would be moved for good. Set it, or confirm it with expunge recover --clock"
+        )
 
 
 def note(connection: sa.Connection, kind: str, bodies: Iterable[Mapping[str, Any]]) -> None:
@@ -81,18 +114,17 @@ def note(connection: sa.Connection, kind: str, bodies: Iterable[Mapping[str, Any
         append(connection, kind, bodies)
         return
     last = int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(held.c.id), 0))).scalar_one())
-    at = times.published()
+    at = _now(connection, _last_time(connection))
     rows = [{"id": i, "kind": kind, "at": at, "body": canonical(body)} for i, body in enumerate(bodies, last + 1)]
-    if rows:
-        connection.execute(sa.insert(held), rows)
+    sealing.insert(connection, held, rows)
 
 
 def release_held(connection: sa.Connection) -> None:
     """Adds the events that came while a batch was worked, in the transaction that ends it."""
-    waiting = connection.execute(sa.select(held).order_by(held.c.id)).all()
+    waiting = sealing.rows(connection, sa.select(held).order_by(held.c.id), held)
     for (kind, at), rows in groupby(waiting, key=lambda row: (row.kind, row.at)):
         append(connection, kind, [json.loads(row.body) for row in rows], at)
-    connection.execute(sa.delete(held))
+    sealing.delete(connection, held, sa.true())
 
 
 def count_held(connection: sa.Connection) -> int:
@@ -102,12 +134,11 @@ def count_held(connection: sa.Connection) -> int:
 
 def seal(connection: sa.Connection, key: SigningKey) -> str:
     """Signs the present head of the log, in a writing transaction, and returns the signed checkpoint."""
-    tree = _Tree(connection)
-    size = tree.get_size()
+    size = sealing.log_size(connection)
     known = connection.execute(sa.select(checkpoints.c.envelope).where(checkpoints.c.size == size)).scalar()
     if known is not None:
         return str(known)
-    root = tree.get_root(size)
+    root = sealing.log_root(connection)
     envelope = key.sign(CHECKPOINT, {"log": root.hex()}, {"size": size, "root": root.hex()})
     connection.execute(sa.insert(checkpoints).values(size=size, root=root, envelope=envelope))
     return envelope
@@ -213,6 +244,10 @@ def verify_log(connection: sa.Connection, keys: PublicKeys, earlier: str | None)
         if not is_right or entry["at"] < at:
             raise LedgerCorrupt(f"event {seq} of the log was altered, dropped or moved: restore the ledger from a backup")
         at = entry["at"]
+    if seq != sealing.log_size(connection) or (seq and tree.get_root() != sealing.log_root(connection)):
+        raise LedgerCorrupt(
+            f"the log holds {seq} events, which are not those that were sealed: restore the ledger from a backup"
+        )
     heads = list(connection.execute(sa.select(checkpoints.c.size, checkpoints.c.envelope).order_by(checkpoints.c.size)))
     for size, signed in [*heads, *([(None, earlier)] if earlier else [])]:
         try:
@@ -229,6 +264,16 @@ def verify_log(connection: sa.Connection, keys: PublicKeys, earlier: str | None)
 def prove_consistency(connection: sa.Connection, earlier: int, later: int) -> dict[str, Any]:
     """pymerkle's proof that the log of ``later`` events begins with the log of ``earlier`` events, as JSON values."""
     return dict(_Tree(connection).prove_consistency(earlier, later).serialize())
+
+
+def require_head(connection: sa.Connection, size: int, root: str) -> None:
+    """Raises ``LedgerCorrupt`` unless a head of ``size`` events with this root was signed here."""
+    found = connection.execute(sa.select(checkpoints.c.root).where(checkpoints.c.size == size)).scalar()
+    if found is None or bytes(found).hex() != root:
+        raise LedgerCorrupt(
+            f"the log does not continue the checkpoint over {size} events that is kept beside it: it was rewritten, or belongs "
+            "to another workspace. Nothing was changed; run expunge doctor"
+        )
 
 
 def verify_continues(earlier: str, later: str, proof: Mapping[str, Any], keys: PublicKeys) -> None:

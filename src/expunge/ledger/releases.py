@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from expunge.errors import WorkspaceInvalid
+from expunge.ledger import sealing
 from expunge.ledger.receipts import committed
 from expunge.ledger.tables import batches, models, releases
 
@@ -14,18 +15,20 @@ from expunge.ledger.tables import batches, models, releases
 def add_model(connection: sa.Connection, name: str, specification: str, at: str) -> str:
     """Adds a model; what the log may say of its specification, which only those can check who may see it."""
     salt = secrets.token_hex(32)
-    connection.execute(sa.insert(models).values(name=name, specification=specification, salt=salt, created=at))
+    values = {"name": name, "specification": specification, "salt": salt, "created": at}
+    sealing.insert(connection, models, [values])
     return committed(salt, name, specification)
 
 
 def all_models(connection: sa.Connection) -> list[sa.Row[Any]]:
     """The models, by name."""
-    return list(connection.execute(sa.select(models).order_by(models.c.name)))
+    return sealing.rows(connection, sa.select(models).order_by(models.c.name), models)
 
 
 def model(connection: sa.Connection, name: str) -> sa.Row[Any] | None:
     """The model called ``name``."""
-    return connection.execute(sa.select(models).where(models.c.name == name)).first()
+    found = sealing.rows(connection, sa.select(models).where(models.c.name == name), models)
+    return found[0] if found else None
 
 
 def named(connection: sa.Connection, name: str) -> sa.Row[Any]:
@@ -43,10 +46,10 @@ def named(connection: sa.Connection, name: str) -> sa.Row[Any]:
 
 def owe(connection: sa.Connection, name: str, since: str | None) -> None:
     """Notes since when the model's anchor depends on somebody forgotten; ``None`` for not at all."""
-    chosen = sa.update(models).where(models.c.name == name)
+    mine = models.c.name == name
     if since is not None:
-        chosen = chosen.where(models.c.owed_since.is_(None))
-    connection.execute(chosen.values(owed_since=since))
+        mine &= models.c.owed_since.is_(None)
+    sealing.update(connection, models, mine, owed_since=since)
 
 
 def next_release(connection: sa.Connection) -> int:
@@ -56,18 +59,19 @@ def next_release(connection: sa.Connection) -> int:
 
 def add_release(connection: sa.Connection, values: Mapping[str, Any]) -> None:
     """Adds a release."""
-    connection.execute(sa.insert(releases).values(**values))
+    sealing.insert(connection, releases, [values])
 
 
 def current(connection: sa.Connection, name: str) -> sa.Row[Any]:
     """The last release of a model."""
     chosen = sa.select(releases).where(releases.c.model == name).order_by(releases.c.number.desc()).limit(1)
-    return connection.execute(chosen).one()
+    return sealing.rows(connection, chosen, releases)[0]
 
 
 def release(connection: sa.Connection, number: int) -> sa.Row[Any] | None:
     """The release with this id."""
-    return connection.execute(sa.select(releases).where(releases.c.id == number)).first()
+    found = sealing.rows(connection, sa.select(releases).where(releases.c.id == number), releases)
+    return found[0] if found else None
 
 
 def listed(connection: sa.Connection, name: str | None = None) -> list[sa.Row[Any]]:
@@ -80,17 +84,17 @@ def listed(connection: sa.Connection, name: str | None = None) -> list[sa.Row[An
 def recent(connection: sa.Connection, name: str, limit: int) -> list[sa.Row[Any]]:
     """The last releases of a model, the oldest of them first."""
     chosen = sa.select(releases).where(releases.c.model == name).order_by(releases.c.number.desc()).limit(limit)
-    return list(reversed(connection.execute(chosen).all()))
+    return list(reversed(sealing.rows(connection, chosen, releases)))
 
 
 def of_batch(connection: sa.Connection, batch: int) -> list[sa.Row[Any]]:
     """The releases that a batch made."""
-    return list(connection.execute(sa.select(releases).where(releases.c.batch == batch).order_by(releases.c.id)))
+    return sealing.rows(connection, sa.select(releases).where(releases.c.batch == batch).order_by(releases.c.id), releases)
 
 
 def all_releases(connection: sa.Connection) -> list[sa.Row[Any]]:
     """Everything about every release, the oldest first."""
-    return list(connection.execute(sa.select(releases).order_by(releases.c.id)))
+    return sealing.rows(connection, sa.select(releases).order_by(releases.c.id), releases)
 
 
 def purge_superseded(connection: sa.Connection, batch: int, at: str, *, weights: bool) -> list[tuple[str, int]]:
@@ -105,6 +109,10 @@ def purge_superseded(connection: sa.Connection, batch: int, at: str, *, weights:
         older = (releases.c.model == name) & (releases.c.number < number)
         kept = older & (releases.c.state_digest.is_not(None) | releases.c.weights.is_not(None))
         purged += [(name, int(n)) for n in connection.execute(sa.select(releases.c.number).where(kept)).scalars()]
-        changes: dict[str, Any] = {"state_digest": None, **({"weights": None, "purged": at} if weights else {})}
-        connection.execute(sa.update(releases).where(kept).values(**changes))
+        changes: dict[str, Any] = {
+            "state_digest": None,
+            "table_digest": None,
+            **({"weights": None, "purged": at} if weights else {}),
+        }
+        sealing.update(connection, releases, kept, **changes)
     return purged

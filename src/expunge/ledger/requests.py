@@ -4,11 +4,14 @@ A request is *accepted* once its subject is known to have rows, *working* while 
 model has a certified release without the rows, and *closed* when the rows are erased from the table.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
+from expunge.errors import WorkspaceBusy
+from expunge.ledger import sealing
 from expunge.ledger.tables import batches, requests
 
 OPEN = ("accepted", "working", "certified")
@@ -18,8 +21,7 @@ PART = 500
 
 def insert(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Adds requests."""
-    if rows:
-        connection.execute(sa.insert(requests), [dict(row) for row in rows])
+    sealing.insert(connection, requests, rows)
 
 
 def found_by(connection: sa.Connection, column: str, values: Iterable[str]) -> dict[str, sa.Row[Any]]:
@@ -27,14 +29,15 @@ def found_by(connection: sa.Connection, column: str, values: Iterable[str]) -> d
     field, listed, found = requests.c[column], list(values), {}
     for start in range(0, len(listed), PART):
         chosen = sa.select(requests).where(field.in_(listed[start : start + PART])).order_by(requests.c.received)
-        for row in connection.execute(chosen):
+        for row in sealing.rows(connection, chosen, requests):
             found[str(getattr(row, column))] = row
     return found
 
 
 def by_id(connection: sa.Connection, request: str) -> sa.Row[Any] | None:
     """The request called ``request``."""
-    return connection.execute(sa.select(requests).where(requests.c.id == request)).first()
+    found = sealing.rows(connection, sa.select(requests).where(requests.c.id == request), requests)
+    return found[0] if found else None
 
 
 def made_since(connection: sa.Connection, actor: str, since: str) -> int:
@@ -46,55 +49,55 @@ def made_since(connection: sa.Connection, actor: str, since: str) -> int:
 def waiting(connection: sa.Connection) -> list[sa.Row[Any]]:
     """All accepted requests to forget, the most urgent first."""
     chosen = sa.select(requests).where(requests.c.state == "accepted", requests.c.kind == "forget")
-    return list(connection.execute(chosen.order_by(requests.c.deadline, requests.c.id)))
+    return sealing.rows(connection, chosen.order_by(requests.c.deadline, requests.c.id), requests)
 
 
 def of_batch(connection: sa.Connection, batch: int) -> list[sa.Row[Any]]:
     """The requests that a batch works on."""
-    return list(connection.execute(sa.select(requests).where(requests.c.batch == batch).order_by(requests.c.id)))
+    return sealing.rows(connection, sa.select(requests).where(requests.c.batch == batch).order_by(requests.c.id), requests)
 
 
 def assign(connection: sa.Connection, ids: Sequence[str], batch: int) -> None:
     """Gives accepted requests to a batch."""
     for start in range(0, len(ids), PART):
         part = requests.c.id.in_(ids[start : start + PART])
-        connection.execute(sa.update(requests).where(part).values(batch=batch, state="working", problem=None))
+        sealing.update(connection, requests, part, batch=batch, state="working", problem=None)
 
 
 def certify(connection: sa.Connection, batch: int) -> None:
     """Notes that every model has forgotten what the batch's requests ask for."""
-    connection.execute(sa.update(requests).where(requests.c.batch == batch).values(state="certified"))
+    sealing.update(connection, requests, requests.c.batch == batch, state="certified")
 
 
 def release(connection: sa.Connection, batch: int) -> None:
     """Takes requests back from a batch that was given up; corrections, whose rows are gone, are cancelled."""
     own = requests.c.batch == batch
-    corrections = sa.update(requests).where(own, requests.c.kind == "rectify")
-    connection.execute(corrections.values(batch=None, state="cancelled", subject=None))
-    connection.execute(sa.update(requests).where(own).values(batch=None, state="accepted"))
+    corrections = own & (requests.c.kind == "rectify")
+    sealing.update(connection, requests, corrections, batch=None, state="cancelled", subject=None)
+    sealing.update(connection, requests, own, batch=None, state="accepted")
 
 
 def note_problem(connection: sa.Connection, request: str, problem: str) -> None:
     """Notes why a request could not be worked."""
-    connection.execute(sa.update(requests).where(requests.c.id == request).values(problem=problem))
+    sealing.update(connection, requests, requests.c.id == request, problem=problem)
 
 
 def close(connection: sa.Connection, batch: int, at: str) -> None:
     """Closes the batch's requests; their pseudonyms in the table go."""
-    connection.execute(sa.update(requests).where(requests.c.batch == batch).values(state="closed", subject=None, closed=at))
+    sealing.update(connection, requests, requests.c.batch == batch, state="closed", subject=None, closed=at)
 
 
 def cancel(connection: sa.Connection, request: str, at: str) -> bool:
     """Cancels a request that nobody works on yet; whether there was one."""
-    chosen = sa.update(requests).where(requests.c.id == request, requests.c.state == "accepted")
-    return connection.execute(chosen.values(state="cancelled", subject=None, closed=at)).rowcount == 1
+    mine = (requests.c.id == request) & (requests.c.state == "accepted")
+    return sealing.update(connection, requests, mine, state="cancelled", subject=None, closed=at) == 1
 
 
 def welcome_back(connection: sa.Connection, tombstones: Sequence[str]) -> None:
     """Notes that people who were forgotten have come back: their closed requests no longer keep them out."""
     for start in range(0, len(tombstones), PART):
         theirs = requests.c.tombstone.in_(tombstones[start : start + PART]) & (requests.c.state == "closed")
-        connection.execute(sa.update(requests).where(theirs).values(state="returned"))
+        sealing.update(connection, requests, theirs, state="returned")
 
 
 def counts(connection: sa.Connection) -> dict[str, int]:
@@ -106,7 +109,7 @@ def counts(connection: sa.Connection) -> dict[str, int]:
 def open_requests(connection: sa.Connection, limit: int) -> list[sa.Row[Any]]:
     """Open requests, the most urgent first."""
     chosen = sa.select(requests).where(requests.c.state.in_(OPEN)).order_by(requests.c.deadline, requests.c.id)
-    return list(connection.execute(chosen.limit(limit)))
+    return sealing.rows(connection, chosen.limit(limit), requests)
 
 
 def page(connection: sa.Connection, state: str | None, after: tuple[str, str] | None, limit: int) -> list[sa.Row[Any]]:
@@ -116,7 +119,7 @@ def page(connection: sa.Connection, state: str | None, after: tuple[str, str] | 
         chosen = chosen.where(requests.c.state == state)
     if after is not None:
         chosen = chosen.where(sa.tuple_(requests.c.received, requests.c.id) < sa.tuple_(*map(sa.literal, after)))
-    return list(connection.execute(chosen))
+    return sealing.rows(connection, chosen, requests)
 
 
 def closed_tombstones(connection: sa.Connection) -> set[str]:
@@ -125,20 +128,32 @@ def closed_tombstones(connection: sa.Connection) -> set[str]:
     return set(connection.execute(chosen).scalars())
 
 
-def begin_batch(connection: sa.Connection, kind: str, first_row: int, added: int, version: int, at: str) -> int:
-    """Notes the intent to work on a batch; its number."""
+def begin_batch(connection: sa.Connection, kind: str, states: Sequence[tuple[str, int]], at: str) -> int:
+    """Notes the intent to work on a batch, and which state files (model and number) it will write; its number."""
     last = connection.execute(sa.select(sa.func.coalesce(sa.func.max(batches.c.id), 0))).scalar_one()
-    values = {"kind": kind, "state": "intent", "first_row": first_row, "added": added, "version": version, "started": at}
-    connection.execute(sa.insert(batches).values(id=last + 1, **values))
+    values = {"kind": kind, "state": "intent", "started": at}
+    sealing.insert(connection, batches, [{"id": last + 1, "states": json.dumps(states), **values}])
     return int(last) + 1
 
 
 def set_batch(connection: sa.Connection, batch: int, state: str, closed: str | None = None) -> None:
     """Moves a batch on: certified, closed or abandoned."""
-    connection.execute(sa.update(batches).where(batches.c.id == batch).values(state=state, closed=closed))
+    sealing.update(connection, batches, batches.c.id == batch, state=state, closed=closed)
+
+
+def require_batch(connection: sa.Connection, batch: int, state: str) -> sa.Row[Any]:
+    """The batch, if it is still in ``state``: a process that was asleep must not go on with what another one has ended.
+
+    Raises:
+        WorkspaceBusy: another process has given it up or carried it on.
+    """
+    (found,) = sealing.rows(connection, sa.select(batches).where(batches.c.id == batch), batches)
+    if found.state != state:
+        raise WorkspaceBusy(f"another process has taken over batch {batch}, which is {found.state}; try again")
+    return found
 
 
 def unfinished(connection: sa.Connection) -> list[sa.Row[Any]]:
     """Batches that were begun and neither closed nor abandoned."""
     chosen = sa.select(batches).where(batches.c.state.in_(("intent", "certified"))).order_by(batches.c.id)
-    return list(connection.execute(chosen))
+    return sealing.rows(connection, chosen, batches)

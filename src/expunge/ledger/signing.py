@@ -66,11 +66,18 @@ class SigningKey:
     @classmethod
     def create(cls, folder: Path) -> "SigningKey":
         """A new key, its private half in ``folder`` and readable by its owner alone."""
-        private = Ed25519PrivateKey.generate()
-        made = cls._of(private)
-        form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        write_file(key_path(folder, made.keyid), private.private_bytes(*form))
+        made = cls._of(Ed25519PrivateKey.generate())
+        made.save(folder)
         return made
+
+    @classmethod
+    def generate(cls) -> "SigningKey":
+        """A new key that is kept nowhere yet."""
+        return cls._of(Ed25519PrivateKey.generate())
+
+    def save(self, folder: Path) -> None:
+        """Writes the private half to ``folder``, readable by its owner alone."""
+        write_file(key_path(folder, self.keyid), self.signer.private_bytes)
 
     @classmethod
     def load(cls, folder: Path, keyid: str) -> "SigningKey":

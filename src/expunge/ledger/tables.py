@@ -1,4 +1,7 @@
-"""The tables of the ledger. No subject id is in any of them, and no pseudonym of one once a request is closed."""
+"""The tables of the ledger. No subject id is in any of them, and no pseudonym of one once a request is closed.
+
+Every row of a table made by ``_sealed`` carries a ``seal``, which only who has the workspace's key can make; see ``sealing``.
+"""
 
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text
 
@@ -11,13 +14,17 @@ def _table(name: str, *columns: Column[object] | Index) -> Table:
     return Table(name, metadata, *columns, sqlite_strict=True)
 
 
-facts = _table(
+def _sealed(name: str, *columns: Column[object] | Index) -> Table:
+    return _table(name, *columns, Column("seal", Text, nullable=False))
+
+
+facts = _sealed(
     "facts",  # what is true of the workspace now: the table's version, the next row number
     Column("name", Text, primary_key=True),
     Column("value", Text, nullable=False),
 )
 
-public_keys = _table(
+public_keys = _sealed(
     "public_keys",
     Column("keyid", Text, primary_key=True),
     Column("pem", Text, nullable=False),
@@ -33,7 +40,7 @@ events = _table(
     Column("leaf", LargeBinary, nullable=False),
 )
 
-held = _table(
+held = _sealed(
     "held",  # events that came while a batch was worked, and follow it
     Column("id", _Whole, primary_key=True, autoincrement=False),
     Column("kind", Text, nullable=False),
@@ -48,20 +55,40 @@ checkpoints = _table(
     Column("envelope", Text, nullable=False),
 )
 
-batches = _table(
+seals = _table(
+    "seals",  # one row: the sum of all seals, and the log's size and peaks, under the workspace's key
+    Column("id", _Whole, primary_key=True, autoincrement=False),
+    Column("serial", _Whole, nullable=False),  # of the transaction that wrote it
+    Column("total", Text, nullable=False),
+    Column("rows", _Whole, nullable=False),
+    Column("size", _Whole, nullable=False),
+    Column("peaks", Text, nullable=False),  # roots of the log's perfect subtrees, the largest first
+    Column("mac", Text, nullable=False),
+)
+
+data_files = _sealed(
+    "data_files",  # the files that are the table, and those that a batch brings or takes away
+    Column("path", Text, primary_key=True),
+    Column("rows", _Whole, nullable=False),
+    Column("size", _Whole, nullable=False),
+    Column("digest", Text, nullable=False),  # SHA-256
+    Column("state", Text, nullable=False),  # present, going
+    Column("batch", _Whole, nullable=False),  # that brought it, or takes it away
+    Index("data_files_by_state", "state"),
+)
+
+batches = _sealed(
     "batches",  # what process() works on, from intent to close
     Column("id", _Whole, primary_key=True, autoincrement=False),
     Column("kind", Text, nullable=False),  # fit, forget, append, rectify, refit
-    Column("state", Text, nullable=False),  # intent, certified, closed
-    Column("first_row", _Whole, nullable=False),  # number of the first row it adds
-    Column("added", _Whole, nullable=False),  # how many rows it adds
-    Column("version", _Whole, nullable=False),  # of the table before it
+    Column("state", Text, nullable=False),  # intent, certified, closed, abandoned
+    Column("states", Text, nullable=False),  # JSON: model and number of each state file it writes
     Column("started", Text, nullable=False),
     Column("closed", Text),
     Index("batches_open", "state"),
 )
 
-requests = _table(
+requests = _sealed(
     "requests",
     Column("id", Text, primary_key=True),
     Column("key", Text, nullable=False, unique=True),  # the caller's idempotency key
@@ -83,7 +110,7 @@ requests = _table(
     Index("requests_by_time", "received", "id"),
 )
 
-models = _table(
+models = _sealed(
     "models",
     Column("name", Text, primary_key=True),
     Column("specification", Text, nullable=False),  # JSON: kind, target, penalty, guarantee, schema
@@ -92,7 +119,7 @@ models = _table(
     Column("owed_since", Text),  # the earliest deletion on which the anchor still depends
 )
 
-releases = _table(
+releases = _sealed(
     "releases",
     Column("id", _Whole, primary_key=True, autoincrement=False),
     Column("model", Text, ForeignKey("models.name"), nullable=False),
@@ -103,13 +130,14 @@ releases = _table(
     Column("evidence", Text, nullable=False),  # Certificate.to_json(), for those who may see the data
     Column("weights", LargeBinary),  # little-endian float64; gone once somebody in it was forgotten
     Column("state_digest", Text),  # SHA-256 of the state file; None once that is gone
+    Column("table_digest", Text),  # of the files whose rows the state holds; None once the state is gone
     Column("at", Text, nullable=False),
     Column("purged", Text),
     Index("releases_of_model", "model", "number", unique=True),
     Index("releases_by_batch", "batch"),
 )
 
-tokens = _table(
+tokens = _sealed(
     "tokens",  # who may use the service; the secret itself is not kept
     Column("id", Text, primary_key=True),
     Column("name", Text, nullable=False),
@@ -119,7 +147,7 @@ tokens = _table(
     Column("revoked", Text),
 )
 
-webhooks = _table(
+webhooks = _sealed(
     "webhooks",
     Column("id", Text, primary_key=True),
     Column("url", Text, nullable=False),
@@ -127,7 +155,7 @@ webhooks = _table(
     Column("created", Text, nullable=False),
 )
 
-deliveries = _table(
+deliveries = _sealed(
     "deliveries",  # what webhooks are still to be told
     Column("id", _Whole, primary_key=True, autoincrement=False),
     Column("webhook", Text, ForeignKey("webhooks.id", ondelete="CASCADE"), nullable=False),

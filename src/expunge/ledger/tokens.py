@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 import sqlalchemy as sa
 
-from expunge.ledger import log, times
+from expunge.ledger import log, sealing, times
 from expunge.ledger.tables import tokens
 
 Role = Literal["operator", "engineer", "auditor", "consumer"]
@@ -37,7 +37,7 @@ def issue(connection: sa.Connection, name: str, role: Role) -> str:
     identity, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
     log.note(connection, "token.issued", [{"token": identity, "role": role}])
     values = {"id": identity, "name": name, "role": role, "digest": _digest(secret), "created": times.exact()}
-    connection.execute(sa.insert(tokens).values(**values))
+    sealing.insert(connection, tokens, [values])
     return f"exp_{identity}_{secret}"
 
 
@@ -46,7 +46,7 @@ def holder(connection: sa.Connection, token: str) -> Holder | None:
     parts = token.split("_", 2)
     if len(parts) != 3 or parts[0] != "exp":
         return None
-    row = connection.execute(sa.select(tokens).where(tokens.c.id == parts[1], tokens.c.revoked.is_(None))).first()
+    row = _living(connection, parts[1])
     if row is None or not hmac.compare_digest(row.digest, _digest(parts[2])):
         return None
     return Holder(row.id, row.name, row.role)
@@ -54,23 +54,27 @@ def holder(connection: sa.Connection, token: str) -> Holder | None:
 
 def by_id(connection: sa.Connection, identity: str) -> Holder | None:
     """Who holds the token with this id, if it was not revoked."""
-    row = connection.execute(sa.select(tokens).where(tokens.c.id == identity, tokens.c.revoked.is_(None))).first()
+    row = _living(connection, identity)
     return None if row is None else Holder(row.id, row.name, row.role)
 
 
 def revoke(connection: sa.Connection, identity: str) -> bool:
     """Revokes a token, in a writing transaction; whether there was one."""
-    known = connection.execute(sa.select(tokens.c.id).where(tokens.c.id == identity, tokens.c.revoked.is_(None))).first()
-    if known is None:
+    if _living(connection, identity) is None:
         return False
     log.note(connection, "token.revoked", [{"token": identity}])
-    connection.execute(sa.update(tokens).where(tokens.c.id == identity).values(revoked=times.exact()))
+    sealing.update(connection, tokens, tokens.c.id == identity, revoked=times.exact())
     return True
 
 
 def listed(connection: sa.Connection) -> list[sa.Row[Any]]:
     """All tokens, the oldest first."""
-    return list(connection.execute(sa.select(tokens).order_by(tokens.c.created)))
+    return sealing.rows(connection, sa.select(tokens).order_by(tokens.c.created), tokens)
+
+
+def _living(connection: sa.Connection, identity: str) -> sa.Row[Any] | None:
+    found = sealing.rows(connection, sa.select(tokens).where(tokens.c.id == identity, tokens.c.revoked.is_(None)), tokens)
+    return found[0] if found else None
 
 
 def fingerprint(token: str) -> str:

@@ -1,28 +1,31 @@
 """Batches: how table, models and ledger change together, whatever happens in between.
 
-    intent in the ledger → new state files → one transaction (releases, certificates, events) → table → purge → close
+    intent in the ledger → new files of the table and new states, beside the old ones → one transaction (releases,
+    certificates, events, the table's files) → the table's own log → deleting what is superseded → close
 
 Before the transaction nothing has happened: ``recover`` gives the batch up, and noise that was drawn for it is never
-used. After it everything has: ``recover`` carries it on. Each step can be done twice.
+used. After it everything has: ``recover`` carries it on. Each step can be done twice. Whatever is deleted was written by a
+batch that the ledger knows, under a name that it knows.
 """
 
-import shutil
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from expunge.cost import SAMPLE, NoiseCost
+from expunge.data.files import NOTHING, Change, listing_digest
+from expunge.data.sources import TableSource
 from expunge.data.table import SUBJECT
-from expunge.errors import ExpungeError, StateCorrupt, WorkspaceInvalid
+from expunge.errors import ExpungeError, StateCorrupt, WorkspaceInvalid, WorkUnfinished
 from expunge.files import PARTIAL, delete_file, write_file
-from expunge.ledger import hooks, log, releases, requests, times
-from expunge.ledger.facts import fact, set_fact, signing_keyid
+from expunge.ledger import data_files, hooks, log, releases, requests, times
+from expunge.ledger.facts import fact, retired_keyids, set_fact
 from expunge.ledger.signing import CERTIFICATE, digest, key_path
 from expunge.release import Release
 from expunge.rows import Rows, RowSource
@@ -33,6 +36,10 @@ from expunge.workspace.specification import Specification
 
 Kind = Literal["fit", "forget", "append", "rectify", "refit"]
 Say = Callable[[str], None]
+
+
+COMING_KEY = "coming_key"
+"""The fact that names a signing key which is being made; one that was never taken into use is deleted."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,12 @@ class Outcome:
     influences: dict[str, float]
 
 
+class _Task(NamedTuple):
+    model: str
+    number: int
+    specification: Specification
+
+
 @dataclass(frozen=True)
 class _Prepared:
     model: str
@@ -91,29 +104,34 @@ def run(place: Place, work: Work, say: Say) -> list[Outcome]:
 
     Raises:
         ExpungeError: the rows do not fit a model, cannot be forgotten, or something on disk is not as it should be.
+        WorkUnfinished: the work is done and certified, but the table or an old state could not be tidied up yet.
     """
+    _require_untouched(place)
     with place.database.writing() as connection:
-        version, first_row = _require_untouched(place, connection), int(fact(connection, "next_row") or 0)
-        added = 0 if work.added is None else len(work.added)
+        chosen = _chosen(connection, work)
         _seq, at = log.append(connection, "batch.begun", [{"batch_kind": work.kind, "requests": len(work.requests)}])
-        batch = requests.begin_batch(connection, work.kind, first_row, added, version, at)
+        batch = requests.begin_batch(connection, work.kind, [task[:2] for task in chosen], at)
         requests.insert(connection, work.made)
         requests.assign(connection, work.requests, batch)
     try:
-        if work.added is not None:
-            sink = pa.BufferOutputStream()
-            pq.write_table(work.added, sink)
-            write_file(place.pending_path(batch), sink.getvalue().to_pybytes())
-        prepared = list(_prepare(place, work, say))
+        change = place.table.prepare(batch, work.gone, work.added) if work.gone or work.added is not None else NOTHING
+        prepared = list(_prepare(place, work, chosen, change, say))
         with place.database.writing() as connection:
-            outcomes = _certify(place, connection, batch, work, prepared, at)
+            requests.require_batch(connection, batch, "intent")
+            outcomes = _certify(place, connection, batch, work, prepared, change, at)
     except BaseException as error:
         with suppress(ExpungeError, OSError):  # recovery does it, if it cannot be done now
-            _abandon(place, batch, at)
+            _abandon(place, batch)
         if isinstance(error, OSError):
             raise WorkspaceInvalid(f"{place.path} cannot be written to ({error.strerror}); nothing was changed") from error
         raise
-    recover(place)
+    try:
+        recover(place)
+    except (ExpungeError, OSError) as error:
+        raise WorkUnfinished(
+            f"batch {batch} is certified, but what it leaves behind could not be tidied up ({error}): the next command that "
+            "writes carries on; run expunge process when the cause is mended"
+        ) from error
     return outcomes
 
 
@@ -123,10 +141,10 @@ def recover(place: Place) -> None:
         unfinished = requests.unfinished(connection)
     for batch in unfinished:
         if batch.state == "intent":
-            _abandon(place, batch.id, batch.started)
+            _abandon(place, batch.id)
         else:
             _finish(place, batch)
-    _sweep(place)
+    _tidy(place)
 
 
 @contextmanager
@@ -171,44 +189,57 @@ def load(place: Place, connection: sa.Connection, model: str) -> Unlearner:
         ) from None
     if found != current.state_digest:
         raise StateCorrupt(f"{path} is not the file that the ledger names: restore it from a backup, or fit again")
+    if current.table_digest != listing_digest(data_files.present(connection)):
+        raise StateCorrupt(f"the rows that {path} holds are not those of the table: run expunge doctor, and restore a backup")
     return load_unlearner(path, place.engine)
 
 
-def _require_untouched(place: Place, connection: sa.Connection) -> int:
-    version = place.table.version
-    if str(version) != fact(connection, "table_version"):
+def _require_untouched(place: Place) -> None:
+    """Raises ``WorkspaceInvalid`` unless the table is the one that the ledger knows, file by file."""
+    listed = {file.path for file in place.table.present()}
+    if place.table.logged() != listed:
         raise WorkspaceInvalid(
-            f"the table {place.table.path} was changed from outside (version {version}, the ledger knows "
-            f"{fact(connection, 'table_version')}): models and table may no longer agree; restore the table, or make a new "
-            "workspace"
+            f"the table {place.table.path} was changed from outside: its transaction log names other files than the ledger, so "
+            "that models and table may no longer agree. Restore the table from a backup; nothing was changed"
         )
-    return version
 
 
-def _prepare(place: Place, work: Work, say: Say) -> Iterator[_Prepared]:
-    """New states beside the old ones, one after the other."""
-    with place.database.reading() as connection:
-        listed = [(row.name, Specification.from_json(row.specification)) for row in releases.all_models(connection)]
-        chosen = [pair for pair in listed if work.models is None or pair[0] in work.models]
-    leaving = place.table.of_subjects(work.gone) if work.gone else None
-
+def _chosen(connection: sa.Connection, work: Work) -> list[_Task]:
+    """The models that the work concerns, each with the number of its new release; a new model has no old one."""
+    chosen = []
     if work.fitted is not None:
         name, specification = work.fitted
-        objective, settings = specification.objective, specification.settings
-        rows = specification.source(place.table, work.gone, work.added)
-        unlearner = Unlearner.learn_from(objective, place.near(rows), settings, engine=place.engine)
-        if settings.sigma > 0:
-            NoiseCost.of(objective, rows.sample(SAMPLE), unlearner._secret.point, settings.sigma).require_worth()
-        yield _saved(place, name, 1, unlearner, {})
-    for name, specification in chosen:
+        chosen.append(_Task(name, 1, specification))
+    for row in releases.all_models(connection):
+        if work.models is None or row.name in work.models:
+            number = releases.current(connection, row.name).number + 1
+            chosen.append(_Task(row.name, number, Specification.from_json(row.specification)))
+    return chosen
+
+
+def _prepare(place: Place, work: Work, chosen: Sequence[_Task], change: Change, say: Say) -> Iterator[_Prepared]:
+    """New states beside the old ones, one after the other."""
+    leaving = place.table.of_subjects(work.gone) if work.gone else None
+    for name, number, specification in chosen:
+        source = specification.source(place.table, change)
+        if number == 1:
+            yield _saved(place, name, number, _fitted(place, specification, source), {})
+            continue
         with place.database.reading() as connection:
-            unlearner, number = load(place, connection, name), releases.current(connection, name).number + 1
+            unlearner = load(place, connection, name)
         removed = None if leaving is None else specification.rows(leaving)
         added = None if work.added is None else specification.rows(work.added)
         moved = influences(unlearner, leaving, removed)
-        source = place.near(specification.source(place.table, work.gone, work.added))
-        _operate(unlearner, work.kind, removed, added, source, name, say)
+        _operate(unlearner, work.kind, removed, added, place.near(source), name, say)
         yield _saved(place, name, number, unlearner, moved)
+
+
+def _fitted(place: Place, specification: Specification, source: TableSource) -> Unlearner:
+    objective, settings = specification.objective, specification.settings
+    unlearner = Unlearner.learn_from(objective, place.near(source), settings, engine=place.engine)
+    if settings.sigma > 0:
+        NoiseCost.of(objective, source.sample(SAMPLE), unlearner._secret.point, settings.sigma).require_worth()
+    return unlearner
 
 
 def _operate(
@@ -251,7 +282,13 @@ def _saved(place: Place, name: str, number: int, unlearner: Unlearner, influence
 
 
 def _certify(
-    place: Place, connection: sa.Connection, batch: int, work: Work, prepared: Sequence[_Prepared], at: str
+    place: Place,
+    connection: sa.Connection,
+    batch: int,
+    work: Work,
+    prepared: Sequence[_Prepared],
+    change: Change,
+    at: str,
 ) -> list[Outcome]:
     """The one transaction after which everything has happened; to the world all of it happened when the batch began, ``at``."""
     key = place.signing_key(connection)
@@ -260,6 +297,11 @@ def _certify(
         name, specification = work.fitted
         commitment = releases.add_model(connection, name, specification.to_json(), at)
         log.append(connection, "model.fitted", [{"model": name, "specification": commitment}], at)
+    data_files.change(connection, change, batch)
+    files = data_files.present(connection)
+    set_fact(connection, "rows", sum(file.rows for file in files))
+    if work.added is not None:
+        set_fact(connection, "next_row", int(fact(connection, "next_row") or 0) + len(work.added))
     outcomes = []
     for new in prepared:
         certificate, weights = new.release.certificate, new.release.weights
@@ -282,6 +324,7 @@ def _certify(
                 "evidence": evidence,
                 "weights": np.ascontiguousarray(weights, dtype="<f8").tobytes(),
                 "state_digest": new.state_digest,
+                "table_digest": listing_digest(files),
                 "at": at,
             },
         )
@@ -294,70 +337,61 @@ def _certify(
     requests.certify(connection, batch)
     requests.welcome_back(connection, work.returning)
     requests.set_batch(connection, batch, "certified")
-    log.seal(connection, key)
     return outcomes
 
 
 def _finish(place: Place, batch: sa.Row[Any]) -> None:
-    """Everything after the transaction: table, purge, close."""
+    """Everything after the transaction: the table's transaction log, deleting what is superseded, close."""
     with place.database.reading() as connection:
+        requests.require_batch(connection, batch.id, "certified")
         gone = [row.subject for row in requests.of_batch(connection, batch.id) if row.subject is not None]
-        affected = releases.of_batch(connection, batch.id)
-        next_row = int(fact(connection, "next_row") or 0)
-    if gone or batch.added:
-        added = pq.read_table(place.pending_path(batch.id)).to_batches() if batch.added else []
-        if not gone and place.table.version == batch.version:
-            place.table.append(added)
-        else:
-            place.table.rewrite(gone, batch.first_row, added)
+        affected, going = releases.of_batch(connection, batch.id), data_files.going(connection, batch.id)
+    place.table.follow()
+    place.table.delete(going)
     for row in affected:
         for number in range(1, row.number):
             delete_file(place.state_path(row.model, number))
     with place.database.writing() as connection:
+        requests.require_batch(connection, batch.id, "certified")
         log.append(connection, "batch.closed", [{"batch": batch.id, "erased": len(gone)}], batch.started)
         at = times.exact()
         releases.purge_superseded(connection, batch.id, at, weights=bool(gone))
+        data_files.drop(connection, batch.id)
         requests.close(connection, batch.id, at)
         requests.set_batch(connection, batch.id, "closed", at)
-        set_fact(connection, "table_version", place.table.version)
-        set_fact(connection, "rows", place.table.count())
-        set_fact(connection, "next_row", max(next_row, batch.first_row + batch.added))
-        log.seal(connection, place.signing_key(connection))
         log.release_held(connection)
     place.database.wipe_free_space()
 
 
-def _abandon(place: Place, batch: int, started: str) -> None:
+def _abandon(place: Place, batch: int) -> None:
+    """Undoes what a batch has done before its transaction: the files that it is known to write, then the ledger."""
+    with place.database.reading() as connection:
+        found = requests.require_batch(connection, batch, "intent")
+    place.table.discard(batch)
+    for model, number in json.loads(found.states):
+        path = place.state_path(model, number)
+        delete_file(path)
+        if number == 1:  # of a model that never was
+            with suppress(FileNotFoundError):
+                path.parent.rmdir()
     with place.database.writing() as connection:
+        requests.require_batch(connection, batch, "intent")
         requests.release(connection, batch)
-        log.append(connection, "batch.abandoned", [{"batch": batch}], started)
+        log.append(connection, "batch.abandoned", [{"batch": batch}], found.started)
         requests.set_batch(connection, batch, "abandoned", times.exact())
         log.release_held(connection)
-    _sweep(place)
 
 
-def _sweep(place: Place) -> None:
-    """Deletes what nothing refers to (states never released, rows never added, keys out of use); publishes key and head."""
+def _tidy(place: Place) -> None:
+    """Deletes private keys that sign no more and files that were never finished; publishes public keys and the log's head."""
     with place.database.reading() as connection:
-        current = {row.name: releases.current(connection, row.name).number for row in releases.all_models(connection)}
-        open_batches = {place.pending_path(batch.id) for batch in requests.unfinished(connection)}
-        keyid, public, signed = signing_keyid(connection), str(place.public_keys(connection)), log.checkpoint(connection)
-    for folder in place.models.iterdir():
-        if folder.name not in current:
-            shutil.rmtree(folder)
-            continue
-        for path in folder.iterdir():
-            if path != place.state_path(folder.name, current[folder.name]):
-                delete_file(path)
-    for path in place.pending.iterdir():
-        if path not in open_batches:
-            delete_file(path)
-    for path in place.keys.glob("signing-*.pem"):
-        if keyid is not None and path != key_path(place.keys, keyid):
+        retired = [*retired_keyids(connection), *filter(None, [fact(connection, COMING_KEY)])]
+        public, signed = str(place.public_keys(connection)), log.checkpoint(connection)
+    for keyid in retired:
+        delete_file(key_path(place.keys, keyid))
+    for folder in (place.path, place.keys, *place.models.iterdir()):
+        for path in folder.glob(f"{PARTIAL}*"):
             delete_file(path)
     for path, text in ((place.public_key_path, public), (place.checkpoint_path, signed)):
         if text is not None and (not path.exists() or path.read_text() != text):
             write_file(path, text.encode())
-    for folder in (place.path, place.keys):
-        for path in folder.glob(f"{PARTIAL}*"):
-            delete_file(path)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from expunge.certificate import Certificate
 from expunge.errors import ExpungeError, LedgerCorrupt, WorkspaceInvalid
 from expunge.files import PARTIAL
-from expunge.ledger import log, releases, requests, times
+from expunge.ledger import log, releases, requests, sealing, times
 from expunge.ledger.facts import fact
 from expunge.ledger.receipts import committed
 from expunge.ledger.signing import digest
@@ -16,6 +16,12 @@ from expunge.privacy import Guarantee
 from expunge.workspace import batch
 from expunge.workspace.place import Place
 from expunge.workspace.specification import Specification
+
+NAMES = (
+    *("keys", "models", "table", "lock", "ledger.lock", "ledger.witness", "ledger.sqlite", "ledger.sqlite-wal"),
+    *("ledger.sqlite-shm", "workspace.toml", "schema.toml", "expunge.pub", "checkpoint.json"),
+)
+"""What may lie in the folder."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,7 @@ def examine(place: Place) -> Iterator[Finding]:
         ("settings, schema and keys can be read", _readable),
         ("private files are readable by their owner alone", _private),
         ("the database is sound", lambda place: place.database.verify()),
+        ("every entry of the ledger is as it was sealed", _sealed),
         ("no batch is unfinished", _finished),
         ("the log is what was signed", _log),
         ("every certificate is signed, in the log, and fits its evidence", _certificates),
@@ -72,7 +79,7 @@ def _readable(place: Place) -> None:
 
 
 def _private(place: Place) -> None:
-    for path in (*place.keys.iterdir(), *place.models.rglob("*.safetensors"), *place.pending.iterdir()):
+    for path in (*place.keys.iterdir(), *place.models.rglob("*.safetensors"), *place.table.path.rglob("*.parquet")):
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
             raise WorkspaceInvalid(f"{path} can be read by others: chmod 600 it")
 
@@ -84,6 +91,11 @@ def _finished(place: Place) -> None:
         raise WorkspaceInvalid(f"batch {', '.join(unfinished)} was interrupted: the next command that writes finishes it")
     if held:
         raise LedgerCorrupt(f"{held} events wait for a batch that is over: restore the ledger from a backup")
+
+
+def _sealed(place: Place) -> None:
+    with place.database.reading() as connection:
+        sealing.verify(connection)
 
 
 def _log(place: Place) -> None:
@@ -145,11 +157,10 @@ def _states(place: Place) -> None:
 
 def _table(place: Place) -> None:
     with place.database.reading() as connection:
-        version, rows = fact(connection, "table_version"), fact(connection, "rows")
-    if str(place.table.version) != version:
-        raise WorkspaceInvalid(
-            f"the table has version {place.table.version}, the ledger knows {version}: it was changed outside"
-        )
+        rows = fact(connection, "rows")
+    files = place.table.files()
+    if place.table.logged() != {file.path for file in files}:
+        raise WorkspaceInvalid("the table's transaction log names other files than the ledger: it was changed outside")
     if str(place.table.count()) != rows:
         raise WorkspaceInvalid(f"the table has {place.table.count()} rows, the ledger knows {rows}")
 
@@ -177,9 +188,10 @@ def _strays(place: Place) -> None:
             place.state_path(m.name, releases.current(connection, m.name).number) for m in releases.all_models(connection)
         }
     found = [path for path in place.models.rglob("*") if path.is_file() and path not in current]
-    found += [*place.pending.iterdir(), *place.table.strays(), *place.path.rglob(f"{PARTIAL}*")]
+    found += [*place.table.strays(), *place.path.rglob(f"{PARTIAL}*")]
+    found += [path for path in place.path.iterdir() if path.name not in NAMES]
     if found:
-        raise WorkspaceInvalid(f"{found[0]} belongs to nothing: the next command that writes deletes it")
+        raise WorkspaceInvalid(f"{found[0]} is not of the workspace: move it elsewhere, or delete it if you know what it is")
 
 
 def _deadlines(place: Place) -> None:

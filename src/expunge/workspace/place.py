@@ -13,18 +13,24 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from expunge.data.pseudonyms import SubjectKey
-from expunge.errors import WorkspaceBusy, WorkspaceInvalid
+from expunge.errors import LedgerCorrupt, SignatureInvalid, WorkspaceBusy, WorkspaceInvalid
+from expunge.ledger import data_files
 from expunge.ledger.database import Database
-from expunge.ledger.facts import keys, signing_keyid
+from expunge.ledger.facts import fact, keys, signing_keyid
+from expunge.ledger.sealing import SealKey
+from expunge.ledger.witness import Witness
 from expunge.workspace.configuration import LOCAL, Configuration
 
 if TYPE_CHECKING:  # loaded where they are used: what only reads the ledger is to start quickly
+    from expunge.data.files import DataFile
     from expunge.data.sources import TableSource
     from expunge.data.table import SubjectTable
     from expunge.engine import Engine
     from expunge.ledger.signing import PublicKeys, SigningKey
     from expunge.rows import RowSource
 
+UNFINISHED = "init.unfinished"
+"""A file that is in a folder as long as the workspace in it is being made."""
 PATIENCE = 10.0
 """Seconds to wait for another process before saying that it is busy."""
 
@@ -66,21 +72,31 @@ class Place:
         return self.path / "models"
 
     @property
-    def pending(self) -> Path:
-        """Rows on their way into the table."""
-        return self.path / "pending"
+    def seal_key_path(self) -> Path:
+        """The key under which the ledger's rows are sealed."""
+        return self.keys / "seal.key"
+
+    @property
+    def witness_path(self) -> Path:
+        """What says where the ledger stands, outside the database."""
+        return self.path / "ledger.witness"
+
+    @property
+    def lock_path(self) -> Path:
+        """The file that whoever changes models and table has locked; a copy of the folder has another one."""
+        return self.path / "lock"
 
     def state_path(self, model: str, number: int) -> Path:
         """The secret state after release ``number`` of ``model``."""
         return self.models / model / f"{number}.safetensors"
 
-    def pending_path(self, batch: int) -> Path:
-        """The rows that ``batch`` adds."""
-        return self.pending / f"{batch}.parquet"
-
     @cached_property
     def configuration(self) -> Configuration:
         """The settings, read once."""
+        if (self.path / UNFINISHED).exists():
+            raise WorkspaceInvalid(
+                f"making the workspace {self.path} was interrupted: run expunge init again, which begins anew"
+            )
         return Configuration.read(self.configuration_path)
 
     @cached_property
@@ -88,7 +104,7 @@ class Place:
         """People's rows."""
         from expunge.data.table import SubjectTable
 
-        return SubjectTable(self.path / "table")
+        return SubjectTable(self.path / "table", self._data_files)
 
     @cached_property
     def engine(self) -> "Engine":
@@ -109,21 +125,98 @@ class Place:
 
     @cached_property
     def subject_key(self) -> SubjectKey:
-        """The key under which subject ids are hashed."""
-        return SubjectKey.load(self.keys / "subject.key")
+        """The key under which subject ids are hashed.
+
+        Raises:
+            WorkspaceInvalid: it is missing, damaged, or another key than the table was made with.
+        """
+        key = SubjectKey.load(self.keys / "subject.key")
+        with self.database.reading() as connection:
+            if key.fingerprint() != fact(connection, "subject_key"):
+                raise WorkspaceInvalid(
+                    f"{self.keys / 'subject.key'} is another key than the table was made with, so that nobody would be found: "
+                    "restore it from a backup. Nothing was changed"
+                )
+        return key
 
     @cached_property
     def database(self) -> Database:
-        """The ledger's database, migrated."""
+        """The ledger's database, migrated, and proven to be the newest that this folder knows.
+
+        Raises:
+            WorkspaceInvalid: it cannot be used.
+            LedgerCorrupt: it is older than the folder, of another history, or altered; or the folder is a copy.
+        """
+        database = self.unproven_database
+        database.require_newest()
+        self.require_own()
+        return database
+
+    def require_own(self) -> None:
+        """Raises ``WorkspaceInvalid`` unless this is the folder that the ledger belongs to, and no copy of it."""
+        with self.unproven_database.reading() as connection:
+            owner = fact(connection, "folder")
+        if owner != self.mark():
+            raise WorkspaceInvalid(
+                f"{self.path} is a copy of the workspace's folder, or was moved to another disk: two that work with one ledger "
+                "would undo each other's work. If this is the only one left, run expunge recover; nothing was changed"
+            )
+
+    def require_anchors(self) -> None:
+        """Raises ``LedgerCorrupt`` unless the ledger continues the public keys and the checkpoint that lie beside it."""
+        from expunge.ledger import log
+        from expunge.ledger.signing import CHECKPOINT, PublicKeys
+
+        advice = "restore it from a copy, or run expunge recover --anchors if it is gone for good. Nothing was changed"
+        for path in (self.public_key_path, self.checkpoint_path):
+            if not path.is_file() or not path.stat().st_size:
+                raise LedgerCorrupt(f"{path} is missing or empty, against which the ledger is checked: {advice}")
+        known = PublicKeys.read(self.public_key_path)
+        with self.database.reading() as connection:
+            if list(known.pems.values()) != keys(connection)[: len(known.pems)]:
+                raise LedgerCorrupt(f"the ledger has other signing keys than {self.public_key_path}: {advice}")
+            try:
+                head = known.verified(self.checkpoint_path.read_text(encoding="utf-8").strip(), CHECKPOINT)["predicate"]
+            except (SignatureInvalid, UnicodeDecodeError) as error:
+                raise LedgerCorrupt(
+                    f"{self.checkpoint_path} is not signed with a key of {self.public_key_path}: {advice}"
+                ) from error
+            log.require_head(connection, head["size"], head["root"])
+
+    def mark(self) -> str:
+        """What tells this folder from its copies."""
+        try:
+            return str(self.lock_path.stat().st_ino)
+        except OSError:
+            return "none"
+
+    def reach(self, url: str) -> Database:
+        """The database at ``url``, with this folder's keys and witness."""
+        from expunge.ledger import log
+
+        return Database(
+            url,
+            SealKey.load(self.seal_key_path),
+            Witness(self.witness_path),
+            lambda connection: log.seal(connection, self.signing_key(connection)),
+        )
+
+    @cached_property
+    def unproven_database(self) -> Database:
+        """The same, for those who look at it or mend it whatever it is: doctor and recovery."""
         url = self.configuration.database
         if url.startswith("sqlite:///") and not url.startswith("sqlite:////"):
             file = self.path / url.removeprefix("sqlite:///")
             if not file.exists():
                 raise WorkspaceInvalid(f"the ledger {file} is missing: restore it from a backup")
             url = f"sqlite:///{file.absolute()}"
-        database = Database(url)
+        database = self.reach(url)
         database.migrate()
         return database
+
+    def _data_files(self) -> "list[DataFile]":
+        with self.unproven_database.reading() as connection:
+            return data_files.present(connection)
 
     def signing_key(self, connection: sa.Connection) -> "SigningKey":
         """The key that signs now."""
@@ -142,14 +235,18 @@ class Place:
 
     @contextmanager
     def exclusive(self, patience: float = PATIENCE) -> Iterator[None]:
-        """Keeps every other process from changing models and table; the system lets go even if this one is killed.
+        """Keeps every other process from changing models and table, on this machine and, where the ledger is on a server, on
+        every other; the system lets go even if this one is killed.
 
         Raises:
             WorkspaceBusy: another process went on for too long.
             WorkspaceInvalid: the folder cannot be written to.
         """
         try:
-            handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            handle = os.open(self.lock_path, os.O_RDWR)
+        except FileNotFoundError as error:
+            self.require_own()
+            raise AssertionError from error
         except OSError as error:
             raise WorkspaceInvalid(f"{self.path} cannot be written to ({error.strerror}); nothing was changed") from error
         try:
@@ -160,10 +257,15 @@ class Place:
                     break
                 except BlockingIOError:
                     if time.monotonic() > until:
-                        raise WorkspaceBusy(
-                            f"another process is working in {self.path}: wait for it, and try again; nothing was changed"
-                        ) from None
+                        raise self._busy() from None
                     time.sleep(0.05)
-            yield
+            with self.database.leading(max(0.0, until - time.monotonic())) as is_leading:
+                if not is_leading:
+                    raise self._busy()
+                self.require_anchors()
+                yield
         finally:
             os.close(handle)
+
+    def _busy(self) -> WorkspaceBusy:
+        return WorkspaceBusy(f"another process is working in {self.path}: wait for it, and try again; nothing was changed")

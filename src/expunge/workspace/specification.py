@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Literal, get_args
@@ -11,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from expunge.cost import Undeclared, affordable_sigma
+from expunge.data.files import NOTHING, Change
 from expunge.data.schema import FeatureSchema, Number, label
-from expunge.data.sources import EncodedPart, TableColumns, TablePart, TableSource, Without, columns_read
-from expunge.data.table import ROW, SUBJECT, SubjectTable
+from expunge.data.sources import EncodedPart, TableColumns, TableSource
+from expunge.data.table import ROW, SubjectTable
 from expunge.errors import InvalidRows
 from expunge.linear_model import (
     GammaRegressor,
@@ -184,11 +184,7 @@ class Specification:
         """
         return self.table_columns.rows(table, table[ROW].to_pylist())
 
-    def source(self, table: SubjectTable, without: Sequence[str] = (), added: pa.Table | None = None) -> TableSource:
-        """All rows of ``table`` but those of the people in ``without``, and those of ``added``."""
-        gone = Without(SUBJECT, pa.array(list(without), pa.string())) if without else None
+    def source(self, table: SubjectTable, change: Change = NOTHING) -> TableSource:
+        """All rows that ``table`` holds after ``change``, in the order in which a fit would find them."""
         columns = self.table_columns
-        new = [] if added is None else [EncodedPart(TablePart(added, "the rows that come"), columns)]
-        return TableSource(
-            lambda: [*(EncodedPart(group, columns, gone) for group in table.row_groups(columns_read(columns, gone))), *new]
-        )
+        return TableSource(lambda: [EncodedPart(group, columns) for group in table.row_groups(columns.columns, change)])

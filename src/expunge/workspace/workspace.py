@@ -3,8 +3,6 @@
 import json
 import os
 import re
-import secrets
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -18,14 +16,15 @@ from expunge.data.reading import read_batches
 from expunge.data.schema import FeatureSchema
 from expunge.data.table import SUBJECT, SubjectTable, numbered
 from expunge.errors import ExpungeError, InvalidRows, RequestRefused, WorkspaceInvalid
+from expunge.files import write_file
 from expunge.forecast import CapacityReport
-from expunge.ledger import log, releases, requests, times
-from expunge.ledger.database import Database
+from expunge.ledger import data_files, log, releases, requests, times
 from expunge.ledger.facts import add_key, fact, keys, set_fact
+from expunge.ledger.sealing import SealKey
 from expunge.ledger.signing import PublicKeys, SigningKey
 from expunge.privacy import Guarantee, today
-from expunge.workspace import batch, desk
-from expunge.workspace.batch import Outcome, Say, Work
+from expunge.workspace import batch, desk, making
+from expunge.workspace.batch import COMING_KEY, Outcome, Say, Work
 from expunge.workspace.configuration import Configuration
 from expunge.workspace.desk import Answer, Wish
 from expunge.workspace.place import PATIENCE, Place
@@ -81,20 +80,8 @@ class Workspace:
             InvalidRows: rows that cannot be read, or without a subject.
             WorkspaceInvalid: the folder or the database is in use, or cannot be written to.
         """
-        path = Path(path)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise WorkspaceInvalid(f"{path} is there already and is not empty: choose another folder")
-        made = path.parent / f".{path.name}.partial-{secrets.token_hex(4)}"
-        try:
-            made.mkdir(parents=True, mode=0o700)
-            cls(Place(made))._fill(data, subject, query, schema, database, say)
-            if path.is_dir():
-                path.rmdir()
-            os.rename(made, path)
-        except OSError as error:
-            raise WorkspaceInvalid(f"{path} cannot be written ({error.strerror}); nothing was changed") from error
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
+        with making.folder(Path(path)) as (place, identity):
+            cls(place)._fill(identity, data, subject, query, schema, database, say)
         return cls.open(path)
 
     @classmethod
@@ -108,10 +95,10 @@ class Workspace:
         place.configuration  # noqa: B018  # says if there is no workspace
         return cls(place)
 
-    def _fill(self, data: str, subject: str, query: str | None, schema: Any, database: str | None, say: Say) -> None:
+    def _fill(
+        self, identity: str, data: str, subject: str, query: str | None, schema: Any, database: str | None, say: Say
+    ) -> None:
         place = self.place
-        for folder in (place.keys, place.models, place.pending):
-            folder.mkdir(mode=0o700)
         configuration = Configuration() if database is None else Configuration(database=database)
         configuration.write(place.configuration_path)
         columns, batches = read_batches(data, query)
@@ -127,28 +114,29 @@ class Workspace:
             raise InvalidRows(f"the schema declares column {missing[0]!r}, which the data does not have")
         features.write(place.schema_path)
         key = SubjectKey.create(place.keys / "subject.key")
-        table = SubjectTable.create(place.path / "table", pa.schema([field for field in columns if field.name != subject]))
-        table.append(numbered(_chained(first, batches), subject, key, table.columns, 0))
-        rows = table.count()
-        ledger = Database(f"sqlite:///{place.path.absolute()}/ledger.sqlite" if database is None else database)
-        ledger.migrate()
+        SubjectTable.create(place.path / "table", pa.schema([field for field in columns if field.name != subject]))
+        table = SubjectTable(place.path / "table", list)
+        files = table.write(numbered(_chained(first, batches), subject, key, table.columns, 0), 0)
+        rows = sum(file.rows for file in files)
         signing_key = SigningKey.create(place.keys)
+        SealKey.create(place.seal_key_path)
+        ledger = place.reach(f"sqlite:///{place.path.absolute()}/ledger.sqlite" if database is None else database)
+        ledger.claim(identity)
         with ledger.writing() as connection:
-            if fact(connection, "workspace") is not None:
-                raise WorkspaceInvalid("the database holds the ledger of another workspace: give an empty one")
-            identity = secrets.token_hex(8)
             body = {"workspace": identity, "subject_key": key.fingerprint(), "keyid": signing_key.keyid}
             log.append(connection, "workspace.created", [body])  # not how many rows: who knows all but one could tell
             add_key(connection, signing_key.keyid, signing_key.pem, times.exact())
-            for name, value in (("workspace", identity), ("subject_column", subject), ("next_row", rows), ("rows", rows)):
+            for name, value in (("subject_column", subject), ("next_row", rows), ("rows", rows)):
                 set_fact(connection, name, value)
-            set_fact(connection, "table_version", table.version)
+            set_fact(connection, "folder", place.mark())
             set_fact(connection, "subject_key", key.fingerprint())
-            signed = log.seal(connection, signing_key)
-            pems = keys(connection)
+            data_files.add(connection, files, 0)
+        with ledger.reading() as connection:
+            signed, pems = log.checkpoint(connection), keys(connection)
+        SubjectTable(place.path / "table", lambda: files).follow()
         ledger.close()
-        place.checkpoint_path.write_text(signed)
-        place.public_key_path.write_text(str(PublicKeys.of(pems)))
+        write_file(place.checkpoint_path, str(signed).encode())
+        write_file(place.public_key_path, str(PublicKeys.of(pems)).encode())
         say(f"{rows:,} rows imported; subject ids are kept nowhere, only keyed hashes of them")
         if proposed:
             say(
@@ -312,6 +300,7 @@ class Workspace:
         outcomes: list[Outcome] = []
         problems: dict[str, str] = {}
         with batch.working(self.place, patience):
+            self._look()
             with self.place.database.reading() as connection:
                 queue = requests.waiting(connection)
             fresh = [row for row in queue if row.problem is None]
@@ -349,17 +338,29 @@ class Workspace:
     def rotate_key(self) -> str:
         """Signs with a new key from now on; what the old one signed stays valid. Returns the new key's id."""
         with batch.working(self.place):
-            key = SigningKey.create(self.place.keys)
+            key = SigningKey.generate()
+            with self.place.database.writing() as connection:
+                set_fact(connection, COMING_KEY, key.keyid)
+            key.save(self.place.keys)
             with self.place.database.writing() as connection:
                 old = self.place.signing_key(connection)
                 log.seal(connection, old)
                 log.append(connection, "key.rotated", [{"from": old.keyid, "keyid": key.keyid}])
                 add_key(connection, key.keyid, key.pem, times.exact())
-                log.seal(connection, key)
+                set_fact(connection, COMING_KEY, "")
             batch.recover(self.place)  # deletes the old private key and publishes the new public one
         return key.keyid
 
     # parts
+
+    def _look(self) -> None:
+        """Notes once a day that somebody looks at the queue, so that a clock that leaps ahead can be told from idle days."""
+        with self.place.database.reading() as connection:
+            seen = fact(connection, log.SEEN) or ""
+        if seen[:10] < times.published()[:10]:
+            with self.place.database.writing() as connection:
+                log.require_clock(connection)
+                set_fact(connection, log.SEEN, times.published())
 
     def _require_model(self, name: str) -> Specification:
         with self.place.database.reading() as connection:

@@ -1,0 +1,56 @@
+"""The files of a table: what each was when it was written, and which come and go when the table changes."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+BUCKET = "_bucket"
+"""The column by which the table is partitioned."""
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A file of rows, as it was written.
+
+    Args:
+        path: below the table's folder, ``_bucket=N/batch-M-K.parquet``.
+        rows: in it; ``size``: in bytes.
+        digest: SHA-256 of all of it, in hexadecimal.
+    """
+
+    path: str
+    rows: int
+    size: int
+    digest: str
+
+    @property
+    def bucket(self) -> int:
+        """The bucket whose rows it holds."""
+        return int(self.path.split("/")[0].removeprefix(f"{BUCKET}="))
+
+    @property
+    def place(self) -> tuple[int, str]:
+        """Sorts files so that rows come in an order that does not depend on anybody who has gone."""
+        return self.bucket, self.path
+
+
+@dataclass(frozen=True)
+class Change:
+    """What becomes of a table: files that ``coming`` hold rows, and those that are ``going``."""
+
+    coming: tuple[DataFile, ...] = ()
+    going: tuple[DataFile, ...] = ()
+
+    def applied(self, files: Iterable[DataFile]) -> list[DataFile]:
+        """``files`` after the change; doing it twice is doing it once."""
+        return sorted({*files, *self.coming} - {*self.going}, key=lambda file: file.place)
+
+
+NOTHING = Change()
+"""A table that stays as it is."""
+
+
+def listing_digest(files: Iterable[DataFile]) -> str:
+    """SHA-256 over the names and digests of ``files``: equal only for tables that are equal to the last bit."""
+    lines = sorted(f"{file.path} {file.rows} {file.size} {file.digest}\n" for file in files)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -1,0 +1,283 @@
+"""Sealing: every row of the ledger carries a seal under the workspace's key, and the sum of all seals is sealed too.
+
+Whoever can write to the database but does not have the key can change, add, drop or swap no row unseen: a changed or new row
+has no seal that fits it, and a missing, doubled or older one leaves the sum wrong. A row is checked whenever it is read by
+``rows`` or changed; all rows are added up by ``verify``. The sum is additive (MSet-Add-Hash under a pseudorandom function:
+Clarke, Devadas, van Dijk, Gassend, Suh, *Incremental multiset hash functions*, 2003), so that a transaction costs what it
+changes, whatever the ledger holds.
+
+The log's size and the roots of its perfect subtrees are under the same seal, so that its head costs no look at old events.
+"""
+
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from expunge.errors import LedgerCorrupt, WorkspaceInvalid
+from expunge.files import write_file
+from expunge.ledger.tables import metadata, seals
+
+KEY_BYTES = 32
+_MODULUS = 1 << 256
+_encoded = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode
+ADVICE = "run expunge doctor, and restore the ledger from a backup"
+
+
+@dataclass(frozen=True)
+class SealKey:
+    """The key under which rows of the ledger are sealed."""
+
+    secret: bytes = field(repr=False)
+
+    @classmethod
+    def create(cls, path: Path) -> "SealKey":
+        """A new key, kept in ``path``, readable by its owner alone."""
+        key = cls(secrets.token_bytes(KEY_BYTES))
+        write_file(path, key.secret.hex().encode() + b"\n")
+        return key
+
+    @classmethod
+    def load(cls, path: Path) -> "SealKey":
+        """The key in ``path``.
+
+        Raises:
+            WorkspaceInvalid: it is missing or damaged.
+        """
+        advice = "restore it from a backup; without it nobody can tell whether the ledger was altered"
+        try:
+            key = cls(bytes.fromhex(path.read_text(encoding="ascii").strip()))
+        except OSError as error:
+            what = "missing" if isinstance(error, FileNotFoundError) else f"unreadable ({error.strerror})"
+            raise WorkspaceInvalid(f"the key {path} is {what}: {advice}") from None
+        except ValueError as error:
+            raise WorkspaceInvalid(f"the key {path} is damaged: {advice}") from error
+        if len(key.secret) != KEY_BYTES:
+            raise WorkspaceInvalid(f"the key {path} is damaged: {advice}")
+        return key
+
+    def mac(self, label: str, value: Any) -> str:
+        """HMAC-SHA-256 of JSON values under ``label``, in hexadecimal."""
+        return hmac.digest(self.secret, f"{label}\0{_encoded(value)}".encode(), "sha256").hex()
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """What one transaction leaves behind, and the next one starts from.
+
+    Args:
+        serial: counts transactions.
+        total: sum of all seals modulo 2²⁵⁶; ``rows``: how many there are.
+        size: events in the log; ``peaks``: roots of its perfect subtrees, the largest first.
+        mac: all of this under the key.
+    """
+
+    serial: int
+    total: int
+    rows: int
+    size: int
+    peaks: tuple[str, ...]
+    mac: str
+
+    @classmethod
+    def of(cls, key: SealKey, serial: int, total: int, rows: int, size: int, peaks: tuple[str, ...]) -> "Sealed":
+        """The same, under ``key``."""
+        return cls(serial, total, rows, size, peaks, key.mac("sealed", [serial, f"{total:064x}", rows, size, list(peaks)]))
+
+
+EMPTY = Sealed(0, 0, 0, 0, (), "")
+"""Before the first transaction."""
+
+
+class Sealing:
+    """A transaction's account: what was sealed before it, and what it has changed so far."""
+
+    def __init__(self, key: SealKey, before: Sealed) -> None:
+        self.key, self.before, self.now = key, before, before
+
+    def seal(self, table: sa.Table, values: Mapping[str, Any]) -> str:
+        """The seal of a row."""
+        content = [_plain(values[column.name]) for column in table.columns if column.name != "seal"]
+        return self.key.mac(table.name, content)
+
+    def check(self, table: sa.Table, row: sa.Row[Any]) -> None:
+        """Raises ``LedgerCorrupt`` unless ``row`` is as it was sealed."""
+        if not hmac.compare_digest(self.seal(table, dict(row._mapping)), row.seal):
+            name = next(str(row._mapping[column.name]) for column in table.primary_key.columns)
+            raise LedgerCorrupt(f"the entry {name!r} in {table.name} of the ledger was altered: {ADVICE}")
+
+    def add(self, seal: str) -> None:
+        """Counts a new row."""
+        self.now = replace(self.now, total=(self.now.total + int(seal, 16)) % _MODULUS, rows=self.now.rows + 1)
+
+    def drop(self, seal: str) -> None:
+        """Counts a row that goes."""
+        self.now = replace(self.now, total=(self.now.total - int(seal, 16)) % _MODULUS, rows=self.now.rows - 1)
+
+    def grow(self, leaves: Sequence[bytes]) -> None:
+        """Counts new leaves of the log."""
+        size, peaks = self.now.size, [bytes.fromhex(peak) for peak in self.now.peaks]
+        for leaf in leaves:
+            peaks.append(leaf)
+            complete = size
+            while complete & 1:  # RFC 9162: two perfect subtrees of one size become one
+                right, left = peaks.pop(), peaks.pop()
+                peaks.append(hashlib.sha256(b"\x01" + left + right).digest())
+                complete >>= 1
+            size += 1
+        self.now = replace(self.now, size=size, peaks=tuple(peak.hex() for peak in peaks))
+
+    def root(self) -> bytes:
+        """The root of the log, of which there is at least one event."""
+        peaks = [bytes.fromhex(peak) for peak in self.now.peaks]
+        root = peaks.pop()
+        while peaks:
+            root = hashlib.sha256(b"\x01" + peaks.pop() + root).digest()
+        return root
+
+    def write(self, connection: sa.Connection) -> Sealed:
+        """Seals what the transaction leaves behind; what was there before if it changed nothing."""
+        if self.now == self.before:
+            return self.before
+        now = self.now
+        self.now = Sealed.of(self.key, self.before.serial + 1, now.total, now.rows, now.size, now.peaks)
+        connection.execute(sa.delete(seals))
+        connection.execute(
+            sa.insert(seals).values(
+                id=1,
+                serial=self.now.serial,
+                total=f"{self.now.total:064x}",
+                rows=self.now.rows,
+                size=self.now.size,
+                peaks=json.dumps(self.now.peaks),
+                mac=self.now.mac,
+            )
+        )
+        return self.now
+
+
+def read(connection: sa.Connection, key: SealKey) -> Sealed:
+    """What the last transaction left behind.
+
+    Raises:
+        LedgerCorrupt: it was altered, or ``key`` is another key.
+    """
+    row = connection.execute(sa.select(seals)).first()
+    if row is None:
+        return EMPTY
+    try:
+        found = Sealed.of(key, row.serial, int(row.total, 16), row.rows, row.size, tuple(json.loads(row.peaks)))
+    except (ValueError, TypeError) as error:
+        raise LedgerCorrupt(f"the seal of the ledger was altered: {ADVICE}") from error
+    if not hmac.compare_digest(found.mac, row.mac):
+        raise LedgerCorrupt(
+            f"the seal of the ledger was altered, or keys/seal.key is another key than it was made with: {ADVICE}"
+        )
+    return found
+
+
+def verify(connection: sa.Connection) -> None:
+    """Checks every row of every table, and that none is missing or too many.
+
+    Raises:
+        LedgerCorrupt: one was altered, added, dropped or replaced by an older one.
+    """
+    sealing = _sealing(connection)
+    total = count = 0
+    for table in metadata.sorted_tables:
+        if "seal" not in table.columns:
+            continue
+        for row in connection.execute(sa.select(table)):
+            sealing.check(table, row)
+            total, count = (total + int(row.seal, 16)) % _MODULUS, count + 1
+    if (total, count) != (sealing.before.total, sealing.before.rows):
+        raise LedgerCorrupt(f"an entry of the ledger was dropped, added, or replaced by an older one: {ADVICE}")
+
+
+def insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Adds sealed rows; columns that are left out hold nothing."""
+    sealing, sealed = _sealing(connection), []
+    for row in rows:
+        values = {column.name: row.get(column.name) for column in table.columns}
+        seal = sealing.seal(table, values)
+        sealing.add(seal)
+        sealed.append(values | {"seal": seal})
+    if sealed:
+        connection.execute(sa.insert(table), sealed)
+
+
+def update(connection: sa.Connection, table: sa.Table, where: sa.ColumnElement[bool], **values: Any) -> int:
+    """Changes sealed rows; how many.
+
+    Raises:
+        LedgerCorrupt: one of them was altered.
+    """
+    sealing, names = _sealing(connection), [column.name for column in table.primary_key.columns]
+    changed = []
+    for row in rows(connection, sa.select(table).where(where), table):
+        after = sealing.seal(table, {**row._mapping, **values})
+        sealing.drop(row.seal)
+        sealing.add(after)
+        changed.append({**{f"key_{name}": row._mapping[name] for name in names}, **values, "seal": after})
+    if changed:
+        mine = sa.and_(*(table.columns[name] == sa.bindparam(f"key_{name}") for name in names))
+        statement = sa.update(table).where(mine).values({name: sa.bindparam(name) for name in (*values, "seal")})
+        connection.execute(statement, changed)
+    return len(changed)
+
+
+def delete(connection: sa.Connection, table: sa.Table, where: sa.ColumnElement[bool]) -> int:
+    """Drops sealed rows; how many.
+
+    Raises:
+        LedgerCorrupt: one of them was altered.
+    """
+    sealing = _sealing(connection)
+    gone = rows(connection, sa.select(table).where(where), table)
+    for row in gone:
+        sealing.drop(row.seal)
+    if gone:
+        connection.execute(sa.delete(table).where(where))
+    return len(gone)
+
+
+def rows(connection: sa.Connection, chosen: sa.Select[Any], table: sa.Table) -> list[sa.Row[Any]]:
+    """The whole rows of ``table`` that ``chosen`` finds, each as it was sealed.
+
+    Raises:
+        LedgerCorrupt: one of them was altered.
+    """
+    sealing, found = _sealing(connection), list(connection.execute(chosen))
+    for row in found:
+        sealing.check(table, row)
+    return found
+
+
+def grow(connection: sa.Connection, leaves: Sequence[bytes]) -> None:
+    """Counts new leaves of the log."""
+    _sealing(connection).grow(leaves)
+
+
+def log_size(connection: sa.Connection) -> int:
+    """How many events the log holds."""
+    return _sealing(connection).now.size
+
+
+def log_root(connection: sa.Connection) -> bytes:
+    """The root of the log."""
+    return _sealing(connection).root()
+
+
+def _sealing(connection: sa.Connection) -> Sealing:
+    found: Sealing = connection.get_execution_options()["sealing"]
+    return found
+
+
+def _plain(value: Any) -> Any:
+    return hashlib.sha256(value).hexdigest() if isinstance(value, bytes | memoryview) else value
