@@ -147,6 +147,7 @@ def process(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
     result = {
         "closed": done.closed,
         "problems": done.problems,
+        "aside": done.aside,
         "releases": [described(outcome) for outcome in done.outcomes],
     }
 
@@ -154,9 +155,15 @@ def process(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
         print_outcomes(done.outcomes, f"{done.closed:,} requests closed")
         for request, problem in done.problems.items():
             console.print(f"{request} could not be worked: {problem}", highlight=False)
+        for name, reason in done.aside.items():
+            console.print(
+                f"{name} is set aside, and requests wait for it: {reason}. Mend the cause, or run expunge replace "
+                f"{name} or expunge retire {name}",
+                highlight=False,
+            )
 
     show(result, as_json, text)
-    if done.problems:
+    if done.problems or done.aside:
         raise typer.Exit(REFUSED)
 
 
@@ -189,6 +196,9 @@ def status(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
                 rows = f"{row['remaining']:,.0f}"
                 table.add_row(row["name"], row["target"], str(row["release"]), row["rung"], *numbers, rows, due)
             console.print(table)
+        for row in found["models"]:
+            if row["aside"] is not None:
+                console.print(f"{row['name']} is set aside, and requests wait for it: {row['aside']}", highlight=False)
         for derived in found["still_derived"]:
             console.print(f"{derived['what']} still depends on people forgotten, until {derived['goes'][:10]}", highlight=False)
         if found["unfinished_batches"]:

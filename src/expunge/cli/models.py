@@ -92,6 +92,50 @@ def fit(
 
 
 @app.command()
+def replace(
+    name: Annotated[str, typer.Argument(help="Name of the model.")],
+    penalty: Annotated[float | None, typer.Option(help="C of logistic, alpha of the others; without it as before.")] = None,
+    epsilon: Annotated[float | None, typer.Option(help="ε promised to everybody forgotten; without it as before.")] = None,
+    delta: Annotated[float | None, typer.Option(help="δ of the promise; without it as before.")] = None,
+    sigma: Annotated[float | None, typer.Option(help="Noise in each weight; without it as before.")] = None,
+    workspace: InWorkspace = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Learn a model anew, from the present schema, without anybody who asked to be forgotten; withdraws its releases."""
+    from expunge.workspace import Workspace
+    from expunge.workspace.workspace import How
+
+    given = {"penalty": penalty, "epsilon": epsilon, "delta": delta, "sigma": sigma}
+    how: How = {key: value for key, value in given.items() if value is not None}  # type: ignore[assignment]
+    with working(f"learning {name} anew", as_json):
+        outcome = Workspace.open(workspace).replace(name, **how)
+    show(
+        described(outcome),
+        as_json,
+        lambda: print_outcomes([outcome], f"{name} is replaced; its earlier releases are withdrawn"),
+    )
+
+
+@app.command()
+def retire(
+    name: Annotated[str, typer.Argument(help="Name of the model.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    workspace: InWorkspace = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Withdraw a model for good: its state and the weights of all its releases are destroyed. Certificates stay."""
+    from expunge.workspace import Workspace
+
+    found = Workspace.open(workspace)
+    if not yes:
+        typer.confirm(f"destroy the state and all released weights of {name}?", abort=True)
+    with working(f"retiring {name}", as_json):
+        closed = found.retire(name)
+    message = f"{name} is retired; {closed:,} requests that waited for it are closed"
+    show({"model": name, "closed": closed}, as_json, lambda: console.print(message, highlight=False))
+
+
+@app.command()
 def refit(
     name: Annotated[str, typer.Argument(help="Name of the model.")], workspace: InWorkspace = HERE, as_json: AsJson = False
 ) -> None:

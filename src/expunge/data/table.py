@@ -12,7 +12,7 @@ old ones before the list changes; the transaction log follows it. Nothing is del
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -124,11 +124,14 @@ class SubjectTable:
             )
         self._checked[file.path] = stamp
 
-    def count(self, where: str | None = None) -> int:
-        """How many rows there are, all or those with a value in column ``where``."""
+    def count(self, where: str | None = None, without: Collection[str] = ()) -> int:
+        """How many rows there are, all or those with a value in column ``where``, the people in ``without`` left out."""
         if where is None:
             return sum(file.rows for file in self._listed())
-        return int(self._query(f"SELECT count(*) AS n FROM rows WHERE {_quoted(where)} IS NOT NULL")["n"][0].as_py())
+        tags = pa.table({SUBJECT: pa.array(sorted(without), pa.string())})
+        theirs = f"{SUBJECT} NOT IN (SELECT {SUBJECT} FROM tags)"
+        statement = f"SELECT count(*) AS n FROM rows WHERE {_quoted(where)} IS NOT NULL AND {theirs}"
+        return int(self._query(statement, None, tags)["n"][0].as_py())
 
     def distinct(self, column: str, limit: int) -> list[Any]:
         """Up to ``limit`` different values of ``column``, missing ones left out."""

@@ -92,7 +92,8 @@ def cancel(place: Place, request: str) -> None:
         if row is None:
             raise RequestRefused(f"there is no request {request!r}", reason="unknown-request")
         if not requests.cancel(connection, request, times.exact()):
-            raise RequestRefused(f"request {request} is {row.state}: only an accepted one can be cancelled", reason="too-late")
+            state = "worked already by some of the models" if row.state == "accepted" else row.state
+            raise RequestRefused(f"request {request} is {state}: only an untouched one can be cancelled", reason="too-late")
         log.note(connection, "request.cancelled", [{"request": request}])
 
 
@@ -203,6 +204,8 @@ def _request(place: Place, now: datetime, actor: str, kind: str, key: str | None
         "commitment": "",
         "actor": actor,
         "problem": None,
+        "attempts": 0,
+        "again": None,
         "received": now.isoformat(timespec="microseconds"),
         "deadline": deadline.isoformat(),
         "closed": None,

@@ -13,9 +13,10 @@ from expunge.ledger.facts import fact
 from expunge.ledger.receipts import committed
 from expunge.ledger.signing import digest
 from expunge.privacy import Guarantee
-from expunge.workspace import batch
+from expunge.workspace import states
 from expunge.workspace.place import Place
 from expunge.workspace.specification import Specification
+from expunge.workspace.states import Forgetting
 
 NAMES = (
     *("keys", "models", "table", "lock", "ledger.lock", "ledger.witness", "ledger.sqlite", "ledger.sqlite-wal"),
@@ -133,12 +134,16 @@ def _specifications(place: Place) -> None:
 def _budgets(place: Place) -> None:
     spent: dict[str, float] = {}  # Σ μ² since the earliest deletion of the period
     with place.database.reading() as connection:
+        kinds = {row.id: row.kind for row in releases.listed(connection)}
         for row in releases.all_releases(connection):
             certificate = Certificate.from_json(row.evidence)
             if certificate.sigma == 0:
                 continue
             if certificate.mu_total > Guarantee(certificate.epsilon, certificate.delta).mu:
                 raise LedgerCorrupt(f"release {row.number} of {row.model} spent more than was promised")
+            if kinds[row.id] in ("fit", "replace"):  # another model, with a budget of its own
+                spent[row.model] = 0.0
+                continue
             is_owed = certificate.forgotten > 0 or spent.get(row.model, 0.0) > 0.0
             before = spent.get(row.model, 0.0)
             charge = 0.0 if certificate.scheduled else certificate.mu**2
@@ -150,7 +155,7 @@ def _budgets(place: Place) -> None:
 def _states(place: Place) -> None:
     with place.database.reading() as connection:
         for model in releases.all_models(connection):
-            unlearner, last = batch.load(place, connection, model.name), releases.current(connection, model.name)
+            unlearner, last = states.load(place, connection, model.name), releases.current(connection, model.name)
             if unlearner.release.certificate.to_json() != last.evidence:
                 raise LedgerCorrupt(f"the state of {model.name} belongs to another release than its last")
 
@@ -169,9 +174,10 @@ def _rows(place: Place) -> None:
     with place.database.reading() as connection:
         for model in releases.all_models(connection):
             learned = json.loads(releases.current(connection, model.name).evidence)["remaining"]
-            rows = place.table.count(Specification.from_json(model.specification).target)
+            hidden = Forgetting.of(connection).forgotten(model.name)
+            rows = place.table.count(Specification.from_json(model.specification).target, hidden)
             if learned != rows:
-                raise WorkspaceInvalid(f"{model.name} holds {learned:g} rows, the table has {rows} with its target")
+                raise WorkspaceInvalid(f"{model.name} holds {learned:g} rows, the table has {rows} with its target for it")
 
 
 def _forgotten(place: Place) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Literal, get_args
@@ -12,8 +13,8 @@ import pyarrow as pa
 from expunge.cost import Undeclared, affordable_sigma
 from expunge.data.files import NOTHING, Change
 from expunge.data.schema import FeatureSchema, Number, label
-from expunge.data.sources import EncodedPart, TableColumns, TableSource
-from expunge.data.table import ROW, SubjectTable
+from expunge.data.sources import EncodedPart, TableColumns, TableSource, Without, columns_read
+from expunge.data.table import ROW, SUBJECT, SubjectTable
 from expunge.errors import InvalidRows
 from expunge.linear_model import (
     GammaRegressor,
@@ -184,7 +185,13 @@ class Specification:
         """
         return self.table_columns.rows(table, table[ROW].to_pylist())
 
-    def source(self, table: SubjectTable, change: Change = NOTHING) -> TableSource:
-        """All rows that ``table`` holds after ``change``, in the order in which a fit would find them."""
+    def source(self, table: SubjectTable, without: Collection[str] = (), change: Change = NOTHING) -> TableSource:
+        """All rows that ``table`` holds after ``change``, in the order in which a fit would find them.
+
+        Args:
+            without: pseudonyms of people whose rows are left out though the table still has them.
+        """
         columns = self.table_columns
-        return TableSource(lambda: [EncodedPart(group, columns) for group in table.row_groups(columns.columns, change)])
+        gone = Without(SUBJECT, pa.array(sorted(without), pa.string())) if without else None
+        read = columns_read(columns, gone)
+        return TableSource(lambda: [EncodedPart(group, columns, gone) for group in table.row_groups(read, change)])

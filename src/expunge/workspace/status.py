@@ -46,6 +46,7 @@ def status(place: Place) -> dict[str, Any]:
                     "distance_bound": evidence["distance_bound"],
                     "remaining": evidence["remaining"],
                     "refit_due": due,
+                    "aside": model.aside,
                 }
             )
     return {

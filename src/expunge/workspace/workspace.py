@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import pyarrow as pa
 
@@ -15,7 +15,7 @@ from expunge.data.pseudonyms import SubjectKey, subject_text
 from expunge.data.reading import read_batches
 from expunge.data.schema import FeatureSchema
 from expunge.data.table import SUBJECT, SubjectTable, numbered
-from expunge.errors import ExpungeError, InvalidRows, RequestRefused, WorkspaceInvalid
+from expunge.errors import InvalidRows, RequestRefused, WorkspaceInvalid
 from expunge.files import write_file
 from expunge.forecast import CapacityReport
 from expunge.ledger import data_files, log, releases, requests, times
@@ -23,12 +23,13 @@ from expunge.ledger.facts import add_key, fact, keys, set_fact
 from expunge.ledger.sealing import SealKey
 from expunge.ledger.signing import PublicKeys, SigningKey
 from expunge.privacy import Guarantee, today
-from expunge.workspace import batch, desk, making
-from expunge.workspace.batch import COMING_KEY, Outcome, Say, Work
+from expunge.workspace import batch, desk, making, states
+from expunge.workspace.batch import COMING_KEY, Outcome
 from expunge.workspace.configuration import Configuration
 from expunge.workspace.desk import Answer, Wish
 from expunge.workspace.place import PATIENCE, Place
 from expunge.workspace.specification import Kind, Specification
+from expunge.workspace.states import Say, Work
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 PROPOSED_FROM = 100_000
@@ -41,13 +42,39 @@ def silent(_message: str) -> None:
     """Says nothing."""
 
 
+class How(TypedDict, total=False):
+    """How a model is fitted, each with a default.
+
+    Args:
+        model: the estimator, ``logistic`` by default.
+        penalty: ``C`` of a classifier, ``alpha`` of a regression; 1 by default.
+        epsilon, delta: the promise, 1 and 1e-6 by default.
+        sigma: its noise; by default it follows from ``excess_risk`` (0.001) and the schema (theory §5.3).
+    """
+
+    model: Kind
+    penalty: float
+    epsilon: float
+    delta: float
+    sigma: float | None
+    excess_risk: float
+
+
 @dataclass(frozen=True)
 class Processed:
-    """What ``process`` did: the releases, how many requests were closed, and those that could not be worked, with reasons."""
+    """What ``process`` did.
+
+    Args:
+        outcomes: the new releases.
+        closed: how many requests were closed.
+        problems: by request that waits because a model cannot answer it, the reason.
+        aside: by model that is set aside, the reason.
+    """
 
     outcomes: list[Outcome]
     closed: int
     problems: dict[str, str]
+    aside: dict[str, str]
 
 
 class Workspace:
@@ -146,51 +173,56 @@ class Workspace:
 
     # models
 
-    def fit(
-        self,
-        name: str,
-        target: str,
-        *,
-        model: Kind = "logistic",
-        penalty: float = 1.0,
-        epsilon: float = 1.0,
-        delta: float = 1e-6,
-        sigma: float | None = None,
-        excess_risk: float = 0.001,
-    ) -> Outcome:
-        """A new model and its first release.
+    def fit(self, name: str, target: str, **how: Unpack[How]) -> Outcome:
+        """A new model and its first release; whoever has asked to be forgotten is not learned.
 
         Args:
-            name: lower-case letters, digits, ``.``, ``_`` and ``-``; target: column to predict; model: the estimator.
-            penalty: ``C`` of a classifier, ``alpha`` of a regression.
-            epsilon, delta: the promise; sigma: its noise, by default from ``excess_risk`` and the schema (theory §5.3).
+            name: lower-case letters, digits, ``.``, ``_`` and ``-``; target: column to predict.
+            how: see ``How``.
 
         Raises:
             InvalidRows, NoOptimum, CapacityExceeded: the rows cannot be fitted.
             ValueError: a name, parameter or kind that cannot be.
-            WorkspaceInvalid: there is a model of this name.
+            WorkspaceInvalid: there is a model of this name, or there was.
         """
         if not NAME.fullmatch(name):
             raise ValueError(f"a model's name is made of lower-case letters, digits, '.', '_' and '-', got {name!r}")
-        Guarantee(epsilon, delta)
         with batch.working(self.place):
             with self.place.database.reading() as connection:
                 if releases.model(connection, name) is not None:
-                    raise WorkspaceInvalid(f"there is a model {name!r} already: choose another name")
-            specification = Specification.of(
-                self.place.table,
-                _read_schema(self.place.schema_path),
-                kind=model,
-                target=target,
-                penalty=penalty,
-                epsilon=epsilon,
-                delta=delta,
-                sigma=sigma,
-                excess_risk=excess_risk,
-                refit_days=self.place.configuration.refit_days,
-                refit_requests=self.place.configuration.refit_requests,
-            )
-            return batch.run(self.place, Work("fit", models=(), fitted=(name, specification)), silent)[0]
+                    raise WorkspaceInvalid(f"there is a model {name!r} already, or was: choose another name")
+            specification = self._specification({"target": target, **how})
+            return batch.run(self.place, Work("fit", models=(), fitted=(name, specification)), silent).outcomes[0]
+
+    def replace(self, name: str, **how: Unpack[How]) -> Outcome:
+        """Learns ``name`` anew, as another model with a budget of its own: from the present schema, without anybody who has
+        asked to be forgotten. Its earlier releases are withdrawn.
+
+        To those who were in both, two models are two models: what they give away adds up (theory §5.4).
+
+        Args:
+            how: what is to be different; see ``How``.
+
+        Raises:
+            InvalidRows, NoOptimum, CapacityExceeded: the rows cannot be fitted.
+            ValueError: a parameter or kind that cannot be.
+            WorkspaceInvalid: no such model.
+        """
+        with batch.working(self.place):
+            old = self._require_model(name)
+            kept = {key: getattr(old, key) for key in ("target", "penalty", "epsilon", "delta", "sigma")}
+            specification = self._specification({**kept, "model": old.kind, **how})
+            return batch.run(self.place, Work("replace", models=(name,), fitted=(name, specification)), silent).outcomes[0]
+
+    def retire(self, name: str) -> int:
+        """Withdraws a model for good: its releases and its state are destroyed. Returns how many requests that closed.
+
+        Raises:
+            WorkspaceInvalid: no such model.
+        """
+        with batch.working(self.place):
+            self._require_model(name)
+            return len(batch.run(self.place, Work("retire", models=(name,)), silent).closed)
 
     def refit(self, name: str) -> Outcome:
         """A release of ``name`` from a new anchor: nothing in its state then depends on anybody forgotten. It resets the budget
@@ -201,7 +233,7 @@ class Workspace:
         """
         with batch.working(self.place):
             self._require_model(name)
-            return batch.run(self.place, Work("refit", models=(name,)), silent)[0]
+            return batch.run(self.place, Work("refit", models=(name,)), silent).outcomes[0]
 
     def capacity(self, name: str) -> CapacityReport:
         """What is used of the model's capacity to forget, and a forecast of what is left.
@@ -211,7 +243,7 @@ class Workspace:
             ValueError: it was fitted with sigma 0.
         """
         specification = self._require_model(name)
-        unlearner = batch.state_of(self.place, name)
+        unlearner = states.state_of(self.place, name)
         return unlearner.capacity(specification.source(self.place.table).sample(SAMPLE))
 
     # people
@@ -237,7 +269,7 @@ class Workspace:
             models = releases.all_models(connection)
         for row in models:
             rows = Specification.from_json(row.specification).rows(leaving)
-            found = batch.influences(batch.state_of(self.place, row.name), leaving, rows)
+            found = states.influences(states.state_of(self.place, row.name), leaving, rows)
             moved[row.name] = [found.get(tag, 0.0) for tag in tags]
         return {"rows": [counts.get(tag, 0) for tag in tags], "influence": moved}
 
@@ -258,8 +290,7 @@ class Workspace:
                 raise InvalidRows(f"{data} holds rows of somebody else: a correction is about one subject")
             with self.place.database.reading() as connection:
                 values, receipt = desk.accepted(self.place, connection, subject, actor, "rectify")
-            work = Work("rectify", requests=(values["id"],), gone=(tag,), made=(values,), added=added)
-            outcomes = batch.run(self.place, work, silent)
+            outcomes = batch.run(self.place, Work("rectify", gone=(tag,), made=(values,), added=added), silent).outcomes
         answer = Answer(values["id"], "closed", "corrected", values["deadline"], len(added), None, receipt.document)
         return answer, outcomes
 
@@ -287,51 +318,67 @@ class Workspace:
                     "from the file, or say --returning if they have come back. Nothing was changed"
                 )
             returned = [self.place.subject_key.tombstone(tag) for tag in back]
-            return len(added), batch.run(self.place, Work("append", added=added, returning=returned), say)
+            return len(added), batch.run(self.place, Work("append", added=added, returning=returned), say).outcomes
 
-    def process(self, say: Say = silent, patience: float = PATIENCE) -> Processed:
-        """Works the whole queue in one batch: one release per model; then the models whose refit is due.
+    def process(self, say: Say = silent, patience: float = PATIENCE, *, is_due: bool = False) -> Processed:
+        """Works the whole queue in one batch, with one release per model; then refits the models whose refit is due.
+
+        A request that a model cannot answer (its last row of a class, say) waits with the reason; a model that can answer none
+        (its budget is spent) is set aside. The others go on: a person is erased from the table, and the request closed, when
+        every living model has forgotten them.
 
         Args:
             say: told before a batch is refitted; patience: seconds to wait for another process.
-
-        A request that a model cannot forget (its last row of a class, say) is set apart with the reason; the others go on.
+            is_due: leave out what has failed and is not yet to be tried again.
         """
         outcomes: list[Outcome] = []
-        problems: dict[str, str] = {}
+        closed = 0
         with batch.working(self.place, patience):
             self._look()
+            now = times.exact() if is_due else None
+            was_aside = self._aside()
+            for _ in range(2):  # again for models that could forget nobody, and were refitted now
+                if work := self._queue(now):
+                    done = batch.run(self.place, work, say)
+                    outcomes, closed = [*outcomes, *done.outcomes], closed + len(done.closed)
+                outcomes += self._refit_due(now, say)
+                if not was_aside.keys() - self._aside().keys():
+                    break
             with self.place.database.reading() as connection:
-                queue = requests.waiting(connection)
-            fresh = [row for row in queue if row.problem is None]
-            for group in (fresh, *([row] for row in queue if row.problem is not None)):
-                self._work(group, say, outcomes, problems)
-            with self.place.database.reading() as connection:
-                owed = [row for row in releases.all_models(connection) if row.owed_since is not None]
-                due = [row.name for row in owed if _is_due(row, releases.current(connection, row.name))]
-            for name in due:
-                say(f"{name}: its refit is due")
-                outcomes += batch.run(self.place, Work("refit", models=(name,)), say)
-        return Processed(outcomes, len(queue) - len(problems), problems)
+                problems = {row.id: row.problem for row in requests.waiting(connection) if row.problem}
+        return Processed(outcomes, closed, problems, self._aside())
 
-    def _work(self, group: Sequence[Any], say: Say, outcomes: list[Outcome], problems: dict[str, str]) -> None:
-        if not group:
-            return
-        work = Work("forget", [row.id for row in group], [row.subject for row in group])
-        try:
-            outcomes += batch.run(self.place, work, say)
-        except WorkspaceInvalid:
-            raise
-        except ExpungeError as error:
-            if len(group) == 1:
-                problems[group[0].id] = str(error)
-                with self.place.database.writing() as connection:
-                    requests.note_problem(connection, group[0].id, str(error))
-                    log.append(connection, "request.stuck", [{"request": group[0].id}])
-                return
-            half = len(group) // 2
-            self._work(group[:half], say, outcomes, problems)
-            self._work(group[half:], say, outcomes, problems)
+    def _aside(self) -> dict[str, str]:
+        with self.place.database.reading() as connection:
+            return {row.name: row.aside for row in releases.all_models(connection) if row.aside is not None}
+
+    def _queue(self, now: str | None) -> Work | None:
+        """What can be done: requests, and the models that have not answered them; what failed only if it is time, ``now``."""
+        with self.place.database.reading() as connection:
+            living = releases.all_models(connection)
+            by, waiting = requests.forgetting(connection), requests.waiting(connection)
+        able = {row.name for row in living if row.aside is None or _is_time(row, now)}
+        asked, wanted = dict[str, str](), set[str]()
+        for row in waiting:
+            answered = by.get(row.id, {}).keys()
+            if _is_time(row, now) and (able - answered or not {model.name for model in living} - answered):
+                asked[row.id] = row.subject
+                wanted |= able - answered
+        return Work("forget", asked, models=sorted(wanted)) if asked else None
+
+    def _refit_due(self, now: str | None, say: Say) -> list[Outcome]:
+        """Refits the models whose scheduled refit is due; those that were set aside only if it is time, ``now``."""
+        with self.place.database.reading() as connection:
+            owed = [row for row in releases.all_models(connection) if row.owed_since is not None]
+            due = [row.name for row in owed if _is_time(row, now) and _is_due(row, releases.current(connection, row.name))]
+        outcomes: list[Outcome] = []
+        for name in due:
+            say(f"{name}: its refit is due")
+            try:
+                outcomes += batch.run(self.place, Work("refit", models=(name,)), say).outcomes
+            except states.MODEL_FAULTS as error:
+                batch.set_aside(self.place, name, str(error))
+        return outcomes
 
     # keys
 
@@ -352,6 +399,22 @@ class Workspace:
         return key.keyid
 
     # parts
+
+    def _specification(self, how: Mapping[str, Any]) -> Specification:
+        Guarantee(how.get("epsilon", 1.0), how.get("delta", 1e-6))
+        return Specification.of(
+            self.place.table,
+            _read_schema(self.place.schema_path),
+            kind=how.get("model", "logistic"),
+            target=how["target"],
+            penalty=how.get("penalty", 1.0),
+            epsilon=how.get("epsilon", 1.0),
+            delta=how.get("delta", 1e-6),
+            sigma=how.get("sigma"),
+            excess_risk=how.get("excess_risk", 0.001),
+            refit_days=self.place.configuration.refit_days,
+            refit_requests=self.place.configuration.refit_requests,
+        )
 
     def _look(self) -> None:
         """Notes once a day that somebody looks at the queue, so that a clock that leaps ahead can be told from idle days."""
@@ -384,6 +447,11 @@ def _chained(first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]) -> Iterator[
 
 def _proposed(rows: pa.RecordBatch, ignore: Sequence[str]) -> FeatureSchema:
     return FeatureSchema.propose(pa.Table.from_batches([rows]).slice(0, PROPOSED_FROM), ignore=ignore)
+
+
+def _is_time(row: Any, now: str | None) -> bool:
+    """Whether a request or a model that may have failed is to be tried; by hand (``now`` is ``None``) it always is."""
+    return now is None or row.again is None or row.again <= now
 
 
 def _is_due(model: Any, last: Any) -> bool:
