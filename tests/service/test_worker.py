@@ -15,8 +15,9 @@ import sqlalchemy as sa
 
 from expunge.ledger import tokens
 from expunge.ledger.tables import deliveries
-from expunge.service import worker as module
-from expunge.service.worker import Worker, signed
+from expunge.service import deliveries as module
+from expunge.service.deliveries import signed
+from expunge.service.worker import Worker
 from tests.service.test_api import wait_for
 from tests.workspace.people import workspace
 from tests.workspace.test_workspace import problems

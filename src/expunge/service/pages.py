@@ -19,7 +19,7 @@ from expunge.ledger.signing import PublicKeys
 from expunge.ledger.verification import verify_content
 from expunge.service import charts
 from expunge.service.access import COOKIE, SESSION_SECONDS, Caller, Gate, caller_of, require
-from expunge.service.api import BULK, PREVIEWED, workspace_of
+from expunge.service.api import BULK, PREVIEWED, Identity, workspace_of
 from expunge.service.views import PATH, certificate_view, expected, request_view
 from expunge.workspace.auditing import audited
 from expunge.workspace.desk import Answer, Wish
@@ -109,7 +109,7 @@ async def overview(request: Request) -> Response:
             evidence = [json.loads(row.evidence) for row in releases.recent(connection, model["name"], TIMELINE)]
             model["timeline"] = charts.timeline(evidence)
             model["gauges"] = charts.gauges(evidence[-1])
-    return render(request, "overview.html", found=found, worker=request.app.state.worker)
+    return render(request, "overview.html", found=found, health=request.app.state.worker.health)
 
 
 @router.get("/requests")
@@ -180,7 +180,7 @@ async def make_requests(request: Request, subject: Annotated[str, Form(max_lengt
 
 
 @router.get("/requests/{identity}")
-async def request_page(request: Request, identity: str) -> Response:
+async def request_page(request: Request, identity: Identity) -> Response:
     """One request and its path."""
     if await session(request) is None:
         return login_page(request)
@@ -188,7 +188,7 @@ async def request_page(request: Request, identity: str) -> Response:
 
 
 @router.get("/requests/{identity}/path")
-async def request_path(request: Request, identity: str) -> Response:
+async def request_path(request: Request, identity: Identity) -> Response:
     """The part of a request's page that changes."""
     if await session(request) is None:
         raise HTTPException(401, "log in again")
@@ -196,7 +196,7 @@ async def request_path(request: Request, identity: str) -> Response:
 
 
 @router.post("/requests/{identity}/cancel")
-async def cancel(request: Request, identity: str) -> Response:
+async def cancel(request: Request, identity: Identity) -> Response:
     """Withdraws a request."""
     if await session(request, "operator") is None:
         return login_page(request)
@@ -259,7 +259,7 @@ async def run_audit(request: Request, model: Annotated[str, Form(max_length=64)]
     return render(request, "audit.html", **{**values, "verdict": verdict, "plot": plot})
 
 
-def _request(request: Request, identity: str) -> dict[str, Any]:
+def _request(request: Request, identity: Identity) -> dict[str, Any]:
     with workspace_of(request).place.database.reading() as connection:
         row = requests.by_id(connection, identity)
         if row is None:

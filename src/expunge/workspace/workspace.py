@@ -301,11 +301,12 @@ class Workspace:
             returned = [self.place.subject_key.tombstone(tag) for tag in back]
             return len(added), batch.run(self.place, Work("append", added=added, returning=returned), say)
 
-    def process(self, say: Say = silent, patience: float = PATIENCE) -> Processed:
+    def process(self, say: Say = silent, patience: float = PATIENCE, *, retry: bool = True) -> Processed:
         """Works the whole queue in one batch: one release per model; then the models whose refit is due.
 
         Args:
             say: told before a batch is refitted; patience: seconds to wait for another process.
+            retry: also work the requests that were set apart before, and the refits; otherwise new requests alone.
 
         A request that a model cannot forget (its last row of a class, say) is set apart with the reason; the others go on.
         """
@@ -315,15 +316,16 @@ class Workspace:
             with self.place.database.reading() as connection:
                 queue = requests.waiting(connection)
             fresh = [row for row in queue if row.problem is None]
-            for group in (fresh, *([row] for row in queue if row.problem is not None)):
+            stuck = [row for row in queue if row.problem is not None] if retry else []
+            for group in (fresh, *([row] for row in stuck)):
                 self._work(group, say, outcomes, problems)
             with self.place.database.reading() as connection:
                 owed = [row for row in releases.all_models(connection) if row.owed_since is not None]
-                due = [row.name for row in owed if _is_due(row, releases.current(connection, row.name))]
+                due = [row.name for row in owed if retry and _is_due(row, releases.current(connection, row.name))]
             for name in due:
                 say(f"{name}: its refit is due")
                 outcomes += batch.run(self.place, Work("refit", models=(name,)), say)
-        return Processed(outcomes, len(queue) - len(problems), problems)
+        return Processed(outcomes, len(fresh) + len(stuck) - len(problems), problems)
 
     def _work(self, group: Sequence[Any], say: Say, outcomes: list[Outcome], problems: dict[str, str]) -> None:
         if not group:
