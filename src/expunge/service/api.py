@@ -32,7 +32,7 @@ Limit = Annotated[int, Query(ge=1, le=500)]
 Name = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 Identity = Annotated[str, Path(pattern=r"^[!-~]{1,64}$")]
 Number = Annotated[int, Path(ge=1, le=2**53)]
-Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
+Key = Annotated[str | None, Header(alias="Idempotency-Key", pattern="^[ -~]{1,200}$")]
 
 
 def _callable(url: str) -> str:
