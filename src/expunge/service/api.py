@@ -354,9 +354,9 @@ def _decoded(cursor: str | None) -> tuple[str, str] | None:
     if cursor is None:
         return None
     try:
-        received, _space, identity = base64.urlsafe_b64decode(cursor.encode()).decode().partition(" ")
+        received, _space, identity = base64.b64decode(cursor, b"-_", validate=True).decode().partition(" ")
     except (binascii.Error, ValueError) as error:
         raise HTTPException(422, "the cursor is not one that was given out: begin without") from error
-    if "\0" in received + identity:
+    if not identity or "\0" in received + identity:
         raise HTTPException(422, "the cursor is not one that was given out: begin without")
     return received, identity

@@ -102,7 +102,12 @@ class Caught:
 
         try:
             await self._app(scope, receive, noted)
-        except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+        except asyncio.CancelledError:  # the service stops, and this took longer than it waits
+            if is_begun or scope["type"] != "http":
+                raise
+            detail = "the service is stopping: ask again; a request that was accepted meanwhile is then found"
+            await problem(503, "Stopping", detail, headers={"Retry-After": "30"})(scope, receive, send)
+        except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # a panic of a Rust library is no Exception
             if scope["type"] != "http":
