@@ -279,6 +279,9 @@ def test_serve_says_that_the_session_key_is_empty(tmp_path):
     assert "Traceback" not in said
 
 
+UPLOAD = b"POST /v1/requests HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"
+
+
 def test_sigterm_ends_a_round_a_stalled_upload_and_a_dripping_webhook(tmp_path):
     """The ledger is locked for longer than the service waits for anything; what was begun is taken back by the next start."""
     assert 3.0 + module.STOPPING + deliveries.STOPPING < 10.0
@@ -288,22 +291,26 @@ def test_sigterm_ends_a_round_a_stalled_upload_and_a_dripping_webhook(tmp_path):
         token = tokens.issue(connection, "Ann", "operator")
         hooks.add(connection, drip.url, "2026")
     process, url = serve(found, tmp_path)
-    assert wait_for(lambda: drip.calls > 0)
-    stalled = socket.create_connection(("127.0.0.1", int(url.rsplit(":", 1)[1])))
-    stalled.sendall(b"POST /v1/requests HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{")
-    with found.place.exclusive():
-        headers = {"Authorization": f"Bearer {token}"}
-        asked = httpx.post(f"{url}/v1/requests", json={"subject": "person-2"}, headers=headers).json()["request"]
-        locked = sqlite3.connect(found.place.path / "ledger.sqlite", isolation_level=None)
-        locked.execute("BEGIN IMMEDIATE")
-    assert wait_for(lambda: _is_worked(found))
-    process.send_signal(signal.SIGTERM)
-    process.wait(timeout=20.0)  # the lock is held, and a writer would wait for it for 30 seconds
-    assert process.returncode == -signal.SIGTERM
-    locked.execute("ROLLBACK")
-    locked.close()
-    stalled.close()
-    drip.close()
+    stalled, locked = None, None
+    try:
+        assert wait_for(lambda: drip.calls > 0)
+        stalled = socket.create_connection(("127.0.0.1", int(url.rsplit(":", 1)[1])))
+        stalled.sendall(UPLOAD)
+        with found.place.exclusive():
+            headers = {"Authorization": f"Bearer {token}"}
+            asked = httpx.post(f"{url}/v1/requests", json={"subject": "person-2"}, headers=headers).json()["request"]
+            locked = sqlite3.connect(found.place.path / "ledger.sqlite", isolation_level=None)
+            locked.execute("BEGIN IMMEDIATE")
+        assert wait_for(lambda: _is_worked(found))
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=20.0)  # the lock is held, and a writer would wait for it for 30 seconds
+        assert process.returncode == -signal.SIGTERM
+    finally:
+        process.kill()
+        process.wait()
+        drip.close()
+        for opened in filter(None, (stalled, locked)):
+            opened.close()
     assert "Traceback" not in (tmp_path / f"{url.rsplit(':', 1)[1]}.log").read_text()
     found.process()
     with found.place.database.reading() as connection:
