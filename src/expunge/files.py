@@ -1,12 +1,13 @@
 """Files that are whole or not there, even if the machine stops in between, and readable by their owner alone."""
 
 import contextlib
+import fcntl
 import os
 import tempfile
 from pathlib import Path
 
 PARTIAL = ".expunge-partial-"
-"""How the name of an unfinished file begins; whatever is called so after a crash is to be deleted."""
+"""How the name of an unfinished file begins; ``delete_unfinished`` deletes what a crash left of them."""
 
 
 def write_file(path: Path, payload: bytes) -> None:
@@ -15,18 +16,36 @@ def write_file(path: Path, payload: bytes) -> None:
     Raises:
         OSError: it cannot be written; an older file at ``path`` is then untouched.
     """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=PARTIAL)  # mode 0600
+    handle, temporary = _begun(path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(payload)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+            os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
     sync_folder(path.parent)
+
+
+def _begun(folder: Path) -> tuple[int, str]:
+    """A new file of mode 0600, locked until it is closed, so that others see that somebody is at it."""
+    while True:
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=PARTIAL)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.path.exists(temporary):  # else it was taken for an old one, before it was locked
+            return handle, temporary
+        os.close(handle)
+
+
+def delete_unfinished(folder: Path) -> None:
+    """Deletes the unfinished files in ``folder`` that nobody is at any more."""
+    for path in folder.glob(f"{PARTIAL}*"):
+        with contextlib.suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
 
 
 def delete_file(path: Path) -> None:

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 
 from expunge.data.files import NOTHING, Change, listing_digest
 from expunge.errors import ExpungeError, WorkspaceInvalid, WorkUnfinished
-from expunge.files import PARTIAL, delete_file, write_file
+from expunge.files import delete_file, delete_unfinished, write_file
 from expunge.ledger import data_files, hooks, log, releases, requests, times
 from expunge.ledger.facts import fact, retired_keyids, set_fact
 from expunge.ledger.signing import CERTIFICATE, digest, key_path
@@ -299,8 +299,7 @@ def _tidy(place: Place) -> None:
     for keyid in retired:
         delete_file(key_path(place.keys, keyid))
     for folder in (place.path, place.keys, *place.models.iterdir()):
-        for path in folder.glob(f"{PARTIAL}*"):
-            delete_file(path)
+        delete_unfinished(folder)
     for path, text in ((place.public_key_path, public), (place.checkpoint_path, signed)):
         if text is not None and (not path.exists() or path.read_text() != text):
             write_file(path, text.encode())
