@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from expunge.cli.receipts import require_writable, write_receipts
 from expunge.cli.shared import HERE, REFUSED, AsJson, InWorkspace, app, console, errors, say, show, working
 
 if TYPE_CHECKING:
@@ -38,12 +39,10 @@ def forget(
         if key is not None and len(asked) != 1:
             raise ValueError("--key is for one subject: leave it out, or make one call a subject")
         found = Workspace.open(workspace)
-        answers = found.forget(asked, keys={asked[0]: key} if key is not None else None)
+        require_writable(receipts)  # first what may fail, then what cannot be taken back
         preview = found.preview(asked) if len(asked) <= PREVIEWED else None
-        for answer in answers:
-            if answer.receipt is not None:
-                receipts.mkdir(exist_ok=True, parents=True)
-                (receipts / f"{answer.request}.json").write_text(answer.receipt, encoding="utf-8")
+        answers = found.forget(asked, keys={asked[0]: key} if key is not None else None)
+        written = write_receipts(receipts, {answer.request: answer.receipt for answer in answers if answer.receipt is not None})
     refused = [answer for answer in answers if answer.is_refused]
     result: list[dict[str, Any]] = [
         {
@@ -53,7 +52,7 @@ def forget(
             "message": answer.message,
             "deadline": answer.deadline,
             "rows": answer.rows,
-            "receipt": None if answer.receipt is None else str(receipts / f"{answer.request}.json"),
+            "receipt": written.get(answer.request),
             "influence": {name: moved[i] for name, moved in preview["influence"].items()} if preview else None,
         }
         for i, answer in enumerate(answers)
@@ -70,7 +69,7 @@ def forget(
         console.print(f"{len(answers) - len(refused):,} of {len(answers):,} stand; receipts are in {receipts}")
 
     show(result, as_json, text)
-    if refused:
+    if refused or len(written) < sum(answer.receipt is not None for answer in answers):
         raise typer.Exit(REFUSED)
 
 
@@ -110,15 +109,23 @@ def rectify(
     from expunge.workspace import Workspace
 
     with working("correcting", as_json):
+        found = Workspace.open(workspace)
+        require_writable(receipts)
         try:
-            answer, outcomes = Workspace.open(workspace).rectify(subject, str(file))
+            answer, outcomes = found.rectify(subject, str(file))
         except RequestRefused as error:
             errors.print(str(error), highlight=False)
             raise typer.Exit(REFUSED) from error
-        receipts.mkdir(exist_ok=True, parents=True)
-        (receipts / f"{answer.request}.json").write_text(answer.receipt or "", encoding="utf-8")
-    result = {"request": answer.request, "rows": answer.rows, "releases": [described(outcome) for outcome in outcomes]}
+        written = write_receipts(receipts, {answer.request: answer.receipt or ""})
+    result = {
+        "request": answer.request,
+        "rows": answer.rows,
+        "receipt": written.get(answer.request),
+        "releases": [described(outcome) for outcome in outcomes],
+    }
     show(result, as_json, lambda: print_outcomes(outcomes, f"{answer.rows} rows corrected; request {answer.request} is closed"))
+    if not written:
+        raise typer.Exit(REFUSED)
 
 
 @app.command()

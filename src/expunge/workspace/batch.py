@@ -6,6 +6,7 @@ Before the transaction nothing has happened: ``recover`` gives the batch up, and
 used. After it everything has: ``recover`` carries it on. Each step can be done twice.
 """
 
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -22,8 +23,9 @@ from expunge.data.table import SUBJECT
 from expunge.errors import ExpungeError, StateCorrupt, WorkspaceInvalid
 from expunge.files import PARTIAL, delete_file, write_file
 from expunge.ledger import hooks, log, releases, requests, times
+from expunge.ledger.coverage import bound
 from expunge.ledger.facts import fact, set_fact, signing_keyid
-from expunge.ledger.signing import CERTIFICATE, digest, key_path
+from expunge.ledger.signing import CERTIFICATE, canonical, digest, key_path
 from expunge.release import Release
 from expunge.rows import Rows, RowSource
 from expunge.storage import load_unlearner, save_unlearner
@@ -260,12 +262,14 @@ def _certify(
         name, specification = work.fitted
         commitment = releases.add_model(connection, name, specification.to_json(), at)
         log.append(connection, "model.fitted", [{"model": name, "specification": commitment}], at)
+    answered, table = requests.of_batch(connection, batch), _table_digest(place)
     outcomes = []
     for new in prepared:
         certificate, weights = new.release.certificate, new.release.weights
         identity = releases.next_release(connection)
         evidence = certificate.to_json()
         claim = {"model": new.model, "release": new.number, "issued": at, "evidence": digest(evidence)}
+        claim |= bound(connection, new.model, certificate.salt, answered, table)
         subject = {f"{new.model}/{new.number}": certificate.weights_digest}
         envelope = key.sign(CERTIFICATE, subject, {**certificate.public(), **claim})
         body = {"release": identity, "model": new.model, "number": new.number, "certificate": digest(envelope)}
@@ -296,6 +300,12 @@ def _certify(
     requests.set_batch(connection, batch, "certified")
     log.seal(connection, key)
     return outcomes
+
+
+def _table_digest(place: Place) -> str:
+    """Of the files that the table had when the batch began."""
+    files = [(path.removeprefix(f"{place.table.path}/"), os.path.getsize(path)) for path in place.table._files()]
+    return digest(canonical(files))
 
 
 def _finish(place: Place, batch: sa.Row[Any]) -> None:
