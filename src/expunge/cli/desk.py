@@ -11,6 +11,7 @@ from expunge.cli.receipts import require_writable, write_receipts
 from expunge.cli.shared import HERE, REFUSED, AsJson, InWorkspace, app, console, errors, say, show, working
 
 if TYPE_CHECKING:
+    from expunge.workspace import Workspace
     from expunge.workspace.batch import Outcome
 
 PREVIEWED = 20
@@ -40,7 +41,7 @@ def forget(
             raise ValueError("--key is for one subject: leave it out, or make one call a subject")
         found = Workspace.open(workspace)
         require_writable(receipts)  # first what may fail, then what cannot be taken back
-        preview = found.preview(asked) if len(asked) <= PREVIEWED else None
+        preview = _preview(found, asked) if len(asked) <= PREVIEWED else None
         answers = found.forget(asked, keys={asked[0]: key} if key is not None else None)
         written = write_receipts(receipts, {answer.request: answer.receipt for answer in answers if answer.receipt is not None})
     refused = [answer for answer in answers if answer.is_refused]
@@ -202,6 +203,17 @@ def status(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
             console.print("a batch was interrupted; the next command that writes finishes it")
 
     show(found, as_json, text)
+
+
+def _preview(found: "Workspace", asked: list[str]) -> dict[str, Any] | None:
+    """What the requests would touch; a model that cannot be read keeps nobody from asking."""
+    from expunge.errors import StateCorrupt
+
+    try:
+        return found.preview(asked)
+    except StateCorrupt as error:
+        say(f"the influence is not known: {error}")
+        return None
 
 
 def described(outcome: "Outcome") -> dict[str, Any]:
