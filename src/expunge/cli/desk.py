@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from expunge.cli.receipts import require_writable, write_receipts
 from expunge.cli.shared import HERE, REFUSED, AsJson, InWorkspace, app, console, errors, say, show, working
 
 if TYPE_CHECKING:
+    from expunge.workspace import Workspace
     from expunge.workspace.batch import Outcome
 
 PREVIEWED = 20
@@ -38,12 +40,10 @@ def forget(
         if key is not None and len(asked) != 1:
             raise ValueError("--key is for one subject: leave it out, or make one call a subject")
         found = Workspace.open(workspace)
+        require_writable(receipts)  # first what may fail, then what cannot be taken back
+        preview = _preview(found, asked) if len(asked) <= PREVIEWED else None
         answers = found.forget(asked, keys={asked[0]: key} if key is not None else None)
-        preview = found.preview(asked) if len(asked) <= PREVIEWED else None
-        for answer in answers:
-            if answer.receipt is not None:
-                receipts.mkdir(exist_ok=True, parents=True)
-                (receipts / f"{answer.request}.json").write_text(answer.receipt, encoding="utf-8")
+        written = write_receipts(receipts, {answer.request: answer.receipt for answer in answers if answer.receipt is not None})
     refused = [answer for answer in answers if answer.is_refused]
     result: list[dict[str, Any]] = [
         {
@@ -53,7 +53,7 @@ def forget(
             "message": answer.message,
             "deadline": answer.deadline,
             "rows": answer.rows,
-            "receipt": None if answer.receipt is None else str(receipts / f"{answer.request}.json"),
+            "receipt": written.get(answer.request),
             "influence": {name: moved[i] for name, moved in preview["influence"].items()} if preview else None,
         }
         for i, answer in enumerate(answers)
@@ -70,7 +70,7 @@ def forget(
         console.print(f"{len(answers) - len(refused):,} of {len(answers):,} stand; receipts are in {receipts}")
 
     show(result, as_json, text)
-    if refused:
+    if refused or len(written) < sum(answer.receipt is not None for answer in answers):
         raise typer.Exit(REFUSED)
 
 
@@ -110,15 +110,23 @@ def rectify(
     from expunge.workspace import Workspace
 
     with working("correcting", as_json):
+        found = Workspace.open(workspace)
+        require_writable(receipts)
         try:
-            answer, outcomes = Workspace.open(workspace).rectify(subject, str(file))
+            answer, outcomes = found.rectify(subject, str(file))
         except RequestRefused as error:
             errors.print(str(error), highlight=False)
             raise typer.Exit(REFUSED) from error
-        receipts.mkdir(exist_ok=True, parents=True)
-        (receipts / f"{answer.request}.json").write_text(answer.receipt or "", encoding="utf-8")
-    result = {"request": answer.request, "rows": answer.rows, "releases": [described(outcome) for outcome in outcomes]}
+        written = write_receipts(receipts, {answer.request: answer.receipt or ""})
+    result = {
+        "request": answer.request,
+        "rows": answer.rows,
+        "receipt": written.get(answer.request),
+        "releases": [described(outcome) for outcome in outcomes],
+    }
     show(result, as_json, lambda: print_outcomes(outcomes, f"{answer.rows} rows corrected; request {answer.request} is closed"))
+    if not written:
+        raise typer.Exit(REFUSED)
 
 
 @app.command()
@@ -205,6 +213,17 @@ def status(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
             console.print("a batch was interrupted; the next command that writes finishes it")
 
     show(found, as_json, text)
+
+
+def _preview(found: "Workspace", asked: list[str]) -> dict[str, Any] | None:
+    """What the requests would touch; a model that cannot be read keeps nobody from asking."""
+    from expunge.errors import StateCorrupt
+
+    try:
+        return found.preview(asked)
+    except StateCorrupt as error:
+        say(f"the influence is not known: {error}")
+        return None
 
 
 def described(outcome: "Outcome") -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from expunge.errors import WorkspaceInvalid
 from expunge.ledger import hooks, log, releases, requests
+from expunge.ledger.coverage import covering
 from expunge.service.access import Anybody, Checker, Engineer, Operator, Public, Serving
 from expunge.service.deliveries import require_callable
 from expunge.service.problems import MEDIA_TYPE
@@ -32,6 +33,7 @@ Limit = Annotated[int, Query(ge=1, le=500)]
 Name = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 Identity = Annotated[str, Path(pattern=r"^[!-~]{1,64}$")]
 Number = Annotated[int, Path(ge=1, le=2**53)]
+Answered = Annotated[str | None, Query(alias="request", pattern=r"^[!-~]{1,64}$", description="Id of a request.")]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", pattern="^[ -~]{1,200}$")]
 
 
@@ -59,21 +61,21 @@ class AskedOne(BaseModel):
     """A wish to be forgotten."""
 
     model_config = ConfigDict(extra="forbid")
-    subject: Subject
+    subject: Annotated[Subject, Field(repr=False)]
 
 
 class AskedMany(BaseModel):
     """Wishes of several people."""
 
     model_config = ConfigDict(extra="forbid")
-    subjects: Annotated[list[Subject], Field(min_length=1, max_length=BULK)]
+    subjects: Annotated[list[Subject], Field(min_length=1, max_length=BULK, repr=False)]
 
 
 class Previewed(BaseModel):
     """People whose requests are considered."""
 
     model_config = ConfigDict(extra="forbid")
-    subjects: Annotated[list[Subject], Field(min_length=1, max_length=PREVIEWED)]
+    subjects: Annotated[list[Subject], Field(min_length=1, max_length=PREVIEWED, repr=False)]
 
 
 class Hooked(BaseModel):
@@ -91,7 +93,7 @@ class Audited(BaseModel):
 
 
 class AnswerModel(BaseModel):
-    """What became of a wish; the receipt is for the requester and is given once."""
+    """What became of a wish; the receipt is for the requester, and can be made again."""
 
     request: str
     state: str
@@ -166,14 +168,22 @@ def get_request(request_id: Identity, request: Request, _caller: Anybody) -> dic
     """One request, its state, and the certificates it produced."""
     with workspace_of(request).place.database.reading() as connection:
         row = _found(requests.by_id(connection, request_id), f"request {request_id!r}")
-        made = [] if row.batch is None else releases.of_batch(connection, row.batch)
-    return {**request_view(row), "certificates": [release.id for release in made]}
+        made = requests.releases_of(connection, row)
+    return {**request_view(row), "certificates": made}
 
 
 @router.post("/requests/{request_id}/cancel", status_code=204, response_class=Response)
 def cancel_request(request_id: Identity, request: Request, _caller: Operator) -> None:
     """Withdraws a request that nobody works on yet."""
     workspace_of(request).cancel(request_id)
+
+
+@router.post("/requests/{request_id}/receipt")
+def get_receipt(
+    request_id: Annotated[str, Path(pattern=r"^[!-~]{1,64}$")], asked: AskedOne, request: Request, _caller: Operator
+) -> dict[str, str]:
+    """The receipt of a request, once more, for somebody who knows whose it is."""
+    return {"request": request_id, "receipt": workspace_of(request).receipt(request_id, asked.subject).document}
 
 
 @router.get("/models")
@@ -239,15 +249,23 @@ def latest_release(
 
 @router.get("/certificates/{number}")
 def get_certificate(
-    number: Number, request: Request, caller: Public, form: Literal["json", "dsse", "evidence"] = "json"
+    number: Number,
+    request: Request,
+    caller: Public,
+    form: Literal["json", "dsse", "evidence"] = "json",
+    answered: Answered = None,
 ) -> Response:
-    """A certificate: ``json`` to be verified offline, ``dsse`` its bare envelope, ``evidence`` for who may see the data."""
+    """A certificate: ``json`` to be verified offline, ``dsse`` its bare envelope, ``evidence`` for who may see the data. With
+    ``request`` in the query, the ``json`` also shows that it answers that request, to whoever has its receipt."""
     if form == "evidence" and caller.role == "consumer":
         raise HTTPException(403, "the evidence depends on people's rows: it is not for the role consumer")
+    if answered is not None and form != "json":
+        raise HTTPException(422, "only the form json shows that a request is answered: leave form out")
     with workspace_of(request).place.database.reading() as connection:
         row = _found(releases.release(connection, number), f"certificate {number}")
+        covers = None if answered is None else covering(connection, row, answered)
         content = {
-            "json": lambda: log.bundle(connection, row.envelope, row.event),
+            "json": lambda: log.bundle(connection, row.envelope, row.event, covers),
             "dsse": lambda: str(row.envelope),
             "evidence": lambda: json.dumps(certificate_view(connection, row), ensure_ascii=False),
         }[form]()

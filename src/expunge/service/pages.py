@@ -267,7 +267,7 @@ def _request(request: Request, identity: Identity) -> dict[str, Any]:
         row = requests.by_id(connection, identity)
         if row is None:
             raise HTTPException(404, "there is no such request")
-        made = [] if row.batch is None else releases.of_batch(connection, row.batch)
+        made = [releases.release(connection, number) for number in requests.releases_of(connection, row)]
     shown = request_view(row)
     is_done = shown["state"] not in ("accepted", "working", "certified")
     steps = [(state, PATH.index(state) <= PATH.index(shown["state"])) for state in PATH] if shown["state"] in PATH else []

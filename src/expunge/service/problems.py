@@ -37,6 +37,9 @@ REFUSALS = {
     "key-reused": 409,
     "too-late": 409,
     "unknown-request": 404,
+    "no-receipt": 404,
+    "another-subject": 422,
+    "not-covered": 404,
     "unknown-subject": 422,
     "empty": 422,
 }

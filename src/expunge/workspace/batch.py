@@ -22,6 +22,7 @@ from expunge.data.files import NOTHING, Change, listing_digest
 from expunge.errors import ExpungeError, WorkspaceInvalid, WorkUnfinished
 from expunge.files import delete_file, delete_unfinished, write_file
 from expunge.ledger import data_files, hooks, log, releases, requests, times
+from expunge.ledger.coverage import bound
 from expunge.ledger.facts import fact, retired_keyids, set_fact
 from expunge.ledger.signing import CERTIFICATE, digest, key_path
 from expunge.release import Release
@@ -185,6 +186,9 @@ def _certify(
         identity = releases.next_release(connection)
         evidence = certificate.to_json()
         claim = {"model": new.model, "release": new.number, "issued": at, "evidence": digest(evidence)}
+        requests.forgotten(connection, batch, new.model, new.forgot)
+        answered = requests.answered(connection, batch, new.model)
+        claim |= bound(connection, new.model, certificate.salt, answered, listing_digest(files))
         subject = {f"{new.model}/{new.number}": certificate.weights_digest}
         envelope = key.sign(CERTIFICATE, subject, {**certificate.public(), **claim})
         body = {"release": identity, "model": new.model, "number": new.number, "certificate": digest(envelope)}
@@ -211,7 +215,6 @@ def _certify(
         elif work.gone or new.forgot:
             releases.owe(connection, new.model, None if work.fitted else at)
         releases.set_aside(connection, new.model, None)
-        requests.forgotten(connection, batch, new.model, new.forgot)
         outcomes.append(Outcome(new.model, new.number, identity, new.release, new.influences))
     requests.certify(connection, batch, [*complete, *(row["id"] for row in work.made)])
     requests.welcome_back(connection, work.returning)
