@@ -80,7 +80,7 @@ def run(place: Place, work: Work, say: Say) -> Done:
         chosen = chosen_models(connection, work)
         _seq, at = log.append(connection, "batch.begun", [{"batch_kind": work.kind, "requests": len(work.requests)}])
         batch = requests.begin_batch(connection, work.kind, [task[:2] for task in chosen], at)
-        requests.insert(connection, work.made)
+        requests.insert(connection, [{**row, "batch": batch} for row in work.made])
         requests.assign(connection, list(work.requests), batch)
     try:
         change = place.table.prepare(batch, work.gone, work.added) if work.added is not None else NOTHING
