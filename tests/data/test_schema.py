@@ -124,7 +124,7 @@ def test_bad_schemas_name_the_column_and_the_key(text, match, tmp_path):
 
 def test_a_proposal_is_reviewable_and_rounded_outwards(tmp_path):
     t = census_table()
-    draft = FeatureSchema.propose(t, ignore=[TARGET, "split"])
+    draft = FeatureSchema.propose(t, "person_id", ignore=[TARGET, "split"])
     assert "person_id" not in draft.columns
     assert draft.columns["age"] == Number(17.0, 90.0)
     assert draft.columns["capital_gain"] == Number(0.0, 100000.0)

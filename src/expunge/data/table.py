@@ -13,14 +13,16 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from expunge.data.files import BUCKET, NOTHING, Change, DataFile
 from expunge.data.parquet import RowGroup, files_row_groups
@@ -169,6 +171,24 @@ class SubjectTable:
             return files_row_groups([str(self.path / file.path) for file in files], columns)
         except InvalidRows as error:
             raise self._unreadable(error) from error
+
+    def by_bucket(self) -> Iterator[Callable[[Sequence[str]], tuple[NDArray[np.intp], pa.Table]]]:
+        """For each bucket, in which are all rows of its people, what reads some columns: whose each row is, and the rows."""
+        for bucket in sorted({file.bucket for file in self._listed()}):
+            yield partial(self._of_bucket, bucket)
+
+    def _of_bucket(self, bucket: int, columns: Sequence[str]) -> tuple[NDArray[np.intp], pa.Table]:
+        for left in reversed(range(RETRIES)):
+            before = self._listed()
+            try:
+                read = [self._read(file, [SUBJECT, *columns]) for file in self.files([bucket])]
+            except WorkspaceInvalid:
+                if not left or self._listed() == before:  # else somebody rewrote the table in between
+                    raise
+            else:
+                rows = pa.concat_tables(read)
+                return rows[SUBJECT].combine_chunks().dictionary_encode().indices.to_numpy(), rows
+        raise AssertionError
 
     # writing
 

@@ -1,7 +1,8 @@
 """Batches: how table, models and ledger change together, whatever happens in between.
 
     intent in the ledger → new files of the table and new states, beside the old ones → one transaction (releases,
-    certificates, events, the table's files) → the table's own log → deleting what is superseded → close
+    certificates, events, the table's files) → the table's own log → deleting what is superseded → a look at what was
+    drafted from those who went → close
 
 Before the transaction nothing has happened: ``recover`` gives the batch up, and noise that was drawn for it is never
 used. After it everything has: ``recover`` carries it on. Each step can be done twice. Whatever is deleted was written by a
@@ -31,11 +32,16 @@ from expunge.release import Release
 from expunge.rows import Rows, RowSource
 from expunge.storage import load_unlearner, save_unlearner
 from expunge.unlearner import Unlearner
+from expunge.workspace import drafts
 from expunge.workspace.place import PATIENCE, Place
 from expunge.workspace.specification import Specification
 
 Kind = Literal["fit", "forget", "append", "rectify", "refit"]
 Say = Callable[[str], None]
+
+
+def silent(_message: str) -> None:
+    """Says nothing."""
 
 
 COMING_KEY = "coming_key"
@@ -126,7 +132,7 @@ def run(place: Place, work: Work, say: Say) -> list[Outcome]:
             raise WorkspaceInvalid(f"{place.path} cannot be written to ({error.strerror}); nothing was changed") from error
         raise
     try:
-        recover(place)
+        recover(place, say)
     except (ExpungeError, OSError) as error:
         raise WorkUnfinished(
             f"batch {batch} is certified, but what it leaves behind could not be tidied up ({error}): the next command that "
@@ -135,7 +141,7 @@ def run(place: Place, work: Work, say: Say) -> list[Outcome]:
     return outcomes
 
 
-def recover(place: Place) -> None:
+def recover(place: Place, say: Say = silent) -> None:
     """Finishes or gives up whatever was interrupted, and removes what it left lying. The caller holds ``place.exclusive()``."""
     with place.database.reading() as connection:
         unfinished = requests.unfinished(connection)
@@ -143,7 +149,7 @@ def recover(place: Place) -> None:
         if batch.state == "intent":
             _abandon(place, batch.id)
         else:
-            _finish(place, batch)
+            _finish(place, batch, say)
     _tidy(place)
 
 
@@ -340,7 +346,7 @@ def _certify(
     return outcomes
 
 
-def _finish(place: Place, batch: sa.Row[Any]) -> None:
+def _finish(place: Place, batch: sa.Row[Any], say: Say) -> None:
     """Everything after the transaction: the table's transaction log, deleting what is superseded, close."""
     with place.database.reading() as connection:
         requests.require_batch(connection, batch.id, "certified")
@@ -351,12 +357,15 @@ def _finish(place: Place, batch: sa.Row[Any]) -> None:
     for row in affected:
         for number in range(1, row.number):
             delete_file(place.state_path(row.model, number))
+    shared_by_few = drafts.looked_again(place, say) if gone else None
     with place.database.writing() as connection:
         requests.require_batch(connection, batch.id, "certified")
         log.append(connection, "batch.closed", [{"batch": batch.id, "erased": len(gone)}], batch.started)
         at = times.exact()
         releases.purge_superseded(connection, batch.id, at, weights=bool(gone))
         data_files.drop(connection, batch.id)
+        if shared_by_few is not None:
+            drafts.note(connection, shared_by_few)
         requests.close(connection, batch.id, at)
         requests.set_batch(connection, batch.id, "closed", at)
         log.release_held(connection)

@@ -23,8 +23,8 @@ from expunge.ledger.facts import add_key, fact, keys, set_fact
 from expunge.ledger.sealing import SealKey
 from expunge.ledger.signing import PublicKeys, SigningKey
 from expunge.privacy import Guarantee, today
-from expunge.workspace import batch, desk, making
-from expunge.workspace.batch import COMING_KEY, Outcome, Say, Work
+from expunge.workspace import batch, desk, drafts, making
+from expunge.workspace.batch import COMING_KEY, Outcome, Say, Work, silent
 from expunge.workspace.configuration import Configuration
 from expunge.workspace.desk import Answer, Wish
 from expunge.workspace.place import PATIENCE, Place
@@ -35,10 +35,6 @@ PROPOSED_FROM = 100_000
 """Rows that a schema is proposed from."""
 SAMPLE = 5_000
 """Rows from which a capacity is forecast."""
-
-
-def silent(_message: str) -> None:
-    """Says nothing."""
 
 
 @dataclass(frozen=True)
@@ -108,11 +104,11 @@ class Workspace:
         if first is None or not len(first):
             raise InvalidRows("there are no rows: a workspace needs at least one")
         proposed = schema is None
-        features = _proposed(first, [subject]) if proposed else _read_schema(schema)
+        features = _proposed(first, subject) if proposed else _read_schema(schema)
         missing = [name for name in features.columns if name not in columns.names]
         if missing:
             raise InvalidRows(f"the schema declares column {missing[0]!r}, which the data does not have")
-        features.write(place.schema_path)
+        write_file(place.schema_path, features.to_toml().encode())
         key = SubjectKey.create(place.keys / "subject.key")
         SubjectTable.create(place.path / "table", pa.schema([field for field in columns if field.name != subject]))
         table = SubjectTable(place.path / "table", list)
@@ -131,6 +127,8 @@ class Workspace:
             set_fact(connection, "folder", place.mark())
             set_fact(connection, "subject_key", key.fingerprint())
             data_files.add(connection, files, 0)
+            if proposed:
+                drafts.remember(connection, features.to_toml())
         with ledger.reading() as connection:
             signed, pems = log.checkpoint(connection), keys(connection)
         SubjectTable(place.path / "table", lambda: files).follow()
@@ -382,8 +380,8 @@ def _chained(first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]) -> Iterator[
     yield from rest
 
 
-def _proposed(rows: pa.RecordBatch, ignore: Sequence[str]) -> FeatureSchema:
-    return FeatureSchema.propose(pa.Table.from_batches([rows]).slice(0, PROPOSED_FROM), ignore=ignore)
+def _proposed(rows: pa.RecordBatch, subject: str) -> FeatureSchema:
+    return FeatureSchema.propose(pa.Table.from_batches([rows]).slice(0, PROPOSED_FROM), subject)
 
 
 def _is_due(model: Any, last: Any) -> bool:
@@ -416,4 +414,4 @@ def propose_schema(data: str, subject: str) -> FeatureSchema:
     first = next(batches, None)
     if first is None:
         raise InvalidRows(f"{data} holds no rows")
-    return _proposed(first, [subject])
+    return _proposed(first, subject)
