@@ -190,8 +190,8 @@ def status(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
                 table.add_row(row["name"], row["target"], str(row["release"]), row["rung"], *numbers, rows, due)
             console.print(table)
         for derived in found["still_derived"]:
-            until = f"until {derived['goes'][:10]}" if derived["goes"] else "until it is mended, as expunge doctor says"
-            console.print(f"{derived['what']} still depend on people forgotten, {until}", highlight=False)
+            until = f"until {derived['goes'][:10]}" if derived["goes"] else "until that is mended, as expunge doctor says"
+            console.print(f"{derived['what']} still depends on people forgotten, {until}", highlight=False)
         if found["unfinished_batches"]:
             console.print("a batch was interrupted; the next command that writes finishes it")
 

@@ -156,9 +156,9 @@ class Specification:
         found = {name: lacking.values for (name, _column), lacking in short(table, self.taken.items()).items()}
         if few := found.pop(self.target, 0):
             raise InvalidRows(
-                f"column {self.target!r} holds {few} classes of fewer than ten people, of whom every copy of the model would "
-                "tell: merge them with others, leave out their rows, or declare the target in schema.toml as a category with "
-                "the classes that you know there are, and no draft = true above them"
+                f"{few} of the classes in column {self.target!r} have fewer than ten people, of whom every copy of the model "
+                "would tell: merge them with others, leave out their rows, or declare the column in schema.toml as a category "
+                "with the classes that you know there are, in a schema that says draft = true no more"
             )
         if found:
             raise InvalidRows(
@@ -217,7 +217,7 @@ def _classes(table: SubjectTable, target: str, declared: Column | None) -> tuple
         found = table.distinct(target, len(declared.values) + CLASSES)
         if unknown := set(_labels(found)) - set(declared.values):
             raise InvalidRows(
-                f"column {target!r} holds {len(unknown)} classes that schema.toml does not declare (a draft leaves out "
+                f"column {target!r} holds classes that schema.toml does not declare, {len(unknown)} in all (a draft leaves out "
                 "those of fewer than ten people): declare them, merge them with others, or leave out their rows"
             )
         if len(declared.values) < 2:

@@ -70,7 +70,10 @@ def status(place: Place) -> dict[str, Any]:
         "models": models,
         "still_derived": [
             *({"what": f"the anchor of {model['name']}", "goes": model["refit_due"]} for model in models if model["refit_due"]),
-            *({"what": f"{n} values in {'schema.toml' if name is None else name}", "goes": None} for name, n in few),
+            *(
+                {"what": f"{'schema.toml' if name is None else f'the schema of {name}'} (values: {n})", "goes": None}
+                for name, n in few
+            ),
         ],
         "unfinished_batches": unfinished,
     }
