@@ -14,6 +14,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -174,20 +175,21 @@ class SubjectTable:
 
     def by_bucket(self) -> Iterator[Callable[[Sequence[str]], tuple[NDArray[np.intp], pa.Table]]]:
         """For each bucket, in which are all rows of its people, what reads some columns: whose each row is, and the rows."""
-        for bucket in sorted({file.bucket for file in self._listed()}):
-            yield partial(self._of_bucket, bucket)
+        for bucket, files in groupby(sorted(self._listed(), key=lambda file: file.place), lambda file: file.bucket):
+            yield partial(self._of_bucket, bucket, list(files))
 
-    def _of_bucket(self, bucket: int, columns: Sequence[str]) -> tuple[NDArray[np.intp], pa.Table]:
+    def _of_bucket(self, bucket: int, files: list[DataFile], columns: Sequence[str]) -> tuple[NDArray[np.intp], pa.Table]:
         for left in reversed(range(RETRIES)):
-            before = self._listed()
             try:
-                read = [self._read(file, [SUBJECT, *columns]) for file in self.files([bucket])]
-            except WorkspaceInvalid:
-                if not left or self._listed() == before:  # else somebody rewrote the table in between
-                    raise
-            else:
-                rows = pa.concat_tables(read)
+                for file in files:
+                    self.verify(file)
+                rows = pa.concat_tables(self._read(file, [SUBJECT, *columns]) for file in files)
                 return rows[SUBJECT].combine_chunks().dictionary_encode().indices.to_numpy(), rows
+            except WorkspaceInvalid:
+                now = [file for file in self._listed() if file.bucket == bucket]
+                if not left or not now or set(now) == set(files):  # else somebody rewrote the bucket in between
+                    raise
+                files = now
         raise AssertionError
 
     # writing

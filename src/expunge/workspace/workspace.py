@@ -138,8 +138,9 @@ class Workspace:
         say(f"{rows:,} rows imported; subject ids are kept nowhere, only keyed hashes of them")
         if proposed:
             say(
-                "schema.toml was proposed from the data: check its ranges and categories before you fit. They should come from "
-                "what you know of the world, because what is taken from the data remembers the people in it"
+                "schema.toml was drafted from the data, from what at least ten people share: check its ranges and categories "
+                "before you fit. They should come from what you know of the world, because what is taken from the data remembers "
+                "the people in it"
             )
 
     # models
