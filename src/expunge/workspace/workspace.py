@@ -69,7 +69,7 @@ class Workspace:
         Args:
             data: a CSV or Parquet file, or a database URL with ``query``.
             subject: column that says whose a row is.
-            schema: TOML file of the feature schema; without it one is proposed from the first rows.
+            schema: TOML file of the feature schema; without it one is drafted from the first rows.
             database: URL of an empty database for the ledger; without it a file in the folder.
 
         Raises:
@@ -138,9 +138,8 @@ class Workspace:
         say(f"{rows:,} rows imported; subject ids are kept nowhere, only keyed hashes of them")
         if proposed:
             say(
-                "schema.toml was drafted from the data, from what at least ten people share: check its ranges and categories "
-                "before you fit. They should come from what you know of the world, because what is taken from the data remembers "
-                "the people in it"
+                "schema.toml was drafted from what at least ten people share: check its ranges and categories before you fit. "
+                "They should come from what you know of the world, because what is taken from the data remembers the people in it"
             )
 
     # models
