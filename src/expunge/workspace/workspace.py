@@ -139,7 +139,7 @@ class Workspace:
         if proposed:
             say(
                 "schema.toml was drafted from what at least ten people share: check its ranges and categories before you fit. "
-                "They should come from what you know of the world, because what is taken from the data remembers the people in it"
+                "They should come from what you know of the world: what is taken from the data remembers the people in it"
             )
 
     # models
