@@ -14,7 +14,7 @@ from expunge.ledger.facts import fact
 from expunge.ledger.receipts import committed
 from expunge.ledger.signing import digest
 from expunge.privacy import Guarantee
-from expunge.workspace import states
+from expunge.workspace import drafts, states
 from expunge.workspace.place import Place
 from expunge.workspace.specification import Specification
 from expunge.workspace.states import Forgetting
@@ -55,6 +55,7 @@ def examine(place: Place) -> Iterator[Finding]:
         ("the table is the one the ledger knows", _table),
         ("models have learned exactly the rows of the table", _rows),
         ("nobody forgotten has rows", _forgotten),
+        ("what was taken from the rows is shared by ten people", _shared),
         ("nothing is left lying", _strays),
         ("no request is past its deadline", _deadlines),
     ]
@@ -188,6 +189,17 @@ def _forgotten(place: Place) -> None:
     for pseudonym in place.table.subjects().to_pylist():
         if place.subject_key.tombstone(pseudonym) in gone:
             raise WorkspaceInvalid("somebody who was forgotten has rows in the table")
+
+
+def _shared(place: Place) -> None:
+    found = []
+    for few in drafts.lacking(place):
+        what = f"{sum(few.values.values())} values in columns {', '.join(few.values)}"
+        model = few.source.model
+        remedy = "edit it" if model is None else f"edit schema.toml, then run expunge replace {model}"
+        found.append(f"of {'schema.toml' if model is None else f'the model {model}'}, {what}: {remedy}")
+    if found:
+        raise WorkspaceInvalid(f"fewer than ten people share some of what was taken from the rows: {'; '.join(found)}")
 
 
 def _strays(place: Place) -> None:
