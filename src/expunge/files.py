@@ -9,24 +9,47 @@ PARTIAL = ".expunge-partial-"
 """How the name of an unfinished file begins; whatever is called so after a crash is to be deleted."""
 
 
-def write_file(path: Path, payload: bytes) -> None:
+def write_file(path: Path, payload: bytes, *, is_new: bool = False) -> None:
     """Writes ``payload`` beside ``path``, syncs it and renames it.
+
+    Args:
+        is_new: never over another file.
 
     Raises:
         OSError: it cannot be written; an older file at ``path`` is then untouched.
     """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=PARTIAL)  # mode 0600
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=PARTIAL)  # mode 0600
+    except FileNotFoundError as error:
+        raise FileNotFoundError(error.errno, error.strerror, str(path.parent)) from None
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(payload)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        if is_new:
+            os.link(temporary, path)
+            os.unlink(temporary)
+        else:
+            os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
     sync_folder(path.parent)
+
+
+def write_output(path: Path, payload: bytes) -> None:
+    """Writes ``payload`` where a person wants it: to a file, whole or not at all, through a link, or to a device or a pipe.
+
+    Raises:
+        OSError: it cannot be written; an older file at ``path`` is then untouched.
+    """
+    if path.exists() and not path.is_file():
+        with path.open("wb") as device:
+            device.write(payload)
+    else:
+        write_file(path.resolve(), payload)
 
 
 def delete_file(path: Path) -> None:

@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from expunge.cli.shared import CHECK_FAILED, HERE, AsJson, InWorkspace, app, console, show, working
+from expunge.files import write_output
 
 
 @app.command()
@@ -63,7 +64,7 @@ def certificate(
             raise WorkspaceInvalid(f"there is no certificate {number}: see expunge releases")
         bundle = log.bundle(connection, row.envelope, row.event)
         if out is not None:
-            out.write_text(bundle, encoding="utf-8")
+            write_output(out, bundle.encode())
     evidence = json.loads(row.evidence)
     result = {"model": row.model, "release": row.number, "at": row.at, "evidence": evidence, "bundle": json.loads(bundle)}
 
@@ -91,7 +92,7 @@ def log(
     from expunge.workspace.place import Place
 
     with working("reading the ledger", as_json), Place(workspace).database.reading() as connection:
-        out.write_text(ledger.export(connection), encoding="utf-8")
+        write_output(out, ledger.export(connection).encode())
     show({"file": str(out)}, as_json, lambda: console.print(f"the log is in {out}", highlight=False))
 
 
@@ -118,11 +119,13 @@ def verify(
 
     def text() -> None:
         if problem is not None:
-            console.print(f"[red]not genuine:[/red] {file}: {problem}")
+            console.print("not genuine:", style="red", end=" ")
+            console.print(f"{file}: {problem}", highlight=False)
             return
-        console.print(f"[green]genuine:[/green] {file}")
+        console.print("genuine:", style="green", end=" ")
+        console.print(file, highlight=False)
         for name, value in facts.items():
-            console.print(f"  {name}: {value}", markup=False, highlight=False)
+            console.print(f"  {name}: {value}", highlight=False)
 
     show(result, as_json, text)
     if problem is not None:
@@ -141,10 +144,11 @@ def doctor(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
 
     def text() -> None:
         for finding in findings:
-            mark = "[green]ok[/green]     " if finding.problem is None else "[red]PROBLEM[/red]"
-            console.print(f"{mark} {finding.check}")
+            is_well = finding.problem is None
+            console.print("ok     " if is_well else "PROBLEM", style="green" if is_well else "red", end=" ")
+            console.print(finding.check, highlight=False)
             if finding.problem is not None:
-                console.print(f"        {finding.problem}", markup=False, highlight=False)
+                console.print(f"        {finding.problem}", highlight=False)
 
     show(result, as_json, text)
     if any(finding.problem for finding in findings):
