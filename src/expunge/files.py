@@ -1,12 +1,13 @@
 """Files that are whole or not there, even if the machine stops in between, and readable by their owner alone."""
 
 import contextlib
+import fcntl
 import os
 import tempfile
 from pathlib import Path
 
 PARTIAL = ".expunge-partial-"
-"""How the name of an unfinished file begins; whatever is called so after a crash is to be deleted."""
+"""How the name of an unfinished file begins; ``delete_unfinished`` deletes what a crash left of them."""
 
 
 def write_file(path: Path, payload: bytes, *, is_new: bool = False) -> None:
@@ -18,10 +19,7 @@ def write_file(path: Path, payload: bytes, *, is_new: bool = False) -> None:
     Raises:
         OSError: it cannot be written; an older file at ``path`` is then untouched.
     """
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=PARTIAL)  # mode 0600
-    except FileNotFoundError as error:
-        raise FileNotFoundError(error.errno, error.strerror, str(path.parent)) from None
+    handle, temporary = _begun(path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(payload)
@@ -50,6 +48,27 @@ def write_output(path: Path, payload: bytes) -> None:
             device.write(payload)
     else:
         write_file(path.resolve(), payload)
+
+
+def _begun(folder: Path) -> tuple[int, str]:
+    """A new file of mode 0600, locked until it is closed, so that others see that somebody is at it."""
+    while True:
+        try:
+            handle, temporary = tempfile.mkstemp(dir=folder, prefix=PARTIAL)
+        except OSError as error:
+            raise type(error)(error.errno, error.strerror, str(folder)) from None  # not a name that nobody has heard of
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.path.exists(temporary):  # else it was taken for an old one, before it was locked
+            return handle, temporary
+        os.close(handle)
+
+
+def delete_unfinished(folder: Path) -> None:
+    """Deletes the unfinished files in ``folder`` that nobody is at any more."""
+    for path in folder.glob(f"{PARTIAL}*"):
+        with contextlib.suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
 
 
 def delete_file(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Commands about evidence: releases, certificates, the log, and their verification."""
+"""Commands about evidence: releases, certificates, the log, the doctor."""
 
 import json
 from pathlib import Path
@@ -7,8 +7,12 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+<<<<<<< HEAD
 from expunge.cli.shared import CHECK_FAILED, HERE, AsJson, InWorkspace, app, console, show, working
 from expunge.files import write_output
+=======
+from expunge.cli.shared import CHECK_FAILED, HERE, AsJson, InWorkspace, app, console, refusing, show, working
+>>>>>>> main
 
 
 @app.command()
@@ -49,6 +53,9 @@ def releases(
 def certificate(
     number: Annotated[int, typer.Argument(help="Number of the certificate, as in expunge releases.")],
     out: Annotated[Path | None, typer.Option(help="File for the signed certificate, which may leave the house.")] = None,
+    request: Annotated[
+        str | None, typer.Option(help="Id of a request: the file then also shows that the certificate answers it.")
+    ] = None,
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,
 ) -> None:
@@ -56,13 +63,19 @@ def certificate(
     from expunge.errors import WorkspaceInvalid
     from expunge.ledger import log
     from expunge.ledger import releases as ledger
+    from expunge.ledger.coverage import covering
     from expunge.workspace.place import Place
 
-    with working("reading the ledger", as_json), Place(workspace).database.reading() as connection:
+    with (
+        working("reading the ledger", as_json),
+        refusing(as_json, request=request),
+        Place(workspace).database.reading() as connection,
+    ):
         row = ledger.release(connection, number)
         if row is None:
             raise WorkspaceInvalid(f"there is no certificate {number}: see expunge releases")
-        bundle = log.bundle(connection, row.envelope, row.event)
+        covers = None if request is None else covering(connection, row, request)
+        bundle = log.bundle(connection, row.envelope, row.event, covers)
         if out is not None:
             write_output(out, bundle.encode())
     evidence = json.loads(row.evidence)
@@ -97,6 +110,7 @@ def log(
 
 
 @app.command()
+<<<<<<< HEAD
 def verify(
     file: Annotated[Path, typer.Argument(help="A certificate, a receipt or a log.")],
     key: Annotated[Path, typer.Option(help="The workspace's public keys.")] = Path("expunge.pub"),
@@ -133,6 +147,8 @@ def verify(
 
 
 @app.command()
+=======
+>>>>>>> main
 def doctor(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
     """Check every invariant of the workspace, changing nothing. Exits with 4 if one does not hold."""
     from expunge.workspace.doctor import examine

@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 """Receipts as files: written where only their owner may read them."""
 
 from collections.abc import Mapping
@@ -7,6 +8,53 @@ from expunge.cli.shared import say
 from expunge.files import write_file
 
 
+=======
+"""Receipts as files: written where only their owner may read them, and made again when they were lost."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from expunge.cli.shared import HERE, AsJson, InWorkspace, app, console, given_subject, refusing, say, show, working
+from expunge.files import write_file
+
+
+@app.command()
+def receipt(
+    request: Annotated[str, typer.Argument(help="Id of the request.")],
+    subject: Annotated[str, typer.Option(help="Id of the person who asked; - reads it from standard input.")],
+    receipts: Annotated[Path, typer.Option(help="Folder for the receipt, which is for the requester.")] = Path("receipts"),
+    workspace: InWorkspace = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Make the receipt of a request again, for somebody who knows whose it is. Exits with 3 if it is somebody else's."""
+    from expunge.workspace import Workspace
+
+    with working("making the receipt", as_json), refusing(as_json, request=request):
+        made = Workspace.open(workspace).receipt(request, given_subject(subject))
+        require_writable(receipts)
+        path = receipts / f"{made.request}.json"
+        write_file(path, made.document.encode())
+    show(
+        {"request": request, "receipt": str(path)}, as_json, lambda: console.print(f"the receipt is in {path}", highlight=False)
+    )
+
+
+def require_writable(folder: Path) -> None:
+    """Makes ``folder`` if need be, and tries whether a file can be written there.
+
+    Raises:
+        OSError: not a folder, or one that cannot be written to.
+    """
+    folder.mkdir(exist_ok=True, parents=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+
+
+>>>>>>> main
 def write_receipts(folder: Path, documents: Mapping[str, str]) -> dict[str, str]:
     """Writes receipts by request; where they are. One that cannot be written now can be made again, and that is said."""
     written: dict[str, str] = {}
@@ -17,7 +65,11 @@ def write_receipts(folder: Path, documents: Mapping[str, str]) -> dict[str, str]
         except OSError as error:
             say(
                 f"request {request} stands, but its receipt could not be written ({error.strerror}): make it again with "
+<<<<<<< HEAD
                 f"expunge receipt {request} --subject -"
+=======
+                f"expunge receipt {request} --subject ID"
+>>>>>>> main
             )
         else:
             written[request] = str(path)

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from expunge.errors import WorkspaceBusy
 from expunge.ledger import sealing
-from expunge.ledger.tables import batches, forgotten_by, requests
+from expunge.ledger.tables import batches, forgotten_by, releases, requests
 
 OPEN = ("accepted", "working", "certified")
 PART = 500
@@ -105,6 +105,23 @@ def forgetting(connection: sa.Connection) -> dict[str, dict[str, int]]:
     for row in sealing.rows(connection, chosen, forgotten_by):
         found.setdefault(row.request, {})[row.model] = row.batch
     return found
+
+
+def answered(connection: sa.Connection, batch: int, model: str) -> list[sa.Row[Any]]:
+    """The requests that ``model`` answered with a batch: to forget, or a correction."""
+    forgot = sa.select(forgotten_by.c.request).where(forgotten_by.c.batch == batch, forgotten_by.c.model == model)
+    corrected = (requests.c.batch == batch) & (requests.c.kind == "rectify")
+    return sealing.rows(connection, sa.select(requests).where(corrected | requests.c.id.in_(forgot)), requests)
+
+
+def releases_of(connection: sa.Connection, row: sa.Row[Any]) -> list[int]:
+    """The releases that answer a request, by their ids."""
+    forgot = sa.select(forgotten_by).where(forgotten_by.c.request == row.id).subquery()
+    mine = (releases.c.model == forgot.c.model) & (releases.c.batch == forgot.c.batch)
+    chosen = sa.select(releases.c.id).where(sa.exists().where(mine))
+    if row.kind == "rectify" and row.batch is not None:
+        chosen = sa.select(releases.c.id).where(releases.c.batch == row.batch)
+    return list(connection.execute(chosen.order_by(releases.c.id)).scalars())
 
 
 def batches_of(connection: sa.Connection, request: str) -> dict[str, int]:

@@ -5,6 +5,8 @@ Every row of a table made by ``_sealed`` carries a ``seal``, which only who has 
 
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text
 
+from expunge.ledger.hidden import Hidden
+
 metadata = MetaData()
 
 _Whole = Integer().with_variant(BigInteger(), "postgresql")
@@ -123,7 +125,7 @@ models = _sealed(
     "models",
     Column("name", Text, primary_key=True),
     Column("specification", Text, nullable=False),  # JSON: kind, target, penalty, guarantee, schema
-    Column("salt", Text, nullable=False),  # of what the log says of it: ranges and classes may come from the rows
+    Column("salt", Hidden, nullable=False),  # of what the log says of it: ranges and classes may come from the rows
     Column("created", Text, nullable=False),
     Column("owed_since", Text),  # the earliest deletion on which the anchor still depends
     Column("aside", Text),  # why it cannot forget now, while the others go on; for those who may see the data
@@ -163,7 +165,7 @@ webhooks = _sealed(
     "webhooks",
     Column("id", Text, primary_key=True),
     Column("url", Text, nullable=False),
-    Column("secret", Text, nullable=False),  # with which deliveries are signed
+    Column("secret", Hidden, nullable=False),  # with which deliveries are signed
     Column("created", Text, nullable=False),
 )
 

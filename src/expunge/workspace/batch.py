@@ -20,8 +20,9 @@ import sqlalchemy as sa
 
 from expunge.data.files import NOTHING, Change, listing_digest
 from expunge.errors import ExpungeError, WorkspaceInvalid, WorkUnfinished
-from expunge.files import PARTIAL, delete_file, write_file
+from expunge.files import delete_file, delete_unfinished, write_file
 from expunge.ledger import data_files, hooks, log, releases, requests, times
+from expunge.ledger.coverage import bound
 from expunge.ledger.facts import fact, retired_keyids, set_fact
 from expunge.ledger.signing import CERTIFICATE, digest, key_path
 from expunge.release import Release
@@ -200,6 +201,9 @@ def _certify(
         identity = releases.next_release(connection)
         evidence = certificate.to_json()
         claim = {"model": new.model, "release": new.number, "issued": at, "evidence": digest(evidence)}
+        requests.forgotten(connection, batch, new.model, new.forgot)
+        answered = requests.answered(connection, batch, new.model)
+        claim |= bound(connection, new.model, certificate.salt, answered, listing_digest(files))
         subject = {f"{new.model}/{new.number}": certificate.weights_digest}
         envelope = key.sign(CERTIFICATE, subject, {**certificate.public(), **claim})
         body = {"release": identity, "model": new.model, "number": new.number, "certificate": digest(envelope)}
@@ -226,7 +230,6 @@ def _certify(
         elif work.gone or new.forgot:
             releases.owe(connection, new.model, None if work.fitted else at)
         releases.set_aside(connection, new.model, None)
-        requests.forgotten(connection, batch, new.model, new.forgot)
         outcomes.append(Outcome(new.model, new.number, identity, new.release, new.influences))
     requests.certify(connection, batch, [*complete, *(row["id"] for row in work.made)])
     requests.welcome_back(connection, work.returning)
@@ -314,8 +317,7 @@ def _tidy(place: Place) -> None:
     for keyid in retired:
         delete_file(key_path(place.keys, keyid))
     for folder in (place.path, place.keys, *place.models.iterdir()):
-        for path in folder.glob(f"{PARTIAL}*"):
-            delete_file(path)
+        delete_unfinished(folder)
     for path, text in ((place.public_key_path, public), (place.checkpoint_path, signed)):
         if text is not None and (not path.exists() or path.read_text() != text):
             write_file(path, text.encode())

@@ -1,7 +1,7 @@
 """workspace.toml: what a person may set, each with a default that works."""
 
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from expunge.errors import WorkspaceInvalid
@@ -36,7 +36,7 @@ requests_per_day = 100000
 class Configuration:
     """The settings; see ``TEXT`` for what they mean."""
 
-    database: str = "sqlite:///ledger.sqlite"
+    database: str = field(default="sqlite:///ledger.sqlite", repr=False)  # there may be a password in it
     deadline_days: int = 30
     refit_days: int = 30
     refit_requests: int = 0

@@ -10,6 +10,7 @@ from expunge.certificate import Certificate
 from expunge.errors import ExpungeError, LedgerCorrupt, WorkspaceInvalid
 from expunge.files import PARTIAL
 from expunge.ledger import log, releases, requests, sealing, times
+from expunge.ledger.coverage import require_bound
 from expunge.ledger.facts import fact
 from expunge.ledger.receipts import committed
 from expunge.ledger.signing import digest
@@ -122,6 +123,7 @@ def _certificates(place: Place) -> None:
                 raise LedgerCorrupt(f"{where} is out of order: a release is missing")
             if predicate["evidence"] != digest(row.evidence):
                 raise LedgerCorrupt(f"the evidence of {where} is not what its certificate commits to")
+            require_bound(connection, row)
             certificate = Certificate.from_json(row.evidence)
             if {**predicate, **certificate.public()} != predicate:
                 raise LedgerCorrupt(f"the evidence of {where} says something else than its certificate")

@@ -140,12 +140,15 @@ def load(place: Place, connection: sa.Connection, model: str) -> Unlearner:
     path = place.state_path(model, current.number)
     try:
         found = digest(path.read_bytes())
-    except FileNotFoundError:
+    except OSError as error:
+        what = "missing" if isinstance(error, FileNotFoundError) else f"unreadable ({error.strerror})"
         raise StateCorrupt(
-            f"the state of model {model!r}, {path}, is missing: restore it from a backup, or fit again"
+            f"the state of model {model!r}, {path}, is {what}: restore it from a backup, or run expunge replace {model}"
         ) from None
     if found != current.state_digest:
-        raise StateCorrupt(f"{path} is not the file that the ledger names: restore it from a backup, or fit again")
+        raise StateCorrupt(
+            f"{path} is not the file that the ledger names: restore it from a backup, or run expunge replace {model}"
+        )
     if current.table_digest != listing_digest(data_files.present(connection)):
         raise WorkspaceInvalid(
             f"the rows that {path} holds are not those of the table: run expunge doctor, and restore a backup"

@@ -20,6 +20,7 @@ from expunge.files import write_file
 from expunge.forecast import CapacityReport
 from expunge.ledger import data_files, log, releases, requests, times
 from expunge.ledger.facts import add_key, fact, keys, set_fact
+from expunge.ledger.receipts import Receipt
 from expunge.ledger.sealing import SealKey
 from expunge.ledger.signing import PublicKeys, SigningKey
 from expunge.privacy import Guarantee, today
@@ -259,6 +260,10 @@ class Workspace:
     def cancel(self, request: str) -> None:
         """Withdraws an accepted request; see ``desk.cancel``."""
         desk.cancel(self.place, request)
+
+    def receipt(self, request: str, subject: str) -> Receipt:
+        """The receipt of a request, once more; see ``desk.receipt_again``."""
+        return desk.receipt_again(self.place, request, subject)
 
     def preview(self, subjects: Sequence[str]) -> dict[str, Any]:
         """What a request would touch: rows by subject (in order), and by model how far each subject moves it, in σ."""

@@ -1,0 +1,118 @@
+"""Commands for whoever holds evidence: verify a file offline, compare two checkpoints, write one to be kept."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from expunge.cli.shared import CHECK_FAILED, HERE, AsJson, InWorkspace, app, console, given_subject, show, working
+
+
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(help="A certificate, a receipt, a log or a checkpoint.")],
+    key: Annotated[Path, typer.Option(help="The workspace's public keys.")] = Path("expunge.pub"),
+    receipt: Annotated[
+        Path | None, typer.Option(help="Of a certificate: the receipt of the request that it should answer.")
+    ] = None,
+    subject: Annotated[
+        str | None, typer.Option(help="Of a receipt: the id of the person it should be of; - reads it from standard input.")
+    ] = None,
+    continues: Annotated[
+        Path | None, typer.Option(help="A later checkpoint, certificate or log, that should continue the log under FILE.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check a certificate, receipt, log or checkpoint offline, with nothing but the public keys. Exits with 4 if it is not
+    genuine, or does not show what is asked."""
+    if continues is not None and (receipt is not None or subject is not None):
+        raise typer.BadParameter("--continues compares two states of the log: leave --receipt and --subject out")
+    if continues is not None:
+        _verify_continues(file, continues, key, as_json)
+        return
+    from expunge.errors import NotShown, SignatureInvalid
+    from expunge.ledger.signing import PublicKeys
+    from expunge.ledger.verification import verify_file
+
+    problem, is_genuine = None, True
+    facts: dict[str, Any] = {}
+    with working("checking", as_json):
+        keys, asked = PublicKeys.read(key), None if subject is None else given_subject(subject)
+        try:
+            facts = verify_file(file, keys, asked, receipt)
+        except SignatureInvalid as error:
+            problem, is_genuine = str(error), isinstance(error, NotShown)
+    result = {"file": str(file), "genuine": is_genuine, "problem": problem, **facts}
+
+    def text() -> None:
+        if problem is not None:
+            console.print(f"[red]{'not shown' if is_genuine else 'not genuine'}:[/red] {escape(f'{file}: {problem}')}")
+            return
+        console.print(f"[green]genuine:[/green] {escape(str(file))}")
+        for name, value in facts.items():
+            console.print(f"  {name}: {value}", markup=False, highlight=False)
+        if receipt is not None:
+            console.print(f"  release {facts['release']} of {facts['model']} answers request {facts['covers']}", markup=False)
+
+    show(result, as_json, text)
+    if problem is not None:
+        raise typer.Exit(CHECK_FAILED)
+
+
+@app.command()
+def checkpoint(
+    out: Annotated[Path, typer.Argument(help="File for the checkpoint.")],
+    since: Annotated[
+        Path | None,
+        typer.Option(help="An earlier checkpoint, certificate or log: the file then shows that it continues that."),
+    ] = None,
+    workspace: InWorkspace = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Write the newest signed head of the log, to be kept elsewhere: `expunge verify EARLIER --continues LATER` compares."""
+    from expunge.errors import LedgerCorrupt, SignatureInvalid
+    from expunge.ledger import log
+    from expunge.ledger.verification import witnessed
+    from expunge.workspace.place import Place
+
+    problem = None
+    with working("reading the ledger", as_json):
+        place = Place(workspace)
+        with place.database.reading() as connection:
+            try:
+                earlier = None if since is None else witnessed(since, place.public_keys(connection)).head
+                out.write_text(log.checkpoint_file(connection, earlier), encoding="utf-8")
+            except (LedgerCorrupt, SignatureInvalid) as error:
+                problem = str(error)
+    result = {"file": None if problem else str(out), "problem": problem}
+    show(result, as_json, lambda: console.print(problem or f"the checkpoint is in {out}", markup=False, highlight=False))
+    if problem is not None:
+        raise typer.Exit(CHECK_FAILED)
+
+
+def _verify_continues(earlier: Path, later: Path, key: Path, as_json: bool) -> None:
+    from expunge.errors import SignatureInvalid
+    from expunge.ledger.heads import MEANING
+    from expunge.ledger.signing import PublicKeys
+    from expunge.ledger.verification import verify_continues
+
+    problem, found = None, None
+    with working("comparing", as_json):
+        keys = PublicKeys.read(key)
+        try:
+            found = verify_continues(earlier, later, keys)
+        except SignatureInvalid as error:
+            problem = str(error)
+    is_good = found in ("continues", "the same")
+    if found is not None and not is_good:
+        problem = MEANING[found]
+    result = {"earlier": str(earlier), "later": str(later), "genuine": found is not None, "answer": found, "problem": problem}
+
+    def text() -> None:
+        mark = "[green]" if is_good else "[red]"
+        console.print(f"{mark}{found or 'not genuine'}:[/] {escape(problem or MEANING[found or 'the same'])}", highlight=False)
+
+    show(result, as_json, text)
+    if not is_good:
+        raise typer.Exit(CHECK_FAILED)
