@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-<<<<<<< HEAD
 from expunge.cli.receipts import write_receipts
 from expunge.cli.shared import (
     HERE,
@@ -25,10 +24,6 @@ from expunge.cli.shared import (
     show,
     working,
 )
-=======
-from expunge.cli.receipts import require_writable, write_receipts
-from expunge.cli.shared import HERE, REFUSED, AsJson, InWorkspace, app, console, errors, say, show, working
->>>>>>> main
 
 if TYPE_CHECKING:
     from expunge.workspace import Workspace
@@ -93,13 +88,9 @@ def forget(
         console.print(f"{len(answers) - len(refused):,} of {len(answers):,} stand; receipts are in {receipts}")
 
     show(result, as_json, text)
-<<<<<<< HEAD
     if len(written) < sum(answer.receipt is not None for answer in answers):
         raise typer.Exit(UNFINISHED)
     if refused:
-=======
-    if refused or len(written) < sum(answer.receipt is not None for answer in answers):
->>>>>>> main
         raise typer.Exit(REFUSED)
 
 
@@ -137,21 +128,10 @@ def rectify(
     """Correct a person's rows (GDPR Art. 16) in the table and in every model, at once."""
     from expunge.workspace import Workspace
 
-<<<<<<< HEAD
     with working("correcting", as_json), refusing(as_json):
         person, found = given_subject(subject), Workspace.open(workspace)
         require_writable(receipts)
         answer, outcomes = found.rectify(person, str(file))
-=======
-    with working("correcting", as_json):
-        found = Workspace.open(workspace)
-        require_writable(receipts)
-        try:
-            answer, outcomes = found.rectify(subject, str(file))
-        except RequestRefused as error:
-            errors.print(str(error), highlight=False)
-            raise typer.Exit(REFUSED) from error
->>>>>>> main
         written = write_receipts(receipts, {answer.request: answer.receipt or ""})
     result = {
         "request": answer.request,
@@ -161,11 +141,7 @@ def rectify(
     }
     show(result, as_json, lambda: print_outcomes(outcomes, f"{answer.rows} rows corrected; request {answer.request} is closed"))
     if not written:
-<<<<<<< HEAD
         raise typer.Exit(UNFINISHED)
-=======
-        raise typer.Exit(REFUSED)
->>>>>>> main
 
 
 @app.command()

@@ -7,12 +7,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-<<<<<<< HEAD
-from expunge.cli.shared import CHECK_FAILED, HERE, AsJson, InWorkspace, app, console, show, working
-from expunge.files import write_output
-=======
 from expunge.cli.shared import CHECK_FAILED, HERE, AsJson, InWorkspace, app, console, refusing, show, working
->>>>>>> main
+from expunge.files import write_output
 
 
 @app.command()
@@ -110,45 +106,6 @@ def log(
 
 
 @app.command()
-<<<<<<< HEAD
-def verify(
-    file: Annotated[Path, typer.Argument(help="A certificate, a receipt or a log.")],
-    key: Annotated[Path, typer.Option(help="The workspace's public keys.")] = Path("expunge.pub"),
-    subject: Annotated[str | None, typer.Option(help="Of a receipt: the id of the person it should be of.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Check a certificate, receipt or log offline, with nothing but the public keys. Exits with 4 if it is not genuine."""
-    from expunge.errors import SignatureInvalid
-    from expunge.ledger.signing import PublicKeys
-    from expunge.ledger.verification import verify_file
-
-    problem = None
-    facts: dict[str, object] = {}
-    with working("checking", as_json):
-        try:
-            facts = verify_file(file, PublicKeys.read(key), subject)
-        except SignatureInvalid as error:
-            problem = str(error)
-    result = {"file": str(file), "genuine": problem is None, "problem": problem, **facts}
-
-    def text() -> None:
-        if problem is not None:
-            console.print("not genuine:", style="red", end=" ")
-            console.print(f"{file}: {problem}", highlight=False)
-            return
-        console.print("genuine:", style="green", end=" ")
-        console.print(file, highlight=False)
-        for name, value in facts.items():
-            console.print(f"  {name}: {value}", highlight=False)
-
-    show(result, as_json, text)
-    if problem is not None:
-        raise typer.Exit(CHECK_FAILED)
-
-
-@app.command()
-=======
->>>>>>> main
 def doctor(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
     """Check every invariant of the workspace, changing nothing. Exits with 4 if one does not hold."""
     from expunge.workspace.doctor import examine

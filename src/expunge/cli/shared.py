@@ -1,18 +1,12 @@
 """What all commands share: the application, its exit codes, options, and how results and errors are shown."""
 
 import json
-<<<<<<< HEAD
 import os
 import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-=======
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
->>>>>>> main
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -87,48 +81,7 @@ def say(message: str) -> None:
 
 @contextmanager
 def working(task: str, as_json: bool) -> Iterator[None]:
-<<<<<<< HEAD
     """A moving bar while something takes its time, unless the result is for a program."""
-=======
-    """A moving bar while something takes its time; errors become a message and an exit code."""
-    bar = Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=errors, transient=True)
-    try:
-        with bar:
-            bar.add_task(task, total=None)
-            yield
-    except (ExpungeError, ValueError, OSError, ImportError) as error:
-        fail(error, as_json)
-
-
-@contextmanager
-def refusing(as_json: bool, **about: Any) -> Iterator[None]:
-    """A refusal becomes a message and its exit code; ``about`` says of what it is, in JSON."""
-    from expunge.errors import RequestRefused
-
-    try:
-        yield
-    except RequestRefused as error:
-        message = str(error)
-        show({**about, "state": "refused", "reason": error.reason, "message": message}, as_json, lambda: say(message))
-        raise typer.Exit(REFUSED) from error
-
-
-def given_subject(subject: str) -> str:
-    """The id of a person: ``-`` stands for the first line of standard input, where other users do not see it.
-
-    Raises:
-        ValueError: it is empty.
-    """
-    found = sys.stdin.readline() if subject == "-" else subject
-    if not found.strip():
-        raise ValueError("no subject was given: give an id, or - and the id on standard input")
-    return found.strip()
-
-
-def fail(error: Exception, as_json: bool) -> None:
-    """Says what happened, and exits."""
-    code = BUSY if isinstance(error, WorkspaceBusy) else FAILED
->>>>>>> main
     if as_json:
         yield
         return

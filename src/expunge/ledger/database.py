@@ -105,16 +105,23 @@ class Database:
         if self._witness is not None:
             self._witness.require_settled(standing)
 
-    def migrate(self) -> None:
+    def migrate(self, *, is_new: bool = True) -> None:
         """Brings the tables to the newest migration; a ledger of a newer version is refused.
+
+        Args:
+            is_new: whether there may be no tables yet.
 
         Raises:
             WorkspaceInvalid: written by a newer version of this package.
+            LedgerCorrupt: there are no tables, and it is not new.
         """
         with self._explained(), self.engine.connect() as connection:
             found = self._revision(connection)
         if found == HEAD:
             return
+        if found is None and not is_new:
+            where = self.url.render_as_string(hide_password=True)
+            raise LedgerCorrupt(f"there is no ledger in the database {where}, it is empty: restore it from a backup")
         if found is not None and found > HEAD:
             raise WorkspaceInvalid(f"the ledger has revision {found}, this version knows {HEAD}: install the newer expunge")
         from alembic import command
