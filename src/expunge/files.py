@@ -10,8 +10,11 @@ PARTIAL = ".expunge-partial-"
 """How the name of an unfinished file begins; ``delete_unfinished`` deletes what a crash left of them."""
 
 
-def write_file(path: Path, payload: bytes) -> None:
+def write_file(path: Path, payload: bytes, *, is_new: bool = False) -> None:
     """Writes ``payload`` beside ``path``, syncs it and renames it.
+
+    Args:
+        is_new: never over another file.
 
     Raises:
         OSError: it cannot be written; an older file at ``path`` is then untouched.
@@ -22,6 +25,10 @@ def write_file(path: Path, payload: bytes) -> None:
             file.write(payload)
             file.flush()
             os.fsync(file.fileno())
+        if is_new:
+            os.link(temporary, path)
+            os.unlink(temporary)
+        else:
             os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
@@ -30,10 +37,26 @@ def write_file(path: Path, payload: bytes) -> None:
     sync_folder(path.parent)
 
 
+def write_output(path: Path, payload: bytes) -> None:
+    """Writes ``payload`` where a person wants it: to a file, whole or not at all, through a link, or to a device or a pipe.
+
+    Raises:
+        OSError: it cannot be written; an older file at ``path`` is then untouched.
+    """
+    if path.exists() and not path.is_file():
+        with path.open("wb") as device:
+            device.write(payload)
+    else:
+        write_file(path.resolve(), payload)
+
+
 def _begun(folder: Path) -> tuple[int, str]:
     """A new file of mode 0600, locked until it is closed, so that others see that somebody is at it."""
     while True:
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=PARTIAL)
+        try:
+            handle, temporary = tempfile.mkstemp(dir=folder, prefix=PARTIAL)
+        except OSError as error:
+            raise type(error)(error.errno, error.strerror, str(folder)) from None  # not a name that nobody has heard of
         fcntl.flock(handle, fcntl.LOCK_EX)
         if os.path.exists(temporary):  # else it was taken for an old one, before it was locked
             return handle, temporary

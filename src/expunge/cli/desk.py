@@ -7,8 +7,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from expunge.cli.receipts import require_writable, write_receipts
-from expunge.cli.shared import HERE, REFUSED, AsJson, InWorkspace, app, console, errors, say, show, working
+from expunge.cli.receipts import write_receipts
+from expunge.cli.shared import (
+    HERE,
+    REFUSED,
+    UNFINISHED,
+    AsJson,
+    InWorkspace,
+    app,
+    console,
+    given_subject,
+    given_subjects,
+    refusing,
+    require_writable,
+    say,
+    show,
+    working,
+)
 
 if TYPE_CHECKING:
     from expunge.workspace import Workspace
@@ -21,7 +36,10 @@ PREVIEWED = 20
 @app.command()
 def forget(
     subjects: Annotated[list[str] | None, typer.Argument(help="Ids of the people to forget.")] = None,
-    file: Annotated[Path | None, typer.Option(help="A text file with one id a line, beside or instead of the ids.")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(help="A text file with one id a line, beside or instead of the ids; - reads standard input."),
+    ] = None,
     key: Annotated[
         str | None, typer.Option(help="Idempotency key: the same key again gives the same request again (one subject).")
     ] = None,
@@ -33,7 +51,7 @@ def forget(
     from expunge.workspace import Workspace
 
     with working("looking the subjects up", as_json):
-        asked = [*(subjects or []), *(file.read_text(encoding="utf-8").split("\n") if file is not None else [])]
+        asked = [*(subjects or []), *(given_subjects(file) if file is not None else [])]
         asked = [subject.strip() for subject in asked if subject.strip()]
         if not asked:
             raise ValueError("nobody to forget: give ids, or --file")
@@ -70,7 +88,9 @@ def forget(
         console.print(f"{len(answers) - len(refused):,} of {len(answers):,} stand; receipts are in {receipts}")
 
     show(result, as_json, text)
-    if refused or len(written) < sum(answer.receipt is not None for answer in answers):
+    if len(written) < sum(answer.receipt is not None for answer in answers):
+        raise typer.Exit(UNFINISHED)
+    if refused:
         raise typer.Exit(REFUSED)
 
 
@@ -99,24 +119,19 @@ def cancel(
 
 @app.command()
 def rectify(
-    subject: Annotated[str, typer.Argument(help="Id of the person whose rows are wrong.")],
+    subject: Annotated[str, typer.Argument(help="Id of the person whose rows are wrong; - reads it from standard input.")],
     file: Annotated[Path, typer.Option(help="CSV or Parquet file with all the rows of this person, as they should be.")],
     receipts: Annotated[Path, typer.Option(help="Folder for the receipt, which is for the requester.")] = Path("receipts"),
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,
 ) -> None:
     """Correct a person's rows (GDPR Art. 16) in the table and in every model, at once."""
-    from expunge.errors import RequestRefused
     from expunge.workspace import Workspace
 
-    with working("correcting", as_json):
-        found = Workspace.open(workspace)
+    with working("correcting", as_json), refusing(as_json):
+        person, found = given_subject(subject), Workspace.open(workspace)
         require_writable(receipts)
-        try:
-            answer, outcomes = found.rectify(subject, str(file))
-        except RequestRefused as error:
-            errors.print(str(error), highlight=False)
-            raise typer.Exit(REFUSED) from error
+        answer, outcomes = found.rectify(person, str(file))
         written = write_receipts(receipts, {answer.request: answer.receipt or ""})
     result = {
         "request": answer.request,
@@ -126,7 +141,7 @@ def rectify(
     }
     show(result, as_json, lambda: print_outcomes(outcomes, f"{answer.rows} rows corrected; request {answer.request} is closed"))
     if not written:
-        raise typer.Exit(REFUSED)
+        raise typer.Exit(UNFINISHED)
 
 
 @app.command()

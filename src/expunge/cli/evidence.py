@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from expunge.cli.shared import CHECK_FAILED, HERE, AsJson, InWorkspace, app, console, refusing, show, working
+from expunge.files import write_output
 
 
 @app.command()
@@ -72,7 +73,7 @@ def certificate(
         covers = None if request is None else covering(connection, row, request)
         bundle = log.bundle(connection, row.envelope, row.event, covers)
         if out is not None:
-            out.write_text(bundle, encoding="utf-8")
+            write_output(out, bundle.encode())
     evidence = json.loads(row.evidence)
     result = {"model": row.model, "release": row.number, "at": row.at, "evidence": evidence, "bundle": json.loads(bundle)}
 
@@ -100,7 +101,7 @@ def log(
     from expunge.workspace.place import Place
 
     with working("reading the ledger", as_json), Place(workspace).database.reading() as connection:
-        out.write_text(ledger.export(connection), encoding="utf-8")
+        write_output(out, ledger.export(connection).encode())
     show({"file": str(out)}, as_json, lambda: console.print(f"the log is in {out}", highlight=False))
 
 
@@ -116,10 +117,11 @@ def doctor(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
 
     def text() -> None:
         for finding in findings:
-            mark = "[green]ok[/green]     " if finding.problem is None else "[red]PROBLEM[/red]"
-            console.print(f"{mark} {finding.check}")
+            is_well = finding.problem is None
+            console.print("ok     " if is_well else "PROBLEM", style="green" if is_well else "red", end=" ")
+            console.print(finding.check, highlight=False)
             if finding.problem is not None:
-                console.print(f"        {finding.problem}", markup=False, highlight=False)
+                console.print(f"        {finding.problem}", highlight=False)
 
     show(result, as_json, text)
     if any(finding.problem for finding in findings):

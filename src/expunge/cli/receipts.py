@@ -1,13 +1,24 @@
 """Receipts as files: written where only their owner may read them, and made again when they were lost."""
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from expunge.cli.shared import HERE, AsJson, InWorkspace, app, console, given_subject, refusing, say, show, working
+from expunge.cli.shared import (
+    HERE,
+    AsJson,
+    InWorkspace,
+    app,
+    console,
+    given_subject,
+    refusing,
+    require_writable,
+    say,
+    show,
+    working,
+)
 from expunge.files import write_file
 
 
@@ -32,17 +43,6 @@ def receipt(
     )
 
 
-def require_writable(folder: Path) -> None:
-    """Makes ``folder`` if need be, and tries whether a file can be written there.
-
-    Raises:
-        OSError: not a folder, or one that cannot be written to.
-    """
-    folder.mkdir(exist_ok=True, parents=True)
-    with tempfile.TemporaryFile(dir=folder):
-        pass
-
-
 def write_receipts(folder: Path, documents: Mapping[str, str]) -> dict[str, str]:
     """Writes receipts by request; where they are. One that cannot be written now can be made again, and that is said."""
     written: dict[str, str] = {}
@@ -53,7 +53,7 @@ def write_receipts(folder: Path, documents: Mapping[str, str]) -> dict[str, str]
         except OSError as error:
             say(
                 f"request {request} stands, but its receipt could not be written ({error.strerror}): make it again with "
-                f"expunge receipt {request} --subject ID"
+                f"expunge receipt {request} --subject -"
             )
         else:
             written[request] = str(path)

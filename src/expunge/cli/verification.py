@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from expunge.cli.shared import CHECK_FAILED, HERE, AsJson, InWorkspace, app, console, given_subject, show, working
+from expunge.files import write_output
 
 
 @app.command()
@@ -47,13 +47,15 @@ def verify(
 
     def text() -> None:
         if problem is not None:
-            console.print(f"[red]{'not shown' if is_genuine else 'not genuine'}:[/red] {escape(f'{file}: {problem}')}")
+            console.print(f"{'not shown' if is_genuine else 'not genuine'}:", style="red", end=" ")
+            console.print(f"{file}: {problem}", highlight=False)
             return
-        console.print(f"[green]genuine:[/green] {escape(str(file))}")
+        console.print("genuine:", style="green", end=" ")
+        console.print(file, highlight=False)
         for name, value in facts.items():
-            console.print(f"  {name}: {value}", markup=False, highlight=False)
+            console.print(f"  {name}: {value}", highlight=False)
         if receipt is not None:
-            console.print(f"  release {facts['release']} of {facts['model']} answers request {facts['covers']}", markup=False)
+            console.print(f"  release {facts['release']} of {facts['model']} answers request {facts['covers']}")
 
     show(result, as_json, text)
     if problem is not None:
@@ -82,11 +84,11 @@ def checkpoint(
         with place.database.reading() as connection:
             try:
                 earlier = None if since is None else witnessed(since, place.public_keys(connection)).head
-                out.write_text(log.checkpoint_file(connection, earlier), encoding="utf-8")
+                write_output(out, log.checkpoint_file(connection, earlier).encode())
             except (LedgerCorrupt, SignatureInvalid) as error:
                 problem = str(error)
     result = {"file": None if problem else str(out), "problem": problem}
-    show(result, as_json, lambda: console.print(problem or f"the checkpoint is in {out}", markup=False, highlight=False))
+    show(result, as_json, lambda: console.print(problem or f"the checkpoint is in {out}", highlight=False))
     if problem is not None:
         raise typer.Exit(CHECK_FAILED)
 
@@ -110,8 +112,8 @@ def _verify_continues(earlier: Path, later: Path, key: Path, as_json: bool) -> N
     result = {"earlier": str(earlier), "later": str(later), "genuine": found is not None, "answer": found, "problem": problem}
 
     def text() -> None:
-        mark = "[green]" if is_good else "[red]"
-        console.print(f"{mark}{found or 'not genuine'}:[/] {escape(problem or MEANING[found or 'the same'])}", highlight=False)
+        console.print(f"{found or 'not genuine'}:", style="green" if is_good else "red", end=" ")
+        console.print(problem or MEANING[found or "the same"], highlight=False)
 
     show(result, as_json, text)
     if not is_good:

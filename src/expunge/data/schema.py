@@ -36,6 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expunge.errors import InvalidRows
+from expunge.files import write_file
 
 Array = NDArray[np.float64]
 
@@ -262,7 +263,7 @@ class FeatureSchema:
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Writes the schema to ``path`` as TOML."""
-        Path(path).write_text(self.to_toml(), encoding="utf-8")
+        write_file(Path(path), self.to_toml().encode())
 
 
 def _declared(name: str, table: Any) -> Column:

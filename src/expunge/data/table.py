@@ -11,6 +11,7 @@ old ones before the list changes; the transaction log follows it. Nothing is del
 
 import hashlib
 import json
+import stat
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cached_property, partial
@@ -78,6 +79,7 @@ class SubjectTable:
             )
         except (DeltaError, ValueError, pa.ArrowException) as error:
             raise InvalidRows(f"the table cannot hold these columns: {str(error).splitlines()[0]}") from error
+        _keep_private(path.resolve())
 
     @cached_property
     def schema(self) -> pa.Schema:
@@ -287,6 +289,7 @@ class SubjectTable:
                 delta.create_write_transaction([*adds, *removes], "append", delta.schema(), [BUCKET])
             except (DeltaError, OSError, ValueError) as error:
                 raise self._unwritable(error) from error
+        _keep_private(self.path)
 
     def logged(self) -> set[str]:
         """The files that are the table by its transaction log, below the table's folder."""
@@ -451,6 +454,15 @@ def stored_type(given: pa.DataType) -> pa.DataType:
     if pa.types.is_float16(given):
         return pa.float32()
     return given
+
+
+def _keep_private(folder: Path) -> None:
+    """Takes from others what Delta Lake lets them read: the table's folder and its transaction log."""
+    log = folder / "_delta_log"
+    for path in (folder, log, *log.rglob("*")):
+        mode = 0o700 if path.is_dir() else 0o600
+        if stat.S_IMODE(path.stat().st_mode) != mode:
+            path.chmod(mode)
 
 
 def _prefix(batch: int) -> str:

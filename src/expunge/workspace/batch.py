@@ -103,16 +103,15 @@ def run(place: Place, work: Work, say: Say) -> Done:
     except BaseException as error:
         with suppress(ExpungeError, OSError):  # recovery does it, if it cannot be done now
             _abandon(place, batch)
+        if _is_certified(place, batch):  # stopped between the commit and its acknowledgement
+            raise _unfinished(batch, error) from error
         if isinstance(error, OSError):
             raise WorkspaceInvalid(f"{place.path} cannot be written to ({error.strerror}); nothing was changed") from error
         raise
     try:
         recover(place, say)
-    except (ExpungeError, OSError) as error:
-        raise WorkUnfinished(
-            f"batch {batch} is certified, but what it leaves behind could not be tidied up ({error}): the next command that "
-            "writes carries on; run expunge process when the cause is mended"
-        ) from error
+    except (Exception, KeyboardInterrupt) as error:
+        raise _unfinished(batch, error) from error
     return done
 
 
@@ -126,6 +125,24 @@ def recover(place: Place, say: Say = silent) -> None:
         else:
             _finish(place, batch, say)
     _tidy(place)
+
+
+def _is_certified(place: Place, batch: int) -> bool:
+    try:
+        with place.database.reading() as connection:
+            return any(row.id == batch and row.state == "certified" for row in requests.unfinished(connection))
+    except (ExpungeError, OSError):
+        return False
+
+
+def _unfinished(batch: int, error: BaseException) -> WorkUnfinished:
+    cause = str(error) if isinstance(error, ExpungeError) else type(error).__name__
+    if isinstance(error, OSError) and error.filename is not None:
+        cause = f"{error.filename}: {error.strerror}"
+    return WorkUnfinished(
+        f"batch {batch} is done and certified, but what it leaves behind could not be tidied up ({cause}): the next command "
+        "that writes carries on; run expunge process when the cause is mended"
+    )
 
 
 def set_aside(place: Place, model: str, reason: str) -> None:

@@ -1,6 +1,7 @@
 """The doctor: checks every invariant of a workspace, and changes nothing."""
 
 import json
+import shlex
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -82,9 +83,14 @@ def _readable(place: Place) -> None:
 
 
 def _private(place: Place) -> None:
-    for path in (*place.keys.iterdir(), *place.models.rglob("*.safetensors"), *place.table.path.rglob("*.parquet")):
-        if stat.S_IMODE(path.stat().st_mode) & 0o077:
-            raise WorkspaceInvalid(f"{path} can be read by others: chmod 600 it")
+    loose = []
+    for path in (place.path, *sorted(place.path.rglob("*"))):
+        mode, least = stat.S_IMODE(path.lstat().st_mode), 0o700 if path.is_dir() else 0o600
+        if mode & 0o077 and path not in (place.public_key_path, place.checkpoint_path) and not path.is_symlink():
+            loose.append(f"{path} is open to others (mode {mode:o}): chmod {least:o} {shlex.quote(str(path))}")
+    if loose:
+        more = f"; and {len(loose) - 1} more, all with: chmod -R go= {shlex.quote(str(place.path))}" if len(loose) > 1 else ""
+        raise WorkspaceInvalid(loose[0] + more)
 
 
 def _finished(place: Place) -> None:

@@ -211,7 +211,7 @@ class Place:
                 raise WorkspaceInvalid(f"the ledger {file} is missing: restore it from a backup")
             url = f"sqlite:///{file.absolute()}"
         database = self.reach(url)
-        database.migrate()
+        database.migrate(is_new=False)
         return database
 
     def _data_files(self) -> "list[DataFile]":

@@ -15,7 +15,7 @@ from expunge.data.pseudonyms import SubjectKey, subject_text
 from expunge.data.reading import read_batches
 from expunge.data.schema import FeatureSchema
 from expunge.data.table import SUBJECT, SubjectTable, numbered
-from expunge.errors import InvalidRows, RequestRefused, WorkspaceInvalid
+from expunge.errors import ExpungeError, InvalidRows, RequestRefused, WorkspaceInvalid, WorkUnfinished
 from expunge.files import write_file
 from expunge.forecast import CapacityReport
 from expunge.ledger import data_files, log, releases, requests, times
@@ -293,7 +293,10 @@ class Workspace:
                 raise InvalidRows(f"{data} holds rows of somebody else: a correction is about one subject")
             with self.place.database.reading() as connection:
                 values, receipt = desk.accepted(self.place, connection, subject, actor, "rectify")
-            outcomes = batch.run(self.place, Work("rectify", gone=(tag,), made=(values,), added=added), silent).outcomes
+            try:
+                outcomes = batch.run(self.place, Work("rectify", gone=(tag,), made=(values,), added=added), silent).outcomes
+            except WorkUnfinished as error:
+                raise WorkUnfinished(f"{error}. Make the receipt with expunge receipt {values['id']} --subject -") from error
         answer = Answer(values["id"], "closed", "corrected", values["deadline"], len(added), None, receipt.document)
         return answer, outcomes
 
@@ -335,20 +338,28 @@ class Workspace:
             is_due: leave out what has failed and is not yet to be tried again.
         """
         outcomes: list[Outcome] = []
-        closed = 0
+        closed, batches = 0, 0
         with batch.working(self.place, patience):
             self._look()
             now = times.exact() if is_due else None
             was_aside = self._aside()
-            for _ in range(2):  # again for models that could forget nobody, and were refitted now
-                if work := self._queue(now):
-                    done = batch.run(self.place, work, say)
-                    outcomes, closed = [*outcomes, *done.outcomes], closed + len(done.closed)
-                outcomes += self._refit_due(now, say)
-                if not was_aside.keys() - self._aside().keys():
-                    break
-            with self.place.database.reading() as connection:
-                problems = {row.id: row.problem for row in requests.waiting(connection) if row.problem}
+            try:
+                for _ in range(2):  # again for models that could forget nobody, and were refitted now
+                    if work := self._queue(now):
+                        done = batch.run(self.place, work, say)
+                        outcomes, closed, batches = [*outcomes, *done.outcomes], closed + len(done.closed), batches + 1
+                    for outcome in self._refit_due(now, say):
+                        outcomes, batches = [*outcomes, outcome], batches + 1
+                    if not was_aside.keys() - self._aside().keys():
+                        break
+                with self.place.database.reading() as connection:
+                    problems = {row.id: row.problem for row in requests.waiting(connection) if row.problem}
+            except (ExpungeError, OSError) as error:
+                if not batches:
+                    raise
+                raise WorkUnfinished(
+                    f"{closed:,} requests are closed, with {len(outcomes)} releases, but not all could be worked: {error}"
+                ) from error
         return Processed(outcomes, closed, problems, self._aside())
 
     def _aside(self) -> dict[str, str]:
@@ -369,19 +380,17 @@ class Workspace:
                 wanted |= able - answered
         return Work("forget", asked, models=sorted(wanted)) if asked else None
 
-    def _refit_due(self, now: str | None, say: Say) -> list[Outcome]:
+    def _refit_due(self, now: str | None, say: Say) -> Iterator[Outcome]:
         """Refits the models whose scheduled refit is due; those that were set aside only if it is time, ``now``."""
         with self.place.database.reading() as connection:
             owed = [row for row in releases.all_models(connection) if row.owed_since is not None]
             due = [row.name for row in owed if _is_time(row, now) and _is_due(row, releases.current(connection, row.name))]
-        outcomes: list[Outcome] = []
         for name in due:
             say(f"{name}: its refit is due")
             try:
-                outcomes += batch.run(self.place, Work("refit", models=(name,)), say).outcomes
+                yield from batch.run(self.place, Work("refit", models=(name,)), say).outcomes
             except states.MODEL_FAULTS as error:
                 batch.set_aside(self.place, name, str(error))
-        return outcomes
 
     # keys
 
@@ -398,7 +407,13 @@ class Workspace:
                 log.append(connection, "key.rotated", [{"from": old.keyid, "keyid": key.keyid}])
                 add_key(connection, key.keyid, key.pem, times.exact())
                 set_fact(connection, COMING_KEY, "")
-            batch.recover(self.place)  # deletes the old private key and publishes the new public one
+            try:
+                batch.recover(self.place)  # deletes the old private key and publishes the new public one
+            except (ExpungeError, OSError) as error:
+                raise WorkUnfinished(
+                    f"the new key signs from now on, but the old one could not be put away ({error}): run expunge process when "
+                    "the cause is mended"
+                ) from error
         return key.keyid
 
     # parts
