@@ -20,7 +20,7 @@ from expunge.evaluation import (
     penalty_scale_error,
     row_norms,
 )
-from expunge.losses import Gamma, LogCosh, Logistic, Poisson, Softmax, Squared
+from expunge.losses import Gamma, LogCosh, Logistic, Poisson, PseudoHuber, Softmax, Squared
 from expunge.objective import Objective
 from expunge.rows import Rows
 
@@ -150,13 +150,15 @@ def test_errors_are_those_of_theory_4_6(loss, container, intercept, weighted):
     at, weight = hand.at, hand.weight
     slope = abs(hand.slopes).sum(axis=1)
     pull = weight @ (hand.norms * slope)
-    assert at.gradient_error == exactly(hand.gamma * pull + weight @ (hand.norms * hand.slope_error))
+    gradient_error = hand.gamma * pull + weight @ (hand.norms * hand.slope_error)
+    assert gradient_error * (1 + 10 * U) < at.gradient_error == exactly(gradient_error)
     np.testing.assert_allclose(at.slopes(), slope + hand.slope_error, rtol=1e-13)
     assert (at.slopes() >= slope + hand.slope_error).all()
     bend = weight * hand.bends * hand.norms**2
     spread = 4.0 if hand.K > 1 else 1.0
     own = U * (32 + np.asarray(loss.curvature_condition(at.t, at.rows.y))) + loss.self_concordance * hand.gamma * hand.reach
-    assert at.hessian_error == exactly(spread * hand.gamma * bend.sum() + (bend * own).sum())
+    hessian_error = spread * hand.gamma * bend.sum() + (bend * own).sum()
+    assert hessian_error * (1 + 10 * U) < at.hessian_error == exactly(hessian_error)
 
 
 @every_batch
@@ -186,16 +188,16 @@ def test_the_lengths_of_rows_of_any_size(container, scale):
 @pytest.mark.parametrize("container", CONTAINERS)
 def test_squares_that_over_or_underflow_are_measured_again(container):
     """Beyond what the door lets in, where a product of ours could have brought it."""
-    X = np.array([[3e-170, 4e-170], [3.0, 4.0], [3e170, 4e170], [0.0, 0.0], [3e-142, 4e-142]])
-    rows = Rows(CONTAINERS[container](X), CONTAINERS["strict" if container == "strict" else "dense"](np.zeros(5)))
+    X = np.array([[3e-170, 4e-170], [3.0, 4.0], [3e170, 4e170], [0.0, 0.0], [3e-142, 4e-142], [-np.inf, 1.0]])
+    rows = Rows(CONTAINERS[container](X), CONTAINERS["strict" if container == "strict" else "dense"](np.zeros(6)))
     bare = np.asarray(row_norms(Objective(Squared(), 2, fit_intercept=False), rows))
-    np.testing.assert_allclose(bare, [5e-170, 5.0, 5e170, 0.0, 5e-142], rtol=1e-13)
-    assert (bare >= [5e-170, 5.0, 5e170, 0.0, 5e-142]).all()
+    np.testing.assert_allclose(bare, [5e-170, 5.0, 5e170, 0.0, 5e-142, np.inf], rtol=1e-13)
+    assert (bare >= [5e-170, 5.0, 5e170, 0.0, 5e-142, np.inf]).all()
     with_one = np.asarray(row_norms(Objective(Squared(), 2), rows))
-    np.testing.assert_allclose(with_one, [1.0, math.sqrt(26.0), 5e170, 1.0, 1.0], rtol=1e-13)
+    np.testing.assert_allclose(with_one, [1.0, math.sqrt(26.0), 5e170, 1.0, 1.0, np.inf], rtol=1e-13)
 
 
-@pytest.mark.parametrize("loss", [Squared(), Softmax(3)], ids=repr)
+@pytest.mark.parametrize("loss", [Squared(), Softmax(2), Softmax(3)], ids=repr)
 def test_shifts_of_any_size(loss):
     X = np.array([[3.0, 4.0], [1.0, 0.0]])
     objective = Objective(loss, 2, fit_intercept=False)
@@ -237,6 +239,30 @@ def test_leverage_whatever_float32_can_hold(power):
         at = Evaluation(Objective(Squared(), 3, fit_intercept=False), Rows.of([x], [0.0]), np.zeros(3))
         exact = mpmath.norm(mpmath.matrix(x).T * mpmath.matrix(factor)) ** 2 * mpmath.mpf(2) ** (2 * power)
         assert exact <= at.top_leverage(factor * 2.0**power) <= exact * (1 + 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("row", "factor", "is_tried"),
+    [
+        (0, 0, True),
+        (1, -50.5, False),
+        (1, -50, False),
+        (1, -49.5, True),
+        (-1, 49.5, True),
+        (-1, 50, False),
+        (-1, 50.5, False),
+        (51, -10, False),
+        (-51, 10, False),
+        (-30, -30, False),
+        (30, 30, False),
+    ],
+)
+def test_float32_is_tried_where_row_factor_and_product_are_of_its_sizes(row, factor, is_tried):
+    """By the rounding that it allows for; the sizes are powers of two."""
+    at = Evaluation(Objective(Squared(), 1, fit_intercept=False), Rows.of([[2.0**row]], [0.0]), np.zeros(1))
+    above = at.top_leverage(np.array([[2.0**factor]])) / 4.0 ** (row + factor) - 1.0
+    assert 0.0 < above < (1e-5 if is_tried else 1e-13)
+    assert above > 1e-6 or not is_tried
 
 
 @pytest.mark.parametrize("loss", [Squared(), Softmax(3)], ids=repr)
@@ -287,6 +313,39 @@ def test_near_overflow_nothing_is_bounded_and_nothing_warns(loss, container):
     if container != "strict":
         assert not np.isfinite(at.curvature_root()).all()
     assert Evaluation(Objective(loss, 1, fit_intercept=False), rows, np.array([np.inf])).gradient_error == np.inf
+
+
+OVERFLOWING = {
+    "curvatures": (Gamma(), [1.0, 0.0], 1e60, [-650.0, 0.0]),
+    "predictors": (Softmax(2), [1e60, 1e60], 0.0, [1e260, -1e260, 1.0, -1e260]),
+    "lengths": (Squared(), [1e60, 1e60], 0.0, [1.5e248, -1.5e248]),
+    "residuals": (PseudoHuber(1e-300), [1.0, 0.0], 1e60, [0.0, 0.0]),
+}
+"""The loss, a row, its target, and weights at which something overflows."""
+READINGS = {
+    "value": lambda at: at.value,
+    "value at zero": lambda at: at.value_at_zero,
+    "gradient": lambda at: at.gradient,
+    "gradient error": lambda at: at.gradient_error,
+    "Hessian": lambda at: at.hessian(),
+    "Hessian error": lambda at: at.hessian_error,
+    "sums": lambda at: at.curvature_sums(),
+    "root": lambda at: at.curvature_root(),
+    "slopes": lambda at: at.slopes(),
+    "product": lambda at: at.product(at.objective.penalised.astype(float)),
+    "shift": lambda at: at.shift(1e300 * at.objective.penalised),
+}
+
+
+@pytest.mark.parametrize("reading", READINGS)
+@pytest.mark.parametrize("what", OVERFLOWING)
+def test_whatever_overflows_nothing_warns_and_no_slope_is_bounded(what, reading):
+    """Each is read of a fresh batch: nothing that another has left there hides what it does itself."""
+    loss, row, target, w = OVERFLOWING[what]
+    at = Evaluation(Objective(loss, 2, fit_intercept=False), Rows.of([row], [target]), np.array(w))
+    found = READINGS[reading](at)
+    if reading in ("gradient error", "slopes"):
+        assert found == np.inf
 
 
 def test_an_infinite_slope_times_an_entry_of_0_does_not_warn():
