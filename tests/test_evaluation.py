@@ -211,7 +211,7 @@ def test_shifts_of_any_size(loss):
         assert at.shift(np.full(objective.n_parameters, wild)) == np.inf
 
 
-@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+@pytest.mark.parametrize("loss", [*LOSSES, Softmax(2)], ids=repr)
 @pytest.mark.parametrize("container", ["dense", "CSR", "strict"])
 @pytest.mark.parametrize("intercept", [True, False])
 @pytest.mark.parametrize("size", [1e-70, 1e-12, 1.0, 1e12, 1e70])
@@ -222,6 +222,21 @@ def test_top_leverage_is_hardly_above_the_largest_eigenvalue(loss, container, in
     exact = max(np.linalg.eigvalsh(B @ B.T)[-1] for B in blocks)
     found = hand.at.top_leverage(factor)
     assert exact <= found <= exact * (1 + 2.2 * SHARE)
+
+
+@pytest.mark.parametrize("loss", [Squared(), Softmax(2), Softmax(3)], ids=repr)
+def test_a_leverage_is_charged_the_roundings_of_float32_for_every_output(loss):
+    """Here nothing is rounded: the row is 1 and the factor the identity, so that |x||L| is √K."""
+    K = loss.outputs
+    at = Evaluation(Objective(loss, 1, fit_intercept=False), Rows.of([[1.0]], [0.0]), np.zeros(K))
+    charged = math.sqrt(K) * by_hand_gamma(K + 1 + 32, 2.0**-24) * math.sqrt(K)
+    assert at.top_leverage(np.eye(K)) == exactly((1.0 + charged) ** 2)
+
+
+def test_a_leverage_of_nearly_nothing_is_charged_the_rounding_of_its_square():
+    """Of a row across the one direction in which the factor is long: |x||L| = 32, and what float64 leaves of it."""
+    at = Evaluation(Objective(Squared(), 2, fit_intercept=False), Rows.of([[0.0, 4.0]], [0.0]), np.zeros(2))
+    assert at.top_leverage(np.diag([8.0, 1e-30])) == exactly(by_hand_gamma(2 + 2) * 32.0**2)
 
 
 def test_leverage_that_float32_cannot_tell_is_computed_in_float64():
