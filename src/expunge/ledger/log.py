@@ -161,6 +161,12 @@ def of_kind(connection: sa.Connection, kind: str) -> list[dict[str, Any]]:
     return [dict(json.loads(entry)) for entry in connection.execute(chosen).scalars()]
 
 
+def held_of_kind(connection: sa.Connection, kind: str) -> list[dict[str, Any]]:
+    """All events of one kind that wait for the end of a batch."""
+    chosen = sa.select(held).where(held.c.kind == kind).order_by(held.c.id)
+    return [dict(json.loads(row.body)) for row in sealing.rows(connection, chosen, held)]
+
+
 def prove_inclusion(connection: sa.Connection, seq: int) -> dict[str, Any] | None:
     """The event, the proof that it is in the log, and the checkpoint it is under; ``None`` if it is under none."""
     signed = checkpoint(connection)
