@@ -136,10 +136,14 @@ def doctor(
 
 
 @app.command("rotate-key")
-def rotate_key(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
-    """Sign with a new key from now on; what the old one signed stays valid."""
+def rotate_key(
+    revoke: Annotated[bool, typer.Option("--revoke", help="Somebody else may have the old key.")] = False,
+    workspace: InWorkspace = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Sign with a new key from now on, which the old one endorses; what the old one signed up to now stays valid."""
     from expunge.workspace import Workspace
 
     with working("making a key", as_json):
-        keyid = Workspace.open(workspace).rotate_key()
+        keyid = Workspace.open(workspace).rotate_key(is_revoked=revoke)
     show({"keyid": keyid}, as_json, lambda: console.print(f"new key {keyid[:16]}…; publish expunge.pub again", highlight=False))

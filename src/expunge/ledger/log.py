@@ -241,6 +241,7 @@ def verify_bundle(content: Mapping[str, Any], keys: PublicKeys) -> dict[str, Any
     claimed = ("release.certified", seq, digest(given["certificate"]))
     if not isinstance(entry, dict) or tuple(entry.get(name) for name in ("kind", "seq", "certificate")) != claimed:
         raise SignatureInvalid("the event in the log is about another certificate")
+    keys.require_in_time(given["certificate"], seq)
     return statement
 
 
@@ -282,7 +283,7 @@ def verify_log(connection: sa.Connection, keys: PublicKeys, earlier: str | None)
     heads = list(connection.execute(sa.select(checkpoints.c.size, checkpoints.c.envelope).order_by(checkpoints.c.size)))
     for size, signed in [*heads, *([(None, earlier)] if earlier else [])]:
         try:
-            head = keys.verified(signed, CHECKPOINT)["predicate"]
+            head = vars(signed_head(signed, keys))
         except SignatureInvalid as error:
             raise LedgerCorrupt(f"the checkpoint over {size} events is not what this workspace signed: {error}") from error
         if head["size"] > seq or tree.get_root(head["size"]).hex() != head["root"]:

@@ -180,7 +180,7 @@ class Place:
                 raise LedgerCorrupt(f"{path} is missing or empty, against which the ledger is checked: {advice}")
         known = PublicKeys.read(self.public_key_path)
         with self.unproven_database.reading() as connection:
-            if list(known.pems.values()) != keys(connection)[: len(known.pems)]:
+            if list(known.pems.values()) != [pem for pem, _endorsement in keys(connection)][: len(known.pems)]:
                 raise LedgerCorrupt(f"the ledger has other signing keys than {self.public_key_path}: {advice}")
             try:
                 head = known.verified(self.checkpoint_path.read_text(encoding="utf-8").strip(), CHECKPOINT)["predicate"]

@@ -22,7 +22,7 @@ from expunge.ledger import data_files, log, releases, requests, times
 from expunge.ledger.facts import add_key, fact, keys, set_fact
 from expunge.ledger.receipts import Receipt
 from expunge.ledger.sealing import SealKey
-from expunge.ledger.signing import PublicKeys, SigningKey
+from expunge.ledger.signing import PublicKeys, SigningKey, digest, endorse
 from expunge.privacy import Guarantee, today
 from expunge.workspace import batch, desk, drafts, making, states
 from expunge.workspace.batch import COMING_KEY, Outcome, silent
@@ -394,8 +394,12 @@ class Workspace:
 
     # keys
 
-    def rotate_key(self) -> str:
-        """Signs with a new key from now on; what the old one signed stays valid. Returns the new key's id."""
+    def rotate_key(self, *, is_revoked: bool = False) -> str:
+        """Signs with a new key from now on, which the old one endorses. Returns the new key's id.
+
+        Args:
+            is_revoked: somebody else may have the old key: of what it signed, only what is in the log up to now stays valid.
+        """
         with batch.working(self.place):
             key = SigningKey.generate()
             with self.place.database.writing() as connection:
@@ -404,8 +408,10 @@ class Workspace:
             with self.place.database.writing() as connection:
                 old = self.place.signing_key(connection)
                 log.seal(connection, old)
-                log.append(connection, "key.rotated", [{"from": old.keyid, "keyid": key.keyid}])
-                add_key(connection, key.keyid, key.pem, times.exact())
+                endorsement = endorse(old, key, log.size(connection), is_revoked=is_revoked)
+                kind = "key.revoked" if is_revoked else "key.rotated"
+                log.append(connection, kind, [{"from": old.keyid, "keyid": key.keyid, "endorsement": digest(endorsement)}])
+                add_key(connection, key.keyid, key.pem, times.exact(), endorsement)
                 set_fact(connection, COMING_KEY, "")
             try:
                 batch.recover(self.place)  # deletes the old private key and publishes the new public one
