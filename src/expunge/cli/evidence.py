@@ -137,14 +137,14 @@ def doctor(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
 
     with working("examining", as_json):
         findings = list(examine(Place(workspace)))
-    result = [{"check": finding.check, "problem": finding.problem} for finding in findings]
+    result = [{"check": finding.check, "problem": finding.problem, "warning": finding.warning} for finding in findings]
 
     def text() -> None:
         for finding in findings:
-            mark = "[green]ok[/green]     " if finding.problem is None else "[red]PROBLEM[/red]"
-            console.print(f"{mark} {finding.check}")
-            if finding.problem is not None:
-                console.print(f"        {finding.problem}", markup=False, highlight=False)
+            mark = "[green]ok[/green]     " if finding.warning is None else "[yellow]warning[/yellow]"
+            console.print(f"{mark if finding.problem is None else '[red]PROBLEM[/red]'} {finding.check}")
+            for said in filter(None, (finding.problem, finding.warning)):
+                console.print(f"        {said}", markup=False, highlight=False)
 
     show(result, as_json, text)
     if any(finding.problem for finding in findings):

@@ -1,7 +1,7 @@
 """Batches: how table, models and ledger change together, whatever happens in between.
 
     intent in the ledger → new files of the table and new states, beside the old ones → one transaction (releases,
-    certificates, events, the table's files) → the table's own log → deleting what is superseded → close
+    certificates, events, the table's files) → the anchor → the table's own log → deleting what is superseded → close
 
 Before the transaction nothing has happened: ``recover`` gives the batch up, and noise that was drawn for it is never
 used. After it everything has: ``recover`` carries it on. Each step can be done twice. Whatever is deleted was written by a
@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -26,11 +27,13 @@ from expunge.errors import ExpungeError, StateCorrupt, WorkspaceInvalid, WorkUnf
 from expunge.files import PARTIAL, delete_file, write_file
 from expunge.ledger import data_files, hooks, log, releases, requests, times
 from expunge.ledger.facts import fact, retired_keyids, set_fact
+from expunge.ledger.restores import Restored
 from expunge.ledger.signing import CERTIFICATE, digest, key_path
 from expunge.release import Release
 from expunge.rows import Rows, RowSource
 from expunge.storage import load_unlearner, save_unlearner
 from expunge.unlearner import Unlearner
+from expunge.workspace import anchoring
 from expunge.workspace.place import PATIENCE, Place
 from expunge.workspace.specification import Specification
 
@@ -191,7 +194,11 @@ def load(place: Place, connection: sa.Connection, model: str) -> Unlearner:
         raise StateCorrupt(f"{path} is not the file that the ledger names: restore it from a backup, or fit again")
     if current.table_digest != listing_digest(data_files.present(connection)):
         raise StateCorrupt(f"the rows that {path} holds are not those of the table: run expunge doctor, and restore a backup")
-    return load_unlearner(path, place.engine)
+    unlearner, restored = load_unlearner(path, place.engine), Restored.last(connection)
+    if restored is not None and not restored.is_before(current):
+        began = date.fromisoformat(unlearner.release.certificate.since)
+        unlearner.resume_restored(restored.count, restored.since(began, unlearner.settings.schedule.days))
+    return unlearner
 
 
 def _require_untouched(place: Place) -> None:
@@ -346,6 +353,7 @@ def _finish(place: Place, batch: sa.Row[Any]) -> None:
         requests.require_batch(connection, batch.id, "certified")
         gone = [row.subject for row in requests.of_batch(connection, batch.id) if row.subject is not None]
         affected, going = releases.of_batch(connection, batch.id), data_files.going(connection, batch.id)
+    anchoring.keep(place, batch.id)
     place.table.follow()
     place.table.delete(going)
     for row in affected:
@@ -395,3 +403,4 @@ def _tidy(place: Place) -> None:
     for path, text in ((place.public_key_path, public), (place.checkpoint_path, signed)):
         if text is not None and (not path.exists() or path.read_text() != text):
             write_file(path, text.encode())
+    anchoring.keep_first(place)

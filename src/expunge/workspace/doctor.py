@@ -26,10 +26,11 @@ NAMES = (
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found: ``problem`` is ``None`` where all is well."""
+    """What one check found: ``problem`` is ``None`` where all is well; a ``warning`` harms nothing yet."""
 
     check: str
     problem: str | None
+    warning: str | None = None
 
 
 def examine(place: Place) -> Iterator[Finding]:
@@ -63,6 +64,13 @@ def examine(place: Place) -> Iterator[Finding]:
             yield Finding(name, str(error) or type(error).__name__)
         else:
             yield Finding(name, None)
+    yield Finding("an older copy of this workspace would be noticed", None, _unanchored(place))
+
+
+def _unanchored(place: Place) -> str | None:
+    if place.configuration.anchor:
+        return None
+    return "no anchor is set, so that a copy of yesterday's folder would pass for today's: set one in workspace.toml"
 
 
 def _readable(place: Place) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from expunge.ledger import releases, requests
 from expunge.ledger.facts import fact
+from expunge.ledger.restores import Restored
 from expunge.workspace.place import Place
 
 SHOWN = 20
@@ -22,7 +23,7 @@ def status(place: Place) -> dict[str, Any]:
         counts = requests.counts(connection)
         waiting = requests.open_requests(connection, SHOWN)
         unfinished = [row.id for row in requests.unfinished(connection)]
-        rows = int(fact(connection, "rows") or 0)
+        rows, restored = int(fact(connection, "rows") or 0), Restored.last(connection)
         models = []
         for model in releases.all_models(connection):
             last = releases.current(connection, model.name)
@@ -30,7 +31,10 @@ def status(place: Place) -> dict[str, Any]:
             specification = json.loads(model.specification)
             due = None
             if model.owed_since is not None:
-                due = (date.fromisoformat(evidence["since"]) + timedelta(days=specification["refit_days"])).isoformat()
+                since = date.fromisoformat(evidence["since"])
+                if restored is not None and not restored.is_before(last):
+                    since = restored.since(since, specification["refit_days"])
+                due = (since + timedelta(days=specification["refit_days"])).isoformat()
             models.append(
                 {
                     "name": model.name,
@@ -69,4 +73,5 @@ def status(place: Place) -> dict[str, Any]:
             {"what": f"the anchor of {model['name']}", "goes": model["refit_due"]} for model in models if model["refit_due"]
         ],
         "unfinished_batches": unfinished,
+        "is_anchored": bool(place.configuration.anchor),
     }
