@@ -130,7 +130,7 @@ def _tell(head: dict[str, Any], found: "Resumption", done: "Processed", as_json:
             console.print(f"its checkpoint over {given_up['size']:,} events is given up: {given_up['root']}", highlight=False)
         if found.is_anchored:
             console.print(
-                f"{found.again:,} people in the table were forgotten since; {found.noted:,} more have no rows in it and are noted; "
+                f"{found.again:,} people in the table were forgotten since; {found.noted:,} more, without rows, are noted; "
                 f"{done.closed:,} requests are closed now. No new receipts are made for them",
                 highlight=False,
             )

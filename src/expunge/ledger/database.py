@@ -69,9 +69,12 @@ class Database:
             LedgerCorrupt: the database is damaged, or its seal was altered.
             WorkspaceInvalid: it cannot be reached.
         """
-        with self._explained(), self.engine.connect() as connection, connection.begin():
-            connection.execution_options(sealing=Sealing(self._key, sealing.read(connection, self._key)))
-            yield connection
+        with self._explained(), self.engine.connect() as connection:
+            if not self.is_sqlite:  # whose transactions see one moment anyway
+                connection.execution_options(isolation_level="REPEATABLE READ")
+            with connection.begin():
+                connection.execution_options(sealing=Sealing(self._key, sealing.read(connection, self._key)))
+                yield connection
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:

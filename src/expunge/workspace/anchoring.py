@@ -79,7 +79,7 @@ def require_continued(place: Place) -> None:
             found.require_continued(connection)
         elif fact(connection, ANCHORED) == mark(url):
             raise Missing(
-                "the anchor is not where it was written, so that nobody can tell whether this is the newest copy: batches wait. "
+                "the anchor is not where it was written, so that nobody can tell if this is the newest copy: batches wait. "
                 "Put it back; if it is gone for good, run expunge recover --anchors"
             )
 
@@ -152,6 +152,6 @@ def _store(url: str) -> tuple[Any, str]:
 def _unreachable(error: Exception) -> Unreachable:
     cause = (str(error).splitlines() or [type(error).__name__])[0]
     return Unreachable(
-        f"the anchor cannot be reached ({cause}), so that nobody can tell whether this is the newest copy: batches wait for it. "
+        f"the anchor cannot be reached ({cause}), so that nobody can tell if this is the newest copy: batches wait for it. "
         "Mend the connection, or the setting anchor in workspace.toml"
     )

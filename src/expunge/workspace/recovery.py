@@ -140,7 +140,7 @@ def older(place: Place) -> Resumption:
                 anchor.require_same_workspace(connection)
             if anchor is None and url and fact(connection, anchoring.ANCHORED) == anchoring.mark(url):
                 raise WorkspaceInvalid(
-                    "the anchor is not where it was written, so that nobody knows who was forgotten since: put it back, or take "
+                    "the anchor is not where it was written, so that nobody knows who was forgotten: put it back, or take "
                     "the setting anchor out of workspace.toml if it is gone for good; nothing was changed"
                 )
             result = restoring.go_on(place, connection, place.configuration, anchor, secrets.token_hex(8), head)

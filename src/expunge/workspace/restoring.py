@@ -85,7 +85,7 @@ def restore(
         anchor = anchoring.read(url, key) if url else None
         if url and anchor is None:
             raise WorkspaceInvalid(
-                "there is no anchor where the backup's settings say, so that nobody knows who was forgotten since: put it back, "
+                "no anchor is where the backup's settings say, so that nobody knows who was forgotten since: put it back, "
                 "or say --no-anchor; nothing was changed"
             )
         elsewhere = None if database is None else Database(database, key)
@@ -198,7 +198,7 @@ def _require_clock(connection: sa.Connection, is_right: bool) -> None:
         log.require_clock(connection)
     except WorkspaceInvalid:
         raise WorkspaceInvalid(
-            f"the clock says {times.now():%Y-%m-%d}, more than {log.LEAP.days} days after the backup: if it is wrong, deadlines "
+            f"the clock says {times.now():%Y-%m-%d}, over {log.LEAP.days} days after the backup: if it is wrong, deadlines "
             "and refits would be moved for good. Set it, or say --clock; nothing was changed"
         ) from None
 
