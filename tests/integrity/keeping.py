@@ -125,7 +125,8 @@ def main(folder: Path, kind: str, rounds: int, databases: list[str]) -> None:
 
         failed = os.waitpid(forked(looked), 0)[1] != 0
         found = "the check itself failed" if failed else (place / "problem").read_text()
-        print(json.dumps({"round": number, "limit": limit, "killed": os.WIFSIGNALED(ended), "problem": found}), flush=True)
+        result = {"round": number, "limit": limit, "killed": os.WIFSIGNALED(ended), "problem": found}
+        print(json.dumps(result), flush=True)  # noqa: T201
         if not found:
             shutil.rmtree(place)
 

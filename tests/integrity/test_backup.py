@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +15,7 @@ from typer.testing import CliRunner
 
 from expunge.cli import app
 from expunge.errors import LedgerCorrupt, WorkspaceInvalid
-from expunge.ledger import log, releases, requests
-from expunge.ledger.facts import set_fact
+from expunge.ledger import log, releases, requests, times
 from expunge.ledger.restores import Restored
 from expunge.workspace import Workspace, batch, recovery
 from expunge.workspace.backup import back_up
@@ -214,6 +213,35 @@ class TestTwoLiveCopies:
             assert Restored.last(connection).count == 2
 
 
+def test_an_anchor_that_is_gone_for_good(tmp_path):
+    found = anchored(tmp_path, model=False)
+    forgotten(found, "person-1")
+    back_up(found.place, tmp_path / "monday")
+    forgotten(found, "person-2")
+    shutil.move(found.place.path, tmp_path / "lost")
+    (tmp_path / "anchor.json").unlink()
+    code, output = run("restore", tmp_path / "monday", "-w", tmp_path / "ws")
+    assert (code, "--no-anchor" in output) == (1, True)
+    code, output = run("restore", tmp_path / "monday", "-w", tmp_path / "ws", "--no-anchor")
+    assert (code, "nobody knows who was forgotten since" in output) == (0, True), output
+    again = Workspace.open(tmp_path / "ws")
+    assert [answer.state for answer in again.forget(["person-1", "person-2"])] == ["refused", "accepted"]
+    forgotten(again)
+    assert problems(again) == {}
+
+
+def test_a_key_that_was_rotated_since(tmp_path):
+    found = anchored(tmp_path, model=False)
+    back_up(found.place, tmp_path / "monday")
+    found.rotate_key()
+    forgotten(found, "person-1")
+    shutil.move(found.place.path, tmp_path / "lost")
+    code, output = run("restore", tmp_path / "monday", "-w", tmp_path / "ws")
+    assert (code, "run expunge rotate-key" in output) == (0, True), output
+    assert run("rotate-key", "-w", tmp_path / "ws")[0] == 0
+    assert problems(Workspace.open(tmp_path / "ws")) == {}
+
+
 class TestWhatIsRefused:
     @pytest.mark.parametrize("name", ["schema.toml", "ledger.sqlite", "keys/subject.key", "backup.json", "table"])
     def test_a_backup_that_was_altered(self, name, tmp_path):
@@ -348,10 +376,16 @@ class TestRecover:
 
     def test_the_clock(self, tmp_path, monkeypatch):
         found = anchored(tmp_path, model=False)
-        with found.place.database.writing() as connection:
-            set_fact(connection, log.SEEN, "2026-01-01T00:00:00+00:00")
-        monkeypatch.setattr(log, "LEAP", log.timedelta(days=-1))
+        back_up(found.place, tmp_path / "monday")
+        later = times.now() + timedelta(60)
+        monkeypatch.setattr(times, "now", lambda: later)
         assert "expunge recover --clock" in run("recover", "-w", found.place.path)[1]
+        assert run("recover", "--clock", "-w", found.place.path) == (0, "nothing stands in the way")
+        found.place.database.close()
+        shutil.move(found.place.path, tmp_path / "lost")
+        code, output = run("restore", tmp_path / "monday", "-w", tmp_path / "new")
+        assert (code, "say --clock" in output) == (1, True)
+        assert run("restore", tmp_path / "monday", "-w", tmp_path / "new", "--clock")[0] == 0
 
     def test_one_flag_at_a_time(self, tmp_path):
         found = anchored(tmp_path, model=False)

@@ -120,6 +120,7 @@ def _tell(head: dict[str, Any], found: "Resumption", done: "Processed", as_json:
         "forgotten_again": found.again,
         "noted_as_forgotten": found.noted,
         "requests_lost": list(found.lost),
+        "key_was_rotated": found.rotated,
         "closed": done.closed,
         "problems": done.problems,
     }
@@ -143,9 +144,12 @@ def _tell(head: dict[str, Any], found: "Resumption", done: "Processed", as_json:
             console.print(f"{len(found.lost):,} open requests are lost and must be made again: {listed}", highlight=False)
         console.print(
             "unknown here: requests made since the last batch of the lost copy, rows added and models fitted since the backup. "
-            "Every model's budget counts as spent until its next scheduled refit",
+            "Every model's budget counts as spent until its next scheduled refit. Tokens and webhooks are those of the backup: "
+            "revoke again what was revoked since (expunge token list)",
             highlight=False,
         )
+        if found.rotated:
+            console.print("the lost copy signed with a newer key: run expunge rotate-key", highlight=False)
         for request, problem in done.problems.items():
             console.print(f"{request} could not be worked: {problem}", highlight=False)
 

@@ -138,7 +138,7 @@ class Database:
         with self._locked() as connection:
             if sa.inspect(connection).has_table(facts.name):
                 owner = connection.execute(sa.select(facts.c.value).where(facts.c.name == "workspace")).scalar()
-                if owner != workspace:
+                if owner not in (None, workspace):  # without one the attempt ended before it said whose
                     raise WorkspaceInvalid("the database holds the ledger of another workspace: give an empty one")
                 self._drop(connection)
         self.migrate()

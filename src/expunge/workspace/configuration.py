@@ -83,10 +83,10 @@ class Configuration:
         return configuration
 
     @staticmethod
-    def move_database(path: Path, url: str) -> None:
-        """Names another database in the file at ``path``, and leaves all else in it as it is."""
-        line, text = f"database = {json.dumps(url)}", path.read_text(encoding="utf-8")
-        lines = [line if re.match(r"\s*[\"']?database[\"']?\s*=", old) else old for old in text.splitlines()]
+    def change(path: Path, name: str, value: str) -> None:
+        """Gives the setting ``name`` another value in the file at ``path``, and leaves all else in it as it is."""
+        line, text = f"{name} = {json.dumps(value)}", path.read_text(encoding="utf-8")
+        lines = [line if re.match(rf"\s*[\"']?{name}[\"']?\s*=", old) else old for old in text.splitlines()]
         write_file(path, "\n".join([*([] if line in lines else [line]), *lines, ""]).encode())
 
     def write(self, path: Path) -> None:

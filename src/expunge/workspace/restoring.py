@@ -21,7 +21,7 @@ from expunge.files import copy_file, delete_file, sync_folder, write_file
 from expunge.ledger import data_files, log, releases, requests, sealing, times
 from expunge.ledger.anchor import FORMER, INSTANCE, Anchor
 from expunge.ledger.database import Database
-from expunge.ledger.facts import fact, set_fact
+from expunge.ledger.facts import fact, keys, set_fact
 from expunge.ledger.restores import Restored, newest_release, owe_refits
 from expunge.ledger.sealing import SealKey
 from expunge.ledger.signing import digest
@@ -41,6 +41,7 @@ class Resumption:
         given_up: size and root of the newest known head of the log that is lost; ``None`` if none is known to be.
         again: how many people the table holds who were forgotten since; ``noted``: how many are noted as forgotten who have no
             rows in it.
+        rotated: whether the lost copy signed with a newer key.
         lost: ids of requests known to have been open in the lost copy, of which this one knows nothing.
         is_anchored: whether an anchor said so; without one nobody knows who was forgotten since.
     """
@@ -49,6 +50,7 @@ class Resumption:
     given_up: tuple[int, str] | None
     again: int
     noted: int
+    rotated: bool
     lost: tuple[str, ...]
     is_anchored: bool
 
@@ -108,7 +110,10 @@ def restore(
         if elsewhere is not None:
             delete_file(place.path / LEDGER)
             elsewhere.close()
-        Configuration.move_database(place.configuration_path, Configuration.database if database is None else database)
+        url_now = Configuration.database if database is None else database
+        Configuration.change(place.configuration_path, "database", url_now)
+        if settings.anchor and not use_anchor:
+            Configuration.change(place.configuration_path, "anchor", "")
         write_file(place.checkpoint_path, signed.encode())
         Witness(place.witness_path).reset(standing)
         if url:
@@ -147,7 +152,8 @@ def go_on(
     log.note(connection, "workspace.restored", [{"instance": instance, "size": size, "gives_up": lost}])
     again, noted = _forget_again(place, connection, settings, () if anchor is None else anchor.forgotten)
     unknown = [] if anchor is None else [name for name in anchor.open if requests.by_id(connection, name) is None]
-    return Resumption(size, given_up, again, noted, tuple(unknown), anchor is not None)
+    rotated = anchor is not None and len(anchor.keys) > len(keys(connection))
+    return Resumption(size, given_up, again, noted, rotated, tuple(unknown), anchor is not None)
 
 
 def _forget_again(
@@ -275,6 +281,9 @@ def _require_ours(anchor: Anchor, connection: sa.Connection, instance: str, repl
         raise LedgerCorrupt(
             "the anchor belongs to another workspace: mend the setting, or say --no-anchor; nothing was changed"
         )
+    pairs = zip(anchor.keys, keys(connection), strict=False)
+    if any(known != own for known, own in pairs):
+        raise LedgerCorrupt("the anchor knows other signing keys than the backup: use another backup; nothing was changed")
     if anchor.instance not in (instance, fact(connection, INSTANCE), replaces):
         raise LedgerCorrupt(
             f"another copy of this workspace, {anchor.instance}, was restored since this backup was made. If that one is given "
