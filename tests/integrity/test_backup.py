@@ -333,18 +333,30 @@ class TestAnchor:
         found = anchored(tmp_path, model=False)
         found.process()
         (answer,) = found.forget(["person-1"])
-        anchor = tmp_path / "anchor.json"
-        anchor.rename(tmp_path / "kept")
-        anchor.mkdir()  # it can be neither read nor written now
-        with pytest.raises(WorkspaceInvalid, match="cannot be reached"):
+        tag = found.place.subject_key.pseudonym("person-1")
+        source = (
+            "import os, sys\nfrom expunge.workspace import Workspace\n"
+            "def killing(frame, _event, _argument):\n"
+            "    if frame.f_code.co_name == 'delete' and frame.f_code.co_filename.endswith('data/table.py'):\n"
+            "        os.kill(os.getpid(), 9)\n"
+            "found = Workspace.open(sys.argv[1])\nsys.settrace(killing)\nfound.process()"
+        )
+        killed = subprocess.run([sys.executable, "-c", source, str(found.place.path)], check=False)
+        assert killed.returncode == -9
+        with found.place.database.reading() as connection:
+            assert requests.by_id(connection, answer.request).state == "certified"
+        anchor = json.loads((tmp_path / "anchor.json").read_text())
+        assert (anchor["forgotten"], anchor["open"]) == ([found.place.subject_key.tombstone(tag)], [])
+        assert found.process().problems == {}
+        assert problems(found) == {}
+
+    def test_one_that_is_gone_stops_batches(self, tmp_path):
+        found = anchored(tmp_path, model=False)
+        found.process()
+        (tmp_path / "anchor.json").unlink()
+        found.forget(["person-1"])
+        with pytest.raises(WorkspaceInvalid, match="not where it was written"):
             found.process()
-        anchor.rmdir()
-        (tmp_path / "kept").rename(anchor)
-        assert json.loads(anchor.read_text())["forgotten"] == []
-        assert found.process().closed == 1
-        tomb = found.place.subject_key.tombstone(found.place.subject_key.pseudonym("person-1"))
-        assert json.loads(anchor.read_text())["forgotten"] == [tomb]
-        assert answer.request not in anchor.read_text()
 
     def test_no_anchor_is_a_warning(self, tmp_path):
         found = workspace(tmp_path, models=False)
