@@ -7,7 +7,7 @@ even the seconds depend on the rows, the forgotten ones included. Its digest may
 
 import json
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from expunge.privacy import epsilon_of
@@ -83,7 +83,7 @@ class Certificate:
     condition: float
     exposure_mu: float
     seconds: float
-    salt: str
+    salt: str = field(repr=False)
     weights_digest: str
     library_version: str
     assumptions: tuple[str, ...] = ASSUMPTIONS

@@ -63,6 +63,10 @@ class SignatureInvalid(ExpungeError):
     """A certificate, receipt or log that is not what its key signed: altered, incomplete, or signed by somebody else."""
 
 
+class NotShown(SignatureInvalid):
+    """A genuine certificate or receipt that does not show what was asked of it."""
+
+
 class LedgerCorrupt(ExpungeError):
     """A ledger whose events do not add up to what was signed: altered, missing or reordered; or a damaged database."""
 

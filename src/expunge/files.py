@@ -1,28 +1,36 @@
 """Files that are whole or not there, even if the machine stops in between, and readable by their owner alone."""
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import tempfile
 from pathlib import Path
 
 PARTIAL = ".expunge-partial-"
-"""How the name of an unfinished file begins; whatever is called so after a crash is to be deleted."""
+"""How the name of an unfinished file begins; ``delete_unfinished`` deletes what a crash left of them."""
 
 
-def write_file(path: Path, payload: bytes) -> None:
+def write_file(path: Path, payload: bytes, *, is_new: bool = False) -> None:
     """Writes ``payload`` beside ``path``, syncs it and renames it.
+
+    Args:
+        is_new: never over another file.
 
     Raises:
         OSError: it cannot be written; an older file at ``path`` is then untouched.
     """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=PARTIAL)  # mode 0600
+    handle, temporary = _begun(path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(payload)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        if is_new:
+            os.link(temporary, path)
+            os.unlink(temporary)
+        else:
+            os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
@@ -45,6 +53,40 @@ def copy_file(source: Path, target: Path) -> str:
         written.flush()
         os.fsync(written.fileno())
     return hashed.hexdigest()
+
+
+def write_output(path: Path, payload: bytes) -> None:
+    """Writes ``payload`` where a person wants it: to a file, whole or not at all, through a link, or to a device or a pipe.
+
+    Raises:
+        OSError: it cannot be written; an older file at ``path`` is then untouched.
+    """
+    if path.exists() and not path.is_file():
+        with path.open("wb") as device:
+            device.write(payload)
+    else:
+        write_file(path.resolve(), payload)
+
+
+def _begun(folder: Path) -> tuple[int, str]:
+    """A new file of mode 0600, locked until it is closed, so that others see that somebody is at it."""
+    while True:
+        try:
+            handle, temporary = tempfile.mkstemp(dir=folder, prefix=PARTIAL)
+        except OSError as error:
+            raise type(error)(error.errno, error.strerror, str(folder)) from None  # not a name that nobody has heard of
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.path.exists(temporary):  # else it was taken for an old one, before it was locked
+            return handle, temporary
+        os.close(handle)
+
+
+def delete_unfinished(folder: Path) -> None:
+    """Deletes the unfinished files in ``folder`` that nobody is at any more."""
+    for path in folder.glob(f"{PARTIAL}*"):
+        with contextlib.suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
 
 
 def delete_file(path: Path) -> None:

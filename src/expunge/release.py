@@ -6,7 +6,7 @@ The secret is one value: whatever changes it makes another, after everything els
 import math
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib.metadata import version
 
@@ -42,8 +42,8 @@ class Release:
 class Secret:
     """All that changes: the state, the un-noised weights last released, the budget, and the releases so far."""
 
-    state: State | WideState
-    point: Array
+    state: State | WideState = field(repr=False)
+    point: Array = field(repr=False)
     budget: PrivacyBudget
     n_releases: int
     release: Release

@@ -186,11 +186,13 @@ class Unlearner:
             secret, settings, on = self._secret, self.settings, today()
             cold = refit_cold(secret.state, source, self._engine, settings.memory_budget)
             sigma, budget = settings.sigma, secret.budget
-            candidate = _cheapest(iter([cold]), settings, budget, source)
-            mu, is_due, is_cold = charged_mu(candidate, sigma), self.is_refit_due, isinstance(source, Rows)
-            wobble = 0.0 if is_cold else _charged_wobble(candidate, sigma, budget, source)
-            if is_due and (is_cold or isinstance(candidate.state, State)):
-                budget = budget.refitted(mu, wobble, on)
+            mu, is_due, is_cold = charged_mu(cold, sigma), self.is_refit_due, isinstance(source, Rows)
+            wobble = 0.0 if is_cold else _charged_wobble(cold, sigma, budget, source)
+            is_reset = is_due and (is_cold or isinstance(cold.state, State))
+            renewed = budget.refitted(mu, wobble, on) if is_reset else budget  # the old period need not pay for the new one
+            candidate = _cheapest(iter([cold]), settings, renewed, source)
+            if is_reset:
+                budget = renewed
             else:
                 budget = budget.charged(mu, refit=True, wobble=wobble)
                 budget = budget.postponed(on) if is_due else budget

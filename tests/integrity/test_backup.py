@@ -17,7 +17,7 @@ from expunge.cli import app
 from expunge.errors import LedgerCorrupt, WorkspaceInvalid
 from expunge.ledger import log, releases, requests, times
 from expunge.ledger.restores import Restored
-from expunge.workspace import Workspace, batch, recovery
+from expunge.workspace import Workspace, recovery, states
 from expunge.workspace.backup import back_up
 from expunge.workspace.place import Place
 from expunge.workspace.restoring import restore
@@ -56,7 +56,9 @@ def test_every_step_of_the_runbook(tmp_path, monkeypatch):
     rows = ["patient,age,days", *(f"{i},{rng.integers(20, 90)},{rng.integers(1, 15)}" for i in range(60))]
     (tmp_path / "patients.csv").write_text("\n".join(rows) + "\n")
     monkeypatch.chdir(tmp_path)
-    assert run("init", "ws", "--data", "patients.csv", "--subject", "patient")[0] == 0
+    (tmp_path / "schema.toml").write_text('normalise = true\n\n[columns."age"]\nkind = "number"\nlow = 0\nhigh = 100\n')
+    init = ("init", "ws", "--data", "patients.csv", "--subject", "patient", "--schema", "schema.toml")
+    assert run(*init)[0] == 0
     assert run("fit", "days", "--target", "days", "--model", "ridge", "--sigma", "0.5", "-w", "ws")[0] == 0
     blocks = re.findall(r"^```bash\n(.*?)^```", (ROOT / "docs/backup.md").read_text(), flags=re.M | re.S)
     assert len(blocks) == 7
@@ -136,7 +138,7 @@ def test_restoring_forgets_again_and_treats_budgets_as_spent(tmp_path):
     with again.place.database.reading() as connection:
         (event,) = log.of_kind(connection, "workspace.restored")
         last = releases.current(connection, "visits")
-        state = batch.load(again.place, connection, "visits")
+        state = states.load(again.place, connection, "visits")
     assert event["gives_up"] == {"size": before[0], "root": before[1]}
     evidence = json.loads(last.evidence)
     assert evidence["rung"] == "refit"
@@ -162,7 +164,7 @@ def test_a_restored_model_keeps_the_days_of_its_schedule(tmp_path):
     assert due > date(2030, 1, 20)
     assert (due - began).days % 30 == 0
     with found.place.database.reading() as connection:
-        state = batch.load(found.place, connection, "visits")
+        state = states.load(found.place, connection, "visits")
     assert not state.is_refit_due
 
 
@@ -373,7 +375,7 @@ class TestRecover:
         assert run("recover", "--older", "-w", found.place.path)[0] == 0
         again = Workspace.open(found.place.path)
         with again.place.database.reading() as connection:
-            assert batch.load(again.place, connection, "visits")._secret.budget.mu_left() == 0.0
+            assert states.load(again.place, connection, "visits")._secret.budget.mu_left() == 0.0
         assert problems(again) == {}
 
     def test_an_older_ledger_under_a_newer_folder_is_not_gone_on_with(self, tmp_path):

@@ -24,6 +24,7 @@ MATRIX = {
     ("GET", "/v1/requests"): ALL,
     ("GET", "/v1/requests/{request_id}"): ALL,
     ("POST", "/v1/requests/{request_id}/cancel"): OPERATOR,
+    ("POST", "/v1/requests/{request_id}/receipt"): OPERATOR,
     ("GET", "/v1/models"): ALL,
     ("GET", "/v1/models/{name}/capacity"): ALL,
     ("POST", "/v1/models/{name}/refit"): ENGINEER,

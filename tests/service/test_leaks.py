@@ -17,11 +17,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
-from expunge.ledger import log, releases, tokens
+from expunge.ledger import log, releases, requests, tokens
+from expunge.ledger.coverage import Coverage
+from expunge.ledger.heads import Head
+from expunge.ledger.proofs import root_of
 from expunge.ledger.receipts import committed
-from expunge.ledger.signing import PublicKeys, digest
+from expunge.ledger.signing import PublicKeys, canonical, digest
 from expunge.ledger.verification import verify_content
 from expunge.losses import Logistic
 from expunge.objective import Objective
@@ -139,10 +143,14 @@ def lived(folder: Path, table: pa.Table) -> Life:
             answer = call("consumer", "GET", path)
             headers = {name: value for name, value in answer.headers.items() if name not in ("date", "content-length")}
             published[path] = [answer.status_code, headers, answer.text]
+        for number, path in enumerate(_covering(found)):
+            published[f"covering certificate {number}"] = call("consumer", "GET", path).text
     with found.place.database.reading() as connection:
         published["log"] = log.export(connection)
+        published["checkpoint"] = log.checkpoint_file(connection, _head(connection, 5))
         keys, rows = found.place.public_keys(connection), releases.all_releases(connection)
         specified = [committed(row.salt, row.name, row.specification) for row in releases.all_models(connection)]
+        bound = [_opened(connection, row) for row in rows]
     _verified(published, keys)
     published["public keys"] = len(found.place.public_key_path.read_text().splitlines())
     for name in MODELS:
@@ -151,7 +159,7 @@ def lived(folder: Path, table: pa.Table) -> Life:
     return Life(
         published,
         [json.loads(row.evidence)["rung"] for row in rows],
-        salted.union(specified),
+        salted.union(specified, *bound),
         {digest(row.envelope) for row in rows},
     )
 
@@ -159,6 +167,24 @@ def lived(folder: Path, table: pa.Table) -> Life:
 def _evidence(found: Workspace) -> list[str]:
     with found.place.database.reading() as connection:
         return [row.evidence for row in releases.all_releases(connection)]
+
+
+def _head(connection: sa.Connection, size: int) -> Head:
+    """The log's head when it had ``size`` events."""
+    return Head(size, root_of([canonical(entry) for entry in log.entries(connection, 0, size)]))
+
+
+def _opened(connection: sa.Connection, row: sa.Row) -> set[str]:
+    """What a certificate is bound to, opened by the salt of its evidence as far as the ledger can: its requests.
+
+    The table's files are gone, so of that it is only seen that no two releases have the same, although some have one table.
+    """
+    salt, claim = json.loads(row.evidence)["salt"], log.predicate_of(row.envelope)
+    answered = [(request.id, request.commitment) for request in requests.of_batch(connection, row.batch)]
+    assert claim["requests"] == Coverage.of(salt, answered).root
+    same = [log.predicate_of(other.envelope)["table"] for other in releases.of_batch(connection, row.batch)]
+    assert same.count(claim["table"]) == 1 and len(bytes.fromhex(claim["table"])) == 32
+    return {claim["requests"], claim["table"]}
 
 
 def _paths(found: Workspace) -> list[str]:
@@ -183,10 +209,21 @@ def _paths(found: Workspace) -> list[str]:
     ]
 
 
+def _covering(found: Workspace) -> list[str]:
+    """Every certificate with every request that it answers."""
+    with found.place.database.reading() as connection:
+        rows = releases.all_releases(connection)
+        answered = [(row.id, request.id) for row in rows for request in requests.of_batch(connection, row.batch)]
+    assert len(answered) >= 6 * len(MODELS)
+    return [f"/v1/certificates/{number}?request={request}" for number, request in answered]
+
+
 def _verified(published: dict[str, object], keys: PublicKeys) -> None:
     for name, content in published.items():
         if name.startswith("/v1/certificates") and name.endswith("json"):
             assert verify_content(content[2], keys)["kind"] == "certificate"
+        if name.startswith("covering"):
+            assert verify_content(content, keys)["covers"]
     assert verify_content(published["log"], keys)["kind"] == "log"
     assert verify_content(published["receipt of a correction"], keys)["kind"] == "receipt"
 
@@ -207,6 +244,9 @@ def exported(found: Workspace, name: str, form: str, folder: Path) -> object:
 
 def plain(life: Life, value: object, name: str = "") -> object:
     """``value`` without weights, hours, signatures and random numbers, each of them recognised as what it is."""
+    if name == "covers":  # where among the random leaves it lies is random
+        size = value["proof"]["metadata"]["size"]
+        return [len(value["commitment"]), size, len(value["proof"]["path"]), len(value["proof"]["rule"])]
     if isinstance(value, dict):
         return {key: plain(life, item, key) for key, item in value.items()}
     if name in WEIGHTS:
@@ -221,7 +261,8 @@ def plain(life: Life, value: object, name: str = "") -> object:
         return plain(life, json.loads(base64.b64decode(value)))
     if value.startswith("{"):
         return plain(life, json.loads(value))
-    if name in ("evidence", "specification"):
+    is_bound = name in ("schema", "requests", "table") and re.fullmatch("[0-9a-f]{64}", value)
+    if name in ("evidence", "specification") or is_bound:
         assert value in life.commitments, f"the {name} is published without a salt"
         return "digest with a salt"
     if re.fullmatch("[0-9a-f]{64}", value):

@@ -1,5 +1,6 @@
 """The worker: webhooks arrive signed, are tried again, and another process takes over when one is killed."""
 
+import contextlib
 import http.server
 import json
 import signal
@@ -13,10 +14,12 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from expunge.ledger import tokens
+from expunge.ledger import hooks, requests, tokens
 from expunge.ledger.tables import deliveries
-from expunge.service import worker as module
-from expunge.service.worker import Worker, signed
+from expunge.service import deliveries as module
+from expunge.service.deliveries import signed
+from expunge.service.worker import Worker
+from expunge.workspace import Workspace
 from tests.service.test_api import wait_for
 from tests.workspace.people import workspace
 from tests.workspace.test_workspace import problems
@@ -48,9 +51,34 @@ class Receiver:
         self.server.server_close()
 
 
-def test_webhooks_are_signed_and_tried_again(tmp_path, monkeypatch):
-    from expunge.ledger import hooks
+class Dripping:
+    """A server that never ends: sends ``start``, and then a byte every tenth of a second."""
 
+    def __init__(self, start: bytes) -> None:
+        self.calls = 0
+        self._start, self._socket = start, socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/drip"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _address = self._socket.accept()
+                self.calls += 1
+                threading.Thread(target=self._drip, args=(connection,), daemon=True).start()
+
+    def _drip(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), connection:
+            connection.sendall(self._start)
+            while True:
+                connection.sendall(b"x")
+                time.sleep(0.1)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def test_webhooks_are_signed_and_tried_again(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "FIRST_RETRY", 0.05)
     found, receiver = workspace(tmp_path), Receiver(failures=2)
     with found.place.database.writing() as connection:
@@ -76,8 +104,6 @@ def test_webhooks_are_signed_and_tried_again(tmp_path, monkeypatch):
 
 
 def test_a_webhook_that_never_answers_is_given_up(tmp_path, monkeypatch):
-    from expunge.ledger import hooks
-
     monkeypatch.setattr(module, "FIRST_RETRY", 0.0001)
     found = workspace(tmp_path)
     with found.place.database.writing() as connection:
@@ -95,12 +121,125 @@ def test_a_webhook_that_never_answers_is_given_up(tmp_path, monkeypatch):
     assert all(row.outcome.startswith("failed") for row in rows)
 
 
+def test_no_webhook_waits_for_another_and_requests_wait_for_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "LIMIT", 3.0)
+    monkeypatch.setattr(module, "FIRST_RETRY", 3600.0)
+    found, good = workspace(tmp_path), Receiver(failures=0)
+    headers_drip = Dripping(b"HTTP/1.1 200 OK\r\nX-Long: ")
+    body_drips = Dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+    elsewhere = Dripping(b"HTTP/1.1 307 Temporary Redirect\r\nLocation: " + good.url.encode() + b"\r\n\r\n")
+    silent = socket.create_server(("127.0.0.1", 0))
+    expected = {
+        headers_drip.url: "failed: no answer within 3 seconds",
+        f"http://127.0.0.1:{silent.getsockname()[1]}/": "failed: no answer within 3 seconds",
+        body_drips.url: "delivered",  # the status came; nobody reads on
+        elsewhere.url: "failed: status 307",
+        "http://127.0.0.1:1/nobody": "failed: ConnectError",
+        "https://": "failed: the URL names no host that can be: write it as https://host/path",
+        "https://user@": "failed: the URL holds a name or a password before the host: leave them out, deliveries are signed",
+        "http://[::1": "failed: the URL cannot be read: write it as https://host/path",
+        f"https://{'a' * 300}/": "failed: the URL names no host that can be: write it as https://host/path",
+        "https://a b\r\n/": "failed: the URL holds spaces or control characters: write it without",
+        good.url: "delivered",
+    }
+    with found.place.database.writing() as connection:  # by another way than the API, which refuses most of them
+        of = {hooks.add(connection, url, "2026")[0]: url for url in expected}
+    worker = Worker(found, every=0.05)
+    worker.start()
+    try:
+        for person in range(1, 4):
+            made = found.forget([f"person-{person}"])
+            assert wait_for(lambda made=made: _state(found, made[0].request) == "closed")
+        assert wait_for(lambda: len(good.got) == 9)
+        assert wait_for(lambda: len(_outcomes(found)) == 9 * len(expected), 60)
+        assert {(of[row.webhook], row.outcome) for row in _outcomes(found)} == set(expected.items())
+        assert {row.attempts for row in _outcomes(found)} == {1}
+        health = worker.health
+        assert (health.state, health.deliveries, health.problem) == ("ok", "ok", None)
+        told = {fault.part: (fault.cause, fault.message) for fault in health.faults}
+        failing = {name: outcome for name, outcome in expected.items() if outcome != "delivered"}
+        assert told == {f"webhook {name}": ("delivery", failing[url]) for name, url in of.items() if url in failing}
+    finally:
+        worker.stop()
+        for server in (good, headers_drip, body_drips, elsewhere, silent):
+            server.close()
+
+
+def test_what_two_instances_have_to_tell_is_told_once(tmp_path):
+    found, receiver = workspace(tmp_path), Receiver(failures=0)
+    with found.place.database.writing() as connection:
+        hooks.add(connection, receiver.url, "2026")
+    workers = [Worker(Workspace.open(found.place.path), every=0.05) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    try:
+        found.forget(["person-1"])
+        assert wait_for(lambda: len(_outcomes(found)) == 3)
+        assert [row.attempts for row in _outcomes(found)] == [1, 1, 1] and len(receiver.got) == 3
+    finally:
+        for worker in workers:
+            worker.stop()
+        receiver.close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://example.org",
+        "https://example.org:8443/hook?a=b#c",
+        "https://xn--bcher-kva.example/",
+        "https://192.0.2.1/",
+        "https://[2001:db8::1]/",
+        "http://localhost:9000/x",
+        "http://127.0.0.1",
+        "https://under_score.example.",
+    ],
+)
+def test_where_webhooks_may_go(url):
+    module.require_callable(url)
+
+
+MISTYPED = [
+    *("", "https", "https:", "https://", "https:///x", "https:example.org", "https://user@", "https://user@example.org"),
+    *("https://a:b@example.org", "http://localhost:80@example.org/", "http://[::1", "https://[::1", "https://exa mple.org"),
+    *(
+        "https://example.org/a b",
+        "https://example.org\n",
+        "https://example.org/\x00",
+        "https://example.org/\t",
+        "https://\u200b",
+    ),
+    *(f"https://{'a' * 300}", f"https://{'a' * 64}.org", f"https://{'a.' * 150}org", "https://a..b", "https://.", "https://-a"),
+    *("https://bücher.example", "https://example.org/ü", "https://%31/", "https://a\\b", "https://*", "https://xn--zzzzzzz--/"),
+    *("https://example.org:x", "https://example.org:99999", "https://example.org:0", "https://example.org:-1"),
+    *("http://example.org", "http://10.0.0.1/", "http://localhost.example.org", "ftp://example.org", "file:///etc/passwd"),
+]
+
+
+@pytest.mark.parametrize("url", MISTYPED)
+def test_where_webhooks_may_not_go(url):
+    with pytest.raises(module.UnusableURL, match="the URL") as refused:
+        module.require_callable(url)
+    assert "user" not in str(refused.value)
+
+
+def _state(found, request):
+    with found.place.database.reading() as connection:
+        return requests.by_id(connection, request).state
+
+
+def _outcomes(found):
+    with found.place.database.reading() as connection:
+        return connection.execute(sa.select(deliveries).where(deliveries.c.outcome.is_not(None))).all()
+
+
 def _due(found):
     with found.place.database.reading() as connection:
         return connection.execute(sa.select(deliveries.c.id).where(deliveries.c.due.is_not(None))).all()
 
 
-def _serve(found, folder):
+def serve(found, folder):
+    """A real ``expunge serve`` on ``found``, and its URL; its log goes into ``folder``."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -126,7 +265,7 @@ def test_another_instance_takes_over_after_a_kill(database, tmp_path, request):
     with found.place.database.writing() as connection:
         token = tokens.issue(connection, "Ann", "operator")
     headers = {"Authorization": f"Bearer {token}"}
-    first, second = _serve(found, tmp_path), _serve(found, tmp_path)
+    first, second = serve(found, tmp_path), serve(found, tmp_path)
     try:
         made = [httpx.post(f"{first[1]}/v1/requests", json={"subject": f"person-{i}"}, headers=headers) for i in range(10)]
         assert {answer.status_code for answer in made} == {201}

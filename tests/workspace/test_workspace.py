@@ -15,11 +15,11 @@ from expunge.errors import InvalidRows, RequestRefused, StateCorrupt, WorkspaceB
 from expunge.ledger import releases, requests
 from expunge.ledger.receipts import verify_receipt
 from expunge.ledger.tables import requests as request_table
-from expunge.workspace import Workspace, batch, desk
+from expunge.workspace import Workspace, desk, states
 from expunge.workspace.doctor import examine
 from expunge.workspace.specification import Specification
 from expunge.workspace.status import status
-from tests.workspace.people import people, workspace
+from tests.workspace.people import CLASSES, SCHEMA, people, workspace
 
 
 def problems(found: Workspace) -> dict[str, str]:
@@ -32,7 +32,7 @@ def true_distances(found: Workspace) -> dict[str, tuple[float, float]]:
     with found.place.database.reading() as connection:
         for row in releases.all_models(connection):
             specification = Specification.from_json(row.specification)
-            unlearner = batch.load(found.place, connection, row.name)
+            unlearner = states.load(found.place, connection, row.name)
             truth = unlearner.true_distance(specification.source(found.place.table).gathered())
             distances[row.name] = truth, unlearner.release.certificate.distance_bound
     return distances
@@ -137,11 +137,11 @@ def test_influence_is_what_forgetting_does(tmp_path):
     found = workspace(tmp_path)
     preview = found.preview(["person-4", "person-5"])
     with found.place.database.reading() as connection:
-        before = batch.load(found.place, connection, "spend")._secret.point
+        before = states.load(found.place, connection, "spend")._secret.point
     found.forget(["person-4"])
     found.process()
     with found.place.database.reading() as connection:
-        after = batch.load(found.place, connection, "spend")._secret.point
+        after = states.load(found.place, connection, "spend")._secret.point
     moved = np.linalg.norm(after - before) / 0.05
     assert moved <= preview["influence"]["spend"][0] * 1.1
     assert moved > 0
@@ -212,7 +212,7 @@ class TestAnswers:
 
 def test_a_request_that_cannot_be_worked_is_set_apart(tmp_path):
     table = people(80, 80).set_column(4, "churn", pa.array(["yes"] + ["no"] * 79))
-    found = workspace(tmp_path, models=False, table=table)
+    found = workspace(tmp_path, models=False, table=table, schema=SCHEMA + CLASSES)
     found.fit("churn", "churn", delta=1e-5)
     asked = found.forget(["person-3", "person-0", "person-7", "person-9"])
     done = found.process()
@@ -302,10 +302,11 @@ def test_a_state_that_is_not_the_ledgers_is_refused(tmp_path):
     old = path.read_bytes()
     path.write_bytes(old[:-1] + bytes([old[-1] ^ 1]))
     done = found.process()
-    assert "not the file that the ledger names" in next(iter(done.problems.values()))
+    assert "not the file that the ledger names" in done.aside["churn"]
+    assert (done.closed, {outcome.model for outcome in done.outcomes}) == (0, {"spend", "visits"})
     path.unlink()
     with pytest.raises(StateCorrupt, match="is missing"), found.place.database.reading() as connection:
-        batch.load(found.place, connection, "churn")
+        states.load(found.place, connection, "churn")
     path.write_bytes(old)
     assert found.process().closed == 1
     assert problems(found) == {}

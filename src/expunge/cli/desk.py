@@ -7,9 +7,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from expunge.cli.shared import HERE, REFUSED, AsJson, InWorkspace, app, console, errors, say, show, working
+from expunge.cli.receipts import write_receipts
+from expunge.cli.shared import (
+    HERE,
+    REFUSED,
+    UNFINISHED,
+    AsJson,
+    InWorkspace,
+    app,
+    console,
+    given_subject,
+    given_subjects,
+    refusing,
+    require_writable,
+    say,
+    show,
+    working,
+)
 
 if TYPE_CHECKING:
+    from expunge.workspace import Workspace
     from expunge.workspace.batch import Outcome
 
 PREVIEWED = 20
@@ -19,7 +36,10 @@ PREVIEWED = 20
 @app.command()
 def forget(
     subjects: Annotated[list[str] | None, typer.Argument(help="Ids of the people to forget.")] = None,
-    file: Annotated[Path | None, typer.Option(help="A text file with one id a line, beside or instead of the ids.")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(help="A text file with one id a line, beside or instead of the ids; - reads standard input."),
+    ] = None,
     key: Annotated[
         str | None, typer.Option(help="Idempotency key: the same key again gives the same request again (one subject).")
     ] = None,
@@ -31,19 +51,17 @@ def forget(
     from expunge.workspace import Workspace
 
     with working("looking the subjects up", as_json):
-        asked = [*(subjects or []), *(file.read_text(encoding="utf-8").split("\n") if file is not None else [])]
+        asked = [*(subjects or []), *(given_subjects(file) if file is not None else [])]
         asked = [subject.strip() for subject in asked if subject.strip()]
         if not asked:
             raise ValueError("nobody to forget: give ids, or --file")
         if key is not None and len(asked) != 1:
             raise ValueError("--key is for one subject: leave it out, or make one call a subject")
         found = Workspace.open(workspace)
+        require_writable(receipts)  # first what may fail, then what cannot be taken back
+        preview = _preview(found, asked) if len(asked) <= PREVIEWED else None
         answers = found.forget(asked, keys={asked[0]: key} if key is not None else None)
-        preview = found.preview(asked) if len(asked) <= PREVIEWED else None
-        for answer in answers:
-            if answer.receipt is not None:
-                receipts.mkdir(exist_ok=True, parents=True)
-                (receipts / f"{answer.request}.json").write_text(answer.receipt, encoding="utf-8")
+        written = write_receipts(receipts, {answer.request: answer.receipt for answer in answers if answer.receipt is not None})
     refused = [answer for answer in answers if answer.is_refused]
     result: list[dict[str, Any]] = [
         {
@@ -53,7 +71,7 @@ def forget(
             "message": answer.message,
             "deadline": answer.deadline,
             "rows": answer.rows,
-            "receipt": None if answer.receipt is None else str(receipts / f"{answer.request}.json"),
+            "receipt": written.get(answer.request),
             "influence": {name: moved[i] for name, moved in preview["influence"].items()} if preview else None,
         }
         for i, answer in enumerate(answers)
@@ -70,6 +88,8 @@ def forget(
         console.print(f"{len(answers) - len(refused):,} of {len(answers):,} stand; receipts are in {receipts}")
 
     show(result, as_json, text)
+    if len(written) < sum(answer.receipt is not None for answer in answers):
+        raise typer.Exit(UNFINISHED)
     if refused:
         raise typer.Exit(REFUSED)
 
@@ -99,26 +119,29 @@ def cancel(
 
 @app.command()
 def rectify(
-    subject: Annotated[str, typer.Argument(help="Id of the person whose rows are wrong.")],
+    subject: Annotated[str, typer.Argument(help="Id of the person whose rows are wrong; - reads it from standard input.")],
     file: Annotated[Path, typer.Option(help="CSV or Parquet file with all the rows of this person, as they should be.")],
     receipts: Annotated[Path, typer.Option(help="Folder for the receipt, which is for the requester.")] = Path("receipts"),
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,
 ) -> None:
     """Correct a person's rows (GDPR Art. 16) in the table and in every model, at once."""
-    from expunge.errors import RequestRefused
     from expunge.workspace import Workspace
 
-    with working("correcting", as_json):
-        try:
-            answer, outcomes = Workspace.open(workspace).rectify(subject, str(file))
-        except RequestRefused as error:
-            errors.print(str(error), highlight=False)
-            raise typer.Exit(REFUSED) from error
-        receipts.mkdir(exist_ok=True, parents=True)
-        (receipts / f"{answer.request}.json").write_text(answer.receipt or "", encoding="utf-8")
-    result = {"request": answer.request, "rows": answer.rows, "releases": [described(outcome) for outcome in outcomes]}
+    with working("correcting", as_json), refusing(as_json):
+        person, found = given_subject(subject), Workspace.open(workspace)
+        require_writable(receipts)
+        answer, outcomes = found.rectify(person, str(file))
+        written = write_receipts(receipts, {answer.request: answer.receipt or ""})
+    result = {
+        "request": answer.request,
+        "rows": answer.rows,
+        "receipt": written.get(answer.request),
+        "releases": [described(outcome) for outcome in outcomes],
+    }
     show(result, as_json, lambda: print_outcomes(outcomes, f"{answer.rows} rows corrected; request {answer.request} is closed"))
+    if not written:
+        raise typer.Exit(UNFINISHED)
 
 
 @app.command()
@@ -147,6 +170,7 @@ def process(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
     result = {
         "closed": done.closed,
         "problems": done.problems,
+        "aside": done.aside,
         "releases": [described(outcome) for outcome in done.outcomes],
     }
 
@@ -154,9 +178,15 @@ def process(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
         print_outcomes(done.outcomes, f"{done.closed:,} requests closed")
         for request, problem in done.problems.items():
             console.print(f"{request} could not be worked: {problem}", highlight=False)
+        for name, reason in done.aside.items():
+            console.print(
+                f"{name} is set aside, and requests wait for it: {reason}. Mend the cause, or run expunge replace "
+                f"{name} or expunge retire {name}",
+                highlight=False,
+            )
 
     show(result, as_json, text)
-    if done.problems:
+    if done.problems or done.aside:
         raise typer.Exit(REFUSED)
 
 
@@ -189,8 +219,12 @@ def status(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
                 rows = f"{row['remaining']:,.0f}"
                 table.add_row(row["name"], row["target"], str(row["release"]), row["rung"], *numbers, rows, due)
             console.print(table)
+        for row in found["models"]:
+            if row["aside"] is not None:
+                console.print(f"{row['name']} is set aside, and requests wait for it: {row['aside']}", highlight=False)
         for derived in found["still_derived"]:
-            console.print(f"{derived['what']} still depends on people forgotten, until {derived['goes'][:10]}", highlight=False)
+            until = f"until {derived['goes'][:10]}" if derived["goes"] else "until that is mended, as expunge doctor says"
+            console.print(f"{derived['what']} still depends on people forgotten, {until}", highlight=False)
         if found["unfinished_batches"]:
             console.print("a batch was interrupted; the next command that writes finishes it")
         if not found["is_anchored"]:
@@ -199,6 +233,17 @@ def status(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
             )
 
     show(found, as_json, text)
+
+
+def _preview(found: "Workspace", asked: list[str]) -> dict[str, Any] | None:
+    """What the requests would touch; a model that cannot be read keeps nobody from asking."""
+    from expunge.errors import StateCorrupt
+
+    try:
+        return found.preview(asked)
+    except StateCorrupt as error:
+        say(f"the influence is not known: {error}")
+        return None
 
 
 def described(outcome: "Outcome") -> dict[str, Any]:

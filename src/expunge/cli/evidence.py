@@ -1,4 +1,4 @@
-"""Commands about evidence: releases, certificates, the log, and their verification."""
+"""Commands about evidence: releases, certificates, the log, the doctor."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from expunge.cli.shared import CHECK_FAILED, HERE, AsJson, InWorkspace, app, console, show, working
+from expunge.cli.shared import CHECK_FAILED, HERE, AsJson, InWorkspace, app, console, refusing, show, working
+from expunge.files import write_output
 
 
 @app.command()
@@ -48,6 +49,9 @@ def releases(
 def certificate(
     number: Annotated[int, typer.Argument(help="Number of the certificate, as in expunge releases.")],
     out: Annotated[Path | None, typer.Option(help="File for the signed certificate, which may leave the house.")] = None,
+    request: Annotated[
+        str | None, typer.Option(help="Id of a request: the file then also shows that the certificate answers it.")
+    ] = None,
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,
 ) -> None:
@@ -55,15 +59,21 @@ def certificate(
     from expunge.errors import WorkspaceInvalid
     from expunge.ledger import log
     from expunge.ledger import releases as ledger
+    from expunge.ledger.coverage import covering
     from expunge.workspace.place import Place
 
-    with working("reading the ledger", as_json), Place(workspace).database.reading() as connection:
+    with (
+        working("reading the ledger", as_json),
+        refusing(as_json, request=request),
+        Place(workspace).database.reading() as connection,
+    ):
         row = ledger.release(connection, number)
         if row is None:
             raise WorkspaceInvalid(f"there is no certificate {number}: see expunge releases")
-        bundle = log.bundle(connection, row.envelope, row.event)
+        covers = None if request is None else covering(connection, row, request)
+        bundle = log.bundle(connection, row.envelope, row.event, covers)
         if out is not None:
-            out.write_text(bundle, encoding="utf-8")
+            write_output(out, bundle.encode())
     evidence = json.loads(row.evidence)
     result = {"model": row.model, "release": row.number, "at": row.at, "evidence": evidence, "bundle": json.loads(bundle)}
 
@@ -91,60 +101,37 @@ def log(
     from expunge.workspace.place import Place
 
     with working("reading the ledger", as_json), Place(workspace).database.reading() as connection:
-        out.write_text(ledger.export(connection), encoding="utf-8")
+        write_output(out, ledger.export(connection).encode())
     show({"file": str(out)}, as_json, lambda: console.print(f"the log is in {out}", highlight=False))
 
 
 @app.command()
-def verify(
-    file: Annotated[Path, typer.Argument(help="A certificate, a receipt or a log.")],
-    key: Annotated[Path, typer.Option(help="The workspace's public keys.")] = Path("expunge.pub"),
-    subject: Annotated[str | None, typer.Option(help="Of a receipt: the id of the person it should be of.")] = None,
+def doctor(
+    depth: Annotated[
+        str,
+        typer.Option(help="seconds; minutes: also every file and entry of the ledger; everything: also retrains every model."),
+    ] = "minutes",
+    workspace: InWorkspace = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Check a certificate, receipt or log offline, with nothing but the public keys. Exits with 4 if it is not genuine."""
-    from expunge.errors import SignatureInvalid
-    from expunge.ledger.signing import PublicKeys
-    from expunge.ledger.verification import verify_file
-
-    problem = None
-    facts: dict[str, object] = {}
-    with working("checking", as_json):
-        try:
-            facts = verify_file(file, PublicKeys.read(key), subject)
-        except SignatureInvalid as error:
-            problem = str(error)
-    result = {"file": str(file), "genuine": problem is None, "problem": problem, **facts}
-
-    def text() -> None:
-        if problem is not None:
-            console.print(f"[red]not genuine:[/red] {file}: {problem}")
-            return
-        console.print(f"[green]genuine:[/green] {file}")
-        for name, value in facts.items():
-            console.print(f"  {name}: {value}", markup=False, highlight=False)
-
-    show(result, as_json, text)
-    if problem is not None:
-        raise typer.Exit(CHECK_FAILED)
-
-
-@app.command()
-def doctor(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
-    """Check every invariant of the workspace, changing nothing. Exits with 4 if one does not hold."""
+    """Check the invariants of the workspace, changing nothing. Exits with 4 if one does not hold."""
     from expunge.workspace.doctor import examine
     from expunge.workspace.place import Place
 
     with working("examining", as_json):
-        findings = list(examine(Place(workspace)))
-    result = [{"check": finding.check, "problem": finding.problem, "warning": finding.warning} for finding in findings]
+        findings = list(examine(Place(workspace), depth))  # type: ignore[arg-type]  # checked there
+    result = [vars(finding) for finding in findings]
 
     def text() -> None:
         for finding in findings:
-            mark = "[green]ok[/green]     " if finding.warning is None else "[yellow]warning[/yellow]"
-            console.print(f"{mark if finding.problem is None else '[red]PROBLEM[/red]'} {finding.check}")
-            for said in filter(None, (finding.problem, finding.warning)):
-                console.print(f"        {said}", markup=False, highlight=False)
+            mark, style = ("ok     ", "green") if finding.warning is None else ("warning", "yellow")
+            mark, style = (mark, style) if finding.problem is None else ("PROBLEM", "red")
+            console.print(mark, style=style, end=" ")
+            console.print(finding.check, highlight=False)
+            if finding.problem is not None:
+                console.print(f"        {finding.problem}\n        to do: {finding.remedy}", highlight=False)
+            elif finding.warning is not None:
+                console.print(f"        {finding.warning}", highlight=False)
 
     show(result, as_json, text)
     if any(finding.problem for finding in findings):

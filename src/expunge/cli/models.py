@@ -7,6 +7,7 @@ import typer
 
 from expunge.cli.desk import described, print_outcomes
 from expunge.cli.shared import HERE, AsJson, InWorkspace, app, console, say, show, working
+from expunge.files import write_file
 
 schema_app = typer.Typer(help="Schemas: how rows become features.", no_args_is_help=True)
 app.add_typer(schema_app, name="schema")
@@ -15,12 +16,21 @@ app.add_typer(schema_app, name="schema")
 @app.command()
 def init(
     folder: Annotated[Path, typer.Argument(help="Folder of the new workspace.")],
-    data: Annotated[str, typer.Option(help="CSV or Parquet file, or with --query the URL of a database.")],
+    data: Annotated[
+        str,
+        typer.Option(
+            envvar="EXPUNGE_DATA",
+            help="CSV or Parquet file, or with --query the URL of a database; in the environment other users do not see it.",
+        ),
+    ],
     subject: Annotated[str, typer.Option(help="Column that says whose a row is.")],
     schema: Annotated[Path | None, typer.Option(help="Feature schema (TOML); without it one is proposed.")] = None,
     query: Annotated[str | None, typer.Option(help="SQL whose result is the rows.")] = None,
     database: Annotated[
-        str | None, typer.Option(help="URL of an empty database for the ledger; without it a file in the folder.")
+        str | None,
+        typer.Option(
+            envvar="EXPUNGE_DATABASE", help="URL of an empty database for the ledger; without it a file in the folder."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -45,8 +55,7 @@ def propose(
 
     with working("reading the rows", as_json):
         features = propose_schema(data, subject)
-        with out.open("x", encoding="utf-8") as file:
-            file.write(features.to_toml())
+        write_file(out, features.to_toml().encode(), is_new=True)
     result = {"schema": str(out), "columns": list(features.columns)}
     say("check its ranges and categories: they should come from what you know of the world, not from the data")
     show(result, as_json, lambda: console.print(f"{len(features.columns)} columns proposed in {out}", highlight=False))
@@ -92,6 +101,50 @@ def fit(
 
 
 @app.command()
+def replace(
+    name: Annotated[str, typer.Argument(help="Name of the model.")],
+    penalty: Annotated[float | None, typer.Option(help="C of logistic, alpha of the others; without it as before.")] = None,
+    epsilon: Annotated[float | None, typer.Option(help="ε promised to everybody forgotten; without it as before.")] = None,
+    delta: Annotated[float | None, typer.Option(help="δ of the promise; without it as before.")] = None,
+    sigma: Annotated[float | None, typer.Option(help="Noise in each weight; without it as before.")] = None,
+    workspace: InWorkspace = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Learn a model anew, from the present schema, without anybody who asked to be forgotten; withdraws its releases."""
+    from expunge.workspace import Workspace
+    from expunge.workspace.workspace import How
+
+    given = {"penalty": penalty, "epsilon": epsilon, "delta": delta, "sigma": sigma}
+    how: How = {key: value for key, value in given.items() if value is not None}  # type: ignore[assignment]
+    with working(f"learning {name} anew", as_json):
+        outcome = Workspace.open(workspace).replace(name, **how)
+    show(
+        described(outcome),
+        as_json,
+        lambda: print_outcomes([outcome], f"{name} is replaced; its earlier releases are withdrawn"),
+    )
+
+
+@app.command()
+def retire(
+    name: Annotated[str, typer.Argument(help="Name of the model.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    workspace: InWorkspace = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Withdraw a model for good: its state and the weights of all its releases are destroyed. Certificates stay."""
+    from expunge.workspace import Workspace
+
+    found = Workspace.open(workspace)
+    if not yes:
+        typer.confirm(f"destroy the state and all released weights of {name}?", abort=True)
+    with working(f"retiring {name}", as_json):
+        closed = found.retire(name)
+    message = f"{name} is retired; {closed:,} requests that waited for it are closed"
+    show({"model": name, "closed": closed}, as_json, lambda: console.print(message, highlight=False))
+
+
+@app.command()
 def refit(
     name: Annotated[str, typer.Argument(help="Name of the model.")], workspace: InWorkspace = HERE, as_json: AsJson = False
 ) -> None:
@@ -114,7 +167,7 @@ def capacity(
 
     with working("forecasting", as_json):
         report = Workspace.open(workspace).capacity(name)
-    show(asdict(report), as_json, lambda: console.print(str(report), markup=False, highlight=False))
+    show(asdict(report), as_json, lambda: console.print(str(report), highlight=False))
 
 
 @app.command()

@@ -49,6 +49,7 @@ def serve(
         access_log=False,
         server_header=False,
         timeout_keep_alive=30,
+        timeout_graceful_shutdown=3,  # with what the worker is given, an end within 10 seconds
         limit_concurrency=1000,
         h11_max_incomplete_event_size=65536,
     )

@@ -1,29 +1,50 @@
 """What all commands share: the application, its exit codes, options, and how results and errors are shown."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from typer.core import TyperGroup
 
-from expunge.errors import ExpungeError, WorkspaceBusy
+from expunge.errors import ExpungeError, WorkspaceBusy, WorkspaceInvalid, WorkUnfinished
 
-FAILED, REFUSED, CHECK_FAILED, BUSY = 1, 3, 4, 5
+FAILED, REFUSED, CHECK_FAILED, BUSY, UNFINISHED, FAULT = 1, 3, 4, 5, 6, 7
 """Exit codes; 0 is success, 2 wrong usage."""
+PACKAGE = Path(__file__).parents[1]
+
+
+class Border(TyperGroup):
+    """Where every exception ends that a command lets out: as a sentence and an exit code, never as a traceback."""
+
+    def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> Any:
+        """Runs the command that was asked for."""
+        try:
+            return super().main(args, *more, **extra)
+        except Exception as error:
+            fail(error, as_json="--json" in (sys.argv[1:] if args is None else args))
+
 
 app = typer.Typer(
     help="Train models that can prove they forgot.",
     epilog="Exit codes: 0 done, 1 error and nothing changed, 2 wrong usage, 3 a request was refused or could not be worked, "
-    "4 a check failed, 5 another process is working in the workspace.",
+    "4 a check failed, 5 another process is working in the workspace, 6 done, but something is left to do: the message says "
+    "what, 7 a fault of this program.",
+    cls=Border,
     no_args_is_help=True,
     add_completion=False,
+    pretty_exceptions_enable=False,
 )
-console = Console()
-errors = Console(stderr=True)
+console = Console(markup=False)  # what people called their files and models is text
+errors = Console(stderr=True, markup=False)
 
 InWorkspace = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the workspace.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -36,36 +57,131 @@ def main() -> None:
 
 
 def show(result: Any, as_json: bool, text: Callable[[], None]) -> None:
-    """Prints ``result`` as JSON, or what ``text`` prints."""
-    if as_json:
-        typer.echo(json.dumps(result, indent=2, ensure_ascii=False))
-    else:
-        text()
+    """Prints ``result`` as JSON, or what ``text`` prints; where that cannot be done (a full disk, a closed pipe), says so."""
+    try:
+        if as_json:
+            typer.echo(json.dumps(result, indent=2, ensure_ascii=False))
+        else:
+            text()
+        sys.stdout.flush()
+    except OSError as error:
+        with suppress(OSError, ValueError):  # or Python tries once more when it ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        say(
+            f"it is done, but the result could not be printed ({error.strerror}): see expunge status for how things stand, and "
+            "revoke a token that nobody saw"
+        )
+        raise typer.Exit(UNFINISHED) from error
 
 
 def say(message: str) -> None:
     """A word to a person, apart from the result."""
-    errors.print(message, markup=False, highlight=False, soft_wrap=True)
+    errors.print(message, highlight=False, soft_wrap=True)
 
 
 @contextmanager
 def working(task: str, as_json: bool) -> Iterator[None]:
-    """A moving bar while something takes its time; errors become a message and an exit code."""
-    bar = Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=errors, transient=True)
-    try:
-        with bar:
-            bar.add_task(task, total=None)
-            yield
-    except (ExpungeError, ValueError, OSError, ImportError) as error:
-        fail(error, as_json)
-
-
-def fail(error: Exception, as_json: bool) -> None:
-    """Says what happened, and exits."""
-    code = BUSY if isinstance(error, WorkspaceBusy) else FAILED
+    """A moving bar while something takes its time, unless the result is for a program."""
     if as_json:
-        typer.echo(json.dumps({"error": type(error).__name__, "message": str(error)}, indent=2, ensure_ascii=False))
-    else:
-        errors.print("[red]error:[/red]", end=" ")
-        say(str(error))
-    raise typer.Exit(code) from error
+        yield
+        return
+    with Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=errors, transient=True) as bar:
+        bar.add_task(task, total=None)
+        yield
+
+
+@contextmanager
+def refusing(as_json: bool, **about: Any) -> Iterator[None]:
+    """A refusal becomes a message and its exit code; ``about`` says of what it is, in JSON."""
+    from expunge.errors import RequestRefused
+
+    try:
+        yield
+    except RequestRefused as error:
+        message = str(error)
+        show({**about, "state": "refused", "reason": error.reason, "message": message}, as_json, lambda: say(message))
+        raise typer.Exit(REFUSED) from error
+
+
+def fail(error: Exception, as_json: bool) -> NoReturn:
+    """Says what happened, and exits."""
+    message, code = explained(error)
+    with suppress(OSError):  # if it can be said anywhere
+        if as_json:
+            typer.echo(json.dumps({"error": type(error).__name__, "message": message}, indent=2, ensure_ascii=False))
+        else:
+            errors.print("error:", style="red", end=" ")
+            say(message)
+    sys.exit(code)
+
+
+def explained(error: Exception) -> tuple[str, int]:
+    """What to say of an exception, and the exit code.
+
+    The text of an exception that nobody foresaw may quote a row, an id or a password. So only texts that this package wrote
+    are shown, and those of the operating system about a file; of all others the kind and the place in the program.
+    """
+    if isinstance(error, WorkUnfinished):
+        return str(error), UNFINISHED
+    if isinstance(error, WorkspaceBusy):
+        return str(error), BUSY
+    frames = traceback.extract_tb(error.__traceback__)
+    is_ours = bool(frames) and _is_ours(frames[-1]) and (frames[-1].line or "").startswith("raise")
+    if isinstance(error, ExpungeError) or (isinstance(error, ValueError | ImportError) and is_ours):
+        return str(error), FAILED
+    if isinstance(error, ModuleNotFoundError):
+        return f"the package {error.name} is not installed: pip install 'expunge[export,plot]' has what commands need", FAILED
+    if isinstance(error, OSError) and isinstance(error.strerror, str):
+        name = error.filename2 or error.filename or "a file"
+        return f"{name} cannot be used: {error.strerror.lower()}. Nothing was changed", FAILED
+    where = next((frame for frame in reversed(frames) if _is_ours(frame)), None)
+    place = "" if where is None else f" at {Path(where.filename).relative_to(PACKAGE)}:{where.lineno}"
+    message = (
+        f"this is a fault of expunge: {type(error).__name__}{place}. Nothing secret is in this message: please report it. "
+        "Run expunge status and expunge doctor to see how the workspace stands"
+    )
+    return message, FAULT
+
+
+def _is_ours(frame: traceback.FrameSummary) -> bool:
+    return Path(frame.filename).is_relative_to(PACKAGE)
+
+
+def given_subject(subject: str) -> str:
+    """The id of a person: ``-`` stands for the first line of standard input, where other users do not see it.
+
+    Raises:
+        ValueError: it is empty.
+    """
+    found = sys.stdin.readline() if subject == "-" else subject
+    if not found.strip():
+        raise ValueError("no subject was given: give an id, or - and the id on standard input")
+    return found.strip()
+
+
+def given_subjects(file: Path) -> list[str]:
+    """Lines of ``file``, or of standard input where it is ``-``.
+
+    Raises:
+        ValueError: it is not text.
+    """
+    try:
+        return (sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")).split("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} is not UTF-8 text: give one id a line") from error
+
+
+def require_writable(folder: Path) -> None:
+    """Makes ``folder`` if need be, and tries whether a file can be written there.
+
+    Raises:
+        WorkspaceInvalid: not a folder, or one that cannot be written to.
+    """
+    try:
+        folder.mkdir(exist_ok=True, parents=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise WorkspaceInvalid(
+            f"{folder} cannot be written to ({(error.strerror or '').lower()}): choose another folder. Nothing was changed"
+        ) from error

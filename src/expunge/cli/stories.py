@@ -5,10 +5,9 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from expunge.cli.shared import CHECK_FAILED, HERE, InWorkspace, app, working
+from expunge.cli.shared import CHECK_FAILED, HERE, InWorkspace, app, require_writable, working
 
 
 @app.command()
@@ -63,8 +62,9 @@ def audit(
     workspace: InWorkspace = HERE,
 ) -> None:
     """Audit forgetting by retraining and from the outside, of a workspace's model or of bundled census people."""
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, markup=False)
     with working("auditing", as_json=False):
+        require_writable(folder)  # before minutes of work
         if model is None:
             from expunge.demo import Demo
 
@@ -74,12 +74,8 @@ def audit(
             from expunge.workspace.place import Place
 
             verdict = audited(Place(workspace), model, draws)
-    console.print(str(verdict), markup=False, highlight=False)
-    try:
-        paths = verdict.write(folder)
-    except (ImportError, OSError) as error:
-        console.print(f"[red]the audit was not written:[/red] {escape(str(error))}")
-        raise typer.Exit(1) from error
+    console.print(str(verdict), highlight=False)
+    paths = verdict.write(folder)
     console.print(f"written to {paths[0]} and {paths[1]}")
     if not verdict.is_honest:
         raise typer.Exit(CHECK_FAILED)
@@ -97,9 +93,5 @@ def reproduce(
     from expunge.reproduce import reproduce as write_page
 
     console = Console()
-    try:
-        path = write_page(folder, data, console.print)
-    except (ImportError, OSError) as error:
-        console.print(f"[red]the page was not finished:[/red] {escape(str(error))}")
-        raise typer.Exit(1) from error
+    path = write_page(folder, data, console.print)
     console.print(f"written to {path}")

@@ -7,7 +7,7 @@ the rows, and the tombstone, which stays and answers "already forgotten".
 import hashlib
 import hmac
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ KEY_BYTES = 32
 class SubjectKey:
     """The key under which subject ids are hashed."""
 
-    secret: bytes
+    secret: bytes = field(repr=False)
 
     @classmethod
     def create(cls, path: Path) -> "SubjectKey":
@@ -56,6 +56,10 @@ class SubjectKey:
     def tombstone(self, pseudonym: str) -> str:
         """What stands for it in the ledger for good, 32 hexadecimal digits."""
         return hmac.digest(self.secret, b"tombstone\0" + pseudonym.encode(), "sha256").hex()[:32]
+
+    def receipt_salt(self, request: str) -> str:
+        """The salt of the receipt for ``request``, 64 hexadecimal digits: nobody knows it who has neither key nor receipt."""
+        return hmac.digest(self.secret, b"receipt\0" + request.encode(), "sha256").hex()
 
     def fingerprint(self) -> str:
         """Tells one key from another without giving it away."""

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from expunge.data.urls import database_url, without_password
 from expunge.errors import InvalidRows
 
 BATCH = 65_536
@@ -63,17 +64,23 @@ def _unreadable(path: Path, error: Exception, rows: int = 0) -> InvalidRows:
 def _from_database(url: str, query: str) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     import sqlalchemy as sa
 
+    try:
+        address = database_url(url)
+    except ValueError as error:
+        raise InvalidRows(str(error)) from error
+
     def tables() -> Iterator[list[dict[str, Any]]]:
         try:
-            engine = sa.create_engine(url, hide_parameters=True)
+            engine = sa.create_engine(address, hide_parameters=True)
             with engine.connect().execution_options(stream_results=True) as connection:
                 result = connection.execute(sa.text(query)).mappings()
                 for part in result.partitions(BATCH):
                     yield [dict(row) for row in part]
             engine.dispose()
         except (sa.exc.SQLAlchemyError, ImportError) as error:
-            cause = getattr(error, "orig", None) or error
-            raise InvalidRows(f"the query failed: {str(cause).splitlines()[0]}") from error
+            cause = str(getattr(error, "orig", None) or error).strip().splitlines()
+            said = without_password(cause[0], address) if cause else type(error).__name__
+            raise InvalidRows(f"the query failed: {said}") from error
 
     def batches() -> Iterator[pa.RecordBatch]:
         yield from first.to_batches()

@@ -11,16 +11,20 @@ old ones before the list changes; the transaction log follows it. Nothing is del
 
 import hashlib
 import json
+import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import cached_property, partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from expunge.data.files import BUCKET, NOTHING, Change, DataFile
 from expunge.data.parquet import RowGroup, files_row_groups
@@ -75,6 +79,7 @@ class SubjectTable:
             )
         except (DeltaError, ValueError, pa.ArrowException) as error:
             raise InvalidRows(f"the table cannot hold these columns: {str(error).splitlines()[0]}") from error
+        _keep_private(path.resolve())
 
     @cached_property
     def schema(self) -> pa.Schema:
@@ -124,11 +129,14 @@ class SubjectTable:
             )
         self._checked[file.path] = stamp
 
-    def count(self, where: str | None = None) -> int:
-        """How many rows there are, all or those with a value in column ``where``."""
+    def count(self, where: str | None = None, without: Collection[str] = ()) -> int:
+        """How many rows there are, all or those with a value in column ``where``, the people in ``without`` left out."""
         if where is None:
             return sum(file.rows for file in self._listed())
-        return int(self._query(f"SELECT count(*) AS n FROM rows WHERE {_quoted(where)} IS NOT NULL")["n"][0].as_py())
+        tags = pa.table({SUBJECT: pa.array(sorted(without), pa.string())})
+        theirs = f"{SUBJECT} NOT IN (SELECT {SUBJECT} FROM tags)"
+        statement = f"SELECT count(*) AS n FROM rows WHERE {_quoted(where)} IS NOT NULL AND {theirs}"
+        return int(self._query(statement, None, tags)["n"][0].as_py())
 
     def distinct(self, column: str, limit: int) -> list[Any]:
         """Up to ``limit`` different values of ``column``, missing ones left out."""
@@ -169,6 +177,25 @@ class SubjectTable:
             return files_row_groups([str(self.path / file.path) for file in files], columns)
         except InvalidRows as error:
             raise self._unreadable(error) from error
+
+    def by_bucket(self) -> Iterator[Callable[[Sequence[str]], tuple[NDArray[np.intp], pa.Table]]]:
+        """For each bucket, in which are all rows of its people, what reads some columns: whose each row is, and the rows."""
+        for bucket, files in groupby(sorted(self._listed(), key=lambda file: file.place), lambda file: file.bucket):
+            yield partial(self._of_bucket, bucket, list(files))
+
+    def _of_bucket(self, bucket: int, files: list[DataFile], columns: Sequence[str]) -> tuple[NDArray[np.intp], pa.Table]:
+        for left in reversed(range(RETRIES)):
+            try:
+                for file in files:
+                    self.verify(file)
+                rows = pa.concat_tables(self._read(file, [SUBJECT, *columns]) for file in files)
+                return rows[SUBJECT].combine_chunks().dictionary_encode().indices.to_numpy(), rows
+            except WorkspaceInvalid:
+                now = [file for file in self._listed() if file.bucket == bucket]
+                if not left or not now or set(now) == set(files):  # else somebody rewrote the bucket in between
+                    raise
+                files = now
+        raise AssertionError
 
     # writing
 
@@ -262,6 +289,7 @@ class SubjectTable:
                 delta.create_write_transaction([*adds, *removes], "append", delta.schema(), [BUCKET])
             except (DeltaError, OSError, ValueError) as error:
                 raise self._unwritable(error) from error
+        _keep_private(self.path)
 
     def logged(self) -> set[str]:
         """The files that are the table by its transaction log, below the table's folder."""
@@ -426,6 +454,15 @@ def stored_type(given: pa.DataType) -> pa.DataType:
     if pa.types.is_float16(given):
         return pa.float32()
     return given
+
+
+def _keep_private(folder: Path) -> None:
+    """Takes from others what Delta Lake lets them read: the table's folder and its transaction log."""
+    log = folder / "_delta_log"
+    for path in (folder, log, *log.rglob("*")):
+        mode = 0o700 if path.is_dir() else 0o600
+        if stat.S_IMODE(path.stat().st_mode) != mode:
+            path.chmod(mode)
 
 
 def _prefix(batch: int) -> str:

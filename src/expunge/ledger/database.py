@@ -1,15 +1,18 @@
 """The database under the ledger: SQLite in the workspace, or PostgreSQL by URL."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
+from expunge.data.urls import database_url, without_password
 from expunge.errors import LedgerCorrupt, WorkspaceBusy, WorkspaceInvalid
 from expunge.ledger import sealing
 from expunge.ledger.facts import set_fact
@@ -48,15 +51,14 @@ class Database:
     ) -> None:
         self._key, self._witness, self._sign = key, witness, sign
         try:
-            self.url = sa.engine.make_url(url)
-        except sa.exc.ArgumentError as error:
-            raise WorkspaceInvalid(
-                "the database URL cannot be read: write it as postgresql+psycopg://user@host/name"
-            ) from error
+            self.url = database_url(url)
+        except ValueError as error:
+            raise WorkspaceInvalid(str(error)) from error
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         arguments: dict[str, Any] = {"timeout": WAIT, "check_same_thread": False} if self.is_sqlite else {}
         pool = None if self.is_sqlite else NullPool  # a server that was restarted in between is not noticed then
-        self.engine = sa.create_engine(self.url, connect_args=arguments, poolclass=pool, hide_parameters=True)
+        address = _readable(self.url) if self.is_sqlite else self.url
+        self.engine = sa.create_engine(address, connect_args=arguments, poolclass=pool, hide_parameters=True)
         if self.is_sqlite:
             sa.event.listen(self.engine, "connect", _configure_sqlite)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
@@ -108,16 +110,23 @@ class Database:
         if self._witness is not None:
             self._witness.require_settled(standing)
 
-    def migrate(self) -> None:
+    def migrate(self, *, is_new: bool = True) -> None:
         """Brings the tables to the newest migration; a ledger of a newer version is refused.
+
+        Args:
+            is_new: whether there may be no tables yet.
 
         Raises:
             WorkspaceInvalid: written by a newer version of this package.
+            LedgerCorrupt: there are no tables, and it is not new.
         """
         with self._explained(), self.engine.connect() as connection:
             found = self._revision(connection)
         if found == HEAD:
             return
+        if found is None and not is_new:
+            where = self.url.render_as_string(hide_password=True)
+            raise LedgerCorrupt(f"there is no ledger in the database {where}, it is empty: restore it from a backup")
         if found is not None and found > HEAD:
             raise WorkspaceInvalid(f"the ledger has revision {found}, this version knows {HEAD}: install the newer expunge")
         from alembic import command
@@ -135,6 +144,8 @@ class Database:
         Raises:
             WorkspaceInvalid: another workspace has its ledger there, or the database cannot be used.
         """
+        if self.is_sqlite:
+            Path(str(self.url.database)).touch(mode=0o600)  # SQLite would let others read it
         with self._locked() as connection:
             if sa.inspect(connection).has_table(facts.name):
                 owner = connection.execute(sa.select(facts.c.value).where(facts.c.name == "workspace")).scalar()
@@ -247,7 +258,8 @@ class Database:
         try:
             yield
         except DBAPIError as error:
-            cause = str(error.orig).strip().splitlines()[0] if error.orig else str(error)
+            said = str(error.orig or type(error).__name__).strip().splitlines()
+            cause = without_password(said[0], self.url) if said else type(error).__name__
             if "locked" in cause or "lock timeout" in cause:
                 raise WorkspaceBusy("another process has been writing to the ledger for a long time: try again") from error
             if self.is_sqlite and ("malformed" in cause or "not a database" in cause or "disk image" in cause):
@@ -260,6 +272,17 @@ class Database:
                     f"the ledger's database {where} cannot be used ({cause}); nothing was changed"
                 ) from error
             raise
+
+
+def _readable(url: sa.URL) -> sa.URL:
+    """``url``, or where its folder cannot be written to (read-only media), one that SQLite can read there all the same."""
+    file = Path(str(url.database)).absolute()
+    if not file.is_file() or os.access(file.parent, os.W_OK):
+        return url
+    query = {"uri": "true", "mode": "ro"}
+    if not Path(f"{file}-wal").exists():  # else part of the ledger is there, with whoever has it open
+        query["immutable"] = "1"
+    return url.set(database=f"file:{quote(str(file))}", query=query)
 
 
 def _configure_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:

@@ -1,6 +1,7 @@
 """Webhooks: who is told of certified releases, and what is still to be delivered. Queued in the release's own transaction."""
 
 import secrets
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -35,13 +36,19 @@ def announce(connection: sa.Connection, release: int, at: str) -> None:
         sealing.insert(connection, deliveries, [values])
 
 
-def due(connection: sa.Connection, now: str, limit: int) -> list[sa.Row[Any]]:
-    """Deliveries to be tried now, with where they go and what of."""
-    wanted = (deliveries.c.id, deliveries.c.attempts, webhooks.c.url, webhooks.c.secret)
+def due(connection: sa.Connection, now: str, besides: Collection[str]) -> list[sa.Row[Any]]:
+    """The oldest delivery to be tried now of each webhook but ``besides``, with where it goes and what of."""
+    waiting = sa.select(sa.func.min(deliveries.c.id)).where(deliveries.c.due <= now, deliveries.c.webhook.not_in(besides))
+    wanted = (deliveries.c.id, deliveries.c.webhook, deliveries.c.attempts, webhooks.c.url, webhooks.c.secret)
     about = (releases.c.id.label("release"), releases.c.model, releases.c.number, releases.c.at)
     chosen = sa.select(*wanted, *about).join(webhooks, deliveries.c.webhook == webhooks.c.id)
-    chosen = chosen.join(releases, deliveries.c.release == releases.c.id).where(deliveries.c.due <= now)
-    return list(connection.execute(chosen.order_by(deliveries.c.due).limit(limit)))
+    chosen = chosen.join(releases, deliveries.c.release == releases.c.id)
+    return list(connection.execute(chosen.where(deliveries.c.id.in_(waiting.group_by(deliveries.c.webhook)))))
+
+
+def postpone(connection: sa.Connection, ids: Sequence[int], until: str) -> None:
+    """Takes deliveries for the time in which they are tried: if that is never settled, they are due again."""
+    sealing.update(connection, deliveries, deliveries.c.id.in_(ids), due=until)
 
 
 def settle(connection: sa.Connection, delivery: int, attempts: int, outcome: str, due: str | None) -> None:

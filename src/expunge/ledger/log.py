@@ -10,27 +10,21 @@ well as a time, how long it took.
 
 import base64
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
 import sqlalchemy as sa
-from pymerkle import (
-    BaseMerkleTree,
-    ConsistencyProof,
-    InclusionProof,
-    InmemoryTree,
-    InvalidProof,
-    verify_consistency,
-    verify_inclusion,
-)
+from pymerkle import BaseMerkleTree, InmemoryTree
 from pymerkle.hasher import MerkleHasher
 
 from expunge.errors import LedgerCorrupt, SignatureInvalid, WorkspaceInvalid
 from expunge.ledger import requests, sealing, times
 from expunge.ledger.facts import fact
-from expunge.ledger.signing import CERTIFICATE, CHECKPOINT, PublicKeys, SigningKey, canonical, digest
+from expunge.ledger.heads import Head, signed_head
+from expunge.ledger.proofs import earlier_root, require_included, root_of
+from expunge.ledger.signing import CERTIFICATE, CHECKPOINT, PublicKeys, SigningKey, canonical, digest, parsed, require_members
 from expunge.ledger.tables import checkpoints, events, held
 
 LEAP = timedelta(days=35)
@@ -167,30 +161,67 @@ def of_kind(connection: sa.Connection, kind: str) -> list[dict[str, Any]]:
     return [dict(json.loads(entry)) for entry in connection.execute(chosen).scalars()]
 
 
+def held_of_kind(connection: sa.Connection, kind: str) -> list[dict[str, Any]]:
+    """All events of one kind that wait for the end of a batch."""
+    chosen = sa.select(held).where(held.c.kind == kind).order_by(held.c.id)
+    return [dict(json.loads(row.body)) for row in sealing.rows(connection, chosen, held)]
+
+
 def prove_inclusion(connection: sa.Connection, seq: int) -> dict[str, Any] | None:
     """The event, the proof that it is in the log, and the checkpoint it is under; ``None`` if it is under none."""
     signed = checkpoint(connection)
-    covered = 0 if signed is None else int(_predicate(signed)["size"])
+    covered = 0 if signed is None else int(predicate_of(signed)["size"])
     if not 1 <= seq <= covered:
         return None
     entry = connection.execute(sa.select(events.c.entry).where(events.c.seq == seq)).scalar_one()
     return {"event": entry, "proof": _Tree(connection).prove_inclusion(seq, covered).serialize(), "checkpoint": signed}
 
 
-def bundle(connection: sa.Connection, envelope: str, seq: int) -> str:
-    """A certificate that can be checked offline: the envelope, its event, the proof that it is in the log, the head."""
+def bundle(connection: sa.Connection, envelope: str, seq: int, covers: Mapping[str, Any] | None = None) -> str:
+    """A certificate that can be checked offline: the envelope, its event, the proof that it is in the log, the head.
+
+    Args:
+        covers: the proof that it answers a request.
+    """
     proven = prove_inclusion(connection, seq)
     if proven is None:
         raise LedgerCorrupt(f"event {seq} is under no signed checkpoint: run expunge doctor")
-    return canonical({"expunge": "certificate", "certificate": envelope, **proven})
+    covered = {} if covers is None else {"covers": dict(covers)}
+    return canonical({"expunge": "certificate", "certificate": envelope, **proven, **covered})
 
 
 def export(connection: sa.Connection) -> str:
     """The whole log under its newest checkpoint, to be checked offline."""
     signed = checkpoint(connection)
-    covered = 0 if signed is None else int(_predicate(signed)["size"])
+    covered = 0 if signed is None else int(predicate_of(signed)["size"])
     listed = connection.execute(sa.select(events.c.entry).where(events.c.seq <= covered).order_by(events.c.seq)).scalars()
     return canonical({"expunge": "log", "events": list(listed), "checkpoint": signed})
+
+
+def checkpoint_file(connection: sa.Connection, earlier: Head | None = None) -> str:
+    """The newest checkpoint as a file; with the proof, if ``earlier`` is given, that it continues that head.
+
+    Raises:
+        LedgerCorrupt: the log has not been signed yet, or it does not begin with ``earlier``.
+    """
+    signed = checkpoint(connection)
+    if signed is None:
+        raise LedgerCorrupt("the log has no signed checkpoint: run expunge doctor")
+    content: dict[str, Any] = {"expunge": "checkpoint", "checkpoint": signed}
+    if earlier is not None:
+        size = int(predicate_of(signed)["size"])
+        if earlier.size > size:
+            raise LedgerCorrupt(
+                f"rolled back: the log has {size} signed events, and the earlier checkpoint is of {earlier.size}: this ledger "
+                "is older than that. Run expunge doctor, and restore the newest backup"
+            )
+        if _Tree(connection).get_root(earlier.size).hex() != earlier.root:
+            raise LedgerCorrupt(
+                f"split view: the first {earlier.size} events are not those of the earlier checkpoint: the log was rewritten, "
+                "or that checkpoint is of another copy of this workspace. Run expunge doctor"
+            )
+        content["since"] = {"size": earlier.size, "proof": prove_consistency(connection, earlier.size, size)}
+    return canonical(content)
 
 
 def verify_bundle(content: Mapping[str, Any], keys: PublicKeys) -> dict[str, Any]:
@@ -199,18 +230,17 @@ def verify_bundle(content: Mapping[str, Any], keys: PublicKeys) -> dict[str, Any
     Raises:
         SignatureInvalid: any part altered, missing, or not signed by ``keys``.
     """
-    statement = keys.verified(str(content.get("certificate")), CERTIFICATE)
-    head = keys.verified(str(content.get("checkpoint")), CHECKPOINT)["predicate"]
+    parts = {"expunge": str, "certificate": str, "event": str, "proof": dict, "checkpoint": str}
+    given = require_members(content, parts)
+    statement, head = keys.verified(given["certificate"], CERTIFICATE), signed_head(given["checkpoint"], keys)
     try:
-        entry = json.loads(content["event"])
-        proof = InclusionProof.deserialize(content["proof"])
-        leaf, root = InmemoryTree().hash_buff(content["event"].encode()), bytes.fromhex(head["root"])
-        verify_inclusion(leaf, root, proof, index=entry["seq"], size=head["size"], algorithm="sha256")
-        plain = InclusionProof("sha256", True, head["size"], entry["seq"], proof.rule, proof.path)
-        if entry["certificate"] != digest(content["certificate"]) or plain.serialize() != content["proof"]:
-            raise SignatureInvalid("the event in the log is about another certificate, or its proof was altered")
-    except (InvalidProof, KeyError, TypeError, ValueError, AttributeError) as error:
+        seq = require_included(given["event"], given["proof"], head.root, head.size)
+    except SignatureInvalid as error:
         raise SignatureInvalid("the certificate is not in the log that was signed, or its proof was altered") from error
+    entry = parsed(given["event"])
+    claimed = ("release.certified", seq, digest(given["certificate"]))
+    if not isinstance(entry, dict) or tuple(entry.get(name) for name in ("kind", "seq", "certificate")) != claimed:
+        raise SignatureInvalid("the event in the log is about another certificate")
     return statement
 
 
@@ -220,11 +250,12 @@ def verify_export(content: Mapping[str, Any], keys: PublicKeys) -> int:
     Raises:
         SignatureInvalid: they do not add up to the signed checkpoint.
     """
-    head = keys.verified(str(content.get("checkpoint")), CHECKPOINT)["predicate"]
-    entries = content.get("events")
-    if not isinstance(entries, list) or _root(entries) != head["root"] or len(entries) != head["size"]:
+    given = require_members(content, {"expunge": str, "events": list, "checkpoint": str})
+    head, entries = signed_head(given["checkpoint"], keys), given["events"]
+    is_text = all(isinstance(entry, str) for entry in entries)
+    if not is_text or len(entries) != head.size or root_of(entries) != head.root:
         raise SignatureInvalid("the events are not those that were signed: one was altered, dropped, added or moved")
-    return len(entries)
+    return head.size
 
 
 def verify_log(connection: sa.Connection, keys: PublicKeys, earlier: str | None) -> int:
@@ -278,23 +309,15 @@ def require_head(connection: sa.Connection, size: int, root: str) -> None:
 
 def verify_continues(earlier: str, later: str, proof: Mapping[str, Any], keys: PublicKeys) -> None:
     """Raises ``SignatureInvalid`` unless ``proof`` shows that the log under ``later`` begins with the one under ``earlier``."""
-    old, new = (keys.verified(envelope, CHECKPOINT)["predicate"] for envelope in (earlier, later))
+    old, new = (signed_head(envelope, keys) for envelope in (earlier, later))
     try:
-        given = ConsistencyProof.deserialize(proof)
-        roots = bytes.fromhex(old["root"]), bytes.fromhex(new["root"])
-        verify_consistency(*roots, given, prior_size=old["size"], later_size=new["size"], algorithm="sha256")
-    except InvalidProof as error:
-        raise SignatureInvalid("the later log does not begin with the earlier one, or the proof was altered") from error
+        is_right = earlier_root(proof, old.size, new.root, new.size) == old.root
+    except SignatureInvalid:
+        is_right = False
+    if not is_right:
+        raise SignatureInvalid("the later log does not begin with the earlier one, or the proof was altered")
 
 
-def _root(entries: Sequence[Any]) -> str:
-    tree = InmemoryTree()
-    for seq, entry in enumerate(entries, 1):
-        if not isinstance(entry, str) or json.loads(entry).get("seq") != seq:
-            return ""
-        tree.append_entry(entry.encode())
-    return str(tree.get_root().hex())
-
-
-def _predicate(envelope: str) -> dict[str, Any]:
+def predicate_of(envelope: str) -> dict[str, Any]:
+    """What the ledger's own ``envelope`` says; its signature is not looked at."""
     return dict(json.loads(base64.b64decode(json.loads(envelope)["payload"]))["predicate"])

@@ -1,17 +1,17 @@
 """Receipts: proof for the requester that a request was made, of which the ledger keeps only a commitment.
 
-The receipt holds a secret salt, drawn for it; the ledger keeps SHA-256(salt, request, subject). Whoever has the receipt
-and knows the subject can prove the request; whoever has the ledger can find out about no subject.
+The receipt holds a secret salt; the ledger keeps SHA-256(salt, request, subject). Whoever has the receipt and knows the subject
+can prove the request; whoever has the ledger can find out about no subject. The salt follows from the request and the subject
+key, which is not in the ledger: a receipt that was lost can be made again for somebody who knows the subject.
 """
 
 import hashlib
-import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from expunge.errors import SignatureInvalid
-from expunge.ledger.signing import RECEIPT, PublicKeys, SigningKey, canonical
+from expunge.errors import NotShown, SignatureInvalid
+from expunge.ledger.signing import RECEIPT, PublicKeys, SigningKey, canonical, require_members
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,11 @@ class Receipt:
 
     request: str
     commitment: str
-    document: str
+    document: str = field(repr=False)
 
     @classmethod
-    def issue(cls, key: SigningKey, request: str, subject: str, details: Mapping[str, Any]) -> "Receipt":
+    def issue(cls, key: SigningKey, salt: str, request: str, subject: str, details: Mapping[str, Any]) -> "Receipt":
         """A receipt for ``request`` of ``subject``; ``details`` go into it as they are."""
-        salt = secrets.token_hex(32)
         commitment = committed(salt, request, subject)
         predicate = {"request": request, "salt": salt, "commitment": commitment, **details}
         envelope = key.sign(RECEIPT, {f"request/{request}": commitment}, predicate)
@@ -50,7 +49,12 @@ def verify_receipt(content: Mapping[str, Any], keys: PublicKeys, subject: str | 
     Raises:
         SignatureInvalid: altered, not signed by ``keys``, or of another subject.
     """
-    predicate: dict[str, Any] = keys.verified(str(content.get("envelope")), RECEIPT)["predicate"]
+    envelope = require_members(content, {"expunge": str, "envelope": str})["envelope"]
+    if content["expunge"] != "receipt":
+        raise SignatureInvalid("this is no receipt")
+    predicate: dict[str, Any] = keys.verified(envelope, RECEIPT)["predicate"]
+    if not all(isinstance(predicate.get(name), str) for name in ("request", "salt", "commitment", "received")):
+        raise SignatureInvalid("this is no receipt in the form that this package signs")
     if subject is not None and committed(predicate["salt"], predicate["request"], subject) != predicate["commitment"]:
-        raise SignatureInvalid("the receipt is genuine, but it is not of this subject")
+        raise NotShown("the receipt is genuine, but it is not of this subject")
     return predicate

@@ -1,7 +1,7 @@
 """Models and their releases, as the ledger keeps them."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,8 +21,8 @@ def add_model(connection: sa.Connection, name: str, specification: str, at: str)
 
 
 def all_models(connection: sa.Connection) -> list[sa.Row[Any]]:
-    """The models, by name."""
-    return sealing.rows(connection, sa.select(models).order_by(models.c.name), models)
+    """The living models, by name, also those that are set aside."""
+    return sealing.rows(connection, sa.select(models).where(models.c.retired.is_(None)).order_by(models.c.name), models)
 
 
 def model(connection: sa.Connection, name: str) -> sa.Row[Any] | None:
@@ -38,6 +38,8 @@ def named(connection: sa.Connection, name: str) -> sa.Row[Any]:
         WorkspaceInvalid: there is none.
     """
     found = model(connection, name)
+    if found is not None and found.retired is not None:
+        raise WorkspaceInvalid(f"model {name!r} was retired on {found.retired[:10]}: its releases are withdrawn")
     if found is None:
         names = ", ".join(row.name for row in all_models(connection)) or "none yet"
         raise WorkspaceInvalid(f"there is no model {name!r}: there are {names}")
@@ -50,6 +52,44 @@ def owe(connection: sa.Connection, name: str, since: str | None) -> None:
     if since is not None:
         mine &= models.c.owed_since.is_(None)
     sealing.update(connection, models, mine, owed_since=since)
+
+
+def set_aside(connection: sa.Connection, name: str, reason: str | None, again: str | None = None) -> None:
+    """Notes why a model cannot forget now, and when to try again; ``None`` once it can."""
+    sealing.update(connection, models, models.c.name == name, aside=reason, again=again)
+
+
+def replace(connection: sa.Connection, name: str, specification: str) -> str:
+    """Gives a model another specification; what the log may say of it."""
+    salt = secrets.token_hex(32)
+    changes = {"specification": specification, "salt": salt, "aside": None, "again": None, "owed_since": None}
+    sealing.update(connection, models, models.c.name == name, **changes)
+    return committed(salt, name, specification)
+
+
+def retire(connection: sa.Connection, name: str, at: str) -> None:
+    """Withdraws a model for good, with the weights of all its releases."""
+    sealing.update(connection, models, models.c.name == name, retired=at, aside=None, again=None, owed_since=None)
+    sealing.update(connection, releases, releases.c.model == name, weights=None, purged=at, table_digest=None)
+
+
+def left_by_the_retired(connection: sa.Connection) -> list[tuple[str, int]]:
+    """State files (model and number) of retired models that are still to be deleted."""
+    chosen = sa.select(releases).join(models, releases.c.model == models.c.name)
+    found = chosen.where(models.c.retired.is_not(None), releases.c.state_digest.is_not(None))
+    return [(row.model, row.number) for row in sealing.rows(connection, found, releases)]
+
+
+def forget_states(connection: sa.Connection, files: Iterable[tuple[str, int]]) -> None:
+    """Notes that these state files are deleted."""
+    for name, number in files:
+        sealing.update(connection, releases, (releases.c.model == name) & (releases.c.number == number), state_digest=None)
+
+
+def follow_table(connection: sa.Connection, name: str, table_digest: str) -> None:
+    """Notes that the table has become another one, without rows that the model's state has held no more."""
+    last = current(connection, name)
+    sealing.update(connection, releases, releases.c.id == last.id, table_digest=table_digest)
 
 
 def next_release(connection: sa.Connection) -> int:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from expunge.errors import WorkspaceBusy
 from expunge.ledger import sealing
-from expunge.ledger.tables import batches, requests
+from expunge.ledger.tables import batches, forgotten_by, releases, requests
 
 OPEN = ("accepted", "working", "certified")
 RESTORE = "restore"
@@ -54,6 +54,17 @@ def waiting(connection: sa.Connection) -> list[sa.Row[Any]]:
     return sealing.rows(connection, chosen.order_by(requests.c.deadline, requests.c.id), requests)
 
 
+def to_forget(connection: sa.Connection) -> list[sa.Row[Any]]:
+    """All requests to forget there ever were."""
+    return sealing.rows(connection, sa.select(requests).where(requests.c.kind == "forget"), requests)
+
+
+def asked(connection: sa.Connection) -> list[sa.Row[Any]]:
+    """All requests to forget whose people have rows still, whether or not a batch works on them."""
+    chosen = sa.select(requests).where(requests.c.state.in_(("accepted", "working")), requests.c.kind == "forget")
+    return sealing.rows(connection, chosen.order_by(requests.c.id), requests)
+
+
 def of_batch(connection: sa.Connection, batch: int) -> list[sa.Row[Any]]:
     """The requests that a batch works on."""
     return sealing.rows(connection, sa.select(requests).where(requests.c.batch == batch).order_by(requests.c.id), requests)
@@ -63,12 +74,17 @@ def assign(connection: sa.Connection, ids: Sequence[str], batch: int) -> None:
     """Gives accepted requests to a batch."""
     for start in range(0, len(ids), PART):
         part = requests.c.id.in_(ids[start : start + PART])
-        sealing.update(connection, requests, part, batch=batch, state="working", problem=None)
+        sealing.update(connection, requests, part, batch=batch, state="working")
 
 
-def certify(connection: sa.Connection, batch: int) -> None:
-    """Notes that every model has forgotten what the batch's requests ask for."""
-    sealing.update(connection, requests, requests.c.batch == batch, state="certified")
+def certify(connection: sa.Connection, batch: int, ids: Sequence[str]) -> None:
+    """Notes that every model has forgotten what these requests ask for; the batch's others wait for another one."""
+    for start in range(0, len(ids), PART):
+        part = requests.c.id.in_(ids[start : start + PART])
+        sealing.update(connection, requests, part, batch=batch, state="certified", problem=None, again=None)
+    sealing.update(
+        connection, requests, (requests.c.batch == batch) & (requests.c.state == "working"), batch=None, state="accepted"
+    )
 
 
 def release(connection: sa.Connection, batch: int) -> None:
@@ -79,9 +95,46 @@ def release(connection: sa.Connection, batch: int) -> None:
     sealing.update(connection, requests, own, batch=None, state="accepted")
 
 
-def note_problem(connection: sa.Connection, request: str, problem: str) -> None:
-    """Notes why a request could not be worked."""
-    sealing.update(connection, requests, requests.c.id == request, problem=problem)
+def note_problem(connection: sa.Connection, row: sa.Row[Any], problem: str, again: str) -> None:
+    """Notes why a request could not be worked, and when to try again."""
+    sealing.update(connection, requests, requests.c.id == row.id, problem=problem, attempts=row.attempts + 1, again=again)
+
+
+def forgotten(connection: sa.Connection, batch: int, model: str, ids: Iterable[str]) -> None:
+    """Notes that ``model`` has forgotten the people of these requests."""
+    sealing.insert(connection, forgotten_by, [{"request": request, "model": model, "batch": batch} for request in ids])
+
+
+def forgetting(connection: sa.Connection) -> dict[str, dict[str, int]]:
+    """By open request that some models have worked already, these models with their batch."""
+    chosen = sa.select(forgotten_by).join(requests, requests.c.id == forgotten_by.c.request).where(requests.c.state.in_(OPEN))
+    found: dict[str, dict[str, int]] = {}
+    for row in sealing.rows(connection, chosen, forgotten_by):
+        found.setdefault(row.request, {})[row.model] = row.batch
+    return found
+
+
+def answered(connection: sa.Connection, batch: int, model: str) -> list[sa.Row[Any]]:
+    """The requests that ``model`` answered with a batch: to forget, or a correction."""
+    forgot = sa.select(forgotten_by.c.request).where(forgotten_by.c.batch == batch, forgotten_by.c.model == model)
+    corrected = (requests.c.batch == batch) & (requests.c.kind == "rectify")
+    return sealing.rows(connection, sa.select(requests).where(corrected | requests.c.id.in_(forgot)), requests)
+
+
+def releases_of(connection: sa.Connection, row: sa.Row[Any]) -> list[int]:
+    """The releases that answer a request, by their ids."""
+    forgot = sa.select(forgotten_by).where(forgotten_by.c.request == row.id).subquery()
+    mine = (releases.c.model == forgot.c.model) & (releases.c.batch == forgot.c.batch)
+    chosen = sa.select(releases.c.id).where(sa.exists().where(mine))
+    if row.kind == "rectify" and row.batch is not None:
+        chosen = sa.select(releases.c.id).where(releases.c.batch == row.batch)
+    return list(connection.execute(chosen.order_by(releases.c.id)).scalars())
+
+
+def batches_of(connection: sa.Connection, request: str) -> dict[str, int]:
+    """By model, the batch with which it forgot the person of a request."""
+    chosen = sa.select(forgotten_by).where(forgotten_by.c.request == request)
+    return {row.model: row.batch for row in sealing.rows(connection, chosen, forgotten_by)}
 
 
 def close(connection: sa.Connection, batch: int, at: str) -> None:
@@ -92,6 +145,7 @@ def close(connection: sa.Connection, batch: int, at: str) -> None:
 def cancel(connection: sa.Connection, request: str, at: str) -> bool:
     """Cancels a request that nobody works on yet; whether there was one."""
     mine = (requests.c.id == request) & (requests.c.state == "accepted")
+    mine &= ~sa.exists().where(forgotten_by.c.request == requests.c.id)
     return sealing.update(connection, requests, mine, state="cancelled", subject=None, closed=at) == 1
 
 

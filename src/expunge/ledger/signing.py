@@ -4,17 +4,17 @@ Everything signed is canonical JSON, so that a file is either byte for byte what
 """
 
 import base64
-import binascii
 import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer._crypto_signer import CryptoSigner
@@ -41,6 +41,39 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
+def parsed(text: str) -> Any:
+    """The value that ``canonical`` wrote as ``text``.
+
+    Raises:
+        SignatureInvalid: it was not written by it: no JSON, a member twice, NaN, a space too many, nested beyond reason.
+    """
+    try:
+        text.encode()
+        value = json.loads(text)
+        is_canonical = canonical(value) == text
+    except (ValueError, RecursionError) as error:
+        raise SignatureInvalid(
+            "it is not JSON that this package writes: it was cut off or altered, or is something else"
+        ) from error
+    if not is_canonical:
+        raise SignatureInvalid("it is not in the form that this package writes: it was altered, or is something else")
+    return value
+
+
+def require_members(value: Any, types: Mapping[str, type]) -> dict[str, Any]:
+    """``value``, if it is an object with exactly the members ``types``, each of its type.
+
+    Raises:
+        SignatureInvalid: it is not; names the member.
+    """
+    if not isinstance(value, dict):
+        raise SignatureInvalid("it was altered, or is something else: a part of it is no object")
+    for name in sorted({*value, *types}):
+        if name not in types or name not in value or type(value[name]) is not types[name]:
+            raise SignatureInvalid(f"it was altered, or is something else: member {name[:40]!r} is not as it should be")
+    return value
+
+
 def digest(text: str | bytes) -> str:
     """SHA-256, in hexadecimal."""
     return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()
@@ -55,7 +88,7 @@ class SigningKey:
         pem: the public half.
     """
 
-    signer: CryptoSigner
+    signer: CryptoSigner = field(repr=False)
     pem: str
 
     @property
@@ -140,7 +173,7 @@ class PublicKeys:
             keys = cls.of(part.strip() + f"\n{PEM_END}\n" for part in text.split(PEM_END) if part.strip())
         except FileNotFoundError:
             raise WorkspaceInvalid(f"there is no public key at {path}: give the expunge.pub of the workspace") from None
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
             raise WorkspaceInvalid(f"{path} holds no Ed25519 public key: give the expunge.pub of the workspace") from error
         if not keys.pems:
             raise WorkspaceInvalid(f"{path} holds no public key: give the expunge.pub of the workspace")
@@ -150,23 +183,30 @@ class PublicKeys:
         return "".join(self.pems.values())
 
     def verified(self, envelope: str, kind: str) -> dict[str, Any]:
-        """The statement in ``envelope``, if one of these keys signed it and it is of this ``kind``.
+        """The statement in ``envelope``, if one of these keys signed it, nobody else did, and it is of this ``kind``.
 
         Raises:
             SignatureInvalid: altered, signed by another key, or of another kind.
         """
+        given = require_members(parsed(envelope), {"payload": str, "payloadType": str, "signatures": list})
+        if len(given["signatures"]) != 1:
+            raise SignatureInvalid(f"it must have exactly one signature, and has {len(given['signatures'])}")
+        keyid = require_members(given["signatures"][0], {"keyid": str, "sig": str})["keyid"]
+        if keyid not in self.pems:
+            raise SignatureInvalid("it is signed by a key that is not among the trusted ones")
         try:
-            given = json.loads(envelope)
-            parsed = Envelope.from_dict(json.loads(envelope))
-            is_canonical = canonical(parsed.to_dict()) == canonical(given) == envelope
-            parsed.verify([_public(self.pems[keyid]) for keyid in parsed.signatures if keyid in self.pems], 1)
-            statement = json.loads(parsed.payload)
-        except (VerificationError, ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
+            read = Envelope.from_dict(json.loads(envelope))
+            is_exact = canonical(read.to_dict()) == envelope
+            read.verify([_public(self.pems[keyid])], 1)
+            payload = read.payload.decode()
+        except (VerificationError, ValueError) as error:
             raise SignatureInvalid("the signature is not one of the trusted keys', or what it signs was altered") from error
-        is_ours = parsed.payload_type == PAYLOAD and statement.get("_type") == STATEMENT
-        if not (is_canonical and is_ours and statement.get("predicateType") == kind):
+        parts = {"_type": str, "predicate": dict, "predicateType": str, "subject": list}
+        statement = require_members(parsed(payload), parts)
+        is_ours = read.payload_type == PAYLOAD and statement["_type"] == STATEMENT
+        if not (is_exact and is_ours and statement["predicateType"] == kind):
             raise SignatureInvalid(f"this is no {kind.split(':')[2]} in the form that this package signs")
-        return dict(statement)
+        return statement
 
 
 def key_path(folder: Path, keyid: str) -> Path:
@@ -176,5 +216,7 @@ def key_path(folder: Path, keyid: str) -> Path:
 
 def _public(pem: str) -> SSlibKey:
     public = serialization.load_pem_public_key(pem.encode())
+    if not isinstance(public, Ed25519PublicKey):
+        raise ValueError("no Ed25519 key")
     raw = public.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
     return SSlibKey.from_crypto(public, keyid=hashlib.sha256(base64.b64encode(raw)).hexdigest())

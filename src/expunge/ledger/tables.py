@@ -5,6 +5,8 @@ Every row of a table made by ``_sealed`` carries a ``seal``, which only who has 
 
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text
 
+from expunge.ledger.hidden import Hidden
+
 metadata = MetaData()
 
 _Whole = Integer().with_variant(BigInteger(), "postgresql")
@@ -80,7 +82,7 @@ data_files = _sealed(
 batches = _sealed(
     "batches",  # what process() works on, from intent to close
     Column("id", _Whole, primary_key=True, autoincrement=False),
-    Column("kind", Text, nullable=False),  # fit, forget, append, rectify, refit
+    Column("kind", Text, nullable=False),  # fit, forget, append, rectify, refit, replace, retire
     Column("state", Text, nullable=False),  # intent, certified, closed, abandoned
     Column("states", Text, nullable=False),  # JSON: model and number of each state file it writes
     Column("started", Text, nullable=False),
@@ -99,6 +101,8 @@ requests = _sealed(
     Column("actor", Text, nullable=False),
     Column("state", Text, nullable=False),  # accepted, working, certified, closed, returned, cancelled, refused
     Column("problem", Text),
+    Column("attempts", _Whole, nullable=False),  # in vain
+    Column("again", Text),  # not to be tried before, after an attempt in vain
     Column("batch", _Whole, ForeignKey("batches.id")),
     Column("received", Text, nullable=False),
     Column("deadline", Text, nullable=False),
@@ -110,13 +114,23 @@ requests = _sealed(
     Index("requests_by_time", "received", "id"),
 )
 
+forgotten_by = _sealed(
+    "forgotten_by",  # which models have forgotten the person of an open request, with which batch
+    Column("request", Text, ForeignKey("requests.id"), primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("batch", _Whole, ForeignKey("batches.id"), nullable=False),
+)
+
 models = _sealed(
     "models",
     Column("name", Text, primary_key=True),
     Column("specification", Text, nullable=False),  # JSON: kind, target, penalty, guarantee, schema
-    Column("salt", Text, nullable=False),  # of what the log says of it: ranges and classes may come from the rows
+    Column("salt", Hidden, nullable=False),  # of what the log says of it: ranges and classes may come from the rows
     Column("created", Text, nullable=False),
     Column("owed_since", Text),  # the earliest deletion on which the anchor still depends
+    Column("aside", Text),  # why it cannot forget now, while the others go on; for those who may see the data
+    Column("again", Text),  # a model that is set aside is not tried before
+    Column("retired", Text),  # when it was withdrawn for good
 )
 
 releases = _sealed(
@@ -151,7 +165,7 @@ webhooks = _sealed(
     "webhooks",
     Column("id", Text, primary_key=True),
     Column("url", Text, nullable=False),
-    Column("secret", Text, nullable=False),  # with which deliveries are signed
+    Column("secret", Hidden, nullable=False),  # with which deliveries are signed
     Column("created", Text, nullable=False),
 )
 

@@ -1,59 +1,147 @@
-"""Verification of files offline: certificate, receipt or log, with nothing but the public keys."""
+"""Verification of files offline: certificate, receipt, log or checkpoint, with nothing but the public keys.
 
-import json
+A file is accepted byte for byte as it was written, or refused; whatever is done to one, the answer is ``SignatureInvalid``.
+"""
+
 from pathlib import Path
 from typing import Any
 
-from expunge.errors import SignatureInvalid
+from expunge.errors import NotShown, SignatureInvalid
+from expunge.ledger.coverage import verify_covered
+from expunge.ledger.heads import Relation, Witness, relation, shown_since, signed_head
 from expunge.ledger.log import verify_bundle, verify_export
 from expunge.ledger.receipts import verify_receipt
-from expunge.ledger.signing import PublicKeys, canonical
+from expunge.ledger.signing import PublicKeys, canonical, parsed, require_members
+
+KINDS = ("certificate", "receipt", "log", "checkpoint")
 
 
-def verify_file(path: Path, keys: PublicKeys, subject: str | None = None) -> dict[str, Any]:
+def verify_file(path: Path, keys: PublicKeys, subject: str | None = None, receipt: Path | None = None) -> dict[str, Any]:
     """What the file at ``path`` proves, in a few facts.
 
     Args:
         subject: of a receipt, the id it should be of.
+        receipt: of a certificate, the file with the receipt of a request that it should answer.
 
     Raises:
-        SignatureInvalid: any byte of it is not what was signed, or it is none of the three.
+        SignatureInvalid: any byte of it is not what was signed, or it is none of these files.
+        NotShown: it is genuine, but of another subject, or it does not show that it answers the request.
         FileNotFoundError: there is no such file.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise SignatureInvalid(f"it is not text: {error}") from error
-    return verify_content(text, keys, subject)
+    return verify_content(_text(path), keys, subject, None if receipt is None else _text(receipt))
 
 
-def verify_content(text: str, keys: PublicKeys, subject: str | None = None) -> dict[str, Any]:
+def verify_content(text: str, keys: PublicKeys, subject: str | None = None, receipt: str | None = None) -> dict[str, Any]:
     """The same of a file's content.
 
     Raises:
-        SignatureInvalid: as ``verify_file``.
+        SignatureInvalid, NotShown: as ``verify_file``.
     """
-    try:
-        content = json.loads(text)
-        is_canonical = canonical(content) == text.rstrip("\n")
-    except ValueError as error:
-        raise SignatureInvalid(f"it is not JSON: {error}") from error
-    if not isinstance(content, dict) or not is_canonical:
-        raise SignatureInvalid("it is not in the form that this package writes: it was altered, or is something else")
-    names = {
-        "certificate": {"expunge", "certificate", "event", "proof", "checkpoint"},
-        "receipt": {"expunge", "envelope"},
-        "log": {"expunge", "events", "checkpoint"},
-    }
-    kind = content.get("expunge")
-    if kind not in names or set(content) != names[kind]:
-        raise SignatureInvalid("it is neither a certificate nor a receipt nor a log of this package")
+    content = parsed(text)
+    kind = _kind(content)
+    if receipt is not None and kind != "certificate":
+        raise NotShown(f"the {kind} is of no release: a receipt is looked for in a certificate")
+    if subject is not None and receipt is None and kind != "receipt":
+        raise NotShown(f"a {kind} names nobody: a subject is looked for in a receipt")
     if kind == "certificate":
-        statement = verify_bundle(content, keys)
-        predicate = statement["predicate"]
-        shown = ("model", "release", "issued", "epsilon", "delta", "sigma")
-        return {"kind": kind, **{name: predicate[name] for name in shown}, "subject": statement["subject"]}
+        return _certificate(content, keys, subject, receipt)
     if kind == "receipt":
         predicate = verify_receipt(content, keys, subject)
         return {"kind": kind, "request": predicate["request"], "received": predicate["received"], "of_subject": subject}
-    return {"kind": kind, "events": verify_export(content, keys)}
+    if kind == "log":
+        return {"kind": kind, "events": verify_export(content, keys)}
+    witness = _witness(content, keys)
+    since = None if witness.since is None else witness.since.size
+    return {"kind": kind, "events": witness.head.size, "root": witness.head.root, "since": since}
+
+
+def verify_continues(earlier: Path, later: Path, keys: PublicKeys) -> Relation:
+    """How the log under the file ``later`` stands to the log under ``earlier``; each a checkpoint, a certificate or a log.
+
+    Raises:
+        SignatureInvalid: one of them is not genuine; names it.
+        FileNotFoundError: there is no such file.
+    """
+    return relation(*(witnessed(path, keys) for path in (earlier, later)))
+
+
+def witnessed(path: Path, keys: PublicKeys) -> Witness:
+    """What the file at ``path`` shows of the log.
+
+    Raises:
+        SignatureInvalid: it is not genuine, or shows nothing of it; names it.
+        FileNotFoundError: there is no such file.
+    """
+    try:
+        return _witness(parsed(_text(path)), keys)
+    except SignatureInvalid as error:
+        raise SignatureInvalid(f"{path}: {error}") from error
+
+
+def _witness(content: Any, keys: PublicKeys) -> Witness:
+    kind = _kind(content)
+    if kind == "receipt":
+        raise SignatureInvalid("a receipt says nothing of the log: give a checkpoint, a certificate or a log")
+    if "payload" in content:
+        return Witness(signed_head(canonical(content), keys))
+    if kind == "certificate":
+        _certificate(content, keys, None, None)
+        return Witness(signed_head(content["checkpoint"], keys))
+    if kind == "log":
+        verify_export(content, keys)
+        return Witness(signed_head(content["checkpoint"], keys), events=content["events"])
+    since = {"since": dict} if "since" in content else {}
+    given = require_members(content, {"expunge": str, "checkpoint": str, **since})
+    head = signed_head(given["checkpoint"], keys)
+    return Witness(head, shown_since(given["since"], head) if since else None)
+
+
+def _certificate(content: dict[str, Any], keys: PublicKeys, subject: str | None, receipt: str | None) -> dict[str, Any]:
+    """What a certificate says, and which request it answers."""
+    statement = verify_bundle({name: value for name, value in content.items() if name != "covers"}, keys)
+    predicate = statement["predicate"]
+    shown = ("model", "release", "issued", "epsilon", "delta", "sigma")
+    if not all(name in predicate for name in shown):
+        raise SignatureInvalid("this is no certificate in the form that this package signs")
+    covered = verify_covered(content["covers"], predicate.get("requests")) if "covers" in content else None
+    facts = {"kind": "certificate", **{name: predicate[name] for name in shown}, "subject": statement["subject"]}
+    if receipt is not None:
+        _require_covered(content, keys, subject, receipt)
+    return {**facts, "covers": covered, "of_subject": subject}
+
+
+def _require_covered(content: dict[str, Any], keys: PublicKeys, subject: str | None, receipt: str) -> None:
+    try:
+        asked = verify_receipt(parsed(receipt), keys, subject)
+    except NotShown:
+        raise
+    except SignatureInvalid as error:
+        raise NotShown(f"the certificate is genuine, but the receipt is not: {error}") from error
+    command = f"expunge certificate {parsed(content['event']).get('release')} --request {asked['request']} --out FILE"
+    covers = content.get("covers")
+    if covers is None:
+        raise NotShown(
+            f"the certificate is genuine, but the file does not show which request it answers: get one that does with {command}"
+        )
+    if covers["request"] != asked["request"] or covers["commitment"] != asked["commitment"]:
+        raise NotShown(
+            f"the certificate is genuine, but the file shows that it answers {covers['request']}, and the receipt is of "
+            f"{asked['request']}: get one for that with {command}"
+        )
+
+
+def _kind(content: Any) -> str:
+    if isinstance(content, dict):
+        kind = "checkpoint" if "payload" in content else content.get("expunge")
+        if kind in KINDS:
+            return str(kind)
+    raise SignatureInvalid("it is none of the files of this package: no certificate, receipt, log or checkpoint")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise SignatureInvalid(f"{path} is not text") from error
+    except IsADirectoryError as error:
+        raise SignatureInvalid(f"{path} is a folder") from error

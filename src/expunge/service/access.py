@@ -64,6 +64,8 @@ class Gate:
         Raises:
             HTTPException: 429.
         """
+        if not (token.isascii() and token.isprintable()):
+            token = ""  # none is; and no database and no hash takes whatever there is
         key = tokens.fingerprint(token)
         known = self._known.get(key)
         if known is None or known[0] < time.monotonic():

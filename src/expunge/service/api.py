@@ -10,13 +10,15 @@ from typing import Annotated, Any, Literal, TypeVar
 import numpy as np
 from fastapi import APIRouter, Header, HTTPException, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from expunge.errors import WorkspaceInvalid
 from expunge.ledger import hooks, log, releases, requests
+from expunge.ledger.coverage import covering
 from expunge.service.access import Anybody, Checker, Engineer, Operator, Public, Serving
+from expunge.service.deliveries import require_callable
 from expunge.service.problems import MEDIA_TYPE
-from expunge.service.views import certificate_view, expected, request_view
+from expunge.service.views import certificate_view, expected, health_view, request_view
 from expunge.workspace import Workspace, desk
 from expunge.workspace.auditing import audited
 from expunge.workspace.desk import Answer, Wish
@@ -29,8 +31,15 @@ EVENTS = 1_000
 Subject = Annotated[str, Field(min_length=1, max_length=200, description="Id of a person, as in the imported table.")]
 Limit = Annotated[int, Query(ge=1, le=500)]
 Name = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+Identity = Annotated[str, Path(pattern=r"^[!-~]{1,64}$")]
 Number = Annotated[int, Path(ge=1, le=2**53)]
-Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
+Answered = Annotated[str | None, Query(alias="request", pattern=r"^[!-~]{1,64}$", description="Id of a request.")]
+Key = Annotated[str | None, Header(alias="Idempotency-Key", pattern="^[ -~]{1,200}$")]
+
+
+def _callable(url: str) -> str:
+    require_callable(url)
+    return url
 
 
 class Problem(BaseModel):
@@ -52,28 +61,28 @@ class AskedOne(BaseModel):
     """A wish to be forgotten."""
 
     model_config = ConfigDict(extra="forbid")
-    subject: Subject
+    subject: Annotated[Subject, Field(repr=False)]
 
 
 class AskedMany(BaseModel):
     """Wishes of several people."""
 
     model_config = ConfigDict(extra="forbid")
-    subjects: Annotated[list[Subject], Field(min_length=1, max_length=BULK)]
+    subjects: Annotated[list[Subject], Field(min_length=1, max_length=BULK, repr=False)]
 
 
 class Previewed(BaseModel):
     """People whose requests are considered."""
 
     model_config = ConfigDict(extra="forbid")
-    subjects: Annotated[list[Subject], Field(min_length=1, max_length=PREVIEWED)]
+    subjects: Annotated[list[Subject], Field(min_length=1, max_length=PREVIEWED, repr=False)]
 
 
 class Hooked(BaseModel):
     """Where certified releases are to be announced."""
 
     model_config = ConfigDict(extra="forbid")
-    url: Annotated[str, Field(max_length=2000, pattern=r"^(https://|http://(127\.0\.0\.1|localhost)(:|/|$))")]
+    url: Annotated[str, Field(max_length=2000, pattern=r"^https?://"), AfterValidator(_callable)]
 
 
 class Audited(BaseModel):
@@ -84,7 +93,7 @@ class Audited(BaseModel):
 
 
 class AnswerModel(BaseModel):
-    """What became of a wish; the receipt is for the requester and is given once."""
+    """What became of a wish; the receipt is for the requester, and can be made again."""
 
     request: str
     state: str
@@ -155,18 +164,26 @@ def list_requests(
 
 
 @router.get("/requests/{request_id}")
-def get_request(request_id: str, request: Request, _caller: Anybody) -> dict[str, Any]:
+def get_request(request_id: Identity, request: Request, _caller: Anybody) -> dict[str, Any]:
     """One request, its state, and the certificates it produced."""
     with workspace_of(request).place.database.reading() as connection:
         row = _found(requests.by_id(connection, request_id), f"request {request_id!r}")
-        made = [] if row.batch is None else releases.of_batch(connection, row.batch)
-    return {**request_view(row), "certificates": [release.id for release in made]}
+        made = requests.releases_of(connection, row)
+    return {**request_view(row), "certificates": made}
 
 
 @router.post("/requests/{request_id}/cancel", status_code=204, response_class=Response)
-def cancel_request(request_id: str, request: Request, _caller: Operator) -> None:
+def cancel_request(request_id: Identity, request: Request, _caller: Operator) -> None:
     """Withdraws a request that nobody works on yet."""
     workspace_of(request).cancel(request_id)
+
+
+@router.post("/requests/{request_id}/receipt")
+def get_receipt(
+    request_id: Annotated[str, Path(pattern=r"^[!-~]{1,64}$")], asked: AskedOne, request: Request, _caller: Operator
+) -> dict[str, str]:
+    """The receipt of a request, once more, for somebody who knows whose it is."""
+    return {"request": request_id, "receipt": workspace_of(request).receipt(request_id, asked.subject).document}
 
 
 @router.get("/models")
@@ -232,15 +249,23 @@ def latest_release(
 
 @router.get("/certificates/{number}")
 def get_certificate(
-    number: Number, request: Request, caller: Public, form: Literal["json", "dsse", "evidence"] = "json"
+    number: Number,
+    request: Request,
+    caller: Public,
+    form: Literal["json", "dsse", "evidence"] = "json",
+    answered: Answered = None,
 ) -> Response:
-    """A certificate: ``json`` to be verified offline, ``dsse`` its bare envelope, ``evidence`` for who may see the data."""
+    """A certificate: ``json`` to be verified offline, ``dsse`` its bare envelope, ``evidence`` for who may see the data. With
+    ``request`` in the query, the ``json`` also shows that it answers that request, to whoever has its receipt."""
     if form == "evidence" and caller.role == "consumer":
         raise HTTPException(403, "the evidence depends on people's rows: it is not for the role consumer")
+    if answered is not None and form != "json":
+        raise HTTPException(422, "only the form json shows that a request is answered: leave form out")
     with workspace_of(request).place.database.reading() as connection:
         row = _found(releases.release(connection, number), f"certificate {number}")
+        covers = None if answered is None else covering(connection, row, answered)
         content = {
-            "json": lambda: log.bundle(connection, row.envelope, row.event),
+            "json": lambda: log.bundle(connection, row.envelope, row.event, covers),
             "dsse": lambda: str(row.envelope),
             "evidence": lambda: json.dumps(certificate_view(connection, row), ensure_ascii=False),
         }[form]()
@@ -301,19 +326,20 @@ def create_webhook(asked: Hooked, request: Request, _caller: Engineer) -> dict[s
 
 
 @router.delete("/webhooks/{webhook}", status_code=204, response_class=Response)
-def delete_webhook(webhook: str, request: Request, _caller: Engineer) -> None:
+def delete_webhook(webhook: Identity, request: Request, _caller: Engineer) -> None:
     """Announces nothing to it any more."""
     with workspace_of(request).place.database.writing() as connection:
         if not hooks.remove(connection, webhook):
             raise HTTPException(404, f"there is no webhook {webhook!r}")
+    request.app.state.worker.faults.over(f"webhook {webhook}")
 
 
 @router.get("/health")
 def get_health(request: Request, _caller: Anybody) -> dict[str, Any]:
-    """Whether the queue is worked, and what is overdue."""
+    """Whether the queue is worked, what stands in its way, and what is overdue."""
     found = status(workspace_of(request).place)
     overdue = sum(row["days_left"] < 0 for row in found["open"])
-    return {"requests": found["requests"], "overdue": overdue, "problem": request.app.state.worker.problem}
+    return {"requests": found["requests"], "overdue": overdue, **health_view(request.app.state.worker.health)}
 
 
 def _found(value: T | None, what: str) -> T:
@@ -346,9 +372,9 @@ def _decoded(cursor: str | None) -> tuple[str, str] | None:
     if cursor is None:
         return None
     try:
-        received, _space, identity = base64.urlsafe_b64decode(cursor.encode()).decode().partition(" ")
+        received, _space, identity = base64.b64decode(cursor, b"-_", validate=True).decode().partition(" ")
     except (binascii.Error, ValueError) as error:
         raise HTTPException(422, "the cursor is not one that was given out: begin without") from error
-    if "\0" in received + identity:
+    if not identity or "\0" in received + identity:
         raise HTTPException(422, "the cursor is not one that was given out: begin without")
     return received, identity

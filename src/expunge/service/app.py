@@ -1,5 +1,6 @@
 """The application: API, page, worker, and what guards them."""
 
+import re
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -13,6 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from expunge.errors import ExpungeError, WorkspaceInvalid
 from expunge.files import write_file
 from expunge.release import VERSION
 from expunge.service import api, pages, problems
@@ -23,6 +25,8 @@ from expunge.workspace import Workspace
 from expunge.workspace.status import status
 
 BODY_BYTES = 4 << 20
+SESSION_BYTES = 32
+REMEDY = "delete it and start again, and a new one is made; everybody then logs in anew"
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -68,16 +72,27 @@ def create_app(workspace: Workspace, *, is_secure: bool = False, every: float = 
     app.include_router(api.router)
     app.include_router(pages.router)
     _describe(app)
-    _watch(app)
     app.add_middleware(_BodyLimit)
+    app.add_middleware(problems.Caught)
+    _watch(app)  # outermost: every answer gets its headers, and is counted
     return app
 
 
 def _session_secret(path: Path) -> bytes:
-    """The secret that signs cookies; made once, shared by all instances on one folder."""
-    if not path.exists():
-        write_file(path, secrets.token_hex(32).encode())
-    return path.read_bytes()
+    """The secret that signs cookies; made once, shared by all instances on one folder.
+
+    Raises:
+        WorkspaceInvalid: it is no such secret: with an empty one, anybody could sign.
+    """
+    try:
+        if not path.exists():
+            write_file(path, secrets.token_hex(SESSION_BYTES).encode())
+        secret = path.read_bytes()
+    except OSError as error:
+        raise WorkspaceInvalid(f"{path} cannot be used ({error.strerror}): {REMEDY}") from error
+    if not re.fullmatch(rb"[0-9a-f]{%d}" % (2 * SESSION_BYTES), secret):
+        raise WorkspaceInvalid(f"{path} is empty or damaged: {REMEDY}")
+    return secret
 
 
 def _describe(app: FastAPI) -> None:
@@ -104,7 +119,13 @@ def _watch(app: FastAPI) -> None:
     counted = Gauge("expunge_requests", "Requests by state", ["state"], registry=registry)
     spent = Gauge("expunge_epsilon_spent", "Cumulative epsilon since the last scheduled refit", ["model"], registry=registry)
     overdue = Gauge("expunge_requests_overdue", "Open requests past their deadline, of the most urgent", registry=registry)
-    seen = {"closed": 0}
+    round_at = Gauge("expunge_worker_last_round_timestamp_seconds", "Set time of the last round that ended", registry=registry)
+    failures = Counter("expunge_worker_failures", "Failures of rounds, models and webhooks", ["cause"], registry=registry)
+    seen: dict[str, int] = {}
+
+    def count(counter: Counter, name: str, total: int) -> None:
+        counter.inc(total - seen.get(name, 0))
+        seen[name] = total
 
     headers = dict(HEADERS)
     if app.state.gate.is_secure:
@@ -113,18 +134,25 @@ def _watch(app: FastAPI) -> None:
 
     @app.get("/healthz", include_in_schema=False)
     def healthz() -> PlainTextResponse:
-        """Whether the ledger can be read."""
-        with app.state.workspace.place.database.reading():
-            return PlainTextResponse("ok\n")
+        """Whether the ledger can be read and the queue is worked; anybody may ask, and so it says no more."""
+        try:
+            with app.state.workspace.place.database.reading():
+                problem = app.state.worker.health.late
+        except ExpungeError:
+            problem = "the ledger cannot be read"
+        return PlainTextResponse(f"{problem or 'ok'}\n", 503 if problem else 200)
 
     @app.get("/metrics", include_in_schema=False)
     def metrics(_caller: Anybody) -> Response:
         """Prometheus metrics."""
         found = status(app.state.workspace.place)
-        closed.inc(app.state.worker.closed - seen["closed"])
-        seen["closed"] = app.state.worker.closed
-        for state, count in found["requests"].items():
-            counted.labels(state).set(count)
+        worker: Worker = app.state.worker
+        count(closed, "closed", worker.closed)
+        for cause, total in worker.faults.totals.items():
+            count(failures.labels(cause), cause, total)
+        round_at.set(worker.health.last_round.timestamp())
+        for state, number in found["requests"].items():
+            counted.labels(state).set(number)
         for model in found["models"]:
             spent.labels(model["name"]).set(float(model["epsilon_total"]))
         overdue.set(sum(row["days_left"] < 0 for row in found["open"]))
@@ -168,7 +196,7 @@ class _BodyLimit:
             return
         detail = f"the body is too long, at most {BODY_BYTES:,} bytes: send it in parts"
         announced = dict(scope["headers"]).get(b"content-length", b"0")
-        if not announced.isdigit() or int(announced) > BODY_BYTES:
+        if not announced.isdigit() or len(announced) > 18 or int(announced) > BODY_BYTES:
             await problems.problem(413, "The body is too long", detail)(scope, receive, send)
             return
         received = 0

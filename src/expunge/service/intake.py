@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from expunge.errors import ExpungeError
 from expunge.workspace import desk
 from expunge.workspace.desk import Answer, Wish
 from expunge.workspace.place import Place
@@ -39,19 +40,28 @@ class Intake:
     async def _answer(self) -> None:
         while self._waiting:
             together, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
-            wishes = [wish for call in together for wish in call.wishes]
-            try:
-                answers = iter(await asyncio.get_running_loop().run_in_executor(self._thread, desk.ask, self._place, wishes))
-            except Exception as error:
-                for call in together:
-                    if not call.answered.cancelled():
-                        call.answered.set_exception(error)
-                continue
-            for call in together:
-                mine = [next(answers) for _ in call.wishes]
+            await self._answer_together(together)
+
+    async def _answer_together(self, calls: Sequence[_Call]) -> None:
+        wishes = [wish for call in calls for wish in call.wishes]
+        try:
+            answers = iter(await asyncio.get_running_loop().run_in_executor(self._thread, desk.ask, self._place, wishes))
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # a panic of a Rust library is no Exception, and somebody waits for the answer
+            if len(calls) > 1 and not isinstance(error, ExpungeError):
+                for call in calls:  # what one of them provoked is not to fall on the others
+                    await self._answer_together([call])
+                return
+            for call in calls:
                 if not call.answered.cancelled():
-                    call.answered.set_result(mine)
+                    call.answered.set_exception(error)
+            return
+        for call in calls:
+            mine = [next(answers) for _ in call.wishes]
+            if not call.answered.cancelled():
+                call.answered.set_result(mine)
 
     def close(self) -> None:
-        """Ends the thread once what it does is done."""
-        self._thread.shutdown()
+        """Ends the thread once what it does is done; nobody waits for it any more."""
+        self._thread.shutdown(wait=False)

@@ -19,7 +19,7 @@ from expunge.ledger.signing import PublicKeys
 from expunge.ledger.verification import verify_content
 from expunge.service import charts
 from expunge.service.access import COOKIE, SESSION_SECONDS, Caller, Gate, caller_of, require
-from expunge.service.api import BULK, PREVIEWED, workspace_of
+from expunge.service.api import BULK, PREVIEWED, Identity, Number, workspace_of
 from expunge.service.views import PATH, certificate_view, expected, request_view
 from expunge.workspace.auditing import audited
 from expunge.workspace.desk import Answer, Wish
@@ -47,10 +47,13 @@ async def session(request: Request, *roles: str) -> Caller | None:
     """Who has logged in; ``None`` if nobody.
 
     Raises:
-        HTTPException: 403, for another role, or for a form without its CSRF token.
+        HTTPException: 403, for another role, or for a form without its CSRF token; 400, for what is no form.
     """
     if request.method == "POST":
-        form = await request.form()
+        try:
+            form = await request.form()
+        except ValueError as error:  # a charset or a boundary that cannot be
+            raise HTTPException(400, "the form cannot be read: load the page again") from error
         request.scope["csrf_field"] = str(form.get("csrf", ""))
     if caller_of(request) is None:
         return None
@@ -109,7 +112,7 @@ async def overview(request: Request) -> Response:
             evidence = [json.loads(row.evidence) for row in releases.recent(connection, model["name"], TIMELINE)]
             model["timeline"] = charts.timeline(evidence)
             model["gauges"] = charts.gauges(evidence[-1])
-    return render(request, "overview.html", found=found, worker=request.app.state.worker)
+    return render(request, "overview.html", found=found, health=request.app.state.worker.health)
 
 
 @router.get("/requests")
@@ -180,7 +183,7 @@ async def make_requests(request: Request, subject: Annotated[str, Form(max_lengt
 
 
 @router.get("/requests/{identity}")
-async def request_page(request: Request, identity: str) -> Response:
+async def request_page(request: Request, identity: Identity) -> Response:
     """One request and its path."""
     if await session(request) is None:
         return login_page(request)
@@ -188,7 +191,7 @@ async def request_page(request: Request, identity: str) -> Response:
 
 
 @router.get("/requests/{identity}/path")
-async def request_path(request: Request, identity: str) -> Response:
+async def request_path(request: Request, identity: Identity) -> Response:
     """The part of a request's page that changes."""
     if await session(request) is None:
         raise HTTPException(401, "log in again")
@@ -196,7 +199,7 @@ async def request_path(request: Request, identity: str) -> Response:
 
 
 @router.post("/requests/{identity}/cancel")
-async def cancel(request: Request, identity: str) -> Response:
+async def cancel(request: Request, identity: Identity) -> Response:
     """Withdraws a request."""
     if await session(request, "operator") is None:
         return login_page(request)
@@ -215,7 +218,7 @@ async def certificate_list(request: Request) -> Response:
 
 
 @router.get("/certificates/{number}")
-async def certificate(request: Request, number: int) -> Response:
+async def certificate(request: Request, number: Number) -> Response:
     """A certificate, in plain language first."""
     if await session(request) is None:
         return login_page(request)
@@ -223,7 +226,7 @@ async def certificate(request: Request, number: int) -> Response:
 
 
 @router.post("/certificates/{number}/verify")
-async def verify(request: Request, number: int) -> Response:
+async def verify(request: Request, number: Number) -> Response:
     """Verifies a certificate now, as anybody could."""
     if await session(request) is None:
         return login_page(request)
@@ -245,7 +248,7 @@ async def audit_page(request: Request) -> Response:
 
 
 @router.post("/audit")
-async def run_audit(request: Request, model: Annotated[str, Form(max_length=64)] = "") -> Response:
+async def run_audit(request: Request, model: Annotated[str, Form(max_length=64, pattern="^[!-~]*$")] = "") -> Response:
     """Audits a model and shows the verdict."""
     if await session(request, "engineer", "auditor") is None:
         return login_page(request)
@@ -259,12 +262,12 @@ async def run_audit(request: Request, model: Annotated[str, Form(max_length=64)]
     return render(request, "audit.html", **{**values, "verdict": verdict, "plot": plot})
 
 
-def _request(request: Request, identity: str) -> dict[str, Any]:
+def _request(request: Request, identity: Identity) -> dict[str, Any]:
     with workspace_of(request).place.database.reading() as connection:
         row = requests.by_id(connection, identity)
         if row is None:
             raise HTTPException(404, "there is no such request")
-        made = [] if row.batch is None else releases.of_batch(connection, row.batch)
+        made = [releases.release(connection, number) for number in requests.releases_of(connection, row)]
     shown = request_view(row)
     is_done = shown["state"] not in ("accepted", "working", "certified")
     steps = [(state, PATH.index(state) <= PATH.index(shown["state"])) for state in PATH] if shown["state"] in PATH else []

@@ -1,12 +1,17 @@
 """Errors over HTTP: RFC 9457 problem details, for everything that can go wrong."""
 
+import asyncio
+import json
+import logging
+import secrets
+from importlib.resources import files
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from expunge.errors import (
     BudgetSpent,
@@ -19,14 +24,22 @@ from expunge.errors import (
     StateCorrupt,
     WorkspaceBusy,
 )
+from expunge.service.faults import traced
+
+log = logging.getLogger("expunge.service")
 
 MEDIA_TYPE = "application/problem+json"
+PAGE = (files("expunge.service") / "templates" / "error.html").read_text(encoding="utf-8")
+"""Complete in itself and read beforehand, so that it can be shown whatever fails."""
 REFUSALS = {
     "limit": 429,
     "already-forgotten": 409,
     "key-reused": 409,
     "too-late": 409,
     "unknown-request": 404,
+    "no-receipt": 404,
+    "another-subject": 422,
+    "not-covered": 404,
     "unknown-subject": 422,
     "empty": 422,
 }
@@ -42,11 +55,12 @@ STATUSES: list[tuple[type[Exception], int]] = [
 ]
 
 
-def problem(status: int, title: str, detail: str, **more: Any) -> JSONResponse:
+def problem(status: int, title: str, detail: str, **more: Any) -> Response:
     """A problem document; ``more`` are members of its own."""
     headers = more.pop("headers", None)
     body = {"type": "about:blank", "title": title, "status": status, "detail": detail, **more}
-    return JSONResponse(body, status, media_type=MEDIA_TYPE, headers=headers)
+    # in ASCII: what it quotes may hold half a surrogate pair, which UTF-8 cannot
+    return Response(json.dumps(body), status, media_type=MEDIA_TYPE, headers=headers)
 
 
 def install(app: FastAPI) -> None:
@@ -70,3 +84,51 @@ def install(app: FastAPI) -> None:
         status = next(status for kind, status in STATUSES if isinstance(error, kind))
         more = {"headers": {"Retry-After": "5"}} if status in (409, 503) else {}
         return problem(status, type(error).__name__, str(error), **more)
+
+
+class Caught:
+    """Meets every exception that nobody foresaw: the caller gets its number, and the log where it came from.
+
+    Neither shows its text or any value, since those may quote people's rows and ids.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal is_begun
+            is_begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        except asyncio.CancelledError:  # the service stops, and this took longer than it waits
+            if is_begun or scope["type"] != "http":
+                raise
+            detail = "the service is stopping: ask again; a request that was accepted meanwhile is then found"
+            await problem(503, "Stopping", detail, headers={"Retry-After": "30"})(scope, receive, send)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # a panic of a Rust library is no Exception
+            if scope["type"] != "http":
+                raise
+            number = secrets.token_hex(4)
+            log.error("error %s at %s %s\n%s", number, scope["method"], _route(scope), traced(error))
+            if is_begun:
+                raise ConnectionAbortedError(f"the answer broke off: error {number}") from None
+            await _unforeseen(scope["path"], number)(scope, receive, send)
+
+
+def _route(scope: Scope) -> str:
+    """Where the call went, without what the caller wrote there."""
+    return str(getattr(scope.get("route"), "path", "unknown"))
+
+
+def _unforeseen(path: str, number: str) -> Response:
+    detail = f"the service met an error that it did not foresee, number {number}: its log says where; please report it"
+    if path.startswith("/v1/") or path in ("/metrics", "/healthz"):
+        return problem(500, "Unforeseen error", detail, error=number)
+    return HTMLResponse(PAGE.replace("{{ number }}", number), 500, headers={"Cache-Control": "no-store"})

@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from expunge.ledger import log, releases
+from expunge.service.worker import Health
 from expunge.workspace.status import status
 
 PATH = ("accepted", "working", "certified", "closed")
@@ -32,6 +33,20 @@ def certificate_view(connection: sa.Connection, row: sa.Row[Any]) -> dict[str, A
         "evidence": json.loads(row.evidence),
         "event": json.loads(bundle["event"]),
         "proof": bundle["proof"],
+    }
+
+
+def health_view(health: Health) -> dict[str, Any]:
+    """How the worker is, for those who may see the data."""
+    faults = [{**vars(fault), "since": fault.since.isoformat(timespec="seconds")} for fault in health.faults]
+    since = health.working_since
+    return {
+        "worker": health.state,
+        "last_round": health.last_round.isoformat(timespec="seconds"),
+        "working_since": None if since is None else since.isoformat(timespec="seconds"),
+        "deliveries": health.deliveries,
+        "problem": health.problem,
+        "faults": faults,
     }
 
 

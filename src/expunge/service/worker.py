@@ -1,27 +1,73 @@
-"""The worker: works the queue every few seconds, in one process at a time, and tells the webhooks."""
+"""The worker: works the queue every few seconds, in one process at a time, whatever happens in a round.
 
-import hashlib
-import hmac
-import json
+If the queue cannot be worked, the next rounds wait longer and longer. What a round cannot answer, a request or a model that is
+set aside, holds up nobody: the ledger says when it is tried again.
+"""
+
 import logging
 import threading
 import time
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
 
-import httpx
-
-from expunge.errors import ExpungeError, WorkspaceBusy
-from expunge.ledger import hooks
+from expunge.service.deliveries import Deliveries
+from expunge.service.faults import Fault, Faults
 from expunge.workspace import Workspace
 
-log = logging.getLogger("expunge.worker")
+log = logging.getLogger("expunge.service")
 
 EVERY = 3.0
 """Seconds between two looks at the queue."""
-ATTEMPTS = 10
-FIRST_RETRY = 5.0
-"""Seconds after the first failed delivery; each further wait is twice as long."""
-TIMEOUT = 10.0
+PATIENCE = 1.0
+"""Seconds that a round waits for another process to end its own."""
+LATE = 60.0
+"""Seconds after the end of a round in which another must end."""
+LONG = 600.0
+"""Seconds that a round may take whose start was in time, and that somebody may work by hand."""
+LONGEST_WAIT = 45.0
+"""Seconds between two tries to work the queue, at most: it moves within a minute of the end of a fault."""
+STOPPING = 4.0
+"""Seconds that ``stop`` gives the present round. One that takes longer ends with the process, and the next start finishes it
+or takes it back, as after a kill."""
+QUEUE, STUCK = "the queue", "what is stuck"
+
+State = Literal["ok", "late", "dead"]
+
+
+@dataclass(frozen=True)
+class Health:
+    """How the worker is.
+
+    Args:
+        state: ``late`` if no round has ended for ``LATE`` seconds, unless one that began in time still works, for ``LONG``
+            seconds at most; ``dead`` if there will be no further round.
+        last_round: set time of the last round that ended; before the first, the start of the worker.
+        working_since: set time of the round that works now, or in which another process was found working.
+        deliveries: whether webhooks are told.
+        faults: those that last.
+    """
+
+    state: State
+    last_round: datetime
+    working_since: datetime | None
+    deliveries: Literal["ok", "dead"]
+    faults: list[Fault]
+
+    @property
+    def late(self) -> str | None:
+        """For everybody: that the queue is not worked. It tells nothing but a set time."""
+        if self.state == "ok":
+            return None
+        since = f"no round has begun and ended since {self.last_round:%H:%M} UTC"
+        return since if self.state == "late" else f"the worker has ended; {since}"
+
+    @property
+    def problem(self) -> str | None:
+        """For those who may see the data: what to look at first."""
+        stopping = [fault for fault in self.faults if fault.cause != "delivery" and (fault.cause != "busy" or self.late)]
+        said = [self.late, "webhooks are not told: start the service again" if self.deliveries == "dead" else None]
+        return ": ".join([*filter(None, said), *(fault.message for fault in stopping[-1:])]) or None
 
 
 class Worker:
@@ -32,68 +78,114 @@ class Worker:
         self._every = every
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="expunge-worker", daemon=True)
+        self.faults = Faults()
+        self.deliveries = Deliveries(workspace.place, self.faults)
+        self._rounds = _Rounds()
+        self._queue = _Wait(every, LONGEST_WAIT)
         self.closed = 0
-        self.rounds = 0
-        self.problem: str | None = None
-        self.seconds = 0.0
+
+    @property
+    def health(self) -> Health:
+        """How it is now."""
+        is_alive = self._thread.is_alive() and not self._ended.is_set()
+        state: State = "dead" if not is_alive else "late" if self._rounds.is_late(max(LATE, 2.0 * self._every)) else "ok"
+        last, since = self._rounds.times
+        return Health(state, last, since, "ok" if self.deliveries.is_alive else "dead", self.faults.now)
 
     def start(self) -> None:
         """Begins to work."""
         self._thread.start()
+        self.deliveries.start()
 
     def stop(self) -> None:
-        """Ends after the present round."""
+        """Ends after the present round, if that ends soon."""
         self._ended.set()
-        self._thread.join()
+        self.deliveries.stop()
+        self._thread.join(STOPPING)
+        if self._thread.is_alive():
+            log.warning("a round still works: the next start finishes it, or takes it back")
 
     def _run(self) -> None:
         # looks are at set times, so that when one is taken does not tell how long the work of the last one took
         while not self._ended.wait(self._every - time.time() % self._every):
+            if not self._queue.is_over:
+                continue
+            self._rounds.begin()
             try:
-                with self._workspace.place.database.leading() as is_leading:
-                    if is_leading:
-                        self._round()
-                self.problem = None
-            except WorkspaceBusy:
-                continue  # somebody works by hand
-            except (ExpungeError, OSError) as error:
-                self.problem = str(error)
-                log.error("the queue could not be worked: %s", error)
+                self._round()
+            except BaseException as error:  # a panic of a Rust library is no Exception
+                if self.faults.met(QUEUE, error) != "busy":
+                    self._rounds.fail()
+                    self._queue.lengthen()
+            else:
+                self._rounds.end()
+                self._queue.forget()
+                self.faults.over(QUEUE)
 
     def _round(self) -> None:
-        started = time.perf_counter()
-        done = self._workspace.process(patience=0.0)
+        done = self._workspace.process(patience=PATIENCE, is_due=True)
+        self.closed += done.closed
         if done.closed or done.outcomes:
-            self.closed += done.closed
-            self.seconds += time.perf_counter() - started
             log.info("%d requests closed, %d releases", done.closed, len(done.outcomes))
-        self.rounds += 1
-        self._deliver()
-
-    def _deliver(self) -> None:
-        database = self._workspace.place.database
-        with database.reading() as connection:
-            waiting = hooks.due(connection, datetime.now(UTC).isoformat(), 50)
-        for row in waiting:
-            outcome, again = self._told(row), None
-            if outcome != "delivered" and row.attempts + 1 < ATTEMPTS:
-                again = (datetime.now(UTC) + timedelta(seconds=FIRST_RETRY * 2**row.attempts)).isoformat()
-            with database.writing() as connection:
-                hooks.settle(connection, row.id, row.attempts + 1, outcome, again)
-
-    def _told(self, row: object) -> str:
-        facts = {name: getattr(row, name) for name in ("release", "model", "number", "at")}
-        body = json.dumps({"event": "release.certified", **facts}, sort_keys=True).encode()
-        signature = signed(body, row.secret, int(time.time()))  # type: ignore[attr-defined]
-        headers = {"Content-Type": "application/json", "Expunge-Signature": signature}
-        try:
-            answer = httpx.post(row.url, content=body, headers=headers, timeout=TIMEOUT)  # type: ignore[attr-defined]
-        except httpx.HTTPError as error:
-            return f"failed: {type(error).__name__}"
-        return "delivered" if answer.is_success else f"failed: status {answer.status_code}"
+        problems = [f"a request cannot be worked: {problem}" for problem in done.problems.values()]
+        problems += [f"model {name} is set aside: {reason}" for name, reason in done.aside.items()]
+        for problem in problems:
+            self.faults.add(STUCK, "model", problem)
+        self.faults.over(STUCK, besides=problems)
 
 
-def signed(body: bytes, secret: str, at: int) -> str:
-    """The signature header of a delivery: its time in seconds, and HMAC-SHA-256 over time and body."""
-    mac = hmac.new(secret.encode(), f"{at}.".encode() + body, hashlib.sha256).hexdigest()
-    return f"t={at},v1={mac}"
+class _Rounds:
+    """When rounds began and ended; by a clock that nobody sets, and for people by the one on the wall."""
+
+    def __init__(self) -> None:
+        self._ended, self._last = time.monotonic(), datetime.now(UTC)
+        self._began: tuple[float, datetime] | None = None
+
+    @property
+    def times(self) -> tuple[datetime, datetime | None]:
+        """Of the last round that ended, and of the one that works."""
+        began = self._began
+        return self._last, None if began is None else began[1]
+
+    def begin(self) -> None:
+        """A round begins; if the last one found somebody else working, it goes on with that."""
+        if self._began is None:
+            self._began = time.monotonic(), datetime.now(UTC)
+
+    def end(self) -> None:
+        """It worked what there was."""
+        if self._began is not None:
+            self._ended, self._last, self._began = time.monotonic(), self._began[1], None
+
+    def fail(self) -> None:
+        """It did not."""
+        self._began = None
+
+    def is_late(self, after: float) -> bool:
+        """Whether no round has ended for ``after`` seconds, and none works that is to be waited for."""
+        now, began = time.monotonic(), self._began
+        if now - self._ended <= after:
+            return False
+        return began is None or began[0] - self._ended > after or now - began[0] > LONG
+
+
+class _Wait:
+    """A wait that doubles with every failure."""
+
+    def __init__(self, first: float, longest: float) -> None:
+        self._first, self._longest = first, longest
+        self._failures, self._until = 0, 0.0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is time to try again."""
+        return time.monotonic() >= self._until
+
+    def lengthen(self) -> None:
+        """After a failure."""
+        self._until = time.monotonic() + min(self._first * 2.0 ** min(self._failures, 30), self._longest)
+        self._failures += 1
+
+    def forget(self) -> None:
+        """After a success."""
+        self._failures, self._until = 0, 0.0

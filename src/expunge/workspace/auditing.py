@@ -4,7 +4,7 @@ from expunge import audit
 from expunge.ledger import releases
 from expunge.unlearner import Unlearner
 from expunge.verdict import Verdict
-from expunge.workspace import batch
+from expunge.workspace import batch, states
 from expunge.workspace.place import Place
 from expunge.workspace.specification import Specification
 
@@ -22,7 +22,7 @@ def audited(place: Place, name: str, draws: int) -> Verdict:
     with place.database.reading() as connection:
         specification = Specification.from_json(releases.named(connection, name).specification)
     with batch.working(place):  # state and rows of one moment
-        unlearner = batch.state_of(place, name)
+        unlearner = states.state_of(place, name)
         rows = place.near(specification.source(place.table))
     if unlearner.settings.sigma == 0:
         raise ValueError("with sigma 0 nothing is promised, and so there is nothing to audit")

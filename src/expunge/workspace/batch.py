@@ -1,7 +1,8 @@
 """Batches: how table, models and ledger change together, whatever happens in between.
 
     intent in the ledger → new files of the table and new states, beside the old ones → one transaction (releases,
-    certificates, events, the table's files) → the anchor → the table's own log → deleting what is superseded → close
+    certificates, events, the table's files) → the anchor → the table's own log → deleting what is superseded → a look at
+    what was drafted from those who went → close
 
 Before the transaction nothing has happened: ``recover`` gives the batch up, and noise that was drawn for it is never
 used. After it everything has: ``recover`` carries it on. Each step can be done twice. Whatever is deleted was written by a
@@ -9,64 +10,36 @@ batch that the ledger knows, under a name that it knows.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import date
-from typing import Any, Literal, NamedTuple
+from datetime import timedelta
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import sqlalchemy as sa
 
-from expunge.cost import SAMPLE, NoiseCost
 from expunge.data.files import NOTHING, Change, listing_digest
-from expunge.data.sources import TableSource
-from expunge.data.table import SUBJECT
-from expunge.errors import ExpungeError, StateCorrupt, WorkspaceInvalid, WorkUnfinished
-from expunge.files import PARTIAL, delete_file, write_file
+from expunge.errors import ExpungeError, WorkspaceInvalid, WorkUnfinished
+from expunge.files import delete_file, delete_unfinished, write_file
 from expunge.ledger import data_files, hooks, log, releases, requests, times
+from expunge.ledger.coverage import bound
 from expunge.ledger.facts import fact, retired_keyids, set_fact
-from expunge.ledger.restores import Restored
 from expunge.ledger.signing import CERTIFICATE, digest, key_path
 from expunge.release import Release
-from expunge.rows import Rows, RowSource
-from expunge.storage import load_unlearner, save_unlearner
-from expunge.unlearner import Unlearner
-from expunge.workspace import anchoring
+from expunge.workspace import anchoring, drafts
 from expunge.workspace.place import PATIENCE, Place
-from expunge.workspace.specification import Specification
+from expunge.workspace.states import Forgetting, Prepared, Say, Work, chosen_models, prepared_states
 
-Kind = Literal["fit", "forget", "append", "rectify", "refit"]
-Say = Callable[[str], None]
+
+def silent(_message: str) -> None:
+    """Says nothing."""
 
 
 COMING_KEY = "coming_key"
 """The fact that names a signing key which is being made; one that was never taken into use is deleted."""
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a batch is to do.
-
-    Args:
-        kind: of the batch.
-        requests: ids of the requests it answers; ``gone``: pseudonyms of the people whose rows go.
-        made: rows of requests that begin and end with the batch.
-        added: numbered rows that come, or ``None``.
-        returning: tombstones of people who were forgotten and come back with ``added``.
-        models: names of the models it concerns; ``None`` for all.
-        fitted: the specification of a new model, by its name.
-    """
-
-    kind: Kind
-    requests: Sequence[str] = ()
-    gone: Sequence[str] = ()
-    made: Sequence[Mapping[str, Any]] = ()
-    added: pa.Table | None = None
-    returning: Sequence[str] = ()
-    models: Sequence[str] | None = None
-    fitted: tuple[str, Specification] | None = None
+FIRST_AGAIN, AGAIN = timedelta(hours=1), timedelta(days=1)
+"""Until a request or a model that failed is tried again by itself: at first, doubled each time, and at most."""
 
 
 @dataclass(frozen=True)
@@ -87,23 +60,23 @@ class Outcome:
     influences: dict[str, float]
 
 
-class _Task(NamedTuple):
-    model: str
-    number: int
-    specification: Specification
-
-
 @dataclass(frozen=True)
-class _Prepared:
-    model: str
-    number: int
-    release: Release
-    state_digest: str
-    influences: dict[str, float]
+class Done:
+    """What a batch did.
+
+    Args:
+        outcomes: the new releases.
+        closed: ids of requests that every living model has answered, and whose people are erased.
+    """
+
+    outcomes: list[Outcome]
+    closed: list[str]
 
 
-def run(place: Place, work: Work, say: Say) -> list[Outcome]:
+def run(place: Place, work: Work, say: Say) -> Done:
     """Does the work; whatever raises leaves everything as it was. The caller holds ``place.exclusive()`` and has recovered.
+
+    Only a batch that forgets goes on without a model that fails: that one is set aside.
 
     Raises:
         ExpungeError: the rows do not fit a model, cannot be forgotten, or something on disk is not as it should be.
@@ -111,34 +84,38 @@ def run(place: Place, work: Work, say: Say) -> list[Outcome]:
     """
     _require_untouched(place)
     with place.database.writing() as connection:
-        chosen = _chosen(connection, work)
+        chosen = chosen_models(connection, work)
         _seq, at = log.append(connection, "batch.begun", [{"batch_kind": work.kind, "requests": len(work.requests)}])
         batch = requests.begin_batch(connection, work.kind, [task[:2] for task in chosen], at)
-        requests.insert(connection, work.made)
-        requests.assign(connection, work.requests, batch)
+        requests.insert(connection, [{**row, "batch": batch} for row in work.made])
+        requests.assign(connection, list(work.requests), batch)
     try:
-        change = place.table.prepare(batch, work.gone, work.added) if work.gone or work.added is not None else NOTHING
-        prepared = list(_prepare(place, work, chosen, change, say))
+        change = place.table.prepare(batch, work.gone, work.added) if work.added is not None else NOTHING
+        with place.database.reading() as connection:
+            before = Forgetting.of(connection)
+        prepared, aside = prepared_states(place, work, chosen, before, change, say)
+        complete = before.complete(work, prepared)
+        if complete:
+            change = place.table.prepare(batch, list(complete.values()), work.added)
         with place.database.writing() as connection:
             requests.require_batch(connection, batch, "intent")
-            outcomes = _certify(place, connection, batch, work, prepared, change, at)
+            done = _certify(place, connection, batch, work, prepared, aside, list(complete), change, at)
     except BaseException as error:
         with suppress(ExpungeError, OSError):  # recovery does it, if it cannot be done now
             _abandon(place, batch)
+        if _is_certified(place, batch):  # stopped between the commit and its acknowledgement
+            raise _unfinished(batch, error) from error
         if isinstance(error, OSError):
             raise WorkspaceInvalid(f"{place.path} cannot be written to ({error.strerror}); nothing was changed") from error
         raise
     try:
-        recover(place)
-    except (ExpungeError, OSError) as error:
-        raise WorkUnfinished(
-            f"batch {batch} is certified, but what it leaves behind could not be tidied up ({error}): the next command that "
-            "writes carries on; run expunge process when the cause is mended"
-        ) from error
-    return outcomes
+        recover(place, say)
+    except (Exception, KeyboardInterrupt) as error:
+        raise _unfinished(batch, error) from error
+    return done
 
 
-def recover(place: Place) -> None:
+def recover(place: Place, say: Say = silent) -> None:
     """Finishes or gives up whatever was interrupted, and removes what it left lying. The caller holds ``place.exclusive()``."""
     with place.database.reading() as connection:
         unfinished = requests.unfinished(connection)
@@ -146,8 +123,32 @@ def recover(place: Place) -> None:
         if batch.state == "intent":
             _abandon(place, batch.id)
         else:
-            _finish(place, batch)
+            _finish(place, batch, say)
     _tidy(place)
+
+
+def _is_certified(place: Place, batch: int) -> bool:
+    try:
+        with place.database.reading() as connection:
+            return any(row.id == batch and row.state == "certified" for row in requests.unfinished(connection))
+    except (ExpungeError, OSError):
+        return False
+
+
+def _unfinished(batch: int, error: BaseException) -> WorkUnfinished:
+    cause = str(error) if isinstance(error, ExpungeError) else type(error).__name__
+    if isinstance(error, OSError) and error.filename is not None:
+        cause = f"{error.filename}: {error.strerror}"
+    return WorkUnfinished(
+        f"batch {batch} is done and certified, but what it leaves behind could not be tidied up ({cause}): the next command "
+        "that writes carries on; run expunge process when the cause is mended"
+    )
+
+
+def set_aside(place: Place, model: str, reason: str) -> None:
+    """Lets the others go on without a model that cannot make a release now."""
+    with place.database.writing() as connection:
+        _set_aside(connection, model, reason, None)
 
 
 @contextmanager
@@ -156,49 +157,6 @@ def working(place: Place, patience: float = PATIENCE) -> Iterator[None]:
     with place.exclusive(patience):
         recover(place)
         yield
-
-
-def state_of(place: Place, model: str) -> Unlearner:
-    """The secret state of ``model`` now, also while another process makes a newer one.
-
-    Raises:
-        StateCorrupt: its file is missing, damaged, or not the one that the ledger names.
-    """
-    while True:
-        with place.database.reading() as connection:
-            number = releases.current(connection, model).number
-            try:
-                return load(place, connection, model)
-            except StateCorrupt as error:
-                problem = error
-        with place.database.reading() as connection:
-            if releases.current(connection, model).number == number:
-                raise problem
-
-
-def load(place: Place, connection: sa.Connection, model: str) -> Unlearner:
-    """The secret state of ``model`` after its last release, for whoever holds ``place.exclusive()``.
-
-    Raises:
-        StateCorrupt: its file is missing, damaged, or not the one that the ledger names.
-    """
-    current = releases.current(connection, model)
-    path = place.state_path(model, current.number)
-    try:
-        found = digest(path.read_bytes())
-    except FileNotFoundError:
-        raise StateCorrupt(
-            f"the state of model {model!r}, {path}, is missing: restore it from a backup, or fit again"
-        ) from None
-    if found != current.state_digest:
-        raise StateCorrupt(f"{path} is not the file that the ledger names: restore it from a backup, or fit again")
-    if current.table_digest != listing_digest(data_files.present(connection)):
-        raise StateCorrupt(f"the rows that {path} holds are not those of the table: run expunge doctor, and restore a backup")
-    unlearner, restored = load_unlearner(path, place.engine), Restored.last(connection)
-    if restored is not None and not restored.is_before(current):
-        began = date.fromisoformat(unlearner.release.certificate.since)
-        unlearner.resume_restored(restored.count, restored.since(began, unlearner.settings.schedule.days))
-    return unlearner
 
 
 def _require_untouched(place: Place) -> None:
@@ -211,110 +169,50 @@ def _require_untouched(place: Place) -> None:
         )
 
 
-def _chosen(connection: sa.Connection, work: Work) -> list[_Task]:
-    """The models that the work concerns, each with the number of its new release; a new model has no old one."""
-    chosen = []
-    if work.fitted is not None:
-        name, specification = work.fitted
-        chosen.append(_Task(name, 1, specification))
-    for row in releases.all_models(connection):
-        if work.models is None or row.name in work.models:
-            number = releases.current(connection, row.name).number + 1
-            chosen.append(_Task(row.name, number, Specification.from_json(row.specification)))
-    return chosen
-
-
-def _prepare(place: Place, work: Work, chosen: Sequence[_Task], change: Change, say: Say) -> Iterator[_Prepared]:
-    """New states beside the old ones, one after the other."""
-    leaving = place.table.of_subjects(work.gone) if work.gone else None
-    for name, number, specification in chosen:
-        source = specification.source(place.table, change)
-        if number == 1:
-            yield _saved(place, name, number, _fitted(place, specification, source), {})
-            continue
-        with place.database.reading() as connection:
-            unlearner = load(place, connection, name)
-        removed = None if leaving is None else specification.rows(leaving)
-        added = None if work.added is None else specification.rows(work.added)
-        moved = influences(unlearner, leaving, removed)
-        _operate(unlearner, work.kind, removed, added, place.near(source), name, say)
-        yield _saved(place, name, number, unlearner, moved)
-
-
-def _fitted(place: Place, specification: Specification, source: TableSource) -> Unlearner:
-    objective, settings = specification.objective, specification.settings
-    unlearner = Unlearner.learn_from(objective, place.near(source), settings, engine=place.engine)
-    if settings.sigma > 0:
-        NoiseCost.of(objective, source.sample(SAMPLE), unlearner._secret.point, settings.sigma).require_worth()
-    return unlearner
-
-
-def _operate(
-    unlearner: Unlearner, kind: Kind, removed: Rows | None, added: Rows | None, source: RowSource, name: str, say: Say
-) -> None:
-    """Makes the new release, also if the model learned none of the rows: who had no target must not show in the log."""
-
-    def before_refit() -> None:
-        say(f"{name}: no pass over the remaining rows proves enough for this request; refitting")
-
-    if kind == "refit":
-        unlearner.refit(source)
-    elif removed and added:
-        unlearner.rectify(removed, added, source, before_refit=before_refit)
-    elif removed:
-        unlearner.forget(removed, source, before_refit=before_refit)
-    elif added:
-        unlearner.learn(added, source, before_refit=before_refit)
-    else:
-        unlearner.again(source, before_refit=before_refit)
-
-
-def influences(unlearner: Unlearner, leaving: pa.Table | None, removed: Rows | None) -> dict[str, float]:
-    """By pseudonym, how far the rows of each of ``leaving`` move the model's weights, in units of σ; see ``Outcome``."""
-    sigma = unlearner.settings.sigma
-    if leaving is None or not removed or removed.ids is None or sigma == 0:
-        return {}
-    owner = dict(zip(leaving["_row"].to_pylist(), leaving[SUBJECT].to_pylist(), strict=True))
-    found: dict[str, float] = {}
-    for row, moved in zip(removed.ids, unlearner.influence(removed) / sigma, strict=True):
-        found[owner[row]] = found.get(owner[row], 0.0) + float(moved)
-    return found
-
-
-def _saved(place: Place, name: str, number: int, unlearner: Unlearner, influences: dict[str, float]) -> _Prepared:
-    path = place.state_path(name, number)
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    save_unlearner(unlearner, path)
-    return _Prepared(name, number, unlearner.release, digest(path.read_bytes()), influences)
-
-
 def _certify(
     place: Place,
     connection: sa.Connection,
     batch: int,
     work: Work,
-    prepared: Sequence[_Prepared],
+    prepared: Sequence[Prepared],
+    aside: Mapping[str, str],
+    complete: Sequence[str],
     change: Change,
     at: str,
-) -> list[Outcome]:
+) -> Done:
     """The one transaction after which everything has happened; to the world all of it happened when the batch began, ``at``."""
     key = place.signing_key(connection)
-    log.append(connection, "batch.certified", [{"batch": batch, "requests": list(work.requests)}], at)
+    log.append(connection, "batch.certified", [{"batch": batch, "requests": list(complete)}], at)
     if work.fitted is not None:
-        name, specification = work.fitted
-        commitment = releases.add_model(connection, name, specification.to_json(), at)
+        name, specification = work.fitted[0], work.fitted[1].to_json()
+        if work.kind == "fit":
+            commitment = releases.add_model(connection, name, specification, at)
+        else:
+            commitment = releases.replace(connection, name, specification)
         log.append(connection, "model.fitted", [{"model": name, "specification": commitment}], at)
+    if work.kind == "retire":
+        for name in work.models or ():
+            releases.retire(connection, name, at)
+            log.append(connection, "model.retired", [{"model": name}], at)
+    for name, reason in aside.items():
+        _set_aside(connection, name, reason, at)
     data_files.change(connection, change, batch)
     files = data_files.present(connection)
     set_fact(connection, "rows", sum(file.rows for file in files))
     if work.added is not None:
         set_fact(connection, "next_row", int(fact(connection, "next_row") or 0) + len(work.added))
+    if change != NOTHING:
+        for row in releases.all_models(connection):
+            releases.follow_table(connection, row.name, listing_digest(files))
     outcomes = []
     for new in prepared:
         certificate, weights = new.release.certificate, new.release.weights
         identity = releases.next_release(connection)
         evidence = certificate.to_json()
         claim = {"model": new.model, "release": new.number, "issued": at, "evidence": digest(evidence)}
+        requests.forgotten(connection, batch, new.model, new.forgot)
+        answered = requests.answered(connection, batch, new.model)
+        claim |= bound(connection, new.model, certificate.salt, answered, listing_digest(files))
         subject = {f"{new.model}/{new.number}": certificate.weights_digest}
         envelope = key.sign(CERTIFICATE, subject, {**certificate.public(), **claim})
         body = {"release": identity, "model": new.model, "number": new.number, "certificate": digest(envelope)}
@@ -338,33 +236,67 @@ def _certify(
         hooks.announce(connection, identity, times.exact())
         if work.kind == "refit":  # one that the ladder was forced into is not: the schedule must not tell the rung
             releases.owe(connection, new.model, None)
-        elif work.gone:
-            releases.owe(connection, new.model, at)
+        elif work.gone or new.forgot:
+            releases.owe(connection, new.model, None if work.fitted else at)
+        releases.set_aside(connection, new.model, None)
         outcomes.append(Outcome(new.model, new.number, identity, new.release, new.influences))
-    requests.certify(connection, batch)
+    requests.certify(connection, batch, [*complete, *(row["id"] for row in work.made)])
     requests.welcome_back(connection, work.returning)
     requests.set_batch(connection, batch, "certified")
-    return outcomes
+    blamed: dict[str, dict[str, str]] = {}
+    for new in prepared:
+        for request, reason in new.blamed.items():
+            blamed.setdefault(request, {})[new.model] = reason
+    for request, reasons in blamed.items():
+        _blame(connection, request, reasons, at)
+    return Done(outcomes, list(complete))
 
 
-def _finish(place: Place, batch: sa.Row[Any]) -> None:
+def _set_aside(connection: sa.Connection, model: str, reason: str, at: str | None) -> None:
+    """Notes why a model can forget nobody now; the log hears of it once."""
+    if releases.named(connection, model).aside is None:
+        log.append(connection, "model.set_aside", [{"model": model}], at)
+    releases.set_aside(connection, model, reason, _later(AGAIN))
+
+
+def _blame(connection: sa.Connection, request: str, reasons: Mapping[str, str], at: str) -> None:
+    """Notes which models cannot answer a request, and why; the log hears of it once."""
+    row = requests.by_id(connection, request)
+    assert row is not None  # it is of this batch
+    if not row.attempts:
+        log.append(connection, "request.stuck", [{"request": request}], at)
+    text = "; ".join(f"{model}: {reason}" for model, reason in reasons.items())
+    requests.note_problem(connection, row, text, _later(min(FIRST_AGAIN * 2**row.attempts, AGAIN)))
+
+
+def _later(wait: timedelta) -> str:
+    return (times.now() + wait).isoformat(timespec="microseconds")
+
+
+def _finish(place: Place, batch: sa.Row[Any], say: Say) -> None:
     """Everything after the transaction: the table's transaction log, deleting what is superseded, close."""
     with place.database.reading() as connection:
         requests.require_batch(connection, batch.id, "certified")
         gone = [row.subject for row in requests.of_batch(connection, batch.id) if row.subject is not None]
         affected, going = releases.of_batch(connection, batch.id), data_files.going(connection, batch.id)
+        retired = releases.left_by_the_retired(connection)
     anchoring.keep(place, batch.id)
     place.table.follow()
     place.table.delete(going)
-    for row in affected:
-        for number in range(1, row.number):
-            delete_file(place.state_path(row.model, number))
+    superseded = [(row.model, number) for row in affected for number in range(1, row.number)]
+    for model, number in (*superseded, *retired):
+        delete_file(place.state_path(model, number))
+    shared_by_few = drafts.looked_again(place, say) if gone else None
     with place.database.writing() as connection:
         requests.require_batch(connection, batch.id, "certified")
         log.append(connection, "batch.closed", [{"batch": batch.id, "erased": len(gone)}], batch.started)
         at = times.exact()
-        releases.purge_superseded(connection, batch.id, at, weights=bool(gone))
+        has_forgotten = batch.kind in ("forget", "rectify", "replace", "retire")
+        releases.purge_superseded(connection, batch.id, at, weights=has_forgotten)
+        releases.forget_states(connection, retired)
         data_files.drop(connection, batch.id)
+        if shared_by_few is not None:
+            drafts.note(connection, shared_by_few)
         requests.close(connection, batch.id, at)
         requests.set_batch(connection, batch.id, "closed", at)
         log.release_held(connection)
@@ -398,8 +330,7 @@ def _tidy(place: Place) -> None:
     for keyid in retired:
         delete_file(key_path(place.keys, keyid))
     for folder in (place.path, place.keys, *place.models.iterdir()):
-        for path in folder.glob(f"{PARTIAL}*"):
-            delete_file(path)
+        delete_unfinished(folder)
     for path, text in ((place.public_key_path, public), (place.checkpoint_path, signed)):
         if text is not None and (not path.exists() or path.read_text() != text):
             write_file(path, text.encode())

@@ -3,7 +3,7 @@
 import json
 import re
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from expunge.errors import WorkspaceInvalid
@@ -43,7 +43,7 @@ requests_per_day = 100000
 class Configuration:
     """The settings; see ``TEXT`` for what they mean."""
 
-    database: str = "sqlite:///ledger.sqlite"
+    database: str = field(default="sqlite:///ledger.sqlite", repr=False)  # there may be a password in it
     deadline_days: int = 30
     refit_days: int = 30
     refit_requests: int = 0

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from expunge.data.pseudonyms import subject_text
 from expunge.errors import RequestRefused
 from expunge.ledger import log, requests, times
 from expunge.ledger.receipts import Receipt
+from expunge.ledger.signing import SigningKey
 from expunge.workspace.place import Place
 
 Reason = Literal["unknown-subject", "already-forgotten", "key-reused", "limit", "empty"]
@@ -21,7 +22,7 @@ Reason = Literal["unknown-subject", "already-forgotten", "key-reused", "limit", 
 class Wish:
     """That ``subject`` be forgotten; ``key``, the caller's idempotency key, gives the same request again."""
 
-    subject: str
+    subject: str = field(repr=False)
     actor: str
     key: str | None = None
 
@@ -37,7 +38,7 @@ class Answer:
         deadline: until when it is to be closed, ISO 8601.
         rows: how many rows it is about, where that was looked up.
         reason: code of a refusal.
-        receipt: the file for the requester, for a newly accepted request.
+        receipt: the file for the requester, for a newly accepted request; ``receipt_again`` makes it once more.
     """
 
     request: str
@@ -46,7 +47,7 @@ class Answer:
     deadline: str
     rows: int = 0
     reason: Reason | None = None
-    receipt: str | None = None
+    receipt: str | None = field(default=None, repr=False)
 
     @property
     def is_refused(self) -> bool:
@@ -77,8 +78,28 @@ def accepted(place: Place, connection: sa.Connection, subject: str, actor: str, 
     tag = place.subject_key.pseudonym(subject)
     values = _request(place, times.now(), actor, kind, None)
     values |= {"subject": tag, "tombstone": place.subject_key.tombstone(tag), "state": "accepted"}
-    receipt = Receipt.issue(place.signing_key(connection), values["id"], subject, _details(values))
+    receipt = _receipt(place, place.signing_key(connection), values, subject)
     return {**values, "commitment": receipt.commitment}, receipt
+
+
+def receipt_again(place: Place, request: str, subject: str) -> Receipt:
+    """The receipt of ``request``, once more, for somebody who knows whose it is; the same but for a signing key changed since.
+
+    Raises:
+        RequestRefused: there is no such request, it was refused, or it is not of ``subject``.
+    """
+    with place.database.reading() as connection:
+        row = requests.by_id(connection, request)
+        if row is None:
+            raise RequestRefused(f"there is no request {request!r}", reason="unknown-request")
+        if not row.commitment:
+            raise RequestRefused(f"request {request} was refused: there is no receipt of it", reason="no-receipt")
+        receipt = _receipt(place, place.signing_key(connection), row._asdict(), subject_text(subject))
+    if receipt.commitment != row.commitment:
+        raise RequestRefused(
+            f"request {request} was not made for this subject: check the id and its spelling", reason="another-subject"
+        )
+    return receipt
 
 
 def cancel(place: Place, request: str) -> None:
@@ -92,7 +113,8 @@ def cancel(place: Place, request: str) -> None:
         if row is None:
             raise RequestRefused(f"there is no request {request!r}", reason="unknown-request")
         if not requests.cancel(connection, request, times.exact()):
-            raise RequestRefused(f"request {request} is {row.state}: only an accepted one can be cancelled", reason="too-late")
+            state = "worked already by some of the models" if row.state == "accepted" else row.state
+            raise RequestRefused(f"request {request} is {state}: only an untouched one can be cancelled", reason="too-late")
         log.note(connection, "request.cancelled", [{"request": request}])
 
 
@@ -161,7 +183,7 @@ class _Desk:
     def _accept(self, subject: str, actor: str, key: str | None, rows: int) -> Answer:
         values = _request(self._place, self._now, actor, "forget", key)
         values |= {"subject": self._tags[subject], "tombstone": self._tombs[subject], "state": "accepted"}
-        receipt = Receipt.issue(self._signing_key, values["id"], subject, _details(values))
+        receipt = _receipt(self._place, self._signing_key, values, subject)
         self._take(values | {"commitment": receipt.commitment})
         self._known[self._tombs[subject]] = _Values(self._made[-1])
         self._received.append({"request": values["id"], "request_kind": "forget", "commitment": receipt.commitment})
@@ -203,10 +225,17 @@ def _request(place: Place, now: datetime, actor: str, kind: str, key: str | None
         "commitment": "",
         "actor": actor,
         "problem": None,
+        "attempts": 0,
+        "again": None,
         "received": now.isoformat(timespec="microseconds"),
         "deadline": deadline.isoformat(),
         "closed": None,
     }
+
+
+def _receipt(place: Place, key: SigningKey, values: Mapping[str, Any], subject: str) -> Receipt:
+    salt = place.subject_key.receipt_salt(values["id"])
+    return Receipt.issue(key, salt, values["id"], subject, _details(values))
 
 
 def _details(values: Mapping[str, Any]) -> dict[str, Any]:

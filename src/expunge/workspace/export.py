@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from expunge.files import write_file
+from expunge.files import write_output
 from expunge.ledger import log, releases
 from expunge.workspace.place import Place
 from expunge.workspace.specification import Specification
@@ -52,4 +52,4 @@ def export(place: Place, name: str, form: Format, path: Path) -> None:
             "certificate": json.loads(bundle),
         }
         payload = (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
-    write_file(path, payload)
+    write_output(path, payload)

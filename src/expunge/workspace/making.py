@@ -56,7 +56,8 @@ def folder(path: Path) -> Iterator[tuple[Place, str]]:
         raise WorkspaceInvalid(f"{path} is there already and is not empty: choose another folder")
     place = Place(path)
     try:
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.mkdir(parents=True, exist_ok=True)
+        path.chmod(0o700)
         handle = os.open(marker, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise WorkspaceInvalid(f"{path} cannot be written ({error.strerror}); nothing was changed") from error

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from expunge.data.pseudonyms import SubjectKey
-from expunge.errors import LedgerCorrupt, SignatureInvalid, WorkspaceBusy, WorkspaceInvalid
+from expunge.errors import ExpungeError, LedgerCorrupt, SignatureInvalid, WorkspaceBusy, WorkspaceInvalid
 from expunge.ledger import data_files
 from expunge.ledger.database import Database
 from expunge.ledger.facts import fact, keys, signing_keyid
@@ -160,6 +160,13 @@ class Place:
             anchoring.require_continued(self)
         return database
 
+    def examined(self) -> "Place":
+        """The same place for the doctor, who looks at its ledger whatever that is."""
+        place = Place(self.path)
+        with suppress(ExpungeError):
+            place.__dict__["database"] = place.unproven_database
+        return place
+
     def require_own(self) -> None:
         """Raises ``WorkspaceInvalid`` unless this is the folder that the ledger belongs to, and no copy of it."""
         with self.unproven_database.reading() as connection:
@@ -213,7 +220,7 @@ class Place:
     def unproven_database(self) -> Database:
         """The same, for those who look at it or mend it whatever it is: doctor and recovery."""
         database = self.reach(self._url())
-        database.migrate()
+        database.migrate(is_new=False)
         return database
 
     def database_without_witness(self) -> Database:

@@ -174,7 +174,7 @@ def _forget_again(
     made = []
     for tomb in (*again, *closed):
         identity = f"r-{secrets.token_hex(10)}"
-        values = {"id": identity, "key": identity, "kind": "forget", "actor": requests.RESTORE, "received": now}
+        values = {"id": identity, "key": identity, "kind": "forget", "actor": requests.RESTORE, "received": now, "attempts": 0}
         values |= {"tombstone": tomb, "commitment": secrets.token_hex(32), "deadline": deadline.isoformat()}
         is_open = tomb in rows
         state = {"state": "accepted", "subject": rows[tomb]} if is_open else {"state": "closed", "closed": now}

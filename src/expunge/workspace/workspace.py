@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import pyarrow as pa
 
@@ -16,22 +16,24 @@ from expunge.data.pseudonyms import SubjectKey, subject_text
 from expunge.data.reading import read_batches
 from expunge.data.schema import FeatureSchema
 from expunge.data.table import SUBJECT, SubjectTable, numbered
-from expunge.errors import ExpungeError, InvalidRows, RequestRefused, WorkspaceInvalid
+from expunge.errors import ExpungeError, InvalidRows, RequestRefused, WorkspaceInvalid, WorkUnfinished
 from expunge.files import write_file
 from expunge.forecast import CapacityReport
 from expunge.ledger import data_files, log, releases, requests, times
 from expunge.ledger.anchor import INSTANCE
 from expunge.ledger.facts import add_key, fact, keys, set_fact
+from expunge.ledger.receipts import Receipt
 from expunge.ledger.restores import Restored
 from expunge.ledger.sealing import SealKey
 from expunge.ledger.signing import PublicKeys, SigningKey
 from expunge.privacy import Guarantee, today
-from expunge.workspace import batch, desk, making
-from expunge.workspace.batch import COMING_KEY, Outcome, Say, Work
+from expunge.workspace import batch, desk, drafts, making, states
+from expunge.workspace.batch import COMING_KEY, Outcome, silent
 from expunge.workspace.configuration import Configuration
 from expunge.workspace.desk import Answer, Wish
 from expunge.workspace.place import PATIENCE, Place
 from expunge.workspace.specification import Kind, Specification
+from expunge.workspace.states import Say, Work
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 PROPOSED_FROM = 100_000
@@ -40,17 +42,39 @@ SAMPLE = 5_000
 """Rows from which a capacity is forecast."""
 
 
-def silent(_message: str) -> None:
-    """Says nothing."""
+class How(TypedDict, total=False):
+    """How a model is fitted, each with a default.
+
+    Args:
+        model: the estimator, ``logistic`` by default.
+        penalty: ``C`` of a classifier, ``alpha`` of a regression; 1 by default.
+        epsilon, delta: the promise, 1 and 1e-6 by default.
+        sigma: its noise; by default it follows from ``excess_risk`` (0.001) and the schema (theory §5.3).
+    """
+
+    model: Kind
+    penalty: float
+    epsilon: float
+    delta: float
+    sigma: float | None
+    excess_risk: float
 
 
 @dataclass(frozen=True)
 class Processed:
-    """What ``process`` did: the releases, how many requests were closed, and those that could not be worked, with reasons."""
+    """What ``process`` did.
+
+    Args:
+        outcomes: the new releases.
+        closed: how many requests were closed.
+        problems: by request that waits because a model cannot answer it, the reason.
+        aside: by model that is set aside, the reason.
+    """
 
     outcomes: list[Outcome]
     closed: int
     problems: dict[str, str]
+    aside: dict[str, str]
 
 
 class Workspace:
@@ -76,7 +100,7 @@ class Workspace:
         Args:
             data: a CSV or Parquet file, or a database URL with ``query``.
             subject: column that says whose a row is.
-            schema: TOML file of the feature schema; without it one is proposed from the first rows.
+            schema: TOML file of the feature schema; without it one is drafted from the first rows.
             database: URL of an empty database for the ledger; without it a file in the folder.
 
         Raises:
@@ -111,11 +135,11 @@ class Workspace:
         if first is None or not len(first):
             raise InvalidRows("there are no rows: a workspace needs at least one")
         proposed = schema is None
-        features = _proposed(first, [subject]) if proposed else _read_schema(schema)
+        features = _proposed(first, subject) if proposed else _read_schema(schema)
         missing = [name for name in features.columns if name not in columns.names]
         if missing:
             raise InvalidRows(f"the schema declares column {missing[0]!r}, which the data does not have")
-        features.write(place.schema_path)
+        write_file(place.schema_path, features.to_toml().encode())
         key = SubjectKey.create(place.keys / "subject.key")
         SubjectTable.create(place.path / "table", pa.schema([field for field in columns if field.name != subject]))
         table = SubjectTable(place.path / "table", list)
@@ -135,6 +159,8 @@ class Workspace:
             set_fact(connection, INSTANCE, secrets.token_hex(8))
             set_fact(connection, "subject_key", key.fingerprint())
             data_files.add(connection, files, 0)
+            if proposed:
+                drafts.remember(connection, features.to_toml())
         with ledger.reading() as connection:
             signed, pems = log.checkpoint(connection), keys(connection)
         SubjectTable(place.path / "table", lambda: files).follow()
@@ -144,57 +170,62 @@ class Workspace:
         say(f"{rows:,} rows imported; subject ids are kept nowhere, only keyed hashes of them")
         if proposed:
             say(
-                "schema.toml was proposed from the data: check its ranges and categories before you fit. They should come from "
-                "what you know of the world, because what is taken from the data remembers the people in it"
+                "schema.toml was drafted from what at least ten people share: check its ranges and categories before you fit. "
+                "They should come from what you know of the world: what is taken from the data remembers the people in it"
             )
 
     # models
 
-    def fit(
-        self,
-        name: str,
-        target: str,
-        *,
-        model: Kind = "logistic",
-        penalty: float = 1.0,
-        epsilon: float = 1.0,
-        delta: float = 1e-6,
-        sigma: float | None = None,
-        excess_risk: float = 0.001,
-    ) -> Outcome:
-        """A new model and its first release.
+    def fit(self, name: str, target: str, **how: Unpack[How]) -> Outcome:
+        """A new model and its first release; whoever has asked to be forgotten is not learned.
 
         Args:
-            name: lower-case letters, digits, ``.``, ``_`` and ``-``; target: column to predict; model: the estimator.
-            penalty: ``C`` of a classifier, ``alpha`` of a regression.
-            epsilon, delta: the promise; sigma: its noise, by default from ``excess_risk`` and the schema (theory §5.3).
+            name: lower-case letters, digits, ``.``, ``_`` and ``-``; target: column to predict.
+            how: see ``How``.
 
         Raises:
             InvalidRows, NoOptimum, CapacityExceeded: the rows cannot be fitted.
             ValueError: a name, parameter or kind that cannot be.
-            WorkspaceInvalid: there is a model of this name.
+            WorkspaceInvalid: there is a model of this name, or there was.
         """
         if not NAME.fullmatch(name):
             raise ValueError(f"a model's name is made of lower-case letters, digits, '.', '_' and '-', got {name!r}")
-        Guarantee(epsilon, delta)
         with batch.working(self.place):
             with self.place.database.reading() as connection:
                 if releases.model(connection, name) is not None:
-                    raise WorkspaceInvalid(f"there is a model {name!r} already: choose another name")
-            specification = Specification.of(
-                self.place.table,
-                _read_schema(self.place.schema_path),
-                kind=model,
-                target=target,
-                penalty=penalty,
-                epsilon=epsilon,
-                delta=delta,
-                sigma=sigma,
-                excess_risk=excess_risk,
-                refit_days=self.place.configuration.refit_days,
-                refit_requests=self.place.configuration.refit_requests,
-            )
-            return batch.run(self.place, Work("fit", models=(), fitted=(name, specification)), silent)[0]
+                    raise WorkspaceInvalid(f"there is a model {name!r} already, or was: choose another name")
+            specification = self._specification({"target": target, **how})
+            return batch.run(self.place, Work("fit", models=(), fitted=(name, specification)), silent).outcomes[0]
+
+    def replace(self, name: str, **how: Unpack[How]) -> Outcome:
+        """Learns ``name`` anew, as another model with a budget of its own: from the present schema, without anybody who has
+        asked to be forgotten. Its earlier releases are withdrawn.
+
+        To those who were in both, two models are two models: what they give away adds up (theory §5.4).
+
+        Args:
+            how: what is to be different; see ``How``.
+
+        Raises:
+            InvalidRows, NoOptimum, CapacityExceeded: the rows cannot be fitted.
+            ValueError: a parameter or kind that cannot be.
+            WorkspaceInvalid: no such model.
+        """
+        with batch.working(self.place):
+            old = self._require_model(name)
+            kept = {key: getattr(old, key) for key in ("target", "penalty", "epsilon", "delta", "sigma")}
+            specification = self._specification({**kept, "model": old.kind, **how})
+            return batch.run(self.place, Work("replace", models=(name,), fitted=(name, specification)), silent).outcomes[0]
+
+    def retire(self, name: str) -> int:
+        """Withdraws a model for good: its releases and its state are destroyed. Returns how many requests that closed.
+
+        Raises:
+            WorkspaceInvalid: no such model.
+        """
+        with batch.working(self.place):
+            self._require_model(name)
+            return len(batch.run(self.place, Work("retire", models=(name,)), silent).closed)
 
     def refit(self, name: str) -> Outcome:
         """A release of ``name`` from a new anchor: nothing in its state then depends on anybody forgotten. It resets the budget
@@ -205,7 +236,7 @@ class Workspace:
         """
         with batch.working(self.place):
             self._require_model(name)
-            return batch.run(self.place, Work("refit", models=(name,)), silent)[0]
+            return batch.run(self.place, Work("refit", models=(name,)), silent).outcomes[0]
 
     def capacity(self, name: str) -> CapacityReport:
         """What is used of the model's capacity to forget, and a forecast of what is left.
@@ -215,7 +246,7 @@ class Workspace:
             ValueError: it was fitted with sigma 0.
         """
         specification = self._require_model(name)
-        unlearner = batch.state_of(self.place, name)
+        unlearner = states.state_of(self.place, name)
         return unlearner.capacity(specification.source(self.place.table).sample(SAMPLE))
 
     # people
@@ -232,6 +263,10 @@ class Workspace:
         """Withdraws an accepted request; see ``desk.cancel``."""
         desk.cancel(self.place, request)
 
+    def receipt(self, request: str, subject: str) -> Receipt:
+        """The receipt of a request, once more; see ``desk.receipt_again``."""
+        return desk.receipt_again(self.place, request, subject)
+
     def preview(self, subjects: Sequence[str]) -> dict[str, Any]:
         """What a request would touch: rows by subject (in order), and by model how far each subject moves it, in σ."""
         tags = [self.place.subject_key.pseudonym(subject_text(subject)) for subject in subjects]
@@ -241,7 +276,7 @@ class Workspace:
             models = releases.all_models(connection)
         for row in models:
             rows = Specification.from_json(row.specification).rows(leaving)
-            found = batch.influences(batch.state_of(self.place, row.name), leaving, rows)
+            found = states.influences(states.state_of(self.place, row.name), leaving, rows)
             moved[row.name] = [found.get(tag, 0.0) for tag in tags]
         return {"rows": [counts.get(tag, 0) for tag in tags], "influence": moved}
 
@@ -262,8 +297,10 @@ class Workspace:
                 raise InvalidRows(f"{data} holds rows of somebody else: a correction is about one subject")
             with self.place.database.reading() as connection:
                 values, receipt = desk.accepted(self.place, connection, subject, actor, "rectify")
-            work = Work("rectify", requests=(values["id"],), gone=(tag,), made=(values,), added=added)
-            outcomes = batch.run(self.place, work, silent)
+            try:
+                outcomes = batch.run(self.place, Work("rectify", gone=(tag,), made=(values,), added=added), silent).outcomes
+            except WorkUnfinished as error:
+                raise WorkUnfinished(f"{error}. Make the receipt with expunge receipt {values['id']} --subject -") from error
         answer = Answer(values["id"], "closed", "corrected", values["deadline"], len(added), None, receipt.document)
         return answer, outcomes
 
@@ -291,52 +328,74 @@ class Workspace:
                     "from the file, or say --returning if they have come back. Nothing was changed"
                 )
             returned = [self.place.subject_key.tombstone(tag) for tag in back]
-            return len(added), batch.run(self.place, Work("append", added=added, returning=returned), say)
+            return len(added), batch.run(self.place, Work("append", added=added, returning=returned), say).outcomes
 
-    def process(self, say: Say = silent, patience: float = PATIENCE) -> Processed:
-        """Works the whole queue in one batch: one release per model; then the models whose refit is due.
+    def process(self, say: Say = silent, patience: float = PATIENCE, *, is_due: bool = False) -> Processed:
+        """Works the whole queue in one batch, with one release per model; then refits the models whose refit is due.
+
+        A request that a model cannot answer (its last row of a class, say) waits with the reason; a model that can answer none
+        (its budget is spent) is set aside. The others go on: a person is erased from the table, and the request closed, when
+        every living model has forgotten them.
 
         Args:
             say: told before a batch is refitted; patience: seconds to wait for another process.
-
-        A request that a model cannot forget (its last row of a class, say) is set apart with the reason; the others go on.
+            is_due: leave out what has failed and is not yet to be tried again.
         """
         outcomes: list[Outcome] = []
-        problems: dict[str, str] = {}
+        closed, batches = 0, 0
         with batch.working(self.place, patience):
             self._look()
-            with self.place.database.reading() as connection:
-                queue = requests.waiting(connection)
-            fresh = [row for row in queue if row.problem is None]
-            for group in (fresh, *([row] for row in queue if row.problem is not None)):
-                self._work(group, say, outcomes, problems)
-            with self.place.database.reading() as connection:
-                owed = [row for row in releases.all_models(connection) if row.owed_since is not None]
-                restored = Restored.last(connection)
-                due = [row.name for row in owed if _is_due(row, releases.current(connection, row.name), restored)]
-            for name in due:
-                say(f"{name}: its refit is due")
-                outcomes += batch.run(self.place, Work("refit", models=(name,)), say)
-        return Processed(outcomes, len(queue) - len(problems), problems)
+            now = times.exact() if is_due else None
+            was_aside = self._aside()
+            try:
+                for _ in range(2):  # again for models that could forget nobody, and were refitted now
+                    if work := self._queue(now):
+                        done = batch.run(self.place, work, say)
+                        outcomes, closed, batches = [*outcomes, *done.outcomes], closed + len(done.closed), batches + 1
+                    for outcome in self._refit_due(now, say):
+                        outcomes, batches = [*outcomes, outcome], batches + 1
+                    if not was_aside.keys() - self._aside().keys():
+                        break
+                with self.place.database.reading() as connection:
+                    problems = {row.id: row.problem for row in requests.waiting(connection) if row.problem}
+            except (ExpungeError, OSError) as error:
+                if not batches:
+                    raise
+                raise WorkUnfinished(
+                    f"{closed:,} requests are closed, with {len(outcomes)} releases, but not all could be worked: {error}"
+                ) from error
+        return Processed(outcomes, closed, problems, self._aside())
 
-    def _work(self, group: Sequence[Any], say: Say, outcomes: list[Outcome], problems: dict[str, str]) -> None:
-        if not group:
-            return
-        work = Work("forget", [row.id for row in group], [row.subject for row in group])
-        try:
-            outcomes += batch.run(self.place, work, say)
-        except WorkspaceInvalid:
-            raise
-        except ExpungeError as error:
-            if len(group) == 1:
-                problems[group[0].id] = str(error)
-                with self.place.database.writing() as connection:
-                    requests.note_problem(connection, group[0].id, str(error))
-                    log.append(connection, "request.stuck", [{"request": group[0].id}])
-                return
-            half = len(group) // 2
-            self._work(group[:half], say, outcomes, problems)
-            self._work(group[half:], say, outcomes, problems)
+    def _aside(self) -> dict[str, str]:
+        with self.place.database.reading() as connection:
+            return {row.name: row.aside for row in releases.all_models(connection) if row.aside is not None}
+
+    def _queue(self, now: str | None) -> Work | None:
+        """What can be done: requests, and the models that have not answered them; what failed only if it is time, ``now``."""
+        with self.place.database.reading() as connection:
+            living = releases.all_models(connection)
+            by, waiting = requests.forgetting(connection), requests.waiting(connection)
+        able = {row.name for row in living if row.aside is None or _is_time(row, now)}
+        asked, wanted = dict[str, str](), set[str]()
+        for row in waiting:
+            answered = by.get(row.id, {}).keys()
+            if _is_time(row, now) and (able - answered or not {model.name for model in living} - answered):
+                asked[row.id] = row.subject
+                wanted |= able - answered
+        return Work("forget", asked, models=sorted(wanted)) if asked else None
+
+    def _refit_due(self, now: str | None, say: Say) -> Iterator[Outcome]:
+        """Refits the models whose scheduled refit is due; those that were set aside only if it is time, ``now``."""
+        with self.place.database.reading() as connection:
+            owed = [row for row in releases.all_models(connection) if row.owed_since is not None]
+            owed, restored = [row for row in owed if _is_time(row, now)], Restored.last(connection)
+            due = [row.name for row in owed if _is_due(row, releases.current(connection, row.name), restored)]
+        for name in due:
+            say(f"{name}: its refit is due")
+            try:
+                yield from batch.run(self.place, Work("refit", models=(name,)), say).outcomes
+            except states.MODEL_FAULTS as error:
+                batch.set_aside(self.place, name, str(error))
 
     # keys
 
@@ -353,10 +412,32 @@ class Workspace:
                 log.append(connection, "key.rotated", [{"from": old.keyid, "keyid": key.keyid}])
                 add_key(connection, key.keyid, key.pem, times.exact())
                 set_fact(connection, COMING_KEY, "")
-            batch.recover(self.place)  # deletes the old private key and publishes the new public one
+            try:
+                batch.recover(self.place)  # deletes the old private key and publishes the new public one
+            except (ExpungeError, OSError) as error:
+                raise WorkUnfinished(
+                    f"the new key signs from now on, but the old one could not be put away ({error}): run expunge process when "
+                    "the cause is mended"
+                ) from error
         return key.keyid
 
     # parts
+
+    def _specification(self, how: Mapping[str, Any]) -> Specification:
+        Guarantee(how.get("epsilon", 1.0), how.get("delta", 1e-6))
+        return Specification.of(
+            self.place.table,
+            _read_schema(self.place.schema_path),
+            kind=how.get("model", "logistic"),
+            target=how["target"],
+            penalty=how.get("penalty", 1.0),
+            epsilon=how.get("epsilon", 1.0),
+            delta=how.get("delta", 1e-6),
+            sigma=how.get("sigma"),
+            excess_risk=how.get("excess_risk", 0.001),
+            refit_days=self.place.configuration.refit_days,
+            refit_requests=self.place.configuration.refit_requests,
+        )
 
     def _look(self) -> None:
         """Notes once a day that somebody looks at the queue, so that a clock that leaps ahead can be told from idle days."""
@@ -387,8 +468,13 @@ def _chained(first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]) -> Iterator[
     yield from rest
 
 
-def _proposed(rows: pa.RecordBatch, ignore: Sequence[str]) -> FeatureSchema:
-    return FeatureSchema.propose(pa.Table.from_batches([rows]).slice(0, PROPOSED_FROM), ignore=ignore)
+def _proposed(rows: pa.RecordBatch, subject: str) -> FeatureSchema:
+    return FeatureSchema.propose(pa.Table.from_batches([rows]).slice(0, PROPOSED_FROM), subject)
+
+
+def _is_time(row: Any, now: str | None) -> bool:
+    """Whether a request or a model that may have failed is to be tried; by hand (``now`` is ``None``) it always is."""
+    return now is None or row.again is None or row.again <= now
 
 
 def _is_due(model: Any, last: Any, restored: Restored | None) -> bool:
@@ -423,4 +509,4 @@ def propose_schema(data: str, subject: str) -> FeatureSchema:
     first = next(batches, None)
     if first is None:
         raise InvalidRows(f"{data} holds no rows")
-    return _proposed(first, [subject])
+    return _proposed(first, subject)

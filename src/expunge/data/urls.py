@@ -1,0 +1,34 @@
+"""Database URLs, in which there may be a password: it is shown to nobody."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+
+def database_url(text: str) -> "sa.URL":
+    """The URL in ``text``, as SQLAlchemy writes it.
+
+    Raises:
+        ValueError: it cannot be read; never quotes it.
+    """
+    import sqlalchemy as sa
+
+    is_doubtful = text.partition("://")[2].partition("/")[0].count("@") > 1  # part of a password would be taken for the host
+    try:
+        url = None if is_doubtful else sa.engine.make_url(text)
+        if url is not None:
+            url.get_dialect()
+    except (sa.exc.ArgumentError, ImportError, ValueError):
+        url = None
+    if url is None:
+        raise ValueError(
+            "the database URL cannot be read: write it as postgresql+psycopg://user@host/name, with %40 for @, %2F for / and "
+            "%3A for : in a password"
+        ) from None
+    return url
+
+
+def without_password(message: str, url: "sa.URL") -> str:
+    """A driver's words, with the password taken out."""
+    return message.replace(str(url.password), "***") if url.password else message

@@ -1,0 +1,88 @@
+"""Heads: signed checkpoints of the log, and whether one of them continues another.
+
+Whoever keeps a checkpoint elsewhere can tell a log that only grew from one that was set back, and from one that shows different
+people different events. Two checkpoints of one size say it themselves; of two sizes, a proof of consistency or the whole log.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from expunge.errors import SignatureInvalid
+from expunge.ledger.proofs import earlier_root, root_of
+from expunge.ledger.signing import CHECKPOINT, PublicKeys, require_members
+
+Relation = Literal["continues", "the same", "split view", "rolled back", "not decidable"]
+MEANING: dict[Relation, str] = {
+    "continues": "the later log begins with all the events of the earlier one",
+    "the same": "both are of the same events",
+    "split view": "the two were signed over different events: the log was rewritten, or shown differently to different people",
+    "rolled back": "the later one is of fewer events: the log was set back, or the two files are exchanged",
+    "not decidable": "neither file shows whether the later log begins with the earlier one: get a proof from the workspace "
+    "with expunge checkpoint OUT --since EARLIER, or its whole log with expunge log OUT, and compare that",
+}
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a checkpoint signs: the number of events, and the Merkle root over them, in hexadecimal."""
+
+    size: int
+    root: str
+
+
+@dataclass(frozen=True)
+class Witness:
+    """What a verified file shows of the log.
+
+    Args:
+        head: its signed head.
+        since: an earlier head that the log begins with, by a proof in the file.
+        events: all of them, of an exported log.
+    """
+
+    head: Head
+    since: Head | None = None
+    events: Sequence[str] | None = None
+
+    def root_at(self, size: int) -> str | None:
+        """The root of the first ``size`` events, if the file shows it."""
+        if self.events is not None and size <= len(self.events):
+            return root_of(self.events, size)
+        shown = {head.size: head.root for head in (self.since, self.head) if head is not None}
+        return shown.get(size)
+
+
+def signed_head(envelope: str, keys: PublicKeys) -> Head:
+    """The head in a signed checkpoint.
+
+    Raises:
+        SignatureInvalid: altered, or not signed by ``keys``.
+    """
+    predicate = require_members(keys.verified(envelope, CHECKPOINT)["predicate"], {"size": int, "root": str})
+    if predicate["size"] < 1 or len(predicate["root"]) != 64:
+        raise SignatureInvalid("the checkpoint is of no log")
+    return Head(predicate["size"], predicate["root"])
+
+
+def shown_since(since: Any, head: Head) -> Head:
+    """The earlier head that ``since``, a member of a checkpoint's file, shows the log under ``head`` to begin with.
+
+    Raises:
+        SignatureInvalid: it shows nothing of the kind.
+    """
+    given = require_members(since, {"size": int, "proof": dict})
+    return Head(given["size"], earlier_root(given["proof"], given["size"], head.root, head.size))
+
+
+def relation(earlier: Witness, later: Witness) -> Relation:
+    """How the log under ``later`` stands to the one under ``earlier``."""
+    small, large = sorted((earlier, later), key=lambda witness: witness.head.size)
+    shown = large.root_at(small.head.size)
+    if shown is not None and shown != small.head.root:
+        return "split view"
+    if earlier.head.size == later.head.size:
+        return "the same"
+    if earlier.head.size > later.head.size:
+        return "rolled back"
+    return "continues" if shown is not None else "not decidable"

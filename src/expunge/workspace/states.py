@@ -1,0 +1,299 @@
+"""States: what each model becomes in a batch, and which of the requests it can answer.
+
+A model that fails for one person's rows (the last of a class) forgets the others; one that can forget nobody (its budget is
+spent) does not stop the other models. A person's rows stay in the table until every living model has forgotten them, and are
+left out of whatever a model that has forgotten them is shown.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from expunge.cost import SAMPLE, NoiseCost
+from expunge.data.files import Change, listing_digest
+from expunge.data.sources import TableSource
+from expunge.data.table import SUBJECT
+from expunge.errors import BudgetSpent, CapacityExceeded, ExpungeError, NoiseTooLarge, StateCorrupt, WorkspaceInvalid
+from expunge.ledger import data_files, releases, requests
+from expunge.ledger.restores import Restored
+from expunge.ledger.signing import digest
+from expunge.release import Release
+from expunge.rows import Rows, RowSource
+from expunge.storage import load_unlearner, save_unlearner
+from expunge.unlearner import Unlearner
+from expunge.workspace.place import Place
+from expunge.workspace.specification import Specification
+
+Kind = Literal["fit", "forget", "append", "rectify", "refit", "replace", "retire"]
+
+
+Say = Callable[[str], None]
+
+
+MODEL_FAULTS = (CapacityExceeded, BudgetSpent, NoiseTooLarge, StateCorrupt)
+"""What keeps a model from forgetting anybody, whoever asks; any other error is about the rows of somebody."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a batch is to do.
+
+    Args:
+        kind: of the batch.
+        requests: by id, the pseudonyms of the people whom requests ask to forget.
+        made: the row of a correction, which begins and ends with the batch; ``gone``: the pseudonym of whose rows it replaces.
+        added: numbered rows that come, or ``None``.
+        returning: tombstones of people who were forgotten and come back with ``added``.
+        models: names of the models it concerns; ``None`` for all.
+        fitted: the specification of a new model, or of one that is replaced, by its name.
+    """
+
+    kind: Kind
+    requests: Mapping[str, str] = field(default_factory=dict, repr=False)
+    gone: Sequence[str] = field(default=(), repr=False)
+    made: Sequence[Mapping[str, Any]] = ()
+    added: pa.Table | None = None
+    returning: Sequence[str] = ()
+    models: Sequence[str] | None = None
+    fitted: tuple[str, Specification] | None = None
+
+
+class Task(NamedTuple):
+    """A model of a batch, the number of the release it is to make, and how it is specified."""
+
+    model: str
+    number: int
+    specification: Specification
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A model's new release and state file, with the requests that it answers and those that it cannot, with the reason."""
+
+    model: str
+    number: int
+    release: Release
+    state_digest: str
+    influences: dict[str, float]
+    forgot: tuple[str, ...]
+    blamed: dict[str, str]
+
+
+class Forgetting(NamedTuple):
+    """Who has forgotten whom, before a batch: living models, open requests with their people, and models that answered them."""
+
+    living: set[str]
+    people: dict[str, str]
+    by: dict[str, dict[str, int]]
+
+    @classmethod
+    def of(cls, connection: sa.Connection) -> "Forgetting":
+        living = {row.name for row in releases.all_models(connection)}
+        people = {row.id: row.subject for row in requests.asked(connection)}
+        return cls(living, people, requests.forgetting(connection))
+
+    def forgotten(self, model: str) -> set[str]:
+        """People whose rows are in the table still, but not in ``model``."""
+        return {self.people[request] for request, by in self.by.items() if model in by}
+
+    def complete(self, work: Work, prepared: Sequence[Prepared]) -> dict[str, str]:
+        """The requests, with their people, that every living model will have answered after the batch."""
+        living = self.living - (set(work.models or ()) if work.kind == "retire" else set())
+        answered = {new.model: set(new.forgot) for new in prepared}
+
+        def is_complete(request: str) -> bool:
+            by = self.by.get(request, {})
+            return all(model in by or request in answered.get(model, ()) for model in living)
+
+        asked = self.people if work.kind in ("replace", "retire") else work.requests
+        return {request: person for request, person in asked.items() if is_complete(request)}
+
+
+def state_of(place: Place, model: str) -> Unlearner:
+    """The secret state of ``model`` now, also while another process makes a newer one.
+
+    Raises:
+        StateCorrupt: its file is missing, damaged, or not the one that the ledger names.
+    """
+    while True:
+        with place.database.reading() as connection:
+            number = releases.current(connection, model).number
+            try:
+                return load(place, connection, model)
+            except StateCorrupt as error:
+                problem = error
+        with place.database.reading() as connection:
+            if releases.current(connection, model).number == number:
+                raise problem
+
+
+def load(place: Place, connection: sa.Connection, model: str) -> Unlearner:
+    """The secret state of ``model`` after its last release, for whoever holds ``place.exclusive()``.
+
+    Raises:
+        StateCorrupt: its file is missing, damaged, or not the one that the ledger names.
+    """
+    current = releases.current(connection, model)
+    path = place.state_path(model, current.number)
+    try:
+        found = digest(path.read_bytes())
+    except OSError as error:
+        what = "missing" if isinstance(error, FileNotFoundError) else f"unreadable ({error.strerror})"
+        raise StateCorrupt(
+            f"the state of model {model!r}, {path}, is {what}: restore it from a backup, or run expunge replace {model}"
+        ) from None
+    if found != current.state_digest:
+        raise StateCorrupt(
+            f"{path} is not the file that the ledger names: restore it from a backup, or run expunge replace {model}"
+        )
+    if current.table_digest != listing_digest(data_files.present(connection)):
+        raise WorkspaceInvalid(
+            f"the rows that {path} holds are not those of the table: run expunge doctor, and restore a backup"
+        )
+    unlearner, restored = load_unlearner(path, place.engine), Restored.last(connection)
+    if restored is not None and not restored.is_before(current):
+        began = date.fromisoformat(unlearner.release.certificate.since)
+        unlearner.resume_restored(restored.count, restored.since(began, unlearner.settings.schedule.days))
+    return unlearner
+
+
+def chosen_models(connection: sa.Connection, work: Work) -> list[Task]:
+    """The models that the work concerns, each with the number of its new release; a new model has no old one."""
+    fitted = {} if work.fitted is None else {work.fitted[0]: work.fitted[1]}
+    living = {row.name: row for row in releases.all_models(connection)}
+    if work.kind in ("append", "rectify"):
+        for row in living.values():
+            if row.aside is not None:
+                raise WorkspaceInvalid(
+                    f"model {row.name!r} is set aside ({row.aside}), and would not learn these rows: first run expunge replace "
+                    f"{row.name} or expunge retire {row.name}. Nothing was changed"
+                )
+    chosen = [Task(name, 1, specification) for name, specification in fitted.items() if name not in living]
+    for row in living.values():
+        if work.kind != "retire" and (work.models is None or row.name in work.models):
+            specification = fitted.get(row.name) or Specification.from_json(row.specification)
+            chosen.append(Task(row.name, releases.current(connection, row.name).number + 1, specification))
+    return chosen
+
+
+def prepared_states(
+    place: Place, work: Work, chosen: Sequence[Task], before: Forgetting, change: Change, say: Say
+) -> tuple[list[Prepared], dict[str, str]]:
+    """New states beside the old ones, one after the other; and the models that fail to forget, with the reason."""
+    prepared, aside = [], {}
+    for task in chosen:
+        if work.fitted is not None and task.model == work.fitted[0]:  # whoever asked to be forgotten is not learned
+            source = task.specification.source(place.table, before.people.values())
+            prepared.append(_saved(place, task, _fitted(place, task.specification, source), {}, tuple(before.people)))
+            continue
+        try:
+            prepared.append(_attempt(place, work, task, before, change, say))
+        except MODEL_FAULTS as error:
+            if work.kind != "forget":
+                raise
+            aside[task.model] = str(error)
+    return prepared, aside
+
+
+def _attempt(place: Place, work: Work, task: Task, before: Forgetting, change: Change, say: Say) -> Prepared:
+    """The model's new state, without as many of the people as it can forget."""
+    hidden, blamed = before.forgotten(task.model), dict[str, str]()
+    wanted = [request for request in work.requests if task.model not in before.by.get(request, {})]
+
+    def tried(chosen: Sequence[str]) -> tuple[Unlearner, dict[str, float]]:
+        gone = [*(work.requests[request] for request in chosen), *work.gone]
+        leaving = place.table.of_subjects(gone) if gone else None
+        removed = None if leaving is None else task.specification.rows(leaving)
+        added = None if work.added is None else task.specification.rows(work.added)
+        without = hidden.union(gone) if work.added is None else hidden
+        source = place.near(task.specification.source(place.table, without, change))
+        with place.database.reading() as connection:
+            unlearner = load(place, connection, task.model)
+        moved = influences(unlearner, leaving, removed)
+        _operate(unlearner, work.kind, removed, added, source, task.model, say)
+        return unlearner, moved
+
+    def most(sure: list[str], more: list[str]) -> list[str]:
+        """``sure`` and as many of ``more`` as can be forgotten with them."""
+        try:
+            tried([*sure, *more])
+            return [*sure, *more]
+        except (*MODEL_FAULTS, WorkspaceInvalid):
+            raise
+        except ExpungeError as error:
+            if len(more) == 1:
+                blamed[more[0]] = str(error)
+                return sure
+            half = len(more) // 2
+            return most(most(sure, more[:half]), more[half:])
+
+    try:
+        unlearner, moved = tried(wanted)
+    except (*MODEL_FAULTS, WorkspaceInvalid):
+        raise
+    except ExpungeError:
+        if not wanted:
+            raise
+        wanted = most([], wanted)
+        unlearner, moved = tried(wanted)
+    return _saved(place, task, unlearner, moved, tuple(wanted), blamed)
+
+
+def _fitted(place: Place, specification: Specification, source: TableSource) -> Unlearner:
+    objective, settings = specification.objective, specification.settings
+    unlearner = Unlearner.learn_from(objective, place.near(source), settings, engine=place.engine)
+    if settings.sigma > 0:
+        NoiseCost.of(objective, source.sample(SAMPLE), unlearner._secret.point, settings.sigma).require_worth()
+    return unlearner
+
+
+def _operate(
+    unlearner: Unlearner, kind: Kind, removed: Rows | None, added: Rows | None, source: RowSource, name: str, say: Say
+) -> None:
+    """Makes the new release, also if the model learned none of the rows: who had no target must not show in the log."""
+
+    def before_refit() -> None:
+        say(f"{name}: no pass over the remaining rows proves enough for this request; refitting")
+
+    if kind == "refit":
+        unlearner.refit(source)
+    elif removed and added:
+        unlearner.rectify(removed, added, source, before_refit=before_refit)
+    elif removed:
+        unlearner.forget(removed, source, before_refit=before_refit)
+    elif added:
+        unlearner.learn(added, source, before_refit=before_refit)
+    else:
+        unlearner.again(source, before_refit=before_refit)
+
+
+def influences(unlearner: Unlearner, leaving: pa.Table | None, removed: Rows | None) -> dict[str, float]:
+    """By pseudonym, how far the rows of each of ``leaving`` move the model's weights, in units of σ; see ``Outcome``."""
+    sigma = unlearner.settings.sigma
+    if leaving is None or not removed or removed.ids is None or sigma == 0:
+        return {}
+    owner = dict(zip(leaving["_row"].to_pylist(), leaving[SUBJECT].to_pylist(), strict=True))
+    found: dict[str, float] = {}
+    for row, moved in zip(removed.ids, unlearner.influence(removed) / sigma, strict=True):
+        found[owner[row]] = found.get(owner[row], 0.0) + float(moved)
+    return found
+
+
+def _saved(
+    place: Place,
+    task: Task,
+    unlearner: Unlearner,
+    influences: dict[str, float],
+    forgot: tuple[str, ...],
+    blamed: Mapping[str, str] = MappingProxyType({}),
+) -> Prepared:
+    path = place.state_path(task.model, task.number)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    save_unlearner(unlearner, path)
+    state = digest(path.read_bytes())
+    return Prepared(task.model, task.number, unlearner.release, state, influences, forgot, dict(blamed))
