@@ -48,13 +48,12 @@ def restore(
     as_json: AsJson = False,
 ) -> None:
     """Make a workspace from a backup, forget again whoever was forgotten since, and treat all budgets as spent."""
-    from expunge.workspace import Workspace
     from expunge.workspace.restoring import restore as restored
 
     with working("restoring", as_json):
         found = restored(folder, workspace, database=database, use_anchor=anchor, replaces=replaces, is_clock_right=clock)
     with working("forgetting again", as_json):
-        done = Workspace.open(workspace).process(say)
+        done = _forgotten_again(workspace)
     _tell({"workspace": str(workspace)}, found, done, as_json)
 
 
@@ -75,7 +74,7 @@ def recover(
 
     Exits with 4 if something stands in the way.
     """
-    from expunge.workspace import Workspace, recovery
+    from expunge.workspace import recovery
     from expunge.workspace.place import Place
 
     chosen = [name for name, is_set in (("moved", moved), ("clock", clock), ("anchors", anchors), ("older", older)) if is_set]
@@ -84,7 +83,7 @@ def recover(
         with working("going on", as_json):
             found = recovery.older(place)
         with working("forgetting again", as_json):
-            done = Workspace.open(workspace).process(say)
+            done = _forgotten_again(workspace)
         _tell({"workspace": str(workspace)}, found, done, as_json)
         return
     with working("looking", as_json):
@@ -108,6 +107,19 @@ def recover(
     show(result, as_json, text)
     if causes:
         raise typer.Exit(CHECK_FAILED)
+
+
+def _forgotten_again(workspace: Path) -> "Processed":
+    """Works the queue of a workspace that goes on from an earlier day."""
+    from expunge.errors import ExpungeError, WorkUnfinished
+    from expunge.workspace import Workspace
+
+    try:
+        return Workspace.open(workspace).process(say)
+    except (ExpungeError, OSError) as error:
+        raise WorkUnfinished(
+            f"{workspace} goes on from an earlier day, but not everybody is forgotten again yet ({error}): run expunge process"
+        ) from error
 
 
 def _tell(head: dict[str, Any], found: "Resumption", done: "Processed", as_json: bool) -> None:
