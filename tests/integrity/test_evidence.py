@@ -242,7 +242,7 @@ class TestReceipts:
         assert set(run("status", "-w", "ws")["requests"].values()) == {0}
 
     def test_one_that_could_not_be_written_is_said_and_made_again(self, tmp_path):
-        """The disk is full for receipts: what stands is told, with exit code 3 and the command that makes them again."""
+        """The disk is full for receipts: what stands is told, with exit code 6 and the command that makes them again."""
         workspace(tmp_path, models=False)
         full, replace = OSError(28, "No space left on device"), os.replace
 
@@ -256,7 +256,7 @@ class TestReceipts:
             context.setattr(os, "replace", failing)
             result = run.raw("forget", "person-1", "person-2", "--json", "-w", "ws")
         answers = json.loads(result.stdout)
-        assert result.exit_code == 3
+        assert result.exit_code == 6
         assert [(answer["state"], answer["receipt"]) for answer in answers] == [("accepted", None)] * 2
         said = " ".join(result.stderr.split())
         for answer, subject in zip(answers, ("person-1", "person-2"), strict=True):

@@ -25,7 +25,7 @@ from expunge.service.app import create_app
 from expunge.workspace import Workspace
 from tests.service.test_api import wait_for
 from tests.service.test_worker import MISTYPED, Dripping, serve
-from tests.workspace.people import people, workspace
+from tests.workspace.people import CLASSES, SCHEMA, people, workspace
 from tests.workspace.test_workspace import problems
 
 
@@ -151,7 +151,7 @@ def only_one_of_a_class():
     return rows.set_column(rows.schema.get_field_index("churn"), "churn", [churn.tolist()])
 
 
-@pytest.mark.parametrize("desk", [{"table": only_one_of_a_class()}], indirect=True)
+@pytest.mark.parametrize("desk", [{"table": only_one_of_a_class(), "schema": SCHEMA + CLASSES}], indirect=True)
 @pytest.mark.filterwarnings("ignore::expunge.errors.NoiseDrownsModel")
 def test_a_request_that_cannot_be_worked_holds_up_nobody_and_is_tried_less_and_less(desk):
     stuck = desk.ask("person-1")

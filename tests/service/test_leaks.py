@@ -50,7 +50,7 @@ GAPPED = "person-6"
 HOUR = re.compile(r"\d{4}-\d\d-\d\dT\d\d:00:00\+00:00")
 RANDOM = {"sig", "keyid", "from", "salt", "commitment", "workspace", "subject_key", "token"}
 """Signatures, keys, and what was drawn for the purpose."""
-HASHES = {"root", "log", "path", "weights_digest", "sha256"}
+HASHES = {"endorsement", "root", "log", "path", "weights_digest", "sha256"}
 """Over the events or the weights, which are public themselves."""
 WEIGHTS = {"weights", "coef", "intercept"}
 

@@ -112,7 +112,7 @@ def test_a_webhook_that_never_answers_is_given_up(tmp_path, monkeypatch):
     worker = Worker(found, every=0.01)
     worker.start()
     try:
-        assert wait_for(lambda: worker.closed == 1 and not _due(found))
+        assert wait_for(lambda: worker.closed == 1 and not _due(found), 120)
     finally:
         worker.stop()
     with found.place.database.reading() as connection:
