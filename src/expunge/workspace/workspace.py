@@ -399,6 +399,8 @@ class Workspace:
     def rotate_key(self) -> str:
         """Signs with a new key from now on; what the old one signed stays valid. Returns the new key's id."""
         with batch.working(self.place):
+            with self.place.database.reading() as connection:
+                self.place.signing_key(connection)  # without which no other key can be vouched for
             key = SigningKey.generate()
             with self.place.database.writing() as connection:
                 set_fact(connection, COMING_KEY, key.keyid)
