@@ -177,7 +177,6 @@ class Evaluation:
         """Σ weight · ℓ at w = 0."""
         return self._total(self.loss.value(self._xp.zeros_like(self.t), self.rows.y))
 
-    @quiet
     def shift(self, step: Array) -> float:
         """max |Xᵢᵀ step|₂ over the rows, rounded up."""
         if not len(self.rows):

@@ -59,7 +59,9 @@ def test_the_stated_rules():
 def test_every_kind_of_table_gives_the_same_rows(make):
     values = table([(25.0, 1.0, "M"), (30.0, None, None)])
     np.testing.assert_array_equal(SCHEMA.encode(make(values)).X, SCHEMA.encode(values).X)
-    assert FeatureSchema.propose(make(values)) == FeatureSchema.propose(values)
+    many = {name: column * 10 for name, column in values.items()} | {"who": [*range(20)]}
+    assert FeatureSchema.propose(make(many), "who") == FeatureSchema.propose(many, "who")
+    assert set(FeatureSchema.propose(many, "who").columns) == {"age", "pay", "sex"}
 
 
 def test_whole_floats_are_the_integers_they_were_declared_as():
@@ -92,9 +94,10 @@ numbers = st.floats(-1e6, 1e6)
         max_size=4,
     ),
     st.booleans(),
+    st.booleans(),
 )
-def test_toml_round_trip(columns, normalise):
-    schema = FeatureSchema(columns, normalise)
+def test_toml_round_trip(columns, normalise, draft):
+    schema = FeatureSchema(columns, normalise, draft)
     assert FeatureSchema.from_toml(schema.to_toml()) == schema
 
 
@@ -103,6 +106,7 @@ def test_toml_round_trip(columns, normalise):
     [
         ("", "nothing else"),
         ("normalise = 1\n[columns.a]\nkind='number'\nlow=0\nhigh=1", "true or false"),
+        ("draft = 'yes'\n[columns.a]\nkind='number'\nlow=0\nhigh=1", "draft must be true or false"),
         ("[columns.a]\nkind='text'", "column 'a': kind must be"),
         ("[columns.a]\nkind='number'\nlow=0", "column 'a': missing or unknown keys: high"),
         ("[columns.a]\nkind='number'\nlow=0\nhigh=1\nstep=2", "unknown keys: step"),
@@ -124,7 +128,7 @@ def test_bad_schemas_name_the_column_and_the_key(text, match, tmp_path):
 
 def test_a_proposal_is_reviewable_and_rounded_outwards(tmp_path):
     t = census_table()
-    draft = FeatureSchema.propose(t, ignore=[TARGET, "split"])
+    draft = FeatureSchema.propose(t, "person_id", ignore=[TARGET, "split"])
     assert "person_id" not in draft.columns
     assert draft.columns["age"] == Number(17.0, 90.0)
     assert draft.columns["capital_gain"] == Number(0.0, 100000.0)
@@ -132,9 +136,52 @@ def test_a_proposal_is_reviewable_and_rounded_outwards(tmp_path):
     draft.write(tmp_path / "s.toml")
     assert "from what you know about the world" in (tmp_path / "s.toml").read_text().replace("\n# ", " ")
     assert FeatureSchema.read(tmp_path / "s.toml") == draft
-    assert draft.encode(t).undeclared == dict.fromkeys(draft.columns, 0)
-    with pytest.raises(InvalidRows, match="no column can be a feature"):
-        FeatureSchema.propose({"id": ["a", "b"]}, ignore=["id"])
+    few = {"native_country": 1, "capital_loss": 9}  # one person from Holland, and the nine who lost most
+    assert draft.encode(t).undeclared == {**dict.fromkeys(draft.columns, 0), **few}
+    with pytest.raises(InvalidRows, match="no column can be drafted"):
+        FeatureSchema.propose({"id": ["a", "b"], "kind": ["x", "x"]}, "id")
+    with pytest.raises(InvalidRows, match="no column 'who'"):
+        FeatureSchema.propose({"id": ["a", "b"]}, "who")
+
+
+def owners(*rows_each):
+    """Ids of people with so many rows each."""
+    return [who for who, n in enumerate(rows_each) for _ in range(n)]
+
+
+def test_a_draft_counts_people_and_not_rows():
+    who = owners(*[1] * 10, *[1] * 9, 40, 3)
+    found = FeatureSchema.propose(
+        {"who": who, "city": ["ten"] * 10 + ["nine"] * 9 + ["one"] * 40 + ["ten", "nine", None]}, "who"
+    ).columns["city"]
+    assert found == Category(("nine", "ten"))  # the last person has both
+    assert FeatureSchema.propose({"who": who[:-3], "city": ["ten"] * 10 + ["nine"] * 9 + ["one"] * 40}, "who").columns == {
+        "city": Category(("ten",))
+    }
+
+
+@given(st.lists(st.floats(-1e9, 1e9), min_size=9, max_size=9), st.lists(st.integers(1, 5), min_size=9, max_size=9))
+def test_nine_people_do_not_move_the_ends_of_a_range(extremes, rows_each):
+    common = [20.0 + i / 10 for i in range(60)]
+    alone = FeatureSchema.propose({"who": owners(*[1] * 60), "x": common}, "who").columns["x"]
+    with_nine = FeatureSchema.propose(
+        {"who": owners(*[1] * 60, *rows_each), "x": common + list(np.repeat(extremes, rows_each))}, "who"
+    ).columns["x"]
+    assert 20.0 <= with_nine.low <= alone.low + 1 and alone.high - 1 <= with_nine.high <= 26.0
+    people = np.r_[common, extremes]
+    assert sum(people < with_nine.low + 1) >= 10 and sum(people > with_nine.high - 1) >= 10
+
+
+def test_somebody_without_an_id_is_nobody():
+    columns = {"who": [*range(9), None, "", " "], "city": ["a"] * 12, "height": [170.0] * 12}
+    with pytest.raises(InvalidRows, match="no column can be drafted"):
+        FeatureSchema.propose(columns, "who")
+    assert set(FeatureSchema.propose({**columns, "who": [*range(10), None, ""]}, "who").columns) == {"city", "height"}
+
+
+def test_a_range_needs_ten_people_at_both_ends():
+    columns = {"who": [*range(12)], "x": [*range(12)], "same": [7] * 12}
+    assert FeatureSchema.propose(columns, "who").columns == {"same": Number(7.0, 8.0)}
 
 
 def test_the_census_table_is_whole_and_fits_its_schema():

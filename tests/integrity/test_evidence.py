@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
 from expunge.cli import app
+from expunge.data.files import listing_digest
 from expunge.data.pseudonyms import SubjectKey
 from expunge.errors import LedgerCorrupt
 from expunge.ledger import hooks, log, releases, tokens
@@ -24,9 +25,10 @@ from expunge.ledger.signing import CHECKPOINT, SigningKey, canonical
 from expunge.ledger.verification import verify_content
 from expunge.service.access import Gate
 from expunge.service.app import create_app
-from expunge.workspace import Workspace, batch
+from expunge.workspace import Workspace
 from expunge.workspace.configuration import Configuration
 from expunge.workspace.desk import Wish
+from expunge.workspace.states import state_of
 from tests.workspace.people import people, workspace
 
 HEX = re.compile("[0-9a-f]{64}")
@@ -153,7 +155,7 @@ class TestCoverage:
         salt, (claim,) = json.loads(row.evidence)["salt"], predicates(found)
         assert claim["requests"] == Coverage.of(salt, []).root
         assert claim["schema"] == committed(model.salt, "churn", model.specification)
-        assert claim["table"] == table_commitment(salt, batch._table_digest(found.place))
+        assert claim["table"] == table_commitment(salt, listing_digest(found.place.table.files()))
 
     def test_a_correction_is_covered_too(self, tmp_path):
         found, run = workspace(tmp_path, models=False), Line(tmp_path)
@@ -439,7 +441,7 @@ def test_no_secret_is_in_a_repr(tmp_path):
         _identity, secret = hooks.add(connection, "https://example.org", "2026")
         key, evidence = place.signing_key(connection), json.loads(releases.current(connection, "churn").evidence)
         hook = hooks.listed(connection)
-    unlearner = batch.state_of(place, "churn")
+    unlearner = state_of(place, "churn")
     private = base64.b64decode("".join(next(place.keys.glob("signing-*.pem")).read_text().splitlines()[1:-1]))[-32:]
     configuration = Configuration(database="postgresql+psycopg://ann:pass-word@host/ledger")
     shown = [place, place.subject_key, key, key.signer, unlearner, unlearner._secret, unlearner.release, found, configuration]

@@ -59,7 +59,7 @@ def certified(database: Database, key: SigningKey, folder: Path) -> Path:
 
 
 def test_bundle_receipt_and_log_are_verified_offline(database, key, tmp_path):
-    path, trusted = certified(database, key, tmp_path), PublicKeys.of([key.pem])
+    path, trusted = certified(database, key, tmp_path), PublicKeys.of([(key.pem, None)])
     assert verify_file(path, trusted)["model"] == "m"
     with database.reading() as connection:
         (tmp_path / "log.json").write_text(log.export(connection))
@@ -73,7 +73,7 @@ def test_bundle_receipt_and_log_are_verified_offline(database, key, tmp_path):
 def test_every_altered_byte_of_a_certificate_is_noticed(key, tmp_path):
     database = Database(f"sqlite:///{tmp_path}/l.sqlite", KEY)
     database.migrate()
-    path, trusted = certified(database, key, tmp_path), PublicKeys.of([key.pem])
+    path, trusted = certified(database, key, tmp_path), PublicKeys.of([(key.pem, None)])
     whole = path.read_bytes()
     verify_file(path, trusted)
     for at in range(len(whole)):
@@ -88,7 +88,7 @@ def test_every_altered_byte_of_a_certificate_is_noticed(key, tmp_path):
 
 
 def test_every_altered_byte_of_a_receipt_is_noticed(key, tmp_path):
-    path, trusted = tmp_path / "r.json", PublicKeys.of([key.pem])
+    path, trusted = tmp_path / "r.json", PublicKeys.of([(key.pem, None)])
     whole = Receipt.issue(key, "5a" * 32, "r-1", "ann", {"received": "2026"}).document.encode()
     for at in range(len(whole)):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
@@ -121,7 +121,7 @@ def test_an_exported_log_that_was_touched_is_noticed(change, key, tmp_path):
         content = json.loads(log.export(connection))
     (tmp_path / "log.json").write_text(altered(content, change))
     with pytest.raises(SignatureInvalid):
-        verify_file(tmp_path / "log.json", PublicKeys.of([key.pem]))
+        verify_file(tmp_path / "log.json", PublicKeys.of([(key.pem, None)]))
     database.close()
 
 
@@ -130,14 +130,14 @@ def noticed(database: Database, key: SigningKey, earlier: str | None = None):
     with database.writing() as connection:
         yield connection
     with pytest.raises(LedgerCorrupt), database.reading() as connection:
-        log.verify_log(connection, PublicKeys.of([key.pem]), earlier)
+        log.verify_log(connection, PublicKeys.of([(key.pem, None)]), earlier)
 
 
 class TestTheDatabase:
     def test_untouched(self, database, key):
         filled(database, key)
         with database.reading() as connection:
-            assert log.verify_log(connection, PublicKeys.of([key.pem]), log.checkpoint(connection)) == 9
+            assert log.verify_log(connection, PublicKeys.of([(key.pem, None)]), log.checkpoint(connection)) == 9
 
     def test_an_event_altered(self, database, key):
         filled(database, key)
@@ -212,4 +212,4 @@ def test_events_of_a_transaction_that_fails_never_were(database, key):
     with pytest.raises(RuntimeError):
         failing()
     with database.reading() as connection:
-        assert log.verify_log(connection, PublicKeys.of([key.pem]), None) == 9
+        assert log.verify_log(connection, PublicKeys.of([(key.pem, None)]), None) == 9

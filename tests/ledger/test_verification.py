@@ -149,7 +149,7 @@ class TestSignatures:
         payload = json.loads(base64.b64decode(one["payload"]))
         again = json.loads(other.sign(CHECKPOINT, {"log": payload["subject"][0]["digest"]["sha256"]}, payload["predicate"]))
         assert again["payload"] == one["payload"]
-        both = PublicKeys.of([signing_key.pem, other.pem])
+        both = PublicKeys({key.keyid: key.pem for key in (signing_key, other)})
         for envelope in (one, again):
             assert both.verified(canonical(envelope), CHECKPOINT)["predicate"] == payload["predicate"]
         for signatures in (
@@ -164,7 +164,7 @@ class TestSignatures:
 
     def test_by_a_foreign_key(self, genuine, tmp_path):
         for text in genuine.values():
-            refused(text, PublicKeys.of([SigningKey.create(tmp_path).pem]))
+            refused(text, PublicKeys.of([(SigningKey.create(tmp_path).pem, None)]))
 
     def test_of_another_kind(self, genuine, keys, signing_key):
         bundle = json.loads(genuine["certificate"])

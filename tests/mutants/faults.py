@@ -39,8 +39,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "a refit resets the budget when none is due",
         "unlearner.py",
-        "charged_mu(candidate, sigma), self.is_refit_due, isinstance(source, Rows)",
-        "charged_mu(candidate, sigma), True, isinstance(source, Rows)",
+        "charged_mu(cold, sigma), self.is_refit_due, isinstance(source, Rows)",
+        "charged_mu(cold, sigma), True, isinstance(source, Rows)",
         "tests/test_unlearner.py::test_the_budget_is_one_filter_over_all_releases_and_only_a_scheduled_refit_resets_it",
     ),
     Fault(
@@ -251,8 +251,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "the digest of a model's specification has no salt",
         "ledger/releases.py",
-        "salt = secrets.token_hex(32)",
-        'salt = ""',
+        'salt = secrets.token_hex(32)\n    values = {"name"',
+        'salt = ""\n    values = {"name"',
         "tests/ledger/test_releases.py::test_what_the_log_says_of_a_specification_has_a_salt",
     ),
 )

@@ -40,10 +40,25 @@ def people(n_rows: int = 400, n_subjects: int = 250, seed: int = 0) -> pa.Table:
     return pa.table({**columns, "churn": churn, "visits": visits, "spend": spend})
 
 
-def workspace(folder: Path, *, models: bool = True, table: pa.Table | None = None, database: str | None = None) -> Workspace:
+CLASSES = """
+[columns."churn"]
+kind = "category"
+values = ["no", "yes"]
+"""
+"""Declares the classes, for tables in which one of them is rare."""
+
+
+def workspace(
+    folder: Path,
+    *,
+    models: bool = True,
+    table: pa.Table | None = None,
+    database: str | None = None,
+    schema: str = SCHEMA,
+) -> Workspace:
     """A workspace in ``folder / "ws"`` with three models."""
     pq.write_table(people() if table is None else table, folder / "people.parquet")
-    (folder / "schema.toml").write_text(SCHEMA)
+    (folder / "schema.toml").write_text(schema)
     made = Workspace.create(
         folder / "ws", str(folder / "people.parquet"), "who", schema=folder / "schema.toml", database=database
     )

@@ -12,7 +12,7 @@ from expunge.ledger.tables import releases as release_table
 from expunge.workspace import Workspace, desk, states
 from expunge.workspace.specification import Specification
 from expunge.workspace.status import status
-from tests.workspace.people import people, workspace
+from tests.workspace.people import CLASSES, SCHEMA, people, workspace
 from tests.workspace.test_workspace import problems, true_distances
 
 
@@ -133,7 +133,7 @@ def test_it_comes_back_once_it_can_be_certified(tmp_path):
 
 def test_one_person_that_a_model_cannot_forget_is_forgotten_by_the_others(tmp_path):
     table = people(80, 80).set_column(4, "churn", pa.array(["yes", "yes", "yes"] + ["no"] * 77))
-    found = workspace(tmp_path, models=False, table=table)
+    found = workspace(tmp_path, models=False, table=table, schema=SCHEMA + CLASSES)
     found.fit("churn", "churn", delta=1e-5)
     found.fit("visits", "visits", model="poisson", penalty=0.01, sigma=0.05)
     asked = [answer.request for answer in found.forget(["person-0", "person-1", "person-2", "person-7"])]

@@ -19,7 +19,7 @@ from expunge.workspace import Workspace, desk, states
 from expunge.workspace.doctor import examine
 from expunge.workspace.specification import Specification
 from expunge.workspace.status import status
-from tests.workspace.people import people, workspace
+from tests.workspace.people import CLASSES, SCHEMA, people, workspace
 
 
 def problems(found: Workspace) -> dict[str, str]:
@@ -212,7 +212,7 @@ class TestAnswers:
 
 def test_a_request_that_cannot_be_worked_is_set_apart(tmp_path):
     table = people(80, 80).set_column(4, "churn", pa.array(["yes"] + ["no"] * 79))
-    found = workspace(tmp_path, models=False, table=table)
+    found = workspace(tmp_path, models=False, table=table, schema=SCHEMA + CLASSES)
     found.fit("churn", "churn", delta=1e-5)
     asked = found.forget(["person-3", "person-0", "person-7", "person-9"])
     done = found.process()

@@ -223,7 +223,8 @@ def status(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
             if row["aside"] is not None:
                 console.print(f"{row['name']} is set aside, and requests wait for it: {row['aside']}", highlight=False)
         for derived in found["still_derived"]:
-            console.print(f"{derived['what']} still depends on people forgotten, until {derived['goes'][:10]}", highlight=False)
+            until = f"until {derived['goes'][:10]}" if derived["goes"] else "until that is mended, as expunge doctor says"
+            console.print(f"{derived['what']} still depends on people forgotten, {until}", highlight=False)
         if found["unfinished_batches"]:
             console.print("a batch was interrupted; the next command that writes finishes it")
 

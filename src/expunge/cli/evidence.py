@@ -106,14 +106,21 @@ def log(
 
 
 @app.command()
-def doctor(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
-    """Check every invariant of the workspace, changing nothing. Exits with 4 if one does not hold."""
+def doctor(
+    depth: Annotated[
+        str,
+        typer.Option(help="seconds; minutes: also every file and entry of the ledger; everything: also retrains every model."),
+    ] = "minutes",
+    workspace: InWorkspace = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Check the invariants of the workspace, changing nothing. Exits with 4 if one does not hold."""
     from expunge.workspace.doctor import examine
     from expunge.workspace.place import Place
 
     with working("examining", as_json):
-        findings = list(examine(Place(workspace)))
-    result = [{"check": finding.check, "problem": finding.problem} for finding in findings]
+        findings = list(examine(Place(workspace), depth))  # type: ignore[arg-type]  # checked there
+    result = [vars(finding) for finding in findings]
 
     def text() -> None:
         for finding in findings:
@@ -121,7 +128,7 @@ def doctor(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
             console.print("ok     " if is_well else "PROBLEM", style="green" if is_well else "red", end=" ")
             console.print(finding.check, highlight=False)
             if finding.problem is not None:
-                console.print(f"        {finding.problem}", highlight=False)
+                console.print(f"        {finding.problem}\n        to do: {finding.remedy}", highlight=False)
 
     show(result, as_json, text)
     if any(finding.problem for finding in findings):
@@ -129,10 +136,14 @@ def doctor(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
 
 
 @app.command("rotate-key")
-def rotate_key(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
-    """Sign with a new key from now on; what the old one signed stays valid."""
+def rotate_key(
+    revoke: Annotated[bool, typer.Option("--revoke", help="Somebody else may have the old key.")] = False,
+    workspace: InWorkspace = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Sign with a new key from now on, which the old one endorses; what the old one signed up to now stays valid."""
     from expunge.workspace import Workspace
 
     with working("making a key", as_json):
-        keyid = Workspace.open(workspace).rotate_key()
+        keyid = Workspace.open(workspace).rotate_key(is_revoked=revoke)
     show({"keyid": keyid}, as_json, lambda: console.print(f"new key {keyid[:16]}…; publish expunge.pub again", highlight=False))

@@ -19,6 +19,8 @@ Rules, the same for every row: a number becomes (x − low)/(high − low), or i
 its range it is moved to the nearer end and counted. A category becomes one feature per declared value; an undeclared
 value becomes all zeros and is counted. A missing value becomes all zeros and is counted. With ``normalise`` each row is
 then divided by its norm. Columns that the schema does not name are ignored.
+
+A schema with ``draft = true`` was taken from the data, by the rules of ``drafting``, and nobody has vouched for it yet.
 """
 
 import json
@@ -39,8 +41,22 @@ from expunge.files import write_file
 Array = NDArray[np.float64]
 
 HEADER = """\
-# How rows become features. Check every line: ranges and categories should come from what you know about the world, not
-# from the data, because whatever is taken from the data remembers the people in it. Columns not listed are ignored.
+# How rows become features. Ranges and categories should come from what you know about the world, not from the data,
+# because whatever is taken from the data remembers the people in it. Columns not listed are ignored.
+"""
+DRAFTED = """\
+# How rows become features, drafted from the data. Whoever fits a model must check every line first: ranges and categories
+# should come from what you know about the world, because whatever is taken from the data remembers the people in it.
+# Columns not listed are ignored. All of this goes into every model that is fitted with it, and into its exports.
+#
+# What was taken, and by which rule (people are counted, not rows):
+#   values      those that at least ten people have;
+#   low, high   the farthest that at least ten people reach, each by their own extreme in two digits;
+#   left out    columns in which fewer than ten people share anything, and mostly unique texts.
+# The rule hides single people from readers; who knows all others can still try out whether somebody is the tenth.
+#
+# While this says "draft = true", everything here counts as taken from the data: forgetting takes out what fewer than ten
+# people then share, or, once you have edited the file, reports it. Delete the line when all of it is what you know.
 """
 
 
@@ -67,7 +83,7 @@ class Number:
 
     def encode(self, values: Any) -> tuple[Array, int, int]:
         """Features ``(n_rows, k)``, how many values were outside the range, and how many missing."""
-        x = _numbers(values)
+        x = numbers_of(values)
         missing = np.isnan(x)
         x = np.where(missing, self.low, x)
         outside = (x < self.low) | (x > self.high)
@@ -104,6 +120,10 @@ class Category:
         return features, int((codes == -1).sum()), int((codes == -2).sum())
 
 
+Column = Number | Category
+"""How a column is declared."""
+
+
 @dataclass(frozen=True)
 class Encoded:
     """Feature rows, and how many values of each column did not fit their declaration.
@@ -121,15 +141,16 @@ class Encoded:
 
 @dataclass(frozen=True)
 class FeatureSchema:
-    """Declared columns and whether rows are normalised; see the module for the rules.
+    """Declared columns, whether rows are normalised, and whether this is a draft; see the module for the rules.
 
     >>> schema = FeatureSchema({"age": Number(0, 100), "sex": Category(("F", "M"))}, normalise=False)
     >>> schema.encode({"age": [50, 200], "sex": ["M", "?"]}).X.tolist()
     [[0.5, 0.0, 1.0], [1.0, 0.0, 0.0]]
     """
 
-    columns: Mapping[str, Number | Category]
+    columns: Mapping[str, Column]
     normalise: bool = True
+    draft: bool = False
 
     @property
     def feature_names(self) -> list[str]:
@@ -156,7 +177,7 @@ class FeatureSchema:
         missing: dict[str, int] = {}
         for name, column in self.columns.items():
             try:
-                values = _values(table, name)
+                values = column_values(table, name)
             except KeyError:
                 raise InvalidRows(f"the table has no column {name!r}, which the schema declares") from None
             try:
@@ -175,32 +196,28 @@ class FeatureSchema:
         return Encoded(X, undeclared, missing)
 
     @classmethod
-    def propose(cls, table: Any, *, ignore: Iterable[str] = ()) -> "FeatureSchema":
-        """A draft for a person to review: ranges rounded outwards, categories as found; mostly unique texts are left out.
+    def propose(cls, table: Any, subject: str, *, ignore: Iterable[str] = ()) -> "FeatureSchema":
+        """A draft for a person to review: categories and ranges that at least ten people share; see ``drafting``.
 
         Args:
-            table: as for ``encode``; ``ignore``: columns that are no features (ids, the target).
+            table: as for ``encode``.
+            subject: column that says whose a row is; it is no feature.
+            ignore: columns that are no features either.
 
         Raises:
-            InvalidRows: no column is left.
+            InvalidRows: no such subject column, or no other column is left.
         """
-        skipped = set(ignore)
-        columns: dict[str, Number | Category] = {}
-        for name in _names(table):
-            values = [] if name in skipped else [v for v in _column(table, name) if label(v) is not None]
-            if not values:
-                continue
-            if all(isinstance(v, int | float | np.number) and not isinstance(v, bool) for v in values):
-                numbers = [float(v) for v in values]
-                low, high = _rounded(min(numbers), math.floor), _rounded(max(numbers), math.ceil)
-                columns[name] = Number(low, high if high > low else low + 1.0)
-            else:
-                labels = sorted({str(label(v)) for v in values})
-                if len(labels) <= max(20, len(values) // 10):
-                    columns[name] = Category(tuple(labels))
+        from expunge.data.drafting import drafted
+
+        if subject not in column_names(table):
+            raise InvalidRows(f"there is no column {subject!r}: there are {', '.join(column_names(table))}")
+        columns = drafted(table, subject, set(ignore))
         if not columns:
-            raise InvalidRows("no column can be a feature: every one is ignored, empty or mostly unique texts")
-        return cls(columns)
+            raise InvalidRows(
+                "no column can be drafted as a feature: every one is ignored, empty, mostly unique texts, or shared by fewer "
+                "than ten people. Declare a schema from what you know"
+            )
+        return cls(columns, draft=True)
 
     @classmethod
     def from_toml(cls, text: str) -> "FeatureSchema":
@@ -211,15 +228,18 @@ class FeatureSchema:
         """
         given = tomllib.loads(text)
         tables = given.get("columns")
-        if set(given) - {"normalise", "columns"} or not isinstance(tables, dict) or not tables:
-            raise ValueError('a schema has "normalise" and one [columns."name"] table per column, and nothing else')
-        if not isinstance(given.get("normalise", True), bool):
-            raise ValueError("normalise must be true or false")
-        return cls({name: _declared(name, table) for name, table in tables.items()}, given.get("normalise", True))
+        if set(given) - {"normalise", "draft", "columns"} or not isinstance(tables, dict) or not tables:
+            raise ValueError('a schema has "normalise", "draft" and one [columns."name"] table per column, and nothing else')
+        for name in ("normalise", "draft"):
+            if not isinstance(given.get(name, False), bool):
+                raise ValueError(f"{name} must be true or false")
+        columns = {name: _declared(name, table) for name, table in tables.items()}
+        return cls(columns, given.get("normalise", True), given.get("draft", False))
 
     def to_toml(self) -> str:
         """The schema as TOML, with a word to whoever reviews it."""
-        lines = [HEADER, f"normalise = {str(self.normalise).lower()}"]
+        lines = [DRAFTED if self.draft else HEADER, *(["draft = true"] if self.draft else [])]
+        lines += [f"normalise = {str(self.normalise).lower()}"]
         for name, column in self.columns.items():
             lines += ["", f"[columns.{_quoted(name)}]"]
             if isinstance(column, Number):
@@ -246,7 +266,7 @@ class FeatureSchema:
         write_file(Path(path), self.to_toml().encode())
 
 
-def _declared(name: str, table: Any) -> Number | Category:
+def _declared(name: str, table: Any) -> Column:
     fields = dict(table) if isinstance(table, dict) else {}
     kind = fields.pop("kind", None)
     known = {"number": ({"low", "high", "knots"}, {"low", "high"}), "category": ({"values"}, {"values"})}
@@ -264,7 +284,8 @@ def _declared(name: str, table: Any) -> Number | Category:
         raise ValueError(f"column {name!r}: {error}") from None
 
 
-def _names(table: Any) -> list[str]:
+def column_names(table: Any) -> list[str]:
+    """Names of the columns of a table of any kind."""
     names = getattr(table, "column_names", None)  # pyarrow
     if names is None:
         names = getattr(table, "columns", table)  # pandas and Polars; else a mapping
@@ -294,16 +315,16 @@ def codes_of(values: Any, declared: Sequence[str]) -> NDArray[np.intp]:
     return np.array([code(value) for value in values], dtype=np.intp)
 
 
-def _values(table: Any, name: str) -> Any:
+def column_values(table: Any, name: str) -> Any:
     """A column: a pyarrow one as it is, any other as Python values."""
-    if name in _names(table) and hasattr(table[name], "dictionary_encode"):
+    if name in column_names(table) and hasattr(table[name], "dictionary_encode"):
         return table[name]
     return _column(table, name)
 
 
 def _column(table: Any, name: str) -> list[Any]:
     """A column as Python values, ``None`` or NaN where missing."""
-    if name not in _names(table):
+    if name not in column_names(table):
         raise KeyError(name)
     values = table[name]
     for method in ("to_pylist", "to_list", "tolist"):
@@ -321,7 +342,8 @@ def label(value: Any) -> str | None:
     return str(value)
 
 
-def _numbers(values: Any) -> Array:
+def numbers_of(values: Any) -> Array:
+    """A column as numbers, NaN where missing; raises a ``ValueError`` where it holds something else."""
     if hasattr(values, "type"):  # pyarrow
         from pyarrow import types
 
@@ -343,14 +365,6 @@ def _number(value: Any, row: int) -> float:
         return float(value)
     except (TypeError, ValueError):
         raise _NoNumber(row) from None
-
-
-def _rounded(value: float, direction: Any) -> float:
-    """``value`` to two significant digits, outwards."""
-    if value == 0 or not math.isfinite(value):
-        return 0.0
-    unit = 10.0 ** (math.floor(math.log10(abs(value))) - 1)
-    return float(f"{direction(value / unit) * unit:.12g}")
 
 
 def _quoted(text: str) -> str:

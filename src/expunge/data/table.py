@@ -15,14 +15,17 @@ import stat
 import textwrap
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from expunge.data.files import BUCKET, NOTHING, Change, DataFile
 from expunge.data.parquet import RowGroup, files_row_groups
@@ -175,6 +178,25 @@ class SubjectTable:
             return files_row_groups([str(self.path / file.path) for file in files], columns)
         except InvalidRows as error:
             raise self._unreadable(error) from error
+
+    def by_bucket(self) -> Iterator[Callable[[Sequence[str]], tuple[NDArray[np.intp], pa.Table]]]:
+        """For each bucket, in which are all rows of its people, what reads some columns: whose each row is, and the rows."""
+        for bucket, files in groupby(sorted(self._listed(), key=lambda file: file.place), lambda file: file.bucket):
+            yield partial(self._of_bucket, bucket, list(files))
+
+    def _of_bucket(self, bucket: int, files: list[DataFile], columns: Sequence[str]) -> tuple[NDArray[np.intp], pa.Table]:
+        for left in reversed(range(RETRIES)):
+            try:
+                for file in files:
+                    self.verify(file)
+                rows = pa.concat_tables(self._read(file, [SUBJECT, *columns]) for file in files)
+                return rows[SUBJECT].combine_chunks().dictionary_encode().indices.to_numpy(), rows
+            except WorkspaceInvalid:
+                now = [file for file in self._listed() if file.bucket == bucket]
+                if not left or not now or set(now) == set(files):  # else somebody rewrote the bucket in between
+                    raise
+                files = now
+        raise AssertionError
 
     # writing
 

@@ -18,16 +18,16 @@ def set_fact(connection: sa.Connection, name: str, value: str | int) -> None:
         sealing.insert(connection, facts, [{"name": name, "value": str(value)}])
 
 
-def add_key(connection: sa.Connection, keyid: str, pem: str, at: str) -> None:
-    """Makes ``keyid`` the key that signs from now on."""
+def add_key(connection: sa.Connection, keyid: str, pem: str, at: str, endorsement: str | None = None) -> None:
+    """Makes ``keyid`` the key that signs from now on, as the one before endorses it."""
     sealing.update(connection, public_keys, public_keys.c.until.is_(None), until=at)
-    sealing.insert(connection, public_keys, [{"keyid": keyid, "pem": pem, "since": at}])
+    sealing.insert(connection, public_keys, [{"keyid": keyid, "pem": pem, "since": at, "endorsement": endorsement}])
 
 
-def keys(connection: sa.Connection) -> list[str]:
-    """All public keys as PEM, the oldest first."""
+def keys(connection: sa.Connection) -> list[tuple[str, str | None]]:
+    """All public keys as PEM, each with the statement that endorses it, the oldest first."""
     chosen = sa.select(public_keys).order_by(public_keys.c.since)
-    return [row.pem for row in sealing.rows(connection, chosen, public_keys)]
+    return [(row.pem, row.endorsement) for row in sealing.rows(connection, chosen, public_keys)]
 
 
 def retired_keyids(connection: sa.Connection) -> list[str]:

@@ -161,6 +161,12 @@ def of_kind(connection: sa.Connection, kind: str) -> list[dict[str, Any]]:
     return [dict(json.loads(entry)) for entry in connection.execute(chosen).scalars()]
 
 
+def held_of_kind(connection: sa.Connection, kind: str) -> list[dict[str, Any]]:
+    """All events of one kind that wait for the end of a batch."""
+    chosen = sa.select(held).where(held.c.kind == kind).order_by(held.c.id)
+    return [dict(json.loads(row.body)) for row in sealing.rows(connection, chosen, held)]
+
+
 def prove_inclusion(connection: sa.Connection, seq: int) -> dict[str, Any] | None:
     """The event, the proof that it is in the log, and the checkpoint it is under; ``None`` if it is under none."""
     signed = checkpoint(connection)
@@ -235,6 +241,7 @@ def verify_bundle(content: Mapping[str, Any], keys: PublicKeys) -> dict[str, Any
     claimed = ("release.certified", seq, digest(given["certificate"]))
     if not isinstance(entry, dict) or tuple(entry.get(name) for name in ("kind", "seq", "certificate")) != claimed:
         raise SignatureInvalid("the event in the log is about another certificate")
+    keys.require_in_time(given["certificate"], seq)
     return statement
 
 
@@ -276,7 +283,7 @@ def verify_log(connection: sa.Connection, keys: PublicKeys, earlier: str | None)
     heads = list(connection.execute(sa.select(checkpoints.c.size, checkpoints.c.envelope).order_by(checkpoints.c.size)))
     for size, signed in [*heads, *([(None, earlier)] if earlier else [])]:
         try:
-            head = keys.verified(signed, CHECKPOINT)["predicate"]
+            head = vars(signed_head(signed, keys))
         except SignatureInvalid as error:
             raise LedgerCorrupt(f"the checkpoint over {size} events is not what this workspace signed: {error}") from error
         if head["size"] > seq or tree.get_root(head["size"]).hex() != head["root"]:

@@ -55,6 +55,7 @@ def verify_receipt(content: Mapping[str, Any], keys: PublicKeys, subject: str | 
     predicate: dict[str, Any] = keys.verified(envelope, RECEIPT)["predicate"]
     if not all(isinstance(predicate.get(name), str) for name in ("request", "salt", "commitment", "received")):
         raise SignatureInvalid("this is no receipt in the form that this package signs")
+    keys.require_unrevoked(envelope)
     if subject is not None and committed(predicate["salt"], predicate["request"], subject) != predicate["commitment"]:
         raise NotShown("the receipt is genuine, but it is not of this subject")
     return predicate

@@ -52,6 +52,11 @@ def waiting(connection: sa.Connection) -> list[sa.Row[Any]]:
     return sealing.rows(connection, chosen.order_by(requests.c.deadline, requests.c.id), requests)
 
 
+def to_forget(connection: sa.Connection) -> list[sa.Row[Any]]:
+    """All requests to forget there ever were."""
+    return sealing.rows(connection, sa.select(requests).where(requests.c.kind == "forget"), requests)
+
+
 def asked(connection: sa.Connection) -> list[sa.Row[Any]]:
     """All requests to forget whose people have rows still, whether or not a batch works on them."""
     chosen = sa.select(requests).where(requests.c.state.in_(("accepted", "working")), requests.c.kind == "forget")

@@ -28,8 +28,9 @@ PAYLOAD = "application/vnd.in-toto+json"
 CERTIFICATE = "urn:expunge:certificate:v1"
 RECEIPT = "urn:expunge:receipt:v1"
 CHECKPOINT = "urn:expunge:checkpoint:v1"
+ROTATION = "urn:expunge:rotation:v1"
 
-PEM_END = "-----END PUBLIC KEY-----"
+PEM_BEGIN, PEM_END = "-----BEGIN PUBLIC KEY-----", "-----END PUBLIC KEY-----"
 
 
 def canonical(value: Any) -> str:
@@ -150,37 +151,85 @@ class SigningKey:
         return canonical(envelope.to_dict())
 
 
+def endorse(old: SigningKey, new: SigningKey, size: int, *, is_revoked: bool) -> str:
+    """The statement by which ``old`` hands over to ``new`` when the log has ``size`` events; signed by ``old``."""
+    predicate = {"from": old.keyid, "to": new.keyid, "size": size, "is_revoked": is_revoked}
+    return old.sign(ROTATION, {f"key/{new.keyid}": digest(new.pem)}, predicate)
+
+
 @dataclass(frozen=True)
 class PublicKeys:
-    """The keys a verifier trusts, by keyid."""
+    """The keys a verifier trusts, the oldest first: whoever trusts the first trusts those that each in turn has endorsed.
+
+    Args:
+        pems: by keyid.
+        endorsements: by keyid of every key but the first, the statement by which the one before handed over to it.
+        until: by keyid of every key but the last, how many events the log had when it was replaced: it counts for no later one.
+        revoked: those that were replaced because somebody else may have them.
+    """
 
     pems: Mapping[str, str]
+    endorsements: Mapping[str, str] = field(default_factory=dict)
+    until: Mapping[str, int] = field(default_factory=dict)
+    revoked: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, pems: Iterable[str]) -> "PublicKeys":
-        """The keys in PEM texts."""
-        return cls({str(_public(pem).keyid): pem for pem in pems})
+    def of(cls, chain: Iterable[tuple[str, str | None]]) -> "PublicKeys":
+        """The keys in PEM texts, each with the statement that endorses it; the first needs none.
+
+        Raises:
+            SignatureInvalid: one is not endorsed by the one before.
+        """
+        known = cls({})
+        for pem, endorsement in chain:
+            known = known._and(pem, endorsement)
+        return known
+
+    def _and(self, pem: str, endorsement: str | None) -> "PublicKeys":
+        keyid, before = str(_public(pem).keyid), next(reversed(list(self.pems)), None)
+        if before is None:
+            return PublicKeys({keyid: pem})
+        said = PublicKeys({before: self.pems[before]}).verified(endorsement or "", ROTATION)["predicate"]
+        given = require_members(said, {"from": str, "to": str, "size": int, "is_revoked": bool})
+        if (given["from"], given["to"]) != (before, keyid) or keyid in self.pems:
+            raise SignatureInvalid("a key is not endorsed by the one before")
+        revoked = self.revoked | ({before} if given["is_revoked"] else set())
+        made = {**self.endorsements, keyid: str(endorsement)}
+        return PublicKeys({**self.pems, keyid: pem}, made, {**self.until, before: given["size"]}, revoked)
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> "PublicKeys":
-        """The keys in a PEM file, one after the other.
+        """The keys in a file: PEM texts one after the other, and before each but the first the statement that endorses it.
 
         Raises:
-            WorkspaceInvalid: there is no such file, or no key in it.
+            WorkspaceInvalid: there is no such file, or no key in it, or one that is not endorsed.
         """
+        advice = "give the expunge.pub of the workspace"
         try:
-            text = Path(path).read_text(encoding="ascii")
-            keys = cls.of(part.strip() + f"\n{PEM_END}\n" for part in text.split(PEM_END) if part.strip())
+            keys = cls.of(_read_chain(Path(path).read_text(encoding="utf-8")))
         except FileNotFoundError:
-            raise WorkspaceInvalid(f"there is no public key at {path}: give the expunge.pub of the workspace") from None
+            raise WorkspaceInvalid(f"there is no public key at {path}: {advice}") from None
+        except SignatureInvalid as error:
+            raise WorkspaceInvalid(f"{path} holds a key that the one before it has not endorsed: {advice}") from error
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise WorkspaceInvalid(f"{path} holds no Ed25519 public key: give the expunge.pub of the workspace") from error
+            raise WorkspaceInvalid(f"{path} holds no Ed25519 public key: {advice}") from error
         if not keys.pems:
-            raise WorkspaceInvalid(f"{path} holds no public key: give the expunge.pub of the workspace")
+            raise WorkspaceInvalid(f"{path} holds no public key: {advice}")
         return keys
 
     def __str__(self) -> str:
-        return "".join(self.pems.values())
+        said = {keyid: f"{statement}\n" for keyid, statement in self.endorsements.items()}
+        return "".join(said.get(keyid, "") + pem for keyid, pem in self.pems.items())
+
+    def require_in_time(self, envelope: str, size: int) -> None:
+        """Raises ``SignatureInvalid`` if the key of a verified ``envelope`` was replaced before the log had ``size`` events."""
+        if size > self.until.get(_keyid(envelope), size):
+            raise SignatureInvalid(f"it is signed with a key that was replaced before event {size} of the log")
+
+    def require_unrevoked(self, envelope: str) -> None:
+        """Raises ``SignatureInvalid`` if the key of a verified ``envelope`` was revoked: nobody can tell when it was used."""
+        if _keyid(envelope) in self.revoked:
+            raise SignatureInvalid("it is signed with a key that was revoked: have it made again with expunge receipt")
 
     def verified(self, envelope: str, kind: str) -> dict[str, Any]:
         """The statement in ``envelope``, if one of these keys signed it, nobody else did, and it is of this ``kind``.
@@ -207,6 +256,21 @@ class PublicKeys:
         if not (is_exact and is_ours and statement["predicateType"] == kind):
             raise SignatureInvalid(f"this is no {kind.split(':')[2]} in the form that this package signs")
         return statement
+
+
+def _read_chain(text: str) -> list[tuple[str, str | None]]:
+    chain = []
+    for part in text.split(PEM_END):
+        if part.strip():
+            said, begin, pem = part.partition(PEM_BEGIN)
+            if not begin:
+                raise ValueError("no PEM")
+            chain.append((f"{begin}{pem}{PEM_END}\n", said.strip() or None))
+    return chain
+
+
+def _keyid(envelope: str) -> str:
+    return str(json.loads(envelope)["signatures"][0]["keyid"])
 
 
 def key_path(folder: Path, keyid: str) -> Path:

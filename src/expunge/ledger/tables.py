@@ -32,6 +32,7 @@ public_keys = _sealed(
     Column("pem", Text, nullable=False),
     Column("since", Text, nullable=False),
     Column("until", Text),  # set when the next key takes over
+    Column("endorsement", Text),  # the statement by which the key before handed over to it
 )
 
 events = _table(

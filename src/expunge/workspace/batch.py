@@ -1,7 +1,8 @@
 """Batches: how table, models and ledger change together, whatever happens in between.
 
     intent in the ledger → new files of the table and new states, beside the old ones → one transaction (releases,
-    certificates, events, the table's files) → the table's own log → deleting what is superseded → close
+    certificates, events, the table's files) → the table's own log → deleting what is superseded → a look at what was
+    drafted from those who went → close
 
 Before the transaction nothing has happened: ``recover`` gives the batch up, and noise that was drawn for it is never
 used. After it everything has: ``recover`` carries it on. Each step can be done twice. Whatever is deleted was written by a
@@ -26,8 +27,14 @@ from expunge.ledger.coverage import bound
 from expunge.ledger.facts import fact, retired_keyids, set_fact
 from expunge.ledger.signing import CERTIFICATE, digest, key_path
 from expunge.release import Release
+from expunge.workspace import drafts
 from expunge.workspace.place import PATIENCE, Place
 from expunge.workspace.states import Forgetting, Prepared, Say, Work, chosen_models, prepared_states
+
+
+def silent(_message: str) -> None:
+    """Says nothing."""
+
 
 COMING_KEY = "coming_key"
 """The fact that names a signing key which is being made; one that was never taken into use is deleted."""
@@ -80,7 +87,7 @@ def run(place: Place, work: Work, say: Say) -> Done:
         chosen = chosen_models(connection, work)
         _seq, at = log.append(connection, "batch.begun", [{"batch_kind": work.kind, "requests": len(work.requests)}])
         batch = requests.begin_batch(connection, work.kind, [task[:2] for task in chosen], at)
-        requests.insert(connection, work.made)
+        requests.insert(connection, [{**row, "batch": batch} for row in work.made])
         requests.assign(connection, list(work.requests), batch)
     try:
         change = place.table.prepare(batch, work.gone, work.added) if work.added is not None else NOTHING
@@ -102,13 +109,13 @@ def run(place: Place, work: Work, say: Say) -> Done:
             raise WorkspaceInvalid(f"{place.path} cannot be written to ({error.strerror}); nothing was changed") from error
         raise
     try:
-        recover(place)
+        recover(place, say)
     except (Exception, KeyboardInterrupt) as error:
         raise _unfinished(batch, error) from error
     return done
 
 
-def recover(place: Place) -> None:
+def recover(place: Place, say: Say = silent) -> None:
     """Finishes or gives up whatever was interrupted, and removes what it left lying. The caller holds ``place.exclusive()``."""
     with place.database.reading() as connection:
         unfinished = requests.unfinished(connection)
@@ -116,7 +123,7 @@ def recover(place: Place) -> None:
         if batch.state == "intent":
             _abandon(place, batch.id)
         else:
-            _finish(place, batch)
+            _finish(place, batch, say)
     _tidy(place)
 
 
@@ -266,7 +273,7 @@ def _later(wait: timedelta) -> str:
     return (times.now() + wait).isoformat(timespec="microseconds")
 
 
-def _finish(place: Place, batch: sa.Row[Any]) -> None:
+def _finish(place: Place, batch: sa.Row[Any], say: Say) -> None:
     """Everything after the transaction: the table's transaction log, deleting what is superseded, close."""
     with place.database.reading() as connection:
         requests.require_batch(connection, batch.id, "certified")
@@ -278,6 +285,7 @@ def _finish(place: Place, batch: sa.Row[Any]) -> None:
     superseded = [(row.model, number) for row in affected for number in range(1, row.number)]
     for model, number in (*superseded, *retired):
         delete_file(place.state_path(model, number))
+    shared_by_few = drafts.looked_again(place, say) if gone else None
     with place.database.writing() as connection:
         requests.require_batch(connection, batch.id, "certified")
         log.append(connection, "batch.closed", [{"batch": batch.id, "erased": len(gone)}], batch.started)
@@ -286,6 +294,8 @@ def _finish(place: Place, batch: sa.Row[Any]) -> None:
         releases.purge_superseded(connection, batch.id, at, weights=has_forgotten)
         releases.forget_states(connection, retired)
         data_files.drop(connection, batch.id)
+        if shared_by_few is not None:
+            drafts.note(connection, shared_by_few)
         requests.close(connection, batch.id, at)
         requests.set_batch(connection, batch.id, "closed", at)
         log.release_held(connection)

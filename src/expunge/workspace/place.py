@@ -4,7 +4,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from expunge.data.pseudonyms import SubjectKey
-from expunge.errors import LedgerCorrupt, SignatureInvalid, WorkspaceBusy, WorkspaceInvalid
+from expunge.errors import ExpungeError, LedgerCorrupt, SignatureInvalid, WorkspaceBusy, WorkspaceInvalid
 from expunge.ledger import data_files
 from expunge.ledger.database import Database
 from expunge.ledger.facts import fact, keys, signing_keyid
@@ -152,6 +152,13 @@ class Place:
         self.require_own()
         return database
 
+    def examined(self) -> "Place":
+        """The same place for the doctor, who looks at its ledger whatever that is."""
+        place = Place(self.path)
+        with suppress(ExpungeError):
+            place.__dict__["database"] = place.unproven_database
+        return place
+
     def require_own(self) -> None:
         """Raises ``WorkspaceInvalid`` unless this is the folder that the ledger belongs to, and no copy of it."""
         with self.unproven_database.reading() as connection:
@@ -172,8 +179,8 @@ class Place:
             if not path.is_file() or not path.stat().st_size:
                 raise LedgerCorrupt(f"{path} is missing or empty, against which the ledger is checked: {advice}")
         known = PublicKeys.read(self.public_key_path)
-        with self.database.reading() as connection:
-            if list(known.pems.values()) != keys(connection)[: len(known.pems)]:
+        with self.unproven_database.reading() as connection:
+            if list(known.pems.values()) != [pem for pem, _endorsement in keys(connection)][: len(known.pems)]:
                 raise LedgerCorrupt(f"the ledger has other signing keys than {self.public_key_path}: {advice}")
             try:
                 head = known.verified(self.checkpoint_path.read_text(encoding="utf-8").strip(), CHECKPOINT)["predicate"]

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Literal, get_args
 
@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from expunge.cost import Undeclared, affordable_sigma
+from expunge.data.drafting import short
 from expunge.data.files import NOTHING, Change
-from expunge.data.schema import FeatureSchema, Number, label
+from expunge.data.schema import Category, Column, FeatureSchema, Number, label
 from expunge.data.sources import EncodedPart, TableColumns, TableSource, Without, columns_read
 from expunge.data.table import ROW, SUBJECT, SubjectTable
 from expunge.errors import InvalidRows
@@ -54,7 +55,7 @@ class Specification:
         penalty: ``C`` of a classifier, ``alpha`` of a regression.
         epsilon, delta, sigma: the promise and its noise.
         schema: the feature schema as TOML, the target left out.
-        classes: labels of a classifier, else none.
+        classes: labels of a classifier, else none; ``declared_classes``: whether a person declared them.
         refit_days, refit_requests: its schedule of refits, as in workspace.toml.
     """
 
@@ -68,6 +69,7 @@ class Specification:
     classes: tuple[str, ...] = ()
     refit_days: int = Configuration.refit_days
     refit_requests: int = Configuration.refit_requests
+    declared_classes: bool = False
 
     @classmethod
     def of(
@@ -88,7 +90,8 @@ class Specification:
         """The specification of a new model; σ comes from ``excess_risk`` and what the schema declares where it is not given.
 
         Raises:
-            InvalidRows: an unknown target, or one with a single class or with too many.
+            InvalidRows: an unknown target, or one with a single class or with too many; something was taken from the rows that
+                fewer than ten people share.
             ValueError: an unknown kind, or no range declared for a target whose loss needs one.
         """
         if kind not in KINDS:
@@ -98,23 +101,20 @@ class Specification:
         features = {name: column for name, column in schema.columns.items() if name != target}
         if not features:
             raise InvalidRows("the schema declares no column beside the target: declare at least one")
-        columns, schema = schema.columns, FeatureSchema(features, schema.normalise)
+        columns, schema = schema.columns, replace(schema, columns=features)
         missing = [name for name in features if name not in table.columns.names]
         if missing:
             raise InvalidRows(f"the schema declares column {missing[0]!r}, which the table does not have: mend schema.toml")
         classes: tuple[str, ...] = ()
+        declared = columns.get(target)
         if kind == "logistic":
-            values = table.distinct(target, CLASSES + 1)
-            if len(values) < 2:
-                raise InvalidRows(f"column {target!r} holds {len(values)} class: a classifier needs at least 2")
-            if len(values) > CLASSES:
-                raise InvalidRows(f"column {target!r} holds over {CLASSES} different values: choose a regression")
-            classes = tuple(str(label(value)) for value in values)
+            classes = _classes(table, target, declared)
         noise, schedule = 0.0 if sigma is None else sigma, (refit_days, refit_requests)
-        draft = cls(kind, target, penalty, epsilon, delta, noise, schema.to_toml(), classes, *schedule)
+        is_declared = isinstance(declared, Category) and not schema.draft
+        draft = cls(kind, target, penalty, epsilon, delta, noise, schema.to_toml(), classes, *schedule, is_declared)
+        draft.require_shared(table)
         if sigma is not None:
             return draft
-        declared = columns.get(target)
         estimator = draft.estimator
         try:
             sigma = affordable_sigma(
@@ -145,6 +145,27 @@ class Specification:
     def features(self) -> FeatureSchema:
         """How rows become features."""
         return FeatureSchema.from_toml(self.schema)
+
+    @property
+    def taken(self) -> dict[str, Column]:
+        """The columns that were taken from the rows, and are nobody's knowledge; the target among them with its classes."""
+        classes = {self.target: Category(self.classes)} if self.classes and not self.declared_classes else {}
+        return {**(self.features.columns if self.features.draft else {}), **classes}
+
+    def require_shared(self, table: SubjectTable) -> None:
+        """Raises ``InvalidRows`` if fewer than ten people share something that was taken from the rows."""
+        found = {name: lacking.values for (name, _column), lacking in short(table, self.taken.items()).items()}
+        if few := found.pop(self.target, 0):
+            raise InvalidRows(
+                f"{few} of the classes in column {self.target!r} have fewer than ten people, of whom every copy of the model "
+                "would tell: merge them with others, leave out their rows, or declare the column in schema.toml as a category "
+                "with the classes that you know there are, in a schema that says draft = true no more"
+            )
+        if found:
+            raise InvalidRows(
+                f"schema.toml is a draft, and fewer than ten people share {sum(found.values())} of its values and ends "
+                f"of ranges (columns {', '.join(found)}): take them out, or delete draft = true if you know all of it"
+            )
 
     @property
     def estimator(self) -> UnlearningModel:
@@ -195,3 +216,27 @@ class Specification:
         gone = Without(SUBJECT, pa.array(sorted(without), pa.string())) if without else None
         read = columns_read(columns, gone)
         return TableSource(lambda: [EncodedPart(group, columns, gone) for group in table.row_groups(read, change)])
+
+
+def _classes(table: SubjectTable, target: str, declared: Column | None) -> tuple[str, ...]:
+    """The classes as they are declared, or else as the rows have them."""
+    if isinstance(declared, Category):
+        found = table.distinct(target, len(declared.values) + CLASSES)
+        if unknown := set(_labels(found)) - set(declared.values):
+            raise InvalidRows(
+                f"column {target!r} holds classes that schema.toml does not declare, {len(unknown)} in all (a draft leaves out "
+                "those of fewer than ten people): declare them, merge them with others, or leave out their rows"
+            )
+        if len(declared.values) < 2:
+            raise InvalidRows(f"schema.toml declares 1 class of column {target!r}: a classifier needs at least 2")
+        return tuple(sorted(declared.values))
+    values = table.distinct(target, CLASSES + 1)
+    if len(values) < 2:
+        raise InvalidRows(f"column {target!r} holds {len(values)} class: a classifier needs at least 2")
+    if len(values) > CLASSES:
+        raise InvalidRows(f"column {target!r} holds over {CLASSES} different values: choose a regression")
+    return _labels(values)
+
+
+def _labels(values: list[object]) -> tuple[str, ...]:
+    return tuple(text for value in values if (text := label(value)) is not None)

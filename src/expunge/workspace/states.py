@@ -52,8 +52,8 @@ class Work:
     """
 
     kind: Kind
-    requests: Mapping[str, str] = field(default_factory=dict)
-    gone: Sequence[str] = ()
+    requests: Mapping[str, str] = field(default_factory=dict, repr=False)
+    gone: Sequence[str] = field(default=(), repr=False)
     made: Sequence[Mapping[str, Any]] = ()
     added: pa.Table | None = None
     returning: Sequence[str] = ()

@@ -6,6 +6,7 @@ from typing import Any
 
 from expunge.ledger import releases, requests
 from expunge.ledger.facts import fact
+from expunge.workspace import drafts
 from expunge.workspace.place import Place
 
 SHOWN = 20
@@ -15,12 +16,14 @@ SHOWN = 20
 def status(place: Place) -> dict[str, Any]:
     """Requests by state with their deadlines, models with their last release, and what still depends on those forgotten.
 
-    Times are ISO 8601 in UTC; ``still_derived`` lists what was derived from forgotten rows, and when it goes.
+    Times are ISO 8601 in UTC; ``still_derived`` lists what was derived from forgotten rows, and when it goes: the anchors of
+    models, and what of a draft schema fewer than ten people share since, which goes when somebody mends it.
     """
     now = datetime.now(UTC)
     with place.database.reading() as connection:
         counts = requests.counts(connection)
         waiting = requests.open_requests(connection, SHOWN)
+        few = drafts.noted(place, connection)
         unfinished = [row.id for row in requests.unfinished(connection)]
         rows = int(fact(connection, "rows") or 0)
         models = []
@@ -67,7 +70,11 @@ def status(place: Place) -> dict[str, Any]:
         ],
         "models": models,
         "still_derived": [
-            {"what": f"the anchor of {model['name']}", "goes": model["refit_due"]} for model in models if model["refit_due"]
+            *({"what": f"the anchor of {model['name']}", "goes": model["refit_due"]} for model in models if model["refit_due"]),
+            *(
+                {"what": f"{'schema.toml' if name is None else f'the schema of {name}'} (values: {n})", "goes": None}
+                for name, n in few
+            ),
         ],
         "unfinished_batches": unfinished,
     }

@@ -22,10 +22,10 @@ from expunge.ledger import data_files, log, releases, requests, times
 from expunge.ledger.facts import add_key, fact, keys, set_fact
 from expunge.ledger.receipts import Receipt
 from expunge.ledger.sealing import SealKey
-from expunge.ledger.signing import PublicKeys, SigningKey
+from expunge.ledger.signing import PublicKeys, SigningKey, digest, endorse
 from expunge.privacy import Guarantee, today
-from expunge.workspace import batch, desk, making, states
-from expunge.workspace.batch import COMING_KEY, Outcome
+from expunge.workspace import batch, desk, drafts, making, states
+from expunge.workspace.batch import COMING_KEY, Outcome, silent
 from expunge.workspace.configuration import Configuration
 from expunge.workspace.desk import Answer, Wish
 from expunge.workspace.place import PATIENCE, Place
@@ -37,10 +37,6 @@ PROPOSED_FROM = 100_000
 """Rows that a schema is proposed from."""
 SAMPLE = 5_000
 """Rows from which a capacity is forecast."""
-
-
-def silent(_message: str) -> None:
-    """Says nothing."""
 
 
 class How(TypedDict, total=False):
@@ -101,7 +97,7 @@ class Workspace:
         Args:
             data: a CSV or Parquet file, or a database URL with ``query``.
             subject: column that says whose a row is.
-            schema: TOML file of the feature schema; without it one is proposed from the first rows.
+            schema: TOML file of the feature schema; without it one is drafted from the first rows.
             database: URL of an empty database for the ledger; without it a file in the folder.
 
         Raises:
@@ -136,11 +132,11 @@ class Workspace:
         if first is None or not len(first):
             raise InvalidRows("there are no rows: a workspace needs at least one")
         proposed = schema is None
-        features = _proposed(first, [subject]) if proposed else _read_schema(schema)
+        features = _proposed(first, subject) if proposed else _read_schema(schema)
         missing = [name for name in features.columns if name not in columns.names]
         if missing:
             raise InvalidRows(f"the schema declares column {missing[0]!r}, which the data does not have")
-        features.write(place.schema_path)
+        write_file(place.schema_path, features.to_toml().encode())
         key = SubjectKey.create(place.keys / "subject.key")
         SubjectTable.create(place.path / "table", pa.schema([field for field in columns if field.name != subject]))
         table = SubjectTable(place.path / "table", list)
@@ -159,6 +155,8 @@ class Workspace:
             set_fact(connection, "folder", place.mark())
             set_fact(connection, "subject_key", key.fingerprint())
             data_files.add(connection, files, 0)
+            if proposed:
+                drafts.remember(connection, features.to_toml())
         with ledger.reading() as connection:
             signed, pems = log.checkpoint(connection), keys(connection)
         SubjectTable(place.path / "table", lambda: files).follow()
@@ -168,8 +166,8 @@ class Workspace:
         say(f"{rows:,} rows imported; subject ids are kept nowhere, only keyed hashes of them")
         if proposed:
             say(
-                "schema.toml was proposed from the data: check its ranges and categories before you fit. They should come from "
-                "what you know of the world, because what is taken from the data remembers the people in it"
+                "schema.toml was drafted from what at least ten people share: check its ranges and categories before you fit. "
+                "They should come from what you know of the world: what is taken from the data remembers the people in it"
             )
 
     # models
@@ -396,8 +394,12 @@ class Workspace:
 
     # keys
 
-    def rotate_key(self) -> str:
-        """Signs with a new key from now on; what the old one signed stays valid. Returns the new key's id."""
+    def rotate_key(self, *, is_revoked: bool = False) -> str:
+        """Signs with a new key from now on, which the old one endorses. Returns the new key's id.
+
+        Args:
+            is_revoked: somebody else may have the old key: of what it signed, only what is in the log up to now stays valid.
+        """
         with batch.working(self.place):
             with self.place.database.reading() as connection:
                 self.place.signing_key(connection)  # without which no other key can be vouched for
@@ -408,8 +410,10 @@ class Workspace:
             with self.place.database.writing() as connection:
                 old = self.place.signing_key(connection)
                 log.seal(connection, old)
-                log.append(connection, "key.rotated", [{"from": old.keyid, "keyid": key.keyid}])
-                add_key(connection, key.keyid, key.pem, times.exact())
+                endorsement = endorse(old, key, log.size(connection), is_revoked=is_revoked)
+                kind = "key.revoked" if is_revoked else "key.rotated"
+                log.append(connection, kind, [{"from": old.keyid, "keyid": key.keyid, "endorsement": digest(endorsement)}])
+                add_key(connection, key.keyid, key.pem, times.exact(), endorsement)
                 set_fact(connection, COMING_KEY, "")
             try:
                 batch.recover(self.place)  # deletes the old private key and publishes the new public one
@@ -467,8 +471,8 @@ def _chained(first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]) -> Iterator[
     yield from rest
 
 
-def _proposed(rows: pa.RecordBatch, ignore: Sequence[str]) -> FeatureSchema:
-    return FeatureSchema.propose(pa.Table.from_batches([rows]).slice(0, PROPOSED_FROM), ignore=ignore)
+def _proposed(rows: pa.RecordBatch, subject: str) -> FeatureSchema:
+    return FeatureSchema.propose(pa.Table.from_batches([rows]).slice(0, PROPOSED_FROM), subject)
 
 
 def _is_time(row: Any, now: str | None) -> bool:
@@ -506,4 +510,4 @@ def propose_schema(data: str, subject: str) -> FeatureSchema:
     first = next(batches, None)
     if first is None:
         raise InvalidRows(f"{data} holds no rows")
-    return _proposed(first, [subject])
+    return _proposed(first, subject)

@@ -1,0 +1,222 @@
+"""Drafting: what may be taken from people's rows into a schema: nothing that fewer than ten people share.
+
+A schema goes where its models go, so that a category of one patient, or the largest sum that anybody has, would tell of
+that person to whoever gets a model, and would stay after they are forgotten. So people are counted, not rows:
+
+- A category is taken if at least ``PEOPLE`` people have it.
+- An end of a range is the farthest that at least ``PEOPLE`` people reach. A person reaches as far as the lowest (or highest)
+  of their own numbers, rounded outwards to two digits. So the end is the tenth person's, and is the same however far out the
+  nine before are and how many rows anybody has; of the tenth it says two digits, which the nine before share or pass.
+
+What was taken is taken out again when too few people are left. The rule hides single people from whoever reads a schema; it
+is no bound like that of the weights: who knows the rows of all others can try out whether somebody is the tenth.
+"""
+
+import math
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expunge.data.pseudonyms import subject_text
+from expunge.data.schema import Category, Column, Number, codes_of, column_names, column_values, label, numbers_of
+
+PEOPLE = 10
+"""Fewer people than this share nothing that may be in a draft."""
+TEXTS = 20
+"""Up to so many different texts are categories, however few the rows."""
+
+ANY = Number(-sys.float_info.max, sys.float_info.max)
+"""A range that holds every number."""
+
+Codes = NDArray[np.intp]
+
+
+class ByBucket(Protocol):
+    """A table that is read part by part, where all rows of a person are in one part."""
+
+    def by_bucket(self) -> Iterator[Callable[[Sequence[str]], tuple[Codes, Any]]]:
+        """For each part, what reads some of its columns: whose each row is, as a number, and the rows."""
+        ...
+
+
+@dataclass(frozen=True)
+class Short:
+    """What fewer than ``PEOPLE`` people share of a declared column.
+
+    Args:
+        values: how many categories, or ends of its range.
+        left: the column without them; ``None`` where nothing is left.
+    """
+
+    values: int
+    left: Column | None
+
+
+def drafted(table: Any, subject: str, ignore: Collection[str]) -> dict[str, Column]:
+    """The columns of a draft; mostly unique texts are left out, and what too few people share."""
+    owners: dict[str, int] = {}
+    ids = column_values(table, subject)
+    texts = [subject_text(value) for value in (ids.to_pylist() if hasattr(ids, "to_pylist") else ids)]
+    people = np.array([owners.setdefault(text, len(owners)) if text else -1 for text in texts], dtype=np.intp)
+    found: dict[str, Column] = {}
+    for name in column_names(table):
+        if name == subject or name in ignore:
+            continue
+        values = column_values(table, name)
+        if _is_nested(values):
+            continue
+        column = _range(values, people) if _is_numeric(values) else _categories(values, people)
+        if column is not None:
+            found[name] = column
+    return found
+
+
+def short(table: ByBucket, declared: Iterable[tuple[str, Column]]) -> dict[tuple[str, Column], Short]:
+    """Which of these columns declare something that fewer than ``PEOPLE`` people in the table share.
+
+    Every part of the table is read once, and of it only the columns in which somebody is still to be counted.
+    """
+    counts: dict[tuple[str, Column], _Values | _Ends] = {
+        (name, column): _Values(column) if isinstance(column, Category) else _Ends(column) for name, column in declared
+    }
+    open_ = dict(counts)  # those that are short still
+    for read in table.by_bucket():
+        if not open_:
+            break
+        people, rows = read(list(dict.fromkeys(name for name, _column in open_)))
+        for (name, column), count in list(open_.items()):
+            count.add(column_values(rows, name), people)
+            if count.short is None:
+                del open_[name, column]
+    return {key: count.short for key, count in open_.items() if count.short is not None}
+
+
+class _Values:
+    """Counts the people who have each value of a column, until there are enough of them."""
+
+    def __init__(self, column: Category) -> None:
+        self._column, self._wanted = column, list(column.values)
+        self._people = np.zeros(len(self._wanted), dtype=np.intp)
+
+    def add(self, values: Any, people: Codes) -> None:
+        """Counts people who were not counted before."""
+        self._people += _people_by_code(codes_of(values, self._wanted), people, len(self._wanted))
+        is_short = self._people < PEOPLE
+        self._wanted = [value for value, few in zip(self._wanted, is_short, strict=True) if few]
+        self._people = self._people[is_short]
+
+    @property
+    def short(self) -> Short | None:
+        """What is short, if anything."""
+        if not self._wanted:
+            return None
+        few = set(self._wanted)
+        left = tuple(value for value in self._column.values if value not in few)
+        return Short(len(few), Category(left) if left else None)
+
+
+class _Ends:
+    """How far the ``PEOPLE`` people reach who reach farthest, each way."""
+
+    def __init__(self, column: Number) -> None:
+        self._column = column
+        self._lows, self._highs = np.empty(0), np.empty(0)
+
+    def add(self, values: Any, people: Codes) -> None:
+        """Looks at people who were not looked at before."""
+        numbers = _numbers(values)
+        is_number = np.isfinite(numbers) & (people >= 0)
+        numbers, people = numbers[is_number], people[is_number]
+        n_people = int(people.max(initial=-1)) + 1
+        lows, highs = np.full(n_people, math.inf), np.full(n_people, -math.inf)
+        np.minimum.at(lows, people, numbers)
+        np.maximum.at(highs, people, numbers)
+        self._lows = np.sort(np.concatenate([self._lows, lows[lows < math.inf]]))[:PEOPLE]
+        self._highs = np.sort(np.concatenate([self._highs, highs[highs > -math.inf]]))[-PEOPLE:]
+
+    @property
+    def reached(self) -> Number | None:
+        """The range that enough people reach, if there is one."""
+        if len(self._lows) < PEOPLE:
+            return None
+        low, high = _rounded(float(self._lows[-1]), math.floor), _rounded(float(self._highs[0]), math.ceil)
+        if low > high:
+            return None
+        return Number(low, high if high > low else low + 1.0)
+
+    @property
+    def short(self) -> Short | None:
+        """What is short, if anything."""
+        reached = self.reached
+        if reached is None:
+            return Short(2, None)
+        low, high = max(self._column.low, reached.low), min(self._column.high, reached.high)
+        values = (low > self._column.low) + (high < self._column.high)
+        return Short(values, Number(low, high) if low < high else None) if values else None
+
+
+def _range(values: Any, people: Codes) -> Number | None:
+    ends = _Ends(ANY)
+    ends.add(values, people)
+    return ends.reached
+
+
+def _categories(values: Any, people: Codes) -> Category | None:
+    labels, codes = _labelled(values)
+    if len(labels) > max(TEXTS, int((codes >= 0).sum()) // 10):
+        return None
+    counts = _people_by_code(codes, people, len(labels))
+    shared = sorted(text for text, count in zip(labels, counts, strict=True) if count >= PEOPLE)
+    return Category(tuple(shared)) if shared else None
+
+
+def _people_by_code(codes: Codes, people: Codes, n_codes: int) -> Codes:
+    """How many different ``people`` have each code, ``(n_codes,)``; negative ones are nobody and nothing."""
+    counted = (codes >= 0) & (people >= 0)
+    n_people = int(people.max(initial=-1)) + 1
+    pairs = np.unique(codes[counted].astype(np.int64) * n_people + people[counted])
+    return np.bincount(pairs // max(n_people, 1), minlength=n_codes)
+
+
+def _labelled(values: Any) -> tuple[list[str], Codes]:
+    """The different labels of a column, and where each value's stands among them; negative where it is missing."""
+    different = values.unique().to_pylist() if hasattr(values, "unique") else values
+    labels = [text for text in dict.fromkeys(map(label, different)) if text is not None]
+    return labels, codes_of(values, labels)
+
+
+def _numbers(values: Any) -> NDArray[np.float64]:
+    """The numbers of a column; none where it holds other things than numbers."""
+    try:
+        return numbers_of(values)
+    except ValueError:
+        return np.full(len(values), math.nan)
+
+
+def _is_nested(values: Any) -> bool:
+    if not hasattr(values, "type"):
+        return False
+    from pyarrow import types
+
+    return bool(types.is_nested(values.type))
+
+
+def _is_numeric(values: Any) -> bool:
+    if hasattr(values, "type"):  # pyarrow
+        from pyarrow import types
+
+        return bool(types.is_integer(values.type) or types.is_floating(values.type))
+    present = [value for value in values if label(value) is not None]
+    return all(isinstance(value, int | float | np.number) and not isinstance(value, bool) for value in present)
+
+
+def _rounded(value: float, direction: Callable[[float], int]) -> float:
+    """``value`` to two significant digits, outwards."""
+    if value == 0:
+        return 0.0
+    unit = 10.0 ** (math.floor(math.log10(abs(value))) - 1)
+    return float(f"{direction(value / unit) * unit:.12g}")

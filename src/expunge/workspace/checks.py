@@ -1,0 +1,264 @@
+"""Checks: the invariants of a workspace, each a function that raises where one does not hold, and changes nothing."""
+
+import json
+import shlex
+import stat
+
+from expunge.certificate import Certificate
+from expunge.errors import LedgerCorrupt, WorkspaceInvalid
+from expunge.files import PARTIAL
+from expunge.ledger import log as events
+from expunge.ledger import releases, requests, sealing, times, tokens
+from expunge.ledger.coverage import require_bound
+from expunge.ledger.facts import fact
+from expunge.ledger.receipts import committed
+from expunge.ledger.signing import digest
+from expunge.privacy import Guarantee
+from expunge.workspace import drafts
+from expunge.workspace.place import Place
+from expunge.workspace.specification import Specification
+from expunge.workspace.states import Forgetting, load
+
+NAMES = (
+    *("keys", "models", "table", "lock", "ledger.lock", "ledger.witness", "ledger.sqlite", "ledger.sqlite-wal"),
+    *("ledger.sqlite-shm", "workspace.toml", "schema.toml", "expunge.pub", "checkpoint.json"),
+)
+"""What may lie in the folder."""
+
+
+def readable(place: Place) -> None:
+    """Settings, schema and keys can be read, and the keys are the workspace's own."""
+    from expunge.data.schema import FeatureSchema
+
+    FeatureSchema.read(place.schema_path)
+    with place.database.reading() as connection:
+        place.signing_key(connection)
+        expected, public = fact(connection, "subject_key"), str(place.public_keys(connection))
+    if place.subject_key.fingerprint() != expected:
+        raise WorkspaceInvalid("keys/subject.key is another key than the table was made with: restore it from a backup")
+    if place.public_key_path.read_text() != public:
+        raise WorkspaceInvalid("expunge.pub does not hold the ledger's public keys: any command that writes mends it")
+
+
+def private(place: Place) -> None:
+    """Nothing but what is to be published can be read by others than the owner."""
+    loose = []
+    for path in (place.path, *sorted(place.path.rglob("*"))):
+        mode, least = stat.S_IMODE(path.lstat().st_mode), 0o700 if path.is_dir() else 0o600
+        if mode & 0o077 and path not in (place.public_key_path, place.checkpoint_path) and not path.is_symlink():
+            loose.append(f"{path} is open to others (mode {mode:o}): chmod {least:o} {shlex.quote(str(path))}")
+    if loose:
+        more = f"; and {len(loose) - 1} more, all with: chmod -R go= {shlex.quote(str(place.path))}" if len(loose) > 1 else ""
+        raise WorkspaceInvalid(loose[0] + more)
+
+
+def finished(place: Place) -> None:
+    """No batch was interrupted, and no event waits for one that is over."""
+    with place.database.reading() as connection:
+        unfinished, held = [str(row.id) for row in requests.unfinished(connection)], events.count_held(connection)
+    if unfinished:
+        raise WorkspaceInvalid(f"batch {', '.join(unfinished)} was interrupted: the next command that writes finishes it")
+    if held:
+        raise LedgerCorrupt(f"{held} events wait for a batch that is over: restore the ledger from a backup")
+
+
+def sealed(place: Place) -> None:
+    """Every entry of the ledger is as it was sealed, and none is missing or too many."""
+    with place.database.reading() as connection:
+        sealing.verify(connection)
+
+
+def log(place: Place) -> None:
+    """Every event is what was signed, and the log continues the checkpoint beside it."""
+    earlier = place.checkpoint_path.read_text() if place.checkpoint_path.exists() else None
+    with place.database.reading() as connection:
+        events.verify_log(connection, place.public_keys(connection), earlier)
+
+
+def certificates(place: Place) -> None:
+    """Every certificate is signed, in the log, and says what its evidence says."""
+    with place.database.reading() as connection:
+        keys, numbers = place.public_keys(connection), dict[str, int]()
+        for expected, row in enumerate(releases.all_releases(connection), 1):
+            where = f"release {row.number} of {row.model}"
+            predicate = events.verify_bundle(json.loads(events.bundle(connection, row.envelope, row.event)), keys)["predicate"]
+            numbers[row.model] = numbers.get(row.model, 0) + 1
+            if row.id != expected or row.number != numbers[row.model]:
+                raise LedgerCorrupt(f"{where} is out of order: a release is missing")
+            if predicate["evidence"] != digest(row.evidence):
+                raise LedgerCorrupt(f"the evidence of {where} is not what its certificate commits to")
+            require_bound(connection, row)
+            certificate = Certificate.from_json(row.evidence)
+            if {**predicate, **certificate.public()} != predicate:
+                raise LedgerCorrupt(f"the evidence of {where} says something else than its certificate")
+            if row.weights is not None and digest(row.weights) != certificate.weights_digest:
+                raise LedgerCorrupt(f"the weights of {where} are not those certified")
+
+
+def specifications(place: Place) -> None:
+    """Every model is specified as the log says it was fitted."""
+    with place.database.reading() as connection:
+        said = {event["model"]: event["specification"] for event in events.of_kind(connection, "model.fitted")}
+        for model in releases.all_models(connection):
+            if committed(model.salt, model.name, model.specification) != said.get(model.name):
+                raise LedgerCorrupt(f"the specification of {model.name} is not the one it was fitted with, by the log")
+
+
+def budgets(place: Place) -> None:
+    """No model has spent more than was promised."""
+    spent: dict[str, float] = {}  # Σ μ² since the earliest deletion of the period
+    with place.database.reading() as connection:
+        kinds = {row.id: row.kind for row in releases.listed(connection)}
+        for row in releases.all_releases(connection):
+            certificate = Certificate.from_json(row.evidence)
+            if certificate.sigma == 0:
+                continue
+            if certificate.mu_total > Guarantee(certificate.epsilon, certificate.delta).mu:
+                raise LedgerCorrupt(f"release {row.number} of {row.model} spent more than was promised")
+            if kinds[row.id] in ("fit", "replace"):  # another model, with a budget of its own
+                spent[row.model] = 0.0
+                continue
+            is_owed = certificate.forgotten > 0 or spent.get(row.model, 0.0) > 0.0
+            before = spent.get(row.model, 0.0)
+            charge = 0.0 if certificate.scheduled else certificate.mu**2
+            if is_owed and certificate.mu_total**2 < (before + charge) * (1.0 - 1e-9):
+                raise LedgerCorrupt(f"release {row.number} of {row.model} was not charged to its budget")
+            spent[row.model] = 0.0 if certificate.scheduled else certificate.mu_total**2
+
+
+def states(place: Place) -> None:
+    """Every state file is the one released, and holds the rows of the table."""
+    with place.database.reading() as connection:
+        for model in releases.all_models(connection):
+            unlearner, last = load(place, connection, model.name), releases.current(connection, model.name)
+            if unlearner.release.certificate.to_json() != last.evidence:
+                raise LedgerCorrupt(f"the state of {model.name} belongs to another release than its last")
+
+
+def table(place: Place) -> None:
+    """Every file of the table is the one that was written, and its transaction log names no other."""
+    with place.database.reading() as connection:
+        rows = fact(connection, "rows")
+    files = place.table.files()
+    if place.table.logged() != {file.path for file in files}:
+        raise WorkspaceInvalid("the table's transaction log names other files than the ledger: it was changed outside")
+    if str(place.table.count()) != rows:
+        raise WorkspaceInvalid(f"the table has {place.table.count()} rows, the ledger knows {rows}")
+
+
+def rows(place: Place) -> None:
+    """Every model has learned as many rows as the table holds for it."""
+    with place.database.reading() as connection:
+        for model in releases.all_models(connection):
+            learned = json.loads(releases.current(connection, model.name).evidence)["remaining"]
+            hidden = Forgetting.of(connection).forgotten(model.name)
+            rows = place.table.count(Specification.from_json(model.specification).target, hidden)
+            if learned != rows:
+                raise WorkspaceInvalid(f"{model.name} holds {learned:g} rows, the table has {rows} with its target for it")
+
+
+def forgotten(place: Place) -> None:
+    """Nobody who was forgotten has rows."""
+    with place.database.reading() as connection:
+        gone = requests.closed_tombstones(connection)
+    for pseudonym in place.table.subjects().to_pylist():
+        if place.subject_key.tombstone(pseudonym) in gone:
+            raise WorkspaceInvalid("somebody who was forgotten has rows in the table")
+
+
+def shared(place: Place) -> None:
+    """At least ten people share whatever was taken from the rows."""
+    found = []
+    for few in drafts.lacking(place):
+        what = f"{sum(few.values.values())} values in columns {', '.join(few.values)}"
+        model = few.source.model
+        remedy = "edit it" if model is None else f"edit schema.toml, then run expunge replace {model}"
+        found.append(f"of {'schema.toml' if model is None else f'the model {model}'}, {what}: {remedy}")
+    if found:
+        raise WorkspaceInvalid(f"fewer than ten people share some of what was taken from the rows: {'; '.join(found)}")
+
+
+def strays(place: Place) -> None:
+    """No file is there that nothing refers to."""
+    with place.database.reading() as connection:
+        current = {
+            place.state_path(m.name, releases.current(connection, m.name).number) for m in releases.all_models(connection)
+        }
+    found = [path for path in place.models.rglob("*") if path.is_file() and path not in current]
+    found += [*place.table.strays(), *place.path.rglob(f"{PARTIAL}*")]
+    found += [path for path in place.path.iterdir() if path.name not in NAMES]
+    if found:
+        raise WorkspaceInvalid(f"{found[0]} is not of the workspace: move it elsewhere, or delete it if you know what it is")
+
+
+def deadlines(place: Place) -> None:
+    """No open request is past its deadline."""
+    with place.database.reading() as connection:
+        first = requests.open_requests(connection, 1)
+    if first and first[0].deadline < times.exact():
+        raise WorkspaceInvalid(f"request {first[0].id} was due on {first[0].deadline[:10]}: run expunge process")
+
+
+def newest(place: Place) -> None:
+    """The ledger is the newest that this folder knows, and the folder is the ledger's own."""
+    place.unproven_database.require_newest()
+    place.require_own()
+    place.require_anchors()
+
+
+def present(place: Place) -> None:
+    """Every file that the ledger knows is there, and as long as it was."""
+    for file in place.table.present():
+        path = place.table.path / file.path
+        if not path.is_file() or path.stat().st_size != file.size:
+            raise WorkspaceInvalid(f"the file {path} of the table is missing or was changed")
+    with place.database.reading() as connection:
+        for model in releases.all_models(connection):
+            path = place.state_path(model.name, releases.current(connection, model.name).number)
+            if not path.is_file():
+                raise WorkspaceInvalid(f"the state of model {model.name}, {path}, is missing")
+
+
+def able(place: Place) -> None:
+    """Every model can forget."""
+    with place.database.reading() as connection:
+        aside = {row.name: row.aside for row in releases.all_models(connection) if row.aside is not None}
+    if aside:
+        said = "; ".join(f"{name} is set aside, and requests wait for it: {reason}" for name, reason in aside.items())
+        raise WorkspaceInvalid(said)
+
+
+def asked(place: Place) -> None:
+    """Requests and tokens are what the log says of them."""
+    with place.database.reading() as connection:
+        held = events.held_of_kind(connection, "request.accepted")
+        accepted = {event["request"]: event["commitment"] for event in [*events.of_kind(connection, "request.accepted"), *held]}
+        certified = {name for event in events.of_kind(connection, "batch.certified") for name in event["requests"]}
+        issued = {event["token"]: event["role"] for event in events.of_kind(connection, "token.issued")}
+        revoked = {event["token"] for event in events.of_kind(connection, "token.revoked")}
+        rows = {row.id: row for row in requests.to_forget(connection)}
+        holders = tokens.listed(connection)
+    for name, commitment in accepted.items():
+        if name not in rows or rows[name].commitment != commitment:
+            raise LedgerCorrupt(f"request {name}, which the log says was accepted, is missing or another one")
+    for name, row in rows.items():
+        if row.state != "refused" and name not in accepted:
+            raise LedgerCorrupt(f"the log knows nothing of request {name}")
+        if (row.state in ("certified", "closed", "returned")) != (name in certified):
+            raise LedgerCorrupt(f"request {name} is {row.state}, but the log says otherwise")
+    for token in holders:
+        if issued.get(token.id) != token.role or (token.revoked is not None) != (token.id in revoked):
+            raise LedgerCorrupt(f"the token {token.id} is not what the log says was issued or revoked")
+
+
+def retrained(place: Place) -> None:
+    """Every model is as near to one retrained on the table as its last certificate says."""
+    with place.database.reading() as connection:
+        living = [(row.name, Specification.from_json(row.specification)) for row in releases.all_models(connection)]
+        hidden = Forgetting.of(connection)
+        loaded = {name: load(place, connection, name) for name, _specification in living}
+    for name, specification in living:
+        bound = loaded[name].release.certificate.distance_bound
+        distance = loaded[name].true_distance(place.near(specification.source(place.table, hidden.forgotten(name))))
+        if not distance <= bound:
+            raise WorkspaceInvalid(f"{name} is {distance:.4g} from the model retrained on the table, certified are {bound:.4g}")

@@ -1,0 +1,302 @@
+"""Never destroy, check when acting: an older ledger, a foreign key, a copied folder, a leaping clock, seven names of a folder."""
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from expunge.errors import LedgerCorrupt, WorkspaceBusy, WorkspaceInvalid
+from expunge.ledger import data_files, log, sealing, times
+from expunge.ledger.signing import CHECKPOINT, PublicKeys, SigningKey
+from expunge.ledger.tables import data_files as table
+from expunge.workspace import Workspace, recovery
+from expunge.workspace.place import UNFINISHED, Place
+from tests.workspace.people import people, workspace
+from tests.workspace.test_workspace import problems
+
+
+def run(folder: Path, *arguments: str, code: int = 0) -> dict | list:
+    """What a real process prints as JSON, and that it ends with ``code``."""
+    command = [sys.executable, "-m", "expunge.cli", *arguments, "--json"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    return json.loads(done.stdout) if done.stdout.strip() else {}
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """What lies in a workspace, but for what SQLite and locks leave."""
+    passing = ("-wal", "-shm", ".lock", "lock")
+    return {str(p): p.read_bytes() for p in folder.rglob("*") if p.is_file() and not p.name.endswith(passing)}
+
+
+def ledger_of(folder: Path) -> bytes:
+    """The ledger's file, with everything in it."""
+    with sqlite3.connect(folder / "ledger.sqlite") as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    return (folder / "ledger.sqlite").read_bytes()
+
+
+def put_ledger(folder: Path, content: bytes) -> None:
+    (folder / "ledger.sqlite").write_bytes(content)
+    for name in ("ledger.sqlite-wal", "ledger.sqlite-shm"):
+        (folder / name).unlink(missing_ok=True)
+
+
+class TestSevenNames:
+    """`expunge process -w ../ws`, or through a symlink, once deleted every file of the table."""
+
+    def test_of_one_folder(self, tmp_path):
+        found = workspace(tmp_path, models=False)
+        (tmp_path / "other").mkdir()
+        (tmp_path / "link").symlink_to(tmp_path / "ws")
+        (tmp_path / "parent").symlink_to(tmp_path, target_is_directory=True)
+        found.fit("churn", "churn", delta=1e-5)
+        names = ["ws", str(tmp_path / "ws"), "../other/../ws", "link", "parent/ws", "./ws/", "ws/../ws"]
+        rows = found.place.table.count()
+        for number, name in enumerate(names):
+            base = tmp_path / "other" if name.startswith("..") else tmp_path
+            run(base, "forget", f"person-{number}", "-w", name, "--receipts", str(tmp_path / "receipts"))
+            assert run(base, "process", "-w", name)["closed"] == 1
+            rows -= sum(who == f"person-{number}" for who in people()["who"].to_pylist())
+            assert Workspace.open(tmp_path / "ws").place.table.count("age") == rows
+        assert problems(Workspace.open(tmp_path / "ws")) == {}
+
+    def test_a_file_of_somebody_else_stays_wherever_it_lies(self, tmp_path):
+        found = workspace(tmp_path, models=False)
+        found.fit("churn", "churn", delta=1e-5)
+        ws = found.place.path
+        foreign = ("table/backup.parquet", "table/_bucket=3/mine.parquet", "models/churn/9.safetensors", "keys/signing-old.pem")
+        for name in (*foreign, "models/notes.txt", "checkpoint.old"):
+            (ws / name).parent.mkdir(exist_ok=True)
+            (ws / name).write_text("mine")
+        found.forget(["person-1"])
+        assert run(tmp_path, "process", "-w", "ws")["closed"] == 1
+        found.rotate_key()
+        found.refit("churn")
+        found.retire("churn")
+        for name in (*foreign, "models/notes.txt", "checkpoint.old"):
+            assert (ws / name).read_text() == "mine", name
+        assert "nothing is left lying" in problems(found)
+
+
+class TestTheNewest:
+    """Before anything is done on the ledger's word, it is proven to be the newest that the folder knows."""
+
+    @pytest.mark.parametrize("transactions", [1, 8])
+    def test_an_older_ledger_stops_every_command_and_destroys_nothing(self, transactions, tmp_path):
+        found = workspace(tmp_path, models=False)
+        found.fit("churn", "churn", delta=1e-5)
+        found.place.database.close()
+        older = ledger_of(tmp_path / "ws")
+        found.forget(["person-1"])
+        if transactions > 1:
+            found.process()
+        found.place.database.close()
+        newest = ledger_of(tmp_path / "ws")
+        put_ledger(tmp_path / "ws", older)
+        before = files(tmp_path / "ws")
+        commands = (["process"], ["forget", "person-2"], ["refit", "churn"], ["rotate-key"], ["append", "people.parquet"])
+        for command in (*commands, ["retire", "churn", "--yes"], ["token", "issue", "ann", "--role", "auditor"]):
+            said = run(tmp_path, *command, "-w", "ws", code=1)["message"]
+            assert "the ledger is older than this folder" in said and "expunge recover" in said, command
+        findings = run(tmp_path, "doctor", "-w", "ws", code=4)
+        assert any("older than this folder" in (finding["problem"] or "") for finding in findings)
+        assert files(tmp_path / "ws") == before
+        put_ledger(tmp_path / "ws", newest)
+        assert run(tmp_path, "process", "-w", "ws")["closed"] == (1 if transactions == 1 else 0)
+        assert problems(Workspace.open(tmp_path / "ws")) == {}
+
+    @pytest.mark.parametrize("content", [None, b"", b"{}", b'{"states": []}', b"\xff", b"[" * 10_000])
+    def test_without_its_witness_nothing_is_done(self, content, tmp_path):
+        found = workspace(tmp_path, models=False)
+        path = found.place.witness_path
+        path.unlink() if content is None else path.write_bytes(content)
+        with pytest.raises(LedgerCorrupt, match="expunge recover"):
+            Workspace.open(found.place.path).forget(["person-1"])
+
+    def test_history_that_was_rewritten_and_signed_by_a_foreign_key_does_not_become_genuine(self, tmp_path):
+        found = workspace(tmp_path, models=False)
+        found.forget(["person-1"])
+        found.process()
+        found.place.database.close()
+        foreign = SigningKey.create(tmp_path)
+        with sqlite3.connect(tmp_path / "ws" / "ledger.sqlite") as connection:
+            connection.execute("DELETE FROM events WHERE kind = 'request.accepted'")
+            size = connection.execute("SELECT max(seq) FROM events").fetchone()[0]
+            head = foreign.sign(CHECKPOINT, {"log": "0" * 64}, {"size": size, "root": "0" * 64})
+            connection.execute("DELETE FROM checkpoints")
+            connection.execute("INSERT INTO checkpoints VALUES (?, ?, ?)", (size, bytes(32), head))
+            connection.execute("UPDATE public_keys SET keyid = ?, pem = ?", (foreign.keyid, foreign.pem))
+        connection.close()
+        public, signed = ((tmp_path / "ws" / name).read_bytes() for name in ("expunge.pub", "checkpoint.json"))
+        for command in (["process"], ["forget", "person-2"], ["rotate-key"]):
+            run(tmp_path, *command, "-w", "ws", code=1)
+        assert (tmp_path / "ws" / "expunge.pub").read_bytes() == public
+        assert (tmp_path / "ws" / "checkpoint.json").read_bytes() == signed
+        assert any(finding["problem"] for finding in run(tmp_path, "doctor", "-w", "ws", code=4))
+
+    @pytest.mark.parametrize("name", ["checkpoint.json", "expunge.pub"])
+    @pytest.mark.parametrize("content", [None, b"", b"nonsense"])
+    def test_an_anchor_that_is_gone_is_an_alarm(self, name, content, tmp_path):
+        found = workspace(tmp_path, models=False)
+        path = found.place.path / name
+        kept = path.read_bytes()
+        path.unlink() if content is None else path.write_bytes(content)
+        for act in (found.process, found.rotate_key):
+            with pytest.raises((LedgerCorrupt, WorkspaceInvalid), match="expunge"):
+                act()
+        assert "the ledger is the newest, and this folder's own" in problems(found)
+        recovery.anchors(Place(found.place.path))
+        assert PublicKeys.read(found.place.public_key_path).pems and (name != "expunge.pub" or path.read_bytes() == kept)
+        found.process()
+        assert problems(found) == {}
+
+    def test_an_acceptance_is_sealed_when_it_is_made(self, tmp_path):
+        found = workspace(tmp_path, models=False)
+        with found.place.database.reading() as connection:
+            before = log.predicate_of(log.checkpoint(connection))["size"]
+        found.forget(["person-1"])
+        with found.place.database.reading() as connection:
+            assert log.predicate_of(log.checkpoint(connection))["size"] == log.size(connection) == before + 1
+            assert log.prove_inclusion(connection, before + 1) is not None
+
+
+class TestKeys:
+    def test_another_subject_key_stops_every_answer(self, tmp_path):
+        found = workspace(tmp_path, models=False)
+        path = found.place.keys / "subject.key"
+        kept = path.read_bytes()
+        path.write_text("ab" * 32)
+        for command in (
+            ["forget", "person-1"],
+            ["append", "people.parquet"],
+            ["rectify", "person-1", "--file", "people.parquet"],
+        ):
+            assert "another key than the table was made with" in run(tmp_path, *command, "-w", "ws", code=1)["message"]
+        path.write_bytes(kept)
+        assert run(tmp_path, "forget", "person-1", "-w", "ws")[0]["state"] == "accepted"
+        assert run(tmp_path, "status", "-w", "ws")["requests"]["refused"] == 0  # nobody was told anything
+
+    def test_another_seal_key_stops_everything(self, tmp_path):
+        found = workspace(tmp_path, models=False)
+        (found.place.keys / "seal.key").write_text("ab" * 32)
+        assert "keys/seal.key is another key" in run(tmp_path, "process", "-w", "ws", code=1)["message"]
+
+
+class TestCopies:
+    @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+    def test_of_the_folder_do_not_work(self, kind, tmp_path, request):
+        database = None if kind == "sqlite" else request.getfixturevalue("postgresql").new_database()
+        found = workspace(tmp_path, models=False, database=database)
+        found.fit("churn", "churn", delta=1e-5)
+        found.place.database.close()
+        shutil.copytree(tmp_path / "ws", tmp_path / "copy")
+        for command in (["process"], ["forget", "person-1"], ["status"]):
+            assert "is a copy of the workspace's folder" in run(tmp_path, *command, "-w", "copy", code=1)["message"]
+        found.forget(["person-1"])
+        assert found.process().closed == 1
+        if kind == "postgresql":  # the ledger has gone on without the copy, which can never be taken for the newest again
+            with pytest.raises(LedgerCorrupt, match=r"has gone on by .* transactions without this folder"):
+                recovery.moved(Place(tmp_path / "copy"))
+
+    def test_the_one_that_was_left_behind_stops(self, tmp_path, postgresql):
+        found = workspace(tmp_path, models=False, database=postgresql.new_database())
+        shutil.copytree(tmp_path / "ws", tmp_path / "copy")
+        recovery.moved(Place(tmp_path / "copy"))
+        moved = Workspace.open(tmp_path / "copy")
+        moved.forget(["person-1"])
+        assert moved.process().closed == 1
+        assert problems(moved) == {}
+        for act in (lambda: found.forget(["person-2"]), found.process, lambda: Workspace.open(tmp_path / "ws").process()):
+            with pytest.raises(LedgerCorrupt, match="has gone on"):
+                act()
+        assert found.place.table.path.exists() and len(list(found.place.table.path.rglob("*.parquet"))) > 0
+
+    def test_a_folder_may_be_renamed(self, tmp_path):
+        workspace(tmp_path, models=False).place.database.close()
+        os.rename(tmp_path / "ws", tmp_path / "renamed")
+        assert run(tmp_path, "forget", "person-1", "-w", "renamed")[0]["state"] == "accepted"
+
+    def test_the_command_line_takes_the_lease_of_the_service(self, tmp_path, postgresql):
+        found = workspace(tmp_path, models=False, database=postgresql.new_database())
+        with found.place.database.leading() as is_leading:  # as a service on another machine does
+            assert is_leading
+            with pytest.raises(WorkspaceBusy):
+                found.process(patience=0.2)
+            assert run(tmp_path, "process", "-w", "ws", code=5)["error"] == "WorkspaceBusy"
+        found.process(patience=0.2)
+
+
+class TestClocks:
+    def test_one_that_leaps_needs_somebody_to_confirm_it(self, tmp_path, monkeypatch):
+        found = workspace(tmp_path, models=False)
+        found.fit("churn", "churn", delta=1e-5)
+        now = times.now()
+        monkeypatch.setattr(times, "now", lambda: now + timedelta(days=34))
+        assert found.forget(["person-1"])[0].state == "accepted"  # a month of silence is none
+        monkeypatch.setattr(times, "now", lambda: now + timedelta(days=500))
+        for act in (lambda: found.forget(["person-2"]), found.process, lambda: found.refit("churn")):
+            with pytest.raises(WorkspaceInvalid, match=r"the clock says .* expunge recover --clock"):
+                act()
+        with found.place.database.reading() as connection:
+            assert all(event["at"] < (now + timedelta(days=40)).isoformat() for event in log.entries(connection, 0, 500))
+        monkeypatch.setattr(times, "now", lambda: now + timedelta(days=34, hours=1))
+        (answer,) = found.forget(["person-2"])
+        assert answer.deadline < (now + timedelta(days=66)).isoformat()
+        monkeypatch.setattr(times, "now", lambda: now + timedelta(days=500))
+        recovery.clock(Place(found.place.path))
+        assert found.forget(["person-3"])[0].state == "accepted"
+
+    def test_idle_days_are_none_if_somebody_looks(self, tmp_path, monkeypatch):
+        found = workspace(tmp_path, models=False)
+        now = times.now()
+        for days in range(20, 400, 20):
+            monkeypatch.setattr(times, "now", lambda days=days: now + timedelta(days=days))
+            found.process()
+        assert found.forget(["person-1"])[0].state == "accepted"
+
+
+class TestMaking:
+    def test_what_an_interrupted_one_left_is_cleared_by_the_next(self, tmp_path):
+        workspace(tmp_path, models=False).place.database.close()
+        (tmp_path / "ws" / UNFINISHED).write_text("0123456789abcdef")
+        for command in (["status"], ["process"], ["doctor"]):
+            assert "run expunge init again" in run(tmp_path, *command, "-w", "ws", code=1)["message"]
+        (tmp_path / "ws" / "table" / "mine.txt").write_text("mine")
+        making = ["init", "ws", "--data", "people.parquet", "--subject", "who", "--schema", "schema.toml"]
+        assert "mine.txt is not of the workspace" in run(tmp_path, *making, code=1)["message"]
+        assert (tmp_path / "ws" / "table" / "mine.txt").read_text() == "mine"
+        (tmp_path / "ws" / "table" / "mine.txt").unlink()
+        run(tmp_path, *making)
+        assert problems(Workspace.open(tmp_path / "ws")) == {}
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["people.parquet", "schema.toml", "ws"]
+
+    def test_one_that_fails_leaves_the_folder_as_it_was(self, tmp_path):
+        (tmp_path / "rows.csv").write_text("who,age\n,7\n")
+        for folder in (tmp_path / "new", tmp_path / "there"):
+            if folder.name == "there":
+                folder.mkdir()
+            run(tmp_path, "init", folder.name, "--data", "rows.csv", "--subject", "who", code=1)
+            assert folder.exists() == (folder.name == "there") and not (folder.exists() and list(folder.iterdir()))
+
+
+def test_a_file_that_the_state_was_not_made_with_is_no_table(tmp_path):
+    """The state knows the rows it holds: a table of another moment is not worked with, though every file of it is genuine."""
+    found = workspace(tmp_path, models=False)
+    found.fit("churn", "churn", delta=1e-5)
+    with found.place.database.writing() as connection:
+        first = data_files.present(connection)[0]
+        sealing.delete(connection, table, table.c.path == first.path)  # by somebody who has the key
+    with pytest.raises(WorkspaceInvalid, match="other files than the ledger"):
+        found.process() or found.refit("churn")
+    found.place.table.follow()
+    with pytest.raises(WorkspaceInvalid, match="are not those of the table"):
+        found.refit("churn")

@@ -1,0 +1,91 @@
+"""The largest leverage of a batch: an upper bound, hardly above it, in float32 where that is enough. Theory §4.6."""
+
+import math
+
+import mpmath
+import numpy as np
+import pytest
+
+from expunge.evaluation import SHARE, Evaluation
+from expunge.losses import Softmax, Squared
+from expunge.objective import Objective
+from expunge.rows import Rows
+from tests.test_evaluation import LOSSES, ByHand, by_hand_gamma, exactly
+
+
+@pytest.mark.parametrize("loss", [*LOSSES, Softmax(2)], ids=repr)
+@pytest.mark.parametrize("container", ["dense", "CSR", "strict"])
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("size", [1e-70, 1e-12, 1.0, 1e12, 1e70])
+def test_top_leverage_is_hardly_above_the_largest_eigenvalue(loss, container, intercept, size):
+    hand = ByHand(loss, container, intercept)
+    factor = np.linalg.cholesky(np.cov(np.random.default_rng(1).normal(size=(len(hand.w), 99)))) * size
+    blocks = [np.kron(np.eye(hand.K), x[None, :]) @ factor for x in hand.X]
+    exact = max(np.linalg.eigvalsh(B @ B.T)[-1] for B in blocks)
+    found = hand.at.top_leverage(factor)
+    assert exact <= found <= exact * (1 + 2.2 * SHARE)
+
+
+@pytest.mark.parametrize("loss", [Squared(), Softmax(2), Softmax(3)], ids=repr)
+def test_a_leverage_is_charged_the_roundings_of_float32_for_every_output(loss):
+    """Here nothing is rounded: the row is 1 and the factor the identity, so that |x||L| is √K."""
+    K = loss.outputs
+    at = Evaluation(Objective(loss, 1, fit_intercept=False), Rows.of([[1.0]], [0.0]), np.zeros(K))
+    charged = math.sqrt(K) * by_hand_gamma(K + 1 + 32, 2.0**-24) * math.sqrt(K)
+    assert at.top_leverage(np.eye(K)) == exactly((1.0 + charged) ** 2)
+
+
+def test_a_leverage_of_nearly_nothing_is_charged_the_rounding_of_its_square():
+    """Of a row across the one direction in which the factor is long: |x||L| = 32, and what float64 leaves of it."""
+    at = Evaluation(Objective(Squared(), 2, fit_intercept=False), Rows.of([[0.0, 4.0]], [0.0]), np.zeros(2))
+    assert at.top_leverage(np.diag([8.0, 1e-30])) == exactly(by_hand_gamma(2 + 2) * 32.0**2)
+
+
+def test_leverage_that_float32_cannot_tell_is_computed_in_float64():
+    X = np.array([[1.0, 1.0], [2.0, 2.0]])
+    factor = np.array([[1.0, 0.0], [-1.0, 1e-4]])
+    at = Evaluation(Objective(Squared(), 2, fit_intercept=False), Rows.of(X, np.zeros(2)), np.zeros(2))
+    assert 4e-8 <= at.top_leverage(factor) <= 4e-8 * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("power", [-300, -101, -76, -74, -68, -51, -49, -40, 0, 40, 49, 51, 101, 300])
+def test_leverage_whatever_float32_can_hold(power):
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        x, factor = rng.normal(size=3), np.tril(rng.normal(size=(3, 3)))
+        at = Evaluation(Objective(Squared(), 3, fit_intercept=False), Rows.of([x], [0.0]), np.zeros(3))
+        exact = mpmath.norm(mpmath.matrix(x).T * mpmath.matrix(factor)) ** 2 * mpmath.mpf(2) ** (2 * power)
+        assert exact <= at.top_leverage(factor * 2.0**power) <= exact * (1 + 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("row", "factor", "is_tried"),
+    [
+        (0, 0, True),
+        (1, -50.5, False),
+        (1, -50, False),
+        (1, -49.5, True),
+        (-1, 49.5, True),
+        (-1, 50, False),
+        (-1, 50.5, False),
+        (51, -10, False),
+        (-51, 10, False),
+        (-30, -30, False),
+        (30, 30, False),
+    ],
+)
+def test_float32_is_tried_where_row_factor_and_product_are_of_its_sizes(row, factor, is_tried):
+    """By the rounding that it allows for; the sizes are powers of two."""
+    at = Evaluation(Objective(Squared(), 1, fit_intercept=False), Rows.of([[2.0**row]], [0.0]), np.zeros(1))
+    above = at.top_leverage(np.array([[2.0**factor]])) / 4.0 ** (row + factor) - 1.0
+    assert 0.0 < above < (1e-5 if is_tried else 1e-13)
+    assert above > 1e-6 or not is_tried
+
+
+@pytest.mark.parametrize("loss", [Squared(), Softmax(3)], ids=repr)
+@pytest.mark.parametrize("value", [np.inf, np.nan, 1e200])
+def test_no_leverage_is_known_of_a_factor_that_overflows(loss, value):
+    objective = Objective(loss, 2, fit_intercept=False)
+    at = Evaluation(objective, Rows.of(np.ones((3, 2)), np.zeros(3)), np.zeros(objective.n_parameters))
+    with np.errstate(all="ignore"):
+        assert at.top_leverage(np.full((objective.n_parameters,) * 2, value)) == np.inf
