@@ -1,5 +1,5 @@
-"""No file of a workspace, whatever is done to it, makes any command stumble: a sentence, a documented exit code, no id, and where
-nothing was to be changed, no change."""
+"""No file of a workspace, whatever is done to it, makes any command stumble: a sentence, a documented exit code, no id; and
+where nothing was to be changed, no change."""
 
 import json
 import os
