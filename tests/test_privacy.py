@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from expunge.errors import BudgetSpent
 from expunge.privacy import (
+    RESTORE_SHARE,
     Guarantee,
     PrivacyBudget,
     Schedule,
@@ -252,8 +253,9 @@ def test_the_reserve_is_a_millionth_of_the_budget_at_least():
 def test_a_new_budget_owes_nobody_anything():
     budget = budget_of(0.3, 0.01)
     assert budget == PrivacyBudget(0.3, pytest.approx(4e-4), "2026-11-02", 0, False, 0.0, 0.0, 0.0)
-    assert budget.mu_left() == pytest.approx(math.sqrt(0.09 - 4e-4), rel=1e-11)
-    assert budget.mu_left(refit=True) == pytest.approx(0.3, rel=1e-11)
+    limit = 0.09 * (1 - RESTORE_SHARE)
+    assert budget.mu_left() == pytest.approx(math.sqrt(limit - 4e-4), rel=1e-11)
+    assert budget.mu_left(refit=True) == pytest.approx(math.sqrt(limit), rel=1e-11)
     assert budget.mu_left(refit=True) < 0.3
     assert not budget.is_drifting
     assert not replace(budget, drift=1e-3).is_drifting
@@ -328,7 +330,7 @@ def test_rounding_in_later_releases_is_charged_to_people_of_earlier_periods():
     assert refit.earlier == pytest.approx(budget.earlier + 0.04**2)
     assert refit.drift == 0.02, "it stays in the anchor"
     assert budget.charged(0.1, refit=True, wobble=0.005).drift == 0.01
-    last = replace(budget, earlier=0.09 - 0.03**2 - 1e-9)
+    last = replace(budget, earlier=0.09 * (1 - RESTORE_SHARE) - 0.03**2 - 1e-9)
     assert last.charged(0.1, wobble=0.02).earlier <= 0.09
     with pytest.raises(BudgetSpent, match=r"rounding costs those forgotten before 2026-11-02 mu = 0\.03 a release"):
         replace(last, earlier=last.earlier + 2e-9).charged(0.1, wobble=0.02)
@@ -342,9 +344,44 @@ def test_epsilon_is_zero_only_where_the_total_variation_is_within_delta(mu):
 
 
 def test_people_of_earlier_periods_may_have_had_all_of_the_budget():
-    budget = replace(budget_of(0.5), earlier=0.25)
+    budget = replace(budget_of(0.5), earlier=0.25 * (1 - RESTORE_SHARE))
     assert budget.mu_left() > 0.49
-    assert replace(budget, earlier=0.26).mu_left() == 0.0
+    assert replace(budget, earlier=0.25).mu_left() == 0.0
+    assert replace(budget, earlier=0.25, restores=60).mu_left() > 0.49
+
+
+def test_a_restored_copy_spends_what_no_copy_before_it_can_have_spent():
+    """Original and copies, each as greedy as it may be, from one backup or from each other's: together within the promise."""
+    limit = mpmath.mpf("0.3") ** 2
+    original = budget_of(0.3).owing().charged(0.1)
+    greedy = original.charged(original.mu_left())
+    greedy = greedy.charged(greedy.mu_left(refit=True), refit=True)
+    total, copy = mpmath.mpf(greedy.spent), original
+    for restores in range(1, 6):
+        copy = original.restored(restores, MONDAY) if restores % 2 else copy.restored(restores, MONDAY)
+        assert copy.mu_left() == 0.0, "statistics and passes cost more than is left"
+        assert 0.0 < copy.mu_left(refit=True) < 2e-4
+        assert copy.spent >= total
+        assert copy.spent == copy.earlier
+        after = copy.charged(copy.mu_left(refit=True), refit=True)
+        total += mpmath.mpf(after.mu_left(refit=True)) ** 2 + mpmath.mpf(copy.mu_left(refit=True)) ** 2
+        assert total < limit
+        with pytest.raises(BudgetSpent):
+            after.charged(copy.mu_left(refit=True), refit=True)
+        copy = after
+
+
+def test_a_restored_copy_is_whole_again_after_its_scheduled_refit():
+    copy = budget_of(0.3).owing().charged(0.2).restored(1, MONDAY)
+    assert (copy.since, copy.requests, copy.is_owed) == ("2026-11-02", 1, True)
+    whole = copy.charged(1e-9, refit=True).refitted(1e-9, 1e-9, MONDAY + timedelta(30))
+    assert whole.mu_left() == pytest.approx(0.3, rel=1e-6)
+    assert whole.restores == 1
+    assert whole.earlier > copy.earlier
+    with pytest.raises(ValueError, match="1 backups were restored before this one"):
+        whole.restored(1, MONDAY)
+    without = replace(budget_of(0.3), mu_limit=math.inf).restored(1, MONDAY)
+    assert (without.restores, without.spent) == (1, 0.0)
 
 
 def test_longer_rows_carry_more_noise_into_the_loss():

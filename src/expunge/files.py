@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -35,6 +36,23 @@ def write_file(path: Path, payload: bytes, *, is_new: bool = False) -> None:
             os.unlink(temporary)
         raise
     sync_folder(path.parent)
+
+
+def copy_file(source: Path, target: Path) -> str:
+    """Copies ``source`` to the new file ``target``, and syncs it; SHA-256 of what was copied, in hexadecimal.
+
+    Raises:
+        OSError: it cannot be read or written; ``target`` may then be there in part.
+    """
+    hashed = hashlib.sha256()
+    handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "wb") as written, source.open("rb") as read:
+        while part := read.read(1 << 20):
+            hashed.update(part)
+            written.write(part)
+        written.flush()
+        os.fsync(written.fileno())
+    return hashed.hexdigest()
 
 
 def write_output(path: Path, payload: bytes) -> None:

@@ -26,6 +26,8 @@ TAIL = 90.0
 """Twice the exponent at which the tail of a Gaussian is left out of an integral, e⁻⁴⁵ of it."""
 REFIT_RESERVE = 2.0**-20
 """Share of the squared budget that only a refit may use, or more where rounding needs it."""
+RESTORE_SHARE = 2.0**-22
+"""Share of the squared budget that only copies restored from a backup may use; half of it each, one after the other."""
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(128)
 
 
@@ -175,6 +177,7 @@ class PrivacyBudget:
         spent: Σ μ² of the releases since then.
         earlier: the largest Σ μ² of anybody forgotten before the period.
         drift: μ that each release costs those.
+        restores: how many backups were restored, one after the other, before this copy of the model.
 
     Source: theory §5.2, §5.7.
     """
@@ -187,6 +190,7 @@ class PrivacyBudget:
     spent: float = 0.0
     earlier: float = 0.0
     drift: float = 0.0
+    restores: int = 0
 
     @classmethod
     def fitted(cls, mu_limit: float, mu: float, on: date) -> "PrivacyBudget":
@@ -202,15 +206,20 @@ class PrivacyBudget:
 
     def mu_left(self, *, refit: bool = False) -> float:
         """The largest μ that the next release may have."""
-        if not self.earlier + self._drifted <= self.mu_limit**2:
+        if not self.earlier + self._drifted <= self._limit:
             return 0.0
-        limit = self.mu_limit**2 - (0.0 if refit else self.reserve)
+        limit = self._limit - (0.0 if refit else self.reserve)
         return math.sqrt(max(0.0, limit - self.spent)) * (1.0 - 1e-12)
 
     @property
     def is_drifting(self) -> bool:
         """Whether releases cost people of earlier periods anything."""
         return self.earlier > 0 and self.drift > 0
+
+    @property
+    def _limit(self) -> float:
+        """What the squares may add up to in this copy."""
+        return _limit_of(self.mu_limit, self.restores)
 
     @property
     def _drifted(self) -> float:
@@ -233,7 +242,7 @@ class PrivacyBudget:
         """
         drift = max(self.drift, wobble) if refit else self.drift
         earlier = _raised(self.earlier, (drift + wobble) ** 2) if self.earlier > 0 else 0.0
-        if not earlier <= self.mu_limit**2:
+        if not earlier <= self._limit:
             raise BudgetSpent(
                 f"rounding costs those forgotten before {self.since} mu = {drift + wobble:.3g} a release, and would pass their "
                 "budget: fit a new model"
@@ -265,7 +274,32 @@ class PrivacyBudget:
         """
         ended = max(self.spent, self.earlier)
         earlier = _raised(ended, drift**2) if ended > 0 else 0.0
-        return PrivacyBudget(self.mu_limit, reserve_for(self.mu_limit, mu), on.isoformat(), earlier=earlier, drift=drift)
+        reserve = reserve_for(self.mu_limit, mu)
+        return replace(
+            PrivacyBudget(self.mu_limit, reserve, on.isoformat()), earlier=earlier, drift=drift, restores=self.restores
+        )
+
+    def restored(self, restores: int, since: date) -> "PrivacyBudget":
+        """The budget of a copy that goes on from a backup: as the copies before it may have left it, all that they could spend
+        spent, for everybody. What is left is enough for refits, whose distance is rounding, until the scheduled one.
+
+        Args:
+            restores: how many copies there were before this one; more than any of them had.
+            since: the last day at or before the restore on which, by the calendar, a period begins.
+
+        Source: theory §5.7.
+        """
+        if restores <= self.restores:
+            raise ValueError(f"{self.restores} backups were restored before this one, got {restores}")
+        if math.isinf(self.mu_limit):
+            return replace(self, restores=restores)
+        used = _limit_of(self.mu_limit, restores - 1) * (1.0 + 1e-14)  # sums were rounded up
+        return replace(self, restores=restores, since=since.isoformat(), requests=1, is_owed=True, spent=used, earlier=used)
+
+
+def _limit_of(mu_limit: float, restores: int) -> float:
+    """The squared μ that a copy may spend, those of all copies before it included; each leaves something to the next."""
+    return mu_limit**2 * (1.0 - RESTORE_SHARE * 2.0**-restores)
 
 
 def reserve_for(mu_limit: float, mu: float) -> float:

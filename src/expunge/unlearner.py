@@ -16,6 +16,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -211,6 +212,15 @@ class Unlearner:
         """
         self._lock = threading.RLock()
         self._owner = os.getpid()
+
+    def resume_restored(self, restores: int, since: date) -> None:
+        """Goes on from a backup: whatever copies of this model released after it was made, no budget is spent twice.
+
+        Args:
+            restores, since: see ``PrivacyBudget.restored``.
+        """
+        with self.in_charge():
+            self._secret = replace(self._secret, budget=self._secret.budget.restored(restores, since))
 
     def influence(self, rows: Rows) -> Array:
         """How far each of these rows moves the un-noised weights when it goes, to first order in the 2-norm, ``(n_rows,)``.

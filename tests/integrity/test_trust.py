@@ -1,4 +1,4 @@
-"""Never destroy, check when acting: an older ledger, a foreign key, a copied folder, a leaping clock, seven names of a folder."""
+"""Never destroy, check when acting: older ledgers, foreign keys, copied folders, leaping clocks, seven names of a folder."""
 
 import json
 import os

@@ -49,6 +49,15 @@ def test_a_ledger_from_the_future_is_refused(database):
         database.migrate()
 
 
+def test_a_reader_sees_one_moment(database):
+    with database.reading() as connection:
+        assert connection.execute(sa.select(facts.c.name)).all() == []
+        with database.writing() as writer:
+            set_fact(writer, "x", "1")
+        assert connection.execute(sa.select(facts.c.name)).all() == []
+        sealing.verify(connection)
+
+
 def test_sqlite_is_set_up_for_keeping_and_for_forgetting(tmp_path):
     database = Database(f"sqlite:///{tmp_path}/l.sqlite", KEY)
     database.migrate()

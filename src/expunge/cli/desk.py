@@ -227,6 +227,10 @@ def status(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
             console.print(f"{derived['what']} still depends on people forgotten, {until}", highlight=False)
         if found["unfinished_batches"]:
             console.print("a batch was interrupted; the next command that writes finishes it")
+        if not found["is_anchored"]:
+            console.print(
+                "no anchor is set: an older copy of this workspace would not be noticed (expunge doctor)", highlight=False
+            )
 
     show(found, as_json, text)
 

@@ -124,11 +124,14 @@ def doctor(
 
     def text() -> None:
         for finding in findings:
-            is_well = finding.problem is None
-            console.print("ok     " if is_well else "PROBLEM", style="green" if is_well else "red", end=" ")
+            mark, style = ("ok     ", "green") if finding.warning is None else ("warning", "yellow")
+            mark, style = (mark, style) if finding.problem is None else ("PROBLEM", "red")
+            console.print(mark, style=style, end=" ")
             console.print(finding.check, highlight=False)
             if finding.problem is not None:
                 console.print(f"        {finding.problem}\n        to do: {finding.remedy}", highlight=False)
+            elif finding.warning is not None:
+                console.print(f"        {finding.warning}", highlight=False)
 
     show(result, as_json, text)
     if any(finding.problem for finding in findings):

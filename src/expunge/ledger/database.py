@@ -23,6 +23,8 @@ from expunge.ledger.witness import Witness
 
 HEAD = "0001"
 """The newest migration; a test compares it with the migrations there are."""
+COPIED = 10_000
+"""Rows that are copied at once."""
 WAIT = 30.0
 """Seconds to wait for another writer."""
 LEAD_LOCK = 0x45585056
@@ -70,9 +72,12 @@ class Database:
             LedgerCorrupt: the database is damaged, or its seal was altered.
             WorkspaceInvalid: it cannot be reached.
         """
-        with self._explained(), self.engine.connect() as connection, connection.begin():
-            connection.execution_options(sealing=Sealing(self._key, sealing.read(connection, self._key)))
-            yield connection
+        with self._explained(), self.engine.connect() as connection:
+            if not self.is_sqlite:  # whose transactions see one moment anyway
+                connection.execution_options(isolation_level="REPEATABLE READ")
+            with connection.begin():
+                connection.execution_options(sealing=Sealing(self._key, sealing.read(connection, self._key)))
+                yield connection
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
@@ -144,13 +149,51 @@ class Database:
         with self._locked() as connection:
             if sa.inspect(connection).has_table(facts.name):
                 owner = connection.execute(sa.select(facts.c.value).where(facts.c.name == "workspace")).scalar()
-                if owner != workspace:
+                if owner not in (None, workspace):  # without one the attempt ended before it said whose
                     raise WorkspaceInvalid("the database holds the ledger of another workspace: give an empty one")
-                metadata.drop_all(connection)
-                connection.exec_driver_sql("DROP TABLE alembic_version")
+                self._drop(connection)
         self.migrate()
         with self.writing() as connection:
             set_fact(connection, "workspace", workspace)
+
+    def take(self, source: sa.Connection, instance: str) -> None:
+        """Makes the tables in an empty database, and everything in them as it is in ``source``; all of it or nothing.
+
+        Args:
+            source: whose rows are taken as they are sealed.
+            instance: of the copy that is made; what an interrupted attempt at the same copy left is made anew.
+
+        Raises:
+            WorkspaceInvalid: the database is in use, or cannot be used.
+        """
+        self.require_free(instance)
+        with self._locked() as connection:
+            self._drop(connection)
+        self.migrate()
+        with self._locked() as connection:
+            for table in metadata.sorted_tables:
+                chosen = sa.select(table).execution_options(yield_per=COPIED)
+                for rows in source.execute(chosen).partitions():
+                    connection.execute(sa.insert(table), [dict(row._mapping) for row in rows])
+
+    def require_free(self, instance: str) -> None:
+        """Raises ``WorkspaceInvalid`` unless the database is empty, or holds no more than an attempt at this copy."""
+        with self._explained(), self.engine.connect() as connection, connection.begin():
+            if not sa.inspect(connection).has_table(facts.name):
+                return
+            found = dict(connection.execute(sa.select(facts.c.name, facts.c.value)).all())
+        if found and found.get("instance") != instance:
+            raise WorkspaceInvalid("the database holds a ledger already: give an empty one; nothing was changed")
+
+    def discard(self) -> None:
+        """Drops the tables that ``take`` made."""
+        with self._locked() as connection:
+            self._drop(connection)
+
+    def _drop(self, connection: sa.Connection) -> None:
+        if sa.inspect(connection).has_table(facts.name):
+            metadata.drop_all(connection)
+            connection.exec_driver_sql("DROP TABLE alembic_version")
 
     def wipe_free_space(self) -> None:
         """Makes sure that what was deleted is gone from the files too."""

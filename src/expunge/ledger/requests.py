@@ -15,6 +15,8 @@ from expunge.ledger import sealing
 from expunge.ledger.tables import batches, forgotten_by, releases, requests
 
 OPEN = ("accepted", "working", "certified")
+RESTORE = "restore"
+"""The actor of requests that a restore makes anew."""
 PART = 500
 """Values in one IN list."""
 
@@ -179,6 +181,22 @@ def closed_tombstones(connection: sa.Connection) -> set[str]:
     """Tombstones of everybody forgotten."""
     chosen = sa.select(requests.c.tombstone).where(requests.c.state == "closed", requests.c.kind == "forget")
     return set(connection.execute(chosen).scalars())
+
+
+def tombstones_to_keep(connection: sa.Connection, batch: int | None) -> set[str]:
+    """Tombstones of everybody forgotten, of those whom a certified ``batch`` is about to erase, and of those who were forgotten
+    by a copy of the ledger that is lost, and are not yet again."""
+    owed = requests.c.state.in_(OPEN) & (requests.c.actor == RESTORE)
+    if batch is not None:
+        owed |= requests.c.batch == batch
+    chosen = sa.select(requests).where(owed, requests.c.kind == "forget")
+    return closed_tombstones(connection) | {row.tombstone for row in sealing.rows(connection, chosen, requests)}
+
+
+def open_ids(connection: sa.Connection, batch: int | None) -> list[str]:
+    """Names the open requests, the oldest first, but for those of a certified ``batch`` that is about to close them."""
+    chosen = sa.select(requests).where(requests.c.state.in_(OPEN)).order_by(requests.c.received, requests.c.id)
+    return [row.id for row in sealing.rows(connection, chosen, requests) if batch is None or row.batch != batch]
 
 
 def begin_batch(connection: sa.Connection, kind: str, states: Sequence[tuple[str, int]], at: str) -> int:

@@ -264,6 +264,11 @@ def grow(connection: sa.Connection, leaves: Sequence[bytes]) -> None:
     _sealing(connection).grow(leaves)
 
 
+def serial(connection: sa.Connection) -> int:
+    """The number of the last transaction before this one."""
+    return _sealing(connection).before.serial
+
+
 def log_size(connection: sa.Connection) -> int:
     """How many events the log holds."""
     return _sealing(connection).now.size

@@ -1,8 +1,8 @@
 """Batches: how table, models and ledger change together, whatever happens in between.
 
     intent in the ledger → new files of the table and new states, beside the old ones → one transaction (releases,
-    certificates, events, the table's files) → the table's own log → deleting what is superseded → a look at what was
-    drafted from those who went → close
+    certificates, events, the table's files) → the anchor → the table's own log → deleting what is superseded → a look at
+    what was drafted from those who went → close
 
 Before the transaction nothing has happened: ``recover`` gives the batch up, and noise that was drawn for it is never
 used. After it everything has: ``recover`` carries it on. Each step can be done twice. Whatever is deleted was written by a
@@ -27,7 +27,7 @@ from expunge.ledger.coverage import bound
 from expunge.ledger.facts import fact, retired_keyids, set_fact
 from expunge.ledger.signing import CERTIFICATE, digest, key_path
 from expunge.release import Release
-from expunge.workspace import drafts
+from expunge.workspace import anchoring, drafts
 from expunge.workspace.place import PATIENCE, Place
 from expunge.workspace.states import Forgetting, Prepared, Say, Work, chosen_models, prepared_states
 
@@ -280,6 +280,7 @@ def _finish(place: Place, batch: sa.Row[Any], say: Say) -> None:
         gone = [row.subject for row in requests.of_batch(connection, batch.id) if row.subject is not None]
         affected, going = releases.of_batch(connection, batch.id), data_files.going(connection, batch.id)
         retired = releases.left_by_the_retired(connection)
+    anchoring.keep(place, batch.id)
     place.table.follow()
     place.table.delete(going)
     superseded = [(row.model, number) for row in affected for number in range(1, row.number)]
@@ -333,3 +334,4 @@ def _tidy(place: Place) -> None:
     for path, text in ((place.public_key_path, public), (place.checkpoint_path, signed)):
         if text is not None and (not path.exists() or path.read_text() != text):
             write_file(path, text.encode())
+    anchoring.keep_first(place)

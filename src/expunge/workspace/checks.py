@@ -234,10 +234,12 @@ def asked(place: Place) -> None:
         held = events.held_of_kind(connection, "request.accepted")
         accepted = {event["request"]: event["commitment"] for event in [*events.of_kind(connection, "request.accepted"), *held]}
         certified = {name for event in events.of_kind(connection, "batch.certified") for name in event["requests"]}
+        restored = {event["request"]: event["commitment"] for event in events.of_kind(connection, "request.restored")}
         issued = {event["token"]: event["role"] for event in events.of_kind(connection, "token.issued")}
         revoked = {event["token"] for event in events.of_kind(connection, "token.revoked")}
         rows = {row.id: row for row in requests.to_forget(connection)}
         holders = tokens.listed(connection)
+    accepted, certified = {**accepted, **restored}, {*certified, *restored}
     for name, commitment in accepted.items():
         if name not in rows or rows[name].commitment != commitment:
             raise LedgerCorrupt(f"request {name}, which the log says was accepted, is missing or another one")

@@ -1,5 +1,7 @@
 """workspace.toml: what a person may set, each with a default that works."""
 
+import json
+import re
 import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -28,6 +30,11 @@ refit_requests = 0
 # Where the rows are summed: in this process ("local"), or on a Dask cluster (dask://host:port) whose workers see this folder.
 engine = "local"
 
+# Where to keep a small file, the anchor, by which an older copy of this workspace is noticed, and from which a restored backup
+# learns who was forgotten since: an absolute path on another disk, or the URL of a store, such as s3://bucket/name or
+# sftp://host/path. It is compared before every batch and written at its end. "" for none.
+anchor = ""
+
 # Requests that one caller may make in 24 hours.
 requests_per_day = 100000
 """
@@ -42,6 +49,7 @@ class Configuration:
     refit_days: int = 30
     refit_requests: int = 0
     engine: str = LOCAL
+    anchor: str = ""
     requests_per_day: int = 100_000
 
     @classmethod
@@ -72,7 +80,16 @@ class Configuration:
         configuration = cls(**given)
         if configuration.engine != LOCAL and not configuration.engine.startswith("dask://"):
             raise WorkspaceInvalid(f'{path}: engine must be "{LOCAL}" or dask://host:port, got {configuration.engine!r}')
+        if configuration.anchor and not ("://" in configuration.anchor or configuration.anchor.startswith("/")):
+            raise WorkspaceInvalid(f'{path}: anchor must be an absolute path, a URL or "", got {configuration.anchor!r}')
         return configuration
+
+    @staticmethod
+    def change(path: Path, name: str, value: str) -> None:
+        """Gives the setting ``name`` another value in the file at ``path``, and leaves all else in it as it is."""
+        line, text = f"{name} = {json.dumps(value)}", path.read_text(encoding="utf-8")
+        lines = [line if re.match(rf"\s*[\"']?{name}[\"']?\s*=", old) else old for old in text.splitlines()]
+        write_file(path, "\n".join([*([] if line in lines else [line]), *lines, ""]).encode())
 
     def write(self, path: Path) -> None:
         """Writes the commented file, with another database if one was chosen."""

@@ -50,11 +50,13 @@ class Finding:
         check: what was checked.
         problem: what is wrong; ``None`` where all is well.
         remedy: what to do about it.
+        warning: what harms nothing yet, and what to do about it.
     """
 
     check: str
     problem: str | None
     remedy: str | None = None
+    warning: str | None = None
 
 
 def examine(place: Place, depth: Depth = "minutes") -> Iterator[Finding]:
@@ -82,3 +84,10 @@ def examine(place: Place, depth: Depth = "minutes") -> Iterator[Finding]:
                 yield Finding(name, f"this cannot be checked, because of damage or a fault ({type(error).__name__})", remedy)
             else:
                 yield Finding(name, None)
+    yield Finding("an older copy of this workspace would be noticed", None, warning=_unanchored(place))
+
+
+def _unanchored(place: Place) -> str | None:
+    if place.configuration.anchor:
+        return None
+    return "no anchor is set, so that a copy of yesterday's folder would pass for today's: set one in workspace.toml"

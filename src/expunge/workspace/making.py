@@ -15,7 +15,10 @@ PATTERNS = (
     "keys/*.key",
     "keys/*.pem",
     "table/_delta_log/*.json",
+    "table/_delta_log/*.parquet",
+    "table/_delta_log/_last_checkpoint",
     "table/_bucket=*/batch-*.parquet",
+    "models/*/*.safetensors",
     "ledger.sqlite*",
     "ledger.witness",
     "ledger.lock",
@@ -27,7 +30,7 @@ PATTERNS = (
     f"{PARTIAL}*",
     f"keys/{PARTIAL}*",
 )
-"""What making a workspace writes; nothing else is ever deleted."""
+"""What making a workspace or a backup writes; nothing else is ever deleted."""
 FOLDERS = (
     "table/_delta_log/_commits",
     "table/_delta_log/_tmp",
@@ -35,6 +38,7 @@ FOLDERS = (
     "table/_bucket=*",
     "table",
     "keys",
+    "models/*",
     "models",
 )
 
@@ -69,14 +73,14 @@ def folder(path: Path) -> Iterator[tuple[Place, str]]:
             os.ftruncate(handle, 0)
             os.pwrite(handle, identity.encode(), 0)
             os.fsync(handle)
-        _clear(path)
+        clear(path)
         for made in (place.keys, place.models):
             made.mkdir(mode=0o700)
         place.lock_path.touch(mode=0o600)
         try:
             yield place, identity
         except BaseException:
-            _clear(path)
+            clear(path)
             raise
         finally:
             marker.unlink()
@@ -89,7 +93,7 @@ def folder(path: Path) -> Iterator[tuple[Place, str]]:
             path.rmdir()
 
 
-def _clear(path: Path) -> None:
+def clear(path: Path) -> None:
     """Deletes what an attempt may have written, and nothing else."""
     for pattern in PATTERNS:
         for found in path.glob(pattern):
@@ -97,7 +101,5 @@ def _clear(path: Path) -> None:
     for pattern in FOLDERS:
         for found in path.glob(pattern):
             if any(found.iterdir()):
-                raise WorkspaceInvalid(
-                    f"{next(found.iterdir())} is not of the workspace that was being made: move it elsewhere"
-                )
+                raise WorkspaceInvalid(f"{next(found.iterdir())} is not of what was being made there: move it elsewhere")
             found.rmdir()

@@ -3,7 +3,7 @@
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,6 +31,8 @@ if TYPE_CHECKING:  # loaded where they are used: what only reads the ledger is t
 
 UNFINISHED = "init.unfinished"
 """A file that is in a folder as long as the workspace in it is being made."""
+MANIFEST = "backup.json"
+"""The file that says what is in a backup; no workspace has it."""
 PATIENCE = 10.0
 """Seconds to wait for another process before saying that it is busy."""
 
@@ -95,8 +97,10 @@ class Place:
         """The settings, read once."""
         if (self.path / UNFINISHED).exists():
             raise WorkspaceInvalid(
-                f"making the workspace {self.path} was interrupted: run expunge init again, which begins anew"
+                f"making the workspace {self.path} was interrupted: run expunge init, or restore, again, which begins anew"
             )
+        if (self.path / MANIFEST).exists():
+            raise WorkspaceInvalid(f"{self.path} is a backup: make a workspace of it with expunge restore {self.path} -w NEW")
         return Configuration.read(self.configuration_path)
 
     @cached_property
@@ -145,11 +149,15 @@ class Place:
 
         Raises:
             WorkspaceInvalid: it cannot be used.
-            LedgerCorrupt: it is older than the folder, of another history, or altered; or the folder is a copy.
+            LedgerCorrupt: it is older than folder or anchor, of another history, or altered; or the folder is a copy.
         """
+        from expunge.workspace import anchoring
+
         database = self.unproven_database
         database.require_newest()
         self.require_own()
+        with suppress(anchoring.Unreachable):  # batches wait for it, the desk does not
+            anchoring.require_continued(self)
         return database
 
     def examined(self) -> "Place":
@@ -211,6 +219,18 @@ class Place:
     @cached_property
     def unproven_database(self) -> Database:
         """The same, for those who look at it or mend it whatever it is: doctor and recovery."""
+        database = self.reach(self._url())
+        database.migrate(is_new=False)
+        return database
+
+    def database_without_witness(self) -> Database:
+        """The same again, for a ledger that is not where the folder's witness says, on somebody's word."""
+        from expunge.ledger import log
+
+        key = SealKey.load(self.seal_key_path)
+        return Database(self._url(), key, None, lambda connection: log.seal(connection, self.signing_key(connection)))
+
+    def _url(self) -> str:
         url = self.configuration.database
         if url.startswith("sqlite:///") and not url.startswith("sqlite:////"):
             file = self.path / url.removeprefix("sqlite:///")
@@ -219,9 +239,7 @@ class Place:
             if file.is_file() and not file.stat().st_size:
                 raise LedgerCorrupt(f"the ledger {file} is empty: restore it from a backup")
             url = f"sqlite:///{file.absolute()}"
-        database = self.reach(url)
-        database.migrate(is_new=False)
-        return database
+        return url
 
     def _data_files(self) -> "list[DataFile]":
         with self.unproven_database.reading() as connection:
@@ -249,8 +267,19 @@ class Place:
 
         Raises:
             WorkspaceBusy: another process went on for too long.
-            WorkspaceInvalid: the folder cannot be written to.
+            WorkspaceInvalid: the folder cannot be written to, or the anchor cannot be reached.
+            LedgerCorrupt: the ledger does not go on from what lies beside it, or from its anchor.
         """
+        from expunge.workspace import anchoring
+
+        with self.locked(patience, lambda: self.database):
+            self.require_anchors()
+            anchoring.require_continued(self)
+            yield
+
+    @contextmanager
+    def locked(self, patience: float, database: Callable[[], Database]) -> Iterator[None]:
+        """The same, whatever the ledger says; ``database`` is where every other machine is kept from it."""
         try:
             handle = os.open(self.lock_path, os.O_RDWR)
         except FileNotFoundError as error:
@@ -268,10 +297,9 @@ class Place:
                     if time.monotonic() > until:
                         raise self._busy() from None
                     time.sleep(0.05)
-            with self.database.leading(max(0.0, until - time.monotonic())) as is_leading:
+            with database().leading(max(0.0, until - time.monotonic())) as is_leading:
                 if not is_leading:
                     raise self._busy()
-                self.require_anchors()
                 yield
         finally:
             os.close(handle)

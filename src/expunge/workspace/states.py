@@ -7,6 +7,7 @@ left out of whatever a model that has forgotten them is shown.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
@@ -19,6 +20,7 @@ from expunge.data.sources import TableSource
 from expunge.data.table import SUBJECT
 from expunge.errors import BudgetSpent, CapacityExceeded, ExpungeError, NoiseTooLarge, StateCorrupt, WorkspaceInvalid
 from expunge.ledger import data_files, releases, requests
+from expunge.ledger.restores import Restored
 from expunge.ledger.signing import digest
 from expunge.release import Release
 from expunge.rows import Rows, RowSource
@@ -153,7 +155,11 @@ def load(place: Place, connection: sa.Connection, model: str) -> Unlearner:
         raise WorkspaceInvalid(
             f"the rows that {path} holds are not those of the table: run expunge doctor, and restore a backup"
         )
-    return load_unlearner(path, place.engine)
+    unlearner, restored = load_unlearner(path, place.engine), Restored.last(connection)
+    if restored is not None and not restored.is_before(current):
+        began = date.fromisoformat(unlearner.release.certificate.since)
+        unlearner.resume_restored(restored.count, restored.since(began, unlearner.settings.schedule.days))
+    return unlearner
 
 
 def chosen_models(connection: sa.Connection, work: Work) -> list[Task]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from expunge.ledger import releases, requests
 from expunge.ledger.facts import fact
+from expunge.ledger.restores import Restored
 from expunge.workspace import drafts
 from expunge.workspace.place import Place
 
@@ -25,7 +26,7 @@ def status(place: Place) -> dict[str, Any]:
         waiting = requests.open_requests(connection, SHOWN)
         few = drafts.noted(place, connection)
         unfinished = [row.id for row in requests.unfinished(connection)]
-        rows = int(fact(connection, "rows") or 0)
+        rows, restored = int(fact(connection, "rows") or 0), Restored.last(connection)
         models = []
         for model in releases.all_models(connection):
             last = releases.current(connection, model.name)
@@ -33,7 +34,10 @@ def status(place: Place) -> dict[str, Any]:
             specification = json.loads(model.specification)
             due = None
             if model.owed_since is not None:
-                due = (date.fromisoformat(evidence["since"]) + timedelta(days=specification["refit_days"])).isoformat()
+                since = date.fromisoformat(evidence["since"])
+                if restored is not None and not restored.is_before(last):
+                    since = restored.since(since, specification["refit_days"])
+                due = (since + timedelta(days=specification["refit_days"])).isoformat()
             models.append(
                 {
                     "name": model.name,
@@ -77,4 +81,5 @@ def status(place: Place) -> dict[str, Any]:
             ),
         ],
         "unfinished_batches": unfinished,
+        "is_anchored": bool(place.configuration.anchor),
     }

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -19,8 +20,10 @@ from expunge.errors import ExpungeError, InvalidRows, RequestRefused, WorkspaceI
 from expunge.files import write_file
 from expunge.forecast import CapacityReport
 from expunge.ledger import data_files, log, releases, requests, times
+from expunge.ledger.anchor import INSTANCE
 from expunge.ledger.facts import add_key, fact, keys, set_fact
 from expunge.ledger.receipts import Receipt
+from expunge.ledger.restores import Restored
 from expunge.ledger.sealing import SealKey
 from expunge.ledger.signing import PublicKeys, SigningKey, digest, endorse
 from expunge.privacy import Guarantee, today
@@ -153,6 +156,7 @@ class Workspace:
             for name, value in (("subject_column", subject), ("next_row", rows), ("rows", rows)):
                 set_fact(connection, name, value)
             set_fact(connection, "folder", place.mark())
+            set_fact(connection, INSTANCE, secrets.token_hex(8))
             set_fact(connection, "subject_key", key.fingerprint())
             data_files.add(connection, files, 0)
             if proposed:
@@ -384,7 +388,8 @@ class Workspace:
         """Refits the models whose scheduled refit is due; those that were set aside only if it is time, ``now``."""
         with self.place.database.reading() as connection:
             owed = [row for row in releases.all_models(connection) if row.owed_since is not None]
-            due = [row.name for row in owed if _is_time(row, now) and _is_due(row, releases.current(connection, row.name))]
+            owed, restored = [row for row in owed if _is_time(row, now)], Restored.last(connection)
+            due = [row.name for row in owed if _is_due(row, releases.current(connection, row.name), restored)]
         for name in due:
             say(f"{name}: its refit is due")
             try:
@@ -480,11 +485,13 @@ def _is_time(row: Any, now: str | None) -> bool:
     return now is None or row.again is None or row.again <= now
 
 
-def _is_due(model: Any, last: Any) -> bool:
+def _is_due(model: Any, last: Any, restored: Restored | None) -> bool:
     """Whether the scheduled refit of a model is due, by its last release."""
     evidence, specification = json.loads(last.evidence), Specification.from_json(model.specification)
-    schedule = specification.settings.schedule
-    return schedule.is_due(date.fromisoformat(evidence["since"]), evidence["requests"], today())
+    schedule, since, requests = specification.settings.schedule, date.fromisoformat(evidence["since"]), evidence["requests"]
+    if restored is not None and not restored.is_before(last):
+        since, requests = restored.since(since, schedule.days), 1
+    return schedule.is_due(since, requests, today())
 
 
 def _read_schema(path: str | os.PathLike[str]) -> FeatureSchema:

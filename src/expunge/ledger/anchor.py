@@ -1,0 +1,141 @@
+"""Anchor: a small file far from the workspace that says how far it has come, so that yesterday's copy of it is noticed.
+
+It holds the identity of the workspace, which of its copies lives, the newest signed head of the log, the public keys, and the
+tombstones of everybody forgotten, which a restored backup does not know yet. It is under the workspace's key: nobody else can
+make one, nor tell from it who was forgotten.
+"""
+
+import hmac
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from expunge.errors import LedgerCorrupt, SignatureInvalid
+from expunge.ledger import log, requests, sealing
+from expunge.ledger.facts import fact, keys
+from expunge.ledger.restores import Restored
+from expunge.ledger.sealing import SealKey
+from expunge.ledger.signing import CHECKPOINT, PublicKeys, canonical
+
+INSTANCE, FORMER = "instance", "former_instance"
+"""Facts: the id of this copy of the workspace, drawn for it, and of the one whose place it takes."""
+OLDER = "Nothing was changed. Put the newest folder and ledger back; if they are gone for good, run expunge recover"
+
+
+class Unreadable(LedgerCorrupt):
+    """An anchor that was damaged, or that another key made."""
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """What is known elsewhere of a workspace.
+
+    Args:
+        workspace: its identity; ``instance``: the copy that lives.
+        restores: how many copies lived before that one.
+        serial: of the last transaction; ``checkpoint``: the newest signed head of the log.
+        keys: public keys that have signed, the oldest first, each with the statement that endorses it.
+        forgotten: tombstones of everybody who was forgotten and has not come back, sorted.
+        open: ids of the requests that were open.
+    """
+
+    workspace: str
+    instance: str
+    restores: int
+    serial: int
+    checkpoint: str
+    keys: tuple[tuple[str, str | None], ...]
+    forgotten: tuple[str, ...]
+    open: tuple[str, ...]
+
+    @classmethod
+    def of(cls, connection: sa.Connection, batch: int | None = None) -> "Anchor":
+        """What is to be known of the ledger now.
+
+        Args:
+            batch: one that is certified, whose requests are about to be closed.
+        """
+        restored = Restored.last(connection)
+        listed, waiting = requests.tombstones_to_keep(connection, batch), requests.open_ids(connection, batch)
+        return cls(
+            workspace=str(fact(connection, "workspace")),
+            instance=str(fact(connection, INSTANCE)),
+            restores=0 if restored is None else restored.count,
+            serial=sealing.serial(connection),
+            checkpoint=str(log.checkpoint(connection)),
+            keys=tuple(keys(connection)),
+            forgotten=tuple(sorted(listed)),
+            open=tuple(waiting),
+        )
+
+    def to_json(self, key: SealKey) -> str:
+        """The file."""
+        content = {"expunge": "anchor", **vars(self)}
+        return canonical({**content, "mac": key.mac("anchor", canonical(content))})
+
+    @classmethod
+    def from_json(cls, text: str, key: SealKey) -> "Anchor":
+        """The anchor that ``to_json`` wrote.
+
+        Raises:
+            Unreadable: it was altered, or made with another key.
+        """
+        try:
+            content = dict(json.loads(text))
+            mac = content.pop("mac")
+            if content.pop("expunge") != "anchor" or not hmac.compare_digest(
+                key.mac("anchor", canonical({"expunge": "anchor", **content})), mac
+            ):
+                raise ValueError
+            return cls(**{name: _tuple(value) for name, value in content.items()})
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise Unreadable("the anchor was altered, or is not of a workspace with this seal.key") from error
+
+    @property
+    def head(self) -> tuple[int, str]:
+        """Size and root of the newest head of the log."""
+        try:
+            found = PublicKeys.of(self.keys).verified(self.checkpoint, CHECKPOINT)["predicate"]
+        except (SignatureInvalid, ValueError) as error:
+            raise Unreadable("the anchor's checkpoint is not signed with a key of its own") from error
+        return int(found["size"]), str(found["root"])
+
+    def require_same_workspace(self, connection: sa.Connection) -> None:
+        """Raises ``LedgerCorrupt`` unless it is about this workspace, and this copy of it."""
+        if self.workspace != fact(connection, "workspace"):
+            raise LedgerCorrupt("the anchor belongs to another workspace: give each one of its own. Nothing was changed")
+        if self.instance != fact(connection, INSTANCE):
+            if self.instance == fact(connection, FORMER):
+                raise LedgerCorrupt(
+                    "taking over from the copy that the anchor names was interrupted: run expunge recover --older"
+                )
+            raise LedgerCorrupt(
+                f"by the anchor another copy of this workspace, {self.instance}, was restored from a backup and goes on: "
+                "two would undo each other's work. Use that one, and delete this; nothing was changed"
+            )
+
+    def require_continued(self, connection: sa.Connection) -> None:
+        """Raises ``LedgerCorrupt`` unless the ledger is this workspace's, and goes on from what is known here."""
+        self.require_same_workspace(connection)
+        behind = self.serial - sealing.serial(connection)
+        if behind > 0:
+            raise LedgerCorrupt(
+                f"the ledger is older than its anchor, by {behind} transactions: a copy of an earlier day is in its place. "
+                f"{OLDER}"
+            )
+        if list(self.keys) != keys(connection)[: len(self.keys)]:
+            raise LedgerCorrupt(f"the ledger has other signing keys than its anchor. {OLDER}")
+        size, root = self.head
+        try:
+            log.require_head(connection, size, root)
+        except LedgerCorrupt as error:
+            raise LedgerCorrupt(
+                f"the log does not continue the checkpoint over {size} events that its anchor holds: a copy of an earlier day "
+                f"has gone on, or it was rewritten. {OLDER}"
+            ) from error
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(map(_tuple, value)) if isinstance(value, list) else value

@@ -1,0 +1,157 @@
+"""Where the anchor of a workspace lies, and when it is read and written.
+
+It is compared at the first use of the ledger in a process and at the beginning of every batch, and written before a batch
+erases anybody: what was forgotten is known elsewhere before it is gone here.
+"""
+
+from typing import Any
+
+from expunge.errors import LedgerCorrupt, WorkspaceInvalid
+from expunge.files import write_file
+from expunge.ledger.anchor import Anchor
+from expunge.ledger.facts import fact, set_fact
+from expunge.ledger.sealing import SealKey
+from expunge.ledger.signing import digest
+from expunge.workspace.place import Place
+
+ANCHORED = "anchored"
+"""The fact that tells where the anchor was written: a digest of the setting, which may hold a password."""
+
+
+class Unreachable(WorkspaceInvalid):
+    """An anchor that cannot be read or written now."""
+
+
+class Missing(Unreachable):
+    """An anchor that is not where it was written."""
+
+
+def read(url: str, key: SealKey) -> Anchor | None:
+    """The anchor at ``url``; ``None`` if there is none.
+
+    Raises:
+        Unreachable: nobody can tell.
+        LedgerCorrupt: it was altered, or made with another key.
+    """
+    try:
+        store, path = _store(url)
+        text = store.cat_file(path).decode("utf-8")
+    except FileNotFoundError:
+        return None
+    except UnicodeDecodeError:
+        text = ""
+    except Exception as error:  # a store may raise whatever its library does
+        raise _unreachable(error) from error
+    return Anchor.from_json(text, key)
+
+
+def write(url: str, anchor: Anchor, key: SealKey) -> None:
+    """Writes ``anchor`` to ``url``.
+
+    Raises:
+        Unreachable: it cannot be written.
+    """
+    payload = anchor.to_json(key).encode()
+    try:
+        store, path = _store(url)
+        if "file" in store.protocol:
+            from pathlib import Path
+
+            write_file(Path(path), payload)
+        else:
+            store.pipe_file(path, payload)
+    except Exception as error:  # a store may raise whatever its library does
+        raise _unreachable(error) from error
+
+
+def require_continued(place: Place) -> None:
+    """Raises ``LedgerCorrupt`` unless the ledger goes on from what its anchor knows; does nothing where none is set.
+
+    Raises:
+        Unreachable: the anchor cannot be read; ``Missing``: it is not where it was written.
+    """
+    url = place.configuration.anchor
+    if not url:
+        return
+    found = read(url, SealKey.load(place.seal_key_path))
+    with place.unproven_database.reading() as connection:
+        if found is not None:
+            found.require_continued(connection)
+        elif fact(connection, ANCHORED) == mark(url):
+            raise Missing(
+                "the anchor is not where it was written, so that nobody can tell if this is the newest copy: batches wait. "
+                "Put it back; if it is gone for good, run expunge recover --anchors"
+            )
+
+
+def keep(place: Place, batch: int | None = None) -> None:
+    """Writes what is known now to the anchor, if one is set.
+
+    Args:
+        batch: one that is certified, and is about to erase people.
+
+    Raises:
+        Unreachable: it cannot be written.
+    """
+    url = place.configuration.anchor
+    if not url:
+        return
+    with place.unproven_database.reading() as connection:
+        anchor = Anchor.of(connection, batch)
+        is_known = fact(connection, ANCHORED) == mark(url)
+    write(url, anchor, SealKey.load(place.seal_key_path))
+    if not is_known:
+        with place.unproven_database.writing() as connection:
+            set_fact(connection, ANCHORED, mark(url))
+
+
+def keep_first(place: Place) -> None:
+    """Writes the anchor if it was never written where the settings say."""
+    url = place.configuration.anchor
+    if not url:
+        return
+    with place.unproven_database.reading() as connection:
+        is_known = fact(connection, ANCHORED) == mark(url)
+    if not is_known:
+        keep(place)
+
+
+def keep_again(place: Place) -> None:
+    """Writes the anchor anew where it is gone or damaged; on the word of a person.
+
+    Raises:
+        LedgerCorrupt: it is there, and the ledger does not go on from it.
+    """
+    url = place.configuration.anchor
+    if not url:
+        return
+    try:
+        found = read(url, SealKey.load(place.seal_key_path))
+    except Unreachable:
+        raise
+    except LedgerCorrupt:
+        found = None
+    if found is not None:
+        with place.unproven_database.reading() as connection:
+            found.require_continued(connection)
+    keep(place)
+
+
+def mark(url: str) -> str:
+    """What tells one setting from another without giving it away."""
+    return digest(url)
+
+
+def _store(url: str) -> tuple[Any, str]:
+    from fsspec.core import url_to_fs
+
+    store, path = url_to_fs(url)
+    return store, path
+
+
+def _unreachable(error: Exception) -> Unreachable:
+    cause = (str(error).splitlines() or [type(error).__name__])[0]
+    return Unreachable(
+        f"the anchor cannot be reached ({cause}), so that nobody can tell if this is the newest copy: batches wait for it. "
+        "Mend the connection, or the setting anchor in workspace.toml"
+    )

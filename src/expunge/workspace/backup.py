@@ -1,0 +1,206 @@
+"""Backup: a copy of a workspace at one moment, made while the service runs, and the list of what is in it.
+
+Requests are taken while it is made; batches wait. It lies beside its place under another name until it is whole, and the list
+of what it holds, under the workspace's key, is written last. It holds private keys and people's rows, like the workspace.
+"""
+
+import fcntl
+import hmac
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from expunge.errors import ExpungeError, StateCorrupt, WorkspaceBusy, WorkspaceInvalid
+from expunge.files import copy_file, sync_folder, write_file
+from expunge.ledger import data_files, log, releases, sealing, times
+from expunge.ledger.anchor import INSTANCE
+from expunge.ledger.database import Database
+from expunge.ledger.facts import fact, signing_keyid
+from expunge.ledger.sealing import SealKey
+from expunge.ledger.signing import canonical, digest, key_path
+from expunge.workspace import batch, making
+from expunge.workspace.place import MANIFEST, Place
+
+UNFINISHED = ".unfinished"
+"""How the name of a backup ends that is being made."""
+LEDGER = "ledger.sqlite"
+"""The ledger in a backup, wherever the workspace keeps its own."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What is in a backup.
+
+    Args:
+        workspace: identity of the workspace; ``instance``: of its copy that was backed up; ``folder``: where that lay.
+        at: the hour; ``serial``: of the ledger's last transaction; ``checkpoint``: the newest signed head of its log.
+        files: SHA-256 by path.
+    """
+
+    workspace: str
+    instance: str
+    folder: str
+    at: str
+    serial: int
+    checkpoint: str
+    files: dict[str, str]
+
+    def write(self, folder: Path, key: SealKey) -> None:
+        """Writes it to the backup in ``folder``, which is whole with it."""
+        content = {"expunge": "backup", **vars(self)}
+        text = canonical({**content, "mac": key.mac("backup", canonical(content))})
+        write_file(folder / MANIFEST, text.encode())
+
+    @classmethod
+    def read(cls, folder: Path) -> "Manifest":
+        """What is in the backup in ``folder``.
+
+        Raises:
+            WorkspaceInvalid: there is no backup, or only a part of one, or it was altered.
+        """
+        try:
+            content = dict(json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise WorkspaceInvalid(
+                f"{folder} holds no backup (it has no {MANIFEST}): give one that expunge backup made"
+            ) from None
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            raise WorkspaceInvalid(f"{folder / MANIFEST} is damaged: use another backup") from error
+        if not content:
+            raise WorkspaceInvalid(f"the backup {folder} was never finished: use another one")
+        mac, key = content.pop("mac", ""), SealKey.load(folder / "keys" / "seal.key")
+        if not isinstance(mac, str) or not hmac.compare_digest(key.mac("backup", canonical(content)), mac):
+            raise WorkspaceInvalid(f"{folder / MANIFEST} was altered, or keys/seal.key is another key: use another backup")
+        del content["expunge"]
+        found = cls(**content)
+        if any(Path(name).is_absolute() or ".." in Path(name).parts for name in found.files):
+            raise WorkspaceInvalid(f"{folder / MANIFEST} names files outside the backup: use another backup")
+        return found
+
+
+def back_up(place: Place, target: Path) -> Manifest:
+    """Copies the workspace to the new folder ``target``; what is in it.
+
+    Raises:
+        WorkspaceInvalid: ``target`` is in use, or cannot be written to; or a file of the workspace is damaged.
+        WorkspaceBusy: another process works in the workspace, or makes a backup there.
+    """
+    target = target.resolve()
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise WorkspaceInvalid(f"{target} is there already and is not empty: choose another folder; nothing was changed")
+    if target.is_relative_to(place.path.resolve()):
+        raise WorkspaceInvalid(f"{target} lies in the workspace, and would be lost with it: choose another folder")
+    try:
+        with batch.working(place), _beside(target) as folder:
+            with place.database.reading() as connection:
+                manifest = _filled(place, connection, folder)
+            manifest.write(folder, SealKey.load(place.seal_key_path))
+            folder.rename(target)
+            sync_folder(target.parent)
+    except OSError as error:
+        raise WorkspaceInvalid(
+            f"the backup cannot be written to {target} ({error.strerror or error}); nothing was changed"
+        ) from error
+    return manifest
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """An empty folder beside ``target``; what an interrupted backup to ``target`` left in it is deleted."""
+    folder = target.with_name(target.name + UNFINISHED)
+    marker = folder / MANIFEST
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise WorkspaceBusy(f"another process is making a backup in {folder}: wait for it; nothing was changed") from None
+        if any(folder.iterdir()) and not marker.exists():
+            raise WorkspaceInvalid(f"{folder} is in the way, and is no unfinished backup: move it elsewhere")
+        making.clear(folder)
+        write_file(marker, b"{}\n")
+        try:
+            yield folder
+        except BaseException:
+            with suppress(ExpungeError, OSError):  # else the next one does it
+                making.clear(folder)
+                marker.unlink()
+                folder.rmdir()
+            raise
+    finally:
+        os.close(handle)
+
+
+def _filled(place: Place, connection: sa.Connection, folder: Path) -> Manifest:
+    """Copies everything; each file is checked against the ledger as it is copied."""
+    found: dict[str, str] = {}
+
+    def copy(path: Path, expected: str | None = None) -> None:
+        name = path.resolve().relative_to(place.path.resolve())
+        for above in reversed(name.parents[:-1]):
+            (folder / above).mkdir(mode=0o700, exist_ok=True)
+        found[str(name)] = copy_file(path, folder / name)
+        if expected is not None and found[str(name)] != expected:
+            raise StateCorrupt(f"{path} is not the file that the ledger names: run expunge doctor; no backup was made")
+
+    for file in data_files.present(connection):
+        copy(place.table.path / file.path, file.digest)
+    for path in sorted((place.table.path / "_delta_log").iterdir()):
+        if path.is_file():
+            copy(path)
+    for model in releases.all_models(connection):
+        last = releases.current(connection, model.name)
+        copy(place.state_path(model.name, last.number), last.state_digest)
+    for path in (place.configuration_path, place.schema_path):
+        copy(path)
+    for path in (*sorted(place.keys.glob("*.key")), key_path(place.keys, str(signing_keyid(connection)))):
+        copy(path)
+    signed = str(log.checkpoint(connection))
+    for path, text in ((place.public_key_path, str(place.public_keys(connection))), (place.checkpoint_path, signed)):
+        write_file(folder / path.name, text.encode())
+        found[path.name] = digest(text)
+    found[LEDGER] = _ledger(connection, folder / LEDGER, SealKey.load(place.seal_key_path))
+    for made in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
+        sync_folder(made)
+    return Manifest(
+        workspace=str(fact(connection, "workspace")),
+        instance=str(fact(connection, INSTANCE)),
+        folder=str(place.path.resolve()),
+        at=times.published(),
+        serial=sealing.serial(connection),
+        checkpoint=signed,
+        files=found,
+    )
+
+
+def _ledger(source: sa.Connection, path: Path, key: SealKey) -> str:
+    path.touch(mode=0o600)
+    database = Database(f"sqlite:///{path}", key)
+    try:
+        database.take(source, "")
+    finally:
+        database.close()
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    return digest(path.read_bytes())
+
+
+def described(manifest: Manifest) -> dict[str, Any]:
+    """What is in a backup, counted."""
+    names = list(manifest.files)
+    return {
+        "workspace": manifest.workspace,
+        "at": manifest.at,
+        "table_files": sum(name.startswith("table/_bucket=") for name in names),
+        "models": sum(name.startswith("models/") for name in names),
+        "keys": sum(name.startswith("keys/") for name in names),
+        "files": len(names),
+    }

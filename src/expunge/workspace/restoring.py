@@ -1,0 +1,291 @@
+"""Restoring: a new workspace from a backup, which does not forget that people were forgotten since.
+
+Whatever the lost copy did after the backup was made, its releases are out. So the new copy is another system: every model's
+budget counts as spent until its next scheduled refit (theory §5.7), and those who were forgotten in between, by the anchor, are
+forgotten again before anything else is done. The steps are done in a folder that is no workspace until all are.
+"""
+
+import os
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from expunge.data.pseudonyms import SubjectKey
+from expunge.data.table import SubjectTable
+from expunge.errors import ExpungeError, LedgerCorrupt, StateCorrupt, WorkspaceInvalid
+from expunge.files import copy_file, delete_file, sync_folder, write_file
+from expunge.ledger import data_files, log, releases, requests, sealing, times
+from expunge.ledger.anchor import FORMER, INSTANCE, Anchor
+from expunge.ledger.database import Database
+from expunge.ledger.facts import fact, keys, set_fact
+from expunge.ledger.restores import Restored, newest_release, owe_refits
+from expunge.ledger.sealing import SealKey
+from expunge.ledger.signing import digest
+from expunge.ledger.witness import Witness
+from expunge.workspace import anchoring, making
+from expunge.workspace.backup import LEDGER, Manifest
+from expunge.workspace.configuration import Configuration
+from expunge.workspace.place import Place
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """What going on from an earlier copy found.
+
+    Args:
+        size: events in the log that it continues.
+        given_up: size and root of the newest known head of the log that is lost; ``None`` if none is known to be.
+        again: how many people the table holds who were forgotten since; ``noted``: how many are noted as forgotten who have no
+            rows in it.
+        rotated: whether the lost copy signed with a newer key.
+        lost: ids of requests known to have been open in the lost copy, of which this one knows nothing.
+        is_anchored: whether an anchor said so; without one nobody knows who was forgotten since.
+    """
+
+    size: int
+    given_up: tuple[int, str] | None
+    again: int
+    noted: int
+    rotated: bool
+    lost: tuple[str, ...]
+    is_anchored: bool
+
+
+def restore(
+    source: Path,
+    target: Path,
+    *,
+    database: str | None = None,
+    use_anchor: bool = True,
+    replaces: str | None = None,
+    is_clock_right: bool = False,
+) -> Resumption:
+    """Makes a workspace in the new folder ``target`` from the backup in ``source``; ``process`` then forgets again.
+
+    Args:
+        database: URL of an empty database for the ledger; without it a file in the folder.
+        use_anchor: whether to ask the anchor that the backup's settings name.
+        replaces: the copy that the anchor says lives, if that one is given up.
+        is_clock_right: confirms a clock far ahead of the backup.
+
+    Raises:
+        WorkspaceInvalid: the backup is damaged, a folder or database is in use, or the original is still there.
+        LedgerCorrupt: the backup is not of one piece, or another copy lives.
+    """
+    manifest = Manifest.read(source)
+    _require_gone(manifest)
+    with making.folder(target) as (place, instance):
+        if "%" in str(target.resolve()):
+            raise WorkspaceInvalid(f"there is a % in {target.resolve()}, which Delta Lake cannot read: choose another folder")
+        _copy(source, manifest, place)
+        key, settings = SealKey.load(place.seal_key_path), Configuration.read(place.configuration_path)
+        url = settings.anchor if use_anchor else ""
+        anchor = anchoring.read(url, key) if url else None
+        if url and anchor is None:
+            raise WorkspaceInvalid(
+                "no anchor is where the backup's settings say, so that nobody knows who was forgotten since: put it back, "
+                "or say --no-anchor; nothing was changed"
+            )
+        elsewhere = None if database is None else Database(database, key)
+        if elsewhere is not None:
+            elsewhere.require_free(instance)
+        ledger = Database(f"sqlite:///{place.path.absolute() / LEDGER}", key, None, lambda c: log.seal(c, place.signing_key(c)))
+        verify(place, ledger, manifest.checkpoint)
+        if anchor is not None:
+            with ledger.reading() as connection:
+                _require_ours(anchor, connection, instance, replaces)
+        with ledger.writing() as connection:
+            _require_clock(connection, is_clock_right)
+            result = go_on(place, connection, settings, anchor, instance, None)
+        with ledger.reading() as connection:
+            standing, signed = sealing.read(connection, key), str(log.checkpoint(connection))
+            known = Anchor.of(connection)
+            if elsewhere is not None:
+                elsewhere.take(connection, instance)
+        ledger.close()
+        if elsewhere is not None:
+            delete_file(place.path / LEDGER)
+            elsewhere.close()
+        url_now = Configuration.database if database is None else database
+        Configuration.change(place.configuration_path, "database", url_now)
+        if settings.anchor and not use_anchor:
+            Configuration.change(place.configuration_path, "anchor", "")
+        write_file(place.checkpoint_path, signed.encode())
+        Witness(place.witness_path).reset(standing)
+        if url:
+            anchoring.write(url, known, key)
+    return result
+
+
+def go_on(
+    place: Place,
+    connection: sa.Connection,
+    settings: Configuration,
+    anchor: Anchor | None,
+    instance: str,
+    head: tuple[int, str] | None,
+) -> Resumption:
+    """Makes an earlier copy of a workspace, in a writing transaction, the one that lives from now on.
+
+    Args:
+        anchor: what is known elsewhere of the copy that is given up.
+        instance: id of the copy that goes on.
+        head: a signed head of the log that this copy may not know.
+    """
+    size, before = sealing.log_size(connection), Restored.last(connection)
+    known = [found for found in (head, anchor.head if anchor is not None else None) if found is not None]
+    given_up = max((found for found in known if not _is_continued(connection, *found)), default=None)
+    count = max(0 if before is None else before.count, 0 if anchor is None else anchor.restores)
+    is_next = anchor is None or anchor.instance != instance
+    now = times.now()
+    Restored(count + 1 if is_next else count, now.date(), newest_release(connection)).note(connection)
+    owe_refits(connection, times.published())
+    if fact(connection, INSTANCE) != instance:
+        set_fact(connection, FORMER, str(fact(connection, INSTANCE)))
+        set_fact(connection, INSTANCE, instance)
+    set_fact(connection, "folder", place.mark())
+    lost = None if given_up is None else {"size": given_up[0], "root": given_up[1]}
+    log.note(connection, "workspace.restored", [{"instance": instance, "size": size, "gives_up": lost}])
+    again, noted = _forget_again(place, connection, settings, () if anchor is None else anchor.forgotten)
+    unknown = [] if anchor is None else [name for name in anchor.open if requests.by_id(connection, name) is None]
+    rotated = anchor is not None and len(anchor.keys) > len(keys(connection))
+    return Resumption(size, given_up, again, noted, rotated, tuple(unknown), anchor is not None)
+
+
+def _forget_again(
+    place: Place, connection: sa.Connection, settings: Configuration, forgotten: Sequence[str]
+) -> tuple[int, int]:
+    """Makes the requests anew of those whose tombstones are in ``forgotten``: open where the table has rows of them, closed
+    where it has none; how many of each."""
+    files = data_files.present(connection)
+    table, key = SubjectTable(place.path / "table", lambda: files), SubjectKey.load(place.keys / "subject.key")
+    wanted, rows = set(forgotten), {}
+    if wanted:
+        rows = {key.tombstone(tag): tag for tag in table.subjects().to_pylist()}
+    asked = requests.found_by(connection, "tombstone", wanted)
+    open_now = {tomb for tomb, row in asked.items() if row.state in requests.OPEN}
+    again = sorted(tomb for tomb in wanted if tomb in rows and tomb not in open_now)
+    closed = sorted(tomb for tomb in wanted if tomb not in rows and (tomb not in asked or asked[tomb].state != "closed"))
+    now, deadline = times.exact(), times.coarse(times.now()) + timedelta(days=settings.deadline_days)
+    made = []
+    for tomb in (*again, *closed):
+        identity = f"r-{secrets.token_hex(10)}"
+        values = {"id": identity, "key": identity, "kind": "forget", "actor": requests.RESTORE, "received": now, "attempts": 0}
+        values |= {"tombstone": tomb, "commitment": secrets.token_hex(32), "deadline": deadline.isoformat()}
+        is_open = tomb in rows
+        state = {"state": "accepted", "subject": rows[tomb]} if is_open else {"state": "closed", "closed": now}
+        made.append({**values, **state})
+    requests.insert(connection, made)
+    bodies = [{"request": row["id"], "request_kind": "forget", "commitment": row["commitment"]} for row in made]
+    log.note(connection, "request.accepted", bodies[: len(again)])
+    log.note(connection, "request.restored", bodies[len(again) :])
+    return len({tomb for tomb in wanted if tomb in rows}), len(closed)
+
+
+def _is_continued(connection: sa.Connection, size: int, root: str) -> bool:
+    """Whether a head of the log is one that this copy knows."""
+    try:
+        log.require_head(connection, size, root)
+    except LedgerCorrupt:
+        return False
+    return True
+
+
+def _require_clock(connection: sa.Connection, is_right: bool) -> None:
+    """Raises ``WorkspaceInvalid`` where the clock is far ahead of the backup, unless somebody confirms it."""
+    if is_right:
+        set_fact(connection, log.SEEN, times.published())
+        return
+    try:
+        log.require_clock(connection)
+    except WorkspaceInvalid:
+        raise WorkspaceInvalid(
+            f"the clock says {times.now():%Y-%m-%d}, over {log.LEAP.days} days after the backup: if it is wrong, deadlines "
+            "and refits would be moved for good. Set it, or say --clock; nothing was changed"
+        ) from None
+
+
+def verify(place: Place, ledger: Database, checkpoint: str | None) -> None:
+    """Checks that ledger, table and states in a folder are of one piece.
+
+    Args:
+        checkpoint: a signed head that the log must contain.
+
+    Raises:
+        LedgerCorrupt, WorkspaceInvalid, StateCorrupt: they are not.
+    """
+    with ledger.reading() as connection:
+        sealing.verify(connection)
+        log.verify_log(connection, place.public_keys(connection), checkpoint)
+        files = data_files.present(connection)
+        table = SubjectTable(place.path / "table", lambda: files)
+        for file in files:
+            table.verify(file)
+        if table.logged() != {file.path for file in files}:
+            raise WorkspaceInvalid("the table's transaction log names other files than the ledger: use another copy")
+        for model in releases.all_models(connection):
+            last = releases.current(connection, model.name)
+            path = place.state_path(model.name, last.number)
+            if not path.is_file() or digest(path.read_bytes()) != last.state_digest:
+                raise StateCorrupt(f"{path} is missing, or not the file that the ledger names: use another copy")
+        place.signing_key(connection)
+        if SubjectKey.load(place.keys / "subject.key").fingerprint() != fact(connection, "subject_key"):
+            raise WorkspaceInvalid("keys/subject.key is another key than the table was made with: use another copy")
+
+
+def _copy(source: Path, manifest: Manifest, place: Place) -> None:
+    """Copies the files of a backup, each as the manifest says."""
+    for name, expected in manifest.files.items():
+        target = place.path / name
+        for above in reversed(Path(name).parents[:-1]):
+            (place.path / above).mkdir(mode=0o700, exist_ok=True)
+        try:
+            found = copy_file(source / name, target)
+        except FileNotFoundError:
+            raise WorkspaceInvalid(f"the backup lacks {name}: use another one; nothing was changed") from None
+        if found != expected:
+            raise WorkspaceInvalid(f"{source / name} is not what was backed up: use another backup; nothing was changed")
+    for made in (place.path, *(path for path in place.path.rglob("*") if path.is_dir())):
+        sync_folder(made)
+
+
+def _require_gone(manifest: Manifest) -> None:
+    """Raises ``WorkspaceInvalid`` if the workspace that was backed up still works on this machine."""
+    original = Place(Path(manifest.folder))
+    if not os.path.isfile(original.configuration_path):
+        return
+    try:
+        with original.unproven_database.reading() as connection:
+            is_same = fact(connection, "workspace") == manifest.workspace and fact(connection, "folder") == original.mark()
+            lives = is_same and sealing.serial(connection) >= manifest.serial
+        original.unproven_database.require_newest()
+    except ExpungeError:
+        return  # it does not answer
+    finally:
+        if "unproven_database" in vars(original):
+            original.unproven_database.close()
+    if lives:
+        raise WorkspaceInvalid(
+            f"the workspace that was backed up still works, in {manifest.folder}: two copies would spend one budget twice, and "
+            "each forget without the other. Use that one, or move its folder away if it is given up; nothing was changed"
+        )
+
+
+def _require_ours(anchor: Anchor, connection: sa.Connection, instance: str, replaces: str | None) -> None:
+    """Raises ``LedgerCorrupt`` unless the anchor is of this workspace and says that no other copy lives."""
+    if anchor.workspace != fact(connection, "workspace"):
+        raise LedgerCorrupt(
+            "the anchor belongs to another workspace: mend the setting, or say --no-anchor; nothing was changed"
+        )
+    pairs = zip(anchor.keys, keys(connection), strict=False)
+    if any(known != own for known, own in pairs):
+        raise LedgerCorrupt("the anchor knows other signing keys than the backup: use another backup; nothing was changed")
+    if anchor.instance not in (instance, fact(connection, INSTANCE), replaces):
+        raise LedgerCorrupt(
+            f"another copy of this workspace, {anchor.instance}, was restored since this backup was made. If that one is given "
+            f"up too, say --replaces {anchor.instance}; nothing was changed"
+        )
