@@ -36,10 +36,24 @@ import skops.io
 import sqlalchemy.dialects.sqlite
 
 from expunge.cli import app
-from expunge.workspace import Workspace, auditing, doctor, export
+from expunge.workspace import Workspace, auditing, backup, doctor, export, recovery
 from tests.workspace.people import people, workspace
 
-LOADED = (deltalake, dp_accounting, duckdb, opendp, skl2onnx, skops, sqlalchemy, Workspace, auditing, doctor, export)
+LOADED = (
+    deltalake,
+    dp_accounting,
+    duckdb,
+    opendp,
+    skl2onnx,
+    skops,
+    sqlalchemy,
+    Workspace,
+    auditing,
+    backup,
+    doctor,
+    export,
+    recovery,
+)
 TEXTS = ("", "nonsense\n", "{}", "[]", "null", "{" * 5, "[" * 100_000, '{"a": "\\ud800"}', "person-7,1,2\n", "\0\0", "é" * 9)
 UNTOUCHED = "untouched"
 ALTERATIONS = ("truncated", "emptied", "flipped", "replaced", "folder", "removed")
@@ -71,6 +85,10 @@ COMMANDS = {
     "token issue": ["token", "issue", "somebody", "--role", "auditor"],
     "token revoke": ["token", "revoke", "TOKEN"],
     "cancel": ["cancel", "REQUEST"],
+    "receipt": ["receipt", "REQUEST", "--subject", "person-2"],
+    "checkpoint": ["checkpoint", "out.json"],
+    "backup": ["backup", "copy"],
+    "recover": ["recover"],
     "init": ["init", "ws2", "--data", "people.parquet", "--subject", "who", "--schema", "schema.toml"],
     "propose": ["schema", "propose", "new.csv", "--subject", "who", "--out", "out.toml"],
 }
