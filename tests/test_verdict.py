@@ -72,4 +72,4 @@ def test_the_command_fails_where_it_finds_a_fault(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     result = CliRunner().invoke(app, ["audit", str(tmp_path / "file")])
     assert result.exit_code == 1
-    assert "was not written" in result.output
+    assert "file cannot be written to (file exists): choose another folder" in " ".join(result.output.split())

@@ -1,7 +1,7 @@
 """Alters one file of a workspace, runs one command on it, and looks at what is said and what was changed. It forks, and so is
 run as a process of its own that has no threads.
 
-    python -m tests.integrity.border FOLDER COUNT SEED [FILE-PATTERN COMMAND]
+    python -m tests.integrity.border FOLDER COUNT SEED [FILES COMMANDS]
 
 Prints one JSON line a case.
 """
@@ -19,6 +19,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,24 @@ import skops.io
 import sqlalchemy.dialects.sqlite
 
 from expunge.cli import app
-from expunge.workspace import Workspace, auditing, doctor, export
+from expunge.workspace import Workspace, auditing, backup, doctor, export, recovery
 from tests.workspace.people import people, workspace
 
-LOADED = (deltalake, dp_accounting, duckdb, opendp, skl2onnx, skops, sqlalchemy, Workspace, auditing, doctor, export)
+LOADED = (
+    deltalake,
+    dp_accounting,
+    duckdb,
+    opendp,
+    skl2onnx,
+    skops,
+    sqlalchemy,
+    Workspace,
+    auditing,
+    backup,
+    doctor,
+    export,
+    recovery,
+)
 TEXTS = ("", "nonsense\n", "{}", "[]", "null", "{" * 5, "[" * 100_000, '{"a": "\\ud800"}', "person-7,1,2\n", "\0\0", "é" * 9)
 UNTOUCHED = "untouched"
 ALTERATIONS = ("truncated", "emptied", "flipped", "replaced", "folder", "removed")
@@ -70,6 +85,10 @@ COMMANDS = {
     "token issue": ["token", "issue", "somebody", "--role", "auditor"],
     "token revoke": ["token", "revoke", "TOKEN"],
     "cancel": ["cancel", "REQUEST"],
+    "receipt": ["receipt", "REQUEST", "--subject", "person-2"],
+    "checkpoint": ["checkpoint", "out.json"],
+    "backup": ["backup", "copy"],
+    "recover": ["recover"],
     "init": ["init", "ws2", "--data", "people.parquet", "--subject", "who", "--schema", "schema.toml"],
     "propose": ["schema", "propose", "new.csv", "--subject", "who", "--out", "out.toml"],
 }
@@ -247,18 +266,20 @@ def judged(command: str, code: int, out: str, err: str, changed: list[str]) -> l
 
 
 def cases(names: list[str], rng: random.Random, pattern: str, only: str) -> Iterator[tuple[str, str, str]]:
-    """Files, what becomes of them, and commands, without end; every file of a kind is drawn as often as the only one of its."""
+    """Files, what becomes of them, and commands, without end: first every command on what is whole, then by chance; a kind of
+    file is drawn as often as any other, however many there are of it."""
     kinds: dict[str, list[str]] = {}
     for name in names:
         if fnmatch.fnmatch(name, pattern):
             kinds.setdefault(re.sub(r"[0-9a-f]{16}|\d+", "#", name), []).append(name)
     commands = [command for command in COMMANDS if fnmatch.fnmatch(command, only)]
+    yield from ((names[0], UNTOUCHED, command) for command in commands)
     while True:
         yield rng.choice(kinds[rng.choice(list(kinds))]), rng.choice(ALTERATIONS), rng.choice(commands)
 
 
 def main(folder: Path, count: int, seed: int, pattern: str = "*", only: str = "*") -> None:
-    """Plays ``count`` cases."""
+    """Plays every command on what is whole, and ``count`` cases by chance."""
     root = folder / "files"
     if not root.exists():
         root.mkdir()
@@ -274,7 +295,8 @@ def main(folder: Path, count: int, seed: int, pattern: str = "*", only: str = "*
     os.chdir(root)
     names, kept, rng = json.loads(Path("names.json").read_text()), snapshot(root), random.Random(seed)
     files = [name for name, content in kept.items() if content is not None and name not in ("lock", "names.json")]
-    for _, (name, how, command) in zip(range(count), cases(files, rng, pattern, only), strict=False):
+    whole = sum(fnmatch.fnmatch(command, only) for command in COMMANDS)
+    for name, how, command in islice(cases(files, rng, pattern, only), count and count + whole):
         alter(root / name, how, rng)
         before = snapshot(root)
         arguments = [names.get(word, word) for word in COMMANDS[command]]

@@ -260,7 +260,7 @@ class TestReceipts:
         assert [(answer["state"], answer["receipt"]) for answer in answers] == [("accepted", None)] * 2
         said = " ".join(result.stderr.split())
         for answer, subject in zip(answers, ("person-1", "person-2"), strict=True):
-            assert f"make it again with expunge receipt {answer['request']} --subject ID" in said
+            assert f"make it again with expunge receipt {answer['request']} --subject -" in said
             run("receipt", answer["request"], "--subject", subject, "-w", "ws")
             assert run.verify(f"receipts/{answer['request']}.json", "--subject", subject)["genuine"]
         assert list((tmp_path / "receipts").glob(".*")) == []

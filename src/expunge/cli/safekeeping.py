@@ -37,7 +37,9 @@ def backup(
 def restore(
     folder: Annotated[Path, typer.Argument(help="The backup.")],
     workspace: Annotated[Path, typer.Option("--workspace", "-w", help="New folder for the workspace.")],
-    database: Annotated[str | None, typer.Option(help="URL of an empty database for the ledger; by default a file.")] = None,
+    database: Annotated[
+        str | None, typer.Option(envvar="EXPUNGE_DATABASE", help="URL of an empty database for the ledger; by default a file.")
+    ] = None,
     anchor: Annotated[
         bool, typer.Option(help="Ask the anchor who was forgotten since; --no-anchor where it is gone for good.")
     ] = True,

@@ -20,6 +20,8 @@ from expunge.errors import ExpungeError, WorkspaceBusy, WorkspaceInvalid, WorkUn
 FAILED, REFUSED, CHECK_FAILED, BUSY, UNFINISHED, FAULT = 1, 3, 4, 5, 6, 7
 """Exit codes; 0 is success, 2 wrong usage."""
 PACKAGE = Path(__file__).parents[1]
+EXTRAS = {"skops": "export", "skl2onnx": "export", "uvicorn": "service", "fastapi": "service"}
+"""Packages that may be left out, and what installs them."""
 
 
 class Border(TyperGroup):
@@ -129,8 +131,8 @@ def explained(error: Exception) -> tuple[str, int]:
     is_ours = bool(frames) and _is_ours(frames[-1]) and (frames[-1].line or "").startswith("raise")
     if isinstance(error, ExpungeError) or (isinstance(error, ValueError | ImportError) and is_ours):
         return str(error), FAILED
-    if isinstance(error, ModuleNotFoundError):
-        return f"the package {error.name} is not installed: pip install 'expunge[export,plot]' has what commands need", FAILED
+    if isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:
+        return f"the package {error.name} is not installed: pip install 'expunge[{EXTRAS[error.name]}]'", FAILED
     if isinstance(error, OSError) and isinstance(error.strerror, str):
         name = error.filename2 or error.filename or "a file"
         return f"{name} cannot be used: {error.strerror.lower()}. Nothing was changed", FAILED

@@ -58,7 +58,8 @@ def _unreadable(path: Path, error: Exception, rows: int = 0) -> InvalidRows:
     """The reader's words, without the values of the row that it quotes."""
     text = re.sub(r"(Expected \d+ columns, got \d+).*", r"\1", str(error), flags=re.S)
     text = re.sub(r"invalid value '.*'", "invalid value", text, flags=re.S)
-    return InvalidRows(f"{path} cannot be read after row {rows:,}: {text.splitlines()[0]}. Mend it; nothing was changed")
+    said = (text or type(error).__name__).splitlines()[0]
+    return InvalidRows(f"{path} cannot be read after row {rows:,}: {said}. Mend it; nothing was changed")
 
 
 def _from_database(url: str, query: str) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:

@@ -12,6 +12,7 @@ old ones before the list changes; the transaction log follows it. Nothing is del
 import hashlib
 import json
 import stat
+import textwrap
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cached_property, partial
@@ -78,7 +79,7 @@ class SubjectTable:
                 configuration={"delta.dataSkippingNumIndexedCols": "0"},
             )
         except (DeltaError, ValueError, pa.ArrowException) as error:
-            raise InvalidRows(f"the table cannot hold these columns: {str(error).splitlines()[0]}") from error
+            raise InvalidRows(f"the table cannot hold these columns: {_cause(error)}") from error
         _keep_private(path.resolve())
 
     @cached_property
@@ -351,16 +352,15 @@ class SubjectTable:
         try:
             return DeltaTable(self.path)
         except (DeltaError, OSError, ValueError) as error:
-            cause = str(error).splitlines()[0]
-            raise WorkspaceInvalid(f"the table {self.path} cannot be opened ({cause}): restore it from a backup") from error
+            raise WorkspaceInvalid(
+                f"the table {self.path} cannot be opened ({_cause(error)}): restore it from a backup"
+            ) from error
 
     def _unreadable(self, error: Exception) -> WorkspaceInvalid:
-        cause = str(error).splitlines()[0]
-        return WorkspaceInvalid(f"a file of the table {self.path} cannot be read ({cause}): restore it from a backup")
+        return WorkspaceInvalid(f"a file of the table {self.path} cannot be read ({_cause(error)}): restore it from a backup")
 
     def _unwritable(self, error: Exception) -> WorkspaceInvalid:
-        cause = str(error).splitlines()[0]
-        return WorkspaceInvalid(f"the table {self.path} cannot be written ({cause}); nothing was changed")
+        return WorkspaceInvalid(f"the table {self.path} cannot be written ({_cause(error)}); nothing was changed")
 
     def _query(self, statement: str, buckets: Sequence[int] | None = None, tags: pa.Table | None = None) -> pa.Table:
         import duckdb
@@ -463,6 +463,11 @@ def _keep_private(folder: Path) -> None:
         mode = 0o700 if path.is_dir() else 0o600
         if stat.S_IMODE(path.stat().st_mode) != mode:
             path.chmod(mode)
+
+
+def _cause(error: Exception) -> str:
+    """A library's words, as far as a person reads them."""
+    return textwrap.shorten((str(error) or type(error).__name__).splitlines()[0], 200, placeholder=" …")
 
 
 def _prefix(batch: int) -> str:

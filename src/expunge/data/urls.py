@@ -29,6 +29,13 @@ def database_url(text: str) -> "sa.URL":
     return url
 
 
+def shown(url: "sa.URL") -> str:
+    """``url`` for people, without a password."""
+    return url.set(query={}).render_as_string(hide_password=True)
+
+
 def without_password(message: str, url: "sa.URL") -> str:
     """A driver's words, with the password taken out."""
-    return message.replace(str(url.password), "***") if url.password else message
+    for secret in filter(None, (url.password, url.query.get("password"))):
+        message = message.replace(str(secret), "***")
+    return message

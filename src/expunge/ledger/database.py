@@ -1,6 +1,7 @@
 """The database under the ledger: SQLite in the workspace, or PostgreSQL by URL."""
 
 import os
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
-from expunge.data.urls import database_url, without_password
+from expunge.data.urls import database_url, shown, without_password
 from expunge.errors import LedgerCorrupt, WorkspaceBusy, WorkspaceInvalid
 from expunge.ledger import sealing
 from expunge.ledger.facts import set_fact
@@ -125,8 +126,7 @@ class Database:
         if found == HEAD:
             return
         if found is None and not is_new:
-            where = self.url.render_as_string(hide_password=True)
-            raise LedgerCorrupt(f"there is no ledger in the database {where}, it is empty: restore it from a backup")
+            raise LedgerCorrupt(f"there is no ledger in the database {shown(self.url)}, it is empty: restore it from a backup")
         if found is not None and found > HEAD:
             raise WorkspaceInvalid(f"the ledger has revision {found}, this version knows {HEAD}: install the newer expunge")
         from alembic import command
@@ -267,7 +267,7 @@ class Database:
                     f"the ledger's database is damaged ({cause}): restore {self.url.database} from a backup"
                 ) from error
             if isinstance(error, OperationalError) or type(error) is DatabaseError:
-                where = self.url.database if self.is_sqlite else self.url.render_as_string(hide_password=True)
+                where = self.url.database if self.is_sqlite else shown(self.url)
                 raise WorkspaceInvalid(
                     f"the ledger's database {where} cannot be used ({cause}); nothing was changed"
                 ) from error
@@ -288,7 +288,10 @@ def _readable(url: sa.URL) -> sa.URL:
 def _configure_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
     connection.isolation_level = None  # transactions are begun by _begin_sqlite, so that writers take their lock at once
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "foreign_keys = ON"):
-        connection.execute(f"PRAGMA {pragma}").fetchall()
+        try:
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+        except UnicodeDecodeError as error:  # of a message that quotes the damaged page
+            raise sqlite3.DatabaseError("database disk image is malformed") from error
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

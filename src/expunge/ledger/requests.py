@@ -88,10 +88,9 @@ def certify(connection: sa.Connection, batch: int, ids: Sequence[str]) -> None:
 
 
 def release(connection: sa.Connection, batch: int) -> None:
-    """Takes requests back from a batch that was given up; corrections, whose rows are gone, are cancelled."""
+    """Takes requests back from a batch that was given up; corrections, of which nobody was told, never were."""
     own = requests.c.batch == batch
-    corrections = own & (requests.c.kind == "rectify")
-    sealing.update(connection, requests, corrections, batch=None, state="cancelled", subject=None)
+    sealing.delete(connection, requests, own & (requests.c.kind == "rectify"))
     sealing.update(connection, requests, own, batch=None, state="accepted")
 
 

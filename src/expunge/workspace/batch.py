@@ -136,9 +136,9 @@ def _is_certified(place: Place, batch: int) -> bool:
 
 
 def _unfinished(batch: int, error: BaseException) -> WorkUnfinished:
-    cause = str(error) if isinstance(error, ExpungeError) else type(error).__name__
-    if isinstance(error, OSError) and error.filename is not None:
-        cause = f"{error.filename}: {error.strerror}"
+    cause = str(error) if isinstance(error, ExpungeError) else type(error).__name__  # other texts may quote a row
+    if isinstance(error, OSError) and error.strerror is not None:
+        cause = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
     return WorkUnfinished(
         f"batch {batch} is done and certified, but what it leaves behind could not be tidied up ({cause}): the next command "
         "that writes carries on; run expunge process when the cause is mended"

@@ -14,7 +14,8 @@ LOCAL = "local"
 TEXT = """\
 # Settings of this workspace. Every line may be left out.
 
-# Where the ledger is kept: a file in this folder, or a database such as postgresql+psycopg://user@host/name
+# Where the ledger is kept: a file in this folder, or a database such as postgresql+psycopg://user@host/name, whose password is
+# best kept apart, in ~/.pgpass or the environment's PGPASSWORD.
 database = "sqlite:///ledger.sqlite"
 
 # Days within which a request must be closed (GDPR Art. 12: one month).
@@ -74,7 +75,8 @@ class Configuration:
             if type(value) is not types[name] or (isinstance(value, int) and value < least):
                 number = "a positive whole number" if least else "a whole number of at least 0"
                 kind = "a text" if types[name] is str else number
-                raise WorkspaceInvalid(f"{path}: {name} must be {kind}, got {value!r}")
+                got = "" if name == "database" else f", got {value!r}"  # there may be a password in it
+                raise WorkspaceInvalid(f"{path}: {name} must be {kind}{got}")
         configuration = cls(**given)
         if configuration.engine != LOCAL and not configuration.engine.startswith("dask://"):
             raise WorkspaceInvalid(f'{path}: engine must be "{LOCAL}" or dask://host:port, got {configuration.engine!r}')

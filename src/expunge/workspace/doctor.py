@@ -80,6 +80,8 @@ def examine(place: Place, depth: Depth = "minutes") -> Iterator[Finding]:
                 check(examined)
             except (ExpungeError, OSError, ValueError, KeyError) as error:
                 yield Finding(name, str(error) or type(error).__name__, remedy)
+            except Exception as error:  # what is so damaged that nobody foresaw it; its text may quote a row
+                yield Finding(name, f"this cannot be checked, because of damage or a fault ({type(error).__name__})", remedy)
             else:
                 yield Finding(name, None)
     yield Finding("an older copy of this workspace would be noticed", None, warning=_unanchored(place))

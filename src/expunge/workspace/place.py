@@ -236,6 +236,8 @@ class Place:
             file = self.path / url.removeprefix("sqlite:///")
             if not file.exists():
                 raise WorkspaceInvalid(f"the ledger {file} is missing: restore it from a backup")
+            if file.is_file() and not file.stat().st_size:
+                raise LedgerCorrupt(f"the ledger {file} is empty: restore it from a backup")
             url = f"sqlite:///{file.absolute()}"
         return url
 

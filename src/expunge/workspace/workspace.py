@@ -406,6 +406,8 @@ class Workspace:
             is_revoked: somebody else may have the old key: of what it signed, only what is in the log up to now stays valid.
         """
         with batch.working(self.place):
+            with self.place.database.reading() as connection:
+                self.place.signing_key(connection)  # without which no other key can be vouched for
             key = SigningKey.generate()
             with self.place.database.writing() as connection:
                 set_fact(connection, COMING_KEY, key.keyid)
