@@ -70,9 +70,18 @@ def traced(limit: int, count: list[int]) -> Callable[..., object]:
     return at_call
 
 
-def worked(operation: str, folder: Path, kind: str, limit: int) -> None:
+@dataclass(frozen=True)
+class Round:
+    """One round: how it is killed (``kind``), at which line or byte (``limit``), or at which moment."""
+
+    kind: str
+    limit: int = 0
+    moment: str = ""
+
+
+def worked(operation: str, folder: Path, round_: Round) -> None:
     """In a child: works, perhaps until killed; what was acknowledged is in ``folder / "said"``."""
-    count, seen = [0], list[str]()
+    kind, limit, count, seen = round_.kind, round_.limit, [0], list[str]()
 
     def acknowledge(text: str) -> None:
         with open(folder / "said", "a") as out:
@@ -84,7 +93,7 @@ def worked(operation: str, folder: Path, kind: str, limit: int) -> None:
     if kind in ("line", "lines"):
         sys.settrace(traced(limit, count))
     try:
-        with watched(limit, seen) if kind in ("event", "events") else nullcontext():
+        with watched(round_.moment, seen) if kind in ("event", "events") else nullcontext():
             operate(operation, folder, acknowledge)
     except expunge.ExpungeError as error:
         if kind != "disk-full":
@@ -95,27 +104,19 @@ def worked(operation: str, folder: Path, kind: str, limit: int) -> None:
     (folder / "moments").write_text("\n".join(seen)) if kind == "events" else None
 
 
-@dataclass(frozen=True)
-class Round:
-    """One round: how it is killed (``kind``), and at which line, moment or byte."""
-
-    kind: str
-    limit: int = 0
-
-
-def chosen(count: int, lines: int, moments: int, rng: np.random.Generator, every: bool) -> list[Round]:
+def chosen(count: int, lines: int, moments: list[str], rng: np.random.Generator, every: bool) -> list[Round]:
     """``count`` rounds, half of them killed at a moment, and after them those at all other moments if it is to be ``every``."""
     kinds = [("event", "line", "event", "time", "event", "line", "event", "disk-full")[number % 8] for number in range(count)]
-    order = [int(moment) for moment in rng.permutation(moments) + 1]
+    order = [moments[i] for i in rng.permutation(len(moments))]
     rounds = []
     for kind in kinds:
         if kind == "event" and order:
-            rounds.append(Round(kind, order.pop()))
+            rounds.append(Round(kind, moment=order.pop()))
         elif kind == "disk-full":
             rounds.append(Round(kind, int(rng.integers(1_000, 60_000))))
         else:
             rounds.append(Round("line", int(rng.integers(1, lines + 1))) if kind != "time" else Round(kind))
-    return rounds + [Round("event", moment) for moment in order if every]
+    return rounds + [Round("event", moment=moment) for moment in order if every]
 
 
 def played(operation: str, folder: Path, template: Path, round_: Round, duration: float, rng: np.random.Generator) -> dict:
@@ -125,7 +126,7 @@ def played(operation: str, folder: Path, template: Path, round_: Round, duration
         assert os.waitpid(forked(lambda: moved(Place(folder / "ws"))), 0)[1] == 0
     (folder / "said").touch()
     started = time.monotonic()
-    child = forked(lambda: worked(operation, folder, round_.kind, round_.limit))
+    child = forked(lambda: worked(operation, folder, round_))
     if round_.kind == "time":
         time.sleep(float(rng.uniform(0.0, duration)))
         os.kill(child, signal.SIGKILL)
@@ -161,11 +162,9 @@ def main(folder: Path, operation: str, count: int, seed: int, *plants: str) -> N
     lines = int((folder / "lines" / "lines").read_text())
     moments = (folder / "events" / "moments").read_text().split("\n")
     print(json.dumps({"moments": len(moments), "lines": lines}), flush=True)
-    for number, round_ in enumerate(chosen(count, lines, len(moments), rng, "every" in plants)):
+    for number, round_ in enumerate(chosen(count, lines, moments, rng, "every" in plants)):
         place = folder / f"round-{number}"
         result = played(operation, place, template, round_, duration, rng)
-        if round_.kind == "event":
-            result["moment"] = moments[round_.limit - 1]
         print(json.dumps({"round": number, **result}), flush=True)
         if not result["problem"]:
             shutil.rmtree(place)

@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,17 +35,19 @@ PACKAGE = str(Path(expunge.__file__).parent)
 
 
 @contextmanager
-def watched(limit: int, seen: list[str]) -> Iterator[None]:
-    """Notes in ``seen`` every moment of this thread, and kills the process at the ``limit``-th; never at the 0th."""
+def watched(moment: str, seen: list[str]) -> Iterator[None]:
+    """Notes in ``seen`` every moment of this thread, and kills the process at the first that begins with ``moment``."""
     sys.dont_write_bytecode = True  # files of the interpreter are not ours
-    sys.setprofile(_profiler(limit, seen))
+    sys.setprofile(_profiler(moment, seen))
     try:
         yield
     finally:
         sys.setprofile(None)
 
 
-def _profiler(limit: int, seen: list[str]) -> Callable[[FrameType, str, Any], None]:
+def _profiler(moment: str, seen: list[str]) -> Callable[[FrameType, str, Any], None]:
+    times = Counter[str]()
+
     def at(frame: FrameType, event: str, function: Any) -> None:
         if event.startswith("c_"):
             name = function.__name__
@@ -57,10 +60,13 @@ def _profiler(limit: int, seen: list[str]) -> Callable[[FrameType, str, Any], No
                 return
         is_writing = event in ("call", "c_call") and name not in SYSTEM
         for when in ("before", "within") if is_writing else ("before",) if event == "c_call" else ("after",):
-            seen.append(f"{when} {name} in {_ours(frame)}")
-            if len(seen) == limit and when == "within":
+            what = f"{when} {name} in {_ours(frame)}"
+            times[what] += 1
+            seen.append(f"{what} ({times[what]})")  # by name: how many files of rows there are differs with a new key
+            is_it = bool(moment) and seen[-1].startswith(moment)
+            if is_it and when == "within":
                 _die_at_next_write()
-            elif len(seen) == limit:
+            elif is_it:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     return at

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,11 +34,11 @@ def prepare(operation: str, folder: Path) -> None:
         pq.write_table(people(60, 40), folder / "people.parquet")
         (folder / "schema.toml").write_text(SCHEMA)
         if operation == "init again" and not (child := os.fork()):
-            with watched(150, []):
+            with watched("within DeltaTable.create_write_transaction", []):
                 _make(folder)
             os._exit(1)
         elif operation == "init again":
-            assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+            assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
         return
     table = people(400, 250) if operation == "aside" else people(60, 40)
     if operation == "aside":  # see test_domains: its rounding alone eats the budget of "big" in five releases
@@ -104,9 +103,8 @@ def operate(operation: str, folder: Path, acknowledge: Callable[[str], None]) ->
 def check(operation: str, folder: Path, acknowledged: list[str]) -> str | None:
     """What is wrong after recovery, if anything."""
     is_done = "done" in acknowledged
-    if operation in MAKING:
-        if wrong := _made_again(folder, is_done):
-            return wrong
+    if operation in MAKING and (wrong := _made_again(folder, is_done)):
+        return wrong
     found = Workspace.open(folder / "ws")
     place = found.place
     orphans = []
@@ -211,4 +209,3 @@ def _countries(table: pa.Table) -> pa.Array:
     """Ten people live in ``RARE``; each country but that is of more than enough."""
     rare = {f"person-{number}" for number in range(3, 13)}
     return pa.array([RARE if name in rare else "France" for name in table["who"].to_pylist()])
-

@@ -23,14 +23,13 @@ from tests.workspace.test_workspace import problems
 ROOT = Path(__file__).parents[2]
 
 
-def rounds(folder: Path, operation: str, count: int, seed: int, *more: str) -> list[dict]:
+def rounds(folder: Path, operation: str, count: int, seed: int, *more: str) -> tuple[list[dict], str]:
     command = [sys.executable, "-m", "tests.workspace.crashes", str(folder), operation, str(count), str(seed), *more]
     played = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert played.returncode == 0, played.stderr
     moments, *found = [json.loads(line) for line in played.stdout.splitlines()]
     killed, bad = sum(result["killed"] for result in found), sum(bool(result["problem"]) for result in found)
-    print(f"{operation}: {moments['moments']} moments, {len(found)} rounds, {killed} kills, {bad} lost or broken")
-    return found
+    return found, f"{operation}: {moments['moments']} moments, {len(found)} rounds, {killed} kills, {bad} lost or broken"
 
 
 # half of the rounds are killed at a moment, an eighth has a disk that fills up; in `make soak` twenty times as many, and a kill
@@ -53,8 +52,9 @@ def rounds(folder: Path, operation: str, count: int, seed: int, *more: str) -> l
         ("rotate", 16),
     ],
 )
-def test_kill_nine_and_disk_full(operation, count, tmp_path):
-    played = rounds(tmp_path, operation, count * SOAK, 0, *(["every"] if SOAK > 1 else []))
+def test_kill_nine_and_disk_full(operation, count, tmp_path, record_property):
+    played, figures = rounds(tmp_path, operation, count * SOAK, 0, *(["every"] if SOAK > 1 else []))
+    record_property("figures", figures)
     assert [result for result in played if result["problem"] or (result["failed"] and result["kind"] != "disk-full")] == []
     at_moments = [result for result in played if result["kind"] == "event"]
     assert sum(result["killed"] for result in at_moments) > 0.9 * len(at_moments)
@@ -66,7 +66,7 @@ def test_kill_nine_and_disk_full(operation, count, tmp_path):
     [("forget", "no-rollback"), ("forget", "no-erasure"), ("cancel", "late-witness"), ("init", "no-clearing")],
 )
 def test_the_rounds_would_notice(operation, plant, tmp_path):
-    assert any(result["problem"] for result in rounds(tmp_path, operation, 16, 0, plant))
+    assert any(result["problem"] for result in rounds(tmp_path, operation, 16, 0, plant)[0])
 
 
 def test_two_processes_at_once(tmp_path):

@@ -15,6 +15,7 @@ PATTERNS = (
     "keys/*.key",
     "keys/*.pem",
     "table/_delta_log/*.json",
+    "table/_delta_log/*.json#*",  # an entry that Delta Lake had begun to write
     "table/_bucket=*/batch-*.parquet",
     "ledger.sqlite*",
     "ledger.witness",
