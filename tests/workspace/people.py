@@ -54,14 +54,14 @@ def workspace(
     models: bool = True,
     table: pa.Table | None = None,
     database: str | None = None,
-    schema: str = SCHEMA,
+    schema: str | None = SCHEMA,
 ) -> Workspace:
-    """A workspace in ``folder / "ws"`` with three models."""
+    """A workspace in ``folder / "ws"`` with three models; without ``schema`` one is drafted."""
     pq.write_table(people() if table is None else table, folder / "people.parquet")
-    (folder / "schema.toml").write_text(schema)
-    made = Workspace.create(
-        folder / "ws", str(folder / "people.parquet"), "who", schema=folder / "schema.toml", database=database
-    )
+    given = None if schema is None else folder / "schema.toml"
+    if given is not None:
+        given.write_text(str(schema))
+    made = Workspace.create(folder / "ws", str(folder / "people.parquet"), "who", schema=given, database=database)
     if models:
         made.fit("churn", "churn", delta=1e-5)
         made.fit("spend", "spend", model="ridge", sigma=0.05)

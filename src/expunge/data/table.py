@@ -269,7 +269,8 @@ class SubjectTable:
         return change
 
     def follow(self) -> None:
-        """Makes the transaction log say what the list says; doing it twice is doing it once.
+        """Makes the transaction log say what the list says, and deletes entries of it that were never finished; doing it twice
+        is doing it once.
 
         Raises:
             WorkspaceInvalid: the log cannot be read or written, or files were added or taken out from outside.
@@ -290,6 +291,8 @@ class SubjectTable:
                 delta.create_write_transaction([*adds, *removes], "append", delta.schema(), [BUCKET])
             except (DeltaError, OSError, ValueError) as error:
                 raise self._unwritable(error) from error
+        for path in self._unfinished():
+            delete_file(path)
         _keep_private(self.path)
 
     def logged(self) -> set[str]:
@@ -317,10 +320,15 @@ class SubjectTable:
                 delete_file(path)
 
     def strays(self) -> list[Path]:
-        """Files and folders here that are neither of the table nor of its transaction log."""
+        """Files and folders here that are neither of the table nor of its transaction log, and entries of that never finished."""
         listed = {self.path / file.path for file in self._listed()}
         log = self.path / "_delta_log"
-        return [path for path in self.path.rglob("*") if path.is_file() and path not in listed and log not in path.parents]
+        others = [path for path in self.path.rglob("*") if path.is_file() and path not in listed and log not in path.parents]
+        return others + self._unfinished()
+
+    def _unfinished(self) -> list[Path]:
+        """What Delta Lake leaves of an entry of its log if it is stopped while it writes it."""
+        return list((self.path / "_delta_log").glob("*.json#*"))
 
     def _read(self, file: DataFile, names: Sequence[str]) -> pa.Table:
         try:

@@ -17,6 +17,7 @@ PATTERNS = (
     "table/_delta_log/*.json",
     "table/_delta_log/*.parquet",
     "table/_delta_log/_last_checkpoint",
+    "table/_delta_log/*.json#*",  # an entry that Delta Lake had begun to write
     "table/_bucket=*/batch-*.parquet",
     "models/*/*.safetensors",
     "ledger.sqlite*",
