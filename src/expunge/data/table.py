@@ -83,8 +83,23 @@ class SubjectTable:
 
     @cached_property
     def schema(self) -> pa.Schema:
-        """Names and types of all columns, the table's own first; they never change."""
-        return pa.schema(self._delta().schema().to_arrow())
+        """Names and types of all columns, the table's own first; they never change.
+
+        Raises:
+            WorkspaceInvalid: its transaction log says something else than its files.
+        """
+        logged = pa.schema(self._delta().schema().to_arrow())
+        for file in self._listed()[:1]:
+            self.verify(file)
+            stored = pq.read_schema(self.path / file.path)
+            if [(field.name, field.type) for field in logged if field.name != BUCKET] != list(
+                zip(stored.names, stored.types, strict=True)
+            ):
+                raise WorkspaceInvalid(
+                    f"the transaction log of the table {self.path} names other columns than its files have: it was changed from "
+                    "outside, or is damaged. Restore it from a backup; nothing was changed"
+                )
+        return logged
 
     @property
     def columns(self) -> pa.Schema:

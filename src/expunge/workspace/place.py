@@ -211,7 +211,11 @@ class Place:
                 raise WorkspaceInvalid(f"the ledger {file} is missing: restore it from a backup")
             url = f"sqlite:///{file.absolute()}"
         database = self.reach(url)
-        database.migrate(is_new=False)
+        try:
+            database.migrate(is_new=False)
+        except BaseException:
+            database.close()
+            raise
         return database
 
     def _data_files(self) -> "list[DataFile]":
