@@ -1,4 +1,4 @@
-"""Bits flipped in any file and entries edited in any table: whatever changes what is said or done is found, or refused in use."""
+"""Bits flipped in any file, entries edited in any table: what changes what is said or done is found, or refused in use."""
 
 import random
 from collections import Counter

@@ -92,12 +92,11 @@ class SubjectTable:
         for file in self._listed()[:1]:
             self.verify(file)
             stored = pq.read_schema(self.path / file.path)
-            if [(field.name, field.type) for field in logged if field.name != BUCKET] != list(
-                zip(stored.names, stored.types, strict=True)
-            ):
+            named = [(field.name, field.type) for field in logged if field.name != BUCKET]
+            if named != list(zip(stored.names, stored.types, strict=True)):
                 raise WorkspaceInvalid(
-                    f"the transaction log of the table {self.path} names other columns than its files have: it was changed from "
-                    "outside, or is damaged. Restore it from a backup; nothing was changed"
+                    f"the transaction log of the table {self.path} names other columns than its files have: it was changed "
+                    "from outside, or is damaged. Restore it from a backup; nothing was changed"
                 )
         return logged
 
