@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from expunge.data.schema import FeatureSchema
 from expunge.errors import ExpungeError
-from expunge.ledger import hooks, log, releases, requests, times, tokens
+from expunge.ledger import hooks, log, releases, times, tokens
 from expunge.ledger.tables import metadata
 from expunge.storage import load_unlearner
 from expunge.workspace import Workspace
@@ -177,7 +177,6 @@ def meaning(place: Place) -> dict[str, Any]:
                 (row.tombstone, row.kind, row.state, row.actor, row.problem or "", row.attempts, row.batch or 0, _days(row))
                 for row in rows
             ),
-            "waiting": [row.tombstone for row in requests.waiting(connection)],
             "models": [
                 (*model[:2], *(value is not None for value in model[2:]))
                 for model in told("models", "name", "specification", "owed_since", "aside", "again", "retired")
