@@ -27,6 +27,16 @@ def examples(n: int) -> int:
     return max(1, n * SOAK // (10 if FOR_MUTANTS else 1))
 
 
+def pytest_terminal_summary(terminalreporter) -> None:
+    """Prints the figures that tests have recorded, wherever they ran."""
+    reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
+    for report in reports:
+        for name, value in report.user_properties:
+            if name == "figures" and report.when == "call":
+                terminalreporter.write_sep("-", report.nodeid)
+                terminalreporter.write_line(value)
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)

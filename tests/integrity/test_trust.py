@@ -133,7 +133,7 @@ class TestTheNewest:
             size = connection.execute("SELECT max(seq) FROM events").fetchone()[0]
             head = foreign.sign(CHECKPOINT, {"log": "0" * 64}, {"size": size, "root": "0" * 64})
             connection.execute("DELETE FROM checkpoints")
-            connection.execute("INSERT INTO checkpoints VALUES (?, ?, ?)", (size, bytes(32), head))
+            connection.execute("INSERT INTO checkpoints VALUES (?, ?, ?, '')", (size, bytes(32), head))
             connection.execute("UPDATE public_keys SET keyid = ?, pem = ?", (foreign.keyid, foreign.pem))
         connection.close()
         public, signed = ((tmp_path / "ws" / name).read_bytes() for name in ("expunge.pub", "checkpoint.json"))

@@ -84,8 +84,22 @@ class SubjectTable:
 
     @cached_property
     def schema(self) -> pa.Schema:
-        """Names and types of all columns, the table's own first; they never change."""
-        return pa.schema(self._delta().schema().to_arrow())
+        """Names and types of all columns, the table's own first; they never change.
+
+        Raises:
+            WorkspaceInvalid: its transaction log says something else than its files.
+        """
+        logged = pa.schema(self._delta().schema().to_arrow())
+        for file in self._listed()[:1]:
+            self.verify(file)
+            stored = pq.read_schema(self.path / file.path)
+            named = [(field.name, field.type) for field in logged if field.name != BUCKET]
+            if named != list(zip(stored.names, stored.types, strict=True)):
+                raise WorkspaceInvalid(
+                    f"the transaction log of the table {self.path} names other columns than its files have: it was changed "
+                    "from outside, or is damaged. Restore it from a backup; nothing was changed"
+                )
+        return logged
 
     @property
     def columns(self) -> pa.Schema:
@@ -320,7 +334,7 @@ class SubjectTable:
                 delete_file(path)
 
     def strays(self) -> list[Path]:
-        """Files and folders here that are neither of the table nor of its transaction log, and entries of that never finished."""
+        """Files here that are neither of the table nor of its transaction log, and entries of that which were never finished."""
         listed = {self.path / file.path for file in self._listed()}
         log = self.path / "_delta_log"
         others = [path for path in self.path.rglob("*") if path.is_file() and path not in listed and log not in path.parents]

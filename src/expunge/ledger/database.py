@@ -119,7 +119,7 @@ class Database:
 
         Raises:
             WorkspaceInvalid: written by a newer version of this package.
-            LedgerCorrupt: there are no tables, and it is not new.
+            LedgerCorrupt: there are no tables, and it is not new; or they are of a version that never was.
         """
         with self._explained(), self.engine.connect() as connection:
             found = self._revision(connection)
@@ -131,12 +131,18 @@ class Database:
             raise WorkspaceInvalid(f"the ledger has revision {found}, this version knows {HEAD}: install the newer expunge")
         from alembic import command
         from alembic.config import Config
+        from alembic.util import CommandError
 
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
         with self._locked() as connection:
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            try:
+                command.upgrade(config, "head")
+            except CommandError as error:
+                raise LedgerCorrupt(
+                    f"the ledger has revision {found}, which no version made: restore it from a backup"
+                ) from error
 
     def claim(self, workspace: str) -> None:
         """Makes the tables in an empty database, for the workspace of this identity; anew if making it was interrupted.

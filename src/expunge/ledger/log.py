@@ -129,19 +129,25 @@ def count_held(connection: sa.Connection) -> int:
 def seal(connection: sa.Connection, key: SigningKey) -> str:
     """Signs the present head of the log, in a writing transaction, and returns the signed checkpoint."""
     size = sealing.log_size(connection)
-    known = connection.execute(sa.select(checkpoints.c.envelope).where(checkpoints.c.size == size)).scalar()
+    known = _signed(connection, size)
     if known is not None:
-        return str(known)
+        return str(known.envelope)
     root = sealing.log_root(connection)
     envelope = key.sign(CHECKPOINT, {"log": root.hex()}, {"size": size, "root": root.hex()})
-    connection.execute(sa.insert(checkpoints).values(size=size, root=root, envelope=envelope))
+    sealing.insert(connection, checkpoints, [{"size": size, "root": root, "envelope": envelope}])
     return envelope
 
 
 def checkpoint(connection: sa.Connection) -> str | None:
     """The newest signed checkpoint."""
-    newest = sa.select(checkpoints.c.envelope).order_by(checkpoints.c.size.desc()).limit(1)
-    return connection.execute(newest).scalar()
+    newest = sealing.rows(connection, sa.select(checkpoints).order_by(checkpoints.c.size.desc()).limit(1), checkpoints)
+    return str(newest[0].envelope) if newest else None
+
+
+def _signed(connection: sa.Connection, size: int) -> sa.Row[Any] | None:
+    """The checkpoint over ``size`` events, if one was signed."""
+    found = sealing.rows(connection, sa.select(checkpoints).where(checkpoints.c.size == size), checkpoints)
+    return found[0] if found else None
 
 
 def size(connection: sa.Connection) -> int:
@@ -300,8 +306,8 @@ def prove_consistency(connection: sa.Connection, earlier: int, later: int) -> di
 
 def require_head(connection: sa.Connection, size: int, root: str) -> None:
     """Raises ``LedgerCorrupt`` unless a head of ``size`` events with this root was signed here."""
-    found = connection.execute(sa.select(checkpoints.c.root).where(checkpoints.c.size == size)).scalar()
-    if found is None or bytes(found).hex() != root:
+    found = _signed(connection, size)
+    if found is None or bytes(found.root).hex() != root:
         raise LedgerCorrupt(
             f"the log does not continue the checkpoint over {size} events that is kept beside it: it was rewritten, or belongs "
             "to another workspace. Nothing was changed; run expunge doctor"

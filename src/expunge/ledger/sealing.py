@@ -168,9 +168,12 @@ def read(connection: sa.Connection, key: SealKey) -> Sealed:
     Raises:
         LedgerCorrupt: it was altered, or ``key`` is another key.
     """
-    row = connection.execute(sa.select(seals)).first()
-    if row is None:
+    kept = connection.execute(sa.select(seals)).all()
+    if not kept:
         return EMPTY
+    row = kept[0]
+    if len(kept) > 1 or row.id != 1:
+        raise LedgerCorrupt(f"the ledger has more seals than its own: {ADVICE}")
     try:
         found = Sealed.of(key, row.serial, int(row.total, 16), row.rows, row.size, tuple(json.loads(row.peaks)))
     except (ValueError, TypeError) as error:

@@ -51,7 +51,7 @@ held = _sealed(
     Column("body", Text, nullable=False),
 )
 
-checkpoints = _table(
+checkpoints = _sealed(
     "checkpoints",  # signed tree heads
     Column("size", _Whole, primary_key=True, autoincrement=False),
     Column("root", LargeBinary, nullable=False),

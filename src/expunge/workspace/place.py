@@ -220,7 +220,11 @@ class Place:
     def unproven_database(self) -> Database:
         """The same, for those who look at it or mend it whatever it is: doctor and recovery."""
         database = self.reach(self._url())
-        database.migrate(is_new=False)
+        try:
+            database.migrate(is_new=False)
+        except BaseException:
+            database.close()
+            raise
         return database
 
     def database_without_witness(self) -> Database:
