@@ -47,10 +47,3 @@ def postgresql():
     server = PostgreSQL()
     yield server
     server.remove()
-
-
-def pytest_terminal_summary(terminalreporter):
-    """Prints the figures that tests have recorded."""
-    reports = [report for outcome in ("passed", "failed") for report in terminalreporter.getreports(outcome)]
-    for figures in [value for report in reports for name, value in report.user_properties if name == "figures"]:
-        terminalreporter.write_line(figures)
