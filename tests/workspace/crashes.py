@@ -37,7 +37,7 @@ from expunge.workspace.recovery import moved
 from tests.workspace.moments import watched
 from tests.workspace.operations import MAKING, check, operate, prepare
 
-LOADED = (deltalake, dp_accounting, duckdb, opendp, export)
+LOADED = (deltalake, dp_accounting, duckdb, opendp, sqlalchemy, export)
 OURS = tuple(str(Path(expunge.__file__).parent / part) for part in ("workspace", "ledger", "data", "storage.py", "files.py"))
 
 

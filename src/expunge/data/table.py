@@ -319,7 +319,7 @@ class SubjectTable:
                 delete_file(path)
 
     def strays(self) -> list[Path]:
-        """Files and folders here that are neither of the table nor of its transaction log, and entries of that never finished."""
+        """Files and folders here that are neither of the table nor of its transaction log, or of that but never finished."""
         listed = {self.path / file.path for file in self._listed()}
         log = self.path / "_delta_log"
         others = [path for path in self.path.rglob("*") if path.is_file() and path not in listed and log not in path.parents]
