@@ -88,7 +88,9 @@ class Hand:
                 self.failed.append(text)
 
     def _wait(self, process: subprocess.Popen[bytes]) -> None:
-        """Lets it work until the ledger was written to, by whomever, as many times as chance will have it; or to its end."""
+        """Lets it work to its end, or until the ledger was written to, by whomever, as many times as chance will have it."""
+        if self._rng.random() < 0.4:
+            process.wait()
         witness = self._folder / "ws/ledger.witness"
         for _ in range(self._rng.integers(1, 8)):
             before = witness.stat().st_ino
@@ -126,6 +128,7 @@ def test_three_at_once(tmp_path, record_property):
     found.process()
     asked, appended, _processed = (hand.said for hand in hands)
     acknowledged = {answer["request"] for command, answers in asked if command[0] == "forget" for answer in answers}
+    assert acknowledged
     require_all_closed(found, acknowledged)
     left = set(found.place.table.subjects().to_pylist())
     for command, _answer in appended:
@@ -138,7 +141,7 @@ def test_three_at_once(tmp_path, record_property):
 
 
 def test_the_service_under_load(tmp_path, record_property):
-    people_there = 1_000 if SOAK == 1 else 10_000
+    people_there = 300 if SOAK == 1 else 10_000
     found = small(tmp_path, people_there)
     with found.place.database.writing() as connection:
         headers = {"Authorization": f"Bearer {tokens.issue(connection, 'Ann', 'operator')}"}
@@ -192,7 +195,7 @@ def test_the_service_under_load(tmp_path, record_property):
         server[0].wait()
         for asker in askers:
             asker.join(60)
-    assert wrong == []
+    assert wrong == [] and len(acknowledged) > kills
     with found.place.database.reading() as connection:
         at_work = len(requests.waiting(connection))
     found.process()

@@ -25,6 +25,8 @@ import dp_accounting.gaussian_mechanism
 import duckdb
 import numpy as np
 import opendp.prelude
+import sqlalchemy as sa
+import sqlalchemy.dialects.sqlite
 
 import expunge
 from expunge.data.table import SubjectTable
@@ -36,7 +38,7 @@ from expunge.workspace.recovery import moved
 from tests.workspace.moments import watched
 from tests.workspace.operations import MAKING, check, operate, prepare
 
-LOADED = (deltalake, dp_accounting, duckdb, opendp, export)
+LOADED = (deltalake, dp_accounting, duckdb, opendp, sa, export)
 OURS = tuple(str(Path(expunge.__file__).parent / part) for part in ("workspace", "ledger", "data", "storage.py", "files.py"))
 
 
