@@ -90,7 +90,7 @@ COMMANDS = {
     "backup": ["backup", "copy"],
     "recover": ["recover"],
     "init": ["init", "ws2", "--data", "people.parquet", "--subject", "who", "--schema", "schema.toml"],
-    "propose": ["schema", "propose", "new.csv", "--subject", "who", "--out", "out.toml"],
+    "propose": ["schema", "propose", "people.parquet", "--subject", "who", "--out", "out.toml"],
 }
 ELSEWHERE = ("verify", "init", "schema")
 """Commands that take no workspace."""

@@ -303,6 +303,7 @@ def test_a_folder_that_can_only_be_read():
         found.fit("churn", "churn", delta=1e-5)
         found.forget(["person-1"])
         found.process()
+        (waiting,) = found.forget(["person-3"])
         ws = str(found.place.path)
         assert invoke("certificate", "1", "--out", f"{folder}/c.json", "-w", ws).exit_code == 0
         found.place.database.close()
@@ -320,7 +321,7 @@ def test_a_folder_that_can_only_be_read():
             ("doctor", "-w", ws): 0,
             ("process", "-w", ws): 1,
             ("forget", "person-2", "--receipts", f"{folder}/out", "-w", ws): 1,
-            ("cancel", "r-0", "-w", ws): 1,
+            ("cancel", waiting.request, "-w", ws): 1,
         }
         (folder / "out").mkdir()
         folder.chmod(0o755)
