@@ -33,14 +33,14 @@ def folder(tmp_path_factory):
 
 
 def test_every_command_on_altered_files(folder):
-    played = play(folder, 50 * SOAK, 0)
+    played = play(folder, 25 * SOAK, 0)
     assert [case for case in played if case["problems"]] == []
     whole = [case for case in played if case["how"] == border.UNTOUCHED]
     assert [case for case in whole if case["code"]] == []
     assert len(whole) == len(border.COMMANDS)
     codes = Counter(case["code"] for case in played)
     print(f"{len(played)} cases, by exit code: {dict(sorted(codes.items()))}")
-    assert codes[1] > 5 * SOAK
+    assert codes[1] > 2 * SOAK
 
 
 def test_altered_files_in_processes_of_their_own(folder):

@@ -14,7 +14,7 @@ from tests.conftest import SOAK, examples
 from tests.integrity.damage import EARLIER, Kept, flip, flips, kind_of, operated, prepare, problems, verdict
 from tests.integrity.edits import ALEMBIC, EDITS, HELD, apply
 
-FLIPS = 500 if SOAK > 1 else examples(50)
+FLIPS = 500 if SOAK > 1 else examples(25)
 OWN = ("workspace.toml", "schema.toml")
 """Files for people to edit."""
 
