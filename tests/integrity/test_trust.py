@@ -269,7 +269,7 @@ class TestMaking:
         workspace(tmp_path, models=False).place.database.close()
         (tmp_path / "ws" / UNFINISHED).write_text("0123456789abcdef")
         for command in (["status"], ["process"], ["doctor"]):
-            assert "run expunge init again" in run(tmp_path, *command, "-w", "ws", code=1)["message"]
+            assert "run expunge init, or restore, again" in run(tmp_path, *command, "-w", "ws", code=1)["message"]
         (tmp_path / "ws" / "table" / "mine.txt").write_text("mine")
         making = ["init", "ws", "--data", "people.parquet", "--subject", "who", "--schema", "schema.toml"]
         assert "mine.txt is not of the workspace" in run(tmp_path, *making, code=1)["message"]
@@ -296,7 +296,7 @@ def test_a_file_that_the_state_was_not_made_with_is_no_table(tmp_path):
         first = data_files.present(connection)[0]
         sealing.delete(connection, table, table.c.path == first.path)  # by somebody who has the key
     with pytest.raises(WorkspaceInvalid, match="other files than the ledger"):
-        found.process() or found.refit("churn")
+        found.refit("churn")
     found.place.table.follow()
     with pytest.raises(WorkspaceInvalid, match="are not those of the table"):
         found.refit("churn")

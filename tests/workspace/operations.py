@@ -173,7 +173,7 @@ def _made_again(folder: Path, is_done: bool) -> str | None:
     """What is wrong once a workspace was made where making one may have been interrupted."""
     place = folder / "ws"
     if (place / UNFINISHED).exists():
-        with pytest.raises(WorkspaceInvalid, match="was interrupted: run expunge init again"):
+        with pytest.raises(WorkspaceInvalid, match="was interrupted: run expunge init, or restore, again"):
             Workspace.open(place)
     is_whole = place.is_dir() and any(place.iterdir()) and not (place / UNFINISHED).exists()
     if is_done and not is_whole:

@@ -236,8 +236,11 @@ def asked(place: Place) -> None:
         accepted = {event["request"]: event["commitment"] for event in [*events.of_kind(connection, "request.accepted"), *held]}
         certified = {name for event in events.of_kind(connection, "batch.certified") for name in event["requests"]}
         restored = {event["request"]: event["commitment"] for event in events.of_kind(connection, "request.restored")}
-        issued = {event["token"]: event["role"] for event in events.of_kind(connection, "token.issued")}
-        revoked = {event["token"] for event in events.of_kind(connection, "token.revoked")}
+        held_of = events.held_of_kind
+        issued_by = [*events.of_kind(connection, "token.issued"), *held_of(connection, "token.issued")]
+        revoked_by = [*events.of_kind(connection, "token.revoked"), *held_of(connection, "token.revoked")]
+        issued = {event["token"]: event["role"] for event in issued_by}
+        revoked = {event["token"] for event in revoked_by}
         rows = {row.id: row for row in requests.to_forget(connection)}
         holders = tokens.listed(connection)
     accepted, certified = {**accepted, **restored}, {*certified, *restored}
