@@ -272,7 +272,7 @@ class TestMaking:
             assert "run expunge init, or restore, again" in run(tmp_path, *command, "-w", "ws", code=1)["message"]
         (tmp_path / "ws" / "table" / "mine.txt").write_text("mine")
         making = ["init", "ws", "--data", "people.parquet", "--subject", "who", "--schema", "schema.toml"]
-        assert "mine.txt is not of the workspace" in run(tmp_path, *making, code=1)["message"]
+        assert "mine.txt is not of what was being made there" in run(tmp_path, *making, code=1)["message"]
         assert (tmp_path / "ws" / "table" / "mine.txt").read_text() == "mine"
         (tmp_path / "ws" / "table" / "mine.txt").unlink()
         run(tmp_path, *making)
