@@ -74,16 +74,22 @@ def examine(place: Place, depth: Depth = "minutes") -> Iterator[Finding]:
         raise ValueError(f"depth must be one of {', '.join(DEPTHS)}, got {depth!r}")
     place.configuration  # noqa: B018  # says if there is no workspace
     examined = place.examined()
-    for name, needs, check, remedy in CHECKS:
-        if DEPTHS.index(needs) <= DEPTHS.index(depth):
-            try:
-                check(examined)
-            except (ExpungeError, OSError, ValueError, KeyError) as error:
-                yield Finding(name, str(error) or type(error).__name__, remedy)
-            except Exception as error:  # what is so damaged that nobody foresaw it; its text may quote a row
-                yield Finding(name, f"this cannot be checked, because of damage or a fault ({type(error).__name__})", remedy)
-            else:
-                yield Finding(name, None)
+    try:
+        for name, needs, check, remedy in CHECKS:
+            if DEPTHS.index(needs) <= DEPTHS.index(depth):
+                try:
+                    check(examined)
+                except (ExpungeError, OSError, ValueError, KeyError) as error:
+                    yield Finding(name, str(error) or type(error).__name__, remedy)
+                except Exception as error:  # what is so damaged that nobody foresaw it; its text may quote a row
+                    yield Finding(
+                        name, f"this cannot be checked, because of damage or a fault ({type(error).__name__})", remedy
+                    )
+                else:
+                    yield Finding(name, None)
+    finally:
+        if "unproven_database" in vars(examined):
+            examined.unproven_database.close()
     yield Finding("an older copy of this workspace would be noticed", None, warning=_unanchored(place))
 
 
