@@ -29,12 +29,7 @@ from expunge.ledger.signing import CERTIFICATE, digest, key_path
 from expunge.release import Release
 from expunge.workspace import anchoring, drafts
 from expunge.workspace.place import PATIENCE, Place
-from expunge.workspace.states import Forgetting, Prepared, Say, Work, chosen_models, prepared_states
-
-
-def silent(_message: str) -> None:
-    """Says nothing."""
-
+from expunge.workspace.states import Forgetting, Prepared, Say, Work, chosen_models, prepared_states, silent
 
 COMING_KEY = "coming_key"
 """The fact that names a signing key which is being made; one that was never taken into use is deleted."""
@@ -96,7 +91,7 @@ def run(place: Place, work: Work, say: Say) -> Done:
         prepared, aside = prepared_states(place, work, chosen, before, change, say)
         complete = before.complete(work, prepared)
         if complete:
-            change = place.table.prepare(batch, list(complete.values()), work.added)
+            change = place.table.prepare(batch, list(complete.values()), None)
         with place.database.writing() as connection:
             requests.require_batch(connection, batch, "intent")
             done = _certify(place, connection, batch, work, prepared, aside, list(complete), change, at)
@@ -198,12 +193,13 @@ def _certify(
         _set_aside(connection, name, reason, at)
     data_files.change(connection, change, batch)
     files = data_files.present(connection)
+    table_digest = listing_digest(files)
     set_fact(connection, "rows", sum(file.rows for file in files))
     if work.added is not None:
         set_fact(connection, "next_row", int(fact(connection, "next_row") or 0) + len(work.added))
     if change != NOTHING:
         for row in releases.all_models(connection):
-            releases.follow_table(connection, row.name, listing_digest(files))
+            releases.follow_table(connection, row.name, table_digest)
     outcomes = []
     for new in prepared:
         certificate, weights = new.release.certificate, new.release.weights
@@ -212,7 +208,7 @@ def _certify(
         claim = {"model": new.model, "release": new.number, "issued": at, "evidence": digest(evidence)}
         requests.forgotten(connection, batch, new.model, new.forgot)
         answered = requests.answered(connection, batch, new.model)
-        claim |= bound(connection, new.model, certificate.salt, answered, listing_digest(files))
+        claim |= bound(connection, new.model, certificate.salt, answered, table_digest)
         subject = {f"{new.model}/{new.number}": certificate.weights_digest}
         envelope = key.sign(CERTIFICATE, subject, {**certificate.public(), **claim})
         body = {"release": identity, "model": new.model, "number": new.number, "certificate": digest(envelope)}
@@ -229,7 +225,7 @@ def _certify(
                 "evidence": evidence,
                 "weights": np.ascontiguousarray(weights, dtype="<f8").tobytes(),
                 "state_digest": new.state_digest,
-                "table_digest": listing_digest(files),
+                "table_digest": table_digest,
                 "at": at,
             },
         )

@@ -180,7 +180,8 @@ class Place:
     def require_anchors(self) -> None:
         """Raises ``LedgerCorrupt`` unless the ledger continues the public keys and the checkpoint that lie beside it."""
         from expunge.ledger import log
-        from expunge.ledger.signing import CHECKPOINT, PublicKeys
+        from expunge.ledger.heads import signed_head
+        from expunge.ledger.signing import PublicKeys
 
         advice = "restore it from a copy, or run expunge recover --anchors if it is gone for good. Nothing was changed"
         for path in (self.public_key_path, self.checkpoint_path):
@@ -191,12 +192,12 @@ class Place:
             if list(known.pems.values()) != [pem for pem, _endorsement in keys(connection)][: len(known.pems)]:
                 raise LedgerCorrupt(f"the ledger has other signing keys than {self.public_key_path}: {advice}")
             try:
-                head = known.verified(self.checkpoint_path.read_text(encoding="utf-8").strip(), CHECKPOINT)["predicate"]
+                head = signed_head(self.checkpoint_path.read_text(encoding="utf-8").strip(), known)
             except (SignatureInvalid, UnicodeDecodeError) as error:
                 raise LedgerCorrupt(
                     f"{self.checkpoint_path} is not signed with a key of {self.public_key_path}: {advice}"
                 ) from error
-            log.require_head(connection, head["size"], head["root"])
+            log.require_head(connection, head.size, head.root)
 
     def mark(self) -> str:
         """What tells this folder from its copies."""
@@ -207,14 +208,7 @@ class Place:
 
     def reach(self, url: str) -> Database:
         """The database at ``url``, with this folder's keys and witness."""
-        from expunge.ledger import log
-
-        return Database(
-            url,
-            SealKey.load(self.seal_key_path),
-            Witness(self.witness_path),
-            lambda connection: log.seal(connection, self.signing_key(connection)),
-        )
+        return self._database(url, Witness(self.witness_path))
 
     @cached_property
     def unproven_database(self) -> Database:
@@ -229,10 +223,13 @@ class Place:
 
     def database_without_witness(self) -> Database:
         """The same again, for a ledger that is not where the folder's witness says, on somebody's word."""
+        return self._database(self._url(), None)
+
+    def _database(self, url: str, witness: Witness | None) -> Database:
         from expunge.ledger import log
 
         key = SealKey.load(self.seal_key_path)
-        return Database(self._url(), key, None, lambda connection: log.seal(connection, self.signing_key(connection)))
+        return Database(url, key, witness, lambda connection: log.seal(connection, self.signing_key(connection)))
 
     def _url(self) -> str:
         url = self.configuration.database

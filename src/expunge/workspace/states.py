@@ -30,11 +30,7 @@ from expunge.workspace.place import Place
 from expunge.workspace.specification import Specification
 
 Kind = Literal["fit", "forget", "append", "rectify", "refit", "replace", "retire"]
-
-
 Say = Callable[[str], None]
-
-
 MODEL_FAULTS = (CapacityExceeded, BudgetSpent, NoiseTooLarge, StateCorrupt)
 """What keeps a model from forgetting anybody, whoever asks; any other error is about the rows of somebody."""
 
@@ -61,6 +57,10 @@ class Work:
     returning: Sequence[str] = ()
     models: Sequence[str] | None = None
     fitted: tuple[str, Specification] | None = None
+
+
+def silent(_message: str) -> None:
+    """Says nothing."""
 
 
 class Task(NamedTuple):
@@ -203,6 +203,7 @@ def prepared_states(
 def _attempt(place: Place, work: Work, task: Task, before: Forgetting, change: Change, say: Say) -> Prepared:
     """The model's new state, without as many of the people as it can forget."""
     hidden, blamed = before.forgotten(task.model), dict[str, str]()
+    made: tuple[Unlearner, dict[str, float]] | None = None
     wanted = [request for request in work.requests if task.model not in before.by.get(request, {})]
 
     def tried(chosen: Sequence[str]) -> tuple[Unlearner, dict[str, float]]:
@@ -219,29 +220,25 @@ def _attempt(place: Place, work: Work, task: Task, before: Forgetting, change: C
         return unlearner, moved
 
     def most(sure: list[str], more: list[str]) -> list[str]:
-        """``sure`` and as many of ``more`` as can be forgotten with them."""
+        """``sure`` and as many of ``more`` as can be forgotten with them; ``made`` is what came of the last that could."""
+        nonlocal made
         try:
-            tried([*sure, *more])
+            made = tried([*sure, *more])
             return [*sure, *more]
         except (*MODEL_FAULTS, WorkspaceInvalid):
             raise
         except ExpungeError as error:
+            if not more:
+                raise
             if len(more) == 1:
                 blamed[more[0]] = str(error)
                 return sure
             half = len(more) // 2
             return most(most(sure, more[:half]), more[half:])
 
-    try:
-        unlearner, moved = tried(wanted)
-    except (*MODEL_FAULTS, WorkspaceInvalid):
-        raise
-    except ExpungeError:
-        if not wanted:
-            raise
-        wanted = most([], wanted)
-        unlearner, moved = tried(wanted)
-    return _saved(place, task, unlearner, moved, tuple(wanted), blamed)
+    forgot = most([], wanted)
+    unlearner, moved = tried(forgot) if made is None else made
+    return _saved(place, task, unlearner, moved, tuple(forgot), blamed)
 
 
 def _fitted(place: Place, specification: Specification, source: TableSource) -> Unlearner:

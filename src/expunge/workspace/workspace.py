@@ -28,12 +28,12 @@ from expunge.ledger.sealing import SealKey
 from expunge.ledger.signing import PublicKeys, SigningKey, digest, endorse
 from expunge.privacy import Guarantee, today
 from expunge.workspace import batch, desk, drafts, making, states
-from expunge.workspace.batch import COMING_KEY, Outcome, silent
+from expunge.workspace.batch import COMING_KEY, Outcome
 from expunge.workspace.configuration import Configuration
 from expunge.workspace.desk import Answer, Wish
 from expunge.workspace.place import PATIENCE, Place
 from expunge.workspace.specification import Kind, Specification
-from expunge.workspace.states import Say, Work
+from expunge.workspace.states import Say, Work, silent
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 PROPOSED_FROM = 100_000
