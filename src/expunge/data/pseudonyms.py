@@ -6,16 +6,12 @@ the rows, and the tombstone, which stays and answers "already forgotten".
 
 import hashlib
 import hmac
-import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from expunge.data import keyfiles
 from expunge.data.schema import label
-from expunge.errors import WorkspaceInvalid
-from expunge.files import write_file
-
-KEY_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -27,9 +23,7 @@ class SubjectKey:
     @classmethod
     def create(cls, path: Path) -> "SubjectKey":
         """A new key, kept in ``path``, readable by its owner alone."""
-        key = cls(secrets.token_bytes(KEY_BYTES))
-        write_file(path, key.secret.hex().encode() + b"\n")
-        return key
+        return cls(keyfiles.create(path))
 
     @classmethod
     def load(cls, path: Path) -> "SubjectKey":
@@ -38,16 +32,7 @@ class SubjectKey:
         Raises:
             WorkspaceInvalid: it is missing or damaged.
         """
-        advice = "restore it from a backup; without it nobody's rows can be found again"
-        try:
-            key = cls(bytes.fromhex(path.read_text(encoding="ascii").strip()))
-        except FileNotFoundError:
-            raise WorkspaceInvalid(f"the subject key {path} is missing: {advice}") from None
-        except ValueError as error:
-            raise WorkspaceInvalid(f"the subject key {path} is damaged: {advice}") from error
-        if len(key.secret) != KEY_BYTES:
-            raise WorkspaceInvalid(f"the subject key {path} is damaged: {advice}")
-        return key
+        return cls(keyfiles.load(path, "subject key", "nobody's rows can be found again"))
 
     def pseudonym(self, subject: str) -> str:
         """What stands for ``subject`` in the table, 32 hexadecimal digits."""

@@ -12,7 +12,6 @@ The log's size and the roots of its perfect subtrees are under the same seal, so
 import hashlib
 import hmac
 import json
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,11 +19,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from expunge.errors import LedgerCorrupt, WorkspaceInvalid
-from expunge.files import write_file
+from expunge.data import keyfiles
+from expunge.errors import LedgerCorrupt
 from expunge.ledger.tables import metadata, seals
 
-KEY_BYTES = 32
 _MODULUS = 1 << 256
 _encoded = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode
 ADVICE = "run expunge doctor, and restore the ledger from a backup"
@@ -39,9 +37,7 @@ class SealKey:
     @classmethod
     def create(cls, path: Path) -> "SealKey":
         """A new key, kept in ``path``, readable by its owner alone."""
-        key = cls(secrets.token_bytes(KEY_BYTES))
-        write_file(path, key.secret.hex().encode() + b"\n")
-        return key
+        return cls(keyfiles.create(path))
 
     @classmethod
     def load(cls, path: Path) -> "SealKey":
@@ -50,17 +46,7 @@ class SealKey:
         Raises:
             WorkspaceInvalid: it is missing or damaged.
         """
-        advice = "restore it from a backup; without it nobody can tell whether the ledger was altered"
-        try:
-            key = cls(bytes.fromhex(path.read_text(encoding="ascii").strip()))
-        except OSError as error:
-            what = "missing" if isinstance(error, FileNotFoundError) else f"unreadable ({error.strerror})"
-            raise WorkspaceInvalid(f"the key {path} is {what}: {advice}") from None
-        except ValueError as error:
-            raise WorkspaceInvalid(f"the key {path} is damaged: {advice}") from error
-        if len(key.secret) != KEY_BYTES:
-            raise WorkspaceInvalid(f"the key {path} is damaged: {advice}")
-        return key
+        return cls(keyfiles.load(path, "key", "nobody can tell whether the ledger was altered"))
 
     def mac(self, label: str, value: Any) -> str:
         """HMAC-SHA-256 of JSON values under ``label``, in hexadecimal."""
