@@ -1,7 +1,7 @@
 """Reading rows from outside: a CSV or Parquet file of any size, or a SQL query, batch by batch."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,23 +9,49 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from expunge.data.dialect import Reading
+from expunge.data.row_numbers import counted, row_of
 from expunge.data.urls import database_url, without_password
 from expunge.errors import InvalidRows
+
+__all__ = ["Reading", "read_batches", "row_of"]
 
 BATCH = 65_536
 """Rows read at a time."""
 
 
-def read_batches(source: str, query: str | None = None) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-    """The columns of ``source`` and its rows in batches.
+def read_batches(
+    source: str,
+    query: str | None = None,
+    *,
+    texts: Collection[str] = (),
+    reading: Reading = Reading(),  # noqa: B008  # it never changes
+    columns: pa.Schema | None = None,
+) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """The columns of ``source`` and its rows in batches; ``row_of`` says what a row is called.
 
     Args:
         source: path of a ``.csv`` or ``.parquet`` file; with ``query``, a database URL as SQLAlchemy writes it.
         query: SQL whose result is read.
+        texts: columns, ids above all, that a text file gives to the letter: only an empty cell is missing.
+        reading: what is known of the file; the rest is detected.
+        columns: names and types that the rows must fit; without them types are found by reading all rows once.
 
     Raises:
         InvalidRows: no such file, another kind of file, or the first rows cannot be read; later rows raise it as they come.
     """
+    schema, batches = _read(source, query)
+    return schema, _counted(batches)
+
+
+def _counted(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    row = 1
+    for batch in batches:
+        yield counted(batch, row)
+        row += len(batch)
+
+
+def _read(source: str, query: str | None) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     if query is not None:
         return _from_database(source, query)
     path = Path(source)
