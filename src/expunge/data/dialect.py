@@ -1,7 +1,8 @@
 """How a file is to be read, as far as somebody has said it: what is left open is detected, and shown."""
 
 import codecs
-from dataclasses import dataclass, fields, replace
+import json
+from dataclasses import asdict, dataclass, fields, replace
 
 NULL_WORDS = ("NA", "NaN", "nan", "null", "NULL")
 """Cells that are missing values, beside empty ones, unless other words are named."""
@@ -60,7 +61,40 @@ class Reading:
         given = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(other, **{name: value for name, value in given.items() if value is not None})
 
+    @classmethod
+    def from_json(cls, text: str) -> "Reading":
+        """What ``to_json`` wrote."""
+        given = json.loads(text)
+        return cls(**{**given, "null_words": None if given["null_words"] is None else tuple(given["null_words"])})
+
+    def to_json(self) -> str:
+        """All of it, as JSON."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @property
+    def words(self) -> list[str]:
+        """What is known, for a person."""
+        names = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", ".": "point"}
+        said = [
+            self.encoding and f"its encoding is {self.encoding}",
+            self.delimiter and f"cells are parted by {names.get(self.delimiter, self.delimiter)}",
+            self.sheet and f"the sheet is {self.sheet!r}",
+            {None: None, True: "the first row is the heading", False: "there is no heading"}[self.heading],
+            self.decimal and f"numbers have a decimal {names[self.decimal]}",
+            self.thousands and f"thousands are marked with {names.get(self.thousands, repr(self.thousands))}",
+            self.date_format and f"dates are written {self.date_format}",
+            None
+            if self.null_words is None
+            else f"missing are empty cells{''.join(f', {word}' for word in self.null_words if word)}",
+        ]
+        found = [text for text in said if text]
+        return [f"read so: {'; '.join(found)}"] if found else []
+
     @property
     def values(self) -> "Reading":
         """The part that says what a value is."""
         return Reading(**{name: getattr(self, name) for name in VALUES})
+
+
+UNKNOWN = Reading()
+"""Nothing is known."""
