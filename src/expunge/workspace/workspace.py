@@ -12,6 +12,7 @@ from typing import Any, TypedDict, Unpack
 
 import pyarrow as pa
 
+from expunge.data.probing import require_storable
 from expunge.data.pseudonyms import SubjectKey, subject_text
 from expunge.data.reading import UNKNOWN, Reading, read_batches, understood
 from expunge.data.sampling import Sample
@@ -152,7 +153,9 @@ class Workspace:
         if missing:
             raise InvalidRows(f"the schema declares column {missing[0]!r}, which the data does not have")
         key = SubjectKey.create(place.keys / "subject.key")
-        SubjectTable.create(place.path / "table", pa.schema([field for field in columns if field.name != subject]))
+        kept = pa.schema([field for field in columns if field.name != subject])
+        require_storable(kept)
+        SubjectTable.create(place.path / "table", kept)
         table, sample = SubjectTable(place.path / "table", list), Sample(PROPOSED_FROM)
         batches = sample.of(found.open(pa.schema([columns.field(subject), *table.columns])))
         first = next(batches, None)
