@@ -26,7 +26,8 @@ from expunge.ledger.receipts import Receipt
 from expunge.ledger.restores import Restored
 from expunge.ledger.sealing import SealKey
 from expunge.ledger.signing import PublicKeys, SigningKey, digest, endorse
-from expunge.privacy import Guarantee, today
+from expunge.privacy import Guarantee
+from expunge.privacy.budget import today
 from expunge.workspace import batch, desk, drafts, edits, making, states
 from expunge.workspace.batch import COMING_KEY, Outcome
 from expunge.workspace.configuration import Configuration
