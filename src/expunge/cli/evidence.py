@@ -59,7 +59,7 @@ def certificate(
     from expunge.errors import WorkspaceInvalid
     from expunge.ledger import log
     from expunge.ledger import releases as ledger
-    from expunge.ledger.coverage import covering
+    from expunge.ledger.bindings import covering
     from expunge.workspace.place import Place
 
     with (

@@ -7,11 +7,11 @@ erases anybody: what was forgotten is known elsewhere before it is gone here.
 from typing import Any
 
 from expunge.errors import LedgerCorrupt, WorkspaceInvalid
+from expunge.evidence.statements import digest
 from expunge.files import write_file
 from expunge.ledger.anchor import Anchor
 from expunge.ledger.facts import fact, set_fact
 from expunge.ledger.sealing import SealKey
-from expunge.ledger.signing import digest
 from expunge.workspace.place import Place
 
 ANCHORED = "anchored"

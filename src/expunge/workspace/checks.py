@@ -6,13 +6,14 @@ import stat
 
 from expunge.certificate import Certificate
 from expunge.errors import LedgerCorrupt, WorkspaceInvalid
+from expunge.evidence.bundles import verify_bundle
+from expunge.evidence.receipts import committed
+from expunge.evidence.statements import digest
 from expunge.files import PARTIAL
 from expunge.ledger import log as events
 from expunge.ledger import releases, requests, sealing, times, tokens
-from expunge.ledger.coverage import require_bound
+from expunge.ledger.bindings import require_bound
 from expunge.ledger.facts import fact
-from expunge.ledger.receipts import committed
-from expunge.ledger.signing import digest
 from expunge.privacy import Guarantee
 from expunge.workspace import drafts
 from expunge.workspace.place import Place
@@ -81,7 +82,7 @@ def certificates(place: Place) -> None:
         keys, numbers = place.public_keys(connection), dict[str, int]()
         for expected, row in enumerate(releases.all_releases(connection), 1):
             where = f"release {row.number} of {row.model}"
-            predicate = events.verify_bundle(json.loads(events.bundle(connection, row.envelope, row.event)), keys)["predicate"]
+            predicate = verify_bundle(json.loads(events.bundle(connection, row.envelope, row.event)), keys)["predicate"]
             numbers[row.model] = numbers.get(row.model, 0) + 1
             if row.id != expected or row.number != numbers[row.model]:
                 raise LedgerCorrupt(f"{where} is out of order: a release is missing")

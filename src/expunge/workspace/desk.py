@@ -10,9 +10,9 @@ import sqlalchemy as sa
 
 from expunge.data.pseudonyms import subject_text
 from expunge.errors import RequestRefused
+from expunge.evidence.receipts import Receipt
+from expunge.evidence.signing import SigningKey
 from expunge.ledger import log, requests, times
-from expunge.ledger.receipts import Receipt
-from expunge.ledger.signing import SigningKey
 from expunge.workspace.place import Place
 
 Reason = Literal["unknown-subject", "already-forgotten", "key-reused", "limit", "empty"]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # loaded where they are used: what only reads the ledger is t
     from expunge.data.sources import TableSource
     from expunge.data.table import SubjectTable
     from expunge.engine import Engine
-    from expunge.ledger.signing import PublicKeys, SigningKey
+    from expunge.evidence.signing import PublicKeys, SigningKey
     from expunge.rows import RowSource
 
 UNFINISHED = "init.unfinished"
@@ -179,9 +179,9 @@ class Place:
 
     def require_anchors(self) -> None:
         """Raises ``LedgerCorrupt`` unless the ledger continues the public keys and the checkpoint that lie beside it."""
+        from expunge.evidence.heads import signed_head
+        from expunge.evidence.signing import PublicKeys
         from expunge.ledger import log
-        from expunge.ledger.heads import signed_head
-        from expunge.ledger.signing import PublicKeys
 
         advice = "restore it from a copy, or run expunge recover --anchors if it is gone for good. Nothing was changed"
         for path in (self.public_key_path, self.checkpoint_path):
@@ -248,7 +248,7 @@ class Place:
 
     def signing_key(self, connection: sa.Connection) -> "SigningKey":
         """The key that signs now."""
-        from expunge.ledger.signing import SigningKey
+        from expunge.evidence.signing import SigningKey
 
         keyid = signing_keyid(connection)
         if keyid is None:
@@ -257,7 +257,7 @@ class Place:
 
     def public_keys(self, connection: sa.Connection) -> "PublicKeys":
         """All keys that have signed here."""
-        from expunge.ledger.signing import PublicKeys
+        from expunge.evidence.signing import PublicKeys
 
         return PublicKeys.of(keys(connection))
 

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from expunge.data.pseudonyms import SubjectKey
 from expunge.data.table import SubjectTable
 from expunge.errors import ExpungeError, LedgerCorrupt, StateCorrupt, WorkspaceInvalid
+from expunge.evidence.statements import digest
 from expunge.files import copy_file, delete_file, sync_folder, write_file
 from expunge.ledger import data_files, log, releases, requests, sealing, times
 from expunge.ledger.anchor import FORMER, INSTANCE, Anchor
@@ -24,7 +25,6 @@ from expunge.ledger.database import Database
 from expunge.ledger.facts import fact, keys, set_fact
 from expunge.ledger.restores import Restored, newest_release, owe_refits
 from expunge.ledger.sealing import SealKey
-from expunge.ledger.signing import digest
 from expunge.ledger.witness import Witness
 from expunge.workspace import anchoring, making
 from expunge.workspace.backup import LEDGER, Manifest

@@ -19,9 +19,9 @@ from expunge.data.files import Change, listing_digest
 from expunge.data.sources import TableSource
 from expunge.data.table import SUBJECT
 from expunge.errors import BudgetSpent, CapacityExceeded, ExpungeError, NoiseTooLarge, StateCorrupt, WorkspaceInvalid
+from expunge.evidence.statements import digest
 from expunge.ledger import data_files, releases, requests
 from expunge.ledger.restores import Restored
-from expunge.ledger.signing import digest
 from expunge.release import Release
 from expunge.rows import Rows, RowSource
 from expunge.storage import load_unlearner, save_unlearner

@@ -17,15 +17,16 @@ from expunge.data.reading import read_batches
 from expunge.data.schema import FeatureSchema
 from expunge.data.table import SUBJECT, SubjectTable, numbered
 from expunge.errors import ExpungeError, InvalidRows, RequestRefused, WorkspaceInvalid, WorkUnfinished
+from expunge.evidence.receipts import Receipt
+from expunge.evidence.signing import PublicKeys, SigningKey, endorse
+from expunge.evidence.statements import digest
 from expunge.files import write_file
 from expunge.forecast import CapacityReport
 from expunge.ledger import data_files, log, releases, requests, times
 from expunge.ledger.anchor import INSTANCE
 from expunge.ledger.facts import add_key, fact, keys, set_fact
-from expunge.ledger.receipts import Receipt
 from expunge.ledger.restores import Restored
 from expunge.ledger.sealing import SealKey
-from expunge.ledger.signing import PublicKeys, SigningKey, digest, endorse
 from expunge.privacy import Guarantee
 from expunge.privacy.budget import today
 from expunge.workspace import batch, desk, drafts, edits, making, states
