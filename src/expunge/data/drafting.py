@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from expunge.data.pseudonyms import subject_text
+from expunge.data.identities import EXACT, Rule, canonical, texts_of
 from expunge.data.schema import Category, Column, Number, codes_of, column_names, column_values, label, numbers_of
 
 PEOPLE = 10
@@ -56,12 +56,16 @@ class Short:
     left: Column | None
 
 
-def drafted(table: Any, subject: str, ignore: Collection[str]) -> dict[str, Column]:
+def drafted(table: Any, subject: str, ignore: Collection[str], rule: Rule = EXACT) -> dict[str, Column]:
     """The columns of a draft; mostly unique texts are left out, and what too few people share."""
     owners: dict[str, int] = {}
-    ids = column_values(table, subject)
-    texts = [subject_text(value) for value in (ids.to_pylist() if hasattr(ids, "to_pylist") else ids)]
-    people = np.array([owners.setdefault(text, len(owners)) if text else -1 for text in texts], dtype=np.intp)
+    people = np.array(
+        [
+            -1 if text is None else owners.setdefault(canonical(text, rule), len(owners))
+            for text in texts_of(column_values(table, subject), subject)
+        ],
+        dtype=np.intp,
+    )
     found: dict[str, Column] = {}
     for name in column_names(table):
         if name == subject or name in ignore:

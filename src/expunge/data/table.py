@@ -28,13 +28,16 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from expunge.data.files import BUCKET, NOTHING, Change, DataFile
+from expunge.data.identities import subject_texts, texts_of
 from expunge.data.parquet import RowGroup, files_row_groups
-from expunge.data.pseudonyms import SubjectKey, subject_text
+from expunge.data.pseudonyms import Identification
 from expunge.errors import InvalidRows, WorkspaceInvalid
 from expunge.files import delete_file, sync_file, sync_folder
 
 SUBJECT, ROW = "_subject", "_row"
 """Columns of the table's own, beside ``BUCKET``."""
+ALIAS = "_alias_"
+"""Begins the names of its columns with pseudonyms for other ids of a person; numbers from 1 on follow."""
 FRAGMENTS = 16
 """Files of a bucket from which on it is written anew as one."""
 BUCKETS = 64
@@ -53,8 +56,11 @@ class SubjectTable:
         self._checked: dict[str, tuple[int, ...]] = {}
 
     @staticmethod
-    def create(path: Path, columns: pa.Schema) -> None:
+    def create(path: Path, columns: pa.Schema, aliases: int = 0) -> None:
         """An empty table with ``columns`` and the table's own.
+
+        Args:
+            aliases: how many other ids a person may have.
 
         Raises:
             InvalidRows: a column has a name of the table's own, or a type that it cannot hold.
@@ -63,10 +69,11 @@ class SubjectTable:
         from deltalake.exceptions import DeltaError
 
         own = [pa.field(SUBJECT, pa.string()), pa.field(ROW, pa.int64()), pa.field(BUCKET, pa.int32())]
+        own += [pa.field(name, pa.string()) for name in alias_names(aliases)]
         fields = [pa.field(field.name, stored_type(field.type)) for field in columns]
-        taken = {field.name for field in own} & set(columns.names)
+        taken = [name for name in columns.names if _is_own(name)]
         if taken:
-            raise InvalidRows(f"the name of column {taken.pop()!r} is one of the table's own: rename it")
+            raise InvalidRows(f"the name of column {taken[0]!r} is one of the table's own: rename it")
         if "%" in str(path.resolve()):
             raise InvalidRows(
                 f"there is a % in {path.resolve()}, which Delta Lake takes for another character: choose another folder"
@@ -104,7 +111,7 @@ class SubjectTable:
     @property
     def columns(self) -> pa.Schema:
         """Names and types of the columns that came with the data."""
-        return pa.schema([field for field in self.schema if field.name not in (SUBJECT, ROW, BUCKET)])
+        return pa.schema([field for field in self.schema if not _is_own(field.name)])
 
     # reading
 
@@ -175,6 +182,28 @@ class SubjectTable:
         statement = f"SELECT {SUBJECT}, count(*) AS n FROM rows WHERE {SUBJECT} IN (SELECT {SUBJECT} FROM tags) GROUP BY 1"
         found = self._query(statement, buckets_of(pseudonyms), tags)
         return dict(zip(found[SUBJECT].to_pylist(), found["n"].to_pylist(), strict=True))
+
+    def owners(self, column: str, pseudonyms: Sequence[str]) -> dict[str, list[str]]:
+        """Whose rows hold each of these values in an alias ``column``; those that nobody has are left out. Reads the column of
+        the whole table, because people lie in buckets by their own pseudonym."""
+        tags = pa.table({"tag": pa.array(list(pseudonyms), pa.string())})
+        name = _quoted(column)
+        statement = f"SELECT DISTINCT {name} AS tag, {SUBJECT} FROM rows WHERE {name} IN (SELECT tag FROM tags) ORDER BY 1, 2"
+        found: dict[str, list[str]] = {}
+        for row in self._query(statement, None, tags).to_pylist():
+            found.setdefault(row["tag"], []).append(row[SUBJECT])
+        return found
+
+    def aliases_of(self, pseudonyms: Sequence[str], column: str) -> dict[str, list[str]]:
+        """By person, the values of an alias ``column`` in their rows."""
+        tags = pa.table({SUBJECT: pa.array(list(pseudonyms), pa.string())})
+        name = _quoted(column)
+        theirs = f"{name} IS NOT NULL AND {SUBJECT} IN (SELECT {SUBJECT} FROM tags)"
+        statement = f"SELECT DISTINCT {SUBJECT}, {name} AS tag FROM rows WHERE {theirs} ORDER BY 1, 2"
+        found: dict[str, list[str]] = {}
+        for row in self._query(statement, buckets_of(pseudonyms), tags).to_pylist():
+            found.setdefault(row[SUBJECT], []).append(row["tag"])
+        return found
 
     def row_groups(self, columns: Sequence[str], change: Change = NOTHING) -> list[RowGroup]:
         """The row groups of its files, whose ``columns`` are to be read.
@@ -413,31 +442,26 @@ class _Vanished(WorkspaceInvalid):
     """A file that was listed a moment ago."""
 
 
+def alias_names(count: int) -> list[str]:
+    """The table's columns for ``count`` other ids."""
+    return [f"{ALIAS}{number}" for number in range(1, count + 1)]
+
+
 def numbered(
-    batches: Iterable[pa.RecordBatch], subject_column: str, key: SubjectKey, columns: pa.Schema, first_row: int
+    batches: Iterable[pa.RecordBatch], who: Identification, columns: pa.Schema, first_row: int
 ) -> Iterator[pa.RecordBatch]:
-    """The batches as the table holds them: pseudonyms for subject ids, and rows numbered from ``first_row``.
+    """The batches as the table holds them: pseudonyms for ids, and rows numbered from ``first_row``.
 
     Raises:
-        InvalidRows: a subject is missing, or a column is missing or of another type; names the row.
+        InvalidRows: a subject is missing or no id, or a column is missing or of another type; names the row.
     """
-    known: dict[str, str] = {}
     row = 0
     for batch in batches:
-        missing = [name for name in [subject_column, *columns.names] if name not in batch.schema.names]
+        missing = [name for name in [who.subject, *who.aliases, *columns.names] if name not in batch.schema.names]
         if missing:
             raise InvalidRows(f"column {missing[0]!r} is missing: the rows must have the columns of the table")
-        subjects = [subject_text(value) for value in batch[subject_column].to_pylist()]
-        if "" in subjects:
-            raise InvalidRows(
-                f"row {row + subjects.index('')} has no subject (column {subject_column!r} is empty): every row must belong to "
-                "somebody, or it can never be forgotten. Nothing was changed"
-            )
-        tags = []
-        for subject in subjects:
-            if subject not in known:
-                known[subject] = key.pseudonym(subject)
-            tags.append(known[subject])
+        tags = who.pseudonyms(subject_texts(batch[who.subject], who.subject, row))
+        others = [_alias_pseudonyms(batch[name], name, who, row) for name in who.aliases]
         values = []
         for field in columns:
             try:
@@ -450,9 +474,22 @@ def numbered(
             SUBJECT: pa.array(tags, pa.string()),
             ROW: pa.array(range(first_row + row, first_row + row + len(batch)), pa.int64()),
             BUCKET: pa.array([bucket_of(tag) for tag in tags], pa.int32()),
+            **dict(zip(alias_names(len(others)), others, strict=True)),
         }
         yield pa.RecordBatch.from_pydict({**own, **dict(zip(columns.names, values, strict=True))})
         row += len(batch)
+
+
+def _alias_pseudonyms(column: pa.Array, name: str, who: Identification, first_row: int) -> pa.Array:
+    """What stands for the other ids in a column; nothing where somebody has none."""
+    texts = texts_of(column, name, first_row)
+    given = [text for text in texts if text is not None]
+    tags = dict(zip(given, who.pseudonyms(given, name), strict=True))
+    return pa.array([None if text is None else tags[text] for text in texts], pa.string())
+
+
+def _is_own(name: str) -> bool:
+    return name in (SUBJECT, ROW, BUCKET) or name.startswith(ALIAS)
 
 
 def bucket_of(pseudonym: str) -> int:

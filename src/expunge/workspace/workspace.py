@@ -12,11 +12,12 @@ from typing import Any, TypedDict, Unpack
 
 import pyarrow as pa
 
-from expunge.data.pseudonyms import SubjectKey, subject_text
+from expunge.data.identities import CASELESS, EXACT, Rule
+from expunge.data.pseudonyms import Identification, SubjectKey
 from expunge.data.reading import read_batches
 from expunge.data.schema import FeatureSchema
 from expunge.data.table import SUBJECT, SubjectTable, numbered
-from expunge.errors import ExpungeError, InvalidRows, RequestRefused, WorkspaceInvalid, WorkUnfinished
+from expunge.errors import ExpungeError, InvalidRows, WorkspaceInvalid, WorkUnfinished
 from expunge.evidence.receipts import Receipt
 from expunge.evidence.signing import PublicKeys, SigningKey, endorse
 from expunge.evidence.statements import digest
@@ -33,6 +34,7 @@ from expunge.workspace import batch, desk, drafts, edits, making, states
 from expunge.workspace.batch import COMING_KEY, Outcome
 from expunge.workspace.configuration import Configuration
 from expunge.workspace.desk import Answer, Wish
+from expunge.workspace.people import ALIASES, SUBJECT_COLUMN, Id, People, refuse_returned
 from expunge.workspace.place import PATIENCE, Place
 from expunge.workspace.specification import Kind, Specification
 from expunge.workspace.states import Say, Work, silent
@@ -92,6 +94,8 @@ class Workspace:
         data: str,
         subject: str,
         *,
+        aliases: Sequence[str] = (),
+        ignore_case: bool = False,
         query: str | None = None,
         schema: str | os.PathLike[str] | None = None,
         database: str | None = None,
@@ -101,7 +105,8 @@ class Workspace:
 
         Args:
             data: a CSV or Parquet file, or a database URL with ``query``.
-            subject: column that says whose a row is.
+            subject: column that says whose a row is; ``aliases``: columns with other ids of the same person.
+            ignore_case: whether ids that differ in the case of letters only are the same.
             schema: TOML file of the feature schema; without it one is drafted from the first rows.
             database: URL of an empty database for the ledger; without it a file in the folder.
 
@@ -110,7 +115,8 @@ class Workspace:
             WorkspaceInvalid: the folder or the database is in use, or cannot be written to.
         """
         with making.folder(Path(path)) as (place, identity):
-            cls(place)._fill(identity, data, subject, query, schema, database, say)
+            ids = _Ids(subject, tuple(aliases), CASELESS if ignore_case else EXACT)
+            cls(place)._fill(identity, data, ids, query, schema, database, say)
         return cls.open(path)
 
     @classmethod
@@ -125,27 +131,28 @@ class Workspace:
         return cls(place)
 
     def _fill(
-        self, identity: str, data: str, subject: str, query: str | None, schema: Any, database: str | None, say: Say
+        self, identity: str, data: str, ids: "_Ids", query: str | None, schema: Any, database: str | None, say: Say
     ) -> None:
         place = self.place
         configuration = Configuration() if database is None else Configuration(database=database)
         configuration.write(place.configuration_path)
         columns, batches = read_batches(data, query)
-        if subject not in columns.names:
-            raise InvalidRows(f"there is no column {subject!r} to tell whose a row is: there are {', '.join(columns.names)}")
+        ids.require(columns)
         first = next(batches, None)
         if first is None or not len(first):
             raise InvalidRows("there are no rows: a workspace needs at least one")
         proposed = schema is None
-        features = _proposed(first, subject) if proposed else _read_schema(schema)
+        features = _proposed(first, ids) if proposed else _read_schema(schema)
         missing = [name for name in features.columns if name not in columns.names]
         if missing:
             raise InvalidRows(f"the schema declares column {missing[0]!r}, which the data does not have")
         write_file(place.schema_path, features.to_toml().encode())
-        key = SubjectKey.create(place.keys / "subject.key")
-        SubjectTable.create(place.path / "table", pa.schema([field for field in columns if field.name != subject]))
+        key = SubjectKey.create(place.keys / "subject.key", ids.rule)
+        who, hashed = Identification(key, ids.subject, ids.aliases), {ids.subject, *ids.aliases} - set(features.columns)
+        kept = pa.schema([field for field in columns if field.name not in hashed])
+        SubjectTable.create(place.path / "table", kept, len(ids.aliases))
         table = SubjectTable(place.path / "table", list)
-        files = table.write(numbered(_chained(first, batches), subject, key, table.columns, 0), 0)
+        files = table.write(numbered(_chained(first, batches), who, table.columns, 0), 0)
         rows = sum(file.rows for file in files)
         signing_key = SigningKey.create(place.keys)
         SealKey.create(place.seal_key_path)
@@ -155,8 +162,9 @@ class Workspace:
             body = {"workspace": identity, "subject_key": key.fingerprint(), "keyid": signing_key.keyid}
             log.append(connection, "workspace.created", [body])  # not how many rows: who knows all but one could tell
             add_key(connection, signing_key.keyid, signing_key.pem, times.exact())
-            for name, value in (("subject_column", subject), ("next_row", rows), ("rows", rows)):
+            for name, value in ((SUBJECT_COLUMN, ids.subject), ("next_row", rows), ("rows", rows)):
                 set_fact(connection, name, value)
+            set_fact(connection, ALIASES, json.dumps(ids.aliases))
             set_fact(connection, "folder", place.mark())
             set_fact(connection, INSTANCE, secrets.token_hex(8))
             set_fact(connection, "subject_key", key.fingerprint())
@@ -254,13 +262,21 @@ class Workspace:
 
     # people
 
-    def forget(self, subjects: Sequence[str], *, actor: str = "local", keys: Mapping[str, str] | None = None) -> list[Answer]:
+    def forget(
+        self,
+        subjects: Sequence[str],
+        *,
+        actor: str = "local",
+        keys: Mapping[str, str] | None = None,
+        by: str | None = None,
+    ) -> list[Answer]:
         """Answers to the wish that ``subjects`` be forgotten; ``process`` then does it. See ``desk.ask``.
 
         Args:
             actor: who asks; keys: idempotency keys by subject.
+            by: the column of which the ids are, where that must be said.
         """
-        return desk.ask(self.place, [Wish(subject, actor, (keys or {}).get(subject)) for subject in subjects])
+        return desk.ask(self.place, [Wish(subject, actor, (keys or {}).get(subject), by) for subject in subjects])
 
     def cancel(self, request: str) -> None:
         """Withdraws an accepted request; see ``desk.cancel``."""
@@ -270,18 +286,22 @@ class Workspace:
         """The receipt of a request, once more; see ``desk.receipt_again``."""
         return desk.receipt_again(self.place, request, subject)
 
-    def preview(self, subjects: Sequence[str]) -> dict[str, Any]:
-        """What a request would touch: rows by subject (in order), and by model how far each subject moves it, in σ."""
-        tags = [self.place.subject_key.pseudonym(subject_text(subject)) for subject in subjects]
-        counts, leaving = self.place.table.counts(tags), self.place.table.of_subjects(tags)
+    def preview(self, subjects: Sequence[str], by: str | None = None) -> dict[str, Any]:
+        """What a request would touch: rows by subject (in order), and by model how far each subject moves it, in σ.
+
+        Args:
+            by: the column of which the ids are, where that must be said.
+        """
+        found = People(self.place).find([Id(subject, by) for subject in subjects])
+        leaving = self.place.table.of_subjects([tag for who in found for tag in who.person])
         moved: dict[str, list[float]] = {}
         with self.place.database.reading() as connection:
             models = releases.all_models(connection)
         for row in models:
             rows = Specification.from_json(row.specification).rows(leaving)
-            found = states.influences(states.state_of(self.place, row.name), leaving, rows)
-            moved[row.name] = [found.get(tag, 0.0) for tag in tags]
-        return {"rows": [counts.get(tag, 0) for tag in tags], "influence": moved}
+            by_tag = states.influences(states.state_of(self.place, row.name), leaving, rows)
+            moved[row.name] = [sum(by_tag.get(tag, 0.0) for tag in who.person) for who in found]
+        return {"rows": [who.rows if who.person else 0 for who in found], "influence": moved}
 
     def rectify(self, subject: str, data: str, *, actor: str = "local") -> tuple[Answer, list[Outcome]]:
         """Replaces all rows of ``subject`` by those in the file ``data``, in every model and in the table, at once.
@@ -290,21 +310,18 @@ class Workspace:
             RequestRefused: nobody of this id has rows.
             InvalidRows: rows of somebody else, or rows that do not fit.
         """
-        subject = subject_text(subject)
-        tag = self.place.subject_key.pseudonym(subject)
         with batch.working(self.place):
-            if not self.place.table.counts([tag]):
-                raise RequestRefused("nobody of this id has rows here: check the id and its spelling", reason="unknown-subject")
+            tags = People(self.place).one(subject)
             added = self._read_rows(data)
-            if set(added[SUBJECT].to_pylist()) != {tag}:
+            if not set(added[SUBJECT].to_pylist()) <= set(tags):
                 raise InvalidRows(f"{data} holds rows of somebody else: a correction is about one subject")
             with self.place.database.reading() as connection:
-                values, receipt = desk.accepted(self.place, connection, subject, actor, "rectify")
+                values, receipt = desk.accepted(self.place, connection, subject, tags[0], actor, "rectify")
             try:
-                outcomes = batch.run(self.place, Work("rectify", gone=(tag,), made=(values,), added=added), silent).outcomes
+                outcomes = batch.run(self.place, Work("rectify", gone=tags, made=(values,), added=added), silent).outcomes
             except WorkUnfinished as error:
                 raise WorkUnfinished(f"{error}. Make the receipt with expunge receipt {values['id']} --subject -") from error
-        answer = Answer(values["id"], "closed", "corrected", values["deadline"], len(added), None, receipt.document)
+        answer = Answer(values["id"], "closed", "corrected", values["deadline"], len(added), receipt=receipt.document)
         return answer, outcomes
 
     def append(self, data: str, *, returning: bool = False, say: Say = silent) -> tuple[int, list[Outcome]]:
@@ -318,20 +335,12 @@ class Workspace:
         """
         with batch.working(self.place):
             added = self._read_rows(data)
-            tags = sorted(set(added[SUBJECT].to_pylist()))
             with self.place.database.reading() as connection:
-                forgotten = requests.closed_tombstones(connection)
-            back = [tag for tag in tags if self.place.subject_key.tombstone(tag) in forgotten]
-            present = self.place.table.counts(back) if back else {}
-            back = [tag for tag in back if tag not in present]
-            if back and not returning:
-                row = added[SUBJECT].to_pylist().index(back[0])
-                raise InvalidRows(
-                    f"row {row} is of somebody who was forgotten, as are the rows of {len(back)} subjects in all: drop them "
-                    "from the file, or say --returning if they have come back. Nothing was changed"
-                )
-            returned = [self.place.subject_key.tombstone(tag) for tag in back]
-            return len(added), batch.run(self.place, Work("append", added=added, returning=returned), say).outcomes
+                back = People(self.place).returned(connection, added)
+            if not returning:
+                refuse_returned(back)
+            stones = () if back is None else back.tombstones
+            return len(added), batch.run(self.place, Work("append", added=added, returning=stones), say).outcomes
 
     def process(self, say: Say = silent, patience: float = PATIENCE, *, is_due: bool = False) -> Processed:
         """Works the whole queue in one batch, with one release per model; then refits the models whose refit is due.
@@ -465,10 +474,10 @@ class Workspace:
 
     def _read_rows(self, data: str) -> pa.Table:
         with self.place.database.reading() as connection:
-            subject, next_row = fact(connection, "subject_column"), int(fact(connection, "next_row") or 0)
+            next_row = int(fact(connection, "next_row") or 0)
         _columns, batches = read_batches(data)
-        columns = self.place.table.columns
-        parts = [part for part in numbered(batches, str(subject), self.place.subject_key, columns, next_row) if len(part)]
+        who, columns = People(self.place).identification, self.place.table.columns
+        parts = [part for part in numbered(batches, who, columns, next_row) if len(part)]
         if not parts:
             raise InvalidRows(f"{data} holds no rows: give at least one")
         return pa.Table.from_batches(parts)
@@ -479,8 +488,26 @@ def _chained(first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]) -> Iterator[
     yield from rest
 
 
-def _proposed(rows: pa.RecordBatch, subject: str) -> FeatureSchema:
-    return FeatureSchema.propose(pa.Table.from_batches([rows]).slice(0, PROPOSED_FROM), subject)
+@dataclass(frozen=True)
+class _Ids:
+    """The columns of a new workspace that say whose a row is, and the rule by which ids are compared."""
+
+    subject: str
+    aliases: tuple[str, ...] = ()
+    rule: Rule = EXACT
+
+    def require(self, columns: pa.Schema) -> None:
+        """Raises ``InvalidRows`` unless each of them is there, once."""
+        for name in (self.subject, *self.aliases):
+            if name not in columns.names:
+                raise InvalidRows(f"there is no column {name!r} to tell whose a row is: there are {', '.join(columns.names)}")
+            if (self.subject, *self.aliases).count(name) > 1:
+                raise InvalidRows(f"column {name!r} is named twice as one that tells whose a row is: name it once")
+
+
+def _proposed(rows: pa.RecordBatch, ids: _Ids) -> FeatureSchema:
+    table = pa.Table.from_batches([rows]).slice(0, PROPOSED_FROM)
+    return FeatureSchema.propose(table, ids.subject, ignore=ids.aliases, rule=ids.rule)
 
 
 def _is_time(row: Any, now: str | None) -> bool:
@@ -520,4 +547,4 @@ def propose_schema(data: str, subject: str) -> FeatureSchema:
     first = next(batches, None)
     if first is None:
         raise InvalidRows(f"{data} holds no rows")
-    return _proposed(first, subject)
+    return _proposed(first, _Ids(subject))
