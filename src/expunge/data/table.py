@@ -14,6 +14,7 @@ import json
 import stat
 import textwrap
 import time
+import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cached_property, partial
 from itertools import groupby
@@ -58,6 +59,7 @@ class SubjectTable:
 
         Raises:
             InvalidRows: a column has a name of the table's own, or a type that it cannot hold.
+            WorkspaceInvalid: Delta Lake takes the path for another one.
         """
         from deltalake import DeltaTable
         from deltalake.exceptions import DeltaError
@@ -67,10 +69,7 @@ class SubjectTable:
         taken = {field.name for field in own} & set(columns.names)
         if taken:
             raise InvalidRows(f"the name of column {taken.pop()!r} is one of the table's own: rename it")
-        if "%" in str(path.resolve()):
-            raise InvalidRows(
-                f"there is a % in {path.resolve()}, which Delta Lake takes for another character: choose another folder"
-            )
+        require_plain(path.resolve())
         try:
             DeltaTable.create(
                 path.resolve(),
@@ -371,6 +370,7 @@ class SubjectTable:
         from deltalake import DeltaTable
         from deltalake.exceptions import DeltaError
 
+        require_plain(self.path)
         try:
             return DeltaTable(self.path)
         except (DeltaError, OSError, ValueError) as error:
@@ -384,6 +384,19 @@ class SubjectTable:
     def _unwritable(self, error: Exception) -> WorkspaceInvalid:
         return WorkspaceInvalid(f"the table {self.path} cannot be written ({_cause(error)}); nothing was changed")
 
+    def _dataset(self, files: Sequence[DataFile]) -> Any:
+        """The rows of ``files`` and their bucket. Nothing else is read out of a path, in which every character is itself."""
+        import pyarrow.dataset as ds
+        from pyarrow.fs import LocalFileSystem
+
+        return ds.FileSystemDataset.from_paths(
+            [str(self.path / file.path) for file in files],
+            schema=self.schema,
+            format=ds.ParquetFileFormat(),
+            filesystem=LocalFileSystem(),
+            partitions=[ds.field(BUCKET) == pa.scalar(file.bucket, pa.int32()) for file in files],
+        )
+
     def _query(self, statement: str, buckets: Sequence[int] | None = None, tags: pa.Table | None = None) -> pa.Table:
         import duckdb
 
@@ -391,17 +404,9 @@ class SubjectTable:
             before = self._listed()
             connection = _connection(tags=tags)
             try:
-                files = self.files(buckets)
-                if not files:
-                    connection.register("rows", self.schema.empty_table())
-                else:
-                    connection.execute(
-                        "CREATE VIEW rows AS SELECT * FROM read_parquet("
-                        f"[{', '.join(_literal(str(self.path / file.path)) for file in files)}], hive_partitioning = true, "
-                        f"hive_types = {{'{BUCKET}': INTEGER}})"
-                    )
+                connection.register("rows", self._dataset(self.files(buckets)))
                 return connection.sql(statement).to_arrow_table()
-            except (duckdb.Error, _Vanished) as error:
+            except (duckdb.Error, pa.ArrowException, OSError, _Vanished) as error:
                 if not left or self._listed() == before:  # else somebody rewrote the table in between
                     raise error if isinstance(error, _Vanished) else self._unreadable(error) from error
             finally:
@@ -453,6 +458,17 @@ def numbered(
         }
         yield pa.RecordBatch.from_pydict({**own, **dict(zip(columns.names, values, strict=True))})
         row += len(batch)
+
+
+def require_plain(path: Path) -> None:
+    """Raises ``WorkspaceInvalid`` if Delta Lake takes ``path`` for another one: it decodes %41, and knows no \\ and no control
+    characters; any other character is itself."""
+    text = str(path)
+    if unquote(text) != text or "\\" in text or any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
+        raise WorkspaceInvalid(
+            f"Delta Lake takes {text!r} for another folder: choose one without % before two hexadecimal digits, without "
+            "backslashes and without control characters"
+        )
 
 
 def bucket_of(pseudonym: str) -> int:
@@ -513,10 +529,6 @@ def _connection(**tables: pa.Table | None) -> Any:
         if table is not None:
             connection.register(name, table)
     return connection
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _quoted(name: str) -> str:

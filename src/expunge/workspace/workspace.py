@@ -16,6 +16,7 @@ from expunge.data.pseudonyms import SubjectKey, subject_text
 from expunge.data.reading import read_batches
 from expunge.data.schema import FeatureSchema
 from expunge.data.table import SUBJECT, SubjectTable, numbered
+from expunge.data.urls import sqlite_url
 from expunge.errors import ExpungeError, InvalidRows, RequestRefused, WorkspaceInvalid, WorkUnfinished
 from expunge.files import write_file
 from expunge.forecast import CapacityReport
@@ -147,7 +148,7 @@ class Workspace:
         rows = sum(file.rows for file in files)
         signing_key = SigningKey.create(place.keys)
         SealKey.create(place.seal_key_path)
-        ledger = place.reach(f"sqlite:///{place.path.absolute()}/ledger.sqlite" if database is None else database)
+        ledger = place.reach(sqlite_url(place.path.absolute() / "ledger.sqlite") if database is None else database)
         ledger.claim(identity)
         with ledger.writing() as connection:
             body = {"workspace": identity, "subject_key": key.fingerprint(), "keyid": signing_key.keyid}
