@@ -41,6 +41,8 @@ FRAGMENTS = 16
 BUCKETS = 64
 GROUP = 4096
 """Rows of a bucket gathered before they are written, at least."""
+OTHERS = f"{SUBJECT} NOT IN (SELECT {SUBJECT} FROM tags)"
+"""In SQL: the row is of none of the people in ``tags``."""
 RETRIES = 5
 """Readers that find a file deleted under them look at the new list this often."""
 
@@ -147,16 +149,15 @@ class SubjectTable:
         """How many rows there are, all or those with a value in column ``where``, the people in ``without`` left out."""
         if where is None:
             return sum(file.rows for file in self._listed())
-        tags = pa.table({SUBJECT: pa.array(sorted(without), pa.string())})
-        theirs = f"{SUBJECT} NOT IN (SELECT {SUBJECT} FROM tags)"
-        statement = f"SELECT count(*) AS n FROM rows WHERE {_quoted(where)} IS NOT NULL AND {theirs}"
+        tags = _tags(without)
+        statement = f"SELECT count(*) AS n FROM rows WHERE {_quoted(where)} IS NOT NULL AND {OTHERS}"
         return int(self._query(statement, None, tags)["n"][0].as_py())
 
-    def distinct(self, column: str, limit: int) -> list[Any]:
-        """Up to ``limit`` different values of ``column``, missing ones left out."""
-        name = _quoted(column)
-        statement = f"SELECT DISTINCT {name} AS v FROM rows WHERE {name} IS NOT NULL ORDER BY v LIMIT {int(limit)}"
-        return list(self._query(statement)["v"].to_pylist())
+    def distinct(self, column: str, limit: int, without: Collection[str] = ()) -> list[Any]:
+        """Up to ``limit`` different values of ``column``, missing ones and those of the people in ``without`` left out."""
+        held = f"SELECT DISTINCT {_quoted(column)} AS v FROM rows WHERE {OTHERS}"
+        statement = f"SELECT v FROM ({held}) WHERE v IS NOT NULL ORDER BY v LIMIT {int(limit)}"
+        return list(self._query(statement, None, _tags(without))["v"].to_pylist())
 
     def subjects(self) -> pa.ChunkedArray:
         """Every pseudonym in the table, once."""
@@ -164,15 +165,13 @@ class SubjectTable:
 
     def of_subjects(self, pseudonyms: Sequence[str]) -> pa.Table:
         """All rows of these people."""
-        tags = pa.table({SUBJECT: pa.array(list(pseudonyms), pa.string())})
         statement = f"SELECT * FROM rows WHERE {SUBJECT} IN (SELECT {SUBJECT} FROM tags) ORDER BY {ROW}"
-        return self._query(statement, buckets_of(pseudonyms), tags)
+        return self._query(statement, buckets_of(pseudonyms), _tags(pseudonyms))
 
     def counts(self, pseudonyms: Sequence[str]) -> dict[str, int]:
         """How many rows each of these people has; those without any are left out."""
-        tags = pa.table({SUBJECT: pa.array(list(pseudonyms), pa.string())})
         statement = f"SELECT {SUBJECT}, count(*) AS n FROM rows WHERE {SUBJECT} IN (SELECT {SUBJECT} FROM tags) GROUP BY 1"
-        found = self._query(statement, buckets_of(pseudonyms), tags)
+        found = self._query(statement, buckets_of(pseudonyms), _tags(pseudonyms))
         return dict(zip(found[SUBJECT].to_pylist(), found["n"].to_pylist(), strict=True))
 
     def row_groups(self, columns: Sequence[str], change: Change = NOTHING) -> list[RowGroup]:
@@ -192,17 +191,24 @@ class SubjectTable:
         except InvalidRows as error:
             raise self._unreadable(error) from error
 
-    def by_bucket(self) -> Iterator[Callable[[Sequence[str]], tuple[NDArray[np.intp], pa.Table]]]:
-        """For each bucket, in which are all rows of its people, what reads some columns: whose each row is, and the rows."""
+    def by_bucket(
+        self, without: Collection[str] = ()
+    ) -> Iterator[Callable[[Sequence[str]], tuple[NDArray[np.intp], pa.Table]]]:
+        """For each bucket, in which are all rows of its people, what reads some columns: whose each row is, and the rows; the
+        people in ``without`` are left out."""
+        gone = pa.array(sorted(without), pa.string())
         for bucket, files in groupby(sorted(self._listed(), key=lambda file: file.place), lambda file: file.bucket):
-            yield partial(self._of_bucket, bucket, list(files))
+            yield partial(self._of_bucket, bucket, list(files), gone)
 
-    def _of_bucket(self, bucket: int, files: list[DataFile], columns: Sequence[str]) -> tuple[NDArray[np.intp], pa.Table]:
+    def _of_bucket(
+        self, bucket: int, files: list[DataFile], gone: pa.Array, columns: Sequence[str]
+    ) -> tuple[NDArray[np.intp], pa.Table]:
         for left in reversed(range(RETRIES)):
             try:
                 for file in files:
                     self.verify(file)
                 rows = pa.concat_tables(self._read(file, [SUBJECT, *columns]) for file in files)
+                rows = rows.filter(pc.invert(pc.is_in(rows[SUBJECT], value_set=gone))) if len(gone) else rows
                 return rows[SUBJECT].combine_chunks().dictionary_encode().indices.to_numpy(), rows
             except WorkspaceInvalid:
                 now = [file for file in self._listed() if file.bucket == bucket]
@@ -506,6 +512,10 @@ def _keep_private(folder: Path) -> None:
 def _cause(error: Exception) -> str:
     """A library's words, as far as a person reads them."""
     return textwrap.shorten((str(error) or type(error).__name__).splitlines()[0], 200, placeholder=" …")
+
+
+def _tags(pseudonyms: Iterable[str]) -> pa.Table:
+    return pa.table({SUBJECT: pa.array(sorted(pseudonyms), pa.string())})
 
 
 def _prefix(batch: int) -> str:

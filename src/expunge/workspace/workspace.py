@@ -17,7 +17,7 @@ from expunge.data.reading import read_batches
 from expunge.data.schema import FeatureSchema
 from expunge.data.table import SUBJECT, SubjectTable, numbered
 from expunge.data.urls import sqlite_url
-from expunge.errors import ExpungeError, InvalidRows, RequestRefused, WorkspaceInvalid, WorkUnfinished
+from expunge.errors import ExpungeError, InvalidRows, LastRows, RequestRefused, WorkspaceInvalid, WorkUnfinished
 from expunge.files import write_file
 from expunge.forecast import CapacityReport
 from expunge.ledger import data_files, log, releases, requests, times
@@ -215,7 +215,10 @@ class Workspace:
         with batch.working(self.place):
             old = self._require_model(name)
             kept = {key: getattr(old, key) for key in ("target", "penalty", "epsilon", "delta", "sigma")}
-            specification = self._specification({**kept, "model": old.kind, **how})
+            try:
+                specification = self._specification({**kept, "model": old.kind, **how})
+            except LastRows as error:
+                raise InvalidRows(f"{error}; or run expunge retire {name}") from error
             return batch.run(self.place, Work("replace", models=(name,), fitted=(name, specification)), silent).outcomes[0]
 
     def retire(self, name: str) -> int:
@@ -434,6 +437,8 @@ class Workspace:
 
     def _specification(self, how: Mapping[str, Any]) -> Specification:
         Guarantee(how.get("epsilon", 1.0), how.get("delta", 1e-6))
+        with self.place.database.reading() as connection:
+            asked = [row.subject for row in requests.asked(connection)]
         return Specification.of(
             self.place.table,
             _read_schema(self.place.schema_path),
@@ -446,6 +451,7 @@ class Workspace:
             excess_risk=how.get("excess_risk", 0.001),
             refit_days=self.place.configuration.refit_days,
             refit_requests=self.place.configuration.refit_requests,
+            without=asked,
         )
 
     def _look(self) -> None:
