@@ -1,12 +1,9 @@
 """Workspace: what the command line and the service call. Design §1, §4; people's rows, models trained on them, evidence."""
 
-import json
 import os
 import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
@@ -24,15 +21,15 @@ from expunge.ledger import data_files, log, releases, requests, times
 from expunge.ledger.anchor import INSTANCE
 from expunge.ledger.facts import add_key, fact, keys, set_fact
 from expunge.ledger.receipts import Receipt
-from expunge.ledger.restores import Restored
 from expunge.ledger.sealing import SealKey
 from expunge.ledger.signing import PublicKeys, SigningKey, digest, endorse
-from expunge.privacy import Guarantee, today
-from expunge.workspace import batch, desk, drafts, making, states
+from expunge.privacy import Guarantee
+from expunge.workspace import batch, desk, drafts, making, queue, states
 from expunge.workspace.batch import COMING_KEY, Outcome
 from expunge.workspace.configuration import Configuration
 from expunge.workspace.desk import Answer, Wish
 from expunge.workspace.place import PATIENCE, Place
+from expunge.workspace.queue import Processed
 from expunge.workspace.specification import Kind, Specification
 from expunge.workspace.states import Say, Work, silent
 
@@ -59,23 +56,6 @@ class How(TypedDict, total=False):
     delta: float
     sigma: float | None
     excess_risk: float
-
-
-@dataclass(frozen=True)
-class Processed:
-    """What ``process`` did.
-
-    Args:
-        outcomes: the new releases.
-        closed: how many requests were closed.
-        problems: by request that waits because a model cannot answer it, the reason.
-        aside: by model that is set aside, the reason.
-    """
-
-    outcomes: list[Outcome]
-    closed: int
-    problems: dict[str, str]
-    aside: dict[str, str]
 
 
 class Workspace:
@@ -335,71 +315,8 @@ class Workspace:
             return len(added), batch.run(self.place, Work("append", added=added, returning=returned), say).outcomes
 
     def process(self, say: Say = silent, patience: float = PATIENCE, *, is_due: bool = False) -> Processed:
-        """Works the whole queue in one batch, with one release per model; then refits the models whose refit is due.
-
-        A request that a model cannot answer (its last row of a class, say) waits with the reason; a model that can answer none
-        (its budget is spent) is set aside. The others go on: a person is erased from the table, and the request closed, when
-        every living model has forgotten them.
-
-        Args:
-            say: told before a batch is refitted; patience: seconds to wait for another process.
-            is_due: leave out what has failed and is not yet to be tried again.
-        """
-        outcomes: list[Outcome] = []
-        closed, batches = 0, 0
-        with batch.working(self.place, patience):
-            self._look()
-            now = times.exact() if is_due else None
-            was_aside = self._aside()
-            try:
-                for _ in range(2):  # again for models that could forget nobody, and were refitted now
-                    if work := self._queue(now):
-                        done = batch.run(self.place, work, say)
-                        outcomes, closed, batches = [*outcomes, *done.outcomes], closed + len(done.closed), batches + 1
-                    for outcome in self._refit_due(now, say):
-                        outcomes, batches = [*outcomes, outcome], batches + 1
-                    if not was_aside.keys() - self._aside().keys():
-                        break
-                with self.place.database.reading() as connection:
-                    problems = {row.id: row.problem for row in requests.waiting(connection) if row.problem}
-            except (ExpungeError, OSError) as error:
-                if not batches:
-                    raise
-                raise WorkUnfinished(
-                    f"{closed:,} requests are closed, with {len(outcomes)} releases, but not all could be worked: {error}"
-                ) from error
-        return Processed(outcomes, closed, problems, self._aside())
-
-    def _aside(self) -> dict[str, str]:
-        with self.place.database.reading() as connection:
-            return {row.name: row.aside for row in releases.all_models(connection) if row.aside is not None}
-
-    def _queue(self, now: str | None) -> Work | None:
-        """What can be done: requests, and the models that have not answered them; what failed only if it is time, ``now``."""
-        with self.place.database.reading() as connection:
-            living = releases.all_models(connection)
-            by, waiting = requests.forgetting(connection), requests.waiting(connection)
-        able = {row.name for row in living if row.aside is None or _is_time(row, now)}
-        asked, wanted = dict[str, str](), set[str]()
-        for row in waiting:
-            answered = by.get(row.id, {}).keys()
-            if _is_time(row, now) and (able - answered or not {model.name for model in living} - answered):
-                asked[row.id] = row.subject
-                wanted |= able - answered
-        return Work("forget", asked, models=sorted(wanted)) if asked else None
-
-    def _refit_due(self, now: str | None, say: Say) -> Iterator[Outcome]:
-        """Refits the models whose scheduled refit is due; those that were set aside only if it is time, ``now``."""
-        with self.place.database.reading() as connection:
-            owed = [row for row in releases.all_models(connection) if row.owed_since is not None]
-            owed, restored = [row for row in owed if _is_time(row, now)], Restored.last(connection)
-            due = [row.name for row in owed if _is_due(row, releases.current(connection, row.name), restored)]
-        for name in due:
-            say(f"{name}: its refit is due")
-            try:
-                yield from batch.run(self.place, Work("refit", models=(name,)), say).outcomes
-            except states.MODEL_FAULTS as error:
-                batch.set_aside(self.place, name, str(error))
+        """Works the whole queue; see ``queue.process``."""
+        return queue.process(self.place, say, patience, is_due=is_due)
 
     # keys
 
@@ -454,15 +371,6 @@ class Workspace:
             without=asked,
         )
 
-    def _look(self) -> None:
-        """Notes once a day that somebody looks at the queue, so that a clock that leaps ahead can be told from idle days."""
-        with self.place.database.reading() as connection:
-            seen = fact(connection, log.SEEN) or ""
-        if seen[:10] < times.published()[:10]:
-            with self.place.database.writing() as connection:
-                log.require_clock(connection)
-                set_fact(connection, log.SEEN, times.published())
-
     def _require_model(self, name: str) -> Specification:
         with self.place.database.reading() as connection:
             return Specification.from_json(releases.named(connection, name).specification)
@@ -485,20 +393,6 @@ def _chained(first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]) -> Iterator[
 
 def _proposed(rows: pa.RecordBatch, subject: str) -> FeatureSchema:
     return FeatureSchema.propose(pa.Table.from_batches([rows]).slice(0, PROPOSED_FROM), subject)
-
-
-def _is_time(row: Any, now: str | None) -> bool:
-    """Whether a request or a model that may have failed is to be tried; by hand (``now`` is ``None``) it always is."""
-    return now is None or row.again is None or row.again <= now
-
-
-def _is_due(model: Any, last: Any, restored: Restored | None) -> bool:
-    """Whether the scheduled refit of a model is due, by its last release."""
-    evidence, specification = json.loads(last.evidence), Specification.from_json(model.specification)
-    schedule, since, requests = specification.settings.schedule, date.fromisoformat(evidence["since"]), evidence["requests"]
-    if restored is not None and not restored.is_before(last):
-        since, requests = restored.since(since, schedule.days), 1
-    return schedule.is_due(since, requests, today())
 
 
 def _read_schema(path: str | os.PathLike[str]) -> FeatureSchema:
