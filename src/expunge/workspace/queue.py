@@ -10,7 +10,7 @@ from expunge.errors import ExpungeError, WorkUnfinished
 from expunge.ledger import log, releases, requests, times
 from expunge.ledger.facts import fact, set_fact
 from expunge.ledger.restores import Restored
-from expunge.privacy import today
+from expunge.privacy.budget import today
 from expunge.workspace import batch, comparison
 from expunge.workspace.batch import Outcome
 from expunge.workspace.place import PATIENCE, Place

@@ -24,7 +24,7 @@ from expunge.ledger.receipts import Receipt
 from expunge.ledger.sealing import SealKey
 from expunge.ledger.signing import PublicKeys, SigningKey, digest, endorse
 from expunge.privacy import Guarantee
-from expunge.workspace import batch, desk, drafts, making, queue, states
+from expunge.workspace import batch, desk, drafts, edits, making, queue, states
 from expunge.workspace.batch import COMING_KEY, Outcome
 from expunge.workspace.configuration import Configuration
 from expunge.workspace.desk import Answer, Wish
@@ -140,6 +140,7 @@ class Workspace:
             set_fact(connection, INSTANCE, secrets.token_hex(8))
             set_fact(connection, "subject_key", key.fingerprint())
             data_files.add(connection, files, 0)
+            edits.remember(connection, place)
             if proposed:
                 drafts.remember(connection, features.to_toml())
         with ledger.reading() as connection:
