@@ -109,7 +109,10 @@ def log(
 def doctor(
     depth: Annotated[
         str,
-        typer.Option(help="seconds; minutes: also every file and entry of the ledger; everything: also retrains every model."),
+        typer.Option(
+            help="seconds; minutes: also every file and entry of the ledger; models: also compares every model with the rows, "
+            "in one pass each; everything: also retrains every model."
+        ),
     ] = "minutes",
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,

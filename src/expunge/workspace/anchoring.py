@@ -144,7 +144,10 @@ def mark(url: str) -> str:
 
 def _store(url: str) -> tuple[Any, str]:
     from fsspec.core import url_to_fs
+    from fsspec.implementations.local import LocalFileSystem
 
+    if url.startswith("/"):  # a path, in which every character is itself
+        return LocalFileSystem(), url
     store, path = url_to_fs(url)
     return store, path
 

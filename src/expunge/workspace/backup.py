@@ -16,6 +16,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from expunge.data.urls import sqlite_url
 from expunge.errors import ExpungeError, StateCorrupt, WorkspaceBusy, WorkspaceInvalid
 from expunge.evidence.signing import key_path
 from expunge.evidence.statements import canonical, digest
@@ -184,7 +185,7 @@ def _filled(place: Place, connection: sa.Connection, folder: Path) -> Manifest:
 
 def _ledger(source: sa.Connection, path: Path, key: SealKey) -> str:
     path.touch(mode=0o600)
-    database = Database(f"sqlite:///{path}", key)
+    database = Database(sqlite_url(path), key)
     try:
         database.take(source, "")
     finally:

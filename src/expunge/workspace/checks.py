@@ -16,6 +16,7 @@ from expunge.ledger.bindings import require_bound
 from expunge.ledger.facts import fact
 from expunge.privacy import Guarantee
 from expunge.workspace import drafts
+from expunge.workspace.comparison import unfit
 from expunge.workspace.place import Place
 from expunge.workspace.specification import Specification
 from expunge.workspace.states import Forgetting, load
@@ -256,6 +257,12 @@ def asked(place: Place) -> None:
     for token in holders:
         if issued.get(token.id) != token.role or (token.revoked is not None) != (token.id in revoked):
             raise LedgerCorrupt(f"the token {token.id} is not what the log says was issued or revoked")
+
+
+def compared(place: Place) -> None:
+    """Every model holds the rows of the table, by their sums at its anchor."""
+    if found := unfit(place):
+        raise WorkspaceInvalid("; ".join(f"{name}: {reason}" for name, reason in found.items()))
 
 
 def retrained(place: Place) -> None:

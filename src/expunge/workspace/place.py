@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from expunge.data.pseudonyms import SubjectKey
+from expunge.data.urls import sqlite_url
 from expunge.errors import ExpungeError, LedgerCorrupt, SignatureInvalid, WorkspaceBusy, WorkspaceInvalid
 from expunge.ledger import data_files
 from expunge.ledger.database import Database
@@ -206,7 +207,7 @@ class Place:
         except OSError:
             return "none"
 
-    def reach(self, url: str) -> Database:
+    def reach(self, url: str | sa.URL) -> Database:
         """The database at ``url``, with this folder's keys and witness."""
         return self._database(url, Witness(self.witness_path))
 
@@ -225,13 +226,13 @@ class Place:
         """The same again, for a ledger that is not where the folder's witness says, on somebody's word."""
         return self._database(self._url(), None)
 
-    def _database(self, url: str, witness: Witness | None) -> Database:
+    def _database(self, url: str | sa.URL, witness: Witness | None) -> Database:
         from expunge.ledger import log
 
         key = SealKey.load(self.seal_key_path)
         return Database(url, key, witness, lambda connection: log.seal(connection, self.signing_key(connection)))
 
-    def _url(self) -> str:
+    def _url(self) -> str | sa.URL:
         url = self.configuration.database
         if url.startswith("sqlite:///") and not url.startswith("sqlite:////"):
             file = self.path / url.removeprefix("sqlite:///")
@@ -239,7 +240,7 @@ class Place:
                 raise WorkspaceInvalid(f"the ledger {file} is missing: restore it from a backup")
             if file.is_file() and not file.stat().st_size:
                 raise LedgerCorrupt(f"the ledger {file} is empty: restore it from a backup")
-            url = f"sqlite:///{file.absolute()}"
+            return sqlite_url(file.absolute())
         return url
 
     def _data_files(self) -> "list[DataFile]":
