@@ -12,8 +12,8 @@ from deltalake import write_deltalake
 
 from expunge.data.table import ROW, SUBJECT
 from expunge.errors import InvalidRows, RequestRefused, StateCorrupt, WorkspaceBusy, WorkspaceInvalid
+from expunge.evidence.receipts import verify_receipt
 from expunge.ledger import releases, requests
-from expunge.ledger.receipts import verify_receipt
 from expunge.ledger.tables import requests as request_table
 from expunge.workspace import Workspace, desk, states
 from expunge.workspace.doctor import examine
@@ -363,7 +363,7 @@ class TestMaking:
         who = rows["who"].to_pylist()
         who[77] = None
         pq.write_table(rows.set_column(0, "who", pa.array(who)), tmp_path / "p.parquet")
-        with pytest.raises(InvalidRows, match="row 77 has no subject"):
+        with pytest.raises(InvalidRows, match="row 78 has no subject"):
             Workspace.create(tmp_path / "ws", str(tmp_path / "p.parquet"), "who")
         assert [path.name for path in tmp_path.iterdir()] == ["p.parquet"]
 

@@ -12,7 +12,7 @@ from pyarrow import types
 
 from expunge.data.column_types import named
 from expunge.data.files import DataFile
-from expunge.data.pseudonyms import SubjectKey
+from expunge.data.pseudonyms import Identification, SubjectKey
 from expunge.data.table import SubjectTable, numbered, stored_type
 from expunge.errors import InvalidRows, WorkspaceInvalid
 
@@ -51,7 +51,7 @@ def _comes_back(fields: list[pa.Field]) -> bool:
             files: list[DataFile] = []
             SubjectTable.create(Path(folder) / "table", pa.schema(list(rows.schema)[1:]))
             table = SubjectTable(Path(folder) / "table", lambda: list(files))
-            files += table.write(numbered([rows], "who", key, table.columns, 0), 0)
+            files += table.write(numbered([rows], Identification(key, "who"), table.columns, 0), 0)
             table.follow()
             files[:] = table.prepare(1, [key.pseudonym("other")], None).applied(files)
             table.follow()
