@@ -46,8 +46,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-console = Console(markup=False)  # what people called their files and models is text
-errors = Console(stderr=True, markup=False)
+console = Console(markup=False, emoji=False)  # what people called their files and models is text
+errors = Console(stderr=True, markup=False, emoji=False)
 
 InWorkspace = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the workspace.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
