@@ -29,9 +29,10 @@ from expunge.engine.local import LocalEngine
 from expunge.errors import BudgetSpent, CapacityExceeded, ModelCopied, ModelCopyWarning
 from expunge.forecast import CapacityReport, forecasts
 from expunge.ladder import Candidate, climb, estimate_rung, fitted, refit_cold
-from expunge.noise import Noise, grid_rounding, secure_noise
 from expunge.objective import Objective
-from expunge.privacy import PrivacyBudget, today
+from expunge.privacy import PrivacyBudget
+from expunge.privacy.budget import today
+from expunge.privacy.noise import Noise, grid_rounding, secure_noise
 from expunge.release import Change, Release, Secret, charged_distance, charged_mu, published, require_norm
 from expunge.rows import Rows, RowSource
 from expunge.settings import Settings

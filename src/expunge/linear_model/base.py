@@ -22,10 +22,10 @@ from expunge.cost import DEFAULT_SIGMA, EXCESS_RISK, NoiseCost, Undeclared, affo
 from expunge.errors import InvalidRows
 from expunge.forecast import CapacityReport
 from expunge.losses import Loss
-from expunge.noise import InsecureNoise, Noise, secure_noise
 from expunge.objective import Objective
 from expunge.parameters import real, truth, whole
 from expunge.privacy import Guarantee, Schedule
+from expunge.privacy.noise import InsecureNoise, Noise, secure_noise
 from expunge.release import Release
 from expunge.rows import Rows, RowSource
 from expunge.settings import MEMORY_BUDGET, MONTHLY, Settings

@@ -27,7 +27,7 @@ from expunge.ledger.coverage import bound
 from expunge.ledger.facts import fact, retired_keyids, set_fact
 from expunge.ledger.signing import CERTIFICATE, digest, key_path
 from expunge.release import Release
-from expunge.workspace import anchoring, drafts
+from expunge.workspace import anchoring, drafts, edits
 from expunge.workspace.people import People
 from expunge.workspace.place import PATIENCE, Place
 from expunge.workspace.states import Forgetting, Prepared, Say, Work, chosen_models, prepared_states, silent
@@ -153,6 +153,7 @@ def working(place: Place, patience: float = PATIENCE) -> Iterator[None]:
     """The right to change models and table, with whatever was interrupted finished first; waits ``patience`` seconds for it."""
     with place.exclusive(patience):
         recover(place)
+        edits.take(place)
         yield
 
 

@@ -71,7 +71,7 @@ class Answer:
 
 def refusal(answer: Answer) -> RequestRefused:
     """A refused answer, as an error."""
-    return RequestRefused(answer.message, reason=answer.reason or "refused")
+    return RequestRefused(answer.message, reason=answer.reason or "refused", near=answer.near)
 
 
 def ask(place: Place, wishes: Sequence[Wish]) -> list[Answer]:

@@ -1,15 +1,17 @@
 """The doctor: checks the invariants of a workspace, as deep as is asked for, and changes nothing."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from expunge.errors import ExpungeError
-from expunge.workspace import checks
+from expunge.workspace import checks, edits
 from expunge.workspace.place import Place
 
 Depth = Literal["seconds", "minutes", "everything"]
 DEPTHS: tuple[Depth, ...] = get_args(Depth)
+EDITED = "settings and schema are as they were last used"
 RESTORE = "put the newest copy back, or run expunge restore from the newest backup"
 CHECKS: tuple[tuple[str, Depth, Callable[[Place], None], str], ...] = (
     ("settings, schema and keys can be read", "seconds", checks.readable, "mend the file that is named, or restore it"),
@@ -25,6 +27,7 @@ CHECKS: tuple[tuple[str, Depth, Callable[[Place], None], str], ...] = (
     ("nothing is left lying", "seconds", checks.strays, "move the file elsewhere, or delete it if you know what it is"),
     ("every model can forget", "seconds", checks.able, "mend the cause, or run expunge replace or expunge retire"),
     ("no request is past its deadline", "seconds", checks.deadlines, "run expunge process"),
+    ("no tombstone has outlived its term", "seconds", checks.buried, "run expunge process"),
     ("the database is sound", "minutes", lambda place: place.database.verify(), RESTORE),
     ("every entry of the ledger is as it was sealed", "minutes", checks.sealed, RESTORE),
     ("the log is what was signed", "minutes", checks.log, RESTORE),
@@ -74,6 +77,7 @@ def examine(place: Place, depth: Depth = "minutes") -> Iterator[Finding]:
         raise ValueError(f"depth must be one of {', '.join(DEPTHS)}, got {depth!r}")
     place.configuration  # noqa: B018  # says if there is no workspace
     examined = place.examined()
+    edited = None
     try:
         for name, needs, check, remedy in CHECKS:
             if DEPTHS.index(needs) <= DEPTHS.index(depth):
@@ -87,9 +91,12 @@ def examine(place: Place, depth: Depth = "minutes") -> Iterator[Finding]:
                     )
                 else:
                     yield Finding(name, None)
+        with suppress(ExpungeError, OSError, ValueError):  # the first check says that they cannot be read
+            edited = edits.noticed(examined)
     finally:
         if "unproven_database" in vars(examined):
             examined.unproven_database.close()
+    yield Finding(EDITED, None, warning=edited)
     yield Finding("an older copy of this workspace would be noticed", None, warning=_unanchored(place))
 
 

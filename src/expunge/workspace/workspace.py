@@ -27,12 +27,14 @@ from expunge.ledger.receipts import Receipt
 from expunge.ledger.restores import Restored
 from expunge.ledger.sealing import SealKey
 from expunge.ledger.signing import PublicKeys, SigningKey, digest, endorse
-from expunge.privacy import Guarantee, today
-from expunge.workspace import batch, desk, drafts, making, states
+from expunge.privacy import Guarantee
+from expunge.privacy.budget import today
+from expunge.workspace import batch, desk, drafts, edits, making, states
 from expunge.workspace.batch import COMING_KEY, Outcome
 from expunge.workspace.configuration import Configuration
 from expunge.workspace.desk import Answer, Wish
-from expunge.workspace.people import ALIASES, SUBJECT_COLUMN, Id, People, refuse_returned
+from expunge.workspace.forgetting import purge_tombstones
+from expunge.workspace.people import ALIASES, SUBJECT_COLUMN, Id, People, id_columns, refuse_returned
 from expunge.workspace.place import PATIENCE, Place
 from expunge.workspace.specification import Kind, Specification
 from expunge.workspace.states import Say, Work, silent
@@ -71,12 +73,14 @@ class Processed:
         closed: how many requests were closed.
         problems: by request that waits because a model cannot answer it, the reason.
         aside: by model that is set aside, the reason.
+        purged: of how many requests the tombstones went, because their term is over.
     """
 
     outcomes: list[Outcome]
     closed: int
     problems: dict[str, str]
     aside: dict[str, str]
+    purged: int = 0
 
 
 class Workspace:
@@ -145,7 +149,7 @@ class Workspace:
         if missing:
             raise InvalidRows(f"the schema declares column {missing[0]!r}, which the data does not have")
         write_file(place.schema_path, features.to_toml().encode())
-        key = SubjectKey.create(place.keys / "subject.key", ids.rule)
+        key = SubjectKey.create(place.subject_key_path, ids.rule)
         who, hashed = Identification(key, ids.subject, ids.aliases), {ids.subject, *ids.aliases} - set(features.columns)
         kept = pa.schema([field for field in columns if field.name not in hashed])
         SubjectTable.create(place.path / "table", kept, len(ids.aliases))
@@ -167,6 +171,7 @@ class Workspace:
             set_fact(connection, INSTANCE, secrets.token_hex(8))
             set_fact(connection, "subject_key", key.fingerprint())
             data_files.add(connection, files, 0)
+            edits.remember(connection, place)
             if proposed:
                 drafts.remember(connection, features.to_toml())
         with ledger.reading() as connection:
@@ -275,6 +280,17 @@ class Workspace:
         """
         return desk.ask(self.place, [Wish(subject, actor, (keys or {}).get(subject), by) for subject in subjects])
 
+    def ask(self, wishes: Sequence[Wish]) -> list[Answer]:
+        """Answers to wishes to be forgotten, in order; see ``desk.ask``."""
+        return desk.ask(self.place, wishes)
+
+    @property
+    def id_columns(self) -> tuple[str, ...]:
+        """The columns of ids: the subject's, then its aliases."""
+        with self.place.database.reading() as connection:
+            subject, aliases = id_columns(connection)
+        return subject, *aliases
+
     def cancel(self, request: str) -> None:
         """Withdraws an accepted request; see ``desk.cancel``."""
         desk.cancel(self.place, request)
@@ -283,13 +299,14 @@ class Workspace:
         """The receipt of a request, once more; see ``desk.receipt_again``."""
         return desk.receipt_again(self.place, request, subject)
 
-    def preview(self, subjects: Sequence[str], by: str | None = None) -> dict[str, Any]:
-        """What a request would touch: rows by subject (in order), and by model how far each subject moves it, in σ.
+    def counts(self, wishes: Sequence[Wish]) -> list[int]:
+        """How many rows each wish is about, in order; none where it stands for nobody, or for several people."""
+        found = People(self.place).find([Id(wish.subject, wish.by) for wish in wishes])
+        return [who.rows if who.person else 0 for who in found]
 
-        Args:
-            by: the column of which the ids are, where that must be said.
-        """
-        found = People(self.place).find([Id(subject, by) for subject in subjects])
+    def preview(self, wishes: Sequence[Wish]) -> dict[str, Any]:
+        """What requests would touch: rows by wish (in order), and by model how far each person moves it, in σ."""
+        found = People(self.place).find([Id(wish.subject, wish.by) for wish in wishes])
         leaving = self.place.table.of_subjects([tag for who in found for tag in who.person])
         moved: dict[str, list[float]] = {}
         with self.place.database.reading() as connection:
@@ -365,6 +382,7 @@ class Workspace:
                         outcomes, batches = [*outcomes, outcome], batches + 1
                     if not was_aside.keys() - self._aside().keys():
                         break
+                purged = purge_tombstones(self.place)
                 with self.place.database.reading() as connection:
                     problems = {row.id: row.problem for row in requests.waiting(connection) if row.problem}
             except (ExpungeError, OSError) as error:
@@ -373,7 +391,7 @@ class Workspace:
                 raise WorkUnfinished(
                     f"{closed:,} requests are closed, with {len(outcomes)} releases, but not all could be worked: {error}"
                 ) from error
-        return Processed(outcomes, closed, problems, self._aside())
+        return Processed(outcomes, closed, problems, self._aside(), purged)
 
     def _aside(self) -> dict[str, str]:
         with self.place.database.reading() as connection:
