@@ -34,8 +34,8 @@ Subject = Annotated[
     Field(
         min_length=1,
         max_length=LENGTH,
-        description="Id of a person, in the subject column or an alias column; a text, also where the table has numbers, since a "
-        "JSON number may have lost digits on its way.",
+        description="Id of a person, in the subject column or an alias column; also where the table has numbers a text, since "
+        "a JSON number may have lost digits on its way.",
     ),
 ]
 By = Annotated[
