@@ -28,7 +28,7 @@ from expunge.engine import Engine
 from expunge.engine.local import LocalEngine
 from expunge.errors import BudgetSpent, CapacityExceeded, ModelCopied, ModelCopyWarning
 from expunge.forecast import CapacityReport, forecasts
-from expunge.ladder import Candidate, climb, estimate_rung, fitted, refit_cold
+from expunge.ladder import Candidate, climb, estimate_rung, fitted, refit_cold, require_rows
 from expunge.objective import Objective
 from expunge.privacy import PrivacyBudget
 from expunge.privacy.budget import today
@@ -232,6 +232,15 @@ class Unlearner:
         if isinstance(state, WideState):
             return state.displacements(self.objective.check(rows))
         return displacements(state, self.objective.check(rows))
+
+    def require_rows(self, source: RowSource) -> None:
+        """Raises unless ``source`` is what was learned and not forgotten; one pass, after which nothing has changed.
+
+        Raises:
+            InvalidRows: other numbers or lengths of rows.
+            NotLearned: other rows, by their gradient at the anchor.
+        """
+        require_rows(self._secret.state, source, self._engine)
 
     def capacity(self, sample: Rows | None = None) -> CapacityReport:
         """What is used of the capacity to forget, and a forecast of what is left: an estimate, for planning.

@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from typer.core import TyperGroup
 
-from expunge.data.identities import canonical
 from expunge.data.lists import IdList, Unclear, is_table, read_list
 from expunge.errors import ExpungeError, WorkspaceBusy, WorkspaceInvalid, WorkUnfinished
+from expunge.identities import canonical
 
 FAILED, REFUSED, CHECK_FAILED, BUSY, UNFINISHED, FAULT = 1, 3, 4, 5, 6, 7
 """Exit codes; 0 is success, 2 wrong usage."""

@@ -21,8 +21,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from expunge.data.identities import EXACT, Rule, canonical, texts_of
+from expunge.data.identities import texts_of
 from expunge.data.schema import Category, Column, Number, codes_of, column_names, column_values, label, numbers_of
+from expunge.identities import EXACT, Rule, canonical
 
 PEOPLE = 10
 """Fewer people than this share nothing that may be in a draft."""
@@ -38,7 +39,7 @@ Codes = NDArray[np.intp]
 class ByBucket(Protocol):
     """A table that is read part by part, where all rows of a person are in one part."""
 
-    def by_bucket(self) -> Iterator[Callable[[Sequence[str]], tuple[Codes, Any]]]:
+    def by_bucket(self, without: Collection[str] = ()) -> Iterator[Callable[[Sequence[str]], tuple[Codes, Any]]]:
         """For each part, what reads some of its columns: whose each row is, as a number, and the rows."""
         ...
 
@@ -79,8 +80,10 @@ def drafted(table: Any, subject: str, ignore: Collection[str], rule: Rule = EXAC
     return found
 
 
-def short(table: ByBucket, declared: Iterable[tuple[str, Column]]) -> dict[tuple[str, Column], Short]:
-    """Which of these columns declare something that fewer than ``PEOPLE`` people in the table share.
+def short(
+    table: ByBucket, declared: Iterable[tuple[str, Column]], without: Collection[str] = ()
+) -> dict[tuple[str, Column], Short]:
+    """Which of these columns declare something that fewer than ``PEOPLE`` people in the table share, ``without`` some.
 
     Every part of the table is read once, and of it only the columns in which somebody is still to be counted.
     """
@@ -88,7 +91,7 @@ def short(table: ByBucket, declared: Iterable[tuple[str, Column]]) -> dict[tuple
         (name, column): _Values(column) if isinstance(column, Category) else _Ends(column) for name, column in declared
     }
     open_ = dict(counts)  # those that are short still
-    for read in table.by_bucket():
+    for read in table.by_bucket(without):
         if not open_:
             break
         people, rows = read(list(dict.fromkeys(name for name, _column in open_)))

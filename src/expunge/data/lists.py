@@ -9,7 +9,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from expunge.data.identities import canonical
+from expunge.identities import canonical
 
 TABLES = (".csv", ".tsv")
 """Ends of the names of files that are tables; any other is one id a line."""

@@ -14,6 +14,7 @@ import json
 import stat
 import textwrap
 import time
+import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cached_property, partial
 from itertools import groupby
@@ -43,6 +44,8 @@ FRAGMENTS = 16
 BUCKETS = 64
 GROUP = 4096
 """Rows of a bucket gathered before they are written, at least."""
+OTHERS = f"{SUBJECT} NOT IN (SELECT {SUBJECT} FROM tags)"
+"""In SQL: the row is of none of the people in ``tags``."""
 RETRIES = 5
 """Readers that find a file deleted under them look at the new list this often."""
 
@@ -64,6 +67,7 @@ class SubjectTable:
 
         Raises:
             InvalidRows: a column has a name of the table's own, or a type that it cannot hold.
+            WorkspaceInvalid: Delta Lake takes the path for another one.
         """
         from deltalake import DeltaTable
         from deltalake.exceptions import DeltaError
@@ -74,10 +78,7 @@ class SubjectTable:
         taken = [name for name in columns.names if _is_own(name)]
         if taken:
             raise InvalidRows(f"the name of column {taken[0]!r} is one of the table's own: rename it")
-        if "%" in str(path.resolve()):
-            raise InvalidRows(
-                f"there is a % in {path.resolve()}, which Delta Lake takes for another character: choose another folder"
-            )
+        require_plain(path.resolve())
         try:
             DeltaTable.create(
                 path.resolve(),
@@ -155,16 +156,15 @@ class SubjectTable:
         """How many rows there are, all or those with a value in column ``where``, the people in ``without`` left out."""
         if where is None:
             return sum(file.rows for file in self._listed())
-        tags = pa.table({SUBJECT: pa.array(sorted(without), pa.string())})
-        theirs = f"{SUBJECT} NOT IN (SELECT {SUBJECT} FROM tags)"
-        statement = f"SELECT count(*) AS n FROM rows WHERE {_quoted(where)} IS NOT NULL AND {theirs}"
+        tags = _tags(without)
+        statement = f"SELECT count(*) AS n FROM rows WHERE {_quoted(where)} IS NOT NULL AND {OTHERS}"
         return int(self._query(statement, None, tags)["n"][0].as_py())
 
-    def distinct(self, column: str, limit: int) -> list[Any]:
-        """Up to ``limit`` different values of ``column``, missing ones left out."""
-        name = _quoted(column)
-        statement = f"SELECT DISTINCT {name} AS v FROM rows WHERE {name} IS NOT NULL ORDER BY v LIMIT {int(limit)}"
-        return list(self._query(statement)["v"].to_pylist())
+    def distinct(self, column: str, limit: int, without: Collection[str] = ()) -> list[Any]:
+        """Up to ``limit`` different values of ``column``, missing ones and those of the people in ``without`` left out."""
+        held = f"SELECT DISTINCT {_quoted(column)} AS v FROM rows WHERE {OTHERS}"
+        statement = f"SELECT v FROM ({held}) WHERE v IS NOT NULL ORDER BY v LIMIT {int(limit)}"
+        return list(self._query(statement, None, _tags(without))["v"].to_pylist())
 
     def subjects(self) -> pa.ChunkedArray:
         """Every pseudonym in the table, once."""
@@ -172,15 +172,13 @@ class SubjectTable:
 
     def of_subjects(self, pseudonyms: Sequence[str]) -> pa.Table:
         """All rows of these people."""
-        tags = pa.table({SUBJECT: pa.array(list(pseudonyms), pa.string())})
         statement = f"SELECT * FROM rows WHERE {SUBJECT} IN (SELECT {SUBJECT} FROM tags) ORDER BY {ROW}"
-        return self._query(statement, buckets_of(pseudonyms), tags)
+        return self._query(statement, buckets_of(pseudonyms), _tags(pseudonyms))
 
     def counts(self, pseudonyms: Sequence[str]) -> dict[str, int]:
         """How many rows each of these people has; those without any are left out."""
-        tags = pa.table({SUBJECT: pa.array(list(pseudonyms), pa.string())})
         statement = f"SELECT {SUBJECT}, count(*) AS n FROM rows WHERE {SUBJECT} IN (SELECT {SUBJECT} FROM tags) GROUP BY 1"
-        found = self._query(statement, buckets_of(pseudonyms), tags)
+        found = self._query(statement, buckets_of(pseudonyms), _tags(pseudonyms))
         return dict(zip(found[SUBJECT].to_pylist(), found["n"].to_pylist(), strict=True))
 
     def owners(self, column: str, pseudonyms: Sequence[str]) -> dict[str, list[str]]:
@@ -222,17 +220,24 @@ class SubjectTable:
         except InvalidRows as error:
             raise self._unreadable(error) from error
 
-    def by_bucket(self) -> Iterator[Callable[[Sequence[str]], tuple[NDArray[np.intp], pa.Table]]]:
-        """For each bucket, in which are all rows of its people, what reads some columns: whose each row is, and the rows."""
+    def by_bucket(
+        self, without: Collection[str] = ()
+    ) -> Iterator[Callable[[Sequence[str]], tuple[NDArray[np.intp], pa.Table]]]:
+        """For each bucket, in which are all rows of its people, what reads some columns: whose each row is, and the rows; the
+        people in ``without`` are left out."""
+        gone = pa.array(sorted(without), pa.string())
         for bucket, files in groupby(sorted(self._listed(), key=lambda file: file.place), lambda file: file.bucket):
-            yield partial(self._of_bucket, bucket, list(files))
+            yield partial(self._of_bucket, bucket, list(files), gone)
 
-    def _of_bucket(self, bucket: int, files: list[DataFile], columns: Sequence[str]) -> tuple[NDArray[np.intp], pa.Table]:
+    def _of_bucket(
+        self, bucket: int, files: list[DataFile], gone: pa.Array, columns: Sequence[str]
+    ) -> tuple[NDArray[np.intp], pa.Table]:
         for left in reversed(range(RETRIES)):
             try:
                 for file in files:
                     self.verify(file)
                 rows = pa.concat_tables(self._read(file, [SUBJECT, *columns]) for file in files)
+                rows = rows.filter(pc.invert(pc.is_in(rows[SUBJECT], value_set=gone))) if len(gone) else rows
                 return rows[SUBJECT].combine_chunks().dictionary_encode().indices.to_numpy(), rows
             except WorkspaceInvalid:
                 now = [file for file in self._listed() if file.bucket == bucket]
@@ -400,6 +405,7 @@ class SubjectTable:
         from deltalake import DeltaTable
         from deltalake.exceptions import DeltaError
 
+        require_plain(self.path)
         try:
             return DeltaTable(self.path)
         except (DeltaError, OSError, ValueError) as error:
@@ -413,6 +419,19 @@ class SubjectTable:
     def _unwritable(self, error: Exception) -> WorkspaceInvalid:
         return WorkspaceInvalid(f"the table {self.path} cannot be written ({_cause(error)}); nothing was changed")
 
+    def _dataset(self, files: Sequence[DataFile]) -> Any:
+        """The rows of ``files`` and their bucket. Nothing else is read out of a path, in which every character is itself."""
+        import pyarrow.dataset as ds
+        from pyarrow.fs import LocalFileSystem
+
+        return ds.FileSystemDataset.from_paths(
+            [str(self.path / file.path) for file in files],
+            schema=self.schema,
+            format=ds.ParquetFileFormat(),
+            filesystem=LocalFileSystem(),
+            partitions=[ds.field(BUCKET) == pa.scalar(file.bucket, pa.int32()) for file in files],
+        )
+
     def _query(self, statement: str, buckets: Sequence[int] | None = None, tags: pa.Table | None = None) -> pa.Table:
         import duckdb
 
@@ -420,17 +439,9 @@ class SubjectTable:
             before = self._listed()
             connection = _connection(tags=tags)
             try:
-                files = self.files(buckets)
-                if not files:
-                    connection.register("rows", self.schema.empty_table())
-                else:
-                    connection.execute(
-                        "CREATE VIEW rows AS SELECT * FROM read_parquet("
-                        f"[{', '.join(_literal(str(self.path / file.path)) for file in files)}], hive_partitioning = true, "
-                        f"hive_types = {{'{BUCKET}': INTEGER}})"
-                    )
+                connection.register("rows", self._dataset(self.files(buckets)))
                 return connection.sql(statement).to_arrow_table()
-            except (duckdb.Error, _Vanished) as error:
+            except (duckdb.Error, pa.ArrowException, OSError, _Vanished) as error:
                 if not left or self._listed() == before:  # else somebody rewrote the table in between
                     raise error if isinstance(error, _Vanished) else self._unreadable(error) from error
             finally:
@@ -492,6 +503,17 @@ def _is_own(name: str) -> bool:
     return name in (SUBJECT, ROW, BUCKET) or name.startswith(ALIAS)
 
 
+def require_plain(path: Path) -> None:
+    """Raises ``WorkspaceInvalid`` if Delta Lake takes ``path`` for another one: it decodes %41, and knows no \\ and no control
+    characters; any other character is itself."""
+    text = str(path)
+    if unquote(text) != text or "\\" in text or any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
+        raise WorkspaceInvalid(
+            f"Delta Lake takes {text!r} for another folder: choose one without % before two hexadecimal digits, without "
+            "backslashes and without control characters"
+        )
+
+
 def bucket_of(pseudonym: str) -> int:
     """The bucket in which a person's rows lie."""
     return int(pseudonym[:2], 16) % BUCKETS
@@ -529,6 +551,10 @@ def _cause(error: Exception) -> str:
     return textwrap.shorten((str(error) or type(error).__name__).splitlines()[0], 200, placeholder=" …")
 
 
+def _tags(pseudonyms: Iterable[str]) -> pa.Table:
+    return pa.table({SUBJECT: pa.array(sorted(pseudonyms), pa.string())})
+
+
 def _prefix(batch: int) -> str:
     return f"batch-{batch:08d}-"
 
@@ -550,10 +576,6 @@ def _connection(**tables: pa.Table | None) -> Any:
         if table is not None:
             connection.register(name, table)
     return connection
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _quoted(name: str) -> str:

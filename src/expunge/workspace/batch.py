@@ -21,11 +21,12 @@ import sqlalchemy as sa
 
 from expunge.data.files import NOTHING, Change, listing_digest
 from expunge.errors import ExpungeError, WorkspaceInvalid, WorkUnfinished
+from expunge.evidence.signing import key_path
+from expunge.evidence.statements import CERTIFICATE, digest
 from expunge.files import delete_file, delete_unfinished, write_file
 from expunge.ledger import data_files, hooks, log, releases, requests, times, tombstones
-from expunge.ledger.coverage import bound
+from expunge.ledger.bindings import bound
 from expunge.ledger.facts import fact, retired_keyids, set_fact
-from expunge.ledger.signing import CERTIFICATE, digest, key_path
 from expunge.release import Release
 from expunge.workspace import anchoring, drafts, edits
 from expunge.workspace.people import People

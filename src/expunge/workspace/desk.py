@@ -8,12 +8,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from expunge.data.identities import Rule, canonical, spellings
 from expunge.data.near import MEANING, Likeness, near_forms
 from expunge.errors import RequestRefused
+from expunge.evidence.receipts import Receipt, committed
+from expunge.evidence.signing import SigningKey
+from expunge.identities import Rule, canonical, spellings
 from expunge.ledger import log, requests, times, tombstones
-from expunge.ledger.receipts import Receipt, committed
-from expunge.ledger.signing import SigningKey
 from expunge.workspace.people import UNKNOWN, Found, Id, People, Reason
 from expunge.workspace.place import Place
 

@@ -9,7 +9,7 @@ from expunge.errors import ExpungeError
 from expunge.workspace import checks, edits
 from expunge.workspace.place import Place
 
-Depth = Literal["seconds", "minutes", "everything"]
+Depth = Literal["seconds", "minutes", "models", "everything"]
 DEPTHS: tuple[Depth, ...] = get_args(Depth)
 EDITED = "settings and schema are as they were last used"
 RESTORE = "put the newest copy back, or run expunge restore from the newest backup"
@@ -40,6 +40,7 @@ CHECKS: tuple[tuple[str, Depth, Callable[[Place], None], str], ...] = (
     ("models have learned exactly the rows of the table", "minutes", checks.rows, RESTORE),
     ("nobody forgotten has rows", "minutes", checks.forgotten, "run expunge forget for them, and report it: this is a fault"),
     ("what was taken from the rows is shared by ten people", "minutes", checks.shared, "edit schema.toml, run expunge replace"),
+    ("every model holds the rows of the table", "models", checks.compared, "restore table and state, or run expunge replace"),
     ("every model is as near to a retrained one as certified", "everything", checks.retrained, "run expunge replace"),
 )
 """Every check with its depth, what it does, and what to do where it finds something; the ledger's own come first."""
@@ -67,7 +68,8 @@ def examine(place: Place, depth: Depth = "minutes") -> Iterator[Finding]:
 
     Args:
         depth: ``seconds``, whatever the workspace's size; ``minutes``, which also reads every file and every entry of the
-            ledger; ``everything``, which also retrains every model.
+            ledger; ``models``, which also compares every model with the rows, in one pass each; ``everything``, which also
+            retrains every model.
 
     Raises:
         ValueError: there is no such depth.

@@ -16,10 +16,10 @@ import sqlalchemy as sa
 from expunge.data.drafting import Short, short
 from expunge.data.schema import Column, FeatureSchema
 from expunge.errors import WorkspaceInvalid
+from expunge.evidence.statements import digest
 from expunge.files import write_file
 from expunge.ledger import releases
 from expunge.ledger.facts import fact, set_fact
-from expunge.ledger.signing import digest
 from expunge.workspace.place import Place
 
 DRAFT = "draft"

@@ -12,9 +12,9 @@ from dataclasses import asdict
 
 import sqlalchemy as sa
 
+from expunge.evidence.statements import digest
 from expunge.ledger import log
 from expunge.ledger.facts import fact, set_fact
-from expunge.ledger.signing import digest
 from expunge.workspace import drafts
 from expunge.workspace.configuration import Configuration
 from expunge.workspace.place import Place

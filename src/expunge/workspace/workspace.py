@@ -6,36 +6,35 @@ import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 import pyarrow as pa
 
-from expunge.data.identities import CASELESS, EXACT, Rule
 from expunge.data.pseudonyms import Identification, SubjectKey
 from expunge.data.reading import read_batches
 from expunge.data.schema import FeatureSchema
 from expunge.data.table import SUBJECT, SubjectTable, numbered
-from expunge.errors import ExpungeError, InvalidRows, WorkspaceInvalid, WorkUnfinished
+from expunge.data.urls import sqlite_url
+from expunge.errors import ExpungeError, InvalidRows, LastRows, WorkspaceInvalid, WorkUnfinished
+from expunge.evidence.receipts import Receipt
+from expunge.evidence.signing import PublicKeys, SigningKey, endorse
+from expunge.evidence.statements import digest
 from expunge.files import write_file
 from expunge.forecast import CapacityReport
+from expunge.identities import CASELESS, EXACT, Rule
 from expunge.ledger import data_files, log, releases, requests, times
 from expunge.ledger.anchor import INSTANCE
 from expunge.ledger.facts import add_key, fact, keys, set_fact
-from expunge.ledger.receipts import Receipt
-from expunge.ledger.restores import Restored
 from expunge.ledger.sealing import SealKey
-from expunge.ledger.signing import PublicKeys, SigningKey, digest, endorse
 from expunge.privacy import Guarantee
-from expunge.privacy.budget import today
-from expunge.workspace import batch, desk, drafts, edits, making, states
+from expunge.workspace import batch, desk, drafts, edits, making, queue, states
 from expunge.workspace.batch import COMING_KEY, Outcome
 from expunge.workspace.configuration import Configuration
 from expunge.workspace.desk import Answer, Wish
-from expunge.workspace.forgetting import purge_tombstones
 from expunge.workspace.people import ALIASES, SUBJECT_COLUMN, Id, People, id_columns, refuse_returned
 from expunge.workspace.place import PATIENCE, Place
+from expunge.workspace.queue import Processed
 from expunge.workspace.specification import Kind, Specification
 from expunge.workspace.states import Say, Work, silent
 
@@ -62,25 +61,6 @@ class How(TypedDict, total=False):
     delta: float
     sigma: float | None
     excess_risk: float
-
-
-@dataclass(frozen=True)
-class Processed:
-    """What ``process`` did.
-
-    Args:
-        outcomes: the new releases.
-        closed: how many requests were closed.
-        problems: by request that waits because a model cannot answer it, the reason.
-        aside: by model that is set aside, the reason.
-        purged: of how many requests the tombstones went, because their term is over.
-    """
-
-    outcomes: list[Outcome]
-    closed: int
-    problems: dict[str, str]
-    aside: dict[str, str]
-    purged: int = 0
 
 
 class Workspace:
@@ -158,7 +138,7 @@ class Workspace:
         rows = sum(file.rows for file in files)
         signing_key = SigningKey.create(place.keys)
         SealKey.create(place.seal_key_path)
-        ledger = place.reach(f"sqlite:///{place.path.absolute()}/ledger.sqlite" if database is None else database)
+        ledger = place.reach(sqlite_url(place.path.absolute() / "ledger.sqlite") if database is None else database)
         ledger.claim(identity)
         with ledger.writing() as connection:
             body = {"workspace": identity, "subject_key": key.fingerprint(), "keyid": signing_key.keyid}
@@ -227,7 +207,10 @@ class Workspace:
         with batch.working(self.place):
             old = self._require_model(name)
             kept = {key: getattr(old, key) for key in ("target", "penalty", "epsilon", "delta", "sigma")}
-            specification = self._specification({**kept, "model": old.kind, **how})
+            try:
+                specification = self._specification({**kept, "model": old.kind, **how})
+            except LastRows as error:
+                raise InvalidRows(f"{error}; or run expunge retire {name}") from error
             return batch.run(self.place, Work("replace", models=(name,), fitted=(name, specification)), silent).outcomes[0]
 
     def retire(self, name: str) -> int:
@@ -357,72 +340,8 @@ class Workspace:
             return len(added), batch.run(self.place, Work("append", added=added, returning=stones), say).outcomes
 
     def process(self, say: Say = silent, patience: float = PATIENCE, *, is_due: bool = False) -> Processed:
-        """Works the whole queue in one batch, with one release per model; then refits the models whose refit is due.
-
-        A request that a model cannot answer (its last row of a class, say) waits with the reason; a model that can answer none
-        (its budget is spent) is set aside. The others go on: a person is erased from the table, and the request closed, when
-        every living model has forgotten them.
-
-        Args:
-            say: told before a batch is refitted; patience: seconds to wait for another process.
-            is_due: leave out what has failed and is not yet to be tried again.
-        """
-        outcomes: list[Outcome] = []
-        closed, batches = 0, 0
-        with batch.working(self.place, patience):
-            self._look()
-            now = times.exact() if is_due else None
-            was_aside = self._aside()
-            try:
-                for _ in range(2):  # again for models that could forget nobody, and were refitted now
-                    if work := self._queue(now):
-                        done = batch.run(self.place, work, say)
-                        outcomes, closed, batches = [*outcomes, *done.outcomes], closed + len(done.closed), batches + 1
-                    for outcome in self._refit_due(now, say):
-                        outcomes, batches = [*outcomes, outcome], batches + 1
-                    if not was_aside.keys() - self._aside().keys():
-                        break
-                purged = purge_tombstones(self.place)
-                with self.place.database.reading() as connection:
-                    problems = {row.id: row.problem for row in requests.waiting(connection) if row.problem}
-            except (ExpungeError, OSError) as error:
-                if not batches:
-                    raise
-                raise WorkUnfinished(
-                    f"{closed:,} requests are closed, with {len(outcomes)} releases, but not all could be worked: {error}"
-                ) from error
-        return Processed(outcomes, closed, problems, self._aside(), purged)
-
-    def _aside(self) -> dict[str, str]:
-        with self.place.database.reading() as connection:
-            return {row.name: row.aside for row in releases.all_models(connection) if row.aside is not None}
-
-    def _queue(self, now: str | None) -> Work | None:
-        """What can be done: requests, and the models that have not answered them; what failed only if it is time, ``now``."""
-        with self.place.database.reading() as connection:
-            living = releases.all_models(connection)
-            by, waiting = requests.forgetting(connection), requests.waiting(connection)
-        able = {row.name for row in living if row.aside is None or _is_time(row, now)}
-        asked, wanted = dict[str, str](), set[str]()
-        for row in waiting:
-            answered = by.get(row.id, {}).keys()
-            if _is_time(row, now) and (able - answered or not {model.name for model in living} - answered):
-                asked[row.id] = row.subject
-                wanted |= able - answered
-        return Work("forget", asked, models=sorted(wanted)) if asked else None
-
-    def _refit_due(self, now: str | None, say: Say) -> Iterator[Outcome]:
-        """Refits the models whose scheduled refit is due; those that were set aside only if it is time, ``now``."""
-        with self.place.database.reading() as connection:
-            owed = [row for row in releases.all_models(connection) if row.owed_since is not None]
-            owed, restored = [row for row in owed if _is_time(row, now)], Restored.last(connection)
-            due = [row.name for row in owed if _is_due(row, releases.current(connection, row.name), restored)]
-        for name in due:
-            say(f"{name}: its refit is due")
-            try:
-                yield from batch.run(self.place, Work("refit", models=(name,)), say).outcomes
-            except states.MODEL_FAULTS as error:
-                batch.set_aside(self.place, name, str(error))
+        """Works the whole queue; see ``queue.process``."""
+        return queue.process(self.place, say, patience, is_due=is_due)
 
     # keys
 
@@ -460,6 +379,8 @@ class Workspace:
 
     def _specification(self, how: Mapping[str, Any]) -> Specification:
         Guarantee(how.get("epsilon", 1.0), how.get("delta", 1e-6))
+        with self.place.database.reading() as connection:
+            asked = [row.subject for row in requests.asked(connection)]
         return Specification.of(
             self.place.table,
             _read_schema(self.place.schema_path),
@@ -472,16 +393,8 @@ class Workspace:
             excess_risk=how.get("excess_risk", 0.001),
             refit_days=self.place.configuration.refit_days,
             refit_requests=self.place.configuration.refit_requests,
+            without=asked,
         )
-
-    def _look(self) -> None:
-        """Notes once a day that somebody looks at the queue, so that a clock that leaps ahead can be told from idle days."""
-        with self.place.database.reading() as connection:
-            seen = fact(connection, log.SEEN) or ""
-        if seen[:10] < times.published()[:10]:
-            with self.place.database.writing() as connection:
-                log.require_clock(connection)
-                set_fact(connection, log.SEEN, times.published())
 
     def _require_model(self, name: str) -> Specification:
         with self.place.database.reading() as connection:
@@ -523,20 +436,6 @@ class _Ids:
 def _proposed(rows: pa.RecordBatch, ids: _Ids) -> FeatureSchema:
     table = pa.Table.from_batches([rows]).slice(0, PROPOSED_FROM)
     return FeatureSchema.propose(table, ids.subject, ignore=ids.aliases, rule=ids.rule)
-
-
-def _is_time(row: Any, now: str | None) -> bool:
-    """Whether a request or a model that may have failed is to be tried; by hand (``now`` is ``None``) it always is."""
-    return now is None or row.again is None or row.again <= now
-
-
-def _is_due(model: Any, last: Any, restored: Restored | None) -> bool:
-    """Whether the scheduled refit of a model is due, by its last release."""
-    evidence, specification = json.loads(last.evidence), Specification.from_json(model.specification)
-    schedule, since, requests = specification.settings.schedule, date.fromisoformat(evidence["since"]), evidence["requests"]
-    if restored is not None and not restored.is_before(last):
-        since, requests = restored.since(since, schedule.days), 1
-    return schedule.is_due(since, requests, today())
 
 
 def _read_schema(path: str | os.PathLike[str]) -> FeatureSchema:
