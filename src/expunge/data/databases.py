@@ -1,6 +1,6 @@
 """Rows of a SQL query: each column has the type of all its values, not of the first ones."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -84,41 +84,29 @@ class Query:
             raise InvalidRows(f"the query failed: {said}") from error
 
 
-_KINDS: dict[type, Callable[[Any], Any]] = {
-    bool: lambda value: value,
-    int: lambda value: value,
-    float: lambda value: value,
-    Decimal: lambda value: value,
-    str: lambda value: value,
-    bytes: lambda value: value,
+_KINDS = dict.fromkeys((bool, int, float, Decimal, str, bytes, date, datetime, time, timedelta)) | {
     memoryview: bytes,
     UUID: str,
-    date: lambda value: value,
-    datetime: lambda value: value,
-    time: lambda value: value,
-    timedelta: lambda value: value,
 }
-"""Kinds of values that databases give, and how a table keeps them."""
+"""Kinds of values that databases give, and as what a table keeps those that it cannot keep as they are."""
 _CAST = "cast it in the query, as in CAST(column AS TEXT)"
 
 
 def _array(name: str, values: tuple[Any, ...], first: int) -> pa.Array:
     """A column of values of one kind; integers beside other numbers are numbers."""
-    kinds: dict[type, int] = {}
-    for row, value in enumerate(values, start=first):
-        if value is not None:
-            kinds.setdefault(type(value), row)
-    for kind, row in kinds.items():
-        if kind not in _KINDS:
-            raise InvalidRows(
-                f"column {name!r} of the query holds a {kind.__name__} in row {row}, which no table keeps: {_CAST}"
-            )
-    if kinds.keys() - {int, float} and kinds.keys() - {int, Decimal} and len(kinds) > 1:
-        (one, _first), (other, row) = list(kinds.items())[:2]
-        raise _mixed(name, one.__name__, other.__name__, row)
-    keep = next((_KINDS[kind] for kind in kinds if kind in (memoryview, UUID)), None)
+    kinds = {type(value) for value in values} - {type(None)}
+    for kind in kinds - _KINDS.keys():
+        row = first + [type(value) for value in values].index(kind)
+        raise InvalidRows(f"column {name!r} of the query holds a {kind.__name__} in row {row}, which no table keeps: {_CAST}")
+    if len(kinds) > 1 and kinds not in ({int, float}, {int, Decimal}):
+        one = next(type(value) for value in values if value is not None)
+        place = next(i for i, value in enumerate(values) if value is not None and type(value) is not one)
+        raise _mixed(name, one.__name__, type(values[place]).__name__, first + place)
+    keep = next((_KINDS[kind] for kind in kinds), None)
     given = values if keep is None else [None if value is None else keep(value) for value in values]
     try:
+        if datetime in kinds and len({value.tzinfo is None for value in given if value is not None}) > 1:
+            raise ValueError  # Arrow would take one for the other
         return pa.array(given, pa.float64() if float in kinds else None)
     except (pa.ArrowException, OverflowError, ValueError, TypeError):
         raise InvalidRows(

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 
 from expunge.errors import InvalidRows
 
-OWN = ("_subject", "_row", "_bucket")
-"""Columns of the table's own."""
 _LOOKS_LIKE_DATA = re.compile(r"[-+]?\d[\d.,' ]*([eE][-+]?\d+)?%?|\d{4}-\d\d-\d\d.*|\d{1,2}[./]\d{1,2}[./]\d{2,4}.*")
 
 
@@ -50,5 +48,3 @@ def require_names(source: str, names: Sequence[str]) -> None:
             )
             raise InvalidRows(f"{source}: the names of two columns, {other!r} and {name!r}, {difference}: rename one of them")
         seen[name.casefold()] = name
-        if name.casefold() in OWN:
-            raise InvalidRows(f"{source}: the name of column {name!r} is one of the table's own: rename it")

@@ -37,7 +37,7 @@ class Understood:
         rows: how many there are, where they were counted.
         reading: how it is read, with what was detected.
         notes: what a person should know, each a sentence.
-        open: gives its rows, which must fit the types it is given.
+        open: gives its rows; columns that it is given types for must fit those.
     """
 
     schema: pa.Schema
@@ -112,11 +112,12 @@ def _of_texts(file: TextFile | ExcelFile, texts: Collection[str], given: Reading
             survey.add(batch)
         known, schema, notes, rows = survey.reading, survey.schema, survey.notes, survey.rows
     else:
-        declared = {field.name: field.type for field in columns}
-        schema = pa.schema([pa.field(name, declared.get(name, pa.string())) for name in file.names])
+        schema = pa.schema([pa.field(name, pa.string()) for name in file.names])
+        schema = _typed(schema, columns, texts)
     rules = Rules.of(known)
 
-    def open_(wanted: pa.Schema) -> Iterator[pa.RecordBatch]:
+    def open_(columns: pa.Schema) -> Iterator[pa.RecordBatch]:
+        wanted = _typed(schema, columns, texts)
         for field in wanted:
             if not is_written(field.type):
                 raise InvalidRows(
@@ -147,15 +148,15 @@ def _native(
     reading: Reading,
 ) -> Understood:
     """What has types already."""
-    declared = {} if columns is None else {field.name: field.type for field in columns}
     if found is None:
         first = next(batches(), None)
         if first is None:
             raise InvalidRows(f"{source} gave no rows")
         found = first.schema.remove_metadata()
-    schema = pa.schema([pa.field(field.name, declared.get(field.name, field.type)) for field in found])
+    schema = found if columns is None else _typed(found, columns)
 
-    def open_(wanted: pa.Schema) -> Iterator[pa.RecordBatch]:
+    def open_(columns: pa.Schema) -> Iterator[pa.RecordBatch]:
+        wanted = _typed(schema, columns)
         for batch in batches():
             made = []
             for field, values in zip(batch.schema, batch.columns, strict=True):
@@ -175,6 +176,12 @@ def _native(
             yield pa.RecordBatch.from_arrays(made, schema=wanted.with_metadata(batch.schema.metadata))
 
     return Understood(schema, None, reading, [], open_)
+
+
+def _typed(found: pa.Schema, declared: pa.Schema, texts: Collection[str] = ()) -> pa.Schema:
+    """The columns that were found, with the types that are declared; those in ``texts`` are text whatever is declared."""
+    kinds = {field.name: field.type for field in declared} | dict.fromkeys(texts, pa.string())
+    return pa.schema([pa.field(field.name, kinds.get(field.name, field.type)) for field in found])
 
 
 def _kind(path: Path) -> tuple[str, ...]:

@@ -5,6 +5,8 @@ blank rows, and a row whose quoted cells run over several lines counts once. So 
 Rows of Parquet files and of queries count from 1; those of a folder count on from file to file.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -18,17 +20,25 @@ def counted(batch: pa.RecordBatch, first: int) -> pa.RecordBatch:
 
 
 def numbered_as(batch: pa.RecordBatch, numbers: NDArray[np.int64]) -> pa.RecordBatch:
-    """``batch``, whose rows have these ``numbers``, ``(n_rows,)``."""
+    """``batch``, whose rows have these ``numbers``, ``(n_rows,)``, which increase."""
+    if len(numbers) and numbers[-1] - numbers[0] == len(numbers) - 1:
+        return counted(batch, int(numbers[0]))
     return batch.replace_schema_metadata({NUMBERS: numbers.astype("<i8").tobytes()})
 
 
-def row_of(batch: pa.RecordBatch, index: int) -> int:
-    """The number, in its file, of the row that stands at ``index`` in ``batch``, which is as ``read_batches`` gave it.
+def rows_of(batch: pa.RecordBatch, first: int = 1) -> Sequence[int]:
+    """The numbers, in their file, of the rows of ``batch``, as ``read_batches`` gave them; from ``first`` on if it did not.
 
-    >>> row_of(counted(pa.record_batch({"a": [5, 6]}), 2), 1)
-    3
+    >>> list(rows_of(counted(pa.record_batch({"a": [5, 6]}), 2)))
+    [2, 3]
     """
     metadata = batch.schema.metadata or {}
     if NUMBERS in metadata:
-        return int(np.frombuffer(metadata[NUMBERS], "<i8")[index])
-    return int(metadata.get(FIRST, b"1")) + index
+        return [int(number) for number in np.frombuffer(metadata[NUMBERS], "<i8")]
+    first = int(metadata.get(FIRST, first))
+    return range(first, first + len(batch))
+
+
+def row_of(batch: pa.RecordBatch, index: int) -> int:
+    """The number of the row that stands at ``index`` in ``batch``."""
+    return rows_of(batch)[index]

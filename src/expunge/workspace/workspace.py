@@ -11,6 +11,7 @@ from typing import Any, TypedDict, Unpack
 
 import pyarrow as pa
 
+from expunge.data.probing import require_storable
 from expunge.data.pseudonyms import Identification, SubjectKey
 from expunge.data.reading import UNKNOWN, Reading, read_batches, understood
 from expunge.data.sampling import Sample
@@ -137,26 +138,23 @@ class Workspace:
         columns = found.schema
         ids.require(columns)
         features = None if schema is None else _read_schema(schema)
-        declared = set(features.columns) if features else set[str]()
-        missing = sorted(declared - set(columns.names))
-        if missing:
+        declared = set() if features is None else set(features.columns)
+        if missing := sorted(declared - set(columns.names)):
             raise InvalidRows(f"the schema declares column {missing[0]!r}, which the data does not have")
         key = SubjectKey.create(place.subject_key_path, ids.rule)
         who, hashed = Identification(key, ids.subject, ids.aliases), set(ids.columns) - declared
-        SubjectTable.create(
-            place.path / "table", pa.schema([field for field in columns if field.name not in hashed]), len(ids.aliases)
-        )
+        kept = pa.schema([field for field in columns if field.name not in hashed])
+        require_storable(kept)
+        SubjectTable.create(place.path / "table", kept, len(ids.aliases))
         table, sample = SubjectTable(place.path / "table", list), Sample(PROPOSED_FROM)
-        batches = sample.of(
-            found.open(pa.schema([*(columns.field(name) for name in ids.columns if name in hashed), *table.columns]))
-        )
+        batches = sample.of(found.open(table.columns))
         first = next(batches, None)
         if first is None:
             raise InvalidRows("there are no rows: a workspace needs at least one")
         files = table.write(numbered(_chained(first, batches), who, table.columns, 0), 0)
         rows = sum(file.rows for file in files)
         proposed = features is None
-        features = features or FeatureSchema.propose(sample.table, ids.subject, ignore=ids.aliases, rule=ids.rule)
+        features = features or ids.proposed(sample.table)
         write_file(place.schema_path, features.to_toml().encode())
         signing_key = SigningKey.create(place.keys)
         SealKey.create(place.seal_key_path)
@@ -434,7 +432,7 @@ class Workspace:
     def _read_rows(self, data: str, reading: Reading) -> pa.Table:
         with self.place.database.reading() as connection:
             next_row = int(fact(connection, "next_row") or 0)
-            reading = reading.over(Reading.from_json(fact(connection, READING) or "{}"))
+            reading = reading.over(Reading.from_json(str(fact(connection, READING))))
         who, columns = People(self.place).identification, self.place.table.columns
         _columns, batches = read_batches(data, texts=(who.subject, *who.aliases), reading=reading, columns=columns)
         parts = [part for part in numbered(batches, who, columns, next_row) if len(part)]
@@ -458,20 +456,21 @@ class _Ids:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """All of them, the subject's first."""
-        return self.subject, *self.aliases
+        """All of them."""
+        return (self.subject, *self.aliases)
 
     def require(self, columns: pa.Schema) -> None:
         """Raises ``InvalidRows`` unless each of them is there, once."""
         for name in self.columns:
             if name not in columns.names:
-                raise InvalidRows(f"there is no column {name!r} to tell whose a row is: there are {_listed(columns.names)}")
+                there = ", ".join(map(repr, columns.names))
+                raise InvalidRows(f"there is no column {name!r} to tell whose a row is: there are {there}")
             if self.columns.count(name) > 1:
                 raise InvalidRows(f"column {name!r} is named twice as one that tells whose a row is: name it once")
 
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names))
+    def proposed(self, rows: pa.Table) -> FeatureSchema:
+        """A draft of the schema from a sample of the rows."""
+        return FeatureSchema.propose(rows, self.subject, ignore=self.aliases, rule=self.rule)
 
 
 def _read_schema(path: str | os.PathLike[str]) -> FeatureSchema:
@@ -491,10 +490,10 @@ def propose_schema(data: str, subject: str, query: str | None = None, reading: R
     Raises:
         InvalidRows: the file cannot be read, or has no such column or no features.
     """
-    columns, batches = read_batches(data, query, texts=(subject,), reading=reading)
-    if subject not in columns.names:
-        raise InvalidRows(f"there is no column {subject!r}: there are {_listed(columns.names)}")
+    ids = _Ids(subject)
+    columns, batches = read_batches(data, query, texts=ids.columns, reading=reading)
+    ids.require(columns)
     sample = Sample(PROPOSED_FROM)
     if not sum(len(batch) for batch in sample.of(batches)):
         raise InvalidRows(f"{data} holds no rows")
-    return FeatureSchema.propose(sample.table, subject)
+    return ids.proposed(sample.table)
