@@ -20,9 +20,10 @@ from expunge.engine.local import LocalEngine
 from expunge.errors import ExpungeError
 from expunge.ladder import climb
 from expunge.losses import Logistic
-from expunge.noise import grid_rounding
 from expunge.objective import Objective
-from expunge.privacy import Guarantee, sigma_from_excess_risk
+from expunge.privacy import Guarantee
+from expunge.privacy.guarantee import sigma_from_excess_risk
+from expunge.privacy.noise import grid_rounding
 from expunge.rows import Rows
 from expunge.settings import Settings
 from expunge.state import State

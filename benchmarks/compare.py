@@ -39,7 +39,8 @@ from expunge.evaluation import Evaluation
 from expunge.linear_model import LogisticRegression
 from expunge.losses import Logistic
 from expunge.objective import Objective
-from expunge.privacy import Guarantee, epsilon_of, sigma_from_excess_risk
+from expunge.privacy import Guarantee
+from expunge.privacy.guarantee import epsilon_of, sigma_from_excess_risk
 from expunge.rows import Rows
 from expunge.settings import Settings
 from expunge.state import State

@@ -15,7 +15,7 @@ from benchmarks.capacity import Deletions
 from benchmarks.record import SHARED, record
 from expunge.data.studies import STUDIES, Study, load_study
 from expunge.linear_model import LogisticRegression
-from expunge.privacy import sigma_from_excess_risk
+from expunge.privacy.guarantee import sigma_from_excess_risk
 
 ORDERS, SAMPLE = 5, 2000
 

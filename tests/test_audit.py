@@ -14,7 +14,8 @@ from expunge.audit import rehearsal
 from expunge.engine.local import LocalEngine
 from expunge.errors import InvalidRows
 from expunge.linear_model import LogisticRegression, PoissonRegressor, Ridge
-from expunge.privacy import PrivacyBudget, epsilon_of
+from expunge.privacy import PrivacyBudget
+from expunge.privacy.guarantee import epsilon_of
 from expunge.state import State
 from expunge.unlearner import Unlearner
 

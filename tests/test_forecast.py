@@ -9,7 +9,7 @@ from expunge.engine.local import LocalEngine
 from expunge.errors import ExpungeError, InvalidRows
 from expunge.ladder import climb
 from expunge.linear_model import LogisticRegression, PoissonRegressor, Ridge
-from expunge.noise import grid_rounding
+from expunge.privacy.noise import grid_rounding
 
 MAX_PASSES = 2
 

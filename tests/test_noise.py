@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 
-from expunge.noise import AHEAD, InsecureNoise, grid_rounding, secure_noise
+from expunge.privacy.noise import AHEAD, InsecureNoise, grid_rounding, secure_noise
 
 
 def test_noise_has_its_variance_on_its_grid_and_is_never_the_same():

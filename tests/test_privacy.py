@@ -12,17 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from expunge.errors import BudgetSpent
-from expunge.privacy import (
-    RESTORE_SHARE,
-    Guarantee,
-    PrivacyBudget,
-    Schedule,
-    epsilon_of,
-    log_delta,
-    reserve_for,
-    sigma_from_excess_risk,
-    today,
-)
+from expunge.privacy import Guarantee, PrivacyBudget, Schedule
+from expunge.privacy.budget import RESTORE_SHARE, reserve_for, today
+from expunge.privacy.guarantee import epsilon_of, log_delta, sigma_from_excess_risk
 
 mpmath.mp.dps = 50
 MONDAY = date(2026, 11, 2)

@@ -9,9 +9,9 @@ import pytest
 
 from expunge.errors import BudgetSpent, CapacityExceeded
 from expunge.losses import Gamma, Logistic, Poisson, Softmax
-from expunge.noise import grid_rounding
 from expunge.objective import Objective
 from expunge.privacy import Guarantee, Schedule
+from expunge.privacy.noise import grid_rounding
 from expunge.rows import Rows
 from expunge.settings import Settings
 from expunge.unlearner import Unlearner

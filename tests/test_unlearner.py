@@ -9,9 +9,9 @@ import pytest
 
 from expunge.errors import BudgetSpent, CapacityExceeded, InvalidRows, NoOptimum, NotLearned
 from expunge.losses import Logistic, Poisson, Softmax, Squared
-from expunge.noise import InsecureNoise
 from expunge.objective import Objective
 from expunge.privacy import Guarantee, Schedule
+from expunge.privacy.noise import InsecureNoise
 from expunge.rows import Rows
 from expunge.settings import Settings
 from expunge.storage import save_unlearner

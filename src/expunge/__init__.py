@@ -1,30 +1,35 @@
 """Expunge: convex models that forget people on request, and prove it.
 
-The estimators are in ``expunge.linear_model``; what is here is the core they stand on, without scikit-learn.
+The estimators are in ``expunge.linear_model``; what is here is the core they stand on, without scikit-learn. Its parts are
+loaded when they are first used, so that checking evidence needs no numerical library.
 """
 
-from expunge.certificate import Certificate
-from expunge.errors import (
-    AnchorMismatch,
-    BudgetSpent,
-    CapacityExceeded,
-    ExpungeError,
-    InvalidRows,
-    ModelCopied,
-    ModelCopyWarning,
-    NoiseDrownsModel,
-    NoiseTooLarge,
-    NoOptimum,
-    NotLearned,
-    StateCorrupt,
-)
-from expunge.objective import Objective
-from expunge.privacy import Guarantee, PrivacyBudget, Schedule
-from expunge.release import Release
-from expunge.rows import Rows, RowSource
-from expunge.settings import Settings
-from expunge.statistics import Statistics
-from expunge.unlearner import Unlearner
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from expunge.certificate import Certificate
+    from expunge.errors import (
+        AnchorMismatch,
+        BudgetSpent,
+        CapacityExceeded,
+        ExpungeError,
+        InvalidRows,
+        ModelCopied,
+        ModelCopyWarning,
+        NoiseDrownsModel,
+        NoiseTooLarge,
+        NoOptimum,
+        NotLearned,
+        StateCorrupt,
+    )
+    from expunge.objective import Objective
+    from expunge.privacy import Guarantee, PrivacyBudget, Schedule
+    from expunge.release import Release
+    from expunge.rows import Rows, RowSource
+    from expunge.settings import Settings
+    from expunge.statistics import Statistics
+    from expunge.unlearner import Unlearner
 
 __all__ = [
     "AnchorMismatch",
@@ -51,3 +56,20 @@ __all__ = [
     "Statistics",
     "Unlearner",
 ]
+
+_ROOMS = ("errors", "certificate", "objective", "privacy", "release", "rows", "settings", "statistics", "unlearner")
+"""Where the names are."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        for room in _ROOMS:
+            found = getattr(import_module(f"expunge.{room}"), name, None)
+            if found is not None:
+                globals()[name] = found
+                return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -10,7 +10,7 @@ import math
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
-from expunge.privacy import epsilon_of
+from expunge.privacy.guarantee import epsilon_of
 
 Rung = Literal["exact", "statistics", "pass", "refit"]
 Bound = Literal["local", "worst_case", "paper"]

@@ -17,7 +17,7 @@ from expunge.evaluation import row_norms
 from expunge.losses import Loss
 from expunge.objective import Objective
 from expunge.parameters import real
-from expunge.privacy import sigma_from_excess_risk
+from expunge.privacy.guarantee import sigma_from_excess_risk
 from expunge.rows import Rows
 
 Array = NDArray[np.float64]

@@ -18,7 +18,7 @@ from expunge.certificate import Certificate
 from expunge.data.census import census_schema, load_census
 from expunge.linear_model import LogisticRegression
 from expunge.losses import Logistic
-from expunge.privacy import sigma_from_excess_risk
+from expunge.privacy.guarantee import sigma_from_excess_risk
 from expunge.verdict import Verdict
 
 Array = NDArray[np.float64]

@@ -9,6 +9,14 @@ class InvalidRows(ExpungeError, ValueError):
     """Rows that cannot be used as they are: NaN, wrong width, unknown label, duplicates, too few or too many."""
 
 
+class LastRows(InvalidRows):
+    """Rows without which there is no such model: all that it learned, or all of one class, ``class_code``."""
+
+    def __init__(self, message: str, class_code: int | None = None) -> None:
+        super().__init__(message)
+        self.class_code = class_code
+
+
 class NotLearned(ExpungeError):
     """A row that cannot have been among the learned rows; subtracting it would poison the model."""
 

@@ -314,6 +314,11 @@ class _Passes:
         return self.first
 
 
+def require_rows(state: State | WideState, source: RowSource, engine: Engine) -> None:
+    """Raises ``InvalidRows`` or ``NotLearned`` unless ``source`` holds the state's own rows; one pass."""
+    _measure(state, source, engine, state.anchor, is_first=True)
+
+
 def _measure(state: State | WideState, remaining: RowSource, engine: Engine, point: Array, is_first: bool) -> Measured:
     """One gradient pass at ``point``; the first also checks, at the anchor, that the rows are the state's own."""
     objective, moved = state.objective, point - state.anchor

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from expunge.bounds import paper
 from expunge.capacity.computed import Setting
 from expunge.errors import InvalidRows, NoOptimum
-from expunge.noise import Noise, secure_noise
+from expunge.privacy.noise import Noise, secure_noise
 
 Array = NDArray[np.float64]
 

@@ -18,9 +18,9 @@ from expunge.errors import InvalidRows
 from expunge.evaluation import row_norms
 from expunge.ladder import Candidate
 from expunge.learned import LearnedRows
-from expunge.noise import Noise, grid_rounding
 from expunge.objective import Objective
 from expunge.privacy import PrivacyBudget
+from expunge.privacy.noise import Noise, grid_rounding
 from expunge.rows import Rows
 from expunge.settings import Settings
 from expunge.state import State

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from expunge import bounds
 from expunge.engine import Engine
-from expunge.errors import InvalidRows, NoOptimum, NotLearned
+from expunge.errors import LastRows, NoOptimum, NotLearned
 from expunge.evaluation import UNIT_ROUNDOFF, Evaluation, gamma, penalty_error, penalty_scale_error, quiet, row_norms
 from expunge.factor import Exchange, Factor, Hessian, Solution, eigenvalue_floor, inverse_error
 from expunge.objective import Objective
@@ -174,7 +174,7 @@ class State:
 
         Raises:
             NotLearned: a row that cannot have been learned.
-            InvalidRows: the rows are all that was learned, or all of one class.
+            LastRows: the rows are all that was learned, or all of one class.
             NoOptimum: what remains determines no model.
         """
         rows = rows.on_host()
@@ -244,21 +244,22 @@ def _refuse(impossible: NDArray[np.bool_], reason: Callable[[int], str]) -> None
 
 
 def require_remaining(forgotten: Sums, learned: Sums) -> None:
-    """Raises ``InvalidRows`` if all rows are to be forgotten."""
+    """Raises ``LastRows`` if all rows are to be forgotten."""
     if forgotten.n_rows >= learned.n_rows:
-        raise InvalidRows(
-            f"asked to forget {forgotten.n_rows} of {learned.n_rows} learned rows: at least one row must remain; delete the "
-            "model instead"
+        raise LastRows(
+            f"asked to forget {forgotten.n_rows} of {learned.n_rows} learned rows: at least one row must remain; give "
+            "up the model instead"
         )
 
 
 def require_all_classes(statistics: Sums, which: str) -> None:
-    """Raises ``InvalidRows`` if a classifier's rows hold none of some class."""
+    """Raises ``LastRows`` if a classifier's rows hold none of some class."""
     missing = np.flatnonzero(statistics.class_rows <= 0)
     if len(missing):
-        raise InvalidRows(
+        raise LastRows(
             f"{which} contain no row of class code {missing[0]} (classes_[{missing[0]}]): "
-            "a classifier needs rows of every class; fit a new model without that class"
+            "a classifier needs rows of every class; fit a new model without that class",
+            int(missing[0]),
         )
 
 

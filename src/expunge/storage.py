@@ -24,9 +24,9 @@ from expunge.factor import Factor, Hessian
 from expunge.files import write_file
 from expunge.learned import LearnedRows
 from expunge.losses import LOSSES
-from expunge.noise import secure_noise
 from expunge.objective import Objective
 from expunge.privacy import Guarantee, PrivacyBudget, Schedule
+from expunge.privacy.noise import secure_noise
 from expunge.release import Release, Secret
 from expunge.settings import Settings
 from expunge.state import State

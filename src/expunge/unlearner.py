@@ -29,11 +29,12 @@ from expunge.engine import Engine
 from expunge.engine.local import LocalEngine
 from expunge.errors import BudgetSpent, CapacityExceeded, ModelCopied, ModelCopyWarning
 from expunge.forecast import CapacityReport, forecasts
-from expunge.ladder import Candidate, climb, estimate_rung, fitted, refit_cold
+from expunge.ladder import Candidate, climb, estimate_rung, fitted, refit_cold, require_rows
 from expunge.learned import LearnedRows
-from expunge.noise import Noise, grid_rounding, secure_noise
 from expunge.objective import Objective
-from expunge.privacy import PrivacyBudget, today
+from expunge.privacy import PrivacyBudget
+from expunge.privacy.budget import today
+from expunge.privacy.noise import Noise, grid_rounding, secure_noise
 from expunge.release import Change, Release, Secret, charged_distance, charged_mu, published, require_norm
 from expunge.rows import Rows, RowSource
 from expunge.settings import Settings
@@ -253,6 +254,17 @@ class Unlearner:
         if isinstance(state, WideState):
             return state.displacements(self.objective.check(rows))
         return displacements(state, self.objective.check(rows))
+
+    def require_rows(self, source: RowSource) -> None:
+        """Raises unless ``source`` is what was learned and not forgotten; one pass, and where rows are tracked another for their
+        digests. Nothing has changed after it.
+
+        Raises:
+            InvalidRows: other numbers or lengths of rows, or some are missing.
+            NotLearned: other rows, by their gradient at the anchor; where rows are tracked one is named.
+        """
+        self._require_same(self._secret.learned, source)
+        require_rows(self._secret.state, source, self._engine)
 
     def capacity(self, sample: Rows | None = None) -> CapacityReport:
         """What is used of the capacity to forget, and a forecast of what is left: an estimate, for planning.

@@ -11,7 +11,7 @@ from scipy.stats import norm
 
 from expunge.audit import ExactAudit, TradeOff
 from expunge.figures import COLOURS, new_figure
-from expunge.privacy import epsilon_of
+from expunge.privacy.guarantee import epsilon_of
 
 
 @dataclass(frozen=True)

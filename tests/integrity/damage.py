@@ -1,8 +1,8 @@
 """What can be damaged in a workspace, one bit of a file or one entry of the ledger at a time, and what it then says and does.
 
-Damage is *found* if the doctor reports it, *refused* if the next operation ends with a reason, *harmless* if that operation
-does and leaves to the last row what it does without the damage, and *edited* if settings or schema, which are for people to
-edit, are valid still and say something else. Whatever else may come of it is a fault of ours.
+Damage is *found* if the doctor reports it (of settings and schema, which are for people to edit, as a warning), *refused* if
+the next operation ends with a reason, and *harmless* if that operation does and leaves to the last row what it does without
+the damage. Whatever else may come of it is a fault of ours.
 """
 
 import json
@@ -21,11 +21,11 @@ from expunge.ledger import hooks, log, releases, times, tokens
 from expunge.ledger.tables import metadata
 from expunge.storage import load_unlearner
 from expunge.workspace import Workspace
-from expunge.workspace.doctor import examine
+from expunge.workspace.doctor import EDITED, examine
 from expunge.workspace.place import Place
 from tests.workspace.people import CLASSES, SCHEMA, people, workspace
 
-Verdict = Literal["found", "refused", "harmless", "edited"]
+Verdict = Literal["found", "refused", "harmless"]
 EARLIER = "earlier.sqlite"
 """The ledger of an earlier day, beside the workspace."""
 LOCKS = ("lock", "ledger.lock")
@@ -102,7 +102,7 @@ def problems(path: Path) -> Iterator[str]:
     place = Place(path)
     try:
         for finding in examine(place):
-            if finding.problem:
+            if finding.problem or (finding.check == EDITED and finding.warning):
                 yield finding.check
     finally:
         _close(place)
@@ -130,8 +130,6 @@ def verdict(path: Path, before: set[str], undamaged: Callable[[], dict[str, Any]
         return "refused", str(error)
     expected = undamaged()
     different = [name for name in expected if not _equal(found[name], expected[name])]
-    if {"settings", "schema"} & set(different):
-        return "edited", str(different)
     assert not different, f"nobody noticed: {[(name, found[name], expected[name]) for name in different]}"
     return "harmless", ""
 

@@ -17,12 +17,14 @@ from expunge.cli import app
 from expunge.data.files import listing_digest
 from expunge.data.pseudonyms import SubjectKey
 from expunge.errors import LedgerCorrupt
+from expunge.evidence.coverage import Coverage
+from expunge.evidence.proofs import root_of
+from expunge.evidence.receipts import committed
+from expunge.evidence.signing import SigningKey
+from expunge.evidence.statements import CHECKPOINT, canonical, predicate_of
+from expunge.evidence.verification import verify_content
 from expunge.ledger import hooks, log, releases, tokens
-from expunge.ledger.coverage import Coverage, require_bound, table_commitment
-from expunge.ledger.proofs import root_of
-from expunge.ledger.receipts import committed
-from expunge.ledger.signing import CHECKPOINT, SigningKey, canonical
-from expunge.ledger.verification import verify_content
+from expunge.ledger.bindings import require_bound, table_commitment
 from expunge.service.access import Gate
 from expunge.service.app import create_app
 from expunge.workspace import Workspace
@@ -77,7 +79,7 @@ def lived(tmp_path_factory):
 
 def predicates(found: Workspace) -> list[dict]:
     with found.place.database.reading() as connection:
-        return [log.predicate_of(row.envelope) for row in releases.all_releases(connection)]
+        return [predicate_of(row.envelope) for row in releases.all_releases(connection)]
 
 
 class TestCoverage:
@@ -115,7 +117,7 @@ class TestCoverage:
         run("certificate", "3", "--request", one, "--out", "c.json", "-w", "ws")
         content = json.loads((run.folder / "c.json").read_text())
         theirs = json.loads((run.folder / f"receipts/{other}.json").read_text())
-        said = log.predicate_of(theirs["envelope"])
+        said = predicate_of(theirs["envelope"])
         forged = {**content["covers"], "request": other, "commitment": said["commitment"]}
         (run.folder / "forged.json").write_text(canonical({**content, "covers": forged}))
         for receipt in ((), ("--receipt", f"receipts/{other}.json")):
@@ -225,10 +227,10 @@ class TestReceipts:
     def test_after_a_new_key_they_say_the_same(self, tmp_path):
         found, run = workspace(tmp_path, models=False), Line(tmp_path)
         (asked,) = run("forget", "person-1", "-w", "ws")
-        before = log.predicate_of(json.loads((tmp_path / asked["receipt"]).read_text())["envelope"])
+        before = predicate_of(json.loads((tmp_path / asked["receipt"]).read_text())["envelope"])
         found.rotate_key()
         run("receipt", asked["request"], "--subject", "person-1", "-w", "ws")
-        assert log.predicate_of(json.loads((tmp_path / asked["receipt"]).read_text())["envelope"]) == before
+        assert predicate_of(json.loads((tmp_path / asked["receipt"]).read_text())["envelope"]) == before
         assert run.verify(asked["receipt"], "--subject", "person-1")["genuine"]
 
     def test_a_folder_that_cannot_be_written_to_changes_nothing(self, tmp_path):
@@ -448,7 +450,7 @@ def test_no_secret_is_in_a_repr(tmp_path):
     shown += [answer, Wish("person-1", "ann"), Gate(place, b"session secret", is_secure=False), hook, place.database]
     shown += [SubjectKey(b"subject secret"), place.database.url, unlearner.release.certificate]
     text = " ".join(map(repr, shown))
-    salt = log.predicate_of(json.loads(answer.receipt)["envelope"])["salt"]
+    salt = predicate_of(json.loads(answer.receipt)["envelope"])["salt"]
     point = [repr(float(value)) for value in unlearner._secret.point]
     hidden = [secret, evidence["salt"], salt, private.hex(), repr(private), place.subject_key.secret.hex(), "pass-word"]
     hidden += [

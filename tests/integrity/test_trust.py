@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from expunge.errors import LedgerCorrupt, WorkspaceBusy, WorkspaceInvalid
+from expunge.evidence.signing import PublicKeys, SigningKey
+from expunge.evidence.statements import CHECKPOINT, predicate_of
 from expunge.ledger import data_files, log, sealing, times
-from expunge.ledger.signing import CHECKPOINT, PublicKeys, SigningKey
 from expunge.ledger.tables import data_files as table
 from expunge.workspace import Workspace, recovery
 from expunge.workspace.place import UNFINISHED, Place
@@ -162,10 +163,10 @@ class TestTheNewest:
     def test_an_acceptance_is_sealed_when_it_is_made(self, tmp_path):
         found = workspace(tmp_path, models=False)
         with found.place.database.reading() as connection:
-            before = log.predicate_of(log.checkpoint(connection))["size"]
+            before = predicate_of(log.checkpoint(connection))["size"]
         found.forget(["person-1"])
         with found.place.database.reading() as connection:
-            assert log.predicate_of(log.checkpoint(connection))["size"] == log.size(connection) == before + 1
+            assert predicate_of(log.checkpoint(connection))["size"] == log.size(connection) == before + 1
             assert log.prove_inclusion(connection, before + 1) is not None
 
 

@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 from pymerkle import InmemoryTree
 
 from expunge.errors import SignatureInvalid
-from expunge.ledger.coverage import LEAST, Coverage, table_commitment, verify_covered
-from expunge.ledger.proofs import Leaves, root_of
-from expunge.ledger.signing import digest
+from expunge.evidence.coverage import LEAST, Coverage, verify_covered
+from expunge.evidence.proofs import Leaves, root_of
+from expunge.evidence.statements import digest
+from expunge.ledger.bindings import table_commitment
 from tests.conftest import examples
 
 SALT = "5a" * 32

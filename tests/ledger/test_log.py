@@ -8,14 +8,16 @@ import pytest
 import sqlalchemy as sa
 
 from expunge.errors import LedgerCorrupt, SignatureInvalid
+from expunge.evidence.receipts import Receipt
+from expunge.evidence.signing import PublicKeys, SigningKey
+from expunge.evidence.statements import CERTIFICATE, canonical, digest
+from expunge.evidence.verification import verify_file
 from expunge.ledger import log
 from expunge.ledger.database import Database
 from expunge.ledger.facts import add_key, keys
-from expunge.ledger.receipts import Receipt
 from expunge.ledger.sealing import SealKey
-from expunge.ledger.signing import CERTIFICATE, PublicKeys, SigningKey, canonical, digest
 from expunge.ledger.tables import checkpoints, events
-from expunge.ledger.verification import verify_file
+from tests.ledger.consistency import verify_continues
 
 KEY = SealKey(bytes(32))
 
@@ -196,9 +198,9 @@ def test_the_log_only_grows(database, key):
         later = log.seal(connection, key)
         proof = log.prove_consistency(connection, 9, 29)
         trusted = PublicKeys.of(keys(connection))
-    log.verify_continues(earlier, later, proof, trusted)
+    verify_continues(earlier, later, proof, trusted)
     with pytest.raises(SignatureInvalid, match="does not begin with"):
-        log.verify_continues(earlier, later, {**proof, "path": proof["path"][::-1]}, trusted)
+        verify_continues(earlier, later, {**proof, "path": proof["path"][::-1]}, trusted)
 
 
 def test_events_of_a_transaction_that_fails_never_were(database, key):

@@ -7,9 +7,10 @@ from google.protobuf.json_format import ParseDict
 from in_toto_attestation.v1.statement import Statement
 
 from expunge.errors import SignatureInvalid, WorkspaceInvalid
-from expunge.ledger.heads import signed_head
-from expunge.ledger.receipts import Receipt, verify_receipt
-from expunge.ledger.signing import CERTIFICATE, CHECKPOINT, RECEIPT, PublicKeys, SigningKey, endorse, key_path
+from expunge.evidence.heads import signed_head
+from expunge.evidence.receipts import Receipt, verify_receipt
+from expunge.evidence.signing import PublicKeys, SigningKey, endorse, key_path
+from expunge.evidence.statements import CERTIFICATE, CHECKPOINT, RECEIPT
 
 
 @pytest.fixture

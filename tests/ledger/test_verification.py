@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 
 from expunge.errors import NotShown, SignatureInvalid
+from expunge.evidence.heads import Head
+from expunge.evidence.proofs import root_of
+from expunge.evidence.signing import PublicKeys, SigningKey
+from expunge.evidence.statements import CERTIFICATE, CHECKPOINT, RECEIPT, canonical, parsed
+from expunge.evidence.verification import verify_content, verify_continues, verify_file
 from expunge.ledger import log, releases
-from expunge.ledger.coverage import covering
-from expunge.ledger.heads import Head
-from expunge.ledger.proofs import root_of
-from expunge.ledger.signing import CERTIFICATE, CHECKPOINT, RECEIPT, PublicKeys, SigningKey, canonical, parsed
-from expunge.ledger.verification import verify_content, verify_continues, verify_file
+from expunge.ledger.bindings import covering
 from tests.conftest import examples
 from tests.workspace.people import workspace
 

@@ -1,7 +1,7 @@
 """Mutation testing: small faults are planted in the modules that the certificates rest on, and the tests must notice.
 
     python -m tests.mutants                          # all: the faults known by name, then every module
-    python -m tests.mutants bounds privacy           # these modules
+    python -m tests.mutants bounds privacy/budget    # these modules
     python -m tests.mutants faults                   # the faults known by name
     python -m tests.mutants state --sample 20 --seed 1
 

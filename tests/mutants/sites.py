@@ -43,7 +43,8 @@ class Mutant:
     @property
     def key(self) -> tuple[str, str, str]:
         """Says what it is without line numbers, so that it holds while the rest of the file changes."""
-        return f"{Path(self.path).stem}.{self.function}".rstrip("."), self.was, self.now
+        module = self.path.removeprefix("src/expunge/").removesuffix(".py")
+        return f"{module}.{self.function}".rstrip("."), self.was, self.now
 
     def entry(self) -> str:
         """As it is written in ``survivors.toml``."""

@@ -8,7 +8,8 @@ from flint import arb
 from scipy import sparse
 
 from expunge.errors import CapacityExceeded, ExpungeError, InvalidRows, NoOptimum
-from expunge.privacy import Guarantee, epsilon_of
+from expunge.privacy import Guarantee
+from expunge.privacy.guarantee import epsilon_of
 from expunge.rows import Rows
 from expunge.settings import Settings
 from expunge.unlearner import Unlearner

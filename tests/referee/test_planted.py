@@ -11,10 +11,10 @@ from functools import cached_property
 import numpy as np
 import pytest
 
-from expunge import ladder, noise, release, state, unlearner
+from expunge import ladder, release, state, unlearner
 from expunge.bounds import Geometry
-from expunge.noise import InsecureNoise
-from expunge.privacy import Guarantee, PrivacyBudget
+from expunge.privacy import Guarantee, PrivacyBudget, noise
+from expunge.privacy.noise import InsecureNoise
 from expunge.state import State
 from expunge.statistics import RowExtremes, Statistics
 from expunge.unlearner import Unlearner

@@ -5,10 +5,11 @@ import time
 
 import pytest
 
+from expunge.evidence.signing import PublicKeys
+from expunge.evidence.verification import verify_content
 from expunge.ledger import log
-from expunge.ledger.signing import PublicKeys
-from expunge.ledger.verification import verify_content
 from expunge.service.app import BODY_BYTES
+from tests.ledger.consistency import verify_continues
 
 
 def wait_for(condition, seconds=30.0):
@@ -127,7 +128,7 @@ def test_proofs_of_the_log(as_role, found):
     head = trusted.verified(later, "urn:expunge:checkpoint:v1")["predicate"]["size"]
     begun = trusted.verified(earlier, "urn:expunge:checkpoint:v1")["predicate"]["size"]
     proof = as_role("auditor", "GET", f"/v1/log/consistency?earlier={begun}&later={head}").json()
-    log.verify_continues(earlier, later, proof, PublicKeys(trusted.pems))
+    verify_continues(earlier, later, proof, PublicKeys(trusted.pems))
     assert sizes[1] >= head
     assert as_role("auditor", "GET", "/v1/log/inclusion/999999").status_code == 404
     assert as_role("auditor", "GET", "/v1/log/consistency?earlier=5&later=2").status_code == 422

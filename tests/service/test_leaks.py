@@ -20,13 +20,14 @@ import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
+from expunge.evidence.coverage import Coverage
+from expunge.evidence.heads import Head
+from expunge.evidence.proofs import root_of
+from expunge.evidence.receipts import committed
+from expunge.evidence.signing import PublicKeys
+from expunge.evidence.statements import canonical, digest, predicate_of
+from expunge.evidence.verification import verify_content
 from expunge.ledger import log, releases, requests, tokens
-from expunge.ledger.coverage import Coverage
-from expunge.ledger.heads import Head
-from expunge.ledger.proofs import root_of
-from expunge.ledger.receipts import committed
-from expunge.ledger.signing import PublicKeys, canonical, digest
-from expunge.ledger.verification import verify_content
 from expunge.losses import Logistic
 from expunge.objective import Objective
 from expunge.privacy import Guarantee
@@ -179,10 +180,10 @@ def _opened(connection: sa.Connection, row: sa.Row) -> set[str]:
 
     The table's files are gone, so of that it is only seen that no two releases have the same, although some have one table.
     """
-    salt, claim = json.loads(row.evidence)["salt"], log.predicate_of(row.envelope)
+    salt, claim = json.loads(row.evidence)["salt"], predicate_of(row.envelope)
     answered = [(request.id, request.commitment) for request in requests.of_batch(connection, row.batch)]
     assert claim["requests"] == Coverage.of(salt, answered).root
-    same = [log.predicate_of(other.envelope)["table"] for other in releases.of_batch(connection, row.batch)]
+    same = [predicate_of(other.envelope)["table"] for other in releases.of_batch(connection, row.batch)]
     assert same.count(claim["table"]) == 1 and len(bytes.fromhex(claim["table"])) == 32
     return {claim["requests"], claim["table"]}
 

@@ -12,9 +12,9 @@ import pytest
 import sqlalchemy as sa
 
 from expunge.errors import WorkspaceInvalid
+from expunge.evidence.statements import digest
 from expunge.ledger import releases, requests
 from expunge.ledger.facts import fact
-from expunge.ledger.signing import digest
 from expunge.storage import load_unlearner
 from expunge.workspace import Workspace, drafts
 from expunge.workspace.doctor import examine

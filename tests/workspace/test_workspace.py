@@ -12,8 +12,8 @@ from deltalake import write_deltalake
 
 from expunge.data.table import ROW, SUBJECT
 from expunge.errors import InvalidRows, RequestRefused, StateCorrupt, WorkspaceBusy, WorkspaceInvalid
+from expunge.evidence.receipts import verify_receipt
 from expunge.ledger import releases, requests
-from expunge.ledger.receipts import verify_receipt
 from expunge.ledger.tables import requests as request_table
 from expunge.workspace import Workspace, desk, states
 from expunge.workspace.doctor import examine

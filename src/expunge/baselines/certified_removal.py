@@ -4,9 +4,9 @@ import numpy as np
 
 from expunge.baselines.base import Array, Baseline, Claims, Index, require_declared
 from expunge.evaluation import Evaluation
-from expunge.noise import Noise, secure_noise
 from expunge.objective import Objective
 from expunge.privacy import Guarantee
+from expunge.privacy.noise import Noise, secure_noise
 
 MAX_STEPS = 100
 

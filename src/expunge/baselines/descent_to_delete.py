@@ -7,9 +7,9 @@ import numpy as np
 from expunge.baselines.base import Array, Baseline, Claims, Index, require_declared
 from expunge.errors import CapacityExceeded
 from expunge.evaluation import row_norms
-from expunge.noise import Noise, secure_noise
 from expunge.objective import Objective
 from expunge.privacy import Guarantee
+from expunge.privacy.noise import Noise, secure_noise
 
 
 class DescentToDelete(Baseline):

@@ -2,9 +2,9 @@
 
 from expunge.baselines.base import Array, Baseline, Claims, Index, require_declared
 from expunge.errors import CapacityExceeded
-from expunge.noise import Noise, secure_noise
 from expunge.objective import Objective
 from expunge.privacy import Guarantee
+from expunge.privacy.noise import Noise, secure_noise
 
 
 class OutputPerturbation(Baseline):

@@ -59,7 +59,7 @@ def certificate(
     from expunge.errors import WorkspaceInvalid
     from expunge.ledger import log
     from expunge.ledger import releases as ledger
-    from expunge.ledger.coverage import covering
+    from expunge.ledger.bindings import covering
     from expunge.workspace.place import Place
 
     with (
@@ -109,7 +109,10 @@ def log(
 def doctor(
     depth: Annotated[
         str,
-        typer.Option(help="seconds; minutes: also every file and entry of the ledger; everything: also retrains every model."),
+        typer.Option(
+            help="seconds; minutes: also every file and entry of the ledger; models: also compares every model with the rows, "
+            "in one pass each; everything: also retrains every model."
+        ),
     ] = "minutes",
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,

@@ -8,8 +8,8 @@ import typer
 from expunge.cli.shared import CHECK_FAILED, HERE, REFUSED, AsJson, InWorkspace, app, console, say, show, working
 
 if TYPE_CHECKING:
+    from expunge.workspace.queue import Processed
     from expunge.workspace.restoring import Resumption
-    from expunge.workspace.workspace import Processed
 
 
 @app.command()

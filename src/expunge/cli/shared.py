@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from typer.core import TyperGroup
 
+from expunge.data.identities import canonical
 from expunge.errors import ExpungeError, WorkspaceBusy, WorkspaceInvalid, WorkUnfinished
 
 FAILED, REFUSED, CHECK_FAILED, BUSY, UNFINISHED, FAULT = 1, 3, 4, 5, 6, 7
@@ -150,15 +151,17 @@ def _is_ours(frame: traceback.FrameSummary) -> bool:
 
 
 def given_subject(subject: str) -> str:
-    """The id of a person: ``-`` stands for the first line of standard input, where other users do not see it.
+    """The id of a person: ``-`` stands for what is on standard input, where other users do not see it; from a terminal, a line.
 
     Raises:
         ValueError: it is empty.
     """
-    found = sys.stdin.readline() if subject == "-" else subject
-    if not found.strip():
+    found = subject
+    if subject == "-":
+        found = (sys.stdin.readline() if sys.stdin.isatty() else sys.stdin.read()).removesuffix("\n").removesuffix("\r")
+    if not canonical(found):
         raise ValueError("no subject was given: give an id, or - and the id on standard input")
-    return found.strip()
+    return found
 
 
 def given_subjects(file: Path) -> list[str]:

@@ -32,8 +32,8 @@ def verify(
         _verify_continues(file, continues, key, as_json)
         return
     from expunge.errors import NotShown, SignatureInvalid
-    from expunge.ledger.signing import PublicKeys
-    from expunge.ledger.verification import verify_file
+    from expunge.evidence.signing import PublicKeys
+    from expunge.evidence.verification import verify_file
 
     problem, is_genuine = None, True
     facts: dict[str, Any] = {}
@@ -74,8 +74,8 @@ def checkpoint(
 ) -> None:
     """Write the newest signed head of the log, to be kept elsewhere: `expunge verify EARLIER --continues LATER` compares."""
     from expunge.errors import LedgerCorrupt, SignatureInvalid
+    from expunge.evidence.verification import witnessed
     from expunge.ledger import log
-    from expunge.ledger.verification import witnessed
     from expunge.workspace.place import Place
 
     problem = None
@@ -95,9 +95,9 @@ def checkpoint(
 
 def _verify_continues(earlier: Path, later: Path, key: Path, as_json: bool) -> None:
     from expunge.errors import SignatureInvalid
-    from expunge.ledger.heads import MEANING
-    from expunge.ledger.signing import PublicKeys
-    from expunge.ledger.verification import verify_continues
+    from expunge.evidence.heads import MEANING
+    from expunge.evidence.signing import PublicKeys
+    from expunge.evidence.verification import verify_continues
 
     problem, found = None, None
     with working("comparing", as_json):

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from expunge.data.pseudonyms import subject_text
+from expunge.data.identities import EXACT, Rule, canonical, texts_of
 from expunge.data.schema import Category, Column, Number, codes_of, column_names, column_values, label, numbers_of
 
 PEOPLE = 10
@@ -38,7 +38,7 @@ Codes = NDArray[np.intp]
 class ByBucket(Protocol):
     """A table that is read part by part, where all rows of a person are in one part."""
 
-    def by_bucket(self) -> Iterator[Callable[[Sequence[str]], tuple[Codes, Any]]]:
+    def by_bucket(self, without: Collection[str] = ()) -> Iterator[Callable[[Sequence[str]], tuple[Codes, Any]]]:
         """For each part, what reads some of its columns: whose each row is, as a number, and the rows."""
         ...
 
@@ -56,12 +56,16 @@ class Short:
     left: Column | None
 
 
-def drafted(table: Any, subject: str, ignore: Collection[str]) -> dict[str, Column]:
+def drafted(table: Any, subject: str, ignore: Collection[str], rule: Rule = EXACT) -> dict[str, Column]:
     """The columns of a draft; mostly unique texts are left out, and what too few people share."""
     owners: dict[str, int] = {}
-    ids = column_values(table, subject)
-    texts = [subject_text(value) for value in (ids.to_pylist() if hasattr(ids, "to_pylist") else ids)]
-    people = np.array([owners.setdefault(text, len(owners)) if text else -1 for text in texts], dtype=np.intp)
+    people = np.array(
+        [
+            -1 if text is None else owners.setdefault(canonical(text, rule), len(owners))
+            for text in texts_of(column_values(table, subject), subject)
+        ],
+        dtype=np.intp,
+    )
     found: dict[str, Column] = {}
     for name in column_names(table):
         if name == subject or name in ignore:
@@ -75,8 +79,10 @@ def drafted(table: Any, subject: str, ignore: Collection[str]) -> dict[str, Colu
     return found
 
 
-def short(table: ByBucket, declared: Iterable[tuple[str, Column]]) -> dict[tuple[str, Column], Short]:
-    """Which of these columns declare something that fewer than ``PEOPLE`` people in the table share.
+def short(
+    table: ByBucket, declared: Iterable[tuple[str, Column]], without: Collection[str] = ()
+) -> dict[tuple[str, Column], Short]:
+    """Which of these columns declare something that fewer than ``PEOPLE`` people in the table share, ``without`` some.
 
     Every part of the table is read once, and of it only the columns in which somebody is still to be counted.
     """
@@ -84,7 +90,7 @@ def short(table: ByBucket, declared: Iterable[tuple[str, Column]]) -> dict[tuple
         (name, column): _Values(column) if isinstance(column, Category) else _Ends(column) for name, column in declared
     }
     open_ = dict(counts)  # those that are short still
-    for read in table.by_bucket():
+    for read in table.by_bucket(without):
         if not open_:
             break
         people, rows = read(list(dict.fromkeys(name for name, _column in open_)))

@@ -35,6 +35,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from expunge.data.identities import EXACT, Rule
 from expunge.errors import InvalidRows
 from expunge.files import write_file
 
@@ -196,13 +197,14 @@ class FeatureSchema:
         return Encoded(X, undeclared, missing)
 
     @classmethod
-    def propose(cls, table: Any, subject: str, *, ignore: Iterable[str] = ()) -> "FeatureSchema":
+    def propose(cls, table: Any, subject: str, *, ignore: Iterable[str] = (), rule: Rule = EXACT) -> "FeatureSchema":
         """A draft for a person to review: categories and ranges that at least ten people share; see ``drafting``.
 
         Args:
             table: as for ``encode``.
             subject: column that says whose a row is; it is no feature.
             ignore: columns that are no features either.
+            rule: by which ids are compared.
 
         Raises:
             InvalidRows: no such subject column, or no other column is left.
@@ -211,7 +213,7 @@ class FeatureSchema:
 
         if subject not in column_names(table):
             raise InvalidRows(f"there is no column {subject!r}: there are {', '.join(column_names(table))}")
-        columns = drafted(table, subject, set(ignore))
+        columns = drafted(table, subject, set(ignore), rule)
         if not columns:
             raise InvalidRows(
                 "no column can be drafted as a feature: every one is ignored, empty, mostly unique texts, or shared by fewer "

@@ -14,6 +14,7 @@ import json
 import stat
 import textwrap
 import time
+import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cached_property, partial
 from itertools import groupby
@@ -28,18 +29,23 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from expunge.data.files import BUCKET, NOTHING, Change, DataFile
+from expunge.data.identities import subject_texts, texts_of
 from expunge.data.parquet import RowGroup, files_row_groups
-from expunge.data.pseudonyms import SubjectKey, subject_text
+from expunge.data.pseudonyms import Identification
 from expunge.errors import InvalidRows, WorkspaceInvalid
 from expunge.files import delete_file, sync_file, sync_folder
 
 SUBJECT, ROW = "_subject", "_row"
 """Columns of the table's own, beside ``BUCKET``."""
+ALIAS = "_alias_"
+"""Begins the names of its columns with pseudonyms for other ids of a person; numbers from 1 on follow."""
 FRAGMENTS = 16
 """Files of a bucket from which on it is written anew as one."""
 BUCKETS = 64
 GROUP = 4096
 """Rows of a bucket gathered before they are written, at least."""
+OTHERS = f"{SUBJECT} NOT IN (SELECT {SUBJECT} FROM tags)"
+"""In SQL: the row is of none of the people in ``tags``."""
 RETRIES = 5
 """Readers that find a file deleted under them look at the new list this often."""
 
@@ -53,24 +59,26 @@ class SubjectTable:
         self._checked: dict[str, tuple[int, ...]] = {}
 
     @staticmethod
-    def create(path: Path, columns: pa.Schema) -> None:
+    def create(path: Path, columns: pa.Schema, aliases: int = 0) -> None:
         """An empty table with ``columns`` and the table's own.
+
+        Args:
+            aliases: how many other ids a person may have.
 
         Raises:
             InvalidRows: a column has a name of the table's own, or a type that it cannot hold.
+            WorkspaceInvalid: Delta Lake takes the path for another one.
         """
         from deltalake import DeltaTable
         from deltalake.exceptions import DeltaError
 
         own = [pa.field(SUBJECT, pa.string()), pa.field(ROW, pa.int64()), pa.field(BUCKET, pa.int32())]
+        own += [pa.field(name, pa.string()) for name in alias_names(aliases)]
         fields = [pa.field(field.name, stored_type(field.type)) for field in columns]
-        taken = {field.name for field in own} & set(columns.names)
+        taken = [name for name in columns.names if _is_own(name)]
         if taken:
-            raise InvalidRows(f"the name of column {taken.pop()!r} is one of the table's own: rename it")
-        if "%" in str(path.resolve()):
-            raise InvalidRows(
-                f"there is a % in {path.resolve()}, which Delta Lake takes for another character: choose another folder"
-            )
+            raise InvalidRows(f"the name of column {taken[0]!r} is one of the table's own: rename it")
+        require_plain(path.resolve())
         try:
             DeltaTable.create(
                 path.resolve(),
@@ -104,7 +112,7 @@ class SubjectTable:
     @property
     def columns(self) -> pa.Schema:
         """Names and types of the columns that came with the data."""
-        return pa.schema([field for field in self.schema if field.name not in (SUBJECT, ROW, BUCKET)])
+        return pa.schema([field for field in self.schema if not _is_own(field.name)])
 
     # reading
 
@@ -148,16 +156,15 @@ class SubjectTable:
         """How many rows there are, all or those with a value in column ``where``, the people in ``without`` left out."""
         if where is None:
             return sum(file.rows for file in self._listed())
-        tags = pa.table({SUBJECT: pa.array(sorted(without), pa.string())})
-        theirs = f"{SUBJECT} NOT IN (SELECT {SUBJECT} FROM tags)"
-        statement = f"SELECT count(*) AS n FROM rows WHERE {_quoted(where)} IS NOT NULL AND {theirs}"
+        tags = _tags(without)
+        statement = f"SELECT count(*) AS n FROM rows WHERE {_quoted(where)} IS NOT NULL AND {OTHERS}"
         return int(self._query(statement, None, tags)["n"][0].as_py())
 
-    def distinct(self, column: str, limit: int) -> list[Any]:
-        """Up to ``limit`` different values of ``column``, missing ones left out."""
-        name = _quoted(column)
-        statement = f"SELECT DISTINCT {name} AS v FROM rows WHERE {name} IS NOT NULL ORDER BY v LIMIT {int(limit)}"
-        return list(self._query(statement)["v"].to_pylist())
+    def distinct(self, column: str, limit: int, without: Collection[str] = ()) -> list[Any]:
+        """Up to ``limit`` different values of ``column``, missing ones and those of the people in ``without`` left out."""
+        held = f"SELECT DISTINCT {_quoted(column)} AS v FROM rows WHERE {OTHERS}"
+        statement = f"SELECT v FROM ({held}) WHERE v IS NOT NULL ORDER BY v LIMIT {int(limit)}"
+        return list(self._query(statement, None, _tags(without))["v"].to_pylist())
 
     def subjects(self) -> pa.ChunkedArray:
         """Every pseudonym in the table, once."""
@@ -165,16 +172,36 @@ class SubjectTable:
 
     def of_subjects(self, pseudonyms: Sequence[str]) -> pa.Table:
         """All rows of these people."""
-        tags = pa.table({SUBJECT: pa.array(list(pseudonyms), pa.string())})
         statement = f"SELECT * FROM rows WHERE {SUBJECT} IN (SELECT {SUBJECT} FROM tags) ORDER BY {ROW}"
-        return self._query(statement, buckets_of(pseudonyms), tags)
+        return self._query(statement, buckets_of(pseudonyms), _tags(pseudonyms))
 
     def counts(self, pseudonyms: Sequence[str]) -> dict[str, int]:
         """How many rows each of these people has; those without any are left out."""
-        tags = pa.table({SUBJECT: pa.array(list(pseudonyms), pa.string())})
         statement = f"SELECT {SUBJECT}, count(*) AS n FROM rows WHERE {SUBJECT} IN (SELECT {SUBJECT} FROM tags) GROUP BY 1"
-        found = self._query(statement, buckets_of(pseudonyms), tags)
+        found = self._query(statement, buckets_of(pseudonyms), _tags(pseudonyms))
         return dict(zip(found[SUBJECT].to_pylist(), found["n"].to_pylist(), strict=True))
+
+    def owners(self, column: str, pseudonyms: Sequence[str]) -> dict[str, list[str]]:
+        """Whose rows hold each of these values in an alias ``column``; those that nobody has are left out. Reads the column of
+        the whole table, because people lie in buckets by their own pseudonym."""
+        tags = pa.table({"tag": pa.array(list(pseudonyms), pa.string())})
+        name = _quoted(column)
+        statement = f"SELECT DISTINCT {name} AS tag, {SUBJECT} FROM rows WHERE {name} IN (SELECT tag FROM tags) ORDER BY 1, 2"
+        found: dict[str, list[str]] = {}
+        for row in self._query(statement, None, tags).to_pylist():
+            found.setdefault(row["tag"], []).append(row[SUBJECT])
+        return found
+
+    def aliases_of(self, pseudonyms: Sequence[str], column: str) -> dict[str, list[str]]:
+        """By person, the values of an alias ``column`` in their rows."""
+        tags = pa.table({SUBJECT: pa.array(list(pseudonyms), pa.string())})
+        name = _quoted(column)
+        theirs = f"{name} IS NOT NULL AND {SUBJECT} IN (SELECT {SUBJECT} FROM tags)"
+        statement = f"SELECT DISTINCT {SUBJECT}, {name} AS tag FROM rows WHERE {theirs} ORDER BY 1, 2"
+        found: dict[str, list[str]] = {}
+        for row in self._query(statement, buckets_of(pseudonyms), tags).to_pylist():
+            found.setdefault(row[SUBJECT], []).append(row["tag"])
+        return found
 
     def row_groups(self, columns: Sequence[str], change: Change = NOTHING) -> list[RowGroup]:
         """The row groups of its files, whose ``columns`` are to be read.
@@ -193,17 +220,24 @@ class SubjectTable:
         except InvalidRows as error:
             raise self._unreadable(error) from error
 
-    def by_bucket(self) -> Iterator[Callable[[Sequence[str]], tuple[NDArray[np.intp], pa.Table]]]:
-        """For each bucket, in which are all rows of its people, what reads some columns: whose each row is, and the rows."""
+    def by_bucket(
+        self, without: Collection[str] = ()
+    ) -> Iterator[Callable[[Sequence[str]], tuple[NDArray[np.intp], pa.Table]]]:
+        """For each bucket, in which are all rows of its people, what reads some columns: whose each row is, and the rows; the
+        people in ``without`` are left out."""
+        gone = pa.array(sorted(without), pa.string())
         for bucket, files in groupby(sorted(self._listed(), key=lambda file: file.place), lambda file: file.bucket):
-            yield partial(self._of_bucket, bucket, list(files))
+            yield partial(self._of_bucket, bucket, list(files), gone)
 
-    def _of_bucket(self, bucket: int, files: list[DataFile], columns: Sequence[str]) -> tuple[NDArray[np.intp], pa.Table]:
+    def _of_bucket(
+        self, bucket: int, files: list[DataFile], gone: pa.Array, columns: Sequence[str]
+    ) -> tuple[NDArray[np.intp], pa.Table]:
         for left in reversed(range(RETRIES)):
             try:
                 for file in files:
                     self.verify(file)
                 rows = pa.concat_tables(self._read(file, [SUBJECT, *columns]) for file in files)
+                rows = rows.filter(pc.invert(pc.is_in(rows[SUBJECT], value_set=gone))) if len(gone) else rows
                 return rows[SUBJECT].combine_chunks().dictionary_encode().indices.to_numpy(), rows
             except WorkspaceInvalid:
                 now = [file for file in self._listed() if file.bucket == bucket]
@@ -371,6 +405,7 @@ class SubjectTable:
         from deltalake import DeltaTable
         from deltalake.exceptions import DeltaError
 
+        require_plain(self.path)
         try:
             return DeltaTable(self.path)
         except (DeltaError, OSError, ValueError) as error:
@@ -384,6 +419,19 @@ class SubjectTable:
     def _unwritable(self, error: Exception) -> WorkspaceInvalid:
         return WorkspaceInvalid(f"the table {self.path} cannot be written ({_cause(error)}); nothing was changed")
 
+    def _dataset(self, files: Sequence[DataFile]) -> Any:
+        """The rows of ``files`` and their bucket. Nothing else is read out of a path, in which every character is itself."""
+        import pyarrow.dataset as ds
+        from pyarrow.fs import LocalFileSystem
+
+        return ds.FileSystemDataset.from_paths(
+            [str(self.path / file.path) for file in files],
+            schema=self.schema,
+            format=ds.ParquetFileFormat(),
+            filesystem=LocalFileSystem(),
+            partitions=[ds.field(BUCKET) == pa.scalar(file.bucket, pa.int32()) for file in files],
+        )
+
     def _query(self, statement: str, buckets: Sequence[int] | None = None, tags: pa.Table | None = None) -> pa.Table:
         import duckdb
 
@@ -391,17 +439,9 @@ class SubjectTable:
             before = self._listed()
             connection = _connection(tags=tags)
             try:
-                files = self.files(buckets)
-                if not files:
-                    connection.register("rows", self.schema.empty_table())
-                else:
-                    connection.execute(
-                        "CREATE VIEW rows AS SELECT * FROM read_parquet("
-                        f"[{', '.join(_literal(str(self.path / file.path)) for file in files)}], hive_partitioning = true, "
-                        f"hive_types = {{'{BUCKET}': INTEGER}})"
-                    )
+                connection.register("rows", self._dataset(self.files(buckets)))
                 return connection.sql(statement).to_arrow_table()
-            except (duckdb.Error, _Vanished) as error:
+            except (duckdb.Error, pa.ArrowException, OSError, _Vanished) as error:
                 if not left or self._listed() == before:  # else somebody rewrote the table in between
                     raise error if isinstance(error, _Vanished) else self._unreadable(error) from error
             finally:
@@ -413,31 +453,26 @@ class _Vanished(WorkspaceInvalid):
     """A file that was listed a moment ago."""
 
 
+def alias_names(count: int) -> list[str]:
+    """The table's columns for ``count`` other ids."""
+    return [f"{ALIAS}{number}" for number in range(1, count + 1)]
+
+
 def numbered(
-    batches: Iterable[pa.RecordBatch], subject_column: str, key: SubjectKey, columns: pa.Schema, first_row: int
+    batches: Iterable[pa.RecordBatch], who: Identification, columns: pa.Schema, first_row: int
 ) -> Iterator[pa.RecordBatch]:
-    """The batches as the table holds them: pseudonyms for subject ids, and rows numbered from ``first_row``.
+    """The batches as the table holds them: pseudonyms for ids, and rows numbered from ``first_row``.
 
     Raises:
-        InvalidRows: a subject is missing, or a column is missing or of another type; names the row.
+        InvalidRows: a subject is missing or no id, or a column is missing or of another type; names the row.
     """
-    known: dict[str, str] = {}
     row = 0
     for batch in batches:
-        missing = [name for name in [subject_column, *columns.names] if name not in batch.schema.names]
+        missing = [name for name in [who.subject, *who.aliases, *columns.names] if name not in batch.schema.names]
         if missing:
             raise InvalidRows(f"column {missing[0]!r} is missing: the rows must have the columns of the table")
-        subjects = [subject_text(value) for value in batch[subject_column].to_pylist()]
-        if "" in subjects:
-            raise InvalidRows(
-                f"row {row + subjects.index('')} has no subject (column {subject_column!r} is empty): every row must belong to "
-                "somebody, or it can never be forgotten. Nothing was changed"
-            )
-        tags = []
-        for subject in subjects:
-            if subject not in known:
-                known[subject] = key.pseudonym(subject)
-            tags.append(known[subject])
+        tags = who.pseudonyms(subject_texts(batch[who.subject], who.subject, row))
+        others = [_alias_pseudonyms(batch[name], name, who, row) for name in who.aliases]
         values = []
         for field in columns:
             try:
@@ -450,9 +485,33 @@ def numbered(
             SUBJECT: pa.array(tags, pa.string()),
             ROW: pa.array(range(first_row + row, first_row + row + len(batch)), pa.int64()),
             BUCKET: pa.array([bucket_of(tag) for tag in tags], pa.int32()),
+            **dict(zip(alias_names(len(others)), others, strict=True)),
         }
         yield pa.RecordBatch.from_pydict({**own, **dict(zip(columns.names, values, strict=True))})
         row += len(batch)
+
+
+def _alias_pseudonyms(column: pa.Array, name: str, who: Identification, first_row: int) -> pa.Array:
+    """What stands for the other ids in a column; nothing where somebody has none."""
+    texts = texts_of(column, name, first_row)
+    given = [text for text in texts if text is not None]
+    tags = dict(zip(given, who.pseudonyms(given, name), strict=True))
+    return pa.array([None if text is None else tags[text] for text in texts], pa.string())
+
+
+def _is_own(name: str) -> bool:
+    return name in (SUBJECT, ROW, BUCKET) or name.startswith(ALIAS)
+
+
+def require_plain(path: Path) -> None:
+    """Raises ``WorkspaceInvalid`` if Delta Lake takes ``path`` for another one: it decodes %41, and knows no \\ and no control
+    characters; any other character is itself."""
+    text = str(path)
+    if unquote(text) != text or "\\" in text or any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
+        raise WorkspaceInvalid(
+            f"Delta Lake takes {text!r} for another folder: choose one without % before two hexadecimal digits, without "
+            "backslashes and without control characters"
+        )
 
 
 def bucket_of(pseudonym: str) -> int:
@@ -492,6 +551,10 @@ def _cause(error: Exception) -> str:
     return textwrap.shorten((str(error) or type(error).__name__).splitlines()[0], 200, placeholder=" …")
 
 
+def _tags(pseudonyms: Iterable[str]) -> pa.Table:
+    return pa.table({SUBJECT: pa.array(sorted(pseudonyms), pa.string())})
+
+
 def _prefix(batch: int) -> str:
     return f"batch-{batch:08d}-"
 
@@ -513,10 +576,6 @@ def _connection(**tables: pa.Table | None) -> Any:
         if table is not None:
             connection.register(name, table)
     return connection
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _quoted(name: str) -> str:

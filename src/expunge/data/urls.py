@@ -1,12 +1,20 @@
 """Database URLs, in which there may be a password: it is shown to nobody."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
 
-def database_url(text: str) -> "sa.URL":
+def sqlite_url(file: Path) -> "sa.URL":
+    """The URL of an SQLite database, in whose path every character is itself."""
+    import sqlalchemy as sa
+
+    return sa.URL.create("sqlite", database=str(file))
+
+
+def database_url(text: "str | sa.URL") -> "sa.URL":
     """The URL in ``text``, as SQLAlchemy writes it.
 
     Raises:
@@ -14,6 +22,8 @@ def database_url(text: str) -> "sa.URL":
     """
     import sqlalchemy as sa
 
+    if isinstance(text, sa.URL):
+        return text
     is_doubtful = text.partition("://")[2].partition("/")[0].count("@") > 1  # part of a password would be taken for the host
     try:
         url = None if is_doubtful else sa.engine.make_url(text)

@@ -13,11 +13,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from expunge.errors import LedgerCorrupt, SignatureInvalid
+from expunge.evidence.signing import PublicKeys
+from expunge.evidence.statements import CHECKPOINT, canonical
 from expunge.ledger import log, requests, sealing
 from expunge.ledger.facts import fact, keys
 from expunge.ledger.restores import Restored
 from expunge.ledger.sealing import SealKey
-from expunge.ledger.signing import CHECKPOINT, PublicKeys, canonical
 
 INSTANCE, FORMER = "instance", "former_instance"
 """Facts: the id of this copy of the workspace, drawn for it, and of the one whose place it takes."""

@@ -45,7 +45,7 @@ class Database:
 
     def __init__(
         self,
-        url: str,
+        url: str | sa.URL,
         key: SealKey,
         witness: Witness | None = None,
         sign: Callable[[sa.Connection], object] | None = None,

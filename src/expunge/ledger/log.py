@@ -8,7 +8,6 @@ is held back until the batch is over. The number of requests between its first e
 well as a time, how long it took.
 """
 
-import base64
 import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
@@ -20,11 +19,11 @@ from pymerkle import BaseMerkleTree, InmemoryTree
 from pymerkle.hasher import MerkleHasher
 
 from expunge.errors import LedgerCorrupt, SignatureInvalid, WorkspaceInvalid
+from expunge.evidence.heads import Head, signed_head
+from expunge.evidence.signing import PublicKeys, SigningKey
+from expunge.evidence.statements import CHECKPOINT, canonical, predicate_of
 from expunge.ledger import requests, sealing, times
 from expunge.ledger.facts import fact
-from expunge.ledger.heads import Head, signed_head
-from expunge.ledger.proofs import earlier_root, require_included, root_of
-from expunge.ledger.signing import CERTIFICATE, CHECKPOINT, PublicKeys, SigningKey, canonical, digest, parsed, require_members
 from expunge.ledger.tables import checkpoints, events, held
 
 LEAP = timedelta(days=35)
@@ -230,41 +229,6 @@ def checkpoint_file(connection: sa.Connection, earlier: Head | None = None) -> s
     return canonical(content)
 
 
-def verify_bundle(content: Mapping[str, Any], keys: PublicKeys) -> dict[str, Any]:
-    """What a certificate bundle claims, if its signature, its event and its place in the log all hold.
-
-    Raises:
-        SignatureInvalid: any part altered, missing, or not signed by ``keys``.
-    """
-    parts = {"expunge": str, "certificate": str, "event": str, "proof": dict, "checkpoint": str}
-    given = require_members(content, parts)
-    statement, head = keys.verified(given["certificate"], CERTIFICATE), signed_head(given["checkpoint"], keys)
-    try:
-        seq = require_included(given["event"], given["proof"], head.root, head.size)
-    except SignatureInvalid as error:
-        raise SignatureInvalid("the certificate is not in the log that was signed, or its proof was altered") from error
-    entry = parsed(given["event"])
-    claimed = ("release.certified", seq, digest(given["certificate"]))
-    if not isinstance(entry, dict) or tuple(entry.get(name) for name in ("kind", "seq", "certificate")) != claimed:
-        raise SignatureInvalid("the event in the log is about another certificate")
-    keys.require_in_time(given["certificate"], seq)
-    return statement
-
-
-def verify_export(content: Mapping[str, Any], keys: PublicKeys) -> int:
-    """How many events an exported log holds, if none is altered, missing or moved.
-
-    Raises:
-        SignatureInvalid: they do not add up to the signed checkpoint.
-    """
-    given = require_members(content, {"expunge": str, "events": list, "checkpoint": str})
-    head, entries = signed_head(given["checkpoint"], keys), given["events"]
-    is_text = all(isinstance(entry, str) for entry in entries)
-    if not is_text or len(entries) != head.size or root_of(entries) != head.root:
-        raise SignatureInvalid("the events are not those that were signed: one was altered, dropped, added or moved")
-    return head.size
-
-
 def verify_log(connection: sa.Connection, keys: PublicKeys, earlier: str | None) -> int:
     """How many events the ledger holds, after checking every leaf, every checkpoint, and that it continues ``earlier``.
 
@@ -312,19 +276,3 @@ def require_head(connection: sa.Connection, size: int, root: str) -> None:
             f"the log does not continue the checkpoint over {size} events that is kept beside it: it was rewritten, or belongs "
             "to another workspace. Nothing was changed; run expunge doctor"
         )
-
-
-def verify_continues(earlier: str, later: str, proof: Mapping[str, Any], keys: PublicKeys) -> None:
-    """Raises ``SignatureInvalid`` unless ``proof`` shows that the log under ``later`` begins with the one under ``earlier``."""
-    old, new = (signed_head(envelope, keys) for envelope in (earlier, later))
-    try:
-        is_right = earlier_root(proof, old.size, new.root, new.size) == old.root
-    except SignatureInvalid:
-        is_right = False
-    if not is_right:
-        raise SignatureInvalid("the later log does not begin with the earlier one, or the proof was altered")
-
-
-def predicate_of(envelope: str) -> dict[str, Any]:
-    """What the ledger's own ``envelope`` says; its signature is not looked at."""
-    return dict(json.loads(base64.b64decode(json.loads(envelope)["payload"]))["predicate"])

@@ -7,8 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from expunge.errors import WorkspaceInvalid
+from expunge.evidence.receipts import committed
 from expunge.ledger import sealing
-from expunge.ledger.receipts import committed
 from expunge.ledger.tables import batches, models, releases
 
 

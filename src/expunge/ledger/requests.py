@@ -148,13 +148,6 @@ def cancel(connection: sa.Connection, request: str, at: str) -> bool:
     return sealing.update(connection, requests, mine, state="cancelled", subject=None, closed=at) == 1
 
 
-def welcome_back(connection: sa.Connection, tombstones: Sequence[str]) -> None:
-    """Notes that people who were forgotten have come back: their closed requests no longer keep them out."""
-    for start in range(0, len(tombstones), PART):
-        theirs = requests.c.tombstone.in_(tombstones[start : start + PART]) & (requests.c.state == "closed")
-        sealing.update(connection, requests, theirs, state="returned")
-
-
 def counts(connection: sa.Connection) -> dict[str, int]:
     """How many requests are in each state."""
     chosen = sa.select(requests.c.state, sa.func.count()).group_by(requests.c.state)
@@ -178,9 +171,9 @@ def page(connection: sa.Connection, state: str | None, after: tuple[str, str] | 
 
 
 def closed_tombstones(connection: sa.Connection) -> set[str]:
-    """Tombstones of everybody forgotten."""
+    """Tombstones of everybody forgotten, as far as their term is not over."""
     chosen = sa.select(requests.c.tombstone).where(requests.c.state == "closed", requests.c.kind == "forget")
-    return set(connection.execute(chosen).scalars())
+    return set(connection.execute(chosen).scalars()) - {""}
 
 
 def tombstones_to_keep(connection: sa.Connection, batch: int | None) -> set[str]:

@@ -97,7 +97,7 @@ requests = _sealed(
     Column("key", Text, nullable=False, unique=True),  # the caller's idempotency key
     Column("kind", Text, nullable=False),  # forget, rectify
     Column("subject", Text),  # the pseudonym in the table, while the request is open
-    Column("tombstone", Text, nullable=False),  # another pseudonym, that answers "already forgotten"
+    Column("tombstone", Text, nullable=False),  # another pseudonym, that answers "already forgotten"; empty after its term
     Column("commitment", Text, nullable=False),
     Column("actor", Text, nullable=False),
     Column("state", Text, nullable=False),  # accepted, working, certified, closed, returned, cancelled, refused
@@ -120,6 +120,13 @@ forgotten_by = _sealed(
     Column("request", Text, ForeignKey("requests.id"), primary_key=True),
     Column("model", Text, primary_key=True),
     Column("batch", _Whole, ForeignKey("batches.id"), nullable=False),
+)
+
+alias_tombstones = _sealed(
+    "alias_tombstones",  # pseudonyms for other ids of somebody forgotten, that answer as the request's own tombstone does
+    Column("tombstone", Text, primary_key=True),
+    Column("request", Text, ForeignKey("requests.id"), primary_key=True),
+    Index("alias_tombstones_by_request", "request"),
 )
 
 models = _sealed(

@@ -6,10 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from numbers import Integral, Real
+from numbers import Real
 from operator import itemgetter
 from typing import Any, Literal, Self
-from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +19,14 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from expunge.arrays import require_unmasked
 from expunge.certificate import Bound, Certificate
 from expunge.cost import DEFAULT_SIGMA, EXCESS_RISK, NoiseCost, Undeclared, affordable_sigma
+from expunge.data.identities import canonical, subject_texts
 from expunge.errors import InvalidRows
 from expunge.forecast import CapacityReport
 from expunge.losses import Loss
-from expunge.noise import InsecureNoise, Noise, secure_noise
 from expunge.objective import Objective
 from expunge.parameters import real, truth, whole
 from expunge.privacy import Guarantee, Schedule
+from expunge.privacy.noise import InsecureNoise, Noise, secure_noise
 from expunge.release import Release
 from expunge.rows import Rows, RowSource
 from expunge.settings import MEMORY_BUDGET, MONTHLY, Settings
@@ -464,20 +464,12 @@ class _Turn:
 
 
 def _texts(subjects: Sequence[object] | None) -> list[str] | None:
-    """Ids of subjects as the texts that are compared: texts are what they are, whole numbers their digits.
+    """Ids of subjects in the form in which they are compared at every door.
 
     Raises:
-        InvalidRows: an id that is neither, or is empty; names the row.
+        InvalidRows: one is missing, or is no id; names the row.
     """
-    if subjects is None:
-        return None
-    texts = [str(each) if isinstance(each, str | Integral | UUID) and not isinstance(each, bool) else "" for each in subjects]
-    if "" in texts:
-        raise InvalidRows(
-            f"the id of row {texts.index('')} is missing, or is neither text nor a whole number: what is no text may have lost "
-            "digits that tell people apart. Give texts"
-        )
-    return texts
+    return None if subjects is None else [canonical(text) for text in subject_texts(subjects, "subjects")]
 
 
 class _Deferred:

@@ -19,10 +19,11 @@ from expunge.ladder import from_statistics
 from expunge.linear_model import LogisticRegression
 from expunge.losses import Logistic
 from expunge.mean import MeanEstimator
-from expunge.noise import grid_rounding
 from expunge.objective import Objective
 from expunge.paper import PaperUnlearner, RowLoss
-from expunge.privacy import Guarantee, sigma_from_excess_risk
+from expunge.privacy import Guarantee
+from expunge.privacy.guarantee import sigma_from_excess_risk
+from expunge.privacy.noise import grid_rounding
 from expunge.reproduce.page import Section, Table
 from expunge.rows import Rows
 from expunge.settings import Settings

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from expunge.errors import WorkspaceInvalid
 from expunge.ledger import hooks, log, releases, requests
-from expunge.ledger.coverage import covering
+from expunge.ledger.bindings import covering
 from expunge.service.access import Anybody, Checker, Engineer, Operator, Public, Serving
 from expunge.service.deliveries import require_callable
 from expunge.service.problems import MEDIA_TYPE

@@ -14,9 +14,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from expunge.errors import ExpungeError, SignatureInvalid
+from expunge.evidence.signing import PublicKeys
+from expunge.evidence.verification import verify_content
 from expunge.ledger import log, releases, requests
-from expunge.ledger.signing import PublicKeys
-from expunge.ledger.verification import verify_content
 from expunge.service import charts
 from expunge.service.access import COOKIE, SESSION_SECONDS, Caller, Gate, caller_of, require
 from expunge.service.api import BULK, PREVIEWED, Identity, Number, workspace_of

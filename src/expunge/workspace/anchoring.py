@@ -7,11 +7,11 @@ erases anybody: what was forgotten is known elsewhere before it is gone here.
 from typing import Any
 
 from expunge.errors import LedgerCorrupt, WorkspaceInvalid
+from expunge.evidence.statements import digest
 from expunge.files import write_file
 from expunge.ledger.anchor import Anchor
 from expunge.ledger.facts import fact, set_fact
 from expunge.ledger.sealing import SealKey
-from expunge.ledger.signing import digest
 from expunge.workspace.place import Place
 
 ANCHORED = "anchored"
@@ -144,7 +144,10 @@ def mark(url: str) -> str:
 
 def _store(url: str) -> tuple[Any, str]:
     from fsspec.core import url_to_fs
+    from fsspec.implementations.local import LocalFileSystem
 
+    if url.startswith("/"):  # a path, in which every character is itself
+        return LocalFileSystem(), url
     store, path = url_to_fs(url)
     return store, path
 

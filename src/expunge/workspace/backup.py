@@ -16,14 +16,16 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from expunge.data.urls import sqlite_url
 from expunge.errors import ExpungeError, StateCorrupt, WorkspaceBusy, WorkspaceInvalid
+from expunge.evidence.signing import key_path
+from expunge.evidence.statements import canonical, digest
 from expunge.files import copy_file, sync_folder, write_file
 from expunge.ledger import data_files, log, releases, sealing, times
 from expunge.ledger.anchor import INSTANCE
 from expunge.ledger.database import Database
 from expunge.ledger.facts import fact, signing_keyid
 from expunge.ledger.sealing import SealKey
-from expunge.ledger.signing import canonical, digest, key_path
 from expunge.workspace import batch, making
 from expunge.workspace.place import MANIFEST, Place
 
@@ -183,7 +185,7 @@ def _filled(place: Place, connection: sa.Connection, folder: Path) -> Manifest:
 
 def _ledger(source: sa.Connection, path: Path, key: SealKey) -> str:
     path.touch(mode=0o600)
-    database = Database(f"sqlite:///{path}", key)
+    database = Database(sqlite_url(path), key)
     try:
         database.take(source, "")
     finally:

@@ -21,13 +21,15 @@ import sqlalchemy as sa
 
 from expunge.data.files import NOTHING, Change, listing_digest
 from expunge.errors import ExpungeError, WorkspaceInvalid, WorkUnfinished
+from expunge.evidence.signing import key_path
+from expunge.evidence.statements import CERTIFICATE, digest
 from expunge.files import delete_file, delete_unfinished, write_file
-from expunge.ledger import data_files, hooks, log, releases, requests, times
-from expunge.ledger.coverage import bound
+from expunge.ledger import data_files, hooks, log, releases, requests, times, tombstones
+from expunge.ledger.bindings import bound
 from expunge.ledger.facts import fact, retired_keyids, set_fact
-from expunge.ledger.signing import CERTIFICATE, digest, key_path
 from expunge.release import Release
-from expunge.workspace import anchoring, drafts
+from expunge.workspace import anchoring, drafts, edits
+from expunge.workspace.people import People
 from expunge.workspace.place import PATIENCE, Place
 from expunge.workspace.states import Forgetting, Prepared, Say, Work, chosen_models, prepared_states, silent
 
@@ -90,11 +92,12 @@ def run(place: Place, work: Work, say: Say) -> Done:
             before = Forgetting.of(connection)
         prepared, aside = prepared_states(place, work, chosen, before, change, say)
         complete = before.complete(work, prepared)
+        stones = People(place).leaving(complete)
         if complete:
             change = place.table.prepare(batch, list(complete.values()), None)
         with place.database.writing() as connection:
             requests.require_batch(connection, batch, "intent")
-            done = _certify(place, connection, batch, work, prepared, aside, list(complete), change, at)
+            done = _certify(place, connection, batch, work, prepared, aside, stones, change, at)
     except BaseException as error:
         with suppress(ExpungeError, OSError):  # recovery does it, if it cannot be done now
             _abandon(place, batch)
@@ -151,6 +154,7 @@ def working(place: Place, patience: float = PATIENCE) -> Iterator[None]:
     """The right to change models and table, with whatever was interrupted finished first; waits ``patience`` seconds for it."""
     with place.exclusive(patience):
         recover(place)
+        edits.take(place)
         yield
 
 
@@ -171,11 +175,14 @@ def _certify(
     work: Work,
     prepared: Sequence[Prepared],
     aside: Mapping[str, str],
-    complete: Sequence[str],
+    complete: Mapping[str, Sequence[str]],
     change: Change,
     at: str,
 ) -> Done:
-    """The one transaction after which everything has happened; to the world all of it happened when the batch began, ``at``."""
+    """The one transaction after which everything has happened; to the world all of it happened when the batch began, ``at``.
+
+    ``complete`` has the requests that every living model has answered, with the tombstones for other ids of their people.
+    """
     key = place.signing_key(connection)
     log.append(connection, "batch.certified", [{"batch": batch, "requests": list(complete)}], at)
     if work.fitted is not None:
@@ -237,7 +244,8 @@ def _certify(
         releases.set_aside(connection, new.model, None)
         outcomes.append(Outcome(new.model, new.number, identity, new.release, new.influences))
     requests.certify(connection, batch, [*complete, *(row["id"] for row in work.made)])
-    requests.welcome_back(connection, work.returning)
+    tombstones.keep_aliases(connection, complete)
+    tombstones.welcome_back(connection, work.returning)
     requests.set_batch(connection, batch, "certified")
     blamed: dict[str, dict[str, str]] = {}
     for new in prepared:

@@ -6,15 +6,17 @@ import stat
 
 from expunge.certificate import Certificate
 from expunge.errors import LedgerCorrupt, WorkspaceInvalid
+from expunge.evidence.bundles import verify_bundle
+from expunge.evidence.receipts import committed
+from expunge.evidence.statements import digest
 from expunge.files import PARTIAL
 from expunge.ledger import log as events
 from expunge.ledger import releases, requests, sealing, times, tokens
-from expunge.ledger.coverage import require_bound
+from expunge.ledger.bindings import require_bound
 from expunge.ledger.facts import fact
-from expunge.ledger.receipts import committed
-from expunge.ledger.signing import digest
 from expunge.privacy import Guarantee
 from expunge.workspace import drafts
+from expunge.workspace.comparison import unfit
 from expunge.workspace.place import Place
 from expunge.workspace.specification import Specification
 from expunge.workspace.states import Forgetting, load
@@ -81,7 +83,7 @@ def certificates(place: Place) -> None:
         keys, numbers = place.public_keys(connection), dict[str, int]()
         for expected, row in enumerate(releases.all_releases(connection), 1):
             where = f"release {row.number} of {row.model}"
-            predicate = events.verify_bundle(json.loads(events.bundle(connection, row.envelope, row.event)), keys)["predicate"]
+            predicate = verify_bundle(json.loads(events.bundle(connection, row.envelope, row.event)), keys)["predicate"]
             numbers[row.model] = numbers.get(row.model, 0) + 1
             if row.id != expected or row.number != numbers[row.model]:
                 raise LedgerCorrupt(f"{where} is out of order: a release is missing")
@@ -255,6 +257,12 @@ def asked(place: Place) -> None:
     for token in holders:
         if issued.get(token.id) != token.role or (token.revoked is not None) != (token.id in revoked):
             raise LedgerCorrupt(f"the token {token.id} is not what the log says was issued or revoked")
+
+
+def compared(place: Place) -> None:
+    """Every model holds the rows of the table, by their sums at its anchor."""
+    if found := unfit(place):
+        raise WorkspaceInvalid("; ".join(f"{name}: {reason}" for name, reason in found.items()))
 
 
 def retrained(place: Place) -> None:

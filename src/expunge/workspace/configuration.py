@@ -27,6 +27,10 @@ deadline_days = 30
 refit_days = 30
 refit_requests = 0
 
+# Days after which expunge process compares every model with the rows of the table again, in one pass each (0: never; expunge
+# doctor --depth models does it at any time). A model that does not hold these rows is set aside.
+compare_days = 30
+
 # Where the rows are summed: in this process ("local"), or on a Dask cluster (dask://host:port) whose workers see this folder.
 engine = "local"
 
@@ -48,6 +52,7 @@ class Configuration:
     deadline_days: int = 30
     refit_days: int = 30
     refit_requests: int = 0
+    compare_days: int = 30
     engine: str = LOCAL
     anchor: str = ""
     requests_per_day: int = 100_000
@@ -71,7 +76,7 @@ class Configuration:
         for name, value in given.items():
             if name not in types:
                 raise WorkspaceInvalid(f"{path}: there is no setting {name!r}; there are {', '.join(types)}")
-            least = 0 if name == "refit_requests" else 1
+            least = 0 if name in ("refit_requests", "compare_days") else 1
             if type(value) is not types[name] or (isinstance(value, int) and value < least):
                 number = "a positive whole number" if least else "a whole number of at least 0"
                 kind = "a text" if types[name] is str else number

@@ -4,27 +4,39 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 import sqlalchemy as sa
 
-from expunge.data.pseudonyms import subject_text
+from expunge.data.identities import Rule, canonical, spellings
+from expunge.data.near import MEANING, Likeness, near_forms
 from expunge.errors import RequestRefused
-from expunge.ledger import log, requests, times
-from expunge.ledger.receipts import Receipt
-from expunge.ledger.signing import SigningKey
+from expunge.evidence.receipts import Receipt, committed
+from expunge.evidence.signing import SigningKey
+from expunge.ledger import log, requests, times, tombstones
+from expunge.workspace.people import UNKNOWN, Found, Id, People, Reason
 from expunge.workspace.place import Place
 
-Reason = Literal["unknown-subject", "already-forgotten", "key-reused", "limit", "empty"]
+LOOKED_AT = 100
+"""Unknown ids of one call, up to which near forms of them are looked for."""
+
+
+Made = tuple[dict[str, Any], Receipt]
 
 
 @dataclass(frozen=True)
 class Wish:
-    """That ``subject`` be forgotten; ``key``, the caller's idempotency key, gives the same request again."""
+    """That the person be forgotten whose id is ``subject``.
+
+    Args:
+        subject: in the subject column or an alias column; ``by``: the column, where that must be said.
+        key: the caller's idempotency key, which gives the same request again.
+    """
 
     subject: str = field(repr=False)
     actor: str
     key: str | None = None
+    by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -38,6 +50,7 @@ class Answer:
         deadline: until when it is to be closed, ISO 8601.
         rows: how many rows it is about, where that was looked up.
         reason: code of a refusal.
+        near: of an unknown subject, how an id is like it that somebody has.
         receipt: the file for the requester, for a newly accepted request; ``receipt_again`` makes it once more.
     """
 
@@ -47,6 +60,7 @@ class Answer:
     deadline: str
     rows: int = 0
     reason: Reason | None = None
+    near: Likeness | None = None
     receipt: str | None = field(default=None, repr=False)
 
     @property
@@ -62,23 +76,42 @@ def refusal(answer: Answer) -> RequestRefused:
 
 def ask(place: Place, wishes: Sequence[Wish]) -> list[Answer]:
     """Answers wishes to be forgotten, in order; all in one transaction."""
-    asked = [subject_text(wish.subject) for wish in wishes]
-    tags = {subject: place.subject_key.pseudonym(subject) for subject in asked if subject}
-    rows = place.table.counts(list(tags.values())) if tags else {}
-    tombs = {subject: place.subject_key.tombstone(tag) for subject, tag in tags.items()}
+    people = People(place)
+    found = people.find([Id(wish.subject, wish.by) for wish in wishes])
+    near = _near(people, wishes, found)
+    likes = [like for listed in near.values() for _kind, like in listed]
+    stones = {stone for each in (*found, *likes) for stone in each.tombstones}
+    stones |= {place.subject_key.tombstone(tag) for each in found for tag in each.person}
     with place.database.writing() as connection:
-        desk = _Desk(place, connection, tags, tombs, rows)
-        answers = [desk.answer(subject, wish.actor, wish.key) for subject, wish in zip(asked, wishes, strict=True)]
+        desk = _Desk(place, connection, people, tombstones.requests_by(connection, stones))
+        answers = [
+            desk.answer(wish, who, near.get(number, ())) for number, (wish, who) in enumerate(zip(wishes, found, strict=True))
+        ]
         desk.record()
     return answers
 
 
-def accepted(place: Place, connection: sa.Connection, subject: str, actor: str, kind: str) -> tuple[dict[str, Any], Receipt]:
-    """The row and receipt of a request that is worked at once."""
-    tag = place.subject_key.pseudonym(subject)
+def _near(people: People, wishes: Sequence[Wish], found: Sequence[Found]) -> dict[int, list[tuple[Likeness, Found]]]:
+    """By number of an unknown wish, whom near forms of its id stand for."""
+    unknown = [number for number, who in enumerate(found) if not who.people and who.problem is None][:LOOKED_AT]
+    forms = [(number, kind, form) for number in unknown for kind, form in near_forms(wishes[number].subject)]
+    likes = people.find([Id(form, wishes[number].by) for number, _kind, form in forms])
+    near: dict[int, list[tuple[Likeness, Found]]] = {}
+    for (number, kind, _form), like in zip(forms, likes, strict=True):
+        near.setdefault(number, []).append((kind, like))
+    return near
+
+
+def accepted(place: Place, connection: sa.Connection, subject: str, person: str, actor: str, kind: str) -> Made:
+    """The row and receipt of a request that is worked at once.
+
+    Args:
+        subject: the id that was given; ``person``: the pseudonym of who has it.
+    """
     values = _request(place, times.now(), actor, kind, None)
-    values |= {"subject": tag, "tombstone": place.subject_key.tombstone(tag), "state": "accepted"}
-    receipt = _receipt(place, place.signing_key(connection), values, subject)
+    values |= {"subject": person, "tombstone": place.subject_key.tombstone(person), "state": "accepted"}
+    key = place.subject_key
+    receipt = _receipt(place, place.signing_key(connection), values, key.canonical(subject), key.rule)
     return {**values, "commitment": receipt.commitment}, receipt
 
 
@@ -94,12 +127,23 @@ def receipt_again(place: Place, request: str, subject: str) -> Receipt:
             raise RequestRefused(f"there is no request {request!r}", reason="unknown-request")
         if not row.commitment:
             raise RequestRefused(f"request {request} was refused: there is no receipt of it", reason="no-receipt")
-        receipt = _receipt(place, place.signing_key(connection), row._asdict(), subject_text(subject))
-    if receipt.commitment != row.commitment:
-        raise RequestRefused(
-            f"request {request} was not made for this subject: check the id and its spelling", reason="another-subject"
-        )
-    return receipt
+        for rule, form in _forms(place, subject):
+            if committed(place.subject_key.receipt_salt(request), request, form) == row.commitment:
+                return _receipt(place, place.signing_key(connection), row._asdict(), form, rule)
+    raise RequestRefused(
+        f"request {request} was not made by this id: check it and its spelling, and whether it was made by another id of the "
+        "same person",
+        reason="another-subject",
+    )
+
+
+def _forms(place: Place, subject: str) -> list[tuple[Rule, str]]:
+    """The forms of an id by the present rule and by earlier ones; none where it is no id."""
+    *earlier, rule = place.subject_key.rules
+    try:
+        return [(rule, canonical(subject, rule)), *((old, form) for old in earlier for form in spellings(subject, old))]
+    except ValueError:
+        return []
 
 
 def cancel(place: Place, request: str) -> None:
@@ -119,54 +163,52 @@ def cancel(place: Place, request: str) -> None:
 
 
 class _Desk:
-    """Answers wishes one by one, and records them all at the end."""
+    """Answers wishes one by one, and records them all at the end.
 
-    def __init__(
-        self,
-        place: Place,
-        connection: sa.Connection,
-        tags: Mapping[str, str],
-        tombs: Mapping[str, str],
-        rows: Mapping[str, int],
-    ) -> None:
-        self._place, self._connection = place, connection
-        self._tags, self._tombs, self._rows = tags, tombs, rows
+    Args:
+        known: by tombstone, the newest request under it.
+    """
+
+    def __init__(self, place: Place, connection: sa.Connection, people: People, known: Mapping[str, Any]) -> None:
+        self._place, self._connection, self._people = place, connection, people
+        self._known = dict(known)
         self._now = times.now()
         self._left: dict[str, int] = {}
-        self._known: dict[str, Any] = dict(requests.found_by(connection, "tombstone", tombs.values()))
         self._signing_key = place.signing_key(connection)
         self._keys: dict[str, Any] = {}
         self._made: list[dict[str, Any]] = []
         self._received: list[dict[str, Any]] = []
         self._refused: list[dict[str, Any]] = []
 
-    def answer(self, subject: str, actor: str, key: str | None) -> Answer:
+    def answer(self, wish: Wish, who: Found, near: Sequence[tuple[Likeness, Found]]) -> Answer:
         """What becomes of one wish."""
+        actor, key = wish.actor, wish.key
         if actor not in self._left:
             since = (self._now - timedelta(days=1)).isoformat()
             made = requests.made_since(self._connection, actor, since)
             self._left[actor] = self._place.configuration.requests_per_day - made
-        tomb = self._tombs.get(subject, "")
-        before = self._keyed(key)
-        earlier = self._known.get(tomb)
+        before, earlier = self._keyed(key), self._earlier(who)
         if before is not None:
-            if before.state != "refused" and before.tombstone != tomb:
+            if before.state != "refused" and before.tombstone not in {*who.tombstones, *(row.tombstone for row in earlier)}:
                 return self._refuse(actor, None, "key-reused", "this key was used for another subject: choose a new one")
             return self._repeated(before)
-        if earlier is not None and earlier.state in requests.OPEN:
-            return self._repeated(earlier)
-        rows = self._rows.get(self._tags.get(subject, ""), 0)
+        is_open = [row for row in earlier if row.state in requests.OPEN]
+        if is_open and len(who.people) < 2 and len(is_open) >= len(who.person):
+            return self._repeated(is_open[0])
         if self._left[actor] <= 0:
             limit = self._place.configuration.requests_per_day
             return self._refuse(actor, None, "limit", f"more than {limit:,} requests in 24 hours: try again tomorrow")
-        if not subject:
-            return self._refuse(actor, key, "empty", "the subject is empty: give an id")
-        if not rows and earlier is not None and earlier.state == "closed":
-            message = f"already forgotten: request {earlier.id} was closed on {earlier.closed[:10]}"
+        if who.problem is not None:
+            return self._refuse(actor, key, who.problem.reason, who.problem.message)
+        if len(who.people) > 1:
+            return self._refuse(actor, key, "several-people", self._people.several(len(who.people)))
+        closed = [row for row in earlier if row.state == "closed"]
+        if not who.people and closed:
+            message = f"already forgotten: request {closed[0].id} was closed on {closed[0].closed[:10]}"
             return self._refuse(actor, key, "already-forgotten", message)
-        if not rows:
-            return self._refuse(actor, key, "unknown-subject", "nobody of this id has rows here: check the id and its spelling")
-        return self._accept(subject, actor, key, rows)
+        if not who.people:
+            return self._unknown(actor, key, near)
+        return self._accept(wish, who)
 
     def record(self) -> None:
         """Writes what was answered."""
@@ -180,21 +222,51 @@ class _Desk:
             return None
         return self._keys.get(key) or requests.found_by(self._connection, "key", [key]).get(key)
 
-    def _accept(self, subject: str, actor: str, key: str | None, rows: int) -> Answer:
-        values = _request(self._place, self._now, actor, "forget", key)
-        values |= {"subject": self._tags[subject], "tombstone": self._tombs[subject], "state": "accepted"}
-        receipt = _receipt(self._place, self._signing_key, values, subject)
-        self._take(values | {"commitment": receipt.commitment})
-        self._known[self._tombs[subject]] = _Values(self._made[-1])
-        self._received.append({"request": values["id"], "request_kind": "forget", "commitment": receipt.commitment})
-        message = f"accepted; to be closed by {values['deadline'][:10]}"
-        return Answer(values["id"], "accepted", message, values["deadline"], rows, None, receipt.document)
+    def _earlier(self, who: Found) -> list[Any]:
+        """The requests about somebody, the newest first; about who was called so, if nobody is now."""
+        stones = map(self._place.subject_key.tombstone, who.person) if who.people else who.tombstones
+        rows = {row.id: row for stone in stones if (row := self._known.get(stone)) is not None}
+        return sorted(rows.values(), key=lambda row: row.received, reverse=True)
 
-    def _refuse(self, actor: str, key: str | None, reason: Reason, message: str) -> Answer:
+    def _unknown(self, actor: str, key: str | None, near: Sequence[tuple[Likeness, Found]]) -> Answer:
+        """The refusal of an id that nobody has; it says if somebody has one that is like it."""
+        for kind, like in near:
+            if like.people or any(stone in self._known for stone in like.tombstones):
+                message = f"{UNKNOWN}; somebody has, or had, {MEANING[kind]}"
+                return self._refuse(actor, key, "unknown-subject", message, near=kind)
+        return self._refuse(actor, key, "unknown-subject", UNKNOWN)
+
+    def _accept(self, wish: Wish, who: Found) -> Answer:
+        """A request for each of the person's pseudonyms: they have more than one only by an earlier rule of ids."""
+        asked = [tag for tag in who.person if not self._is_asked(tag)]
+        answers = [self._request(wish, tag, wish.key if tag == asked[0] else None) for tag in asked]
+        values, receipt = answers[0]
+        message = f"accepted; to be closed by {values['deadline'][:10]}"
+        if others := [made["id"] for made, _receipt in answers[1:]]:
+            message += f". By an earlier rule of ids this was more than one person: request {', '.join(others)} is made too"
+        return Answer(values["id"], "accepted", message, values["deadline"], who.rows, receipt=receipt.document)
+
+    def _is_asked(self, person: str) -> bool:
+        known = self._known.get(self._place.subject_key.tombstone(person))
+        return known is not None and known.state in requests.OPEN
+
+    def _request(self, wish: Wish, person: str, key: str | None) -> Made:
+        key_of_ids = self._place.subject_key
+        tomb = key_of_ids.tombstone(person)
+        values = _request(self._place, self._now, wish.actor, "forget", key)
+        values |= {"subject": person, "tombstone": tomb, "state": "accepted"}
+        form = key_of_ids.canonical(wish.subject)
+        receipt = _receipt(self._place, self._signing_key, values, form, key_of_ids.rule)
+        self._take(values | {"commitment": receipt.commitment})
+        self._known[tomb] = _Values(self._made[-1])
+        self._received.append({"request": values["id"], "request_kind": "forget", "commitment": receipt.commitment})
+        return values, receipt
+
+    def _refuse(self, actor: str, key: str | None, reason: Reason, message: str, near: Likeness | None = None) -> Answer:
         values = _request(self._place, self._now, actor, "forget", key)
         self._take(values | {"state": "refused", "problem": reason, "closed": values["received"]})
         self._refused.append({"request": values["id"]})  # not why: that tells who has rows here
-        return Answer(values["id"], "refused", message, values["deadline"], reason=reason)
+        return Answer(values["id"], "refused", message, values["deadline"], reason=reason, near=near)
 
     def _take(self, values: dict[str, Any]) -> None:
         self._made.append(values)
@@ -233,12 +305,9 @@ def _request(place: Place, now: datetime, actor: str, kind: str, key: str | None
     }
 
 
-def _receipt(place: Place, key: SigningKey, values: Mapping[str, Any], subject: str) -> Receipt:
-    salt = place.subject_key.receipt_salt(values["id"])
-    return Receipt.issue(key, salt, values["id"], subject, _details(values))
-
-
-def _details(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What the receipt says: the hour of the request, from which its deadline counts."""
+def _receipt(place: Place, key: SigningKey, values: Mapping[str, Any], form: str, rule: Rule) -> Receipt:
+    """The receipt for the id whose form by ``rule`` is ``form``. It says the hour of the request, from which its deadline
+    counts, and the rule, so that whoever checks it knows which spellings are the same id."""
     received = times.coarse(datetime.fromisoformat(values["received"])).isoformat()
-    return {"kind": values["kind"], "received": received, "deadline": values["deadline"]}
+    details = {"kind": values["kind"], "received": received, "deadline": values["deadline"], "ids": str(rule)}
+    return Receipt.issue(key, place.subject_key.receipt_salt(values["id"]), values["id"], form, details)

@@ -1,15 +1,17 @@
 """The doctor: checks the invariants of a workspace, as deep as is asked for, and changes nothing."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from expunge.errors import ExpungeError
-from expunge.workspace import checks
+from expunge.workspace import checks, edits
 from expunge.workspace.place import Place
 
-Depth = Literal["seconds", "minutes", "everything"]
+Depth = Literal["seconds", "minutes", "models", "everything"]
 DEPTHS: tuple[Depth, ...] = get_args(Depth)
+EDITED = "settings and schema are as they were last used"
 RESTORE = "put the newest copy back, or run expunge restore from the newest backup"
 CHECKS: tuple[tuple[str, Depth, Callable[[Place], None], str], ...] = (
     ("settings, schema and keys can be read", "seconds", checks.readable, "mend the file that is named, or restore it"),
@@ -37,6 +39,7 @@ CHECKS: tuple[tuple[str, Depth, Callable[[Place], None], str], ...] = (
     ("models have learned exactly the rows of the table", "minutes", checks.rows, RESTORE),
     ("nobody forgotten has rows", "minutes", checks.forgotten, "run expunge forget for them, and report it: this is a fault"),
     ("what was taken from the rows is shared by ten people", "minutes", checks.shared, "edit schema.toml, run expunge replace"),
+    ("every model holds the rows of the table", "models", checks.compared, "restore table and state, or run expunge replace"),
     ("every model is as near to a retrained one as certified", "everything", checks.retrained, "run expunge replace"),
 )
 """Every check with its depth, what it does, and what to do where it finds something; the ledger's own come first."""
@@ -64,7 +67,8 @@ def examine(place: Place, depth: Depth = "minutes") -> Iterator[Finding]:
 
     Args:
         depth: ``seconds``, whatever the workspace's size; ``minutes``, which also reads every file and every entry of the
-            ledger; ``everything``, which also retrains every model.
+            ledger; ``models``, which also compares every model with the rows, in one pass each; ``everything``, which also
+            retrains every model.
 
     Raises:
         ValueError: there is no such depth.
@@ -74,6 +78,7 @@ def examine(place: Place, depth: Depth = "minutes") -> Iterator[Finding]:
         raise ValueError(f"depth must be one of {', '.join(DEPTHS)}, got {depth!r}")
     place.configuration  # noqa: B018  # says if there is no workspace
     examined = place.examined()
+    edited = None
     try:
         for name, needs, check, remedy in CHECKS:
             if DEPTHS.index(needs) <= DEPTHS.index(depth):
@@ -87,9 +92,12 @@ def examine(place: Place, depth: Depth = "minutes") -> Iterator[Finding]:
                     )
                 else:
                     yield Finding(name, None)
+        with suppress(ExpungeError, OSError, ValueError):  # the first check says that they cannot be read
+            edited = edits.noticed(examined)
     finally:
         if "unproven_database" in vars(examined):
             examined.unproven_database.close()
+    yield Finding(EDITED, None, warning=edited)
     yield Finding("an older copy of this workspace would be noticed", None, warning=_unanchored(place))
 
 

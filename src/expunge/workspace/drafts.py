@@ -16,10 +16,10 @@ import sqlalchemy as sa
 from expunge.data.drafting import Short, short
 from expunge.data.schema import Column, FeatureSchema
 from expunge.errors import WorkspaceInvalid
+from expunge.evidence.statements import digest
 from expunge.files import write_file
 from expunge.ledger import releases
 from expunge.ledger.facts import fact, set_fact
-from expunge.ledger.signing import digest
 from expunge.workspace.place import Place
 
 DRAFT = "draft"
@@ -50,6 +50,11 @@ def remember(connection: sa.Connection, text: str) -> None:
     set_fact(connection, DRAFT, json.dumps([digest(text)]))
 
 
+def as_made(connection: sa.Connection) -> list[str]:
+    """The digests of the texts that are the draft as it was made."""
+    return list(json.loads(fact(connection, DRAFT) or "[]"))
+
+
 def lacking(place: Place) -> list[Lacking]:
     """What fewer than ten people share now, of schema.toml and of each model."""
     with place.database.reading() as connection:
@@ -65,7 +70,7 @@ def looked_again(place: Place, say: Callable[[str], None]) -> dict[str, int] | N
     """
     with place.database.reading() as connection:
         drafts, models = _drafts(place), _models(connection)
-        made = json.loads(fact(connection, DRAFT) or "[]")
+        made = as_made(connection)
     try:
         found = _short(place, [*drafts, *models])
     except WorkspaceInvalid as error:

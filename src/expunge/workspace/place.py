@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from expunge.data.pseudonyms import SubjectKey
+from expunge.data.urls import sqlite_url
 from expunge.errors import ExpungeError, LedgerCorrupt, SignatureInvalid, WorkspaceBusy, WorkspaceInvalid
 from expunge.ledger import data_files
 from expunge.ledger.database import Database
@@ -26,7 +27,7 @@ if TYPE_CHECKING:  # loaded where they are used: what only reads the ledger is t
     from expunge.data.sources import TableSource
     from expunge.data.table import SubjectTable
     from expunge.engine import Engine
-    from expunge.ledger.signing import PublicKeys, SigningKey
+    from expunge.evidence.signing import PublicKeys, SigningKey
     from expunge.rows import RowSource
 
 UNFINISHED = "init.unfinished"
@@ -179,9 +180,9 @@ class Place:
 
     def require_anchors(self) -> None:
         """Raises ``LedgerCorrupt`` unless the ledger continues the public keys and the checkpoint that lie beside it."""
+        from expunge.evidence.heads import signed_head
+        from expunge.evidence.signing import PublicKeys
         from expunge.ledger import log
-        from expunge.ledger.heads import signed_head
-        from expunge.ledger.signing import PublicKeys
 
         advice = "restore it from a copy, or run expunge recover --anchors if it is gone for good. Nothing was changed"
         for path in (self.public_key_path, self.checkpoint_path):
@@ -206,7 +207,7 @@ class Place:
         except OSError:
             return "none"
 
-    def reach(self, url: str) -> Database:
+    def reach(self, url: str | sa.URL) -> Database:
         """The database at ``url``, with this folder's keys and witness."""
         return self._database(url, Witness(self.witness_path))
 
@@ -225,13 +226,13 @@ class Place:
         """The same again, for a ledger that is not where the folder's witness says, on somebody's word."""
         return self._database(self._url(), None)
 
-    def _database(self, url: str, witness: Witness | None) -> Database:
+    def _database(self, url: str | sa.URL, witness: Witness | None) -> Database:
         from expunge.ledger import log
 
         key = SealKey.load(self.seal_key_path)
         return Database(url, key, witness, lambda connection: log.seal(connection, self.signing_key(connection)))
 
-    def _url(self) -> str:
+    def _url(self) -> str | sa.URL:
         url = self.configuration.database
         if url.startswith("sqlite:///") and not url.startswith("sqlite:////"):
             file = self.path / url.removeprefix("sqlite:///")
@@ -239,7 +240,7 @@ class Place:
                 raise WorkspaceInvalid(f"the ledger {file} is missing: restore it from a backup")
             if file.is_file() and not file.stat().st_size:
                 raise LedgerCorrupt(f"the ledger {file} is empty: restore it from a backup")
-            url = f"sqlite:///{file.absolute()}"
+            return sqlite_url(file.absolute())
         return url
 
     def _data_files(self) -> "list[DataFile]":
@@ -248,7 +249,7 @@ class Place:
 
     def signing_key(self, connection: sa.Connection) -> "SigningKey":
         """The key that signs now."""
-        from expunge.ledger.signing import SigningKey
+        from expunge.evidence.signing import SigningKey
 
         keyid = signing_keyid(connection)
         if keyid is None:
@@ -257,7 +258,7 @@ class Place:
 
     def public_keys(self, connection: sa.Connection) -> "PublicKeys":
         """All keys that have signed here."""
-        from expunge.ledger.signing import PublicKeys
+        from expunge.evidence.signing import PublicKeys
 
         return PublicKeys.of(keys(connection))
 

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from expunge.errors import ExpungeError, LedgerCorrupt, SignatureInvalid, WorkspaceInvalid
+from expunge.evidence.signing import PublicKeys
+from expunge.evidence.statements import CHECKPOINT
 from expunge.files import write_file
 from expunge.ledger import log, sealing, times
 from expunge.ledger.anchor import FORMER, INSTANCE
 from expunge.ledger.facts import fact, set_fact
 from expunge.ledger.sealing import SealKey
-from expunge.ledger.signing import CHECKPOINT, PublicKeys
 from expunge.ledger.witness import Witness
 from expunge.workspace import anchoring, restoring
 from expunge.workspace.place import PATIENCE, Place

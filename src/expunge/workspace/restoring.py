@@ -15,8 +15,10 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from expunge.data.pseudonyms import SubjectKey
-from expunge.data.table import SubjectTable
+from expunge.data.table import SubjectTable, require_plain
+from expunge.data.urls import sqlite_url
 from expunge.errors import ExpungeError, LedgerCorrupt, StateCorrupt, WorkspaceInvalid
+from expunge.evidence.statements import digest
 from expunge.files import copy_file, delete_file, sync_folder, write_file
 from expunge.ledger import data_files, log, releases, requests, sealing, times
 from expunge.ledger.anchor import FORMER, INSTANCE, Anchor
@@ -24,7 +26,6 @@ from expunge.ledger.database import Database
 from expunge.ledger.facts import fact, keys, set_fact
 from expunge.ledger.restores import Restored, newest_release, owe_refits
 from expunge.ledger.sealing import SealKey
-from expunge.ledger.signing import digest
 from expunge.ledger.witness import Witness
 from expunge.workspace import anchoring, making
 from expunge.workspace.backup import LEDGER, Manifest
@@ -79,8 +80,7 @@ def restore(
     manifest = Manifest.read(source)
     _require_gone(manifest)
     with making.folder(target) as (place, instance):
-        if "%" in str(target.resolve()):
-            raise WorkspaceInvalid(f"there is a % in {target.resolve()}, which Delta Lake cannot read: choose another folder")
+        require_plain(target.resolve())
         _copy(source, manifest, place)
         key, settings = SealKey.load(place.seal_key_path), Configuration.read(place.configuration_path)
         url = settings.anchor if use_anchor else ""
@@ -93,7 +93,7 @@ def restore(
         elsewhere = None if database is None else Database(database, key)
         if elsewhere is not None:
             elsewhere.require_free(instance)
-        ledger = Database(f"sqlite:///{place.path.absolute() / LEDGER}", key, None, lambda c: log.seal(c, place.signing_key(c)))
+        ledger = Database(sqlite_url(place.path.absolute() / LEDGER), key, None, lambda c: log.seal(c, place.signing_key(c)))
         verify(place, ledger, manifest.checkpoint)
         if anchor is not None:
             with ledger.reading() as connection:

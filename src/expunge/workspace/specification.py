@@ -16,7 +16,7 @@ from expunge.data.files import NOTHING, Change
 from expunge.data.schema import Category, Column, FeatureSchema, Number, label
 from expunge.data.sources import EncodedPart, TableColumns, TableSource, Without, columns_read
 from expunge.data.table import ROW, SUBJECT, SubjectTable
-from expunge.errors import InvalidRows
+from expunge.errors import InvalidRows, LastRows
 from expunge.linear_model import (
     GammaRegressor,
     LogisticRegression,
@@ -86,12 +86,17 @@ class Specification:
         excess_risk: float,
         refit_days: int,
         refit_requests: int,
+        without: Collection[str] = (),
     ) -> "Specification":
         """The specification of a new model; σ comes from ``excess_risk`` and what the schema declares where it is not given.
 
+        Args:
+            without: pseudonyms of people whose rows in the table are not to be learned.
+
         Raises:
-            InvalidRows: an unknown target, or one with a single class or with too many; something was taken from the rows that
-                fewer than ten people share.
+            InvalidRows: an unknown target, or one with too many classes or without a declared one; something was taken from the
+                rows that fewer than ten people share.
+            LastRows: nobody has a target, or all have the same class.
             ValueError: an unknown kind, or no range declared for a target whose loss needs one.
         """
         if kind not in KINDS:
@@ -105,14 +110,16 @@ class Specification:
         missing = [name for name in features if name not in table.columns.names]
         if missing:
             raise InvalidRows(f"the schema declares column {missing[0]!r}, which the table does not have: mend schema.toml")
+        if not table.count(target, without):
+            raise LastRows(f"there is no row with a {target} to learn from: add some with expunge append")
         classes: tuple[str, ...] = ()
         declared = columns.get(target)
         if kind == "logistic":
-            classes = _classes(table, target, declared)
+            classes = _classes(table, target, declared, without)
         noise, schedule = 0.0 if sigma is None else sigma, (refit_days, refit_requests)
         is_declared = isinstance(declared, Category) and not schema.draft
         draft = cls(kind, target, penalty, epsilon, delta, noise, schema.to_toml(), classes, *schedule, is_declared)
-        draft.require_shared(table)
+        draft.require_shared(table, without)
         if sigma is not None:
             return draft
         estimator = draft.estimator
@@ -152,9 +159,9 @@ class Specification:
         classes = {self.target: Category(self.classes)} if self.classes and not self.declared_classes else {}
         return {**(self.features.columns if self.features.draft else {}), **classes}
 
-    def require_shared(self, table: SubjectTable) -> None:
-        """Raises ``InvalidRows`` if fewer than ten people share something that was taken from the rows."""
-        found = {name: lacking.values for (name, _column), lacking in short(table, self.taken.items()).items()}
+    def require_shared(self, table: SubjectTable, without: Collection[str] = ()) -> None:
+        """Raises ``InvalidRows`` if fewer than ten people, ``without`` these, share something that was taken from the rows."""
+        found = {name: lacking.values for (name, _column), lacking in short(table, self.taken.items(), without).items()}
         if few := found.pop(self.target, 0):
             raise InvalidRows(
                 f"{few} of the classes in column {self.target!r} have fewer than ten people, of whom every copy of the model "
@@ -219,21 +226,26 @@ class Specification:
         return TableSource(lambda: [EncodedPart(group, columns, gone) for group in table.row_groups(read, change)])
 
 
-def _classes(table: SubjectTable, target: str, declared: Column | None) -> tuple[str, ...]:
+def _classes(table: SubjectTable, target: str, declared: Column | None, without: Collection[str]) -> tuple[str, ...]:
     """The classes as they are declared, or else as the rows have them."""
     if isinstance(declared, Category):
-        found = table.distinct(target, len(declared.values) + CLASSES)
-        if unknown := set(_labels(found)) - set(declared.values):
+        found = _labels(table.distinct(target, len(declared.values) + CLASSES, without))
+        if unknown := set(found) - set(declared.values):
             raise InvalidRows(
                 f"column {target!r} holds classes that schema.toml does not declare, {len(unknown)} in all (a draft leaves out "
                 "those of fewer than ten people): declare them, merge them with others, or leave out their rows"
             )
         if len(declared.values) < 2:
-            raise InvalidRows(f"schema.toml declares 1 class of column {target!r}: a classifier needs at least 2")
+            raise LastRows(f"schema.toml declares 1 class of column {target!r}: a classifier needs at least 2")
+        if empty := [value for value in declared.values if value not in found]:
+            raise InvalidRows(
+                f"there is no row whose {target} is {empty[0]}, a class in schema.toml, and a classifier needs rows of every "
+                "class: take it out of schema.toml, and try again"
+            )
         return tuple(sorted(declared.values))
-    values = table.distinct(target, CLASSES + 1)
+    values = table.distinct(target, CLASSES + 1, without)
     if len(values) < 2:
-        raise InvalidRows(f"column {target!r} holds {len(values)} class: a classifier needs at least 2")
+        raise LastRows(f"column {target!r} holds {len(values)} class: a classifier needs at least 2")
     if len(values) > CLASSES:
         raise InvalidRows(f"column {target!r} holds over {CLASSES} different values: choose a regression")
     return _labels(values)

@@ -1,8 +1,8 @@
 """States: what each model becomes in a batch, and which of the requests it can answer.
 
-A model that fails for one person's rows (the last of a class) forgets the others; one that can forget nobody (its budget is
-spent) does not stop the other models. A person's rows stay in the table until every living model has forgotten them, and are
-left out of whatever a model that has forgotten them is shown.
+A model that fails for one person's rows (the last of a class: only people decide whether it is learned without that) forgets
+the others; one that can forget nobody (its budget is spent) does not stop the other models. A person's rows stay in the table
+until every living model has forgotten them, and are left out of whatever a model that has forgotten them is shown.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,10 +18,19 @@ from expunge.cost import SAMPLE, NoiseCost
 from expunge.data.files import Change, listing_digest
 from expunge.data.sources import TableSource
 from expunge.data.table import SUBJECT
-from expunge.errors import BudgetSpent, CapacityExceeded, ExpungeError, NoiseTooLarge, StateCorrupt, WorkspaceInvalid
+from expunge.errors import (
+    BudgetSpent,
+    CapacityExceeded,
+    ExpungeError,
+    InvalidRows,
+    LastRows,
+    NoiseTooLarge,
+    StateCorrupt,
+    WorkspaceInvalid,
+)
+from expunge.evidence.statements import digest
 from expunge.ledger import data_files, releases, requests
 from expunge.ledger.restores import Restored
-from expunge.ledger.signing import digest
 from expunge.release import Release
 from expunge.rows import Rows, RowSource
 from expunge.storage import load_unlearner, save_unlearner
@@ -229,9 +238,9 @@ def _attempt(place: Place, work: Work, task: Task, before: Forgetting, change: C
             raise
         except ExpungeError as error:
             if not more:
-                raise
+                raise _explained(task, error) from error
             if len(more) == 1:
-                blamed[more[0]] = str(error)
+                blamed[more[0]] = str(_explained(task, error))
                 return sure
             half = len(more) // 2
             return most(most(sure, more[:half]), more[half:])
@@ -239,6 +248,20 @@ def _attempt(place: Place, work: Work, task: Task, before: Forgetting, change: C
     forgot = most([], wanted)
     unlearner, moved = tried(forgot) if made is None else made
     return _saved(place, task, unlearner, moved, tuple(forgot), blamed)
+
+
+def _explained(task: Task, error: ExpungeError) -> ExpungeError:
+    """The error, with the way out where the rows are the last that a model can be made of."""
+    if not isinstance(error, LastRows):
+        return error
+    name, target, classes = task.model, task.specification.target, task.specification.classes
+    if error.class_code is None:
+        return InvalidRows(f"no row with a {target} would be left: run expunge retire {name}")
+    last = f"no row would be left whose {target} is {classes[error.class_code]}"
+    if len(classes) == 2:
+        return InvalidRows(f"{last}, and a classifier needs two classes: run expunge retire {name}")
+    first = "take that class out of schema.toml and " if task.specification.declared_classes else ""
+    return InvalidRows(f"{last}: {first}run expunge replace {name}, which learns the other classes, or expunge retire {name}")
 
 
 def _fitted(place: Place, specification: Specification, source: TableSource) -> Unlearner:

@@ -6,32 +6,35 @@ import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 import pyarrow as pa
 
-from expunge.data.pseudonyms import SubjectKey, subject_text
+from expunge.data.identities import CASELESS, EXACT, Rule
+from expunge.data.pseudonyms import Identification, SubjectKey
 from expunge.data.reading import read_batches
 from expunge.data.schema import FeatureSchema
 from expunge.data.table import SUBJECT, SubjectTable, numbered
-from expunge.errors import ExpungeError, InvalidRows, RequestRefused, WorkspaceInvalid, WorkUnfinished
+from expunge.data.urls import sqlite_url
+from expunge.errors import ExpungeError, InvalidRows, LastRows, WorkspaceInvalid, WorkUnfinished
+from expunge.evidence.receipts import Receipt
+from expunge.evidence.signing import PublicKeys, SigningKey, endorse
+from expunge.evidence.statements import digest
 from expunge.files import write_file
 from expunge.forecast import CapacityReport
 from expunge.ledger import data_files, log, releases, requests, times
 from expunge.ledger.anchor import INSTANCE
 from expunge.ledger.facts import add_key, fact, keys, set_fact
-from expunge.ledger.receipts import Receipt
-from expunge.ledger.restores import Restored
 from expunge.ledger.sealing import SealKey
-from expunge.ledger.signing import PublicKeys, SigningKey, digest, endorse
-from expunge.privacy import Guarantee, today
-from expunge.workspace import batch, desk, drafts, making, states
+from expunge.privacy import Guarantee
+from expunge.workspace import batch, desk, drafts, edits, making, queue, states
 from expunge.workspace.batch import COMING_KEY, Outcome
 from expunge.workspace.configuration import Configuration
 from expunge.workspace.desk import Answer, Wish
+from expunge.workspace.people import ALIASES, SUBJECT_COLUMN, Id, People, refuse_returned
 from expunge.workspace.place import PATIENCE, Place
+from expunge.workspace.queue import Processed
 from expunge.workspace.specification import Kind, Specification
 from expunge.workspace.states import Say, Work, silent
 
@@ -60,23 +63,6 @@ class How(TypedDict, total=False):
     excess_risk: float
 
 
-@dataclass(frozen=True)
-class Processed:
-    """What ``process`` did.
-
-    Args:
-        outcomes: the new releases.
-        closed: how many requests were closed.
-        problems: by request that waits because a model cannot answer it, the reason.
-        aside: by model that is set aside, the reason.
-    """
-
-    outcomes: list[Outcome]
-    closed: int
-    problems: dict[str, str]
-    aside: dict[str, str]
-
-
 class Workspace:
     """The workspace in a folder; use ``create`` or ``open``."""
 
@@ -90,6 +76,8 @@ class Workspace:
         data: str,
         subject: str,
         *,
+        aliases: Sequence[str] = (),
+        ignore_case: bool = False,
         query: str | None = None,
         schema: str | os.PathLike[str] | None = None,
         database: str | None = None,
@@ -99,7 +87,8 @@ class Workspace:
 
         Args:
             data: a CSV or Parquet file, or a database URL with ``query``.
-            subject: column that says whose a row is.
+            subject: column that says whose a row is; ``aliases``: columns with other ids of the same person.
+            ignore_case: whether ids that differ in the case of letters only are the same.
             schema: TOML file of the feature schema; without it one is drafted from the first rows.
             database: URL of an empty database for the ledger; without it a file in the folder.
 
@@ -108,7 +97,8 @@ class Workspace:
             WorkspaceInvalid: the folder or the database is in use, or cannot be written to.
         """
         with making.folder(Path(path)) as (place, identity):
-            cls(place)._fill(identity, data, subject, query, schema, database, say)
+            ids = _Ids(subject, tuple(aliases), CASELESS if ignore_case else EXACT)
+            cls(place)._fill(identity, data, ids, query, schema, database, say)
         return cls.open(path)
 
     @classmethod
@@ -123,42 +113,45 @@ class Workspace:
         return cls(place)
 
     def _fill(
-        self, identity: str, data: str, subject: str, query: str | None, schema: Any, database: str | None, say: Say
+        self, identity: str, data: str, ids: "_Ids", query: str | None, schema: Any, database: str | None, say: Say
     ) -> None:
         place = self.place
         configuration = Configuration() if database is None else Configuration(database=database)
         configuration.write(place.configuration_path)
         columns, batches = read_batches(data, query)
-        if subject not in columns.names:
-            raise InvalidRows(f"there is no column {subject!r} to tell whose a row is: there are {', '.join(columns.names)}")
+        ids.require(columns)
         first = next(batches, None)
         if first is None or not len(first):
             raise InvalidRows("there are no rows: a workspace needs at least one")
         proposed = schema is None
-        features = _proposed(first, subject) if proposed else _read_schema(schema)
+        features = _proposed(first, ids) if proposed else _read_schema(schema)
         missing = [name for name in features.columns if name not in columns.names]
         if missing:
             raise InvalidRows(f"the schema declares column {missing[0]!r}, which the data does not have")
         write_file(place.schema_path, features.to_toml().encode())
-        key = SubjectKey.create(place.keys / "subject.key")
-        SubjectTable.create(place.path / "table", pa.schema([field for field in columns if field.name != subject]))
+        key = SubjectKey.create(place.keys / "subject.key", ids.rule)
+        who, hashed = Identification(key, ids.subject, ids.aliases), {ids.subject, *ids.aliases} - set(features.columns)
+        kept = pa.schema([field for field in columns if field.name not in hashed])
+        SubjectTable.create(place.path / "table", kept, len(ids.aliases))
         table = SubjectTable(place.path / "table", list)
-        files = table.write(numbered(_chained(first, batches), subject, key, table.columns, 0), 0)
+        files = table.write(numbered(_chained(first, batches), who, table.columns, 0), 0)
         rows = sum(file.rows for file in files)
         signing_key = SigningKey.create(place.keys)
         SealKey.create(place.seal_key_path)
-        ledger = place.reach(f"sqlite:///{place.path.absolute()}/ledger.sqlite" if database is None else database)
+        ledger = place.reach(sqlite_url(place.path.absolute() / "ledger.sqlite") if database is None else database)
         ledger.claim(identity)
         with ledger.writing() as connection:
             body = {"workspace": identity, "subject_key": key.fingerprint(), "keyid": signing_key.keyid}
             log.append(connection, "workspace.created", [body])  # not how many rows: who knows all but one could tell
             add_key(connection, signing_key.keyid, signing_key.pem, times.exact())
-            for name, value in (("subject_column", subject), ("next_row", rows), ("rows", rows)):
+            for name, value in ((SUBJECT_COLUMN, ids.subject), ("next_row", rows), ("rows", rows)):
                 set_fact(connection, name, value)
+            set_fact(connection, ALIASES, json.dumps(ids.aliases))
             set_fact(connection, "folder", place.mark())
             set_fact(connection, INSTANCE, secrets.token_hex(8))
             set_fact(connection, "subject_key", key.fingerprint())
             data_files.add(connection, files, 0)
+            edits.remember(connection, place)
             if proposed:
                 drafts.remember(connection, features.to_toml())
         with ledger.reading() as connection:
@@ -214,7 +207,10 @@ class Workspace:
         with batch.working(self.place):
             old = self._require_model(name)
             kept = {key: getattr(old, key) for key in ("target", "penalty", "epsilon", "delta", "sigma")}
-            specification = self._specification({**kept, "model": old.kind, **how})
+            try:
+                specification = self._specification({**kept, "model": old.kind, **how})
+            except LastRows as error:
+                raise InvalidRows(f"{error}; or run expunge retire {name}") from error
             return batch.run(self.place, Work("replace", models=(name,), fitted=(name, specification)), silent).outcomes[0]
 
     def retire(self, name: str) -> int:
@@ -251,13 +247,21 @@ class Workspace:
 
     # people
 
-    def forget(self, subjects: Sequence[str], *, actor: str = "local", keys: Mapping[str, str] | None = None) -> list[Answer]:
+    def forget(
+        self,
+        subjects: Sequence[str],
+        *,
+        actor: str = "local",
+        keys: Mapping[str, str] | None = None,
+        by: str | None = None,
+    ) -> list[Answer]:
         """Answers to the wish that ``subjects`` be forgotten; ``process`` then does it. See ``desk.ask``.
 
         Args:
             actor: who asks; keys: idempotency keys by subject.
+            by: the column of which the ids are, where that must be said.
         """
-        return desk.ask(self.place, [Wish(subject, actor, (keys or {}).get(subject)) for subject in subjects])
+        return desk.ask(self.place, [Wish(subject, actor, (keys or {}).get(subject), by) for subject in subjects])
 
     def cancel(self, request: str) -> None:
         """Withdraws an accepted request; see ``desk.cancel``."""
@@ -267,18 +271,22 @@ class Workspace:
         """The receipt of a request, once more; see ``desk.receipt_again``."""
         return desk.receipt_again(self.place, request, subject)
 
-    def preview(self, subjects: Sequence[str]) -> dict[str, Any]:
-        """What a request would touch: rows by subject (in order), and by model how far each subject moves it, in σ."""
-        tags = [self.place.subject_key.pseudonym(subject_text(subject)) for subject in subjects]
-        counts, leaving = self.place.table.counts(tags), self.place.table.of_subjects(tags)
+    def preview(self, subjects: Sequence[str], by: str | None = None) -> dict[str, Any]:
+        """What a request would touch: rows by subject (in order), and by model how far each subject moves it, in σ.
+
+        Args:
+            by: the column of which the ids are, where that must be said.
+        """
+        found = People(self.place).find([Id(subject, by) for subject in subjects])
+        leaving = self.place.table.of_subjects([tag for who in found for tag in who.person])
         moved: dict[str, list[float]] = {}
         with self.place.database.reading() as connection:
             models = releases.all_models(connection)
         for row in models:
             rows = Specification.from_json(row.specification).rows(leaving)
-            found = states.influences(states.state_of(self.place, row.name), leaving, rows)
-            moved[row.name] = [found.get(tag, 0.0) for tag in tags]
-        return {"rows": [counts.get(tag, 0) for tag in tags], "influence": moved}
+            by_tag = states.influences(states.state_of(self.place, row.name), leaving, rows)
+            moved[row.name] = [sum(by_tag.get(tag, 0.0) for tag in who.person) for who in found]
+        return {"rows": [who.rows if who.person else 0 for who in found], "influence": moved}
 
     def rectify(self, subject: str, data: str, *, actor: str = "local") -> tuple[Answer, list[Outcome]]:
         """Replaces all rows of ``subject`` by those in the file ``data``, in every model and in the table, at once.
@@ -287,21 +295,18 @@ class Workspace:
             RequestRefused: nobody of this id has rows.
             InvalidRows: rows of somebody else, or rows that do not fit.
         """
-        subject = subject_text(subject)
-        tag = self.place.subject_key.pseudonym(subject)
         with batch.working(self.place):
-            if not self.place.table.counts([tag]):
-                raise RequestRefused("nobody of this id has rows here: check the id and its spelling", reason="unknown-subject")
+            tags = People(self.place).one(subject)
             added = self._read_rows(data)
-            if set(added[SUBJECT].to_pylist()) != {tag}:
+            if not set(added[SUBJECT].to_pylist()) <= set(tags):
                 raise InvalidRows(f"{data} holds rows of somebody else: a correction is about one subject")
             with self.place.database.reading() as connection:
-                values, receipt = desk.accepted(self.place, connection, subject, actor, "rectify")
+                values, receipt = desk.accepted(self.place, connection, subject, tags[0], actor, "rectify")
             try:
-                outcomes = batch.run(self.place, Work("rectify", gone=(tag,), made=(values,), added=added), silent).outcomes
+                outcomes = batch.run(self.place, Work("rectify", gone=tags, made=(values,), added=added), silent).outcomes
             except WorkUnfinished as error:
                 raise WorkUnfinished(f"{error}. Make the receipt with expunge receipt {values['id']} --subject -") from error
-        answer = Answer(values["id"], "closed", "corrected", values["deadline"], len(added), None, receipt.document)
+        answer = Answer(values["id"], "closed", "corrected", values["deadline"], len(added), receipt=receipt.document)
         return answer, outcomes
 
     def append(self, data: str, *, returning: bool = False, say: Say = silent) -> tuple[int, list[Outcome]]:
@@ -315,87 +320,16 @@ class Workspace:
         """
         with batch.working(self.place):
             added = self._read_rows(data)
-            tags = sorted(set(added[SUBJECT].to_pylist()))
             with self.place.database.reading() as connection:
-                forgotten = requests.closed_tombstones(connection)
-            back = [tag for tag in tags if self.place.subject_key.tombstone(tag) in forgotten]
-            present = self.place.table.counts(back) if back else {}
-            back = [tag for tag in back if tag not in present]
-            if back and not returning:
-                row = added[SUBJECT].to_pylist().index(back[0])
-                raise InvalidRows(
-                    f"row {row} is of somebody who was forgotten, as are the rows of {len(back)} subjects in all: drop them "
-                    "from the file, or say --returning if they have come back. Nothing was changed"
-                )
-            returned = [self.place.subject_key.tombstone(tag) for tag in back]
-            return len(added), batch.run(self.place, Work("append", added=added, returning=returned), say).outcomes
+                back = People(self.place).returned(connection, added)
+            if not returning:
+                refuse_returned(back)
+            stones = () if back is None else back.tombstones
+            return len(added), batch.run(self.place, Work("append", added=added, returning=stones), say).outcomes
 
     def process(self, say: Say = silent, patience: float = PATIENCE, *, is_due: bool = False) -> Processed:
-        """Works the whole queue in one batch, with one release per model; then refits the models whose refit is due.
-
-        A request that a model cannot answer (its last row of a class, say) waits with the reason; a model that can answer none
-        (its budget is spent) is set aside. The others go on: a person is erased from the table, and the request closed, when
-        every living model has forgotten them.
-
-        Args:
-            say: told before a batch is refitted; patience: seconds to wait for another process.
-            is_due: leave out what has failed and is not yet to be tried again.
-        """
-        outcomes: list[Outcome] = []
-        closed, batches = 0, 0
-        with batch.working(self.place, patience):
-            self._look()
-            now = times.exact() if is_due else None
-            was_aside = self._aside()
-            try:
-                for _ in range(2):  # again for models that could forget nobody, and were refitted now
-                    if work := self._queue(now):
-                        done = batch.run(self.place, work, say)
-                        outcomes, closed, batches = [*outcomes, *done.outcomes], closed + len(done.closed), batches + 1
-                    for outcome in self._refit_due(now, say):
-                        outcomes, batches = [*outcomes, outcome], batches + 1
-                    if not was_aside.keys() - self._aside().keys():
-                        break
-                with self.place.database.reading() as connection:
-                    problems = {row.id: row.problem for row in requests.waiting(connection) if row.problem}
-            except (ExpungeError, OSError) as error:
-                if not batches:
-                    raise
-                raise WorkUnfinished(
-                    f"{closed:,} requests are closed, with {len(outcomes)} releases, but not all could be worked: {error}"
-                ) from error
-        return Processed(outcomes, closed, problems, self._aside())
-
-    def _aside(self) -> dict[str, str]:
-        with self.place.database.reading() as connection:
-            return {row.name: row.aside for row in releases.all_models(connection) if row.aside is not None}
-
-    def _queue(self, now: str | None) -> Work | None:
-        """What can be done: requests, and the models that have not answered them; what failed only if it is time, ``now``."""
-        with self.place.database.reading() as connection:
-            living = releases.all_models(connection)
-            by, waiting = requests.forgetting(connection), requests.waiting(connection)
-        able = {row.name for row in living if row.aside is None or _is_time(row, now)}
-        asked, wanted = dict[str, str](), set[str]()
-        for row in waiting:
-            answered = by.get(row.id, {}).keys()
-            if _is_time(row, now) and (able - answered or not {model.name for model in living} - answered):
-                asked[row.id] = row.subject
-                wanted |= able - answered
-        return Work("forget", asked, models=sorted(wanted)) if asked else None
-
-    def _refit_due(self, now: str | None, say: Say) -> Iterator[Outcome]:
-        """Refits the models whose scheduled refit is due; those that were set aside only if it is time, ``now``."""
-        with self.place.database.reading() as connection:
-            owed = [row for row in releases.all_models(connection) if row.owed_since is not None]
-            owed, restored = [row for row in owed if _is_time(row, now)], Restored.last(connection)
-            due = [row.name for row in owed if _is_due(row, releases.current(connection, row.name), restored)]
-        for name in due:
-            say(f"{name}: its refit is due")
-            try:
-                yield from batch.run(self.place, Work("refit", models=(name,)), say).outcomes
-            except states.MODEL_FAULTS as error:
-                batch.set_aside(self.place, name, str(error))
+        """Works the whole queue; see ``queue.process``."""
+        return queue.process(self.place, say, patience, is_due=is_due)
 
     # keys
 
@@ -433,6 +367,8 @@ class Workspace:
 
     def _specification(self, how: Mapping[str, Any]) -> Specification:
         Guarantee(how.get("epsilon", 1.0), how.get("delta", 1e-6))
+        with self.place.database.reading() as connection:
+            asked = [row.subject for row in requests.asked(connection)]
         return Specification.of(
             self.place.table,
             _read_schema(self.place.schema_path),
@@ -445,16 +381,8 @@ class Workspace:
             excess_risk=how.get("excess_risk", 0.001),
             refit_days=self.place.configuration.refit_days,
             refit_requests=self.place.configuration.refit_requests,
+            without=asked,
         )
-
-    def _look(self) -> None:
-        """Notes once a day that somebody looks at the queue, so that a clock that leaps ahead can be told from idle days."""
-        with self.place.database.reading() as connection:
-            seen = fact(connection, log.SEEN) or ""
-        if seen[:10] < times.published()[:10]:
-            with self.place.database.writing() as connection:
-                log.require_clock(connection)
-                set_fact(connection, log.SEEN, times.published())
 
     def _require_model(self, name: str) -> Specification:
         with self.place.database.reading() as connection:
@@ -462,10 +390,10 @@ class Workspace:
 
     def _read_rows(self, data: str) -> pa.Table:
         with self.place.database.reading() as connection:
-            subject, next_row = fact(connection, "subject_column"), int(fact(connection, "next_row") or 0)
+            next_row = int(fact(connection, "next_row") or 0)
         _columns, batches = read_batches(data)
-        columns = self.place.table.columns
-        parts = [part for part in numbered(batches, str(subject), self.place.subject_key, columns, next_row) if len(part)]
+        who, columns = People(self.place).identification, self.place.table.columns
+        parts = [part for part in numbered(batches, who, columns, next_row) if len(part)]
         if not parts:
             raise InvalidRows(f"{data} holds no rows: give at least one")
         return pa.Table.from_batches(parts)
@@ -476,22 +404,26 @@ def _chained(first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]) -> Iterator[
     yield from rest
 
 
-def _proposed(rows: pa.RecordBatch, subject: str) -> FeatureSchema:
-    return FeatureSchema.propose(pa.Table.from_batches([rows]).slice(0, PROPOSED_FROM), subject)
+@dataclass(frozen=True)
+class _Ids:
+    """The columns of a new workspace that say whose a row is, and the rule by which ids are compared."""
+
+    subject: str
+    aliases: tuple[str, ...] = ()
+    rule: Rule = EXACT
+
+    def require(self, columns: pa.Schema) -> None:
+        """Raises ``InvalidRows`` unless each of them is there, once."""
+        for name in (self.subject, *self.aliases):
+            if name not in columns.names:
+                raise InvalidRows(f"there is no column {name!r} to tell whose a row is: there are {', '.join(columns.names)}")
+            if (self.subject, *self.aliases).count(name) > 1:
+                raise InvalidRows(f"column {name!r} is named twice as one that tells whose a row is: name it once")
 
 
-def _is_time(row: Any, now: str | None) -> bool:
-    """Whether a request or a model that may have failed is to be tried; by hand (``now`` is ``None``) it always is."""
-    return now is None or row.again is None or row.again <= now
-
-
-def _is_due(model: Any, last: Any, restored: Restored | None) -> bool:
-    """Whether the scheduled refit of a model is due, by its last release."""
-    evidence, specification = json.loads(last.evidence), Specification.from_json(model.specification)
-    schedule, since, requests = specification.settings.schedule, date.fromisoformat(evidence["since"]), evidence["requests"]
-    if restored is not None and not restored.is_before(last):
-        since, requests = restored.since(since, schedule.days), 1
-    return schedule.is_due(since, requests, today())
+def _proposed(rows: pa.RecordBatch, ids: _Ids) -> FeatureSchema:
+    table = pa.Table.from_batches([rows]).slice(0, PROPOSED_FROM)
+    return FeatureSchema.propose(table, ids.subject, ignore=ids.aliases, rule=ids.rule)
 
 
 def _read_schema(path: str | os.PathLike[str]) -> FeatureSchema:
@@ -517,4 +449,4 @@ def propose_schema(data: str, subject: str) -> FeatureSchema:
     first = next(batches, None)
     if first is None:
         raise InvalidRows(f"{data} holds no rows")
-    return _proposed(first, subject)
+    return _proposed(first, _Ids(subject))

@@ -10,7 +10,7 @@ from typing import Any
 from pymerkle import BaseMerkleTree, ConsistencyProof, InclusionProof, InvalidProof, verify_consistency, verify_inclusion
 
 from expunge.errors import SignatureInvalid
-from expunge.ledger.signing import canonical
+from expunge.evidence.statements import canonical
 
 WRONG = (InvalidProof, KeyError, TypeError, ValueError, AttributeError)
 """What pymerkle raises over a proof that is none."""

@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from expunge.data import identities
 from expunge.errors import NotShown, SignatureInvalid
-from expunge.ledger.signing import RECEIPT, PublicKeys, SigningKey, canonical, require_members
+from expunge.evidence.signing import PublicKeys, SigningKey
+from expunge.evidence.statements import RECEIPT, canonical, require_members
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def committed(salt: str, name: str, value: str) -> str:
 
 
 def verify_receipt(content: Mapping[str, Any], keys: PublicKeys, subject: str | None = None) -> dict[str, Any]:
-    """What a receipt says; with ``subject`` given, only if it is that subject's.
+    """What a receipt says; with ``subject`` given, only if it is that subject's, by the rule of ids that it names.
 
     Raises:
         SignatureInvalid: altered, not signed by ``keys``, or of another subject.
@@ -53,9 +55,17 @@ def verify_receipt(content: Mapping[str, Any], keys: PublicKeys, subject: str | 
     if content["expunge"] != "receipt":
         raise SignatureInvalid("this is no receipt")
     predicate: dict[str, Any] = keys.verified(envelope, RECEIPT)["predicate"]
-    if not all(isinstance(predicate.get(name), str) for name in ("request", "salt", "commitment", "received")):
+    if not all(isinstance(predicate.get(name), str) for name in ("request", "salt", "commitment", "received", "ids")):
         raise SignatureInvalid("this is no receipt in the form that this package signs")
     keys.require_unrevoked(envelope)
-    if subject is not None and committed(predicate["salt"], predicate["request"], subject) != predicate["commitment"]:
+    if subject is not None and not _is_of(predicate, subject):
         raise NotShown("the receipt is genuine, but it is not of this subject")
     return predicate
+
+
+def _is_of(predicate: Mapping[str, Any], subject: str) -> bool:
+    try:
+        form = identities.canonical(subject, identities.Rule.named(predicate["ids"]))
+    except ValueError:  # no id, or a rule of a later day
+        return False
+    return committed(predicate["salt"], predicate["request"], form) == str(predicate["commitment"])

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from expunge.errors import SignatureInvalid
-from expunge.ledger.proofs import earlier_root, root_of
-from expunge.ledger.signing import CHECKPOINT, PublicKeys, require_members
+from expunge.evidence.proofs import earlier_root, root_of
+from expunge.evidence.signing import PublicKeys
+from expunge.evidence.statements import CHECKPOINT, require_members
 
 Relation = Literal["continues", "the same", "split view", "rolled back", "not decidable"]
 MEANING: dict[Relation, str] = {

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from expunge.errors import NotShown, SignatureInvalid
-from expunge.ledger.coverage import verify_covered
-from expunge.ledger.heads import Relation, Witness, relation, shown_since, signed_head
-from expunge.ledger.log import verify_bundle, verify_export
-from expunge.ledger.receipts import verify_receipt
-from expunge.ledger.signing import PublicKeys, canonical, parsed, require_members
+from expunge.evidence.bundles import verify_bundle, verify_export
+from expunge.evidence.coverage import verify_covered
+from expunge.evidence.heads import Relation, Witness, relation, shown_since, signed_head
+from expunge.evidence.receipts import verify_receipt
+from expunge.evidence.signing import PublicKeys
+from expunge.evidence.statements import canonical, parsed, require_members
 
 KINDS = ("certificate", "receipt", "log", "checkpoint")
 

@@ -1,7 +1,4 @@
-"""Signatures: Ed25519 over DSSE envelopes that hold in-toto Statements, and the public keys that check them.
-
-Everything signed is canonical JSON, so that a file is either byte for byte what was signed or refused.
-"""
+"""Signatures: Ed25519 over DSSE envelopes that hold in-toto Statements, and the public keys that check them."""
 
 import base64
 import hashlib
@@ -21,63 +18,10 @@ from securesystemslib.signer._crypto_signer import CryptoSigner
 from securesystemslib.signer._key import SSlibKey
 
 from expunge.errors import SignatureInvalid, WorkspaceInvalid
+from expunge.evidence.statements import PAYLOAD, ROTATION, STATEMENT, canonical, digest, parsed, require_members
 from expunge.files import write_file
 
-STATEMENT = "https://in-toto.io/Statement/v1"
-PAYLOAD = "application/vnd.in-toto+json"
-CERTIFICATE = "urn:expunge:certificate:v1"
-RECEIPT = "urn:expunge:receipt:v1"
-CHECKPOINT = "urn:expunge:checkpoint:v1"
-ROTATION = "urn:expunge:rotation:v1"
-
 PEM_BEGIN, PEM_END = "-----BEGIN PUBLIC KEY-----", "-----END PUBLIC KEY-----"
-
-
-def canonical(value: Any) -> str:
-    """``value`` as JSON, in the one way that is signed and hashed.
-
-    >>> canonical({"b": 1, "a": "é"})
-    '{"a":"é","b":1}'
-    """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
-def parsed(text: str) -> Any:
-    """The value that ``canonical`` wrote as ``text``.
-
-    Raises:
-        SignatureInvalid: it was not written by it: no JSON, a member twice, NaN, a space too many, nested beyond reason.
-    """
-    try:
-        text.encode()
-        value = json.loads(text)
-        is_canonical = canonical(value) == text
-    except (ValueError, RecursionError) as error:
-        raise SignatureInvalid(
-            "it is not JSON that this package writes: it was cut off or altered, or is something else"
-        ) from error
-    if not is_canonical:
-        raise SignatureInvalid("it is not in the form that this package writes: it was altered, or is something else")
-    return value
-
-
-def require_members(value: Any, types: Mapping[str, type]) -> dict[str, Any]:
-    """``value``, if it is an object with exactly the members ``types``, each of its type.
-
-    Raises:
-        SignatureInvalid: it is not; names the member.
-    """
-    if not isinstance(value, dict):
-        raise SignatureInvalid("it was altered, or is something else: a part of it is no object")
-    for name in sorted({*value, *types}):
-        if name not in types or name not in value or type(value[name]) is not types[name]:
-            raise SignatureInvalid(f"it was altered, or is something else: member {name[:40]!r} is not as it should be")
-    return value
-
-
-def digest(text: str | bytes) -> str:
-    """SHA-256, in hexadecimal."""
-    return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,45 @@
+"""Bundles: a certificate with its place in the signed log, and the whole log, checked offline."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from expunge.errors import SignatureInvalid
+from expunge.evidence.heads import signed_head
+from expunge.evidence.proofs import require_included, root_of
+from expunge.evidence.signing import PublicKeys
+from expunge.evidence.statements import CERTIFICATE, digest, parsed, require_members
+
+
+def verify_bundle(content: Mapping[str, Any], keys: PublicKeys) -> dict[str, Any]:
+    """What a certificate bundle claims, if its signature, its event and its place in the log all hold.
+
+    Raises:
+        SignatureInvalid: any part altered, missing, or not signed by ``keys``.
+    """
+    parts = {"expunge": str, "certificate": str, "event": str, "proof": dict, "checkpoint": str}
+    given = require_members(content, parts)
+    statement, head = keys.verified(given["certificate"], CERTIFICATE), signed_head(given["checkpoint"], keys)
+    try:
+        seq = require_included(given["event"], given["proof"], head.root, head.size)
+    except SignatureInvalid as error:
+        raise SignatureInvalid("the certificate is not in the log that was signed, or its proof was altered") from error
+    entry = parsed(given["event"])
+    claimed = ("release.certified", seq, digest(given["certificate"]))
+    if not isinstance(entry, dict) or tuple(entry.get(name) for name in ("kind", "seq", "certificate")) != claimed:
+        raise SignatureInvalid("the event in the log is about another certificate")
+    keys.require_in_time(given["certificate"], seq)
+    return statement
+
+
+def verify_export(content: Mapping[str, Any], keys: PublicKeys) -> int:
+    """How many events an exported log holds, if none is altered, missing or moved.
+
+    Raises:
+        SignatureInvalid: they do not add up to the signed checkpoint.
+    """
+    given = require_members(content, {"expunge": str, "events": list, "checkpoint": str})
+    head, entries = signed_head(given["checkpoint"], keys), given["events"]
+    is_text = all(isinstance(entry, str) for entry in entries)
+    if not is_text or len(entries) != head.size or root_of(entries) != head.root:
+        raise SignatureInvalid("the events are not those that were signed: one was altered, dropped, added or moved")
+    return head.size

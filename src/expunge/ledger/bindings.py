@@ -1,0 +1,74 @@
+"""What the ledger binds a release to: the requests that it answers, the specification of its model, the table."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import sqlalchemy as sa
+
+from expunge.errors import LedgerCorrupt, RequestRefused
+from expunge.evidence.coverage import Coverage
+from expunge.evidence.receipts import committed
+from expunge.evidence.statements import predicate_of
+from expunge.ledger import releases, requests
+from expunge.ledger.log import of_kind
+
+
+def bound(
+    connection: sa.Connection, model: str, salt: str, answered: Iterable[sa.Row[Any]], table_digest: str
+) -> dict[str, str]:
+    """What a certificate of ``model`` is bound to, under the ``salt`` of its evidence: requests, specification and table.
+
+    Args:
+        answered: the requests that the release answers.
+        table_digest: of the table's files.
+    """
+    specified = releases.named(connection, model)
+    return {
+        "requests": _root(salt, answered),
+        "schema": committed(specified.salt, model, specified.specification),
+        "table": table_commitment(salt, table_digest),
+    }
+
+
+def require_bound(connection: sa.Connection, release: sa.Row[Any]) -> None:
+    """Raises ``LedgerCorrupt`` unless ``release`` was signed for the requests and the specification that the ledger has."""
+    salt, signed = json.loads(release.evidence)["salt"], predicate_of(release.envelope)
+    wrong = f"certificate {release.id} was signed for other"
+    if signed.get("requests") != _root(salt, requests.answered(connection, release.batch, release.model)):
+        raise LedgerCorrupt(f"{wrong} requests than the ledger has: run expunge doctor")
+    specified = [event["specification"] for event in of_kind(connection, "model.fitted") if event["model"] == release.model]
+    if signed.get("schema") not in specified:
+        raise LedgerCorrupt(f"{wrong} specification of its model than the ledger has: run expunge doctor")
+
+
+def covering(connection: sa.Connection, release: sa.Row[Any], request: str) -> dict[str, Any]:
+    """What shows, to be put into the certificate of ``release``, that it answers ``request``.
+
+    Raises:
+        RequestRefused: there is no such request, or another release answers it.
+        LedgerCorrupt: the requests are not those that were signed.
+    """
+    row = requests.by_id(connection, request)
+    if row is None:
+        raise RequestRefused(f"there is no request {request!r}", reason="unknown-request")
+    made = requests.releases_of(connection, row)
+    if release.id not in made:
+        numbers = ", ".join(map(str, made))
+        instead = f"certificates {numbers} do" if made else f"it is {row.state}, and no certificate answers it"
+        raise RequestRefused(f"certificate {release.id} does not answer request {request}: {instead}", reason="not-covered")
+    require_bound(connection, release)
+    theirs = requests.answered(connection, release.batch, release.model)
+    answered = [(other.id, other.commitment) for other in theirs]
+    proof = Coverage.of(json.loads(release.evidence)["salt"], answered).proof(request, row.commitment)
+    assert proof is not None
+    return proof
+
+
+def table_commitment(salt: str, table_digest: str) -> str:
+    """What may be published of the table's state: without the salt, rows could be tried out against it."""
+    return committed(salt, "table", table_digest)
+
+
+def _root(salt: str, answered: Iterable[sa.Row[Any]]) -> str:
+    return Coverage.of(salt, [(row.id, row.commitment) for row in answered]).root

@@ -1,0 +1,85 @@
+"""Tombstones: keyed hashes of people who were forgotten, kept for a term so that their requests can still be answered.
+
+They answer "already forgotten", keep a file of new rows from bringing somebody back unseen, and let a restored backup forget
+again. They are pseudonyms and no erasure: who has the subject key and guesses an id can tell whether it was forgotten. So they
+go when their term is over; what they answered is then unknown.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from expunge.ledger import requests, sealing
+from expunge.ledger.tables import alias_tombstones
+from expunge.ledger.tables import requests as table
+
+OVER = ("closed", "returned", "cancelled")
+"""States of requests whose tombstones wait for the end of their term."""
+PART = requests.PART
+
+
+class Kept(NamedTuple):
+    """What is kept of people forgotten.
+
+    Args:
+        people, aliases: tombstones of people, and of their other ids.
+        first, last: when the requests were closed whose tombstones go first and last; ``None`` if there are none.
+    """
+
+    people: int
+    aliases: int
+    first: str | None
+    last: str | None
+
+
+def keep_aliases(connection: sa.Connection, by_request: Mapping[str, Sequence[str]]) -> None:
+    """Keeps the tombstones for the other ids of people who are forgotten, with their requests."""
+    rows = [{"tombstone": stone, "request": name} for name, stones in by_request.items() for stone in dict.fromkeys(stones)]
+    sealing.insert(connection, alias_tombstones, rows)
+
+
+def requests_by(connection: sa.Connection, stones: Iterable[str]) -> dict[str, sa.Row[Any]]:
+    """The newest request for each of these tombstones, of a person or of an alias."""
+    listed = list(dict.fromkeys(stones))
+    found = requests.found_by(connection, "tombstone", listed)
+    for start in range(0, len(listed), PART):
+        chosen = sa.select(alias_tombstones).where(alias_tombstones.c.tombstone.in_(listed[start : start + PART]))
+        pairs = [(row.tombstone, row.request) for row in sealing.rows(connection, chosen, alias_tombstones)]
+        made = requests.found_by(connection, "id", {request for _stone, request in pairs})
+        for stone, request in pairs:
+            if stone not in found or found[stone].received < made[request].received:
+                found[stone] = made[request]
+    return found
+
+
+def standing(connection: sa.Connection) -> set[str]:
+    """All tombstones of people who were forgotten and have not come back, those of aliases among them."""
+    aliases = sealing.rows(connection, sa.select(alias_tombstones), alias_tombstones)
+    return requests.closed_tombstones(connection) | {row.tombstone for row in aliases}
+
+
+def welcome_back(connection: sa.Connection, stones: Sequence[str]) -> None:
+    """Notes that people who were forgotten have come back: neither their requests nor their aliases keep them out."""
+    for start in range(0, len(stones), PART):
+        part = stones[start : start + PART]
+        theirs = sa.select(table.c.id).where(table.c.tombstone.in_(part), table.c.state == "closed")
+        own = alias_tombstones.c.tombstone.in_(part) | alias_tombstones.c.request.in_(theirs)
+        sealing.delete(connection, alias_tombstones, own)
+        sealing.update(connection, table, table.c.tombstone.in_(part) & (table.c.state == "closed"), state="returned")
+
+
+def purge(connection: sa.Connection, until: str) -> int:
+    """Drops the tombstones of requests that were over by then; of how many requests."""
+    over = table.c.state.in_(OVER) & (table.c.closed <= until) & (table.c.tombstone != "")
+    sealing.delete(connection, alias_tombstones, alias_tombstones.c.request.in_(sa.select(table.c.id).where(over)))
+    return sealing.update(connection, table, over, tombstone="")
+
+
+def kept(connection: sa.Connection) -> Kept:
+    """What is kept now."""
+    mine = table.c.state.in_(OVER) & (table.c.tombstone != "")
+    chosen = sa.select(sa.func.count(), sa.func.min(table.c.closed), sa.func.max(table.c.closed)).where(mine)
+    people, first, last = connection.execute(chosen).one()
+    aliases = connection.execute(sa.select(sa.func.count()).select_from(alias_tombstones)).scalar_one()
+    return Kept(int(people), int(aliases), first, last)

@@ -1,0 +1,42 @@
+"""Comparison: whether every model holds exactly the rows of the table, by one pass over them.
+
+A digest tells that a file is the one that was written, not that what was written is right. So the sums at a model's anchor are
+made anew from the rows, and must be those in its state, up to the rounding that both are charged for (theory §4.6).
+"""
+
+from expunge.errors import InvalidRows, NotLearned, StateCorrupt
+from expunge.ledger import releases
+from expunge.workspace.place import Place
+from expunge.workspace.specification import Specification
+from expunge.workspace.states import Forgetting, load
+
+
+def unfit(place: Place) -> dict[str, str]:
+    """The models that do not hold the rows of the table, with the reason.
+
+    Raises:
+        WorkspaceInvalid: the table cannot be read.
+    """
+    with place.database.reading() as connection:
+        names = [row.name for row in releases.all_models(connection)]
+    found = {name: _problem(place, name) for name in names}
+    return {name: problem for name, problem in found.items() if problem is not None}
+
+
+def _problem(place: Place, name: str) -> str | None:
+    """What keeps a model from being one of the table's rows, if anything."""
+    with place.database.reading() as connection:
+        specification = Specification.from_json(releases.named(connection, name).specification)
+        hidden = Forgetting.of(connection).forgotten(name)
+        try:
+            unlearner = load(place, connection, name)
+        except StateCorrupt as error:
+            return str(error)
+    remedy = f"restore table and state from a backup, or run expunge replace {name}"
+    if unlearner.objective != specification.objective:
+        return f"its state is that of a model of another kind: {remedy}"
+    try:
+        unlearner.require_rows(place.near(specification.source(place.table, hidden)))
+    except (InvalidRows, NotLearned) as error:
+        return f"its state does not hold the rows of the table ({error}): {remedy}"
+    return None

@@ -1,0 +1,216 @@
+"""People: whom an id stands for. A person is who the subject column says; other ids of theirs, aliases, lead to them.
+
+An id is looked for in the subject column and in every alias column, under the present rule of ids and every earlier one. If it
+leads to more than one person (a device that two share, a customer number that is another's telephone), nobody is taken.
+"""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal, NamedTuple
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from expunge.data.pseudonyms import Identification, SubjectKey
+from expunge.data.table import SUBJECT, SubjectTable, alias_names
+from expunge.errors import InvalidRows, RequestRefused
+from expunge.ledger import tombstones
+from expunge.ledger.facts import fact
+from expunge.workspace.place import Place
+
+Reason = Literal[
+    "unknown-subject", "already-forgotten", "several-people", "key-reused", "limit", "empty", "invalid-id", "unknown-column"
+]
+"""Why a wish is refused."""
+UNKNOWN = "nobody of this id has rows here: check the id and its spelling"
+ALIASES = "alias_columns"
+"""The fact that names the alias columns, as JSON."""
+SUBJECT_COLUMN = "subject_column"
+"""The fact that names the subject column."""
+
+
+@dataclass(frozen=True)
+class Id:
+    """An id as somebody gave it; ``by`` names the column of which it is, if that was said."""
+
+    text: str = field(repr=False)
+    by: str | None = None
+
+
+class Problem(NamedTuple):
+    """Why something is no id of this table."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """Whom an id stands for.
+
+    Args:
+        people: by person who has rows, their pseudonyms: one, or several where spellings that are one id now were two before.
+        rows: how many rows they have.
+        tombstones: under which somebody may have been forgotten who had this id.
+        problem: why it is no id of this table.
+    """
+
+    people: tuple[tuple[str, ...], ...] = field(default=(), repr=False)
+    rows: int = 0
+    tombstones: tuple[str, ...] = field(default=(), repr=False)
+    problem: Problem | None = None
+
+    @property
+    def person(self) -> tuple[str, ...]:
+        """The pseudonyms of the one person; empty if there is none, or more than one."""
+        return self.people[0] if len(self.people) == 1 else ()
+
+
+@dataclass(frozen=True)
+class Returned:
+    """Tombstones of people whose rows came again after they had been forgotten; ``row``: the first of these rows."""
+
+    row: int
+    column: str
+    tombstones: tuple[str, ...] = field(repr=False)
+
+
+class People:
+    """Who is in the table of ``place``, and who was."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        with place.database.reading() as connection:
+            self.subject, self.aliases = id_columns(connection)
+
+    @property
+    def _table(self) -> SubjectTable:
+        return self._place.table
+
+    @property
+    def _key(self) -> SubjectKey:
+        return self._place.subject_key
+
+    @cached_property
+    def identification(self) -> Identification:
+        """How whose a row is becomes pseudonyms here."""
+        return Identification(self._key, self.subject, self.aliases, self._taken)
+
+    def find(self, ids: Sequence[Id]) -> list[Found]:
+        """Whom each of ``ids`` stands for; one look at the table for all of them."""
+        problems = [self._problem(each) for each in ids]
+        good = [each for each, problem in zip(ids, problems, strict=True) if problem is None]
+        own = {each: self._key.pseudonyms(each.text) if each.by in (None, self.subject) else [] for each in good}
+        rows = self._table.counts(_all(own.values())) if good else {}
+        others: dict[Id, list[str]] = {each: [] for each in good}
+        stones = {each: list(map(self._key.tombstone, own[each])) for each in good}
+        for alias, column in zip(self.aliases, alias_names(len(self.aliases)), strict=True):
+            tags = {each: self._key.pseudonyms(each.text, alias) for each in good if each.by in (None, alias)}
+            owners = self._table.owners(column, _all(tags.values())) if tags else {}
+            for each, made in tags.items():
+                others[each] += [owner for tag in made for owner in owners.get(tag, ())]
+                stones[each] += map(self._key.tombstone, made)
+        rows |= self._table.counts(_all(others.values()) or []) if any(others.values()) else {}
+        return [
+            Found(problem=problem) if problem is not None else self._found(own[each], others[each], stones[each], rows)
+            for each, problem in zip(ids, problems, strict=True)
+        ]
+
+    def one(self, text: str, by: str | None = None) -> tuple[str, ...]:
+        """The pseudonyms of the person whom the id ``text`` stands for.
+
+        Raises:
+            RequestRefused: it is no id, nobody has it, or several have.
+        """
+        (found,) = self.find([Id(text, by)])
+        if found.problem is not None:
+            raise RequestRefused(found.problem.message, reason=found.problem.reason)
+        if not found.people:
+            raise RequestRefused(UNKNOWN, reason="unknown-subject")
+        if not found.person:
+            raise RequestRefused(self.several(len(found.people)), reason="several-people")
+        return found.person
+
+    def several(self, count: int) -> str:
+        """What to say where an id stands for ``count`` people."""
+        return (
+            f"this id stands for {count} people: say the column of which it is, or give the id of the one who is meant in "
+            f"column {self.subject!r}"
+        )
+
+    def returned(self, connection: sa.Connection, added: pa.Table) -> Returned | None:
+        """Who in ``added`` was forgotten and has no rows here, by subject or by an alias that was theirs alone."""
+        stones, columns = tombstones.standing(connection), [SUBJECT, *alias_names(len(self.aliases))]
+        found: list[str] = []
+        first: tuple[int, str] | None = None
+        for column, name in zip(columns, (self.subject, *self.aliases), strict=True):
+            tags = added[column].to_pylist()
+            back = {tag for tag in set(tags) - {None} if self._key.tombstone(tag) in stones}
+            back -= set(self._table.counts(sorted(back)) if column == SUBJECT else self._table.owners(column, sorted(back)))
+            if back:
+                row = min(tags.index(tag) for tag in back)
+                first = (row, name) if first is None or row < first[0] else first
+                found += map(self._key.tombstone, sorted(back))
+        return None if first is None else Returned(*first, tuple(found))
+
+    def leaving(self, people: Mapping[str, str]) -> dict[str, list[str]]:
+        """By request, the tombstones for the other ids of who is about to be erased; those that somebody else has are left out.
+
+        Args:
+            people: by request, the pseudonym of its person.
+        """
+        found: dict[str, list[str]] = {request: [] for request in people}
+        for column in alias_names(len(self.aliases)):
+            theirs = self._table.aliases_of(list(people.values()), column)
+            owners = self._table.owners(column, _all(theirs.values())) if theirs else {}
+            for request, person in people.items():
+                own = [tag for tag in theirs.get(person, ()) if set(owners[tag]) <= set(people.values())]
+                found[request] += map(self._key.tombstone, own)
+        return found
+
+    def _problem(self, given: Id) -> Problem | None:
+        columns = (self.subject, *self.aliases)
+        if given.by is not None and given.by not in columns:
+            return Problem("unknown-column", f"there is no column {given.by!r} of ids: there are {', '.join(columns)}")
+        try:
+            is_empty = not self._key.canonical(given.text)
+        except ValueError as error:
+            return Problem("invalid-id", str(error))
+        return Problem("empty", "the subject is empty: give an id") if is_empty else None
+
+    def _found(self, own: Sequence[str], others: Sequence[str], stones: Sequence[str], rows: Mapping[str, int]) -> Found:
+        theirs = tuple(tag for tag in own if tag in rows)
+        people = [theirs] if theirs else []
+        people += [(owner,) for owner in dict.fromkeys(others) if owner not in theirs]
+        return Found(tuple(people), sum(rows[tag] for tags in people for tag in tags), tuple(stones))
+
+    def _taken(self, pseudonyms: Collection[str]) -> set[str]:
+        """Those of ``pseudonyms`` that stand for somebody who has rows or was forgotten."""
+        listed = sorted(pseudonyms)
+        found = set(self._table.counts(listed))
+        for column in alias_names(len(self.aliases)):
+            found |= set(self._table.owners(column, listed))
+        with self._place.database.reading() as connection:
+            stones = tombstones.standing(connection)
+        return found | {tag for tag in listed if self._key.tombstone(tag) in stones}
+
+
+def id_columns(connection: sa.Connection) -> tuple[str, tuple[str, ...]]:
+    """The subject column, and the columns with other ids of a person."""
+    return str(fact(connection, SUBJECT_COLUMN)), tuple(json.loads(fact(connection, ALIASES) or "[]"))
+
+
+def refuse_returned(back: Returned | None) -> None:
+    """Raises ``InvalidRows`` where rows are of somebody who was forgotten."""
+    if back is not None:
+        raise InvalidRows(
+            f"row {back.row} is of somebody who was forgotten (by column {back.column!r}), as are the rows of "
+            f"{len(back.tombstones)} ids in all: drop them from the file, or say --returning if they have come back. Nothing "
+            "was changed"
+        )
+
+
+def _all(lists: Collection[Sequence[str]]) -> list[str]:
+    return sorted({value for each in lists for value in each})
