@@ -27,6 +27,12 @@ def init(
         ),
     ],
     subject: Annotated[str, typer.Option(help="Column that says whose a row is.")],
+    alias: Annotated[
+        list[str] | None, typer.Option(help="A column with another id of the same person, such as an e-mail; may be repeated.")
+    ] = None,
+    ignore_case: Annotated[
+        bool, typer.Option("--ids-ignore-case", help="Ids that differ in the case of letters only are the same.")
+    ] = False,
     schema: Annotated[Path | None, typer.Option(help="Feature schema (TOML); without it one is proposed.")] = None,
     query: Annotated[str | None, typer.Option(help="SQL whose result is the rows.")] = None,
     database: Annotated[
@@ -42,7 +48,18 @@ def init(
     from expunge.workspace import Workspace
 
     with working("importing the rows", as_json):
-        made = Workspace.create(folder, data, subject, query=query, reading=reading, schema=schema, database=database, say=say)
+        made = Workspace.create(
+            folder,
+            data,
+            subject,
+            aliases=alias or (),
+            ignore_case=ignore_case,
+            query=query,
+            reading=reading,
+            schema=schema,
+            database=database,
+            say=say,
+        )
     result = {"workspace": str(made.place.path), "schema": str(made.place.schema_path), "proposed": schema is None}
     show(result, as_json, lambda: console.print(f"{folder} is ready; next: expunge fit NAME --target COLUMN", highlight=False))
 

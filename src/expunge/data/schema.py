@@ -35,9 +35,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from expunge.data.identities import EXACT, Rule
 from expunge.errors import InvalidRows
 from expunge.files import write_file
+from expunge.identities import EXACT, Rule
 
 Array = NDArray[np.float64]
 

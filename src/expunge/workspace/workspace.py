@@ -11,7 +11,6 @@ from typing import Any, TypedDict, Unpack
 
 import pyarrow as pa
 
-from expunge.data.identities import CASELESS, EXACT, Rule
 from expunge.data.probing import require_storable
 from expunge.data.pseudonyms import Identification, SubjectKey
 from expunge.data.reading import UNKNOWN, Reading, read_batches, understood
@@ -25,6 +24,7 @@ from expunge.evidence.signing import PublicKeys, SigningKey, endorse
 from expunge.evidence.statements import digest
 from expunge.files import write_file
 from expunge.forecast import CapacityReport
+from expunge.identities import CASELESS, EXACT, Rule
 from expunge.ledger import data_files, log, releases, requests, times
 from expunge.ledger.anchor import INSTANCE
 from expunge.ledger.facts import add_key, fact, keys, set_fact
@@ -34,7 +34,7 @@ from expunge.workspace import batch, desk, drafts, edits, making, queue, states
 from expunge.workspace.batch import COMING_KEY, Outcome
 from expunge.workspace.configuration import Configuration
 from expunge.workspace.desk import Answer, Wish
-from expunge.workspace.people import ALIASES, SUBJECT_COLUMN, Id, People, refuse_returned
+from expunge.workspace.people import ALIASES, SUBJECT_COLUMN, Id, People, id_columns, refuse_returned
 from expunge.workspace.place import PATIENCE, Place
 from expunge.workspace.queue import Processed
 from expunge.workspace.specification import Kind, Specification
@@ -141,7 +141,7 @@ class Workspace:
         declared = set() if features is None else set(features.columns)
         if missing := sorted(declared - set(columns.names)):
             raise InvalidRows(f"the schema declares column {missing[0]!r}, which the data does not have")
-        key = SubjectKey.create(place.keys / "subject.key", ids.rule)
+        key = SubjectKey.create(place.subject_key_path, ids.rule)
         who, hashed = Identification(key, ids.subject, ids.aliases), set(ids.columns) - declared
         kept = pa.schema([field for field in columns if field.name not in hashed])
         require_storable(kept)
@@ -284,6 +284,17 @@ class Workspace:
         """
         return desk.ask(self.place, [Wish(subject, actor, (keys or {}).get(subject), by) for subject in subjects])
 
+    def ask(self, wishes: Sequence[Wish]) -> list[Answer]:
+        """Answers to wishes to be forgotten, in order; see ``desk.ask``."""
+        return desk.ask(self.place, wishes)
+
+    @property
+    def id_columns(self) -> tuple[str, ...]:
+        """The columns of ids: the subject's, then its aliases."""
+        with self.place.database.reading() as connection:
+            subject, aliases = id_columns(connection)
+        return subject, *aliases
+
     def cancel(self, request: str) -> None:
         """Withdraws an accepted request; see ``desk.cancel``."""
         desk.cancel(self.place, request)
@@ -292,13 +303,14 @@ class Workspace:
         """The receipt of a request, once more; see ``desk.receipt_again``."""
         return desk.receipt_again(self.place, request, subject)
 
-    def preview(self, subjects: Sequence[str], by: str | None = None) -> dict[str, Any]:
-        """What a request would touch: rows by subject (in order), and by model how far each subject moves it, in σ.
+    def counts(self, wishes: Sequence[Wish]) -> list[int]:
+        """How many rows each wish is about, in order; none where it stands for nobody, or for several people."""
+        found = People(self.place).find([Id(wish.subject, wish.by) for wish in wishes])
+        return [who.rows if who.person else 0 for who in found]
 
-        Args:
-            by: the column of which the ids are, where that must be said.
-        """
-        found = People(self.place).find([Id(subject, by) for subject in subjects])
+    def preview(self, wishes: Sequence[Wish]) -> dict[str, Any]:
+        """What requests would touch: rows by wish (in order), and by model how far each person moves it, in σ."""
+        found = People(self.place).find([Id(wish.subject, wish.by) for wish in wishes])
         leaving = self.place.table.of_subjects([tag for who in found for tag in who.person])
         moved: dict[str, list[float]] = {}
         with self.place.database.reading() as connection:
