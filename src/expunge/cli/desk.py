@@ -12,7 +12,9 @@ from expunge.cli.shared import (
     HERE,
     REFUSED,
     UNFINISHED,
+    AcceptUndeclared,
     AsJson,
+    DryRun,
     InWorkspace,
     app,
     console,
@@ -22,6 +24,7 @@ from expunge.cli.shared import (
     require_writable,
     say,
     show,
+    show_plan,
     working,
 )
 
@@ -44,6 +47,7 @@ def forget(
         str | None, typer.Option(help="Idempotency key: the same key again gives the same request again (one subject).")
     ] = None,
     receipts: Annotated[Path, typer.Option(help="Folder for the receipts, which are for the requesters.")] = Path("receipts"),
+    dry_run: DryRun = False,
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,
 ) -> None:
@@ -58,10 +62,12 @@ def forget(
         if key is not None and len(asked) != 1:
             raise ValueError("--key is for one subject: leave it out, or make one call a subject")
         found = Workspace.open(workspace)
-        require_writable(receipts)  # first what may fail, then what cannot be taken back
+        if not dry_run:
+            require_writable(receipts)  # first what may fail, then what cannot be taken back
         preview = _preview(found, asked) if len(asked) <= PREVIEWED else None
-        answers = found.forget(asked, keys={asked[0]: key} if key is not None else None)
-        written = write_receipts(receipts, {answer.request: answer.receipt for answer in answers if answer.receipt is not None})
+        answers = found.forget(asked, keys={asked[0]: key} if key is not None else None, dry_run=dry_run)
+        made = {answer.request: answer.receipt for answer in answers if answer.receipt is not None and not dry_run}
+        written = write_receipts(receipts, made)
     refused = [answer for answer in answers if answer.is_refused]
     result: list[dict[str, Any]] = [
         {
@@ -85,10 +91,11 @@ def forget(
             moved = ", ".join(f"{name} {value:.2g}" for name, value in (line["influence"] or {}).items())
             table.add_row(line["request"], line["state"], str(line["rows"]), line["message"], moved)
         console.print(table)
-        console.print(f"{len(answers) - len(refused):,} of {len(answers):,} stand; receipts are in {receipts}")
+        after = "nothing was changed: this was a dry run" if dry_run else f"receipts are in {receipts}"
+        console.print(f"{len(answers) - len(refused):,} of {len(answers):,} stand; {after}")
 
     show(result, as_json, text)
-    if len(written) < sum(answer.receipt is not None for answer in answers):
+    if len(written) < len(made):
         raise typer.Exit(UNFINISHED)
     if refused:
         raise typer.Exit(REFUSED)
@@ -97,6 +104,7 @@ def forget(
 @app.command()
 def cancel(
     request: Annotated[str, typer.Argument(help="Id of the request.")],
+    dry_run: DryRun = False,
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,
 ) -> None:
@@ -107,12 +115,13 @@ def cancel(
     refused: RequestRefused | None = None
     with working("cancelling", as_json):
         try:
-            Workspace.open(workspace).cancel(request)
+            Workspace.open(workspace).cancel(request, dry_run=dry_run)
         except RequestRefused as error:
             refused = error
-    state = "cancelled" if refused is None else "refused"
+    state = "refused" if refused is not None else "accepted" if dry_run else "cancelled"
     result = {"request": request, "state": state, "message": "" if refused is None else str(refused)}
-    show(result, as_json, lambda: console.print(str(refused) if refused else f"{request} is cancelled", highlight=False))
+    done = f"{request} can be cancelled; this was a dry run" if dry_run else f"{request} is cancelled"
+    show(result, as_json, lambda: console.print(str(refused) if refused else done, highlight=False))
     if refused is not None:
         raise typer.Exit(REFUSED)
 
@@ -122,6 +131,8 @@ def rectify(
     subject: Annotated[str, typer.Argument(help="Id of the person whose rows are wrong; - reads it from standard input.")],
     file: Annotated[Path, typer.Option(help="CSV or Parquet file with all the rows of this person, as they should be.")],
     receipts: Annotated[Path, typer.Option(help="Folder for the receipt, which is for the requester.")] = Path("receipts"),
+    accept_undeclared: AcceptUndeclared = False,
+    dry_run: DryRun = False,
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,
 ) -> None:
@@ -130,8 +141,12 @@ def rectify(
 
     with working("correcting", as_json), refusing(as_json):
         person, found = given_subject(subject), Workspace.open(workspace)
+        if dry_run:
+            plan = found.planned(lambda plans: plans.rectify(person, str(file), accept_undeclared=accept_undeclared))
+            show_plan(plan, as_json)
+            return
         require_writable(receipts)
-        answer, outcomes = found.rectify(person, str(file))
+        answer, outcomes = found.rectify(person, str(file), accept_undeclared=accept_undeclared, say=say)
         written = write_receipts(receipts, {answer.request: answer.receipt or ""})
     result = {
         "request": answer.request,
@@ -146,27 +161,47 @@ def rectify(
 
 @app.command()
 def append(
-    file: Annotated[Path, typer.Argument(help="CSV or Parquet file with the columns of the table.")],
+    data: Annotated[
+        str,
+        typer.Argument(
+            envvar="EXPUNGE_DATA",
+            help="CSV or Parquet file with the columns of the table, or with --query the URL of a database; in the environment "
+            "other users do not see it.",
+        ),
+    ],
+    query: Annotated[str | None, typer.Option(help="SQL whose result is the rows.")] = None,
     returning: Annotated[bool, typer.Option(help="Accept rows of people who were forgotten and have come back.")] = False,
+    accept_undeclared: AcceptUndeclared = False,
+    dry_run: DryRun = False,
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Add rows to the table and learn them in every model."""
+    """Add rows to the table and learn them in every model; the same rows again add nothing."""
     from expunge.workspace import Workspace
+    from expunge.workspace.plans import Taking
 
+    how: Taking = {"returning": returning, "accept_undeclared": accept_undeclared}
     with working("learning the rows", as_json):
-        rows, outcomes = Workspace.open(workspace).append(str(file), returning=returning, say=say)
-    result = {"rows": rows, "releases": [described(outcome) for outcome in outcomes]}
-    show(result, as_json, lambda: print_outcomes(outcomes, f"{rows:,} rows added"))
+        found = Workspace.open(workspace)
+        if dry_run:
+            show_plan(found.planned(lambda plans: plans.append(data, query, **how)), as_json)
+            return
+        done = found.append(data, query, say=say, **how)
+    result = {**done.told, "releases": [described(outcome) for outcome in done.outcomes]}
+    show(result, as_json, lambda: print_outcomes(done.outcomes, f"{done.rows:,} rows added"))
 
 
 @app.command()
-def process(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
+def process(dry_run: DryRun = False, workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
     """Work the queue: forget everybody who asked, in every model, certify it, and erase their rows. By hand or by cron."""
-    from expunge.workspace import Workspace
+    from expunge.workspace import Workspace, queue
 
     with working("working the queue", as_json):
-        done = Workspace.open(workspace).process(say)
+        found = Workspace.open(workspace)
+        if dry_run:
+            show_plan(found.planned(lambda plans: queue.planned(plans.place)), as_json)
+            return
+        done = found.process(say)
     result = {
         "closed": done.closed,
         "problems": done.problems,

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -17,6 +17,9 @@ from typer.core import TyperGroup
 
 from expunge.data.identities import canonical
 from expunge.errors import ExpungeError, WorkspaceBusy, WorkspaceInvalid, WorkUnfinished
+
+if TYPE_CHECKING:
+    from expunge.workspace.plans import Plan
 
 FAILED, REFUSED, CHECK_FAILED, BUSY, UNFINISHED, FAULT = 1, 3, 4, 5, 6, 7
 """Exit codes; 0 is success, 2 wrong usage."""
@@ -49,6 +52,10 @@ app = typer.Typer(
 console = Console(markup=False)  # what people called their files and models is text
 errors = Console(stderr=True, markup=False)
 
+AcceptUndeclared = Annotated[
+    bool, typer.Option("--accept-undeclared", help="Go on, whatever share of a column is outside what the schema declares.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")]
 InWorkspace = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the workspace.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 HERE = Path(".")
@@ -75,6 +82,24 @@ def show(result: Any, as_json: bool, text: Callable[[], None]) -> None:
             "revoke a token that nobody saw"
         )
         raise typer.Exit(UNFINISHED) from error
+
+
+def show_plan(plan: "Plan", as_json: bool) -> None:
+    """Prints what a command would do."""
+
+    def text() -> None:
+        for name, value in plan.told.items():
+            if value not in (None, [], {}):
+                console.print(f"{name.replace('_', ' ')}: {_listed(value)}", highlight=False)
+        console.print("nothing was changed: this was a dry run", highlight=False)
+
+    show({**plan.told, "dry_run": True}, as_json, text)
+
+
+def _listed(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_listed(each)}" for name, each in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def say(message: str) -> None:

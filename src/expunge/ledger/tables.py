@@ -86,6 +86,7 @@ batches = _sealed(
     Column("kind", Text, nullable=False),  # fit, forget, append, rectify, refit, replace, retire
     Column("state", Text, nullable=False),  # intent, certified, closed, abandoned
     Column("states", Text, nullable=False),  # JSON: model and number of each state file it writes
+    Column("content", Text),  # keyed digest of the rows that it added, for as long as the settings say
     Column("started", Text, nullable=False),
     Column("closed", Text),
     Index("batches_open", "state"),

@@ -83,7 +83,7 @@ def run(place: Place, work: Work, say: Say) -> Done:
     with place.database.writing() as connection:
         chosen = chosen_models(connection, work)
         _seq, at = log.append(connection, "batch.begun", [{"batch_kind": work.kind, "requests": len(work.requests)}])
-        batch = requests.begin_batch(connection, work.kind, [task[:2] for task in chosen], at)
+        batch = requests.begin_batch(connection, work.kind, [task[:2] for task in chosen], at, work.content)
         requests.insert(connection, [{**row, "batch": batch} for row in work.made])
         requests.assign(connection, list(work.requests), batch)
     try:

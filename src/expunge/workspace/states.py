@@ -56,6 +56,7 @@ class Work:
         returning: tombstones of people who were forgotten and come back with ``added``.
         models: names of the models it concerns; ``None`` for all.
         fitted: the specification of a new model, or of one that is replaced, by its name.
+        content: keyed digest of the rows that come, by which they are recognised when they come again.
     """
 
     kind: Kind
@@ -66,6 +67,7 @@ class Work:
     returning: Sequence[str] = ()
     models: Sequence[str] | None = None
     fitted: tuple[str, Specification] | None = None
+    content: str | None = field(default=None, repr=False)
 
 
 def silent(_message: str) -> None:
