@@ -226,3 +226,79 @@ def test_a_dry_run_refuses_what_the_command_refuses(folder):
     ):
         run(*command, "--dry-run", "-w", "ws", code=code)
     assert fingerprint() == before
+
+
+class TestRowKeys:
+    VISITS = "who,day,age,postcode,visits"
+
+    @pytest.fixture
+    def keyed(self, folder) -> Path:
+        """A table of visits, in which person and day name a row."""
+        rows = [f"p{i % 20},2024-01-{1 + i // 20:02},{20 + i % 60},10115,{i % 7}" for i in range(60)]
+        write("visits.csv", *rows, heading=self.VISITS)
+        run("init", "keyed", "--data", "visits.csv", "--subject", "who", "--schema", "schema.toml", "--row-key", "who,day")
+        run("fit", "visits", "--target", "visits", "--model", "ridge", "--sigma", "0.05", "-w", "keyed")
+        return folder
+
+    def values(self) -> set[tuple[object, ...]]:
+        table = stored(Path("keyed"))
+        return set(zip(*(table[name].to_pylist() for name in ("day", "age", "visits")), strict=True))
+
+    def test_a_row_that_comes_again_is_known(self, keyed):
+        write("night.csv", "p0,2024-01-01,20,10115,0", "p0,2024-02-01,25,10115,9", heading=self.VISITS)
+        done = run("append", "night.csv", "-w", "keyed")
+        assert (done["rows"], done["known"], done["replaced"]) == (1, 1, 0)
+        assert len(stored(Path("keyed"))) == 61
+        write("again.csv", "p0,2024-02-01,25,10115,9", "p0,2024-01-01,20,10115,0", heading=self.VISITS)
+        assert run("append", "again.csv", "-w", "keyed")["rows"] == 0
+        assert len(stored(Path("keyed"))) == 61 and problems(Path("keyed"), "models") == {}
+
+    def test_other_values_are_refused_or_take_its_place(self, keyed):
+        before = stored(Path("keyed"))
+        write("night.csv", "p9,2024-02-01,25,10115,9", "p0,2024-01-02,99,10115,6", heading=self.VISITS)
+        refused = run("append", "night.csv", "-w", "keyed", code=1)["message"]
+        assert "row 1 has the row key of a row in the table, and other values" in refused
+        assert stored(Path("keyed")).equals(before)
+        planned = run("append", "night.csv", "--upsert", "--dry-run", "-w", "keyed")
+        assert stored(Path("keyed")).equals(before)
+        done = run("append", "night.csv", "--upsert", "-w", "keyed")
+        for told in (planned, done):
+            assert (told["rows"], told["known"], told["replaced"]) == (1, 0, 1)
+        (release,) = done["releases"]
+        assert (release["forgotten"], release["learned"]) == (1, 2)  # what stays as it is was never out
+        after = stored(Path("keyed"))
+        assert len(after) == 61 and 99 in after["age"].to_pylist()
+        old = {tuple(row.items()) for row in before.to_pylist()}
+        assert len(old - {tuple(row.items()) for row in after.to_pylist()}) == 1
+        assert problems(Path("keyed")) == {}
+        assert run("append", "night.csv", "--upsert", "-w", "keyed")["rows"] == 0
+        run("forget", "p0", "-w", "keyed")
+        assert run("process", "-w", "keyed")["closed"] == 1 and problems(Path("keyed")) == {}
+
+    def test_a_row_without_a_key_or_two_with_one(self, keyed):
+        for rows, message in (
+            (("p0,,20,10115,0",), "row 0 has no day"),
+            (("p1,2024-03-01,20,10115,0", "p1,2024-03-01,21,10115,0"), "rows 0 and 1 have the same row key"),
+        ):
+            write("night.csv", "q,2024-03-02,20,10115,0", *rows, heading=self.VISITS)
+            refused = run("append", "night.csv", "--upsert", "-w", "keyed", code=1)["message"]
+            assert message.replace("0 and 1", "1 and 2").replace("row 0", "row 1") in refused
+
+    def test_may_be_declared_later_where_it_names_rows(self, folder):
+        assert "'shoe'" in run("row-key", "who,shoe", "-w", "ws", code=1)["message"]
+        assert "name no row" in run("row-key", "postcode,visits", "-w", "ws", code=1)["message"]
+        assert run("row-key", "who", "-w", "ws")["row_key"] == ["who"]
+        write("night.csv", "p0,99,10115,1")
+        assert run("append", "night.csv", "--upsert", "-w", "ws")["replaced"] == 1
+        assert 99 in ages() and len(ages()) == 60 and problems(Path("ws"), "models") == {}
+        write("bad.csv", "a,30,10115,1", "a,31,10115,2")
+        unfinished = ("init", "other", "--data", "bad.csv", "--subject", "who", "--schema", "schema.toml", "--row-key", "who")
+        assert "the workspace is made, but without a row key" in run(*unfinished, code=6)["message"]
+
+    def test_a_key_may_pass_to_another_person(self, folder):
+        run("row-key", "age", "-w", "ws")
+        write("night.csv", "other,20,10115,1")
+        assert run("append", "night.csv", "--upsert", "-w", "ws")["replaced"] == 1
+        assert len(ages()) == 60
+        assert run("forget", "p0", "-w", "ws", code=3)[0]["reason"] == "unknown-subject"
+        assert problems(Path("ws"), "models") == {}

@@ -171,6 +171,9 @@ def append(
     ],
     query: Annotated[str | None, typer.Option(help="SQL whose result is the rows.")] = None,
     returning: Annotated[bool, typer.Option(help="Accept rows of people who were forgotten and have come back.")] = False,
+    upsert: Annotated[
+        bool, typer.Option("--upsert", help="Rows with the row key of a row in the table, and other values, take its place.")
+    ] = False,
     accept_undeclared: AcceptUndeclared = False,
     dry_run: DryRun = False,
     workspace: InWorkspace = HERE,
@@ -180,7 +183,7 @@ def append(
     from expunge.workspace import Workspace
     from expunge.workspace.plans import Taking
 
-    how: Taking = {"returning": returning, "accept_undeclared": accept_undeclared}
+    how: Taking = {"returning": returning, "accept_undeclared": accept_undeclared, "upsert": upsert}
     with working("learning the rows", as_json):
         found = Workspace.open(workspace)
         if dry_run:
@@ -188,7 +191,9 @@ def append(
             return
         done = found.append(data, query, say=say, **how)
     result = {**done.told, "releases": [described(outcome) for outcome in done.outcomes]}
-    show(result, as_json, lambda: print_outcomes(done.outcomes, f"{done.rows:,} rows added"))
+    replaced = done.told.get("replaced")
+    message = f"{done.rows:,} rows added" + (f", {replaced:,} replaced" if replaced else "")
+    show(result, as_json, lambda: print_outcomes(done.outcomes, message))
 
 
 @app.command()

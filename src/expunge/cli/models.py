@@ -32,15 +32,39 @@ def init(
             envvar="EXPUNGE_DATABASE", help="URL of an empty database for the ledger; without it a file in the folder."
         ),
     ] = None,
+    row_key: Annotated[
+        str | None, typer.Option(help="Columns that together name a row, with commas between them; see expunge row-key.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a workspace from a table of people's rows."""
     from expunge.workspace import Workspace
 
+    columns = row_key.split(",") if row_key else []
     with working("importing the rows", as_json):
-        made = Workspace.create(folder, data, subject, query=query, schema=schema, database=database, say=say)
+        made = Workspace.create(folder, data, subject, query=query, schema=schema, database=database, row_key=columns, say=say)
     result = {"workspace": str(made.place.path), "schema": str(made.place.schema_path), "proposed": schema is None}
     show(result, as_json, lambda: console.print(f"{folder} is ready; next: expunge fit NAME --target COLUMN", highlight=False))
+
+
+@app.command("row-key")
+def row_key(
+    columns: Annotated[str, typer.Argument(help="Columns that together name a row, with commas between them.")],
+    dry_run: DryRun = False,
+    workspace: InWorkspace = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Say which columns name a row, so that append knows rows that come again, and replaces them with --upsert."""
+    from expunge.workspace import Workspace
+
+    names = columns.split(",")
+    with working("looking at the rows", as_json):
+        found = Workspace.open(workspace)
+        if dry_run:
+            show_plan(found.planned(lambda plans: plans.row_key(names)), as_json)
+            return
+        found.declare_row_key(names)
+    show({"row_key": names}, as_json, lambda: console.print(f"{', '.join(names)} name a row from now on", highlight=False))
 
 
 @schema_app.command()

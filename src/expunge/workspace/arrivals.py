@@ -1,11 +1,12 @@
 """Arrivals: rows from outside that are to come into the table, read and judged before anything changes."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from expunge.data.content import Content
 from expunge.data.oddities import Odd, odd_values, require_declared
@@ -76,24 +77,25 @@ def arrival(place: Place, data: str, query: str | None) -> Arrival:
 
 
 def require_expected(place: Place, found: Arrival, *, accept_undeclared: bool) -> None:
-    """Raises ``InvalidRows`` if too much of a column is undeclared, unless that was accepted; and where rows come of somebody
-    whom some models have forgotten and others have yet to forget."""
+    """Raises ``InvalidRows`` if too much of a column is undeclared, unless that was accepted, or as ``require_whole`` does."""
     if not accept_undeclared:
         require_declared(found.odd, place.configuration.undeclared_percent, LEAST)
+    require_whole(place, found.rows, found.rows)
+
+
+def require_whole(place: Place, touched: pa.Table, given: pa.Table) -> None:
+    """Raises ``InvalidRows`` if a row of ``touched`` is of somebody whom only some of the models have forgotten; names the row
+    of ``given`` in the same position."""
     with place.database.reading() as connection:
         before = Forgetting.of(connection)
     leaving = {before.people[request] for request in before.by if request in before.people}
-    row = first_of(found.rows, leaving)
+    row = next((row for row, tag in enumerate(touched[SUBJECT].to_pylist()) if tag in leaving), None)
     if row is not None:
+        number = int(given[ROW][row].as_py()) - int(pc.min(given[ROW]).as_py())
         raise InvalidRows(
-            f"row {row} is of somebody whom some models have forgotten already and others have not: run expunge process first, "
-            "and drop the row from the file. Nothing was changed"
+            f"row {number} is of somebody whom some models have forgotten and others have not yet: see expunge status, and "
+            "drop the row from the file. Nothing was changed"
         )
-
-
-def first_of(rows: pa.Table, people: Collection[str]) -> int | None:
-    """The first of ``rows`` that is of any of these ``people``, by their pseudonyms."""
-    return next((row for row, tag in enumerate(rows[SUBJECT].to_pylist()) if tag in people), None)
 
 
 def in_table(place: Place, schema: FeatureSchema, without: Sequence[str]) -> dict[str, Odd]:

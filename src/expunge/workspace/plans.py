@@ -1,18 +1,20 @@
 """Plans: what each command is about to do, found out before anything changes. A dry run ends here, or a batch does it."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypedDict, Unpack
 
+import pyarrow as pa
+
 from expunge.data.oddities import require_declared
-from expunge.data.table import SUBJECT
+from expunge.data.table import ROW, SUBJECT
 from expunge.errors import InvalidRows, LastRows, WorkspaceInvalid
 from expunge.ledger import releases, requests
 from expunge.privacy import Guarantee
-from expunge.workspace import arrivals
-from expunge.workspace.arrivals import arrival, in_table, read_schema, require_expected, told
+from expunge.workspace import arrivals, row_keys
+from expunge.workspace.arrivals import arrival, in_table, read_schema, require_expected, require_whole, told
 from expunge.workspace.people import People, refuse_returned
 from expunge.workspace.place import Place
 from expunge.workspace.specification import Kind, Specification
@@ -45,10 +47,12 @@ class Taking(TypedDict, total=False):
     Args:
         returning: those of people who were forgotten and have come back.
         accept_undeclared: those of a file in which too much is undeclared.
+        upsert: those with the row key of a row in the table, whose place they take.
     """
 
     returning: bool
     accept_undeclared: bool
+    upsert: bool
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,8 @@ class Plan:
         found = []
         if before := self.told.get("added_before"):
             found.append(f"these rows were added before, on {before[:10]}: nothing is to be done")
+        if known := self.told.get("known"):
+            found.append(f"{known:,} rows are in the table already, by their row key")
         if left_out := self.told.get("left_out"):
             found.append(f"columns that the table does not have were left out: {', '.join(map(repr, left_out))}")
         for kind, means in (("undeclared", "outside what the schema declares"), ("missing", "missing")):
@@ -214,8 +220,34 @@ class Plans:
             refuse_returned(back)
         require_expected(self.place, found, accept_undeclared=how.get("accept_undeclared", False))
         stones = () if back is None else back.tombstones
-        work = Work("append", added=found.rows, returning=stones, content=found.content)
-        return Plan(work, {"rows": len(found.rows), "added_before": None, **found.told})
+        told = {"rows": len(found.rows), "added_before": None, "known": 0, "replaced": 0, **found.told}
+        keyed = row_keys.known(self.place, found.rows)
+        if keyed is None:
+            return Plan(Work("append", added=found.rows, returning=stones, content=found.content), told)
+        if len(keyed.changed) and not how.get("upsert"):
+            row = int(keyed.changed[ROW][0].as_py()) - int(found.rows[ROW][0].as_py())
+            raise InvalidRows(
+                f"row {row} has the row key of a row in the table, and other values; {len(keyed.changed):,} rows in all: say "
+                "--upsert to put them in its place. Nothing was changed"
+            )
+        rows = pa.concat_tables([keyed.new, keyed.changed])
+        told |= {"rows": len(keyed.new), "known": keyed.same, "replaced": len(keyed.changed)}
+        if not len(rows):
+            return Plan(None, told)
+        if not len(keyed.changed):
+            return Plan(Work("append", added=rows, returning=stones, content=found.content), told)
+        gone, written = row_keys.replaced(self.place, keyed, rows)
+        require_whole(self.place, keyed.old, keyed.changed)
+        return Plan(Work("upsert", gone=gone, added=written, returning=stones, content=found.content), told)
+
+    def row_key(self, columns: Sequence[str]) -> Plan:
+        """Columns that name a row.
+
+        Raises:
+            WorkspaceInvalid: there is no such column, or these name no row.
+        """
+        row_keys.require_key(self.place, columns)
+        return Plan(None, {"row_key": list(columns)})
 
     def rectify(self, subject: str, data: str, *, accept_undeclared: bool = False) -> Plan:
         """A person's rows that are replaced by those in a file. The row of the request is still to be made.

@@ -16,7 +16,7 @@ from expunge.data.reading import read_batches
 from expunge.data.schema import FeatureSchema
 from expunge.data.table import SubjectTable, numbered
 from expunge.data.urls import sqlite_url
-from expunge.errors import ExpungeError, InvalidRows, WorkUnfinished
+from expunge.errors import ExpungeError, InvalidRows, WorkspaceInvalid, WorkUnfinished
 from expunge.evidence.receipts import Receipt
 from expunge.evidence.signing import PublicKeys, SigningKey, endorse
 from expunge.evidence.statements import digest
@@ -26,7 +26,7 @@ from expunge.ledger import data_files, log, releases, times
 from expunge.ledger.anchor import INSTANCE
 from expunge.ledger.facts import add_key, keys, set_fact
 from expunge.ledger.sealing import SealKey
-from expunge.workspace import batch, desk, drafts, edits, making, queue, states
+from expunge.workspace import batch, desk, drafts, edits, making, queue, row_keys, states
 from expunge.workspace.arrivals import read_schema
 from expunge.workspace.batch import COMING_KEY, Done, Outcome
 from expunge.workspace.configuration import Configuration
@@ -75,6 +75,7 @@ class Workspace:
         query: str | None = None,
         schema: str | os.PathLike[str] | None = None,
         database: str | None = None,
+        row_key: Sequence[str] = (),
         say: Say = silent,
     ) -> "Workspace":
         """A new workspace in the folder ``path``, all of it or nothing.
@@ -85,15 +86,23 @@ class Workspace:
             ignore_case: whether ids that differ in the case of letters only are the same.
             schema: TOML file of the feature schema; without it one is drafted from the first rows.
             database: URL of an empty database for the ledger; without it a file in the folder.
+            row_key: see ``declare_row_key``.
 
         Raises:
             InvalidRows: rows that cannot be read, or without a subject.
             WorkspaceInvalid: the folder or the database is in use, or cannot be written to.
+            WorkUnfinished: the workspace is made, but the row key names no row.
         """
         with making.folder(Path(path)) as (place, identity):
             ids = _Ids(subject, tuple(aliases), CASELESS if ignore_case else EXACT)
             cls(place)._fill(identity, data, ids, query, schema, database, say)
-        return cls.open(path)
+        made = cls.open(path)
+        if row_key:
+            try:
+                made.declare_row_key(row_key)
+            except WorkspaceInvalid as error:
+                raise WorkUnfinished(f"the workspace is made, but without a row key: {error}, with expunge row-key") from error
+        return made
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "Workspace":
@@ -324,6 +333,17 @@ class Workspace:
         with batch.working(self.place):
             plan = self._plans.append(data, query, **how)
             return Appended(plan.told, self._run(plan, say).outcomes)
+
+    def declare_row_key(self, columns: Sequence[str]) -> None:
+        """Says which columns together name a row: one that comes again is then known, and can be replaced by ``append``.
+
+        Raises:
+            WorkspaceInvalid: there is no such column, or some rows have the same values, or none, in these columns.
+        """
+        with batch.working(self.place):
+            row_keys.require_key(self.place, columns)
+            with self.place.database.writing() as connection:
+                set_fact(connection, row_keys.ROW_KEY, json.dumps(list(columns)))
 
     def process(self, say: Say = silent, patience: float = PATIENCE, *, is_due: bool = False) -> Processed:
         """Works the whole queue; see ``queue.process``."""
