@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 
 from expunge.cli.desk import described, print_outcomes
+from expunge.cli.reading import DATA, reads_files
 from expunge.cli.shared import HERE, AcceptUndeclared, AsJson, DryRun, InWorkspace, app, console, say, show, show_plan, working
+from expunge.data.dialect import UNKNOWN, Reading
 from expunge.files import write_file
 
 schema_app = typer.Typer(help="Schemas: how rows become features.", no_args_is_help=True)
@@ -14,16 +16,23 @@ app.add_typer(schema_app, name="schema")
 
 
 @app.command()
+@reads_files
 def init(
     folder: Annotated[Path, typer.Argument(help="Folder of the new workspace.")],
     data: Annotated[
         str,
         typer.Option(
             envvar="EXPUNGE_DATA",
-            help="CSV or Parquet file, or with --query the URL of a database; in the environment other users do not see it.",
+            help=f"{DATA} In the environment other users do not see it.",
         ),
     ],
     subject: Annotated[str, typer.Option(help="Column that says whose a row is.")],
+    alias: Annotated[
+        list[str] | None, typer.Option(help="A column with another id of the same person, such as an e-mail; may be repeated.")
+    ] = None,
+    ignore_case: Annotated[
+        bool, typer.Option("--ids-ignore-case", help="Ids that differ in the case of letters only are the same.")
+    ] = False,
     schema: Annotated[Path | None, typer.Option(help="Feature schema (TOML); without it one is proposed.")] = None,
     query: Annotated[str | None, typer.Option(help="SQL whose result is the rows.")] = None,
     database: Annotated[
@@ -36,13 +45,26 @@ def init(
         str | None, typer.Option(help="Columns that together name a row, with commas between them; see expunge row-key.")
     ] = None,
     as_json: AsJson = False,
+    reading: Reading = UNKNOWN,
 ) -> None:
     """Make a workspace from a table of people's rows."""
     from expunge.workspace import Workspace
 
     columns = row_key.split(",") if row_key else []
     with working("importing the rows", as_json):
-        made = Workspace.create(folder, data, subject, query=query, schema=schema, database=database, row_key=columns, say=say)
+        made = Workspace.create(
+            folder,
+            data,
+            subject,
+            aliases=alias or (),
+            ignore_case=ignore_case,
+            query=query,
+            reading=reading,
+            schema=schema,
+            database=database,
+            row_key=columns,
+            say=say,
+        )
     result = {"workspace": str(made.place.path), "schema": str(made.place.schema_path), "proposed": schema is None}
     show(result, as_json, lambda: console.print(f"{folder} is ready; next: expunge fit NAME --target COLUMN", highlight=False))
 
@@ -68,17 +90,20 @@ def row_key(
 
 
 @schema_app.command()
+@reads_files
 def propose(
-    data: Annotated[str, typer.Argument(help="CSV or Parquet file.")],
+    data: Annotated[str, typer.Argument(help=DATA)],
     subject: Annotated[str, typer.Option(help="Column that says whose a row is; it is no feature.")],
     out: Annotated[Path, typer.Option(help="Where the schema is written; never over another file.")] = Path("schema.toml"),
+    query: Annotated[str | None, typer.Option(help="SQL whose result is the rows.")] = None,
     as_json: AsJson = False,
+    reading: Reading = UNKNOWN,
 ) -> None:
-    """Draft a feature schema from the first rows of a table, for a person to correct."""
+    """Draft a feature schema from rows all over a table, for a person to correct."""
     from expunge.workspace.workspace import propose_schema
 
     with working("reading the rows", as_json):
-        features = propose_schema(data, subject)
+        features = propose_schema(data, subject, query, reading)
         write_file(out, features.to_toml().encode(), is_new=True)
     result = {"schema": str(out), "columns": list(features.columns)}
     say("check its ranges and categories: they should come from what you know of the world, not from the data")

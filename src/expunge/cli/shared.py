@@ -15,8 +15,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from typer.core import TyperGroup
 
-from expunge.data.identities import canonical
+from expunge.data.lists import IdList, Unclear, is_table, read_list
 from expunge.errors import ExpungeError, WorkspaceBusy, WorkspaceInvalid, WorkUnfinished
+from expunge.identities import canonical
 
 if TYPE_CHECKING:
     from expunge.workspace.plans import Plan
@@ -189,16 +190,26 @@ def given_subject(subject: str) -> str:
     return found
 
 
-def given_subjects(file: Path) -> list[str]:
-    """Lines of ``file``, or of standard input where it is ``-``.
+def given_list(file: Path, known: Sequence[str], column: str | None, no_heading: bool) -> IdList:
+    """The ids in ``file``, or on standard input where it is ``-``; says what was understood.
+
+    Args:
+        known: names of the columns of ids; ``column``: the heading of the one with the ids; ``no_heading``: that there is none.
 
     Raises:
-        ValueError: it is not text.
+        ValueError: no list, or nobody said where in it the ids are.
     """
+    if column is not None and no_heading:
+        raise ValueError("--column names a heading, and --no-heading says that there is none: leave one out")
+    is_input = str(file) == "-"
+    content = sys.stdin.buffer.read() if is_input else file.read_bytes()
+    is_csv = column is not None or is_table(file.name)
     try:
-        return (sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")).split("\n")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{file} is not UTF-8 text: give one id a line") from error
+        found = read_list(content, known, table=is_csv, column=column, headed=False if no_heading else None)
+    except Unclear as error:
+        raise ValueError(f"{error}: --column NAME, or --no-heading") from error
+    say(f"{'standard input' if is_input else file}: {found.understood}")
+    return found
 
 
 def require_writable(folder: Path) -> None:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from expunge.data.content import Content
 from expunge.data.oddities import Odd, odd_values, require_declared
-from expunge.data.reading import read_batches
+from expunge.data.reading import Reading, read_batches
 from expunge.data.schema import FeatureSchema
 from expunge.data.table import ROW, SUBJECT, numbered
 from expunge.errors import InvalidRows, WorkspaceInvalid
@@ -22,6 +22,8 @@ from expunge.workspace.place import Place
 from expunge.workspace.specification import Specification
 from expunge.workspace.states import Forgetting
 
+READING = "reading"
+"""The fact that says how values were written when the workspace was made, and so are in later files."""
 LEAST = 6
 """Fewer undeclared values of a column never stop a command."""
 
@@ -56,16 +58,20 @@ def told(odd: Mapping[str, Odd]) -> dict[str, Any]:
     }
 
 
-def arrival(place: Place, data: str, query: str | None) -> Arrival:
+def arrival(place: Place, data: str, query: str | None, reading: Reading) -> Arrival:
     """The rows of a file or a query, as the table would hold them.
+
+    Args:
+        reading: what is known of the file, beside what was known when the workspace was made.
 
     Raises:
         InvalidRows: they cannot be read, have no subject, or do not fit the table; names the row.
     """
     with place.database.reading() as connection:
         next_row = int(fact(connection, "next_row") or 0)
-    given, batches = read_batches(data, query)
+        reading = reading.over(Reading.from_json(str(fact(connection, READING))))
     who, columns = People(place).identification, place.table.columns
+    given, batches = read_batches(data, query, texts=(who.subject, *who.aliases), reading=reading, columns=columns)
     parts = [part for part in numbered(batches, who, columns, next_row) if len(part)]
     if not parts:
         raise InvalidRows(f"{data if query is None else 'the query'} holds no rows: give at least one")

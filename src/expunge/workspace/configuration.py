@@ -51,6 +51,11 @@ anchor = ""
 
 # Requests that one caller may make in 24 hours.
 requests_per_day = 100000
+
+# Days for which a keyed hash, the tombstone, is kept of everybody forgotten. It answers repeated requests, keeps their rows
+# from being learned again unseen, and lets a restored backup forget them again; it is a pseudonym, so it must go one day. Three
+# years are the term of limitation of most claims. Keep no backup for longer: restoring it would bring back who was forgotten.
+tombstone_days = 1095
 """
 
 
@@ -68,6 +73,7 @@ class Configuration:
     engine: str = LOCAL
     anchor: str = ""
     requests_per_day: int = 100_000
+    tombstone_days: int = 1095
 
     @classmethod
     def read(cls, path: Path) -> "Configuration":

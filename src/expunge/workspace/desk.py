@@ -8,11 +8,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from expunge.data.identities import Rule, canonical, spellings
 from expunge.data.near import MEANING, Likeness, near_forms
 from expunge.errors import RequestRefused
 from expunge.evidence.receipts import Receipt, committed
 from expunge.evidence.signing import SigningKey
+from expunge.identities import Rule, canonical, spellings
 from expunge.ledger import log, requests, times, tombstones
 from expunge.workspace.people import UNKNOWN, Found, Id, People, Reason
 from expunge.workspace.place import Place
@@ -71,7 +71,7 @@ class Answer:
 
 def refusal(answer: Answer) -> RequestRefused:
     """A refused answer, as an error."""
-    return RequestRefused(answer.message, reason=answer.reason or "refused")
+    return RequestRefused(answer.message, reason=answer.reason or "refused", near=answer.near)
 
 
 def ask(place: Place, wishes: Sequence[Wish], *, dry_run: bool = False) -> list[Answer]:

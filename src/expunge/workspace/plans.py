@@ -9,6 +9,7 @@ from typing import Any, TypedDict, Unpack
 import pyarrow as pa
 
 from expunge.data.oddities import require_declared
+from expunge.data.reading import UNKNOWN, Reading
 from expunge.data.table import ROW, SUBJECT
 from expunge.errors import InvalidRows, LastRows, WorkspaceInvalid
 from expunge.ledger import releases, requests
@@ -42,14 +43,16 @@ class How(TypedDict, total=False):
 
 
 class Taking(TypedDict, total=False):
-    """Which rows are taken that are not otherwise.
+    """How rows are read, and which are taken that are not otherwise.
 
     Args:
+        reading: what is known of the file, beside what was known when the workspace was made.
         returning: those of people who were forgotten and have come back.
         accept_undeclared: those of a file in which too much is undeclared.
         upsert: those with the row key of a row in the table, whose place they take.
     """
 
+    reading: Reading
     returning: bool
     accept_undeclared: bool
     upsert: bool
@@ -210,7 +213,7 @@ class Plans:
         Raises:
             InvalidRows: rows that do not fit, or, unless ``returning``, rows of somebody forgotten.
         """
-        found = arrival(self.place, data, query)
+        found = arrival(self.place, data, query, how.get("reading", UNKNOWN))
         with self.place.database.reading() as connection:
             before = requests.added_before(connection, found.content)
             back = People(self.place).returned(connection, found.rows)
@@ -249,7 +252,7 @@ class Plans:
         row_keys.require_key(self.place, columns)
         return Plan(None, {"row_key": list(columns)})
 
-    def rectify(self, subject: str, data: str, *, accept_undeclared: bool = False) -> Plan:
+    def rectify(self, subject: str, data: str, *, reading: Reading = UNKNOWN, accept_undeclared: bool = False) -> Plan:
         """A person's rows that are replaced by those in a file. The row of the request is still to be made.
 
         Raises:
@@ -257,7 +260,7 @@ class Plans:
             InvalidRows: rows of somebody else, or rows that do not fit.
         """
         tags = People(self.place).one(subject)
-        found = arrival(self.place, data, None)
+        found = arrival(self.place, data, None, reading)
         if not set(found.rows[SUBJECT].to_pylist()) <= set(tags):
             raise InvalidRows(f"{data} holds rows of somebody else: a correction is about one subject")
         require_expected(self.place, found, accept_undeclared=accept_undeclared)

@@ -13,6 +13,7 @@ from expunge.ledger.restores import Restored
 from expunge.privacy.budget import today
 from expunge.workspace import batch, comparison
 from expunge.workspace.batch import Outcome
+from expunge.workspace.forgetting import purge_tombstones
 from expunge.workspace.place import PATIENCE, Place
 from expunge.workspace.plans import Plan
 from expunge.workspace.specification import Specification
@@ -31,12 +32,14 @@ class Processed:
         closed: how many requests were closed.
         problems: by request that waits because a model cannot answer it, the reason.
         aside: by model that is set aside, the reason.
+        purged: of how many requests the tombstones went, because their term is over.
     """
 
     outcomes: list[Outcome]
     closed: int
     problems: dict[str, str]
     aside: dict[str, str]
+    purged: int = 0
 
 
 def process(place: Place, say: Say = silent, patience: float = PATIENCE, *, is_due: bool = False) -> Processed:
@@ -66,6 +69,7 @@ def process(place: Place, say: Say = silent, patience: float = PATIENCE, *, is_d
                     outcomes, batches = [*outcomes, outcome], batches + 1
                 if not was_aside.keys() - _aside(place).keys():
                     break
+            purged = purge_tombstones(place)
             with place.database.reading() as connection:
                 problems = {row.id: row.problem for row in requests.waiting(connection) if row.problem}
         except (ExpungeError, OSError) as error:
@@ -74,7 +78,7 @@ def process(place: Place, say: Say = silent, patience: float = PATIENCE, *, is_d
             raise WorkUnfinished(
                 f"{closed:,} requests are closed, with {len(outcomes)} releases, but not all could be worked: {error}"
             ) from error
-    return Processed(outcomes, closed, problems, _aside(place))
+    return Processed(outcomes, closed, problems, _aside(place), purged)
 
 
 def planned(place: Place) -> Plan:

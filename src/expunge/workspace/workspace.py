@@ -10,9 +10,10 @@ from typing import Any, Unpack
 
 import pyarrow as pa
 
-from expunge.data.identities import CASELESS, EXACT, Rule
+from expunge.data.probing import require_storable
 from expunge.data.pseudonyms import Identification, SubjectKey
-from expunge.data.reading import read_batches
+from expunge.data.reading import UNKNOWN, Reading, read_batches, understood
+from expunge.data.sampling import Sample
 from expunge.data.schema import FeatureSchema
 from expunge.data.table import SubjectTable, numbered
 from expunge.data.urls import sqlite_url
@@ -22,16 +23,17 @@ from expunge.evidence.signing import PublicKeys, SigningKey, endorse
 from expunge.evidence.statements import digest
 from expunge.files import write_file
 from expunge.forecast import CapacityReport
+from expunge.identities import CASELESS, EXACT, Rule
 from expunge.ledger import data_files, log, releases, times
 from expunge.ledger.anchor import INSTANCE
 from expunge.ledger.facts import add_key, keys, set_fact
 from expunge.ledger.sealing import SealKey
 from expunge.workspace import batch, desk, drafts, edits, making, queue, row_keys, states
-from expunge.workspace.arrivals import read_schema
+from expunge.workspace.arrivals import READING, read_schema
 from expunge.workspace.batch import COMING_KEY, Done, Outcome
 from expunge.workspace.configuration import Configuration
 from expunge.workspace.desk import Answer, Wish
-from expunge.workspace.people import ALIASES, SUBJECT_COLUMN, Id, People
+from expunge.workspace.people import ALIASES, SUBJECT_COLUMN, Id, People, id_columns
 from expunge.workspace.place import PATIENCE, Place
 from expunge.workspace.plans import How, Plan, Plans, Taking, looking
 from expunge.workspace.queue import Processed
@@ -73,6 +75,7 @@ class Workspace:
         aliases: Sequence[str] = (),
         ignore_case: bool = False,
         query: str | None = None,
+        reading: Reading = UNKNOWN,
         schema: str | os.PathLike[str] | None = None,
         database: str | None = None,
         row_key: Sequence[str] = (),
@@ -81,10 +84,11 @@ class Workspace:
         """A new workspace in the folder ``path``, all of it or nothing.
 
         Args:
-            data: a CSV or Parquet file, or a database URL with ``query``.
+            data: a file of rows (text, Excel, Parquet), a folder of Parquet files, or a database URL with ``query``.
             subject: column that says whose a row is; ``aliases``: columns with other ids of the same person.
             ignore_case: whether ids that differ in the case of letters only are the same.
-            schema: TOML file of the feature schema; without it one is drafted from the first rows.
+            reading: what is known of the file; the rest is detected. What it says of values holds for later files too.
+            schema: TOML file of the feature schema; without it one is drafted from rows all over the file.
             database: URL of an empty database for the ledger; without it a file in the folder.
             row_key: see ``declare_row_key``.
 
@@ -95,7 +99,7 @@ class Workspace:
         """
         with making.folder(Path(path)) as (place, identity):
             ids = _Ids(subject, tuple(aliases), CASELESS if ignore_case else EXACT)
-            cls(place)._fill(identity, data, ids, query, schema, database, say)
+            cls(place)._fill(identity, data, ids, query, reading, schema, database, say)
         made = cls.open(path)
         if row_key:
             try:
@@ -116,29 +120,43 @@ class Workspace:
         return cls(place)
 
     def _fill(
-        self, identity: str, data: str, ids: "_Ids", query: str | None, schema: Any, database: str | None, say: Say
+        self,
+        identity: str,
+        data: str,
+        ids: "_Ids",
+        query: str | None,
+        reading: Reading,
+        schema: Any,
+        database: str | None,
+        say: Say,
     ) -> None:
         place = self.place
         configuration = Configuration() if database is None else Configuration(database=database)
         configuration.write(place.configuration_path)
-        columns, batches = read_batches(data, query)
+        found = understood(data, query, texts=ids.columns, reading=reading)
+        for sentence in found.words:
+            say(sentence)
+        columns = found.schema
         ids.require(columns)
-        first = next(batches, None)
-        if first is None or not len(first):
-            raise InvalidRows("there are no rows: a workspace needs at least one")
-        proposed = schema is None
-        features = _proposed(first, ids) if proposed else read_schema(Path(schema))
-        missing = [name for name in features.columns if name not in columns.names]
-        if missing:
+        features = None if schema is None else read_schema(Path(schema))
+        declared = set() if features is None else set(features.columns)
+        if missing := sorted(declared - set(columns.names)):
             raise InvalidRows(f"the schema declares column {missing[0]!r}, which the data does not have")
-        write_file(place.schema_path, features.to_toml().encode())
-        key = SubjectKey.create(place.keys / "subject.key", ids.rule)
-        who, hashed = Identification(key, ids.subject, ids.aliases), {ids.subject, *ids.aliases} - set(features.columns)
+        key = SubjectKey.create(place.subject_key_path, ids.rule)
+        who, hashed = Identification(key, ids.subject, ids.aliases), set(ids.columns) - declared
         kept = pa.schema([field for field in columns if field.name not in hashed])
+        require_storable(kept)
         SubjectTable.create(place.path / "table", kept, len(ids.aliases))
-        table = SubjectTable(place.path / "table", list)
+        table, sample = SubjectTable(place.path / "table", list), Sample(PROPOSED_FROM)
+        batches = sample.of(found.open(table.columns))
+        first = next(batches, None)
+        if first is None:
+            raise InvalidRows("there are no rows: a workspace needs at least one")
         files = table.write(numbered(_chained(first, batches), who, table.columns, 0), 0)
         rows = sum(file.rows for file in files)
+        proposed = features is None
+        features = features or ids.proposed(sample.table)
+        write_file(place.schema_path, features.to_toml().encode())
         signing_key = SigningKey.create(place.keys)
         SealKey.create(place.seal_key_path)
         ledger = place.reach(sqlite_url(place.path.absolute() / "ledger.sqlite") if database is None else database)
@@ -153,6 +171,7 @@ class Workspace:
             set_fact(connection, "folder", place.mark())
             set_fact(connection, INSTANCE, secrets.token_hex(8))
             set_fact(connection, "subject_key", key.fingerprint())
+            set_fact(connection, READING, found.reading.values.to_json())
             data_files.add(connection, files, 0)
             edits.remember(connection, place)
             if proposed:
@@ -270,6 +289,17 @@ class Workspace:
         wishes = [Wish(subject, actor, (keys or {}).get(subject), by) for subject in subjects]
         return desk.ask(self.place, wishes, dry_run=dry_run)
 
+    def ask(self, wishes: Sequence[Wish], *, dry_run: bool = False) -> list[Answer]:
+        """Answers to wishes to be forgotten, in order; see ``desk.ask``."""
+        return desk.ask(self.place, wishes, dry_run=dry_run)
+
+    @property
+    def id_columns(self) -> tuple[str, ...]:
+        """The columns of ids: the subject's, then its aliases."""
+        with self.place.database.reading() as connection:
+            subject, aliases = id_columns(connection)
+        return subject, *aliases
+
     def cancel(self, request: str, *, dry_run: bool = False) -> None:
         """Withdraws an accepted request; see ``desk.cancel``."""
         desk.cancel(self.place, request, dry_run=dry_run)
@@ -278,13 +308,14 @@ class Workspace:
         """The receipt of a request, once more; see ``desk.receipt_again``."""
         return desk.receipt_again(self.place, request, subject)
 
-    def preview(self, subjects: Sequence[str], by: str | None = None) -> dict[str, Any]:
-        """What a request would touch: rows by subject (in order), and by model how far each subject moves it, in σ.
+    def counts(self, wishes: Sequence[Wish]) -> list[int]:
+        """How many rows each wish is about, in order; none where it stands for nobody, or for several people."""
+        found = People(self.place).find([Id(wish.subject, wish.by) for wish in wishes])
+        return [who.rows if who.person else 0 for who in found]
 
-        Args:
-            by: the column of which the ids are, where that must be said.
-        """
-        found = People(self.place).find([Id(subject, by) for subject in subjects])
+    def preview(self, wishes: Sequence[Wish]) -> dict[str, Any]:
+        """What requests would touch: rows by wish (in order), and by model how far each person moves it, in σ."""
+        found = People(self.place).find([Id(wish.subject, wish.by) for wish in wishes])
         leaving = self.place.table.of_subjects([tag for who in found for tag in who.person])
         moved: dict[str, list[float]] = {}
         with self.place.database.reading() as connection:
@@ -296,11 +327,19 @@ class Workspace:
         return {"rows": [who.rows if who.person else 0 for who in found], "influence": moved}
 
     def rectify(
-        self, subject: str, data: str, *, accept_undeclared: bool = False, actor: str = "local", say: Say = silent
+        self,
+        subject: str,
+        data: str,
+        *,
+        reading: Reading = UNKNOWN,
+        accept_undeclared: bool = False,
+        actor: str = "local",
+        say: Say = silent,
     ) -> tuple[Answer, list[Outcome]]:
         """Replaces all rows of ``subject`` by those in the file ``data``, in every model and in the table, at once.
 
         Args:
+            reading: what is known of the file, beside what was known when the workspace was made.
             accept_undeclared: whatever share of a column the schema does not foresee; say: told how much of it that is.
             actor: who asks.
 
@@ -309,7 +348,7 @@ class Workspace:
             InvalidRows: rows of somebody else, or rows that do not fit.
         """
         with batch.working(self.place):
-            plan = self._plans.rectify(subject, data, accept_undeclared=accept_undeclared)
+            plan = self._plans.rectify(subject, data, reading=reading, accept_undeclared=accept_undeclared)
             assert plan.work is not None  # rows that are corrected always are
             with self.place.database.reading() as connection:
                 values, receipt = desk.accepted(self.place, connection, subject, plan.work.gone[0], actor, "rectify")
@@ -410,30 +449,35 @@ class _Ids:
     aliases: tuple[str, ...] = ()
     rule: Rule = EXACT
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All of them."""
+        return (self.subject, *self.aliases)
+
     def require(self, columns: pa.Schema) -> None:
         """Raises ``InvalidRows`` unless each of them is there, once."""
-        for name in (self.subject, *self.aliases):
+        for name in self.columns:
             if name not in columns.names:
-                raise InvalidRows(f"there is no column {name!r} to tell whose a row is: there are {', '.join(columns.names)}")
-            if (self.subject, *self.aliases).count(name) > 1:
+                there = ", ".join(map(repr, columns.names))
+                raise InvalidRows(f"there is no column {name!r} to tell whose a row is: there are {there}")
+            if self.columns.count(name) > 1:
                 raise InvalidRows(f"column {name!r} is named twice as one that tells whose a row is: name it once")
 
+    def proposed(self, rows: pa.Table) -> FeatureSchema:
+        """A draft of the schema from a sample of the rows."""
+        return FeatureSchema.propose(rows, self.subject, ignore=self.aliases, rule=self.rule)
 
-def _proposed(rows: pa.RecordBatch, ids: _Ids) -> FeatureSchema:
-    table = pa.Table.from_batches([rows]).slice(0, PROPOSED_FROM)
-    return FeatureSchema.propose(table, ids.subject, ignore=ids.aliases, rule=ids.rule)
 
-
-def propose_schema(data: str, subject: str) -> FeatureSchema:
-    """A draft schema from the first rows of a file.
+def propose_schema(data: str, subject: str, query: str | None = None, reading: Reading = UNKNOWN) -> FeatureSchema:
+    """A draft schema from rows all over a file, or all over the result of a query.
 
     Raises:
         InvalidRows: the file cannot be read, or has no such column or no features.
     """
-    columns, batches = read_batches(data)
-    if subject not in columns.names:
-        raise InvalidRows(f"there is no column {subject!r}: there are {', '.join(columns.names)}")
-    first = next(batches, None)
-    if first is None:
+    ids = _Ids(subject)
+    columns, batches = read_batches(data, query, texts=ids.columns, reading=reading)
+    ids.require(columns)
+    sample = Sample(PROPOSED_FROM)
+    if not sum(len(batch) for batch in sample.of(batches)):
         raise InvalidRows(f"{data} holds no rows")
-    return _proposed(first, _Ids(subject))
+    return ids.proposed(sample.table)
