@@ -265,7 +265,9 @@ def test_a_fit_needs_every_class():
 
 
 def sums(n_rows, class_rows=(), count=1.0, count_error=0.0):
-    return Sums("here", n_rows, np.array(class_rows, dtype=np.int64), count, count_error, np.zeros(1), 0.0, 0.0)
+    return Sums(
+        "here", n_rows, np.array(class_rows, dtype=np.int64), count, count_error, np.zeros(1), 0.0, 0.0, is_weighted=False
+    )
 
 
 def test_rows_are_counted_in_whole_numbers():

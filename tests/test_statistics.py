@@ -35,6 +35,7 @@ ONE = Statistics(
     gradient_sum=np.array([3.0, 0.0]),
     gradient_error=1e-16,
     hessian_error=1e-15,
+    is_weighted=False,
     hessian_sum=np.diag([5.0, 2.0]),
 )
 OTHER = Statistics(
@@ -46,6 +47,7 @@ OTHER = Statistics(
     gradient_sum=np.array([0.0, 4.0]),
     gradient_error=2e-16,
     hessian_error=3e-15,
+    is_weighted=False,
     hessian_sum=np.diag([1.0, 1.0]),
 )
 

@@ -268,7 +268,7 @@ def test_a_row_with_more_curvature_than_everything_learned_is_refused():
     X = np.array([[1.0], [1.0], [0.1]])
     model = Unlearner.learn_from(
         Objective(Squared(), 1, penalty=0.5, fit_intercept=False),
-        Rows.of(X, [1.0, 0.9, 0.2]),
+        Rows.of(X, [1.0, 0.9, 0.2], 1.0),
         Settings(Guarantee(1, 1e-5), 0.0),
     )
     forged = Rows.of([[1.0]], [1.0], [4.0])
@@ -303,7 +303,7 @@ def test_an_error_at_any_stage_leaves_the_state_bit_identical(stage, monkeypatch
 
     with monkeypatch.context() as patch:
         patch.setattr(stage, fail)
-        refused(model, lambda: model.forget(at([1, 2]), at(np.arange(3, n))), MemoryError, "full")
+        refused(model, lambda: model.forget(at([1, 2]), at(np.r_[0, 3:n])), MemoryError, "full")
     assert model.forget(at(1)).certificate.remaining == n - 1
 
 

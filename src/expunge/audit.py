@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.stats import beta, norm
 
-from expunge.errors import ModelCopyWarning
+from expunge.errors import InvalidRows, ModelCopyWarning
 
 Array = NDArray[np.float64]
 Mechanism = Callable[[int], Array]
@@ -182,7 +182,7 @@ def exact(model: Any, U: Sequence[tuple[Any, ...]], remaining: tuple[Any, ...]) 
 
     Args:
         model: a fitted estimator of ``expunge.linear_model``; it stays as it is.
-        U: requests in order, each ``(X, y)`` or ``(X, y, sample_weight)``.
+        U: requests in order, each ``(X, y)`` or ``(X, y, sample_weight)``, as the model was fitted.
         remaining: the same of the rows that are learned and in no request.
 
     Raises:
@@ -219,11 +219,15 @@ def exact(model: Any, U: Sequence[tuple[Any, ...]], remaining: tuple[Any, ...]) 
 
 
 def _joined(parts: list[tuple[Any, ...]]) -> tuple[Any, ...]:
-    """All rows of the parts; with weights if any part has them, 1 where none are given."""
-    X, y = _stacked([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
-    if all(len(part) == 2 for part in parts):
-        return X, y
-    return X, y, np.concatenate([part[2] if len(part) > 2 else np.ones(len(part[1])) for part in parts])
+    """All rows of the parts, with weights if they have them.
+
+    Raises:
+        InvalidRows: some parts have weights, and others have none.
+    """
+    if len({len(part) for part in parts}) > 1:
+        raise InvalidRows("some rows come with weights and others without: give them with all rows, or with none")
+    X, *columns = zip(*parts, strict=True)
+    return (_stacked(list(X)), *(np.concatenate(column) for column in columns))
 
 
 def rehearsal(model: Any) -> Any:

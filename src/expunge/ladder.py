@@ -14,7 +14,6 @@ import math
 import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,10 +101,14 @@ def climb(
     max_passes: int,
     declared: DeclaredBound | None = None,
     before_refit: Callable[[], None] = lambda: None,
+    *,
+    is_known: bool = False,
 ) -> Iterator[Candidate]:
-    """Candidates from the cheapest rung up; only the statistics' where there are no ``remaining`` rows.
+    """Candidates from the cheapest rung up; only the statistics' where there are no ``remaining`` rows. These are read before
+    all else, by what is then the first pass: wrong ones are found whether or not the statistics suffice.
 
     Args:
+        is_known: whether ``remaining`` is known to be right, so that it is read only where it is needed.
         before_refit: called when only a refit is left, before it is made.
 
     Raises:
@@ -126,14 +129,16 @@ def climb(
         before_refit()
         yield refit(state, remaining, engine, 0, state.anchor)
         return
+    point, measure = state.point, None if remaining is None else _Passes(state, remaining, engine)
+    if measure is not None and not is_known:
+        measure(point, True)
     yield from_statistics(state, declared)
     state = state.tightened()
     if declared is None:
         yield from_statistics(state)
-    if remaining is None:
+    if remaining is None or measure is None:
         return
-    point = state.point
-    for candidate in polished(state, point, partial(_measure, state, remaining, engine), max_passes):
+    for candidate in polished(state, point, measure, max_passes):
         yield candidate
         point = candidate.point
     before_refit()
@@ -293,6 +298,22 @@ def polished(state: State, point: Array, measure: Pass, max_passes: int) -> Iter
         point = there.point
 
 
+@dataclass
+class _Passes:
+    """A ``Pass`` over the remaining rows; the first, which checks them, is made once."""
+
+    state: State
+    remaining: RowSource
+    engine: Engine
+    first: Measured | None = None
+
+    def __call__(self, point: Array, is_first: bool) -> Measured:
+        if not is_first:
+            return _measure(self.state, self.remaining, self.engine, point, is_first)
+        self.first = self.first or _measure(self.state, self.remaining, self.engine, point, is_first)
+        return self.first
+
+
 def require_rows(state: State | WideState, source: RowSource, engine: Engine) -> None:
     """Raises ``InvalidRows`` or ``NotLearned`` unless ``source`` holds the state's own rows; one pass."""
     _measure(state, source, engine, state.anchor, is_first=True)
@@ -301,10 +322,10 @@ def require_rows(state: State | WideState, source: RowSource, engine: Engine) ->
 def _measure(state: State | WideState, remaining: RowSource, engine: Engine, point: Array, is_first: bool) -> Measured:
     """One gradient pass at ``point``; the first also checks, at the anchor, that the rows are the state's own."""
     objective, moved = state.objective, point - state.anchor
-    digest, anchor = anchor_digest(objective, point), state.statistics.anchor
+    digest, anchor, is_weighted = anchor_digest(objective, point), state.statistics.anchor, state.statistics.is_weighted
 
     def measure(rows: Rows) -> Measured:
-        at = Evaluation(objective, objective.check(rows), point)
+        at = Evaluation(objective, objective.check(rows, is_weighted), point)
         here = Sums.at(at, digest)
         old = Sums.at(at.moved_to(state.anchor), anchor) if is_first else here
         return Measured(here, old, at.longest, at.shift(moved))

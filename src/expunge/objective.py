@@ -115,16 +115,26 @@ class Objective:
         """``hessian_sum`` with the curvature of penalty and gauge added, a new array."""
         return hessian_sum + self.penalty_gradient(np.eye(self.n_parameters), count)
 
-    def check(self, rows: Rows) -> Rows:
+    def check(self, rows: Rows, is_weighted: bool | None = None) -> Rows:
         """``rows`` themselves, if this objective can be evaluated on them.
 
+        Args:
+            is_weighted: whether the rows of the model have weights; ``None`` at its fit, where either will do.
+
         Raises:
-            InvalidRows: wrong width, or a target the loss is not defined for.
+            InvalidRows: wrong width, weights where the model has none, none where it has them, or a target that
+                the loss is not defined for.
         """
         if rows.X.shape[1] != self.n_features:
             raise InvalidRows(
                 f"rows have {rows.X.shape[1]} features, but the model has {self.n_features} features: "
                 "encode them with the same schema"
+            )
+        if is_weighted is not None and is_weighted != (rows.sample_weight is not None):
+            raise InvalidRows(
+                "the model was fitted with weights, and these rows come without: give the sample_weight of each"
+                if is_weighted
+                else "the model was fitted without weights, so that each row counts once: give no sample_weight"
             )
         bad, wanted = self.loss.invalid_targets(rows.y)
         if namespace(bad).any(bad):

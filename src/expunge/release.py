@@ -17,6 +17,7 @@ from expunge.certificate import ASSUMPTIONS, DECLARED_NORM, Certificate
 from expunge.errors import InvalidRows
 from expunge.evaluation import row_norms
 from expunge.ladder import Candidate
+from expunge.learned import LearnedRows
 from expunge.objective import Objective
 from expunge.privacy import PrivacyBudget
 from expunge.privacy.noise import Noise, grid_rounding
@@ -40,9 +41,12 @@ class Release:
 
 @dataclass(frozen=True, eq=False)
 class Secret:
-    """All that changes: the state, the un-noised weights last released, the budget, and the releases so far."""
+    """All that changes: the state, digests of its rows if they are tracked, the un-noised weights last released, the budget,
+    and the releases so far.
+    """
 
     state: State | WideState = field(repr=False)
+    learned: LearnedRows | None = field(repr=False)
     point: Array = field(repr=False)
     budget: PrivacyBudget
     n_releases: int
@@ -70,19 +74,32 @@ class Change:
     added: Rows | None = None
     removed: Rows | None = None
 
-    def check(self, objective: Objective, row_norm: float | None) -> None:
-        """Refuses rows that the objective cannot take, empty requests and duplicates in what is to be forgotten."""
+    def check(self, objective: Objective, settings: Settings, is_weighted: bool) -> None:
+        """Refuses rows that the objective cannot take, empty requests and duplicates in what is to be forgotten.
+
+        Args:
+            is_weighted: whether the rows of the model have weights.
+        """
         for rows in (self.added, self.removed):
-            if rows is not None and len(objective.check(rows)) == 0:
+            if rows is not None and len(objective.check(rows, is_weighted)) == 0:
                 raise InvalidRows("the request holds no rows: give at least one")
         if self.added is not None:
-            require_norm(float(row_norms(objective, self.added).max()), row_norm)
-        pair = None if self.removed is None else self.removed.duplicate()
+            require_norm(float(row_norms(objective, self.added).max()), settings.row_norm)
+        if self.removed is None or settings.by_subject:  # which knows how often each row was learned under an id
+            return
+        pair = self.removed.duplicate()
         if pair is not None:
             raise InvalidRows(
                 f"rows {pair[0]} and {pair[1]} of the request are the same: a request is a set of rows. If they are different "
-                "people with the same values, give ids, one per row"
+                "people with the same values, say so: forget(X, y, ids=...), one id per row"
             )
+
+    def tracked(self, learned: LearnedRows, classes: int) -> LearnedRows:
+        """The digests of the rows with the change made; rows go before others come, so that none makes up for one that is not
+        there."""
+        if self.removed is not None:
+            learned = learned.removed(self.removed, classes)
+        return learned if self.added is None else learned.added(self.added)
 
     def applied(self, state: State | WideState) -> State | WideState:
         """The state with the change made; new rows first, so that the Hessian never dips."""
@@ -106,6 +123,7 @@ def published(
     noise: Noise,
     before: Secret | None,
     candidate: Candidate,
+    learned: LearnedRows | None,
     budget: PrivacyBudget,
     change: Change,
     started: float,
@@ -114,6 +132,7 @@ def published(
 
     Args:
         before: the secret until now; ``None`` for the fit.
+        learned: digests of the rows after the change, if they are tracked.
         budget: after this release.
         started: when the operation began, by ``time.perf_counter``.
     """
@@ -150,7 +169,7 @@ def published(
         assumptions=ASSUMPTIONS if settings.bound == "local" else (*ASSUMPTIONS, DECLARED_NORM),
     )
     n_releases = 1 if before is None else before.n_releases + 1
-    return Secret(state, point, budget, n_releases, Release(weights, certificate))
+    return Secret(state, learned, point, budget, n_releases, Release(weights, certificate))
 
 
 def require_norm(longest: float, declared: float | None) -> None:

@@ -110,7 +110,7 @@ class Rows:
         and other array-API namespaces where they are. Nothing given is changed.
 
         Args:
-            y, sample_weight: ``(n_rows,)``, or one column of a table, ``(n_rows, 1)``.
+            y, sample_weight: ``(n_rows,)``, or one column of a table, ``(n_rows, 1)``; one number is the weight of every row.
 
         Raises:
             InvalidRows: wrong shapes; masked, NaN or infinite values; magnitudes beyond 1e±60; negative weights. The message
@@ -240,6 +240,8 @@ def _per_row(values: Any, what: str, X: Any) -> Any:
     values = real(values.toarray() if sparse.issparse(values) else values, what)
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
+    if values.ndim == 0 and what == "sample_weight":
+        values = np.full(X.shape[0], float(values))
     if is_on_host(X) or is_on_host(values) or namespace(values) is not namespace(X):
         values = host(values)
         values = values if is_on_host(X) or values.flags.writeable else values.copy()  # PyTorch takes no read-only arrays

@@ -31,6 +31,9 @@ class Settings:
         schedule: when a refit resets the budget.
         memory_budget: bytes that the p × p arrays may take; a model for which they would take more keeps none, and makes passes
             over the remaining rows for every change.
+        track_rows: whether a keyed digest of every row is kept, 8 bytes a row, by which wrong rows are found; see ``learned``.
+        by_subject: the same, with the ids of rows being those of their subjects: rows must be given under the id under which
+            they were learned.
 
     Raises:
         ValueError: sigma negative or not finite, an unknown bound, or a bound without its ``row_norm``.
@@ -43,6 +46,8 @@ class Settings:
     max_passes: int = 3
     memory_budget: float = MEMORY_BUDGET
     schedule: Schedule = MONTHLY
+    track_rows: bool = False
+    by_subject: bool = False
 
     def __post_init__(self) -> None:
         for name, plain in (("sigma", real), ("max_passes", whole), ("memory_budget", real)):

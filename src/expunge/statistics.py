@@ -76,6 +76,7 @@ class Sums:
         gradient_sum: ``(p,)``, Σ weight · ∇ℓ.
         gradient_error: bound on the rounding error of ``gradient_sum`` in the 2-norm.
         hessian_error: bound on the rounding error of the Hessian sum in the spectral norm.
+        is_weighted: whether the rows came with weights.
     """
 
     anchor: str
@@ -86,6 +87,7 @@ class Sums:
     gradient_sum: Array
     gradient_error: float
     hessian_error: float
+    is_weighted: bool
 
     @classmethod
     def of(cls, objective: Objective, rows: Rows, anchor: Array) -> "Sums":
@@ -96,7 +98,15 @@ class Sums:
     def at(cls, at: Evaluation, digest: str) -> "Sums":
         """The sums of evaluated rows; ``digest`` names the anchor."""
         return Sums(
-            digest, at.n_rows, at.class_rows, at.count, at.count_error, at.gradient, at.gradient_error, at.hessian_error
+            digest,
+            at.n_rows,
+            at.class_rows,
+            at.count,
+            at.count_error,
+            at.gradient,
+            at.gradient_error,
+            at.hessian_error,
+            at.rows.sample_weight is not None,
         )
 
     @property
@@ -127,6 +137,7 @@ class Sums:
             gradient,
             self.gradient_error + other.gradient_error + 2.0 * UNIT_ROUNDOFF * norm(gradient),
             self.hessian_error + other.hessian_error,
+            self.is_weighted or other.is_weighted,
         )
 
 

@@ -22,6 +22,7 @@ from expunge.engine.local import LocalEngine
 from expunge.errors import NoOptimum, StateCorrupt
 from expunge.factor import Factor, Hessian
 from expunge.files import write_file
+from expunge.learned import LearnedRows
 from expunge.losses import LOSSES
 from expunge.objective import Objective
 from expunge.privacy import Guarantee, PrivacyBudget, Schedule
@@ -34,8 +35,8 @@ from expunge.unlearner import Unlearner
 from expunge.wide import WideState
 
 FORMAT = "expunge-state"
-VERSION = 2
-SCALARS = ("anchor", "n_rows", "count", "count_error", "gradient_error", "hessian_error")
+VERSION = 3
+SCALARS = ("anchor", "n_rows", "count", "count_error", "gradient_error", "hessian_error", "is_weighted")
 """Of ``Sums``."""
 
 
@@ -45,13 +46,13 @@ def save_unlearner(unlearner: Unlearner, path: str | os.PathLike[str]) -> None:
     Raises:
         OSError: the file cannot be written; an older file at ``path`` is then untouched.
     """
-    secret = unlearner._secret
+    secret, learned = unlearner._secret, unlearner._secret.learned
     state, statistics = secret.state, secret.state.statistics
     if isinstance(state, WideState):
         own: dict[str, Any] = {"wide": _scalars(state)}
     else:
         own = {"extremes": asdict(state.extremes), "state": _scalars(state)}
-    tensors = {
+    tensors: dict[str, NDArray[Any]] = {
         "anchor": state.anchor,
         "gradient_sum": statistics.gradient_sum,
         **({"hessian_sum": statistics.hessian_sum} if isinstance(statistics, Statistics) else {}),
@@ -59,7 +60,7 @@ def save_unlearner(unlearner: Unlearner, path: str | os.PathLike[str]) -> None:
         "point": secret.point,
         "weights": secret.release.weights,
     }
-    content = {
+    content: dict[str, Any] = {
         "objective": {
             **asdict(state.objective),
             "loss": {**asdict(state.objective)["loss"], "name": state.objective.loss.name},
@@ -71,8 +72,11 @@ def save_unlearner(unlearner: Unlearner, path: str | os.PathLike[str]) -> None:
         "n_releases": secret.n_releases,
         "certificate": secret.release.certificate.to_json(),
     }
-    text = json.dumps(content, sort_keys=True)
     tensors = {name: np.ascontiguousarray(value, dtype="<f8") for name, value in tensors.items()}
+    if learned is not None:
+        content["learned"] = {"key": learned.key.hex(), "by_subject": learned.by_subject}
+        tensors["learned"] = learned.digests
+    text = json.dumps(content, sort_keys=True)
     metadata = {"format": FORMAT, "version": str(VERSION), "content": text, "checksum": _checksum(text, tensors)}
     write_file(Path(path), save(tensors, metadata=metadata))
 
@@ -119,16 +123,21 @@ def load_unlearner(path: str | os.PathLike[str], engine: Engine | None = None) -
         ) from error
 
 
-def _unlearner(content: dict[str, Any], tensors: dict[str, NDArray[np.float64]], engine: Engine) -> Unlearner:
+def _unlearner(content: dict[str, Any], tensors: dict[str, NDArray[Any]], engine: Engine) -> Unlearner:
     loss = dict(content["objective"].pop("loss"))
     objective = Objective(loss=LOSSES[loss.pop("name")](**loss), **content["objective"])
     state = _state(objective, content, tensors)
     tensors["weights"].setflags(write=False)
     release = Release(tensors["weights"], Certificate.from_json(content["certificate"]))
-    secret = Secret(state, tensors["point"], PrivacyBudget(**content["budget"]), content["n_releases"], release)
+    learned = _learned(content["learned"], tensors["learned"]) if "learned" in content else None
+    secret = Secret(state, learned, tensors["point"], PrivacyBudget(**content["budget"]), content["n_releases"], release)
     fixed = dict(content["settings"])
     settings = Settings(guarantee=Guarantee(**fixed.pop("guarantee")), schedule=Schedule(**fixed.pop("schedule")), **fixed)
     return Unlearner(settings, secret, engine, secure_noise)
+
+
+def _learned(content: dict[str, Any], digests: NDArray[np.uint64]) -> LearnedRows:
+    return LearnedRows(bytes.fromhex(content["key"]), content["by_subject"], digests)
 
 
 def _scalars(state: State | WideState) -> dict[str, float]:
@@ -146,7 +155,7 @@ def _state(objective: Objective, content: dict[str, Any], tensors: dict[str, NDA
     return State(objective, tensors["anchor"], statistics, factor, extremes, **content["state"])
 
 
-def _checksum(text: str, tensors: dict[str, NDArray[np.float64]]) -> str:
+def _checksum(text: str, tensors: dict[str, NDArray[Any]]) -> str:
     digest = hashlib.sha256(text.encode())
     for name in sorted(tensors):
         digest.update(f"\0{name}{tensors[name].dtype.str}{tensors[name].shape}\0".encode())

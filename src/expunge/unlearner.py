@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from expunge.engine.local import LocalEngine
 from expunge.errors import BudgetSpent, CapacityExceeded, ModelCopied, ModelCopyWarning
 from expunge.forecast import CapacityReport, forecasts
 from expunge.ladder import Candidate, climb, estimate_rung, fitted, refit_cold, require_rows
+from expunge.learned import LearnedRows
 from expunge.objective import Objective
 from expunge.privacy import PrivacyBudget
 from expunge.privacy.budget import today
@@ -110,7 +112,9 @@ class Unlearner:
                 distance_allowed=settings.sigma * mu_limit,
                 rung="refit",
             ) from None
-        secret = published(settings, noise, None, candidate, budget, Change(), started)
+        is_tracked = settings.track_rows or settings.by_subject
+        learned = LearnedRows.of(source, engine, by_subject=settings.by_subject) if is_tracked else None
+        secret = published(settings, noise, None, candidate, learned, budget, Change(), started)
         return cls(settings, secret, engine, noise)
 
     @property
@@ -128,46 +132,63 @@ class Unlearner:
         """How many releases there have been, the fit included."""
         return self._secret.n_releases
 
-    def forget(self, rows: Rows, remaining: RowSource | None = None, *, before_refit: Announce = _silent) -> Release:
+    def forget(
+        self, rows: Rows, remaining: RowSource | None = None, *, before_refit: Announce = _silent, is_known: bool = False
+    ) -> Release:
         """A release from which nobody can tell, up to (ε, δ), that ``rows`` were ever learned.
 
         Args:
             rows: the rows to forget, a set: duplicates are an error.
-            remaining: all rows learned and not forgotten, ``rows`` excluded; lets the ladder go beyond the statistics.
+            remaining: all rows learned and not forgotten, ``rows`` excluded; lets the ladder go beyond the statistics. It is
+                checked also where these suffice: by one pass, and where rows are tracked by another, for their digests.
             before_refit: called if no pass proves enough, before the refit is made; raising in it leaves everything as it is.
+            is_known: whether ``remaining`` is known to be right (its files have their digests elsewhere), and need not be read
+                where the statistics suffice.
 
         Raises:
-            InvalidRows: malformed, duplicate or too many rows, or the last of a class.
-            NotLearned: a row that cannot have been learned.
+            InvalidRows: malformed, duplicate or too many rows, rows without the weights or the ids that the model has, or the
+                last of a class; ``remaining`` lacks a row.
+            NotLearned: a row that cannot have been learned; where rows are tracked, any that was not, or not with this label,
+                weight and id, or is forgotten already.
             CapacityExceeded, BudgetSpent: no rung within reach proves enough; says which would.
         """
-        return self._operate(Change(removed=rows), remaining, before_refit)
+        return self._operate(Change(removed=rows), remaining, before_refit, is_known)
 
-    def learn(self, rows: Rows, remaining: RowSource | None = None, *, before_refit: Announce = _silent) -> Release:
+    def learn(
+        self, rows: Rows, remaining: RowSource | None = None, *, before_refit: Announce = _silent, is_known: bool = False
+    ) -> Release:
         """A release that has learned ``rows`` too; ``remaining``, if given, holds all rows, the new ones included.
 
         Raises:
             InvalidRows: malformed rows.
             CapacityExceeded, BudgetSpent: as for ``forget``.
         """
-        return self._operate(Change(added=rows), remaining, before_refit)
+        return self._operate(Change(added=rows), remaining, before_refit, is_known)
 
-    def rectify(self, old: Rows, new: Rows, remaining: RowSource | None = None, *, before_refit: Announce = _silent) -> Release:
+    def rectify(
+        self,
+        old: Rows,
+        new: Rows,
+        remaining: RowSource | None = None,
+        *,
+        before_refit: Announce = _silent,
+        is_known: bool = False,
+    ) -> Release:
         """A release with ``old`` forgotten and ``new`` learned in their place, in one step.
 
         Raises:
             InvalidRows, NotLearned, CapacityExceeded, BudgetSpent: as for ``forget``.
         """
-        return self._operate(Change(removed=old, added=new), remaining, before_refit)
+        return self._operate(Change(removed=old, added=new), remaining, before_refit, is_known)
 
-    def again(self, remaining: RowSource | None = None, *, before_refit: Announce = _silent) -> Release:
+    def again(self, remaining: RowSource | None = None, *, before_refit: Announce = _silent, is_known: bool = False) -> Release:
         """A release of the same rows under fresh noise, charged as every other: what others forgot was none of this model's,
         and nobody is to see that.
 
         Raises:
             CapacityExceeded, BudgetSpent: as for ``forget``.
         """
-        return self._operate(Change(), remaining, before_refit)
+        return self._operate(Change(), remaining, before_refit, is_known)
 
     def refit(self, source: RowSource) -> Release:
         """A release from a new anchor, found as ``learn_from`` would find it; no state then depends on those forgotten.
@@ -179,12 +200,13 @@ class Unlearner:
             source: exactly the rows learned and not forgotten, in an order that does not depend on those forgotten.
 
         Raises:
-            InvalidRows, NotLearned: ``source`` holds other rows.
+            InvalidRows, NotLearned: ``source`` holds other rows; where rows are tracked, one of them is named.
             CapacityExceeded, BudgetSpent: rounding costs more than is left.
         """
         with self.in_charge():
             started = time.perf_counter()
             secret, settings, on = self._secret, self.settings, today()
+            self._require_same(secret.learned, source)
             cold = refit_cold(secret.state, source, self._engine, settings.memory_budget)
             sigma, budget = settings.sigma, secret.budget
             mu, is_due, is_cold = charged_mu(cold, sigma), self.is_refit_due, isinstance(source, Rows)
@@ -197,7 +219,7 @@ class Unlearner:
             else:
                 budget = budget.charged(mu, refit=True, wobble=wobble)
                 budget = budget.postponed(on) if is_due else budget
-            self._secret = published(settings, self._noise, secret, candidate, budget, Change(), started)
+            self._secret = published(settings, self._noise, secret, candidate, secret.learned, budget, Change(), started)
             return self._secret.release
 
     @property
@@ -234,12 +256,14 @@ class Unlearner:
         return displacements(state, self.objective.check(rows))
 
     def require_rows(self, source: RowSource) -> None:
-        """Raises unless ``source`` is what was learned and not forgotten; one pass, after which nothing has changed.
+        """Raises unless ``source`` is what was learned and not forgotten; one pass, and where rows are tracked another for their
+        digests. Nothing has changed after it.
 
         Raises:
-            InvalidRows: other numbers or lengths of rows.
-            NotLearned: other rows, by their gradient at the anchor.
+            InvalidRows: other numbers or lengths of rows, or some are missing.
+            NotLearned: other rows, by their gradient at the anchor; where rows are tracked one is named.
         """
+        self._require_same(self._secret.learned, source)
         require_rows(self._secret.state, source, self._engine)
 
     def capacity(self, sample: Rows | None = None) -> CapacityReport:
@@ -282,20 +306,30 @@ class Unlearner:
         retrained = fitted(self.objective, source, self._engine, self.settings.memory_budget)
         return float(np.linalg.norm(self._secret.point - retrained.point))
 
-    def _operate(self, change: Change, remaining: RowSource | None, before_refit: Announce) -> Release:
+    def _operate(self, change: Change, remaining: RowSource | None, before_refit: Announce, is_known: bool) -> Release:
         with self.in_charge():
             started = time.perf_counter()
             secret, settings = self._secret, self.settings
-            change.check(self.objective, settings.row_norm)
+            change.check(self.objective, settings, secret.state.statistics.is_weighted)
+            learned = None if secret.learned is None else change.tracked(secret.learned, self.objective.loss.classes)
             state = change.applied(secret.state)
+            if not is_known:
+                self._require_same(learned, remaining)
             budget = secret.budget if change.removed is None else secret.budget.owing()
-            candidates = climb(state, remaining, self._engine, settings.max_passes, settings.declared_bound, before_refit)
+            passes, declared = settings.max_passes, settings.declared_bound
+            candidates = climb(state, remaining, self._engine, passes, declared, before_refit, is_known=is_known)
             candidate = _cheapest(candidates, settings, budget, remaining)
             wobble = _charged_wobble(candidate, settings.sigma, budget, remaining)
             is_refit = candidate.rung == "refit"
             budget = budget.charged(charged_mu(candidate, settings.sigma), refit=is_refit, wobble=wobble)
-            self._secret = published(settings, self._noise, secret, candidate, budget, change, started)
+            self._secret = published(settings, self._noise, secret, candidate, learned, budget, change, started)
             return self._secret.release
+
+    def _require_same(self, learned: LearnedRows | None, source: RowSource | None) -> None:
+        """Refuses a ``source`` of other rows than those ``learned``, where they are tracked."""
+        if learned is not None and source is not None:
+            check = partial(self.objective.check, is_weighted=self._secret.state.statistics.is_weighted)
+            learned.require_same(source, self._engine, check, self.objective.loss.classes)
 
     @contextmanager
     def in_charge(self) -> Iterator[None]:

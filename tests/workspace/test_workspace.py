@@ -364,7 +364,7 @@ class TestMaking:
         who = rows["who"].to_pylist()
         who[77] = None
         pq.write_table(rows.set_column(0, "who", pa.array(who)), tmp_path / "p.parquet")
-        with pytest.raises(InvalidRows, match="row 77 has no subject"):
+        with pytest.raises(InvalidRows, match="row 78 has no subject"):
             Workspace.create(tmp_path / "ws", str(tmp_path / "p.parquet"), "who")
         assert [path.name for path in tmp_path.iterdir()] == ["p.parquet"]
 

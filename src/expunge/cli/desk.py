@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from expunge.cli.reading import FILE, reads_files
 from expunge.cli.receipts import write_receipts
 from expunge.cli.shared import (
     HERE,
@@ -24,6 +25,7 @@ from expunge.cli.shared import (
     show,
     working,
 )
+from expunge.data.dialect import UNKNOWN, Reading
 
 if TYPE_CHECKING:
     from expunge.workspace import Workspace
@@ -140,12 +142,14 @@ def cancel(
 
 
 @app.command()
+@reads_files
 def rectify(
     subject: Annotated[str, typer.Argument(help="Id of the person whose rows are wrong; - reads it from standard input.")],
-    file: Annotated[Path, typer.Option(help="CSV or Parquet file with all the rows of this person, as they should be.")],
+    file: Annotated[Path, typer.Option(help="File with all the rows of this person, as they should be; read as append does.")],
     receipts: Annotated[Path, typer.Option(help="Folder for the receipt, which is for the requester.")] = Path("receipts"),
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,
+    reading: Reading = UNKNOWN,
 ) -> None:
     """Correct a person's rows (GDPR Art. 16) in the table and in every model, at once."""
     from expunge.workspace import Workspace
@@ -153,7 +157,7 @@ def rectify(
     with working("correcting", as_json), refusing(as_json):
         person, found = given_subject(subject), Workspace.open(workspace)
         require_writable(receipts)
-        answer, outcomes = found.rectify(person, str(file))
+        answer, outcomes = found.rectify(person, str(file), reading=reading)
         written = write_receipts(receipts, {answer.request: answer.receipt or ""})
     result = {
         "request": answer.request,
@@ -167,17 +171,19 @@ def rectify(
 
 
 @app.command()
+@reads_files
 def append(
-    file: Annotated[Path, typer.Argument(help="CSV or Parquet file with the columns of the table.")],
+    file: Annotated[Path, typer.Argument(help=f"{FILE}, with the columns of the table.")],
     returning: Annotated[bool, typer.Option(help="Accept rows of people who were forgotten and have come back.")] = False,
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,
+    reading: Reading = UNKNOWN,
 ) -> None:
     """Add rows to the table and learn them in every model."""
     from expunge.workspace import Workspace
 
     with working("learning the rows", as_json):
-        rows, outcomes = Workspace.open(workspace).append(str(file), returning=returning, say=say)
+        rows, outcomes = Workspace.open(workspace).append(str(file), reading=reading, returning=returning, say=say)
     result = {"rows": rows, "releases": [described(outcome) for outcome in outcomes]}
     show(result, as_json, lambda: print_outcomes(outcomes, f"{rows:,} rows added"))
 

@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 
 from expunge.cli.desk import described, print_outcomes
+from expunge.cli.reading import DATA, reads_files
 from expunge.cli.shared import HERE, AsJson, InWorkspace, app, console, say, show, working
+from expunge.data.dialect import UNKNOWN, Reading
 from expunge.files import write_file
 
 schema_app = typer.Typer(help="Schemas: how rows become features.", no_args_is_help=True)
@@ -14,13 +16,14 @@ app.add_typer(schema_app, name="schema")
 
 
 @app.command()
+@reads_files
 def init(
     folder: Annotated[Path, typer.Argument(help="Folder of the new workspace.")],
     data: Annotated[
         str,
         typer.Option(
             envvar="EXPUNGE_DATA",
-            help="CSV or Parquet file, or with --query the URL of a database; in the environment other users do not see it.",
+            help=f"{DATA} In the environment other users do not see it.",
         ),
     ],
     subject: Annotated[str, typer.Option(help="Column that says whose a row is.")],
@@ -39,6 +42,7 @@ def init(
         ),
     ] = None,
     as_json: AsJson = False,
+    reading: Reading = UNKNOWN,
 ) -> None:
     """Make a workspace from a table of people's rows."""
     from expunge.workspace import Workspace
@@ -51,6 +55,7 @@ def init(
             aliases=alias or (),
             ignore_case=ignore_case,
             query=query,
+            reading=reading,
             schema=schema,
             database=database,
             say=say,
@@ -60,17 +65,20 @@ def init(
 
 
 @schema_app.command()
+@reads_files
 def propose(
-    data: Annotated[str, typer.Argument(help="CSV or Parquet file.")],
+    data: Annotated[str, typer.Argument(help=DATA)],
     subject: Annotated[str, typer.Option(help="Column that says whose a row is; it is no feature.")],
     out: Annotated[Path, typer.Option(help="Where the schema is written; never over another file.")] = Path("schema.toml"),
+    query: Annotated[str | None, typer.Option(help="SQL whose result is the rows.")] = None,
     as_json: AsJson = False,
+    reading: Reading = UNKNOWN,
 ) -> None:
-    """Draft a feature schema from the first rows of a table, for a person to correct."""
+    """Draft a feature schema from rows all over a table, for a person to correct."""
     from expunge.workspace.workspace import propose_schema
 
     with working("reading the rows", as_json):
-        features = propose_schema(data, subject)
+        features = propose_schema(data, subject, query, reading)
         write_file(out, features.to_toml().encode(), is_new=True)
     result = {"schema": str(out), "columns": list(features.columns)}
     say("check its ranges and categories: they should come from what you know of the world, not from the data")

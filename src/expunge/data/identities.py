@@ -1,23 +1,27 @@
 """The ids in a column of a table: texts as they are written, and nothing that a library has made of them."""
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 from expunge.errors import InvalidRows
 from expunge.identities import canonical
 
+ANY_ROWS = range(sys.maxsize)
+"""Positions of rows, however many there are."""
 
-def subject_texts(column: Any, name: str, first_row: int = 0) -> list[str]:
+
+def subject_texts(column: Any, name: str, rows: Sequence[int] = ANY_ROWS) -> list[str]:
     """The ids in a column, none of them missing; see ``texts_of``.
 
     Args:
-        first_row: number of its first row, for the errors.
+        rows: what its rows are called in the errors; by default their positions.
 
     Raises:
         InvalidRows: one is missing or no id, names the row; or the column holds no ids.
     """
-    texts = texts_of(column, name, first_row)
-    for row, text in enumerate(texts, first_row):
+    texts = texts_of(column, name, rows)
+    for row, text in zip(rows, texts, strict=False):
         if text is None:
             raise InvalidRows(
                 f"row {row} has no subject (column {name!r} is empty): every row must belong to somebody, or it can never be "
@@ -26,21 +30,21 @@ def subject_texts(column: Any, name: str, first_row: int = 0) -> list[str]:
     return [text for text in texts if text is not None]
 
 
-def texts_of(column: Any, name: str, first_row: int = 0) -> list[str | None]:
+def texts_of(column: Any, name: str, rows: Sequence[int] = ANY_ROWS) -> list[str | None]:
     """The ids in a column as they are written there, ``None`` where one is missing or nothing but white space.
 
     Texts are what they are, whole numbers their decimal digits, UUIDs their usual form.
 
     Args:
         column: of pyarrow, or a sequence of Python values as pandas, Polars and NumPy give them.
-        name: of the column; ``first_row``: number of its first row, for the errors.
+        name: of the column; ``rows``: what its rows are called in the errors; by default their positions.
 
     Raises:
         InvalidRows: a value that is no id, names the row; or a column of another type, by name.
     """
-    values = _pyarrow_values(column, name) if hasattr(column, "dictionary_encode") else _python_values(column, name, first_row)
+    values = _pyarrow_values(column, name) if hasattr(column, "dictionary_encode") else _python_values(column, name, rows)
     seen: dict[str, bool] = {}  # whether there is anything of it to be seen
-    for row, text in enumerate(values, first_row):
+    for row, text in zip(rows, values, strict=False):
         if text is not None and text not in seen:
             try:
                 seen[text] = bool(canonical(text))
@@ -69,13 +73,13 @@ def _is_text(kind: Any) -> bool:
     return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
 
 
-def _python_values(column: Any, name: str, first_row: int) -> list[str | None]:
+def _python_values(column: Any, name: str, rows: Sequence[int]) -> list[str | None]:
     import numbers
     import uuid
 
     values: Sequence[Any] = column.tolist() if hasattr(column, "tolist") else list(column)
     found: list[str | None] = []
-    for row, value in enumerate(values, first_row):
+    for row, value in zip(rows, values, strict=False):
         if isinstance(value, str | uuid.UUID | numbers.Integral) and not isinstance(value, bool):
             found.append(str(value))
         elif value is None or type(value).__name__ == "NAType" or (isinstance(value, float) and value != value):

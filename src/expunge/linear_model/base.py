@@ -4,7 +4,7 @@ import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from numbers import Real
 from operator import itemgetter
@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from expunge.arrays import require_unmasked
 from expunge.certificate import Bound, Certificate
 from expunge.cost import DEFAULT_SIGMA, EXCESS_RISK, NoiseCost, Undeclared, affordable_sigma
+from expunge.data.identities import canonical, subject_texts
 from expunge.errors import InvalidRows
 from expunge.forecast import CapacityReport
 from expunge.losses import Loss
@@ -32,8 +33,9 @@ from expunge.settings import MEMORY_BUDGET, MONTHLY, Settings
 from expunge.unlearner import Unlearner
 
 Array = NDArray[np.float64]
-Remaining = tuple[Any, Any] | tuple[Any, Any, Any] | RowSource | None
-"""``(X, y)``, ``(X, y, sample_weight)`` or a ``RowSource`` of all rows learned and not forgotten."""
+Remaining = tuple[Any, Any] | tuple[Any, Any, Any] | tuple[Any, Any, Any, Any] | RowSource | None
+"""``(X, y)``, ``(X, y, sample_weight)``, ``(X, y, sample_weight, subjects)`` or a ``RowSource`` of all rows learned and not
+forgotten."""
 
 INSECURE_SEED = "EXPUNGE_INSECURE_SEED"
 """Environment variable that must be ``1`` for ``insecure_seed`` to be accepted beside noise."""
@@ -61,6 +63,10 @@ class UnlearningModel(BaseEstimator, ABC):
             since the fit or the last time it did; ``None`` for never.
         memory_budget: bytes that the p × p arrays of the Hessian may take; a model for which they would take more keeps none
             and passes over the remaining rows for every change.
+        track_rows: whether to keep a keyed digest of every row learned, 8 bytes a row, in the secret state. With it a row that
+            was never learned, or with another label or weight, or is forgotten already, is refused whatever its values are;
+            without it only one that cannot have been learned is, or by a pass over ``remaining``. ``fit(..., subjects=...)``
+            keeps them in any case.
         random_state: accepted for scikit-learn's sake and without effect: the solver draws nothing, and the noise is never
             seeded by it.
         insecure_seed: of reproducible noise, for tests; whoever knows it can take the noise off. Refused unless the environment
@@ -80,6 +86,7 @@ class UnlearningModel(BaseEstimator, ABC):
     refit_days: int | None = MONTHLY.days
     refit_requests: int | None = MONTHLY.requests
     memory_budget: float = MEMORY_BUDGET
+    track_rows: bool = False
     random_state: Any = None
     insecure_seed: int | None = None
 
@@ -98,13 +105,17 @@ class UnlearningModel(BaseEstimator, ABC):
     def _encode_targets(self, y: Any) -> Array:
         """The same for later rows."""
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, subjects: Sequence[object] | None = None) -> Self:
         """The fitted estimator; forgets everything learned before.
 
         Args:
             X: ``(n_rows, n_features)``, dense or CSR, float32 or float64.
             y: ``(n_rows,)``.
-            sample_weight: ``(n_rows,)``, at least 0.
+            sample_weight: ``(n_rows,)``, at least 0; one number is the weight of every row. A model that was fitted with
+                weights wants those of all rows that it is shown later; one that was not wants none.
+            subjects: whose each row is, ``(n_rows,)``, texts or whole numbers; a person may have several rows. Requests are
+                then checked by id: ``forget`` and ``rectify`` want ``ids``, and refuse a row that was not learned under its
+                id. The ids are not kept, but go into the digests of ``track_rows``.
 
         The noise is weighed against what the model learned. Where it costs more than a tenth of what the fit gains in mean loss
         over the best constant model, and more than a hundredth of that model's loss, a ``NoiseDrownsModel`` is warned of. Where
@@ -122,15 +133,16 @@ class UnlearningModel(BaseEstimator, ABC):
         turn = getattr(self, "_turn", None) or _Turn()
         trial = object.__new__(type(self))
         trial.__dict__.update(self.__dict__, _turn=turn)
-        trial._fit(X, y, sample_weight)
+        trial._fit(X, y, sample_weight, subjects)
         with turn:
             self.__dict__ = trial.__dict__
         return self
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
+    def _fit(self, X: Any, y: Any, sample_weight: Any, subjects: Sequence[object] | None) -> None:
         X, y = self._validated(X, y, reset=True)
-        rows = Rows.of(X, self._learn_targets(y), sample_weight)
-        objective, settings = self.objective(rows.X.shape[1]), self.settings()
+        rows = Rows.of(X, self._learn_targets(y), sample_weight, _texts(subjects))
+        objective = self.objective(rows.X.shape[1])
+        settings = replace(self.settings(), by_subject=subjects is not None)
         self._unlearner = Unlearner.learn_from(objective, rows, settings, noise=self._noise(settings.sigma))
         if settings.sigma > 0:
             NoiseCost.of(objective, rows, self._unlearner._secret.point, settings.sigma).require_worth()
@@ -156,6 +168,7 @@ class UnlearningModel(BaseEstimator, ABC):
             whole("max_passes", self.max_passes),
             real("memory_budget", self.memory_budget),
             Schedule(self.refit_days, self.refit_requests),
+            truth("track_rows", self.track_rows),
         )
 
     def _sigma(self) -> float:
@@ -198,25 +211,46 @@ class UnlearningModel(BaseEstimator, ABC):
 
         Args:
             X, y, sample_weight: the rows to forget, as they were learned.
-            ids: names of the rows; tells people with equal values apart, who otherwise count as duplicates.
-            remaining: all rows learned and not forgotten; lets the ladder climb beyond the statistics.
+            ids: whose each row is, ``(n_rows,)``. Give them: people with equal values, as rows of categories often are, are
+                told apart by them, and count as duplicates without. After ``fit(..., subjects=...)`` they are wanted, and
+                checked.
+            remaining: all rows learned and not forgotten; lets the ladder climb beyond the statistics. It is checked, by a
+                pass over them, also where these suffice; with ``track_rows`` by another, which makes their digests.
 
         Raises:
             InvalidRows, NotLearned, CapacityExceeded, BudgetSpent: see ``Unlearner.forget``; nothing is changed then.
+
+        >>> from expunge.linear_model import Ridge
+        >>> X, y, people = [[1.0], [0.5], [0.5]], [2.0, 1.0, 1.0], ["ann", "bob", "cid"]
+        >>> model = Ridge(sigma=0).fit(X, y, subjects=people)
+        >>> model.forget([[0.5]], [1.0], ids=["cid"]).remaining
+        2.0
         """
         check_is_fitted(self)
         rows = self._rows(X, y, sample_weight, ids)
         with self._turn:
             return self._publish(self._unlearner.forget(rows, self._source(remaining)))
 
-    def learn(self, X: Any, y: Any, *, sample_weight: Any = None, remaining: Remaining = None) -> Certificate:
-        """The certificate of a new release that has learned these rows too; ``remaining`` includes them.
+    def learn(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        sample_weight: Any = None,
+        subjects: Sequence[object] | None = None,
+        remaining: Remaining = None,
+    ) -> Certificate:
+        """The certificate of a new release that has learned these rows too.
+
+        Args:
+            X, y, sample_weight, subjects: the new rows; weights and subjects if ``fit`` was given them, and only then.
+            remaining: all rows learned and not forgotten, the new ones included.
 
         Raises:
             InvalidRows, CapacityExceeded, BudgetSpent: see ``Unlearner.learn``; nothing is changed then.
         """
         check_is_fitted(self)
-        rows = self._rows(X, y, sample_weight)
+        rows = self._rows_of(X, y, sample_weight, subjects)
         with self._turn:
             return self._publish(self._unlearner.learn(rows, self._source(remaining)))
 
@@ -237,7 +271,8 @@ class UnlearningModel(BaseEstimator, ABC):
         Args:
             X_old, y_old, sample_weight_old: the wrong rows, as they were learned.
             X_new, y_new, sample_weight_new: what takes their place.
-            ids: names of the wrong rows; tells people with equal values apart.
+            ids: whose each of the wrong rows is; tells people with equal values apart. After ``fit(..., subjects=...)`` each
+                row is corrected under its id: there must be as many new rows as old ones.
             remaining: all rows learned and not forgotten, the new ones included and the wrong ones not.
 
         Raises:
@@ -247,12 +282,15 @@ class UnlearningModel(BaseEstimator, ABC):
         check_is_fitted(self)
         if (sample_weight_old is None) != (sample_weight_new is None):
             raise InvalidRows("a correction needs the weights of the old rows and of the new ones, or neither: give both")
-        old, new = self._rows(X_old, y_old, sample_weight_old, ids), self._rows(X_new, y_new, sample_weight_new)
+        old = self._rows(X_old, y_old, sample_weight_old, ids)
+        new = self._rows(X_new, y_new, sample_weight_new, ids if self._unlearner.settings.by_subject else None)
         with self._turn:
             return self._publish(self._unlearner.rectify(old, new, self._source(remaining)))
 
-    def refit(self, X: Any, y: Any, sample_weight: Any = None) -> Certificate:
+    def refit(self, X: Any, y: Any, sample_weight: Any = None, subjects: Sequence[object] | None = None) -> Certificate:
         """The certificate of a new release from a new anchor, on exactly the rows learned and not forgotten.
+
+        With ``track_rows`` a pass makes their digests, and a row that is missing or too many is refused.
 
         It resets the budget if it is due by ``refit_days`` or ``refit_requests``; before that it is charged like any release.
 
@@ -261,7 +299,7 @@ class UnlearningModel(BaseEstimator, ABC):
             CapacityExceeded, BudgetSpent: see ``Unlearner.refit``; nothing is changed then.
         """
         check_is_fitted(self)
-        rows = self._rows(X, y, sample_weight)
+        rows = self._rows_of(X, y, sample_weight, subjects)
         with self._turn:
             return self._publish(self._unlearner.refit(rows))
 
@@ -373,13 +411,20 @@ class UnlearningModel(BaseEstimator, ABC):
 
     def _rows(self, X: Any, y: Any, sample_weight: Any = None, ids: Sequence[object] | None = None) -> Rows:
         X, y = self._validated(X, y, reset=False)
-        return Rows.of(X, self._encode_targets(y), sample_weight, ids)
+        is_whose = ids is not None and self._unlearner.settings.by_subject
+        return Rows.of(X, self._encode_targets(y), sample_weight, _texts(ids) if is_whose else ids)
+
+    def _rows_of(self, X: Any, y: Any, sample_weight: Any = None, subjects: Sequence[object] | None = None) -> Rows:
+        """Rows of ``subjects``, if the model knows any."""
+        if subjects is not None and not self._unlearner.settings.by_subject:
+            raise InvalidRows("the model was fitted without subjects: give none, or fit it with subjects=")
+        return self._rows(X, y, sample_weight, subjects)
 
     def _source(self, remaining: Remaining) -> RowSource | None:
         if remaining is None or hasattr(remaining, "batches"):
             return remaining  # type: ignore[return-value]  # a RowSource
-        if not isinstance(remaining, tuple | list) or len(remaining) not in (2, 3):
-            raise InvalidRows("remaining must be (X, y), (X, y, sample_weight) or a RowSource")
+        if not isinstance(remaining, tuple | list) or len(remaining) not in (2, 3, 4):
+            raise InvalidRows("remaining must be (X, y), (X, y, sample_weight), (X, y, sample_weight, subjects) or a RowSource")
         return _Deferred(self, tuple(remaining))
 
     def _publish(self, release: Release) -> Certificate:
@@ -418,6 +463,15 @@ class _Turn:
         return _Turn, ()
 
 
+def _texts(subjects: Sequence[object] | None) -> list[str] | None:
+    """Ids of subjects in the form in which they are compared at every door.
+
+    Raises:
+        InvalidRows: one is missing, or is no id; names the row.
+    """
+    return None if subjects is None else [canonical(text) for text in subject_texts(subjects, "subjects")]
+
+
 class _Deferred:
     """A ``RowSource`` that checks and encodes its rows only when the ladder needs them."""
 
@@ -429,4 +483,4 @@ class _Deferred:
 
     @cached_property
     def _rows(self) -> Rows:
-        return self._model._rows(*self._given)
+        return self._model._rows_of(*self._given)

@@ -183,6 +183,7 @@ class Specification:
             sigma=self.sigma,
             refit_days=self.refit_days,
             refit_requests=self.refit_requests or None,
+            track_rows=True,
         )
         strength = {"C" if self.kind == "logistic" else "alpha": self.penalty}
         made.set_params(**strength, **({"power": TWEEDIE_POWER} if self.kind == "tweedie" else {}))

@@ -275,7 +275,11 @@ def _fitted(place: Place, specification: Specification, source: TableSource) -> 
 def _operate(
     unlearner: Unlearner, kind: Kind, removed: Rows | None, added: Rows | None, source: RowSource, name: str, say: Say
 ) -> None:
-    """Makes the new release, also if the model learned none of the rows: who had no target must not show in the log."""
+    """Makes the new release, also if the model learned none of the rows: who had no target must not show in the log.
+
+    The table is known to be what the model learned, by the digests of its files, and is read where it is needed only. A refit
+    compares it row by row.
+    """
 
     def before_refit() -> None:
         say(f"{name}: no pass over the remaining rows proves enough for this request; refitting")
@@ -283,13 +287,13 @@ def _operate(
     if kind == "refit":
         unlearner.refit(source)
     elif removed and added:
-        unlearner.rectify(removed, added, source, before_refit=before_refit)
+        unlearner.rectify(removed, added, source, before_refit=before_refit, is_known=True)
     elif removed:
-        unlearner.forget(removed, source, before_refit=before_refit)
+        unlearner.forget(removed, source, before_refit=before_refit, is_known=True)
     elif added:
-        unlearner.learn(added, source, before_refit=before_refit)
+        unlearner.learn(added, source, before_refit=before_refit, is_known=True)
     else:
-        unlearner.again(source, before_refit=before_refit)
+        unlearner.again(source, before_refit=before_refit, is_known=True)
 
 
 def influences(unlearner: Unlearner, leaving: pa.Table | None, removed: Rows | None) -> dict[str, float]:

@@ -11,8 +11,10 @@ from typing import Any, TypedDict, Unpack
 
 import pyarrow as pa
 
+from expunge.data.probing import require_storable
 from expunge.data.pseudonyms import Identification, SubjectKey
-from expunge.data.reading import read_batches
+from expunge.data.reading import UNKNOWN, Reading, read_batches, understood
+from expunge.data.sampling import Sample
 from expunge.data.schema import FeatureSchema
 from expunge.data.table import SUBJECT, SubjectTable, numbered
 from expunge.data.urls import sqlite_url
@@ -41,6 +43,8 @@ from expunge.workspace.states import Say, Work, silent
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 PROPOSED_FROM = 100_000
 """Rows that a schema is proposed from."""
+READING = "reading"
+"""The fact that says how values were written when the workspace was made, and so are in later files."""
 SAMPLE = 5_000
 """Rows from which a capacity is forecast."""
 
@@ -79,6 +83,7 @@ class Workspace:
         aliases: Sequence[str] = (),
         ignore_case: bool = False,
         query: str | None = None,
+        reading: Reading = UNKNOWN,
         schema: str | os.PathLike[str] | None = None,
         database: str | None = None,
         say: Say = silent,
@@ -86,10 +91,11 @@ class Workspace:
         """A new workspace in the folder ``path``, all of it or nothing.
 
         Args:
-            data: a CSV or Parquet file, or a database URL with ``query``.
+            data: a file of rows (text, Excel, Parquet), a folder of Parquet files, or a database URL with ``query``.
             subject: column that says whose a row is; ``aliases``: columns with other ids of the same person.
             ignore_case: whether ids that differ in the case of letters only are the same.
-            schema: TOML file of the feature schema; without it one is drafted from the first rows.
+            reading: what is known of the file; the rest is detected. What it says of values holds for later files too.
+            schema: TOML file of the feature schema; without it one is drafted from rows all over the file.
             database: URL of an empty database for the ledger; without it a file in the folder.
 
         Raises:
@@ -98,7 +104,7 @@ class Workspace:
         """
         with making.folder(Path(path)) as (place, identity):
             ids = _Ids(subject, tuple(aliases), CASELESS if ignore_case else EXACT)
-            cls(place)._fill(identity, data, ids, query, schema, database, say)
+            cls(place)._fill(identity, data, ids, query, reading, schema, database, say)
         return cls.open(path)
 
     @classmethod
@@ -113,29 +119,43 @@ class Workspace:
         return cls(place)
 
     def _fill(
-        self, identity: str, data: str, ids: "_Ids", query: str | None, schema: Any, database: str | None, say: Say
+        self,
+        identity: str,
+        data: str,
+        ids: "_Ids",
+        query: str | None,
+        reading: Reading,
+        schema: Any,
+        database: str | None,
+        say: Say,
     ) -> None:
         place = self.place
         configuration = Configuration() if database is None else Configuration(database=database)
         configuration.write(place.configuration_path)
-        columns, batches = read_batches(data, query)
+        found = understood(data, query, texts=ids.columns, reading=reading)
+        for sentence in found.words:
+            say(sentence)
+        columns = found.schema
         ids.require(columns)
-        first = next(batches, None)
-        if first is None or not len(first):
-            raise InvalidRows("there are no rows: a workspace needs at least one")
-        proposed = schema is None
-        features = _proposed(first, ids) if proposed else _read_schema(schema)
-        missing = [name for name in features.columns if name not in columns.names]
-        if missing:
+        features = None if schema is None else _read_schema(schema)
+        declared = set() if features is None else set(features.columns)
+        if missing := sorted(declared - set(columns.names)):
             raise InvalidRows(f"the schema declares column {missing[0]!r}, which the data does not have")
-        write_file(place.schema_path, features.to_toml().encode())
         key = SubjectKey.create(place.subject_key_path, ids.rule)
-        who, hashed = Identification(key, ids.subject, ids.aliases), {ids.subject, *ids.aliases} - set(features.columns)
+        who, hashed = Identification(key, ids.subject, ids.aliases), set(ids.columns) - declared
         kept = pa.schema([field for field in columns if field.name not in hashed])
+        require_storable(kept)
         SubjectTable.create(place.path / "table", kept, len(ids.aliases))
-        table = SubjectTable(place.path / "table", list)
+        table, sample = SubjectTable(place.path / "table", list), Sample(PROPOSED_FROM)
+        batches = sample.of(found.open(table.columns))
+        first = next(batches, None)
+        if first is None:
+            raise InvalidRows("there are no rows: a workspace needs at least one")
         files = table.write(numbered(_chained(first, batches), who, table.columns, 0), 0)
         rows = sum(file.rows for file in files)
+        proposed = features is None
+        features = features or ids.proposed(sample.table)
+        write_file(place.schema_path, features.to_toml().encode())
         signing_key = SigningKey.create(place.keys)
         SealKey.create(place.seal_key_path)
         ledger = place.reach(sqlite_url(place.path.absolute() / "ledger.sqlite") if database is None else database)
@@ -150,6 +170,7 @@ class Workspace:
             set_fact(connection, "folder", place.mark())
             set_fact(connection, INSTANCE, secrets.token_hex(8))
             set_fact(connection, "subject_key", key.fingerprint())
+            set_fact(connection, READING, found.reading.values.to_json())
             data_files.add(connection, files, 0)
             edits.remember(connection, place)
             if proposed:
@@ -300,8 +321,13 @@ class Workspace:
             moved[row.name] = [sum(by_tag.get(tag, 0.0) for tag in who.person) for who in found]
         return {"rows": [who.rows if who.person else 0 for who in found], "influence": moved}
 
-    def rectify(self, subject: str, data: str, *, actor: str = "local") -> tuple[Answer, list[Outcome]]:
+    def rectify(
+        self, subject: str, data: str, *, reading: Reading = UNKNOWN, actor: str = "local"
+    ) -> tuple[Answer, list[Outcome]]:
         """Replaces all rows of ``subject`` by those in the file ``data``, in every model and in the table, at once.
+
+        Args:
+            reading: what is known of the file, beside what was known when the workspace was made; actor: who asks.
 
         Raises:
             RequestRefused: nobody of this id has rows.
@@ -309,7 +335,7 @@ class Workspace:
         """
         with batch.working(self.place):
             tags = People(self.place).one(subject)
-            added = self._read_rows(data)
+            added = self._read_rows(data, reading)
             if not set(added[SUBJECT].to_pylist()) <= set(tags):
                 raise InvalidRows(f"{data} holds rows of somebody else: a correction is about one subject")
             with self.place.database.reading() as connection:
@@ -321,17 +347,20 @@ class Workspace:
         answer = Answer(values["id"], "closed", "corrected", values["deadline"], len(added), receipt=receipt.document)
         return answer, outcomes
 
-    def append(self, data: str, *, returning: bool = False, say: Say = silent) -> tuple[int, list[Outcome]]:
+    def append(
+        self, data: str, *, reading: Reading = UNKNOWN, returning: bool = False, say: Say = silent
+    ) -> tuple[int, list[Outcome]]:
         """Learns the rows in the file ``data`` in every model; how many, and the new releases.
 
         Args:
+            reading: what is known of the file, beside what was known when the workspace was made.
             returning: accept rows of people who were forgotten and have come back.
 
         Raises:
             InvalidRows: rows that do not fit, or, unless ``returning``, rows of somebody forgotten.
         """
         with batch.working(self.place):
-            added = self._read_rows(data)
+            added = self._read_rows(data, reading)
             with self.place.database.reading() as connection:
                 back = People(self.place).returned(connection, added)
             if not returning:
@@ -400,11 +429,12 @@ class Workspace:
         with self.place.database.reading() as connection:
             return Specification.from_json(releases.named(connection, name).specification)
 
-    def _read_rows(self, data: str) -> pa.Table:
+    def _read_rows(self, data: str, reading: Reading) -> pa.Table:
         with self.place.database.reading() as connection:
             next_row = int(fact(connection, "next_row") or 0)
-        _columns, batches = read_batches(data)
+            reading = reading.over(Reading.from_json(str(fact(connection, READING))))
         who, columns = People(self.place).identification, self.place.table.columns
+        _columns, batches = read_batches(data, texts=(who.subject, *who.aliases), reading=reading, columns=columns)
         parts = [part for part in numbered(batches, who, columns, next_row) if len(part)]
         if not parts:
             raise InvalidRows(f"{data} holds no rows: give at least one")
@@ -424,18 +454,23 @@ class _Ids:
     aliases: tuple[str, ...] = ()
     rule: Rule = EXACT
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All of them."""
+        return (self.subject, *self.aliases)
+
     def require(self, columns: pa.Schema) -> None:
         """Raises ``InvalidRows`` unless each of them is there, once."""
-        for name in (self.subject, *self.aliases):
+        for name in self.columns:
             if name not in columns.names:
-                raise InvalidRows(f"there is no column {name!r} to tell whose a row is: there are {', '.join(columns.names)}")
-            if (self.subject, *self.aliases).count(name) > 1:
+                there = ", ".join(map(repr, columns.names))
+                raise InvalidRows(f"there is no column {name!r} to tell whose a row is: there are {there}")
+            if self.columns.count(name) > 1:
                 raise InvalidRows(f"column {name!r} is named twice as one that tells whose a row is: name it once")
 
-
-def _proposed(rows: pa.RecordBatch, ids: _Ids) -> FeatureSchema:
-    table = pa.Table.from_batches([rows]).slice(0, PROPOSED_FROM)
-    return FeatureSchema.propose(table, ids.subject, ignore=ids.aliases, rule=ids.rule)
+    def proposed(self, rows: pa.Table) -> FeatureSchema:
+        """A draft of the schema from a sample of the rows."""
+        return FeatureSchema.propose(rows, self.subject, ignore=self.aliases, rule=self.rule)
 
 
 def _read_schema(path: str | os.PathLike[str]) -> FeatureSchema:
@@ -449,16 +484,16 @@ def _read_schema(path: str | os.PathLike[str]) -> FeatureSchema:
         raise WorkspaceInvalid(f"the schema cannot be used: {error}") from error
 
 
-def propose_schema(data: str, subject: str) -> FeatureSchema:
-    """A draft schema from the first rows of a file.
+def propose_schema(data: str, subject: str, query: str | None = None, reading: Reading = UNKNOWN) -> FeatureSchema:
+    """A draft schema from rows all over a file, or all over the result of a query.
 
     Raises:
         InvalidRows: the file cannot be read, or has no such column or no features.
     """
-    columns, batches = read_batches(data)
-    if subject not in columns.names:
-        raise InvalidRows(f"there is no column {subject!r}: there are {', '.join(columns.names)}")
-    first = next(batches, None)
-    if first is None:
+    ids = _Ids(subject)
+    columns, batches = read_batches(data, query, texts=ids.columns, reading=reading)
+    ids.require(columns)
+    sample = Sample(PROPOSED_FROM)
+    if not sum(len(batch) for batch in sample.of(batches)):
         raise InvalidRows(f"{data} holds no rows")
-    return _proposed(first, _Ids(subject))
+    return ids.proposed(sample.table)
