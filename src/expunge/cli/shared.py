@@ -50,8 +50,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-console = Console(markup=False)  # what people called their files and models is text
-errors = Console(stderr=True, markup=False)
+console = Console(markup=False, emoji=False)  # what people called their files and models is text
+errors = Console(stderr=True, markup=False, emoji=False)
 
 AcceptUndeclared = Annotated[
     bool, typer.Option("--accept-undeclared", help="Go on, whatever share of a column is outside what the schema declares.")
