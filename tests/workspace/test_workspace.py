@@ -70,8 +70,8 @@ def test_a_life(tmp_path, database):
     new = people(30, 30, seed=5)
     renamed = new.set_column(0, "who", pa.array([f"new-{i}" for i in range(30)]))
     pq.write_table(renamed, tmp_path / "new.parquet")
-    rows, outcomes = found.append(str(tmp_path / "new.parquet"))
-    assert rows == 30 and {outcome.model for outcome in outcomes} == {"churn", "spend", "visits"}
+    added = found.append(str(tmp_path / "new.parquet"))
+    assert added.rows == 30 and {outcome.model for outcome in added.outcomes} == {"churn", "spend", "visits"}
     for name, (truth, certified) in true_distances(found).items():
         assert truth <= certified, name
 

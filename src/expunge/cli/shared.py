@@ -7,8 +7,9 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -16,14 +17,15 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from typer.core import TyperGroup
 
 from expunge.data.lists import IdList, Unclear, is_table, read_list
-from expunge.errors import ExpungeError, WorkspaceBusy, WorkspaceInvalid, WorkUnfinished
+from expunge.errors import ExpungeError, WorkspaceBusy, WorkspaceInvalid, WorkUnfinished, missing
 from expunge.identities import canonical
+
+if TYPE_CHECKING:
+    from expunge.workspace.plans import Plan
 
 FAILED, REFUSED, CHECK_FAILED, BUSY, UNFINISHED, FAULT = 1, 3, 4, 5, 6, 7
 """Exit codes; 0 is success, 2 wrong usage."""
 PACKAGE = Path(__file__).parents[1]
-EXTRAS = {"skops": "export", "skl2onnx": "export", "uvicorn": "service", "fastapi": "service"}
-"""Packages that may be left out, and what installs them."""
 
 
 class Border(TyperGroup):
@@ -50,13 +52,27 @@ app = typer.Typer(
 console = Console(markup=False, emoji=False)  # what people called their files and models is text
 errors = Console(stderr=True, markup=False, emoji=False)
 
+AcceptUndeclared = Annotated[
+    bool, typer.Option("--accept-undeclared", help="Go on, whatever share of a column is outside what the schema declares.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")]
 InWorkspace = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the workspace.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 HERE = Path(".")
 
 
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"expunge {version('expunge')}")
+        raise typer.Exit
+
+
 @app.callback()
-def main() -> None:
+def main(
+    told: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version, and exit.")
+    ] = False,
+) -> None:
     """Train models that can prove they forgot."""
 
 
@@ -76,6 +92,24 @@ def show(result: Any, as_json: bool, text: Callable[[], None]) -> None:
             "revoke a token that nobody saw"
         )
         raise typer.Exit(UNFINISHED) from error
+
+
+def show_plan(plan: "Plan", as_json: bool) -> None:
+    """Prints what a command would do."""
+
+    def text() -> None:
+        for name, value in plan.told.items():
+            if value not in (None, [], {}):
+                console.print(f"{name.replace('_', ' ')}: {_listed(value)}", highlight=False)
+        console.print("nothing was changed: this was a dry run", highlight=False)
+
+    show({**plan.told, "dry_run": True}, as_json, text)
+
+
+def _listed(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_listed(each)}" for name, each in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def say(message: str) -> None:
@@ -133,8 +167,8 @@ def explained(error: Exception) -> tuple[str, int]:
     is_ours = bool(frames) and _is_ours(frames[-1]) and (frames[-1].line or "").startswith("raise")
     if isinstance(error, ExpungeError) or (isinstance(error, ValueError | ImportError) and is_ours):
         return str(error), FAILED
-    if isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:
-        return f"the package {error.name} is not installed: pip install 'expunge[{EXTRAS[error.name]}]'", FAILED
+    if isinstance(error, ModuleNotFoundError) and (said := missing(error)) is not None:
+        return said, FAILED
     if isinstance(error, OSError) and isinstance(error.strerror, str):
         name = error.filename2 or error.filename or "a file"
         return f"{name} cannot be used: {error.strerror.lower()}. Nothing was changed", FAILED

@@ -182,6 +182,18 @@ class SubjectTable:
         found = self._query(statement, buckets_of(pseudonyms), _tags(pseudonyms))
         return dict(zip(found[SUBJECT].to_pylist(), found["n"].to_pylist(), strict=True))
 
+    def repeats(self, columns: Sequence[str]) -> bool:
+        """Whether two rows have the same values in ``columns``, or one has none in one of them."""
+        names = [_quoted(name) for name in columns]
+        twice = f"SELECT 1 FROM rows GROUP BY {', '.join(names)} HAVING count(*) > 1"
+        empty = " OR ".join(f"{name} IS NULL" for name in names)
+        return bool(len(self._query(f"({twice} LIMIT 1) UNION ALL (SELECT 1 FROM rows WHERE {empty} LIMIT 1)")))
+
+    def having(self, values: pa.Table) -> pa.Table:
+        """All rows with the values of a row of ``values`` in its columns."""
+        shared = ", ".join(map(_quoted, values.column_names))
+        return self._query(f"SELECT * FROM rows SEMI JOIN tags USING ({shared}) ORDER BY {ROW}", None, values)
+
     def owners(self, column: str, pseudonyms: Sequence[str]) -> dict[str, list[str]]:
         """Whose rows hold each of these values in an alias ``column``; those that nobody has are left out. Reads the column of
         the whole table, because people lie in buckets by their own pseudonym."""
