@@ -226,6 +226,8 @@ class TestTextFiles:
             (b"who,x\np1,1\np2,2,3\n", "row 3 has 3 cells where the first has 2"),
             (b"who,x\np1,1\np2,\0\n", "row 3: there is a zero byte"),
             (b'who,x\np1,1\np2,"a\np3,b\np4,c\n', "row 3: a quotation mark is opened and never closed"),
+            (b'who,x\np1,"a"\np2,"say \\"hi\\""\n', "row 3: a quotation mark in a quoted cell is neither doubled"),
+            (b'who,x\np1,"a\n""b"c\n', "row 2: a quotation mark in a quoted cell is neither doubled"),
             ("who,x\np1,1\n".encode("utf-16-le"), "say --encoding utf-16"),
             (b"who,\np1,1\n", "column 2 has no name"),
             (b"who,x,x\np1,1,2\n", "'x' and 'x', are the same"),
@@ -245,6 +247,12 @@ class TestTextFiles:
         (tmp_path / "t.csv").write_bytes(data)
         said = refused(tmp_path, tmp_path / "t.csv")
         assert words in said
+
+    def test_options_that_a_file_cannot_have(self, tmp_path):
+        path = write(tmp_path / "t.csv", "who,x\np1,1\n")
+        assert "has no sheet that could be said" in refused(tmp_path, path, "--sheet", "a")
+        pq.write_table(pa.table({"who": ["p1"]}), tmp_path / "t.parquet")
+        assert "has no encoding that could be said" in refused(tmp_path, tmp_path / "t.parquet", "--encoding", "cp1252")
 
     def test_a_heading_that_looks_like_data_and_data_that_look_like_a_heading(self, tmp_path):
         path = write(tmp_path / "t.csv", "who,2023,2024\np1,1,2\n")

@@ -4,6 +4,8 @@ import codecs
 import json
 from dataclasses import asdict, dataclass, fields, replace
 
+from expunge.errors import InvalidRows
+
 NULL_WORDS = ("NA", "NaN", "nan", "null", "NULL")
 """Cells that are missing values, beside empty ones, unless other words are named."""
 VALUES = ("decimal", "thousands", "null_words", "date_format")
@@ -89,6 +91,12 @@ class Reading:
         ]
         found = [text for text in said if text]
         return [f"read so: {'; '.join(found)}"] if found else []
+
+    def require_only(self, source: str, *names: str) -> None:
+        """Raises ``InvalidRows`` if more is said than ``names`` and what a value is, which ``source`` cannot have."""
+        for field in fields(self):
+            if field.name not in (*names, *VALUES) and getattr(self, field.name) is not None:
+                raise InvalidRows(f"{source} has no {field.name} that could be said: leave the option out")
 
     @property
     def values(self) -> "Reading":

@@ -25,6 +25,8 @@ __all__ = ["UNKNOWN", "Reading", "Understood", "read_batches", "row_of", "unders
 
 TEXT, EXCEL, PARQUET = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz"), (".xlsx",), (".parquet",)
 """Ends of the names of files that can be read, in capitals too."""
+_SAID = {TEXT: ("delimiter", "encoding", "heading"), EXCEL: ("heading", "sheet"), PARQUET: ()}
+"""Options of reading, beside those of values, that each kind of file has."""
 ENDS = ", ".join((*TEXT, *EXCEL, *PARQUET))
 
 
@@ -92,10 +94,12 @@ def understood(
 ) -> Understood:
     """What ``source`` holds; see ``read_batches``."""
     if query is not None:
+        reading.require_only("a query")
         result = Query(source, query)
         return _native("the query", result.schema() if columns is None else None, result.batches, columns, reading.values)
     path = Path(source)
     kind = _kind(path)
+    reading.require_only(str(path), *_SAID[kind])
     if kind == PARQUET:
         rows = ParquetRows(path)
         return _native(str(path), rows.schema, rows.batches, columns, reading.values)
