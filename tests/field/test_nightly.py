@@ -257,7 +257,7 @@ class TestRowKeys:
         before = stored(Path("keyed"))
         write("night.csv", "p9,2024-02-01,25,10115,9", "p0,2024-01-02,99,10115,6", heading=self.VISITS)
         refused = run("append", "night.csv", "-w", "keyed", code=1)["message"]
-        assert "row 1 has the row key of a row in the table, and other values" in refused
+        assert "row 3 has the row key of a row in the table, and other values" in refused
         assert stored(Path("keyed")).equals(before)
         planned = run("append", "night.csv", "--upsert", "--dry-run", "-w", "keyed")
         assert stored(Path("keyed")).equals(before)
@@ -277,12 +277,12 @@ class TestRowKeys:
 
     def test_a_row_without_a_key_or_two_with_one(self, keyed):
         for rows, message in (
-            (("p0,,20,10115,0",), "row 0 has no day"),
-            (("p1,2024-03-01,20,10115,0", "p1,2024-03-01,21,10115,0"), "rows 0 and 1 have the same row key"),
+            (("p0,,20,10115,0",), "row 3 has no day"),
+            (("p1,2024-03-01,20,10115,0", "p1,2024-03-01,21,10115,0"), "rows 3 and 4 have the same row key"),
         ):
             write("night.csv", "q,2024-03-02,20,10115,0", *rows, heading=self.VISITS)
             refused = run("append", "night.csv", "--upsert", "-w", "keyed", code=1)["message"]
-            assert message.replace("0 and 1", "1 and 2").replace("row 0", "row 1") in refused
+            assert message in refused
 
     def test_may_be_declared_later_where_it_names_rows(self, folder):
         assert "'shoe'" in run("row-key", "who,shoe", "-w", "ws", code=1)["message"]

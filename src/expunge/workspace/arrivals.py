@@ -1,16 +1,16 @@
 """Arrivals: rows from outside that are to come into the table, read and judged before anything changes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from expunge.data.content import Content
 from expunge.data.oddities import Odd, odd_values, require_declared
 from expunge.data.reading import Reading, read_batches
+from expunge.data.row_numbers import rows_of
 from expunge.data.schema import FeatureSchema
 from expunge.data.table import ROW, SUBJECT, numbered
 from expunge.errors import InvalidRows, WorkspaceInvalid
@@ -33,13 +33,14 @@ class Arrival:
     """Rows from outside.
 
     Args:
-        rows: as the table will hold them, numbered.
+        rows: as the table will hold them, numbered; ``names``: what each is called in its file.
         content: keyed digest by which the same rows are recognised when they come again.
         left_out: columns that the table does not have.
         odd: by column of features, what is undeclared and missing in it.
     """
 
     rows: pa.Table = field(repr=False)
+    names: Sequence[int] = field(repr=False)
     content: str = field(repr=False)
     left_out: tuple[str, ...]
     odd: Mapping[str, Odd]
@@ -72,34 +73,43 @@ def arrival(place: Place, data: str, query: str | None, reading: Reading) -> Arr
         reading = reading.over(Reading.from_json(str(fact(connection, READING))))
     who, columns = People(place).identification, place.table.columns
     given, batches = read_batches(data, query, texts=(who.subject, *who.aliases), reading=reading, columns=columns)
-    parts = [part for part in numbered(batches, who, columns, next_row) if len(part)]
+    names: list[int] = []
+    parts = [part for part in numbered(_named(batches, names), who, columns, next_row) if len(part)]
     if not parts:
         raise InvalidRows(f"{data if query is None else 'the query'} holds no rows: give at least one")
     rows, known = pa.Table.from_batches(parts), {who.subject, *who.aliases, *columns.names}
     content = Content()
     content.add(rows, without=ROW)
     keyed = SealKey.load(place.seal_key_path).mac("content", content.hexdigest())
-    return Arrival(rows, keyed, tuple(name for name in given.names if name not in known), odd_values([rows], _schemas(place)))
+    left_out = tuple(name for name in given.names if name not in known)
+    for specification in _models(place):
+        specification.table_columns.rows(rows, names)  # says which row fits no class, before anything is begun
+    return Arrival(rows, names, keyed, left_out, odd_values([rows], _schemas(place)))
+
+
+def _named(batches: Iterable[pa.RecordBatch], names: list[int]) -> Iterator[pa.RecordBatch]:
+    """The batches; what each of their rows is called goes to ``names``."""
+    for batch in batches:
+        names.extend(rows_of(batch, len(names) + 1))
+        yield batch
 
 
 def require_expected(place: Place, found: Arrival, *, accept_undeclared: bool) -> None:
     """Raises ``InvalidRows`` if too much of a column is undeclared, unless that was accepted, or as ``require_whole`` does."""
     if not accept_undeclared:
         require_declared(found.odd, place.configuration.undeclared_percent, LEAST)
-    require_whole(place, found.rows, found.rows)
+    require_whole(place, found.rows, found.names)
 
 
-def require_whole(place: Place, touched: pa.Table, given: pa.Table) -> None:
-    """Raises ``InvalidRows`` if a row of ``touched`` is of somebody whom only some of the models have forgotten; names the row
-    of ``given`` in the same position."""
+def require_whole(place: Place, rows: pa.Table, names: Sequence[int]) -> None:
+    """Raises ``InvalidRows`` if a row is of somebody whom only some of the models have forgotten; it is called by ``names``."""
     with place.database.reading() as connection:
         before = Forgetting.of(connection)
     leaving = {before.people[request] for request in before.by if request in before.people}
-    row = next((row for row, tag in enumerate(touched[SUBJECT].to_pylist()) if tag in leaving), None)
+    row = next((row for row, tag in enumerate(rows[SUBJECT].to_pylist()) if tag in leaving), None)
     if row is not None:
-        number = int(given[ROW][row].as_py()) - int(pc.min(given[ROW]).as_py())
         raise InvalidRows(
-            f"row {number} is of somebody whom some models have forgotten and others have not yet: see expunge status, and "
+            f"row {names[row]} is of somebody whom some models have forgotten and others have not yet: see expunge status, and "
             "drop the row from the file. Nothing was changed"
         )
 
@@ -110,11 +120,14 @@ def in_table(place: Place, schema: FeatureSchema, without: Sequence[str]) -> dic
     return odd_values(read, [schema])
 
 
+def _models(place: Place) -> list[Specification]:
+    with place.database.reading() as connection:
+        return [Specification.from_json(row.specification) for row in releases.all_models(connection)]
+
+
 def _schemas(place: Place) -> list[FeatureSchema]:
     """How rows become features: in the models, and in schema.toml where it can be used."""
-    with place.database.reading() as connection:
-        texts = [Specification.from_json(row.specification).schema for row in releases.all_models(connection)]
-    found = [FeatureSchema.from_toml(text) for text in dict.fromkeys(texts)]
+    found = [FeatureSchema.from_toml(text) for text in dict.fromkeys(model.schema for model in _models(place))]
     if found:
         return found
     try:

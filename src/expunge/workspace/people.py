@@ -70,7 +70,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Returned:
-    """Tombstones of people whose rows came again after they had been forgotten; ``row``: the first of these rows."""
+    """Tombstones of people whose rows came again after they had been forgotten; ``row``: where the first of these stands."""
 
     row: int
     column: str
@@ -204,11 +204,11 @@ def id_columns(connection: sa.Connection) -> tuple[str, tuple[str, ...]]:
     return str(fact(connection, SUBJECT_COLUMN)), tuple(json.loads(fact(connection, ALIASES) or "[]"))
 
 
-def refuse_returned(back: Returned | None) -> None:
-    """Raises ``InvalidRows`` where rows are of somebody who was forgotten."""
+def refuse_returned(back: Returned | None, names: Sequence[int]) -> None:
+    """Raises ``InvalidRows`` where rows, which are called by ``names``, are of somebody who was forgotten."""
     if back is not None:
         raise InvalidRows(
-            f"row {back.row} is of somebody who was forgotten (by column {back.column!r}), as are the rows of "
+            f"row {names[back.row]} is of somebody who was forgotten (by column {back.column!r}), as are the rows of "
             f"{len(back.tombstones)} ids in all: drop them from the file, or say --returning if they have come back. Nothing "
             "was changed"
         )

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from expunge.data.oddities import require_declared
 from expunge.data.reading import UNKNOWN, Reading
-from expunge.data.table import ROW, SUBJECT
+from expunge.data.table import SUBJECT
 from expunge.errors import InvalidRows, LastRows, WorkspaceInvalid
 from expunge.ledger import releases, requests
 from expunge.privacy import Guarantee
@@ -220,18 +220,18 @@ class Plans:
         if before is not None:
             return Plan(None, {"rows": 0, "added_before": before, **found.told})
         if not how.get("returning"):
-            refuse_returned(back)
+            refuse_returned(back, found.names)
         require_expected(self.place, found, accept_undeclared=how.get("accept_undeclared", False))
         stones = () if back is None else back.tombstones
         told = {"rows": len(found.rows), "added_before": None, "known": 0, "replaced": 0, **found.told}
-        keyed = row_keys.known(self.place, found.rows)
+        keyed = row_keys.known(self.place, found.rows, found.names)
         if keyed is None:
             return Plan(Work("append", added=found.rows, returning=stones, content=found.content), told)
         if len(keyed.changed) and not how.get("upsert"):
-            row = int(keyed.changed[ROW][0].as_py()) - int(found.rows[ROW][0].as_py())
+            count = f"{len(keyed.changed):,} rows in all"
             raise InvalidRows(
-                f"row {row} has the row key of a row in the table, and other values; {len(keyed.changed):,} rows in all: say "
-                "--upsert to put them in its place. Nothing was changed"
+                f"row {keyed.names[0]} has the row key of a row in the table, and other values; {count}: say --upsert to put them "
+                "in its place. Nothing was changed"
             )
         rows = pa.concat_tables([keyed.new, keyed.changed])
         told |= {"rows": len(keyed.new), "known": keyed.same, "replaced": len(keyed.changed)}
@@ -240,7 +240,7 @@ class Plans:
         if not len(keyed.changed):
             return Plan(Work("append", added=rows, returning=stones, content=found.content), told)
         gone, written = row_keys.replaced(self.place, keyed, rows)
-        require_whole(self.place, keyed.old, keyed.changed)
+        require_whole(self.place, keyed.old, keyed.names)
         return Plan(Work("upsert", gone=gone, added=written, returning=stones, content=found.content), told)
 
     def row_key(self, columns: Sequence[str]) -> Plan:
