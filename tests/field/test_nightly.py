@@ -5,6 +5,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 from typer.testing import CliRunner
 
 from expunge.cli import app
@@ -302,3 +303,60 @@ class TestRowKeys:
         assert len(ages()) == 60
         assert run("forget", "p0", "-w", "ws", code=3)[0]["reason"] == "unknown-subject"
         assert problems(Path("ws"), "models") == {}
+
+
+class TestWidening:
+    def test_is_the_way_out_where_a_value_does_not_fit(self, folder):
+        write("night.csv", *night(1), "x,45.5,10115,1")
+        before = fingerprint()
+        refused = run("append", "night.csv", "-w", "ws", code=1)["message"]
+        assert "row 10" in refused and "run expunge widen age --to number" in refused and "45.5" not in refused
+        assert fingerprint() == before
+        planned = run("widen", "age", "--to", "number", "--dry-run", "-w", "ws")
+        assert (planned["from"], planned["to"], planned["rows"]) == ("int64", "double", 60) and fingerprint() == before
+        held = ages()
+        run("widen", "age", "--to", "number", "-w", "ws")
+        assert ages() == held and {type(age) for age in ages()} == {float}
+        assert problems(Path("ws")) == {}
+        assert run("append", "night.csv", "-w", "ws")["rows"] == 9 and ages()[-1] == 45.5
+        run("forget", "p0", "x", "-w", "ws")
+        assert run("process", "-w", "ws")["closed"] == 2
+        write("right.csv", "p1,31.25,10115,1")
+        run("rectify", "p1", "--file", "right.csv", "-w", "ws")
+        assert 31.25 in ages() and problems(Path("ws")) == {}
+        foreign = DeltaTable("ws/table").to_pyarrow_table()
+        assert (foreign["age"].type, len(foreign)) == ("double", len(ages()))
+
+    def test_to_text_models_see_what_they_saw(self, folder):
+
+        assert stored(Path("ws"))["postcode"].type == "int64"
+        run("widen", "postcode", "--to", "text", "-w", "ws")
+        write("night.csv", *night(1, postcode="10115"), "x,30,A-1010,1")
+        assert run("append", "night.csv", "-w", "ws")["undeclared"] == {"postcode": 1}
+        assert stored(Path("ws"))["postcode"].to_pylist()[-1] == "A-1010" and problems(Path("ws")) == {}
+        run("log", "log.json", "-w", "ws")
+        assert '"table.widened"' in Path("log.json").read_text().replace("\\", "")
+
+    def test_what_cannot_be_is_refused(self, folder):
+        before = fingerprint()
+        for column, to, message in (
+            ("shoe", "number", "no column 'shoe'"),
+            ("age", "date", "--to must be number or text"),
+            ("visits", "text", "run expunge retire visits first"),
+        ):
+            assert message in run("widen", column, "--to", to, "-w", "ws", code=1)["message"], column
+        assert fingerprint() == before
+        write("big.csv", "a,1,10115,9007199254740993", "b,2,10115,1")
+        run("init", "big", "--data", "big.csv", "--subject", "who", "--schema", "schema.toml")
+        assert "more than 15 digits" in run("widen", "visits", "--to", "number", "-w", "big", code=1)["message"]
+        run("widen", "visits", "--to", "text", "-w", "big")
+        assert stored(Path("big"))["visits"].to_pylist() == ["9007199254740993", "1"]
+
+    def test_an_empty_table(self, folder):
+        run("retire", "visits", "--yes", "-w", "ws")
+        run("forget", *(f"p{i}" for i in range(60)), "-w", "ws")
+        assert run("process", "-w", "ws")["closed"] == 60
+        run("widen", "age", "--to", "number", "-w", "ws")
+        write("night.csv", "x,45.5,10115,1")
+        assert run("append", "night.csv", "-w", "ws")["rows"] == 1
+        assert ages() == [45.5] and problems(Path("ws")) == {}

@@ -19,7 +19,7 @@ from expunge.data.parquet import ParquetRows
 from expunge.data.row_numbers import row_of
 from expunge.data.surveys import Survey
 from expunge.data.texts import TextFile
-from expunge.errors import InvalidRows
+from expunge.errors import InvalidRows, WrongValue
 
 __all__ = ["UNKNOWN", "Reading", "Understood", "read_batches", "row_of", "understood"]
 
@@ -130,10 +130,11 @@ def _of_texts(file: TextFile | ExcelFile, texts: Collection[str], given: Reading
                 try:
                     made.append(cells if name in texts else rules.parsed(rules.present(cells), wanted.field(name).type))
                 except Misfit as error:
-                    raise InvalidRows(
+                    raise WrongValue(
                         f"{file.path}, row {row_of(batch, error.index)}, column {name!r}: the cell is no "
                         f"{named(wanted.field(name).type)}, as the column's other values are. Mend it, or say how the file "
-                        "writes them (--decimal, --thousands, --date-format, --null-word). Nothing was changed"
+                        "writes them (--decimal, --thousands, --date-format, --null-word). Nothing was changed",
+                        name,
                     ) from None
             yield pa.RecordBatch.from_arrays(made, schema=wanted.with_metadata(batch.schema.metadata))
 
@@ -164,14 +165,16 @@ def _native(
                 try:
                     made.append(fitted(values, kind))
                 except WrongType:
-                    raise InvalidRows(
+                    raise WrongValue(
                         f"{source}: column {field.name!r} holds {named(values.type)} from row {row_of(batch, 0)} on, where the "
-                        f"table has {named(kind)}: cast it there. Nothing was changed"
+                        f"table has {named(kind)}: cast it there. Nothing was changed",
+                        field.name,
                     ) from None
                 except Misfit as error:
-                    raise InvalidRows(
+                    raise WrongValue(
                         f"{source}, row {row_of(batch, error.index)}, column {field.name!r}: the value is no {named(kind)}, as "
-                        "the column's other values are. Mend it; nothing was changed"
+                        "the column's other values are. Mend it; nothing was changed",
+                        field.name,
                     ) from None
             yield pa.RecordBatch.from_arrays(made, schema=wanted.with_metadata(batch.schema.metadata))
 

@@ -1,5 +1,6 @@
 """Arrivals: rows from outside that are to come into the table, read and judged before anything changes."""
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,8 @@ from expunge.data.reading import Reading, read_batches
 from expunge.data.row_numbers import rows_of
 from expunge.data.schema import FeatureSchema
 from expunge.data.table import ROW, SUBJECT, numbered
-from expunge.errors import InvalidRows, WorkspaceInvalid
+from expunge.data.widening import wider_of
+from expunge.errors import InvalidRows, WorkspaceInvalid, WrongValue
 from expunge.ledger import releases
 from expunge.ledger.facts import fact
 from expunge.ledger.sealing import SealKey
@@ -74,7 +76,15 @@ def arrival(place: Place, data: str, query: str | None, reading: Reading) -> Arr
     who, columns = People(place).identification, place.table.columns
     given, batches = read_batches(data, query, texts=(who.subject, *who.aliases), reading=reading, columns=columns)
     names: list[int] = []
-    parts = [part for part in numbered(_named(batches, names), who, columns, next_row) if len(part)]
+    try:
+        parts = [part for part in numbered(_named(batches, names), who, columns, next_row) if len(part)]
+    except WrongValue as error:
+        to = wider_of(columns.field(error.column).type) if error.column in columns.names else None
+        if to is None:
+            raise
+        raise InvalidRows(
+            f"{error}. If the table is to hold such values: run expunge widen {shlex.quote(error.column)} --to {to}"
+        ) from error
     if not parts:
         raise InvalidRows(f"{data if query is None else 'the query'} holds no rows: give at least one")
     rows, known = pa.Table.from_batches(parts), {who.subject, *who.aliases, *columns.names}

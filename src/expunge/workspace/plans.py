@@ -11,11 +11,13 @@ import pyarrow as pa
 from expunge.data.oddities import require_declared
 from expunge.data.reading import UNKNOWN, Reading
 from expunge.data.table import SUBJECT
+from expunge.data.widening import TYPES, Wider, require_wider
 from expunge.errors import InvalidRows, LastRows, WorkspaceInvalid
 from expunge.ledger import releases, requests
 from expunge.privacy import Guarantee
 from expunge.workspace import arrivals, row_keys
 from expunge.workspace.arrivals import arrival, in_table, read_schema, require_expected, require_whole, told
+from expunge.workspace.comparison import require_same
 from expunge.workspace.people import People, refuse_returned
 from expunge.workspace.place import Place
 from expunge.workspace.specification import Kind, Specification
@@ -228,10 +230,9 @@ class Plans:
         if keyed is None:
             return Plan(Work("append", added=found.rows, returning=stones, content=found.content), told)
         if len(keyed.changed) and not how.get("upsert"):
-            count = f"{len(keyed.changed):,} rows in all"
             raise InvalidRows(
-                f"row {keyed.names[0]} has the row key of a row in the table, and other values; {count}: say --upsert to put them "
-                "in its place. Nothing was changed"
+                f"row {keyed.names[0]} has the row key of a row in the table, and other values, one of {len(keyed.changed):,} "
+                "such rows: say --upsert to put them in its place. Nothing was changed"
             )
         rows = pa.concat_tables([keyed.new, keyed.changed])
         told |= {"rows": len(keyed.new), "known": keyed.same, "replaced": len(keyed.changed)}
@@ -242,6 +243,23 @@ class Plans:
         gone, written = row_keys.replaced(self.place, keyed, rows)
         require_whole(self.place, keyed.old, keyed.names)
         return Plan(Work("upsert", gone=gone, added=written, returning=stones, content=found.content), told)
+
+    def widen(self, column: str, to: str) -> Plan:
+        """Another type of a column, in the same rows.
+
+        Raises:
+            ValueError: it cannot become that.
+            InvalidRows: there is no such column, or a model would see other values.
+        """
+        columns = self.place.table.columns
+        if column not in columns.names:
+            raise InvalidRows(f"the table has no column {column!r}: it has {', '.join(map(repr, columns.names))}")
+        given = columns.field(column).type
+        require_wider(column, given, to)
+        wider: tuple[str, Wider] = (column, to)  # type: ignore[assignment]  # as required above
+        require_same(self.place, *wider)
+        work = Work("widen", models=(), wider=wider)
+        return Plan(work, {"column": column, "from": str(given), "to": str(TYPES[wider[1]]), "rows": self.place.table.count()})
 
     def row_key(self, columns: Sequence[str]) -> Plan:
         """Columns that name a row.

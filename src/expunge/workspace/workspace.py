@@ -384,6 +384,19 @@ class Workspace:
             with self.place.database.writing() as connection:
                 set_fact(connection, row_keys.ROW_KEY, json.dumps(list(columns)))
 
+    def widen(self, column: str, to: str) -> None:
+        """Gives ``column`` a type that holds more, in all rows; every value stays what it was, and models see no difference.
+
+        Args:
+            to: ``number``, with decimals, or ``text``.
+
+        Raises:
+            ValueError: it cannot become that.
+            InvalidRows: there is no such column, or a model would see other values.
+        """
+        with batch.working(self.place):
+            self._run(self._plans.widen(column, to), silent)
+
     def process(self, say: Say = silent, patience: float = PATIENCE, *, is_due: bool = False) -> Processed:
         """Works the whole queue; see ``queue.process``."""
         return queue.process(self.place, say, patience, is_due=is_due)
