@@ -7,6 +7,7 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -17,6 +18,7 @@ from typer.core import TyperGroup
 
 from expunge.data.lists import IdList, Unclear, is_table, read_list
 from expunge.errors import ExpungeError, WorkspaceBusy, WorkspaceInvalid, WorkUnfinished
+from expunge.extras import missing
 from expunge.identities import canonical
 
 if TYPE_CHECKING:
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
 FAILED, REFUSED, CHECK_FAILED, BUSY, UNFINISHED, FAULT = 1, 3, 4, 5, 6, 7
 """Exit codes; 0 is success, 2 wrong usage."""
 PACKAGE = Path(__file__).parents[1]
-EXTRAS = {"skops": "export", "skl2onnx": "export", "uvicorn": "service", "fastapi": "service"}
-"""Packages that may be left out, and what installs them."""
 
 
 class Border(TyperGroup):
@@ -50,8 +50,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-console = Console(markup=False)  # what people called their files and models is text
-errors = Console(stderr=True, markup=False)
+console = Console(markup=False, emoji=False)  # what people called their files and models is text
+errors = Console(stderr=True, markup=False, emoji=False)
 
 AcceptUndeclared = Annotated[
     bool, typer.Option("--accept-undeclared", help="Go on, whatever share of a column is outside what the schema declares.")
@@ -62,8 +62,18 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON."
 HERE = Path(".")
 
 
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"expunge {version('expunge')}")
+        raise typer.Exit
+
+
 @app.callback()
-def main() -> None:
+def main(
+    told: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version, and exit.")
+    ] = False,
+) -> None:
     """Train models that can prove they forgot."""
 
 
@@ -158,8 +168,8 @@ def explained(error: Exception) -> tuple[str, int]:
     is_ours = bool(frames) and _is_ours(frames[-1]) and (frames[-1].line or "").startswith("raise")
     if isinstance(error, ExpungeError) or (isinstance(error, ValueError | ImportError) and is_ours):
         return str(error), FAILED
-    if isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:
-        return f"the package {error.name} is not installed: pip install 'expunge[{EXTRAS[error.name]}]'", FAILED
+    if isinstance(error, ModuleNotFoundError) and (said := missing(error)) is not None:
+        return said, FAILED
     if isinstance(error, OSError) and isinstance(error.strerror, str):
         name = error.filename2 or error.filename or "a file"
         return f"{name} cannot be used: {error.strerror.lower()}. Nothing was changed", FAILED

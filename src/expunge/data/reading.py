@@ -38,6 +38,7 @@ class Understood:
         reading: how it is read, with what was detected.
         notes: what a person should know, each a sentence.
         open: gives its rows; columns that it is given types for must fit those.
+        written: gives its rows as they are written, before they have these types.
     """
 
     schema: pa.Schema
@@ -45,6 +46,7 @@ class Understood:
     reading: Reading
     notes: list[str]
     open: Callable[[pa.Schema], Iterator[pa.RecordBatch]]
+    written: Callable[[], Iterator[pa.RecordBatch]]
 
     @property
     def words(self) -> list[str]:
@@ -138,7 +140,7 @@ def _of_texts(file: TextFile | ExcelFile, texts: Collection[str], given: Reading
                     ) from None
             yield pa.RecordBatch.from_arrays(made, schema=wanted.with_metadata(batch.schema.metadata))
 
-    return Understood(schema, rows, known, notes, open_)
+    return Understood(schema, rows, known, notes, open_, file.batches)
 
 
 def _native(
@@ -178,7 +180,7 @@ def _native(
                     ) from None
             yield pa.RecordBatch.from_arrays(made, schema=wanted.with_metadata(batch.schema.metadata))
 
-    return Understood(schema, None, reading, [], open_)
+    return Understood(schema, None, reading, [], open_, batches)
 
 
 def _typed(found: pa.Schema, declared: pa.Schema, texts: Collection[str] = ()) -> pa.Schema:
