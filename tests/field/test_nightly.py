@@ -4,6 +4,9 @@ import hashlib
 import sqlite3
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 from typer.testing import CliRunner
@@ -114,10 +117,10 @@ class TestTheSameRowsAgain:
 class TestOddValues:
     def test_are_counted_and_told(self, folder):
         write("night.csv", *night(1, people=40), "a,200,10115,1", "b,,10115,1", "c,30,,1")
-        done = run("append", "night.csv", "-w", "ws")
-        assert (done["undeclared"], done["missing"]) == ({"age": 1}, {"age": 1, "postcode": 1})
         said = CliRunner().invoke(app, ["append", "night.csv", "-w", "ws", "--dry-run"])
         assert "undeclared: age 1" in said.stdout and "missing: age 1, postcode 1" in said.stdout
+        done = run("append", "night.csv", "-w", "ws")
+        assert (done["undeclared"], done["missing"]) == ({"age": 1}, {"age": 1, "postcode": 1})
 
     def test_stop_the_command_where_they_are_many(self, folder):
         write("night.csv", *night(1, postcode="99999", people=50))
@@ -360,3 +363,67 @@ class TestWidening:
         write("night.csv", "x,45.5,10115,1")
         assert run("append", "night.csv", "-w", "ws")["rows"] == 1
         assert ages() == [45.5] and problems(Path("ws")) == {}
+
+
+class TestRejects:
+    def test_bad_rows_are_set_aside_and_the_others_learned(self, folder):
+        run("forget", "p5", "-w", "ws")
+        run("process", "-w", "ws")
+        write("night.csv", *night(1), "x,old,10115,1", ",30,10115,1", "p5,31,10115,1", "y,33,10115,many", "z,34,10115,3")
+        assert "row 10" in run("append", "night.csv", "-w", "ws", code=1)["message"]
+        before = fingerprint()
+        planned = run("append", "night.csv", "--rejects", "bad.csv", "--dry-run", "-w", "ws")
+        assert (planned["rows"], planned["set_aside"]) == (9, 4) and not Path("bad.csv").exists()
+        assert fingerprint() == before
+        done = run("append", "night.csv", "--rejects", "bad.csv", "-w", "ws")
+        assert (done["rows"], done["set_aside"]) == (9, 4)
+        assert Path("bad.csv").stat().st_mode & 0o777 == 0o600
+        lines = Path("bad.csv").read_text().splitlines()
+        assert lines[0] == "row,reason,who,age,postcode,visits"
+        told = {int(row): (reason, rest) for row, reason, rest in (line.split(",", 2) for line in lines[1:])}
+        assert told == {
+            10: ("column 'age': no integer", "x,old,10115,1"),
+            11: ("column 'who': no subject", ",30,10115,1"),
+            12: ("of somebody who was forgotten", "p5,31,10115,1"),
+            13: ("column 'visits': no integer", "y,33,10115,many"),
+        }
+        assert len(ages()) == 68 and problems(Path("ws"), "models") == {}
+        again = run("append", "night.csv", "--rejects", "bad.csv", "-w", "ws")
+        assert again["added_before"] is not None and len(ages()) == 68
+
+    def test_a_file_of_which_somebody_was_forgotten_since_is_still_the_same(self, folder):
+        write("night.csv", *night(1))
+        run("append", "night.csv", "-w", "ws")
+        run("forget", "n1-3", "-w", "ws")
+        run("process", "-w", "ws")
+        assert run("append", "night.csv", "--rejects", "bad.csv", "-w", "ws")["added_before"] is not None
+        assert len(ages()) == 67 and not Path("bad.csv").exists()
+
+    def test_where_no_row_is_bad_no_file_is_written(self, folder):
+        write("night.csv", *night(1))
+        assert run("append", "night.csv", "--rejects", "bad.csv", "-w", "ws")["set_aside"] == 0
+        assert not Path("bad.csv").exists()
+
+    def test_a_file_that_cannot_be_written_stops_the_command(self, folder):
+        write("night.csv", *night(1), "x,old,10115,1")
+        before = fingerprint()
+        run("append", "night.csv", "--rejects", "none/bad.csv", "-w", "ws", code=1)
+        assert fingerprint() == before
+
+    def test_a_label_that_is_no_class(self, folder):
+        (folder / "wanted.toml").write_text(SCHEMA + '\n[columns."plan"]\nkind = "category"\nvalues = ["a", "b"]\n')
+        write("plans.csv", *(f"p{i},{20 + i},10115,1,{'ab'[i % 2]}" for i in range(40)), heading=HEADING + ",plan")
+        run("init", "plans", "--data", "plans.csv", "--subject", "who", "--schema", "wanted.toml")
+        run("fit", "plan", "--target", "plan", "--delta", "1e-5", "-w", "plans")
+        write("night.csv", "q0,30,10115,1,a", "q1,30,10115,1,c", heading=HEADING + ",plan")
+        assert "row 3 has a plan" in run("append", "night.csv", "-w", "plans", code=1)["message"]
+        assert run("append", "night.csv", "--rejects", "bad.csv", "-w", "plans")["rows"] == 1
+        assert "3,column 'plan': no class that a model has learned,q1" in Path("bad.csv").read_text()
+
+    def test_from_parquet_too(self, folder):
+        write("night.csv", *night(1))
+        rows = pyarrow.csv.read_csv("night.csv")
+        ages_ = pa.array([45.5, *map(float, rows["age"].to_pylist()[1:])])
+        pq.write_table(rows.set_column(1, "age", ages_), "night.parquet")
+        assert run("append", "night.parquet", "--rejects", "bad.csv", "-w", "ws")["rows"] == 7
+        assert Path("bad.csv").read_text().splitlines()[1].startswith("1,column 'age': no integer,n1-0,45.5")

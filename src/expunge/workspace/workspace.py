@@ -13,6 +13,7 @@ import pyarrow as pa
 from expunge.data.probing import require_storable
 from expunge.data.pseudonyms import Identification, SubjectKey
 from expunge.data.reading import UNKNOWN, Reading, read_batches, understood
+from expunge.data.rejects import Rejects
 from expunge.data.sampling import Sample
 from expunge.data.schema import FeatureSchema
 from expunge.data.table import SubjectTable, numbered
@@ -21,7 +22,7 @@ from expunge.errors import ExpungeError, InvalidRows, WorkspaceInvalid, WorkUnfi
 from expunge.evidence.receipts import Receipt
 from expunge.evidence.signing import PublicKeys, SigningKey, endorse
 from expunge.evidence.statements import digest
-from expunge.files import write_file
+from expunge.files import write_file, write_output
 from expunge.forecast import CapacityReport
 from expunge.identities import CASELESS, EXACT, Rule
 from expunge.ledger import data_files, log, releases, times
@@ -359,18 +360,31 @@ class Workspace:
         answer = Answer(values["id"], "closed", "corrected", values["deadline"], plan.told["rows"], receipt=receipt.document)
         return answer, done.outcomes
 
-    def append(self, data: str, query: str | None = None, *, say: Say = silent, **how: Unpack[Taking]) -> Appended:
+    def append(
+        self,
+        data: str,
+        query: str | None = None,
+        *,
+        rejects_to: Path | None = None,
+        say: Say = silent,
+        **how: Unpack[Taking],
+    ) -> Appended:
         """Learns the rows in the file ``data``, or of a database, in every model; rows that were added before are left out.
 
         Args:
             query: SQL whose result is the rows; ``data`` is then the URL of the database.
+            rejects_to: a CSV file for rows that cannot be taken, each with its number and the reason; without it none is taken
+                then. It is written before anything changes.
             how: see ``Taking``; say: told what is odd in the rows.
 
         Raises:
             InvalidRows: rows that do not fit, or, unless ``returning``, rows of somebody forgotten.
         """
         with batch.working(self.place):
-            plan = self._plans.append(data, query, **how)
+            rejects = None if rejects_to is None else Rejects()
+            plan = self._plans.append(data, query, rejects=rejects, **how)
+            if rejects_to is not None and rejects:
+                write_output(rejects_to, rejects.document.encode())
             return Appended(plan.told, self._run(plan, say).outcomes)
 
     def declare_row_key(self, columns: Sequence[str]) -> None:
