@@ -77,6 +77,10 @@ class TestTheSameRowsAgain:
         assert said.exit_code == 0 and "these rows were added before, on" in " ".join(said.stderr.split())
         assert fingerprint() == before and len(ages()) == 68
 
+    def test_the_rows_that_the_workspace_was_made_from(self, folder):
+        before = fingerprint()
+        assert run("append", "people.csv", "-w", "ws")["added_before"] is not None and fingerprint() == before
+
     def test_from_a_query_too(self, folder):
         with sqlite3.connect("source.sqlite") as source:
             source.execute("CREATE TABLE people (who TEXT, age INTEGER, postcode INTEGER, visits INTEGER)")

@@ -1,5 +1,6 @@
 """Arrivals: rows from outside that are to come into the table, read and judged before anything changes."""
 
+import json
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import sqlalchemy as sa
 
 from expunge.data.content import Content
 from expunge.data.identities import texts_of
@@ -19,8 +21,8 @@ from expunge.data.schema import FeatureSchema, codes_of
 from expunge.data.table import ROW, SUBJECT, numbered
 from expunge.data.widening import wider_of
 from expunge.errors import InvalidRows, WorkspaceInvalid, WrongValue
-from expunge.ledger import releases
-from expunge.ledger.facts import fact
+from expunge.ledger import releases, requests
+from expunge.ledger.facts import fact, set_fact
 from expunge.ledger.sealing import SealKey
 from expunge.workspace.people import People
 from expunge.workspace.place import Place
@@ -29,6 +31,8 @@ from expunge.workspace.states import Forgetting
 
 READING = "reading"
 """The fact that says how values were written when the workspace was made, and so are in later files."""
+FIRST = "first_content"
+"""The fact that holds the keyed digest of the rows that the workspace was made from, and when, as JSON."""
 LEAST = 6
 """Fewer undeclared values of a column never stop a command."""
 
@@ -93,8 +97,9 @@ def arrival(place: Place, data: str, query: str | None, reading: Reading, reject
         raise InvalidRows(f"{data if query is None else 'the query'} holds no rows to be taken: give at least one")
     rows, known = pa.Table.from_batches(parts), {*ids, *columns.names}
     content = Content()
-    content.add(rows, without=ROW)
-    keyed = SealKey.load(place.seal_key_path).mac("content", content.hexdigest())
+    for part in parts:
+        content.add(part, without=ROW)
+    keyed = keyed_content(SealKey.load(place.seal_key_path), content)
     left_out = tuple(name for name in given.names if name not in known)
     found = Arrival(rows, seen.names, seen.given, keyed, left_out)
     if rejects is not None:
@@ -144,6 +149,25 @@ class _Seen:
     def given(self) -> pa.Table | None:
         """All of them, if they were kept."""
         return pa.Table.from_batches(self._batches) if self._batches else None
+
+
+def keyed_content(key: SealKey, content: Content) -> str:
+    """A digest of rows that nobody can try out who does not have the workspace's key."""
+    return key.mac("content", content.hexdigest())
+
+
+def added_before(connection: sa.Connection, content: str) -> str | None:
+    """When the rows of this keyed digest were added, if they were and that is still known."""
+    first, at = json.loads(fact(connection, FIRST) or '[null, ""]')
+    return str(at) if first == content else requests.added_before(connection, content)
+
+
+def forget_contents(connection: sa.Connection, before: str) -> None:
+    """Drops the digests of rows that were added before that time."""
+    _first, at = json.loads(fact(connection, FIRST) or '[null, ""]')
+    if at and at < before:
+        set_fact(connection, FIRST, '[null, ""]')
+    requests.forget_contents(connection, before)
 
 
 def expected(place: Place, found: Arrival, *, accept_undeclared: bool) -> dict[str, Odd]:

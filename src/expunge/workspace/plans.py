@@ -221,7 +221,7 @@ class Plans:
         """
         found = arrival(self.place, data, query, how.get("reading", UNKNOWN), rejects)
         with self.place.database.reading() as connection:
-            before = requests.added_before(connection, found.content)
+            before = arrivals.added_before(connection, found.content)
             back = People(self.place).returned(connection, found.rows)
         told: dict[str, Any] = {"rows": 0, "added_before": before, "known": 0, "replaced": 0, "left_out": list(found.left_out)}
         if before is not None:

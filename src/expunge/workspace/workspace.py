@@ -10,13 +10,14 @@ from typing import Any, Unpack
 
 import pyarrow as pa
 
+from expunge.data.content import Content
 from expunge.data.probing import require_storable
 from expunge.data.pseudonyms import Identification, SubjectKey
 from expunge.data.reading import UNKNOWN, Reading, read_batches, understood
 from expunge.data.rejects import Rejects
 from expunge.data.sampling import Sample
 from expunge.data.schema import FeatureSchema
-from expunge.data.table import SubjectTable, numbered
+from expunge.data.table import ROW, SubjectTable, numbered
 from expunge.data.urls import sqlite_url
 from expunge.errors import ExpungeError, InvalidRows, WorkspaceInvalid, WorkUnfinished
 from expunge.evidence.receipts import Receipt
@@ -30,7 +31,7 @@ from expunge.ledger.anchor import INSTANCE
 from expunge.ledger.facts import add_key, keys, set_fact
 from expunge.ledger.sealing import SealKey
 from expunge.workspace import batch, desk, drafts, edits, making, queue, row_keys, states
-from expunge.workspace.arrivals import READING, read_schema
+from expunge.workspace.arrivals import FIRST, READING, keyed_content, read_schema
 from expunge.workspace.batch import COMING_KEY, Done, Outcome
 from expunge.workspace.configuration import Configuration
 from expunge.workspace.desk import Answer, Wish
@@ -153,13 +154,14 @@ class Workspace:
         first = next(batches, None)
         if first is None:
             raise InvalidRows("there are no rows: a workspace needs at least one")
-        files = table.write(numbered(_chained(first, batches), who, table.columns, 0), 0)
+        content = Content()
+        files = table.write(content.of(numbered(_chained(first, batches), who, table.columns, 0), without=ROW), 0)
         rows = sum(file.rows for file in files)
         proposed = features is None
         features = features or ids.proposed(sample.table)
         write_file(place.schema_path, features.to_toml().encode())
         signing_key = SigningKey.create(place.keys)
-        SealKey.create(place.seal_key_path)
+        keyed = keyed_content(SealKey.create(place.seal_key_path), content)
         ledger = place.reach(sqlite_url(place.path.absolute() / "ledger.sqlite") if database is None else database)
         ledger.claim(identity)
         with ledger.writing() as connection:
@@ -172,6 +174,7 @@ class Workspace:
             set_fact(connection, "folder", place.mark())
             set_fact(connection, INSTANCE, secrets.token_hex(8))
             set_fact(connection, "subject_key", key.fingerprint())
+            set_fact(connection, FIRST, json.dumps([keyed, times.published()]))
             set_fact(connection, READING, found.reading.values.to_json())
             data_files.add(connection, files, 0)
             edits.remember(connection, place)
