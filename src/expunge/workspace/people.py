@@ -70,9 +70,13 @@ class Found:
 
 @dataclass(frozen=True)
 class Returned:
-    """Tombstones of people whose rows came again after they had been forgotten; ``row``: the first of these rows."""
+    """Tombstones of people whose rows came again after they had been forgotten.
 
-    row: int
+    Args:
+        rows: where these stand, in order; ``column``: by which the first was found.
+    """
+
+    rows: tuple[int, ...]
     column: str
     tombstones: tuple[str, ...] = field(repr=False)
 
@@ -146,16 +150,14 @@ class People:
         """Who in ``added`` was forgotten and has no rows here, by subject or by an alias that was theirs alone."""
         stones, columns = tombstones.standing(connection), [SUBJECT, *alias_names(len(self.aliases))]
         found: list[str] = []
-        first: tuple[int, str] | None = None
+        rows: dict[int, str] = {}
         for column, name in zip(columns, (self.subject, *self.aliases), strict=True):
             tags = added[column].to_pylist()
             back = {tag for tag in set(tags) - {None} if self._key.tombstone(tag) in stones}
             back -= set(self._table.counts(sorted(back)) if column == SUBJECT else self._table.owners(column, sorted(back)))
-            if back:
-                row = min(tags.index(tag) for tag in back)
-                first = (row, name) if first is None or row < first[0] else first
-                found += map(self._key.tombstone, sorted(back))
-        return None if first is None else Returned(*first, tuple(found))
+            rows = {row: name for row, tag in enumerate(tags) if tag in back} | rows
+            found += map(self._key.tombstone, sorted(back))
+        return Returned(tuple(sorted(rows)), rows[min(rows)], tuple(found)) if rows else None
 
     def leaving(self, people: Mapping[str, str]) -> dict[str, list[str]]:
         """By request, the tombstones for the other ids of who is about to be erased; those that somebody else has are left out.
@@ -204,14 +206,13 @@ def id_columns(connection: sa.Connection) -> tuple[str, tuple[str, ...]]:
     return str(fact(connection, SUBJECT_COLUMN)), tuple(json.loads(fact(connection, ALIASES) or "[]"))
 
 
-def refuse_returned(back: Returned | None) -> None:
-    """Raises ``InvalidRows`` where rows are of somebody who was forgotten."""
-    if back is not None:
-        raise InvalidRows(
-            f"row {back.row} is of somebody who was forgotten (by column {back.column!r}), as are the rows of "
-            f"{len(back.tombstones)} ids in all: drop them from the file, or say --returning if they have come back. Nothing "
-            "was changed"
-        )
+def refused_return(back: Returned, names: Sequence[int]) -> InvalidRows:
+    """What to say where rows, which are called by ``names``, are of somebody who was forgotten."""
+    return InvalidRows(
+        f"row {names[back.rows[0]]} is of somebody who was forgotten (by column {back.column!r}), as are the rows of "
+        f"{len(back.tombstones)} ids in all: drop them from the file, set them aside with --rejects, or say --returning if "
+        "they have come back. Nothing was changed"
+    )
 
 
 def _all(lists: Collection[Sequence[str]]) -> list[str]:
