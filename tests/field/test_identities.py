@@ -268,6 +268,11 @@ class TestNear:
             kept = json.dumps([list(map(str, row)) for row in connection.execute(sa.text("SELECT * FROM requests"))])
         assert "case" not in text and "near" not in text and said not in kept
 
+    def test_a_correction_of_nobody_is_told_so_too(self, near, tmp_path):
+        data = written(tmp_path, "parquet", ["7"], value=[1])[0]
+        at = ["-w", near.place.path, "--receipts", tmp_path / "receipts"]
+        assert run("rectify", "7", "--file", data, *at, code=3)["near"] == "zeros"
+
     def test_case_may_be_ignored_if_that_is_declared(self, tmp_path):
         found = made(tmp_path, "parquet", ["Ann", "ANN", "bob"], ignore_case=True)
         answers = found.forget(["ann", "aNN", "BOB"])
