@@ -256,8 +256,8 @@ class Unlearner:
         return displacements(state, self.objective.check(rows))
 
     def require_rows(self, source: RowSource) -> None:
-        """Raises unless ``source`` is what was learned and not forgotten; one pass, and where rows are tracked another for their
-        digests. Nothing has changed after it.
+        """Raises unless ``source`` is what was learned and not forgotten; one pass, and where rows are tracked one more.
+        Nothing has changed after it.
 
         Raises:
             InvalidRows: other numbers or lengths of rows, or some are missing.
