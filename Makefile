@@ -1,5 +1,5 @@
 # Everything runs in a .venv of its own; nothing but Python 3.11 and pip is needed.
-.PHONY: demo servers test mutants lint bench bench-scale bench-service soak docs clean
+.PHONY: demo setup servers test test-fast test-lowest mutants lint bench bench-scale bench-service soak docs clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -14,14 +14,38 @@ demo: $(READY)
 	$(BIN)/expunge demo
 
 # the server and the browser that tests need; without root those tests are skipped, and say so
+HAVE_SERVERS = ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 && command -v chromium >/dev/null 2>&1
+
+setup: $(READY)
+	@if $(HAVE_SERVERS); then echo "PostgreSQL and Chromium are here: nothing to install"; \
+	elif [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+		echo "PostgreSQL and Chromium are not here, and cannot be installed without root and apt-get: their tests are skipped"; \
+	else echo "installing with apt-get, for the tests: postgresql (a real database server) and chromium (a real browser)"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql chromium; \
+	fi
+
 servers:
-	@{ ls /usr/lib/postgresql/*/bin/postgres && command -v chromium; } >/dev/null 2>&1 || \
-		{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
-		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql chromium; } || true
+	@$(HAVE_SERVERS) || $(MAKE) --no-print-directory setup || true
 
 # one BLAS thread per test worker, so that the thread pools do not fight
+PYTEST = OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+# what starts processes, servers or browsers, or plays many rounds
+SLOW = tests/integrity tests/service tests/browser tests/workspace tests/engine tests/install tests/field tests/referee \
+	tests/properties tests/test_docs.py tests/test_reproduce.py tests/test_baselines.py tests/test_demo.py tests/test_audit.py
+
 test: $(READY) servers
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not soak"
+	$(PYTEST) -m "not soak"
+
+test-fast: $(READY)
+	$(PYTEST) -m "not soak" $(addprefix --ignore=,$(SLOW))
+
+# the oldest versions of the packages that pyproject.toml allows
+test-lowest:
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/pip install --quiet --disable-pip-version-check uv
+	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable '.[all]' \
+		pytest pytest-xdist hypothesis mpmath python-flint pandas polars array-api-strict
+	OPENBLAS_NUM_THREADS=1 .venv-lowest/bin/python -m pytest -n 2 -m "not soak" $(addprefix --ignore=,$(SLOW))
 
 soak: $(READY) servers
 	OPENBLAS_NUM_THREADS=1 EXPUNGE_SOAK=1 $(BIN)/python -m pytest -n 2
@@ -58,4 +82,4 @@ bench-service: $(READY)
 	$(BIN)/python -m benchmarks.service
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .site .cache
+	rm -rf .venv .venv-lowest .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .site .cache

@@ -76,7 +76,7 @@ def serve(path: Path) -> tuple[subprocess.Popen[bytes], int]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    process = subprocess.Popen([sys.executable, "-m", "expunge.cli", "serve", "--port", str(port), "-w", str(path)])
+    process = subprocess.Popen([sys.executable, "-m", "expunge", "serve", "--port", str(port), "-w", str(path)])
     for _ in range(600):
         try:
             socket.create_connection(("127.0.0.1", port)).close()

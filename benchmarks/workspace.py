@@ -62,7 +62,7 @@ def main() -> None:
             one = dict(connection.execute(sa.select(requests).where(requests.c.state == "closed").limit(1)).mappings().one())
             ids = (f"r-{number:020x}" for number in range(PAST - REQUESTS))
             connection.execute(sa.insert(requests), [{**one, "id": name, "key": name, "tombstone": name} for name in ids])
-        command = [sys.executable, "-m", "expunge.cli", "status", "--json", "-w", str(path)]
+        command = [sys.executable, "-m", "expunge", "status", "--json", "-w", str(path)]
         figures[f"expunge status after {PAST:,} requests, s"] = min(
             seconds(lambda: subprocess.run(command, check=True, capture_output=True))[0] for _ in range(5)
         )

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 from tests.servers import PostgreSQL
+from tests.site import build
 
 SOAK = 20 if os.environ.get("EXPUNGE_SOAK") else 1
 FOR_MUTANTS = bool(os.environ.get("EXPUNGE_MUTANTS"))
@@ -47,3 +48,10 @@ def postgresql():
     server = PostgreSQL()
     yield server
     server.remove()
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory) -> str:
+    """What the builder of the documentation said; its pages are in ``tests.site.SITE``."""
+    base = tmp_path_factory.getbasetemp()
+    return build(base.parent if "PYTEST_XDIST_WORKER" in os.environ else base)

@@ -84,7 +84,7 @@ class Geometry:
         )
 
     def rounding(self, step: Array, residual_norm: float, gradient_error: float) -> float:
-        """What inexact arithmetic adds to |∇J|_{H⁻¹} after ``step``. Source: theory §4.6.
+        """What inexact arithmetic adds to ``|∇J|_{H⁻¹}`` after ``step``. Source: theory §4.6.
 
         Args:
             residual_norm: |H step + gradient|₂, left by the linear solve.
@@ -106,7 +106,7 @@ class Reach:
 
     @property
     def t(self) -> float:
-        """e^{−t}H ⪯ ∇²J(b + D) ⪯ e^{t}H."""
+        """``e^{−t}H ⪯ ∇²J(b + D) ⪯ e^{t}H``."""
         return min(self.by_norm, self.by_whitened_norm, self.by_rows)
 
 
@@ -115,7 +115,7 @@ NOWHERE = Reach(0.0, 0.0, 0.0)
 
 
 def residual(geometry: Geometry, t: float, decrement: float) -> float:
-    """Δ at a point with e^{−t}H ⪯ ∇²J ⪯ e^{t}H and |∇J|_{H⁻¹} ≤ decrement: the last line of theory §4.3.
+    """Δ at a point with ``e^{−t}H ⪯ ∇²J ⪯ e^{t}H`` and ``|∇J|_{H⁻¹} ≤ decrement``: the last line of theory §4.3.
 
     Args:
         t: how far the Hessian may have changed since the anchor.
@@ -135,7 +135,7 @@ def residual(geometry: Geometry, t: float, decrement: float) -> float:
 
 
 def newton_decrement(length: float, before: Reach, after: Reach) -> float:
-    """Bound on |∇J(w + δ)|_{H⁻¹} after the step δ = −H⁻¹∇J(w), of length |δ|_H.
+    """Bound on ``|∇J(w + δ)|_{H⁻¹}`` after the step δ = −H⁻¹∇J(w), of length |δ|_H.
 
     Args:
         length: |δ|_H.

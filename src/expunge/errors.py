@@ -92,8 +92,11 @@ class WorkspaceBusy(ExpungeError):
 
 
 class RequestRefused(ExpungeError):
-    """A request that cannot be accepted; ``reason`` is a short code, and the refusal is in the log."""
+    """A request that cannot be accepted; ``reason`` is a short code, and the refusal is in the log.
 
-    def __init__(self, message: str, *, reason: str) -> None:
+    ``near`` is a short code too, of how an unknown id is like one that somebody has.
+    """
+
+    def __init__(self, message: str, *, reason: str, near: str | None = None) -> None:
         super().__init__(message)
-        self.reason = reason
+        self.reason, self.near = reason, near

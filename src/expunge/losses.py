@@ -374,7 +374,7 @@ class Gamma(Loss):
 
 @dataclass(frozen=True)
 class Tweedie(Loss):
-    """y e^{(1−k)t}/(k−1) + e^{(2−k)t}/(2−k) for 1 < k < 2 and y ≥ 0: half the Tweedie deviance with a log link.
+    """``y e^{(1−k)t}/(k−1) + e^{(2−k)t}/(2−k)`` for 1 < k < 2 and y ≥ 0: half the Tweedie deviance with a log link.
 
     Source: theory §6.
     """

@@ -256,7 +256,7 @@ class Unlearner:
         return displacements(state, self.objective.check(rows))
 
     def require_rows(self, source: RowSource) -> None:
-        """Raises unless ``source`` is what was learned and not forgotten; one pass, and where rows are tracked one more.
+        """Raises unless ``source`` is what was learned and not forgotten: one pass, one more for digests of tracked rows.
         Nothing has changed after it.
 
         Raises:

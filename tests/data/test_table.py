@@ -226,7 +226,7 @@ class TestBadInput:
         who = rows["who"].to_pylist()
         who[41] = None
         rows = rows.set_column(0, "who", pa.array(who))
-        with pytest.raises(InvalidRows, match="row 41 has no subject"):
+        with pytest.raises(InvalidRows, match="row 42 has no subject"):
             table.write(numbered(rows.to_batches(max_chunksize=7), Identification(key, "who"), table.columns, 200), 1)
         table.discard(1)
         assert (table.count(), table.strays()) == (200, [])
@@ -236,7 +236,7 @@ class TestBadInput:
         with pytest.raises(InvalidRows, match="column 'age' is missing"):
             list(numbered(rows.drop_columns("age").to_batches(), Identification(key, "who"), table.columns, 0))
         text = rows.set_column(1, "age", pa.array(["young"] * 5))
-        with pytest.raises(InvalidRows, match="column 'age' holds string after row 0, where the table has double"):
+        with pytest.raises(InvalidRows, match="column 'age' holds string from row 1 on, where the table has double"):
             list(numbered(text.to_batches(), Identification(key, "who"), table.columns, 0))
 
     def test_a_column_with_a_name_of_the_tables_own(self, tmp_path):

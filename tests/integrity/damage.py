@@ -23,7 +23,7 @@ from expunge.storage import load_unlearner
 from expunge.workspace import Workspace
 from expunge.workspace.doctor import EDITED, examine
 from expunge.workspace.place import Place
-from tests.workspace.people import CLASSES, SCHEMA, people, workspace
+from tests.workspace.people import CLASSES, SCHEMA, people, with_mail, workspace
 
 Verdict = Literal["found", "refused", "harmless"]
 EARLIER = "earlier.sqlite"
@@ -41,7 +41,8 @@ def prepare(folder: Path, database: str | None = None) -> Path:
     signing keys, two tokens, one of them revoked, and two webhooks, one of them with deliveries. Beside it, unless it is kept
     in another ``database``, lies the ledger of an earlier day.
     """
-    made = workspace(folder, models=False, table=people(60, 40), schema=SCHEMA + CLASSES, database=database)
+    table, schema = with_mail(people(60, 40)), SCHEMA + CLASSES
+    made = workspace(folder, models=False, table=table, schema=schema, database=database, aliases=("mail",))
     place = made.place
     made.fit("churn", "churn", delta=1e-5)
     made.fit("spend", "spend", model="ridge", sigma=0.05)

@@ -122,6 +122,7 @@ REQUESTS = [
     _set("requests", "subject", f"'{NOBODY}'", "subject IS NOT NULL", "somebody else"),
     _set("requests", "subject", "NULL", "subject IS NOT NULL", "nobody"),
     _set("requests", "tombstone", f"'{NOBODY}'", "state = 'closed'"),
+    _set("requests", "tombstone", "''", "state = 'closed'", "a tombstone before its time"),
     _set("requests", "deadline", f"'{NEVER}'", "state = 'accepted'"),
     _set("requests", "received", "'2020-01-01T00:00:00.000000+00:00'"),
     _set("requests", "state", "'cancelled'", "state = 'accepted'", "cancelled"),
@@ -233,6 +234,12 @@ FORGOTTEN_BY = [
     _dropped("forgotten_by"),
     _doubled("forgotten_by", "model = 'churn'", model="'visits'"),
 ]
+ALIAS_TOMBSTONES = [
+    _set("alias_tombstones", "tombstone", f"'{NOBODY}'"),
+    _set("alias_tombstones", "request", "(SELECT id FROM requests WHERE state = 'accepted')"),
+    _dropped("alias_tombstones"),
+    _doubled("alias_tombstones", tombstone=f"'{NOBODY}'"),
+]
 EVENTS = [
     _set("events", "entry", "replace(entry, 'T', ' ')", what="another entry"),
     _set("events", "entry", "replace(entry, '}}', ',\"a\":1}}')", what="an entry that says more"),
@@ -303,6 +310,18 @@ ALEMBIC = [
     _dropped(VERSION.name),
 ]
 EDITS = [
-    *(*REQUESTS, *MODELS, *RELEASES, *TOKENS, *FACTS, *FILES, *BATCHES, *FORGOTTEN_BY, *EVENTS, *CHECKPOINTS),
+    *(
+        *REQUESTS,
+        *MODELS,
+        *RELEASES,
+        *TOKENS,
+        *FACTS,
+        *FILES,
+        *BATCHES,
+        *FORGOTTEN_BY,
+        *EVENTS,
+        *ALIAS_TOMBSTONES,
+        *CHECKPOINTS,
+    ),
     *(*SEALS, *PUBLIC_KEYS, *WEBHOOKS, *DELIVERIES, *ALEMBIC),
 ]

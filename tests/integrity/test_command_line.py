@@ -37,7 +37,7 @@ def invoke(*arguments: str, stdin: str | None = None, **environment: str):
 
 
 def in_process(*arguments: str, **options):
-    command = [sys.executable, "-m", "expunge.cli", *arguments]
+    command = [sys.executable, "-m", "expunge", *arguments]
     return subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, **options)
 
 

@@ -71,7 +71,7 @@ class Hand:
     def _work(self) -> None:
         while self.killed < self._kills:
             command = next(self._commands)
-            arguments = [sys.executable, "-m", "expunge.cli", *command, "--json", "-w", "ws"]
+            arguments = [sys.executable, "-m", "expunge", *command, "--json", "-w", "ws"]
             with (self._folder / f"{threading.get_ident()}.out").open("w+") as out:
                 process = subprocess.Popen(arguments, stdout=out, stderr=out, cwd=self._folder)
                 self._wait(process)

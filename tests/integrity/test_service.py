@@ -279,7 +279,7 @@ def test_a_session_key_that_is_none_is_refused(content, tmp_path):
 def test_serve_says_that_the_session_key_is_empty(tmp_path):
     found = workspace(tmp_path, models=False)
     (found.place.keys / "session.key").touch()
-    command = [sys.executable, "-m", "expunge.cli", "serve", "--port", "0", "-w", str(found.place.path)]
+    command = [sys.executable, "-m", "expunge", "serve", "--port", "0", "-w", str(found.place.path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     said = " ".join(done.stderr.split())
     assert done.returncode == 1 and "session.key is empty or damaged: delete it and start again" in said

@@ -24,7 +24,7 @@ from tests.workspace.test_workspace import problems
 
 def run(folder: Path, *arguments: str, code: int = 0) -> dict | list:
     """What a real process prints as JSON, and that it ends with ``code``."""
-    command = [sys.executable, "-m", "expunge.cli", *arguments, "--json"]
+    command = [sys.executable, "-m", "expunge", *arguments, "--json"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr

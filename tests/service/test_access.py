@@ -245,6 +245,6 @@ def test_no_subject_in_logs_or_urls(found, app, as_role, caplog, tmp_path):
 
 @pytest.mark.parametrize(("host", "is_refused"), [("0.0.0.0", True), ("192.0.2.1", True), ("example.org", True)])
 def test_it_does_not_listen_beyond_this_machine_without_tls(host, is_refused, found):
-    command = [sys.executable, "-m", "expunge.cli", "serve", "--host", host, "-w", str(found.place.path)]
+    command = [sys.executable, "-m", "expunge", "serve", "--host", host, "-w", str(found.place.path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1 and "can be reached from other machines" in " ".join(done.stderr.split())

@@ -39,7 +39,7 @@ from expunge.workspace import Workspace
 from expunge.workspace.export import export
 from tests.service.test_api import wait_for
 from tests.service.test_worker import Receiver
-from tests.workspace.people import people, workspace
+from tests.workspace.people import people, with_mail, workspace
 
 pytestmark = pytest.mark.filterwarnings("ignore::expunge.errors.NoiseDrownsModel")  # one table is hard on purpose
 
@@ -65,16 +65,17 @@ def same_shape(values: dict[str, object]) -> pa.Table:
 
 
 def easy() -> pa.Table:
-    """Nobody in it moves a model far."""
+    """Nobody in it moves a model far; everybody has another id."""
     who, spend = people()["who"].to_pylist(), people()["spend"].to_pylist()
-    return same_shape({"spend": [1.0 if name == GAPPED else value for name, value in zip(who, spend, strict=True)]})
+    table = same_shape({"spend": [1.0 if name == GAPPED else value for name, value in zip(who, spend, strict=True)]})
+    return with_mail(table)
 
 
 def hard() -> pa.Table:
-    """The people who go move the models far: nearly all of a class, and counts that nobody else comes near."""
+    """The people who go move the models far: nearly all of a class, and counts that nobody comes near."""
     rng, who = np.random.default_rng(3), people()["who"].to_pylist()
     goes = np.isin(who, ASKED)
-    return same_shape(
+    table = same_shape(
         {
             "age": rng.uniform(20.0, 30.0, len(who)),
             "churn": np.where(goes | (rng.random(len(who)) < 0.02), "yes", "no"),
@@ -84,6 +85,7 @@ def hard() -> pa.Table:
             ],
         }
     )
+    return table.append_column("mail", pa.array(["shared@x" if name == ASKED[0] else None for name in who], pa.string()))
 
 
 def file_of(folder: Path, table: pa.Table, names: list[str]) -> str:
@@ -111,7 +113,7 @@ class Life:
 
 def lived(folder: Path, table: pa.Table) -> Life:
     """A workspace on ``table`` with its service: requests, refits, corrections, new rows, a new key; and what was published."""
-    found = workspace(folder, table=table)
+    found = workspace(folder, table=table, aliases=("mail",))
     receiver, published = Receiver(failures=0), {}
     with found.place.database.writing() as connection:
         token = {role: tokens.issue(connection, role, role) for role in tokens.ROLES}

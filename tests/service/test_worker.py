@@ -243,7 +243,7 @@ def serve(found, folder):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "expunge.cli", "serve", "--port", str(port), "-w", str(found.place.path)]
+    command = [sys.executable, "-m", "expunge", "serve", "--port", str(port), "-w", str(found.place.path)]
     with open(folder / f"{port}.log", "w") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out)
     url = f"http://127.0.0.1:{port}"

@@ -40,6 +40,11 @@ def people(n_rows: int = 400, n_subjects: int = 250, seed: int = 0) -> pa.Table:
     return pa.table({**columns, "churn": churn, "visits": visits, "spend": spend})
 
 
+def with_mail(table: pa.Table) -> pa.Table:
+    """The same people, with another id of each."""
+    return table.append_column("mail", [[f"{who}@example.org" for who in table["who"].to_pylist()]])
+
+
 CLASSES = """
 [columns."churn"]
 kind = "category"
@@ -55,13 +60,15 @@ def workspace(
     table: pa.Table | None = None,
     database: str | None = None,
     schema: str | None = SCHEMA,
+    aliases: tuple[str, ...] = (),
 ) -> Workspace:
     """A workspace in ``folder / "ws"`` with three models; without ``schema`` one is drafted."""
     pq.write_table(people() if table is None else table, folder / "people.parquet")
     given = None if schema is None else folder / "schema.toml"
     if given is not None:
         given.write_text(str(schema))
-    made = Workspace.create(folder / "ws", str(folder / "people.parquet"), "who", schema=given, database=database)
+    data = str(folder / "people.parquet")
+    made = Workspace.create(folder / "ws", data, "who", aliases=aliases, schema=given, database=database)
     if models:
         made.fit("churn", "churn", delta=1e-5)
         made.fit("spend", "spend", model="ridge", sigma=0.05)

@@ -76,7 +76,7 @@ def test_the_rounds_would_notice(operation, plant, tmp_path):
 def test_two_processes_at_once(tmp_path):
     found = workspace(tmp_path)
     found.forget([f"person-{i}" for i in range(10)])
-    command = [sys.executable, "-m", "expunge.cli", "process", "-w", str(found.place.path), "--json"]
+    command = [sys.executable, "-m", "expunge", "process", "-w", str(found.place.path), "--json"]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     closed = sorted(json.loads(process.communicate()[0])["closed"] for process in both)
     assert closed == [0, 10]
@@ -86,7 +86,7 @@ def test_two_processes_at_once(tmp_path):
 def test_many_ask_at_once(tmp_path):
     found = workspace(tmp_path, models=False)
     asked = [
-        [sys.executable, "-m", "expunge.cli", "forget", f"person-{i}", "person-0", "--json", "-w", str(found.place.path)]
+        [sys.executable, "-m", "expunge", "forget", f"person-{i}", "person-0", "--json", "-w", str(found.place.path)]
         for i in range(1, 5)
     ]
     all_of_them = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path) for command in asked]

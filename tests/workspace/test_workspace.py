@@ -16,6 +16,7 @@ from expunge.evidence.receipts import verify_receipt
 from expunge.ledger import releases, requests
 from expunge.ledger.tables import requests as request_table
 from expunge.workspace import Workspace, desk, states
+from expunge.workspace.desk import Wish
 from expunge.workspace.doctor import examine
 from expunge.workspace.specification import Specification
 from expunge.workspace.status import status
@@ -69,8 +70,8 @@ def test_a_life(tmp_path, database):
     new = people(30, 30, seed=5)
     renamed = new.set_column(0, "who", pa.array([f"new-{i}" for i in range(30)]))
     pq.write_table(renamed, tmp_path / "new.parquet")
-    rows, outcomes = found.append(str(tmp_path / "new.parquet"))
-    assert rows == 30 and {outcome.model for outcome in outcomes} == {"churn", "spend", "visits"}
+    added = found.append(str(tmp_path / "new.parquet"))
+    assert added.rows == 30 and {outcome.model for outcome in added.outcomes} == {"churn", "spend", "visits"}
     for name, (truth, certified) in true_distances(found).items():
         assert truth <= certified, name
 
@@ -135,7 +136,7 @@ def test_a_model_that_learned_none_of_the_rows_pays_for_its_release(tmp_path):
 
 def test_influence_is_what_forgetting_does(tmp_path):
     found = workspace(tmp_path)
-    preview = found.preview(["person-4", "person-5"])
+    preview = found.preview([Wish("person-4", "Ann"), Wish("person-5", "Ann")])
     with found.place.database.reading() as connection:
         before = states.load(found.place, connection, "spend")._secret.point
     found.forget(["person-4"])
@@ -363,7 +364,7 @@ class TestMaking:
         who = rows["who"].to_pylist()
         who[77] = None
         pq.write_table(rows.set_column(0, "who", pa.array(who)), tmp_path / "p.parquet")
-        with pytest.raises(InvalidRows, match="row 77 has no subject"):
+        with pytest.raises(InvalidRows, match="row 78 has no subject"):
             Workspace.create(tmp_path / "ws", str(tmp_path / "p.parquet"), "who")
         assert [path.name for path in tmp_path.iterdir()] == ["p.parquet"]
 

@@ -7,27 +7,33 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from expunge.cli.reading import DATA, reads_files
 from expunge.cli.receipts import write_receipts
 from expunge.cli.shared import (
     HERE,
     REFUSED,
     UNFINISHED,
+    AcceptUndeclared,
     AsJson,
+    DryRun,
     InWorkspace,
     app,
     console,
+    given_list,
     given_subject,
-    given_subjects,
     refusing,
     require_writable,
     say,
     show,
+    show_plan,
     working,
 )
+from expunge.data.dialect import UNKNOWN, Reading
 
 if TYPE_CHECKING:
     from expunge.workspace import Workspace
     from expunge.workspace.batch import Outcome
+    from expunge.workspace.desk import Wish
 
 PREVIEWED = 20
 """Subjects up to which their influence on the models is reported when they ask."""
@@ -38,36 +44,57 @@ def forget(
     subjects: Annotated[list[str] | None, typer.Argument(help="Ids of the people to forget.")] = None,
     file: Annotated[
         Path | None,
-        typer.Option(help="A text file with one id a line, beside or instead of the ids; - reads standard input."),
+        typer.Option(
+            help="A text file with one id a line, or a .csv file, beside or instead of the ids; - reads standard input. Its "
+            "first line is a heading if it names a column of ids."
+        ),
+    ] = None,
+    column: Annotated[str | None, typer.Option(help="Of a CSV file: the heading of the column with the ids.")] = None,
+    no_heading: Annotated[
+        bool, typer.Option("--no-heading", help="The first line of the file is no heading; the ids are in its first column.")
+    ] = False,
+    by: Annotated[
+        str | None, typer.Option(help="The column of which the ids are: the subject's, or an alias of it; without it any.")
     ] = None,
     key: Annotated[
         str | None, typer.Option(help="Idempotency key: the same key again gives the same request again (one subject).")
     ] = None,
     receipts: Annotated[Path, typer.Option(help="Folder for the receipts, which are for the requesters.")] = Path("receipts"),
+    dry_run: DryRun = False,
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,
 ) -> None:
     """Accept requests to be forgotten; `expunge process` then works them. Prints a definite answer for each."""
     from expunge.workspace import Workspace
+    from expunge.workspace.desk import Wish
 
     with working("looking the subjects up", as_json):
-        asked = [*(subjects or []), *(given_subjects(file) if file is not None else [])]
-        asked = [subject.strip() for subject in asked if subject.strip()]
+        found = Workspace.open(workspace)
+        listed = None if file is None else given_list(file, found.id_columns, column, no_heading)
+        lines = [*(None for _ in subjects or []), *(listed.lines if listed else [])]
+        asked = [*(subjects or []), *(listed.ids if listed else [])]
         if not asked:
             raise ValueError("nobody to forget: give ids, or --file")
         if key is not None and len(asked) != 1:
             raise ValueError("--key is for one subject: leave it out, or make one call a subject")
-        found = Workspace.open(workspace)
-        require_writable(receipts)  # first what may fail, then what cannot be taken back
-        preview = _preview(found, asked) if len(asked) <= PREVIEWED else None
-        answers = found.forget(asked, keys={asked[0]: key} if key is not None else None)
-        written = write_receipts(receipts, {answer.request: answer.receipt for answer in answers if answer.receipt is not None})
+        wishes = [
+            Wish(subject, "local", key, by or (listed.by if listed and line else None))
+            for subject, line in zip(asked, lines, strict=True)
+        ]
+        if not dry_run:
+            require_writable(receipts)  # first what may fail, then what cannot be taken back
+        preview = _preview(found, wishes) if len(asked) <= PREVIEWED else None
+        answers = found.ask(wishes, dry_run=dry_run)
+        made = {answer.request: answer.receipt for answer in answers if answer.receipt is not None and not dry_run}
+        written = write_receipts(receipts, made)
     refused = [answer for answer in answers if answer.is_refused]
     result: list[dict[str, Any]] = [
         {
+            "line": lines[i],
             "request": answer.request,
             "state": answer.state,
             "reason": answer.reason,
+            "near": answer.near,
             "message": answer.message,
             "deadline": answer.deadline,
             "rows": answer.rows,
@@ -85,10 +112,14 @@ def forget(
             moved = ", ".join(f"{name} {value:.2g}" for name, value in (line["influence"] or {}).items())
             table.add_row(line["request"], line["state"], str(line["rows"]), line["message"], moved)
         console.print(table)
-        console.print(f"{len(answers) - len(refused):,} of {len(answers):,} stand; receipts are in {receipts}")
+        after = "nothing was changed: this was a dry run" if dry_run else f"receipts are in {receipts}"
+        console.print(f"{len(answers) - len(refused):,} of {len(answers):,} stand; {after}")
+        for reason in dict.fromkeys(answer.reason for answer in refused if listed):
+            where = [str(line["line"]) for line in result if line["reason"] == reason and line["line"] is not None]
+            console.print(f"{reason}: lines {', '.join(where)} of the file", highlight=False, soft_wrap=True)
 
     show(result, as_json, text)
-    if len(written) < sum(answer.receipt is not None for answer in answers):
+    if len(written) < len(made):
         raise typer.Exit(UNFINISHED)
     if refused:
         raise typer.Exit(REFUSED)
@@ -97,6 +128,7 @@ def forget(
 @app.command()
 def cancel(
     request: Annotated[str, typer.Argument(help="Id of the request.")],
+    dry_run: DryRun = False,
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,
 ) -> None:
@@ -107,31 +139,40 @@ def cancel(
     refused: RequestRefused | None = None
     with working("cancelling", as_json):
         try:
-            Workspace.open(workspace).cancel(request)
+            Workspace.open(workspace).cancel(request, dry_run=dry_run)
         except RequestRefused as error:
             refused = error
-    state = "cancelled" if refused is None else "refused"
+    state = "refused" if refused is not None else "accepted" if dry_run else "cancelled"
     result = {"request": request, "state": state, "message": "" if refused is None else str(refused)}
-    show(result, as_json, lambda: console.print(str(refused) if refused else f"{request} is cancelled", highlight=False))
+    done = f"{request} can be cancelled; this was a dry run" if dry_run else f"{request} is cancelled"
+    show(result, as_json, lambda: console.print(str(refused) if refused else done, highlight=False))
     if refused is not None:
         raise typer.Exit(REFUSED)
 
 
 @app.command()
+@reads_files
 def rectify(
     subject: Annotated[str, typer.Argument(help="Id of the person whose rows are wrong; - reads it from standard input.")],
-    file: Annotated[Path, typer.Option(help="CSV or Parquet file with all the rows of this person, as they should be.")],
+    file: Annotated[Path, typer.Option(help="File with all the rows of this person, as they should be; read as append does.")],
     receipts: Annotated[Path, typer.Option(help="Folder for the receipt, which is for the requester.")] = Path("receipts"),
+    accept_undeclared: AcceptUndeclared = False,
+    dry_run: DryRun = False,
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,
+    reading: Reading = UNKNOWN,
 ) -> None:
     """Correct a person's rows (GDPR Art. 16) in the table and in every model, at once."""
     from expunge.workspace import Workspace
 
     with working("correcting", as_json), refusing(as_json):
         person, found = given_subject(subject), Workspace.open(workspace)
+        if dry_run:
+            how: dict[str, Any] = {"reading": reading, "accept_undeclared": accept_undeclared}
+            show_plan(found.planned(lambda plans: plans.rectify(person, str(file), **how)), as_json)
+            return
         require_writable(receipts)
-        answer, outcomes = found.rectify(person, str(file))
+        answer, outcomes = found.rectify(person, str(file), accept_undeclared=accept_undeclared, reading=reading, say=say)
         written = write_receipts(receipts, {answer.request: answer.receipt or ""})
     result = {
         "request": answer.request,
@@ -145,37 +186,65 @@ def rectify(
 
 
 @app.command()
+@reads_files
 def append(
-    file: Annotated[Path, typer.Argument(help="CSV or Parquet file with the columns of the table.")],
+    data: Annotated[
+        str,
+        typer.Argument(
+            envvar="EXPUNGE_DATA", help=f"{DATA} With the columns of the table. In the environment other users do not see it."
+        ),
+    ],
+    query: Annotated[str | None, typer.Option(help="SQL whose result is the rows.")] = None,
     returning: Annotated[bool, typer.Option(help="Accept rows of people who were forgotten and have come back.")] = False,
+    upsert: Annotated[
+        bool, typer.Option("--upsert", help="Rows with the row key of a row in the table, and other values, take its place.")
+    ] = False,
+    accept_undeclared: AcceptUndeclared = False,
+    dry_run: DryRun = False,
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,
+    reading: Reading = UNKNOWN,
 ) -> None:
-    """Add rows to the table and learn them in every model."""
+    """Add rows to the table and learn them in every model; the same rows again add nothing."""
     from expunge.workspace import Workspace
+    from expunge.workspace.plans import Taking
 
+    how: Taking = {"returning": returning, "accept_undeclared": accept_undeclared, "upsert": upsert, "reading": reading}
     with working("learning the rows", as_json):
-        rows, outcomes = Workspace.open(workspace).append(str(file), returning=returning, say=say)
-    result = {"rows": rows, "releases": [described(outcome) for outcome in outcomes]}
-    show(result, as_json, lambda: print_outcomes(outcomes, f"{rows:,} rows added"))
+        found = Workspace.open(workspace)
+        if dry_run:
+            show_plan(found.planned(lambda plans: plans.append(data, query, **how)), as_json)
+            return
+        done = found.append(data, query, say=say, **how)
+    result = {**done.told, "releases": [described(outcome) for outcome in done.outcomes]}
+    replaced = done.told.get("replaced")
+    message = f"{done.rows:,} rows added" + (f", {replaced:,} replaced" if replaced else "")
+    show(result, as_json, lambda: print_outcomes(done.outcomes, message))
 
 
 @app.command()
-def process(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
+def process(dry_run: DryRun = False, workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
     """Work the queue: forget everybody who asked, in every model, certify it, and erase their rows. By hand or by cron."""
-    from expunge.workspace import Workspace
+    from expunge.workspace import Workspace, queue
 
     with working("working the queue", as_json):
-        done = Workspace.open(workspace).process(say)
+        found = Workspace.open(workspace)
+        if dry_run:
+            show_plan(found.planned(lambda plans: queue.planned(plans.place)), as_json)
+            return
+        done = found.process(say)
     result = {
         "closed": done.closed,
         "problems": done.problems,
         "aside": done.aside,
+        "purged": done.purged,
         "releases": [described(outcome) for outcome in done.outcomes],
     }
 
     def text() -> None:
         print_outcomes(done.outcomes, f"{done.closed:,} requests closed")
+        if done.purged:
+            console.print(f"{done.purged:,} tombstones are gone: their term is over", highlight=False)
         for request, problem in done.problems.items():
             console.print(f"{request} could not be worked: {problem}", highlight=False)
         for name, reason in done.aside.items():
@@ -225,6 +294,11 @@ def status(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
         for derived in found["still_derived"]:
             until = f"until {derived['goes'][:10]}" if derived["goes"] else "until that is mended, as expunge doctor says"
             console.print(f"{derived['what']} still depends on people forgotten, {until}", highlight=False)
+        stones = found["tombstones"]
+        if stones["people"]:
+            goes = f"the first goes on {stones['first_goes'][:10]}, the last on {stones['last_goes'][:10]}"
+            counted = f"{stones['people']:,} people and {stones['other_ids']:,} other ids of theirs"
+            console.print(f"Tombstones (for {stones['why']}): {counted}; {goes}", highlight=False)
         if found["unfinished_batches"]:
             console.print("a batch was interrupted; the next command that writes finishes it")
         if not found["is_anchored"]:
@@ -235,7 +309,7 @@ def status(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
     show(found, as_json, text)
 
 
-def _preview(found: "Workspace", asked: list[str]) -> dict[str, Any] | None:
+def _preview(found: "Workspace", asked: "list[Wish]") -> dict[str, Any] | None:
     """What the requests would touch; a model that cannot be read keeps nobody from asking."""
     from expunge.errors import StateCorrupt
 

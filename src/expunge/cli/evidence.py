@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from expunge.cli.shared import CHECK_FAILED, HERE, AsJson, InWorkspace, app, console, refusing, show, working
+from expunge.cli.shared import CHECK_FAILED, HERE, AsJson, DryRun, InWorkspace, app, console, refusing, show, show_plan, working
 from expunge.files import write_output
 
 
@@ -144,6 +144,7 @@ def doctor(
 @app.command("rotate-key")
 def rotate_key(
     revoke: Annotated[bool, typer.Option("--revoke", help="Somebody else may have the old key.")] = False,
+    dry_run: DryRun = False,
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,
 ) -> None:
@@ -151,5 +152,10 @@ def rotate_key(
     from expunge.workspace import Workspace
 
     with working("making a key", as_json):
-        keyid = Workspace.open(workspace).rotate_key(is_revoked=revoke)
-    show({"keyid": keyid}, as_json, lambda: console.print(f"new key {keyid[:16]}…; publish expunge.pub again", highlight=False))
+        found = Workspace.open(workspace)
+        if dry_run:
+            show_plan(found.planned(lambda plans: plans.rotate_key(is_revoked=revoke)), as_json)
+            return
+        keyid = found.rotate_key(is_revoked=revoke)
+    message = f"new key {keyid[:16]}…; publish expunge.pub again"
+    show({"keyid": keyid}, as_json, lambda: console.print(message, highlight=False))

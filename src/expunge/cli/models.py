@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 
 from expunge.cli.desk import described, print_outcomes
-from expunge.cli.shared import HERE, AsJson, InWorkspace, app, console, say, show, working
+from expunge.cli.reading import DATA, reads_files
+from expunge.cli.shared import HERE, AcceptUndeclared, AsJson, DryRun, InWorkspace, app, console, say, show, show_plan, working
+from expunge.data.dialect import UNKNOWN, Reading
 from expunge.files import write_file
 
 schema_app = typer.Typer(help="Schemas: how rows become features.", no_args_is_help=True)
@@ -14,16 +16,23 @@ app.add_typer(schema_app, name="schema")
 
 
 @app.command()
+@reads_files
 def init(
     folder: Annotated[Path, typer.Argument(help="Folder of the new workspace.")],
     data: Annotated[
         str,
         typer.Option(
             envvar="EXPUNGE_DATA",
-            help="CSV or Parquet file, or with --query the URL of a database; in the environment other users do not see it.",
+            help=f"{DATA} In the environment other users do not see it.",
         ),
     ],
     subject: Annotated[str, typer.Option(help="Column that says whose a row is.")],
+    alias: Annotated[
+        list[str] | None, typer.Option(help="A column with another id of the same person, such as an e-mail; may be repeated.")
+    ] = None,
+    ignore_case: Annotated[
+        bool, typer.Option("--ids-ignore-case", help="Ids that differ in the case of letters only are the same.")
+    ] = False,
     schema: Annotated[Path | None, typer.Option(help="Feature schema (TOML); without it one is proposed.")] = None,
     query: Annotated[str | None, typer.Option(help="SQL whose result is the rows.")] = None,
     database: Annotated[
@@ -32,29 +41,69 @@ def init(
             envvar="EXPUNGE_DATABASE", help="URL of an empty database for the ledger; without it a file in the folder."
         ),
     ] = None,
+    row_key: Annotated[
+        str | None, typer.Option(help="Columns that together name a row, with commas between them; see expunge row-key.")
+    ] = None,
     as_json: AsJson = False,
+    reading: Reading = UNKNOWN,
 ) -> None:
     """Make a workspace from a table of people's rows."""
     from expunge.workspace import Workspace
 
+    columns = row_key.split(",") if row_key else []
     with working("importing the rows", as_json):
-        made = Workspace.create(folder, data, subject, query=query, schema=schema, database=database, say=say)
+        made = Workspace.create(
+            folder,
+            data,
+            subject,
+            aliases=alias or (),
+            ignore_case=ignore_case,
+            query=query,
+            reading=reading,
+            schema=schema,
+            database=database,
+            row_key=columns,
+            say=say,
+        )
     result = {"workspace": str(made.place.path), "schema": str(made.place.schema_path), "proposed": schema is None}
     show(result, as_json, lambda: console.print(f"{folder} is ready; next: expunge fit NAME --target COLUMN", highlight=False))
 
 
-@schema_app.command()
-def propose(
-    data: Annotated[str, typer.Argument(help="CSV or Parquet file.")],
-    subject: Annotated[str, typer.Option(help="Column that says whose a row is; it is no feature.")],
-    out: Annotated[Path, typer.Option(help="Where the schema is written; never over another file.")] = Path("schema.toml"),
+@app.command("row-key")
+def row_key(
+    columns: Annotated[str, typer.Argument(help="Columns that together name a row, with commas between them.")],
+    dry_run: DryRun = False,
+    workspace: InWorkspace = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Draft a feature schema from the first rows of a table, for a person to correct."""
+    """Say which columns name a row, so that append knows rows that come again, and replaces them with --upsert."""
+    from expunge.workspace import Workspace
+
+    names = columns.split(",")
+    with working("looking at the rows", as_json):
+        found = Workspace.open(workspace)
+        if dry_run:
+            show_plan(found.planned(lambda plans: plans.row_key(names)), as_json)
+            return
+        found.declare_row_key(names)
+    show({"row_key": names}, as_json, lambda: console.print(f"{', '.join(names)} name a row from now on", highlight=False))
+
+
+@schema_app.command()
+@reads_files
+def propose(
+    data: Annotated[str, typer.Argument(help=DATA)],
+    subject: Annotated[str, typer.Option(help="Column that says whose a row is; it is no feature.")],
+    out: Annotated[Path, typer.Option(help="Where the schema is written; never over another file.")] = Path("schema.toml"),
+    query: Annotated[str | None, typer.Option(help="SQL whose result is the rows.")] = None,
+    as_json: AsJson = False,
+    reading: Reading = UNKNOWN,
+) -> None:
+    """Draft a feature schema from rows all over a table, for a person to correct."""
     from expunge.workspace.workspace import propose_schema
 
     with working("reading the rows", as_json):
-        features = propose_schema(data, subject)
+        features = propose_schema(data, subject, query, reading)
         write_file(out, features.to_toml().encode(), is_new=True)
     result = {"schema": str(out), "columns": list(features.columns)}
     say("check its ranges and categories: they should come from what you know of the world, not from the data")
@@ -77,27 +126,29 @@ def fit(
             "mean target for the others. σ follows from it and the ranges in the schema."
         ),
     ] = 0.001,
+    accept_undeclared: AcceptUndeclared = False,
+    dry_run: DryRun = False,
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,
 ) -> None:
     """Fit a model on the table, and certify its first release."""
     from expunge.workspace import Workspace
+    from expunge.workspace.plans import How
 
+    given = {"penalty": penalty, "epsilon": epsilon, "delta": delta, "sigma": sigma, "excess_risk": excess_risk}
+    how: How = {"model": model, **given}  # type: ignore[typeddict-item]  # checked there
     with working(f"fitting {name}", as_json):
-        outcome = Workspace.open(workspace).fit(
-            name,
-            target,
-            model=model,  # type: ignore[arg-type]  # checked there
-            penalty=penalty,
-            epsilon=epsilon,
-            delta=delta,
-            sigma=sigma,
-            excess_risk=excess_risk,
-        )
+        found = Workspace.open(workspace)
+        if dry_run:
+            plan = found.planned(lambda plans: plans.fit(name, target, how, accept_undeclared=accept_undeclared))
+            show_plan(plan, as_json)
+            return
+        outcome = found.fit(name, target, accept_undeclared=accept_undeclared, say=say, **how)
     sigma = outcome.release.certificate.sigma
     rows = outcome.release.certificate.remaining
     result = {**described(outcome), "sigma": sigma}
-    show(result, as_json, lambda: console.print(f"{name} is fitted on {rows:,.0f} rows; σ = {sigma:.4g}", highlight=False))
+    message = f"{name} is fitted on {rows:,.0f} rows; σ = {sigma:.4g}"
+    show(result, as_json, lambda: console.print(message, highlight=False))
 
 
 @app.command()
@@ -107,17 +158,24 @@ def replace(
     epsilon: Annotated[float | None, typer.Option(help="ε promised to everybody forgotten; without it as before.")] = None,
     delta: Annotated[float | None, typer.Option(help="δ of the promise; without it as before.")] = None,
     sigma: Annotated[float | None, typer.Option(help="Noise in each weight; without it as before.")] = None,
+    accept_undeclared: AcceptUndeclared = False,
+    dry_run: DryRun = False,
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,
 ) -> None:
     """Learn a model anew, from the present schema, without anybody who asked to be forgotten; withdraws its releases."""
     from expunge.workspace import Workspace
-    from expunge.workspace.workspace import How
+    from expunge.workspace.plans import How
 
     given = {"penalty": penalty, "epsilon": epsilon, "delta": delta, "sigma": sigma}
     how: How = {key: value for key, value in given.items() if value is not None}  # type: ignore[assignment]
     with working(f"learning {name} anew", as_json):
-        outcome = Workspace.open(workspace).replace(name, **how)
+        found = Workspace.open(workspace)
+        if dry_run:
+            plan = found.planned(lambda plans: plans.replace(name, how, accept_undeclared=accept_undeclared))
+            show_plan(plan, as_json)
+            return
+        outcome = found.replace(name, accept_undeclared=accept_undeclared, say=say, **how)
     show(
         described(outcome),
         as_json,
@@ -129,6 +187,7 @@ def replace(
 def retire(
     name: Annotated[str, typer.Argument(help="Name of the model.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    dry_run: DryRun = False,
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,
 ) -> None:
@@ -136,6 +195,9 @@ def retire(
     from expunge.workspace import Workspace
 
     found = Workspace.open(workspace)
+    if dry_run:
+        show_plan(found.planned(lambda plans: plans.retire(name)), as_json)
+        return
     if not yes:
         typer.confirm(f"destroy the state and all released weights of {name}?", abort=True)
     with working(f"retiring {name}", as_json):
@@ -146,13 +208,20 @@ def retire(
 
 @app.command()
 def refit(
-    name: Annotated[str, typer.Argument(help="Name of the model.")], workspace: InWorkspace = HERE, as_json: AsJson = False
+    name: Annotated[str, typer.Argument(help="Name of the model.")],
+    dry_run: DryRun = False,
+    workspace: InWorkspace = HERE,
+    as_json: AsJson = False,
 ) -> None:
     """Refit a model now: its state then depends on nobody forgotten. Its budget begins anew only by the schedule."""
     from expunge.workspace import Workspace
 
     with working(f"refitting {name}", as_json):
-        outcome = Workspace.open(workspace).refit(name)
+        found = Workspace.open(workspace)
+        if dry_run:
+            show_plan(found.planned(lambda plans: plans.refit(name)), as_json)
+            return
+        outcome = found.refit(name, say=say)
     show(described(outcome), as_json, lambda: print_outcomes([outcome], f"{name} is refitted"))
 
 

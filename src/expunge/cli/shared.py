@@ -7,22 +7,26 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from typer.core import TyperGroup
 
-from expunge.data.identities import canonical
+from expunge.data.lists import IdList, Unclear, is_table, read_list
 from expunge.errors import ExpungeError, WorkspaceBusy, WorkspaceInvalid, WorkUnfinished
+from expunge.extras import missing
+from expunge.identities import canonical
+
+if TYPE_CHECKING:
+    from expunge.workspace.plans import Plan
 
 FAILED, REFUSED, CHECK_FAILED, BUSY, UNFINISHED, FAULT = 1, 3, 4, 5, 6, 7
 """Exit codes; 0 is success, 2 wrong usage."""
 PACKAGE = Path(__file__).parents[1]
-EXTRAS = {"skops": "export", "skl2onnx": "export", "uvicorn": "service", "fastapi": "service"}
-"""Packages that may be left out, and what installs them."""
 
 
 class Border(TyperGroup):
@@ -46,16 +50,30 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-console = Console(markup=False)  # what people called their files and models is text
-errors = Console(stderr=True, markup=False)
+console = Console(markup=False, emoji=False)  # what people called their files and models is text
+errors = Console(stderr=True, markup=False, emoji=False)
 
+AcceptUndeclared = Annotated[
+    bool, typer.Option("--accept-undeclared", help="Go on, whatever share of a column is outside what the schema declares.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")]
 InWorkspace = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the workspace.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 HERE = Path(".")
 
 
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"expunge {version('expunge')}")
+        raise typer.Exit
+
+
 @app.callback()
-def main() -> None:
+def main(
+    told: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version, and exit.")
+    ] = False,
+) -> None:
     """Train models that can prove they forgot."""
 
 
@@ -75,6 +93,24 @@ def show(result: Any, as_json: bool, text: Callable[[], None]) -> None:
             "revoke a token that nobody saw"
         )
         raise typer.Exit(UNFINISHED) from error
+
+
+def show_plan(plan: "Plan", as_json: bool) -> None:
+    """Prints what a command would do."""
+
+    def text() -> None:
+        for name, value in plan.told.items():
+            if value not in (None, [], {}):
+                console.print(f"{name.replace('_', ' ')}: {_listed(value)}", highlight=False)
+        console.print("nothing was changed: this was a dry run", highlight=False)
+
+    show({**plan.told, "dry_run": True}, as_json, text)
+
+
+def _listed(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_listed(each)}" for name, each in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def say(message: str) -> None:
@@ -132,8 +168,8 @@ def explained(error: Exception) -> tuple[str, int]:
     is_ours = bool(frames) and _is_ours(frames[-1]) and (frames[-1].line or "").startswith("raise")
     if isinstance(error, ExpungeError) or (isinstance(error, ValueError | ImportError) and is_ours):
         return str(error), FAILED
-    if isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:
-        return f"the package {error.name} is not installed: pip install 'expunge[{EXTRAS[error.name]}]'", FAILED
+    if isinstance(error, ModuleNotFoundError) and (said := missing(error)) is not None:
+        return said, FAILED
     if isinstance(error, OSError) and isinstance(error.strerror, str):
         name = error.filename2 or error.filename or "a file"
         return f"{name} cannot be used: {error.strerror.lower()}. Nothing was changed", FAILED
@@ -164,16 +200,26 @@ def given_subject(subject: str) -> str:
     return found
 
 
-def given_subjects(file: Path) -> list[str]:
-    """Lines of ``file``, or of standard input where it is ``-``.
+def given_list(file: Path, known: Sequence[str], column: str | None, no_heading: bool) -> IdList:
+    """The ids in ``file``, or on standard input where it is ``-``; says what was understood.
+
+    Args:
+        known: names of the columns of ids; ``column``: the heading of the one with the ids; ``no_heading``: that there is none.
 
     Raises:
-        ValueError: it is not text.
+        ValueError: no list, or nobody said where in it the ids are.
     """
+    if column is not None and no_heading:
+        raise ValueError("--column names a heading, and --no-heading says that there is none: leave one out")
+    is_input = str(file) == "-"
+    content = sys.stdin.buffer.read() if is_input else file.read_bytes()
+    is_csv = column is not None or is_table(file.name)
     try:
-        return (sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")).split("\n")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{file} is not UTF-8 text: give one id a line") from error
+        found = read_list(content, known, table=is_csv, column=column, headed=False if no_heading else None)
+    except Unclear as error:
+        raise ValueError(f"{error}: --column NAME, or --no-heading") from error
+    say(f"{'standard input' if is_input else file}: {found.understood}")
+    return found
 
 
 def require_writable(folder: Path) -> None:

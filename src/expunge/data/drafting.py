@@ -21,16 +21,20 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from expunge.data.identities import EXACT, Rule, canonical, texts_of
+from expunge.data.identities import texts_of
 from expunge.data.schema import Category, Column, Number, codes_of, column_names, column_values, label, numbers_of
+from expunge.identities import EXACT, Rule, canonical
 
 PEOPLE = 10
 """Fewer people than this share nothing that may be in a draft."""
 TEXTS = 20
 """Up to so many different texts are categories, however few the rows."""
 
-ANY = Number(-sys.float_info.max, sys.float_info.max)
-"""A range that holds every number."""
+ANY = Number(-sys.float_info.max / 4, sys.float_info.max / 4)
+"""The widest range; whether numbers are in it is never asked."""
+
+SMALLEST = 1e-290
+"""Numbers nearer to zero than this have no digits to round to."""
 
 Codes = NDArray[np.intp]
 
@@ -71,7 +75,7 @@ def drafted(table: Any, subject: str, ignore: Collection[str], rule: Rule = EXAC
         if name == subject or name in ignore:
             continue
         values = column_values(table, name)
-        if _is_nested(values):
+        if _is_opaque(values):
             continue
         column = _range(values, people) if _is_numeric(values) else _categories(values, people)
         if column is not None:
@@ -150,9 +154,8 @@ class _Ends:
         if len(self._lows) < PEOPLE:
             return None
         low, high = _rounded(float(self._lows[-1]), math.floor), _rounded(float(self._highs[0]), math.ceil)
-        if low > high:
-            return None
-        return Number(low, high if high > low else low + 1.0)
+        high = high if high != low else low + max(1.0, 1e-9 * abs(low))
+        return Number(low, high) if low < high and math.isfinite(high - low) else None
 
     @property
     def short(self) -> Short | None:
@@ -203,26 +206,27 @@ def _numbers(values: Any) -> NDArray[np.float64]:
         return np.full(len(values), math.nan)
 
 
-def _is_nested(values: Any) -> bool:
+def _is_opaque(values: Any) -> bool:
+    """Whether the values are lists, structures or bytes, of which nothing is a feature."""
     if not hasattr(values, "type"):
         return False
     from pyarrow import types
 
-    return bool(types.is_nested(values.type))
+    return bool(types.is_nested(values.type) or types.is_binary(values.type))
 
 
 def _is_numeric(values: Any) -> bool:
     if hasattr(values, "type"):  # pyarrow
         from pyarrow import types
 
-        return bool(types.is_integer(values.type) or types.is_floating(values.type))
+        return bool(types.is_integer(values.type) or types.is_floating(values.type) or types.is_decimal(values.type))
     present = [value for value in values if label(value) is not None]
     return all(isinstance(value, int | float | np.number) and not isinstance(value, bool) for value in present)
 
 
 def _rounded(value: float, direction: Callable[[float], int]) -> float:
-    """``value`` to two significant digits, outwards."""
-    if value == 0:
-        return 0.0
+    """``value`` to two significant digits, outwards; infinite where that is more than a number can be."""
+    if abs(value) < SMALLEST:
+        return direction(value / SMALLEST) * SMALLEST
     unit = 10.0 ** (math.floor(math.log10(abs(value))) - 1)
     return float(f"{direction(value / unit) * unit:.12g}")

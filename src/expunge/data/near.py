@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Literal
 
-from expunge.data.identities import canonical
+from expunge.identities import canonical
 
 Likeness = Literal["case", "zeros", "spaces", "separators", "notation", "unicode"]
 MEANING: dict[Likeness, str] = {

@@ -10,6 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from expunge.data.headings import require_names
+from expunge.data.row_numbers import counted
 from expunge.errors import InvalidRows
 
 VALUES = 1 << 21
@@ -76,9 +78,65 @@ def row_groups(location: str, columns: Sequence[str], storage_options: dict[str,
         raise InvalidRows(f"{location} cannot be opened: {_first_line(error)}") from error
     if store.exists(f"{path}/_delta_log"):
         return files_row_groups(_delta_files(store, path), columns, store)
-    if store.isdir(path):
-        return files_row_groups(sorted(found for found in store.find(path) if found.endswith(".parquet")), columns, store)
-    return files_row_groups([path], columns, store)
+    return files_row_groups(_parts(store, path) if store.isdir(path) else [path], columns, store)
+
+
+class ParquetRows:
+    """The rows of a Parquet file, of all files in a folder, or of a Delta table; all have the same columns.
+
+    Args:
+        path: of the file or folder.
+
+    Raises:
+        InvalidRows: nothing there that can be read, columns that differ from file to file or have names that cannot be told
+            apart, or values that are in the names of folders only.
+    """
+
+    def __init__(self, path: Path) -> None:
+        from fsspec.implementations.local import LocalFileSystem
+
+        store, folder = LocalFileSystem(), str(path.absolute())
+        files = [folder]
+        if path.is_dir():
+            files = _delta_files(store, folder) if store.exists(f"{folder}/_delta_log") else _parts(store, folder)
+            _require_whole(folder, files)
+        schemas = [_found(store, file)[1].schema.to_arrow_schema() for file in files]
+        self.schema = schemas[0].remove_metadata()
+        require_names(str(path), self.schema.names)
+        for file, schema in zip(files, schemas, strict=True):
+            if different := set(schema.names) ^ set(self.schema.names):
+                name = sorted(different)[0]
+                raise InvalidRows(f"of {file} and {files[0]} only one has a column {name!r}: write one of them anew")
+        self._groups = files_row_groups(files, self.schema.names, store)
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The rows, numbered from file to file."""
+        row = 1
+        for group in self._groups:
+            for table in group.tables(self.schema.names):
+                for batch in table.select(self.schema.names).to_batches():
+                    yield counted(batch, row)
+                    row += len(batch)
+
+
+def _parts(store: Any, path: str) -> list[str]:
+    """The Parquet files in a folder, without those that whoever wrote it has hidden or not finished, as Spark reads it."""
+    found = [file for file in store.find(path) if file.lower().endswith(".parquet")]
+    return sorted(file for file in found if not any(part[0] in "._" for part in Path(file).relative_to(path).parts))
+
+
+def _require_whole(folder: str, files: Sequence[str]) -> None:
+    if not files:
+        raise InvalidRows(
+            f"there is no Parquet file in the folder {folder}: hidden files, and folders such as _temporary, do not count"
+        )
+    for file in files:
+        for part in Path(file).relative_to(folder).parts[:-1]:
+            if "=" in part:
+                raise InvalidRows(
+                    f"the values of column {part.partition('=')[0]!r} are in the names of folders in {folder}, and in no file: "
+                    "write the rows anew with it as a column, without partitions"
+                )
 
 
 def files_row_groups(paths: Sequence[str], columns: Sequence[str], store: Any = None) -> list[RowGroup]:
@@ -90,13 +148,7 @@ def files_row_groups(paths: Sequence[str], columns: Sequence[str], store: Any = 
     found: list[RowGroup] = []
     types: dict[str, tuple[pa.DataType, str]] = {}
     for path in paths:
-        try:
-            stamp = _stamp(store, path)
-            footer = _footer(store, path, stamp)
-        except FileNotFoundError as error:
-            raise InvalidRows(f"there is no file {path}: restore it, or open the table again") from error
-        except (pa.ArrowException, OSError) as error:
-            raise InvalidRows(f"{path} cannot be read ({_first_line(error)}): restore the file") from error
+        stamp, footer = _found(store, path)
         schema = footer.schema.to_arrow_schema()
         for name in columns:
             if name not in schema.names:
@@ -106,6 +158,17 @@ def files_row_groups(paths: Sequence[str], columns: Sequence[str], store: Any = 
                 raise InvalidRows(f"column {name!r} holds {given} in {path}, but {wanted} in {first}: write one of them anew")
         found += [RowGroup(store, path, stamp, g, footer.row_group(g).num_rows) for g in range(footer.num_row_groups)]
     return found
+
+
+def _found(store: Any, path: str) -> tuple[str, Any]:
+    """What a file looks like now, and its footer."""
+    try:
+        stamp = _stamp(store, path)
+        return stamp, _footer(store, path, stamp)
+    except FileNotFoundError as error:
+        raise InvalidRows(f"there is no file {path}: restore it, or open the table again") from error
+    except (pa.ArrowException, OSError) as error:
+        raise InvalidRows(f"{path} cannot be read ({_first_line(error)}): restore the file") from error
 
 
 def _delta_files(store: Any, path: str) -> list[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from expunge.data import keyfiles
-from expunge.data.identities import EXACT, FIRST, Rule, canonical, spellings
+from expunge.identities import EXACT, FIRST, Rule, canonical, spellings
 
 _NAME, _LOSS = "subject key", "nobody's rows can be found again"
 _RULE = "ids by rule "

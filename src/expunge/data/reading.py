@@ -1,96 +1,213 @@
-"""Reading rows from outside: a CSV or Parquet file of any size, or a SQL query, batch by batch."""
+"""Reading rows from outside: a text, Excel or Parquet file of any size, a folder of Parquet files, or a SQL query.
 
-import re
-from collections.abc import Iterator
+Every value of a column has the column's type, which is declared or was found from all rows: nothing is guessed anew later, cast
+in silence or taken from the first rows alone. Rows come batch by batch; ``row_of`` says what each is called.
+"""
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 
-from expunge.data.urls import database_url, without_password
+from expunge.data.column_types import Misfit, Rules, is_written, named
+from expunge.data.databases import Query
+from expunge.data.dialect import UNKNOWN, Reading
+from expunge.data.excel import ExcelFile
+from expunge.data.fitting import WrongType, fitted
+from expunge.data.parquet import ParquetRows
+from expunge.data.row_numbers import row_of
+from expunge.data.surveys import Survey
+from expunge.data.texts import TextFile
 from expunge.errors import InvalidRows
 
-BATCH = 65_536
-"""Rows read at a time."""
+__all__ = ["UNKNOWN", "Reading", "Understood", "read_batches", "row_of", "understood"]
+
+TEXT, EXCEL, PARQUET = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz"), (".xlsx",), (".parquet",)
+"""Ends of the names of files that can be read, in capitals too."""
+ENDS = ", ".join((*TEXT, *EXCEL, *PARQUET))
 
 
-def read_batches(source: str, query: str | None = None) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-    """The columns of ``source`` and its rows in batches.
+@dataclass(frozen=True)
+class Understood:
+    """What a source was found to hold.
 
     Args:
-        source: path of a ``.csv`` or ``.parquet`` file; with ``query``, a database URL as SQLAlchemy writes it.
+        schema: its columns, with the types of all their values.
+        rows: how many there are, where they were counted.
+        reading: how it is read, with what was detected.
+        notes: what a person should know, each a sentence.
+        open: gives its rows; columns that it is given types for must fit those.
+        written: gives its rows as they are written, before they have these types.
+    """
+
+    schema: pa.Schema
+    rows: int | None
+    reading: Reading
+    notes: list[str]
+    open: Callable[[pa.Schema], Iterator[pa.RecordBatch]]
+    written: Callable[[], Iterator[pa.RecordBatch]]
+
+    @property
+    def words(self) -> list[str]:
+        """How it was understood, for a person."""
+        kinds: dict[str, list[str]] = {}
+        for field in self.schema:
+            kinds.setdefault(named(field.type), []).append(repr(field.name))
+        return [*self.reading.words, *(f"{kind}: {', '.join(names)}" for kind, names in kinds.items()), *self.notes]
+
+
+def read_batches(
+    source: str,
+    query: str | None = None,
+    *,
+    texts: Collection[str] = (),
+    reading: Reading = UNKNOWN,
+    columns: pa.Schema | None = None,
+) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """The columns of ``source`` and its rows in batches; ``row_of`` says what a row is called.
+
+    Args:
+        source: path of a file whose name ends as one of ``ENDS``, or of a folder of Parquet files; with ``query``, a database
+            URL as SQLAlchemy writes it.
         query: SQL whose result is read.
+        texts: columns, ids above all, that a text file gives to the letter: only an empty cell is missing.
+        reading: what is known of the file; the rest is detected.
+        columns: names and types that the rows must fit; without them types are found by reading all rows once.
 
     Raises:
         InvalidRows: no such file, another kind of file, or the first rows cannot be read; later rows raise it as they come.
     """
+    found = understood(source, query, texts=texts, reading=reading, columns=columns)
+    return found.schema, found.open(found.schema)
+
+
+def understood(
+    source: str,
+    query: str | None = None,
+    *,
+    texts: Collection[str] = (),
+    reading: Reading = UNKNOWN,
+    columns: pa.Schema | None = None,
+) -> Understood:
+    """What ``source`` holds; see ``read_batches``."""
     if query is not None:
-        return _from_database(source, query)
+        result = Query(source, query)
+        return _native("the query", result.schema() if columns is None else None, result.batches, columns, reading.values)
     path = Path(source)
+    kind = _kind(path)
+    if kind == PARQUET:
+        rows = ParquetRows(path)
+        return _native(str(path), rows.schema, rows.batches, columns, reading.values)
+    expected = () if columns is None else tuple(columns.names)
+    file = ExcelFile(path, reading, expected, texts) if kind == EXCEL else TextFile(path, reading, expected)
+    return _of_texts(file, texts, reading, columns)
+
+
+def _of_texts(file: TextFile | ExcelFile, texts: Collection[str], given: Reading, columns: pa.Schema | None) -> Understood:
+    known = file.reading.over(given)
+    notes: list[str] = []
+    rows = None
+    if columns is None:
+        survey = Survey(file.names, texts, known)
+        for batch in file.batches():
+            survey.add(batch)
+        known, schema, notes, rows = survey.reading, survey.schema, survey.notes, survey.rows
+    else:
+        schema = pa.schema([pa.field(name, pa.string()) for name in file.names])
+        schema = _typed(schema, columns, texts)
+    rules = Rules.of(known)
+
+    def open_(columns: pa.Schema) -> Iterator[pa.RecordBatch]:
+        wanted = _typed(schema, columns, texts)
+        for field in wanted:
+            if not is_written(field.type):
+                raise InvalidRows(
+                    f"{file.path}: column {field.name!r} holds {named(field.type)} in the table, which texts cannot give: give "
+                    "a Parquet file"
+                )
+        for batch in file.batches():
+            made = []
+            for name, cells in zip(batch.schema.names, batch.columns, strict=True):
+                try:
+                    made.append(cells if name in texts else rules.parsed(rules.present(cells), wanted.field(name).type))
+                except Misfit as error:
+                    raise InvalidRows(
+                        f"{file.path}, row {row_of(batch, error.index)}, column {name!r}: the cell is no "
+                        f"{named(wanted.field(name).type)}, as the column's other values are. Mend it, or say how the file "
+                        "writes them (--decimal, --thousands, --date-format, --null-word). Nothing was changed"
+                    ) from None
+            yield pa.RecordBatch.from_arrays(made, schema=wanted.with_metadata(batch.schema.metadata))
+
+    return Understood(schema, rows, known, notes, open_, file.batches)
+
+
+def _native(
+    source: str,
+    found: pa.Schema | None,
+    batches: Callable[[], Iterator[pa.RecordBatch]],
+    columns: pa.Schema | None,
+    reading: Reading,
+) -> Understood:
+    """What has types already."""
+    if found is None:
+        first = next(batches(), None)
+        if first is None:
+            raise InvalidRows(f"{source} gave no rows")
+        found = first.schema.remove_metadata()
+    schema = found if columns is None else _typed(found, columns)
+
+    def open_(columns: pa.Schema) -> Iterator[pa.RecordBatch]:
+        wanted = _typed(schema, columns)
+        for batch in batches():
+            made = []
+            for field, values in zip(batch.schema, batch.columns, strict=True):
+                kind = wanted.field(field.name).type
+                try:
+                    made.append(fitted(values, kind))
+                except WrongType:
+                    raise InvalidRows(
+                        f"{source}: column {field.name!r} holds {named(values.type)} from row {row_of(batch, 0)} on, where the "
+                        f"table has {named(kind)}: cast it there. Nothing was changed"
+                    ) from None
+                except Misfit as error:
+                    raise InvalidRows(
+                        f"{source}, row {row_of(batch, error.index)}, column {field.name!r}: the value is no {named(kind)}, as "
+                        "the column's other values are. Mend it; nothing was changed"
+                    ) from None
+            yield pa.RecordBatch.from_arrays(made, schema=wanted.with_metadata(batch.schema.metadata))
+
+    return Understood(schema, None, reading, [], open_, batches)
+
+
+def _typed(found: pa.Schema, declared: pa.Schema, texts: Collection[str] = ()) -> pa.Schema:
+    """The columns that were found, with the types that are declared; those in ``texts`` are text whatever is declared."""
+    kinds = {field.name: field.type for field in declared} | dict.fromkeys(texts, pa.string())
+    return pa.schema([pa.field(field.name, kinds.get(field.name, field.type)) for field in found])
+
+
+def _kind(path: Path) -> tuple[str, ...]:
+    """Which kind of file it is, by its name and its first bytes.
+
+    Raises:
+        InvalidRows: there is none, or they disagree.
+    """
+    if path.is_dir():
+        return PARQUET
     if not path.is_file():
-        raise InvalidRows(f"there is no file {path}: give a .csv or .parquet file, or a database URL and --query")
+        raise InvalidRows(f"there is no file {path}: give one ({ENDS}), or a database URL and --query")
+    kind = next((ends for ends in (TEXT, EXCEL, PARQUET) if path.name.lower().endswith(ends)), None)
+    if kind is None:
+        raise InvalidRows(f"{path} is none of {ENDS}: convert it, or give a database URL and --query")
     try:
-        if path.suffix == ".parquet":
-            file = pyarrow.parquet.ParquetFile(path)
-            return file.schema_arrow, _explained(path, file.iter_batches(batch_size=BATCH))
-        if path.suffix == ".csv":
-            options = pyarrow.csv.ConvertOptions(strings_can_be_null=True, null_values=["", "NA", "NaN", "null", "NULL"])
-            reader = pyarrow.csv.open_csv(path, convert_options=options)
-            return reader.schema, _explained(path, iter(reader))
-    except pa.ArrowInvalid as error:
-        raise _unreadable(path, error) from error
-    raise InvalidRows(f"{path} is neither .csv nor .parquet: convert it, or give a database URL and --query")
-
-
-def _explained(path: Path, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    rows = 0
-    try:
-        for batch in batches:
-            yield batch
-            rows += len(batch)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise _unreadable(path, error, rows) from error
-
-
-def _unreadable(path: Path, error: Exception, rows: int = 0) -> InvalidRows:
-    """The reader's words, without the values of the row that it quotes."""
-    text = re.sub(r"(Expected \d+ columns, got \d+).*", r"\1", str(error), flags=re.S)
-    text = re.sub(r"invalid value '.*'", "invalid value", text, flags=re.S)
-    said = (text or type(error).__name__).splitlines()[0]
-    return InvalidRows(f"{path} cannot be read after row {rows:,}: {said}. Mend it; nothing was changed")
-
-
-def _from_database(url: str, query: str) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-    import sqlalchemy as sa
-
-    try:
-        address = database_url(url)
-    except ValueError as error:
-        raise InvalidRows(str(error)) from error
-
-    def tables() -> Iterator[list[dict[str, Any]]]:
-        try:
-            engine = sa.create_engine(address, hide_parameters=True)
-            with engine.connect().execution_options(stream_results=True) as connection:
-                result = connection.execute(sa.text(query)).mappings()
-                for part in result.partitions(BATCH):
-                    yield [dict(row) for row in part]
-            engine.dispose()
-        except (sa.exc.SQLAlchemyError, ImportError) as error:
-            cause = str(getattr(error, "orig", None) or error).strip().splitlines()
-            said = without_password(cause[0], address) if cause else type(error).__name__
-            raise InvalidRows(f"the query failed: {said}") from error
-
-    def batches() -> Iterator[pa.RecordBatch]:
-        yield from first.to_batches()
-        for part in parts:
-            yield from pa.Table.from_pylist(part, schema=first.schema).to_batches()
-
-    parts = tables()
-    rows = next(parts, None)
-    if not rows:
-        raise InvalidRows("the query gave no rows")
-    first = pa.Table.from_pylist(rows)
-    return first.schema, batches()
+        with path.open("rb") as file:
+            start = file.read(4)
+    except OSError as error:
+        raise InvalidRows(f"{path} cannot be read ({(error.strerror or '').lower()})") from error
+    begins = {b"PAR1": PARQUET, b"PK\x03\x04": EXCEL, b"\xd0\xcf\x11\xe0": None}.get(start, TEXT)
+    if begins != kind and not (kind == PARQUET and begins == TEXT):
+        looks = {PARQUET: "a Parquet file", EXCEL: "an Excel file (.xlsx)", None: "an old Excel file (.xls)", TEXT: "text"}[
+            begins
+        ]
+        raise InvalidRows(f"{path} is {looks}, not what its name says: rename it, or save it as what it is called")
+    return kind

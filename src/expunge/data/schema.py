@@ -35,9 +35,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from expunge.data.identities import EXACT, Rule
 from expunge.errors import InvalidRows
 from expunge.files import write_file
+from expunge.identities import EXACT, Rule
 
 Array = NDArray[np.float64]
 
@@ -70,8 +70,10 @@ class Number:
     knots: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
-            raise ValueError(f"low must be below high and both finite, got low = {self.low}, high = {self.high}")
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and 0.0 < self.high - self.low < math.inf):
+            raise ValueError(
+                f"low must be below high, and both and their distance finite, got low = {self.low}, high = {self.high}"
+            )
         if self.knots and (len(self.knots) < 2 or any(b <= a for a, b in zip(self.knots, self.knots[1:], strict=False))):
             raise ValueError(f"knots must be two or more increasing numbers, got {list(self.knots)}")
         if self.knots and (self.knots[0], self.knots[-1]) != (self.low, self.high):
@@ -351,6 +353,8 @@ def numbers_of(values: Any) -> Array:
 
         if types.is_integer(values.type) or types.is_floating(values.type):
             return np.asarray(values.to_numpy(), dtype=np.float64)  # NaN where null
+        if types.is_decimal(values.type):
+            return numbers_of(values.cast("float64"))
         values = values.to_pylist()
     return np.array([_number(value, row) for row, value in enumerate(values)], dtype=np.float64)
 

@@ -261,12 +261,17 @@ class QuerySource:
     """
 
     def __init__(self, url: str, query: str, columns: TableColumns, *, without: Without | None = None) -> None:
-        self._open: Callable[[], Iterator[pa.RecordBatch]] = lambda: read_batches(url, query)[1]
+        self._url, self._query = url, query
         self._columns, self._without = columns, without
+
+    @cached_property
+    def _schema(self) -> pa.Schema:
+        """The types of all values, found once."""
+        return read_batches(self._url, self._query)[0]
 
     def batches(self) -> Iterator[Rows]:
         row = 0
-        for batch in self._open():
+        for batch in read_batches(self._url, self._query, columns=self._schema)[1]:
             table = pa.Table.from_batches([batch])
             part = TablePart(table, f"the query's rows from {row} on")
             row += len(table)

@@ -32,6 +32,7 @@ from expunge.data.files import BUCKET, NOTHING, Change, DataFile
 from expunge.data.identities import subject_texts, texts_of
 from expunge.data.parquet import RowGroup, files_row_groups
 from expunge.data.pseudonyms import Identification
+from expunge.data.row_numbers import rows_of
 from expunge.errors import InvalidRows, WorkspaceInvalid
 from expunge.files import delete_file, sync_file, sync_folder
 
@@ -70,7 +71,6 @@ class SubjectTable:
             WorkspaceInvalid: Delta Lake takes the path for another one.
         """
         from deltalake import DeltaTable
-        from deltalake.exceptions import DeltaError
 
         own = [pa.field(SUBJECT, pa.string()), pa.field(ROW, pa.int64()), pa.field(BUCKET, pa.int32())]
         own += [pa.field(name, pa.string()) for name in alias_names(aliases)]
@@ -86,7 +86,7 @@ class SubjectTable:
                 partition_by=[BUCKET],
                 configuration={"delta.dataSkippingNumIndexedCols": "0"},
             )
-        except (DeltaError, ValueError, pa.ArrowException) as error:
+        except Exception as error:  # Delta Lake raises no other of a type that it does not know
             raise InvalidRows(f"the table cannot hold these columns: {_cause(error)}") from error
         _keep_private(path.resolve())
 
@@ -173,13 +173,26 @@ class SubjectTable:
     def of_subjects(self, pseudonyms: Sequence[str]) -> pa.Table:
         """All rows of these people."""
         statement = f"SELECT * FROM rows WHERE {SUBJECT} IN (SELECT {SUBJECT} FROM tags) ORDER BY {ROW}"
-        return self._query(statement, buckets_of(pseudonyms), _tags(pseudonyms))
+        found = self._query(statement, buckets_of(pseudonyms), _tags(pseudonyms))
+        return found.select(self.schema.names).cast(self.schema)  # DuckDB calls some types otherwise
 
     def counts(self, pseudonyms: Sequence[str]) -> dict[str, int]:
         """How many rows each of these people has; those without any are left out."""
         statement = f"SELECT {SUBJECT}, count(*) AS n FROM rows WHERE {SUBJECT} IN (SELECT {SUBJECT} FROM tags) GROUP BY 1"
         found = self._query(statement, buckets_of(pseudonyms), _tags(pseudonyms))
         return dict(zip(found[SUBJECT].to_pylist(), found["n"].to_pylist(), strict=True))
+
+    def repeats(self, columns: Sequence[str]) -> bool:
+        """Whether two rows have the same values in ``columns``, or one has none in one of them."""
+        names = [_quoted(name) for name in columns]
+        twice = f"SELECT 1 FROM rows GROUP BY {', '.join(names)} HAVING count(*) > 1"
+        empty = " OR ".join(f"{name} IS NULL" for name in names)
+        return bool(len(self._query(f"({twice} LIMIT 1) UNION ALL (SELECT 1 FROM rows WHERE {empty} LIMIT 1)")))
+
+    def having(self, values: pa.Table) -> pa.Table:
+        """All rows with the values of a row of ``values`` in its columns."""
+        shared = ", ".join(map(_quoted, values.column_names))
+        return self._query(f"SELECT * FROM rows SEMI JOIN tags USING ({shared}) ORDER BY {ROW}", None, values)
 
     def owners(self, column: str, pseudonyms: Sequence[str]) -> dict[str, list[str]]:
         """Whose rows hold each of these values in an alias ``column``; those that nobody has are left out. Reads the column of
@@ -471,15 +484,17 @@ def numbered(
         missing = [name for name in [who.subject, *who.aliases, *columns.names] if name not in batch.schema.names]
         if missing:
             raise InvalidRows(f"column {missing[0]!r} is missing: the rows must have the columns of the table")
-        tags = who.pseudonyms(subject_texts(batch[who.subject], who.subject, row))
-        others = [_alias_pseudonyms(batch[name], name, who, row) for name in who.aliases]
+        rows = rows_of(batch, row + 1)
+        tags = who.pseudonyms(subject_texts(batch[who.subject], who.subject, rows))
+        others = [_alias_pseudonyms(batch[name], name, who, rows) for name in who.aliases]
         values = []
         for field in columns:
             try:
                 values.append(batch[field.name].cast(stored_type(field.type)))
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
                 raise InvalidRows(
-                    f"column {field.name!r} holds {batch[field.name].type} after row {row}, where the table has {field.type}"
+                    f"column {field.name!r} holds {batch[field.name].type} from row {rows[0]} on, where the table "
+                    f"has {field.type}"
                 ) from error
         own = {
             SUBJECT: pa.array(tags, pa.string()),
@@ -491,16 +506,16 @@ def numbered(
         row += len(batch)
 
 
-def _alias_pseudonyms(column: pa.Array, name: str, who: Identification, first_row: int) -> pa.Array:
+def _alias_pseudonyms(column: pa.Array, name: str, who: Identification, rows: Sequence[int]) -> pa.Array:
     """What stands for the other ids in a column; nothing where somebody has none."""
-    texts = texts_of(column, name, first_row)
+    texts = texts_of(column, name, rows)
     given = [text for text in texts if text is not None]
     tags = dict(zip(given, who.pseudonyms(given, name), strict=True))
     return pa.array([None if text is None else tags[text] for text in texts], pa.string())
 
 
 def _is_own(name: str) -> bool:
-    return name in (SUBJECT, ROW, BUCKET) or name.startswith(ALIAS)
+    return name.casefold() in (SUBJECT, ROW, BUCKET) or name.casefold().startswith(ALIAS)
 
 
 def require_plain(path: Path) -> None:
@@ -525,15 +540,34 @@ def buckets_of(pseudonyms: Iterable[str]) -> list[int]:
 
 
 def stored_type(given: pa.DataType) -> pa.DataType:
-    """The type in which the table keeps a column of type ``given``."""
-    if pa.types.is_dictionary(given):
+    """The type in which the table keeps a column of type ``given``; what it cannot keep stays as it is.
+
+    Whole numbers have 64 bits with a sign, times of day microseconds, exact numbers up to 38 digits: a value that needs more is
+    refused when it is read.
+    """
+    types = pa.types
+    if types.is_dictionary(given):
         return stored_type(given.value_type)
-    if pa.types.is_null(given) or pa.types.is_large_string(given) or pa.types.is_string_view(given):
+    if types.is_null(given) or types.is_large_string(given) or types.is_string_view(given):
         return pa.string()
-    if pa.types.is_unsigned_integer(given):
+    if types.is_large_binary(given) or types.is_binary_view(given) or types.is_fixed_size_binary(given):
+        return pa.binary()
+    if types.is_unsigned_integer(given):
         return pa.int64()
-    if pa.types.is_float16(given):
+    if types.is_float16(given):
         return pa.float32()
+    if types.is_date(given):
+        return pa.date32()
+    if types.is_timestamp(given):
+        return pa.timestamp("us", None if given.tz is None else "UTC")
+    if types.is_decimal(given):
+        return pa.decimal128(min(given.precision, 38), given.scale) if given.scale <= 38 else given
+    if types.is_map(given):
+        return pa.map_(stored_type(given.key_type), stored_type(given.item_type))
+    if types.is_struct(given):
+        return pa.struct([pa.field(field.name, stored_type(field.type)) for field in given.fields])
+    if types.is_list(given) or types.is_large_list(given) or types.is_fixed_size_list(given):
+        return pa.list_(stored_type(given.value_type))
     return given
 
 

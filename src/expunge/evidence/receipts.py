@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from expunge.data import identities
+from expunge import identities
 from expunge.errors import NotShown, SignatureInvalid
 from expunge.evidence.signing import PublicKeys, SigningKey
 from expunge.evidence.statements import RECEIPT, canonical, require_members

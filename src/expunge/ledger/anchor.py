@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from expunge.errors import LedgerCorrupt, SignatureInvalid
 from expunge.evidence.signing import PublicKeys
 from expunge.evidence.statements import CHECKPOINT, canonical
-from expunge.ledger import log, requests, sealing
+from expunge.ledger import log, requests, sealing, tombstones
 from expunge.ledger.facts import fact, keys
 from expunge.ledger.restores import Restored
 from expunge.ledger.sealing import SealKey
@@ -39,6 +39,7 @@ class Anchor:
         serial: of the last transaction; ``checkpoint``: the newest signed head of the log.
         keys: public keys that have signed, the oldest first, each with the statement that endorses it.
         forgotten: tombstones of everybody who was forgotten and has not come back, sorted.
+        aliases: tombstones for other ids of theirs, each with that of its person, sorted.
         open: ids of the requests that were open.
     """
 
@@ -49,6 +50,7 @@ class Anchor:
     checkpoint: str
     keys: tuple[tuple[str, str | None], ...]
     forgotten: tuple[str, ...]
+    aliases: tuple[tuple[str, str], ...]
     open: tuple[str, ...]
 
     @classmethod
@@ -68,6 +70,7 @@ class Anchor:
             checkpoint=str(log.checkpoint(connection)),
             keys=tuple(keys(connection)),
             forgotten=tuple(sorted(listed)),
+            aliases=tuple(pair for pair in tombstones.aliases(connection) if pair[1] in listed),
             open=tuple(waiting),
         )
 

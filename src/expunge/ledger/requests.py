@@ -141,11 +141,15 @@ def close(connection: sa.Connection, batch: int, at: str) -> None:
     sealing.update(connection, requests, requests.c.batch == batch, state="closed", subject=None, closed=at)
 
 
-def cancel(connection: sa.Connection, request: str, at: str) -> bool:
-    """Cancels a request that nobody works on yet; whether there was one."""
-    mine = (requests.c.id == request) & (requests.c.state == "accepted")
-    mine &= ~sa.exists().where(forgotten_by.c.request == requests.c.id)
-    return sealing.update(connection, requests, mine, state="cancelled", subject=None, closed=at) == 1
+def is_untouched(connection: sa.Connection, request: str) -> bool:
+    """Whether there is such a request that nobody works on yet, and no model has answered."""
+    row = by_id(connection, request)
+    return row is not None and row.state == "accepted" and not batches_of(connection, request)
+
+
+def cancel(connection: sa.Connection, request: str, at: str) -> None:
+    """Cancels a request."""
+    sealing.update(connection, requests, requests.c.id == request, state="cancelled", subject=None, closed=at)
 
 
 def counts(connection: sa.Connection) -> dict[str, int]:
@@ -192,12 +196,30 @@ def open_ids(connection: sa.Connection, batch: int | None) -> list[str]:
     return [row.id for row in sealing.rows(connection, chosen, requests) if batch is None or row.batch != batch]
 
 
-def begin_batch(connection: sa.Connection, kind: str, states: Sequence[tuple[str, int]], at: str) -> int:
-    """Notes the intent to work on a batch, and which state files (model and number) it will write; its number."""
+def begin_batch(
+    connection: sa.Connection, kind: str, states: Sequence[tuple[str, int]], at: str, content: str | None = None
+) -> int:
+    """Notes the intent to work on a batch, and which state files (model and number) it will write; its number.
+
+    Args:
+        content: keyed digest of the rows that it adds.
+    """
     last = connection.execute(sa.select(sa.func.coalesce(sa.func.max(batches.c.id), 0))).scalar_one()
-    values = {"kind": kind, "state": "intent", "started": at}
+    values = {"kind": kind, "state": "intent", "started": at, "content": content}
     sealing.insert(connection, batches, [{"id": last + 1, "states": json.dumps(states), **values}])
     return int(last) + 1
+
+
+def added_before(connection: sa.Connection, content: str) -> str | None:
+    """When the rows of this keyed digest were added, if they were."""
+    done = (batches.c.content == content) & batches.c.state.in_(("certified", "closed"))
+    found = sealing.rows(connection, sa.select(batches).where(done), batches)
+    return str(found[0].started) if found else None
+
+
+def forget_contents(connection: sa.Connection, before: str) -> None:
+    """Drops the digests of rows that were added before that time."""
+    sealing.update(connection, batches, batches.c.content.is_not(None) & (batches.c.started < before), content=None)
 
 
 def set_batch(connection: sa.Connection, batch: int, state: str, closed: str | None = None) -> None:

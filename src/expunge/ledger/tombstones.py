@@ -55,8 +55,8 @@ def requests_by(connection: sa.Connection, stones: Iterable[str]) -> dict[str, s
 
 def standing(connection: sa.Connection) -> set[str]:
     """All tombstones of people who were forgotten and have not come back, those of aliases among them."""
-    aliases = sealing.rows(connection, sa.select(alias_tombstones), alias_tombstones)
-    return requests.closed_tombstones(connection) | {row.tombstone for row in aliases}
+    others = sealing.rows(connection, sa.select(alias_tombstones), alias_tombstones)
+    return requests.closed_tombstones(connection) | {row.tombstone for row in others}
 
 
 def welcome_back(connection: sa.Connection, stones: Sequence[str]) -> None:
@@ -69,11 +69,23 @@ def welcome_back(connection: sa.Connection, stones: Sequence[str]) -> None:
         sealing.update(connection, table, table.c.tombstone.in_(part) & (table.c.state == "closed"), state="returned")
 
 
+def due(connection: sa.Connection, until: str) -> int:
+    """Of how many requests that were over by then there are tombstones."""
+    return int(connection.execute(sa.select(sa.func.count()).where(_over(until))).scalar_one())
+
+
 def purge(connection: sa.Connection, until: str) -> int:
     """Drops the tombstones of requests that were over by then; of how many requests."""
-    over = table.c.state.in_(OVER) & (table.c.closed <= until) & (table.c.tombstone != "")
-    sealing.delete(connection, alias_tombstones, alias_tombstones.c.request.in_(sa.select(table.c.id).where(over)))
-    return sealing.update(connection, table, over, tombstone="")
+    theirs = alias_tombstones.c.request.in_(sa.select(table.c.id).where(_over(until)))
+    sealing.delete(connection, alias_tombstones, theirs)
+    return sealing.update(connection, table, _over(until), tombstone="")
+
+
+def aliases(connection: sa.Connection) -> list[tuple[str, str]]:
+    """The tombstones of aliases, each with that of its person, sorted."""
+    sealed = sealing.rows(connection, sa.select(alias_tombstones), alias_tombstones)
+    made = requests.found_by(connection, "id", {row.request for row in sealed})
+    return sorted((row.tombstone, made[row.request].tombstone) for row in sealed)
 
 
 def kept(connection: sa.Connection) -> Kept:
@@ -81,5 +93,9 @@ def kept(connection: sa.Connection) -> Kept:
     mine = table.c.state.in_(OVER) & (table.c.tombstone != "")
     chosen = sa.select(sa.func.count(), sa.func.min(table.c.closed), sa.func.max(table.c.closed)).where(mine)
     people, first, last = connection.execute(chosen).one()
-    aliases = connection.execute(sa.select(sa.func.count()).select_from(alias_tombstones)).scalar_one()
-    return Kept(int(people), int(aliases), first, last)
+    others = connection.execute(sa.select(sa.func.count()).select_from(alias_tombstones)).scalar_one()
+    return Kept(int(people), int(others), first, last)
+
+
+def _over(until: str) -> sa.ColumnElement[bool]:
+    return table.c.state.in_(OVER) & (table.c.closed <= until) & (table.c.tombstone != "")

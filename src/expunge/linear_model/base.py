@@ -19,9 +19,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from expunge.arrays import require_unmasked
 from expunge.certificate import Bound, Certificate
 from expunge.cost import DEFAULT_SIGMA, EXCESS_RISK, NoiseCost, Undeclared, affordable_sigma
-from expunge.data.identities import canonical, subject_texts
+from expunge.data.identities import subject_texts
 from expunge.errors import InvalidRows
 from expunge.forecast import CapacityReport
+from expunge.identities import canonical
 from expunge.losses import Loss
 from expunge.objective import Objective
 from expunge.parameters import real, truth, whole

@@ -49,8 +49,9 @@ def against_p() -> Section:
     return Section(
         "capacity-against-p",
         "Deletion capacity against the number of parameters",
-        "The Newton step forgets n√ε/(p ln(1/δ))^{1/4} rows, differential privacy alone n·ε/√(p ln(1/δ)): p^{1/4} fewer. In a "
-        "linear model the noise costs the same whatever p is (theory §5.3), and the p^{1/4} goes.",
+        r"The Newton step forgets $n\sqrt\varepsilon/(p\ln(1/\delta))^{1/4}$ rows, differential privacy alone "
+        r"$n\varepsilon/\sqrt{p\ln(1/\delta)}$: $p^{1/4}$ fewer. In a linear model the noise costs the same whatever $p$ is "
+        "(theory §5.3), and the $p^{1/4}$ goes.",
         "Where the noise binds (over 95 % of what deletions add to the bound), the fitted slopes are "
         f"{slopes['newton']:+.3f} for the Newton step (−1/4 claimed), {slopes['dp']:+.3f} for differential privacy (−1/2 "
         f"claimed) and {slopes['linear_model']:+.3f} for linear models (0 claimed).",
@@ -86,7 +87,8 @@ def against_epsilon_and_n() -> Section:
     return Section(
         "capacity-against-epsilon-and-n",
         "Deletion capacity against ε and n",
-        "Capacity grows as √ε for the Newton step and as ε for differential privacy, and as n for both.",
+        r"Capacity grows as $\sqrt\varepsilon$ for the Newton step and as $\varepsilon$ for differential privacy, "
+        "and as $n$ for both.",
         f"Fitted slopes in ε: {slopes['newton'][0]:+.2f} and {slopes['dp'][0]:+.2f}; in n: {slopes['newton'][1]:+.2f} and "
         f"{slopes['dp'][1]:+.2f}.",
         figure=figure,
@@ -111,7 +113,7 @@ def convex_reduction() -> Section:
     return Section(
         "convex-reduction",
         "Convex losses, through a ridge term",
-        "A convex loss is made strongly convex by ½λ|w|²; the paper gives λ in closed form.",
+        r"A convex loss is made strongly convex by $\tfrac12\lambda|w|^2$; the paper gives $\lambda$ in closed form.",
         f"Minimising the whole bound over λ is {min(gains):.2f} to {max(gains):.2f} times better than the closed form, at "
         "B = 1, p = 100, and never worse: every term is a sum of exponentials in ln λ, so that there is one minimum.",
         [Table(("n", "m", "λ, closed form", "risk bound", "λ, best", "risk bound", "gain"), rows)],
@@ -128,7 +130,8 @@ def samples() -> Section:
     return Section(
         "sample-complexity",
         "Sample complexity",
-        "4L²/(λγ) rows suffice in the strongly convex case and O(B²L²/γ²) in the convex one, whatever p is.",
+        r"$4L^2/(\lambda\gamma)$ rows suffice in the strongly convex case and $O(B^2L^2/\gamma^2)$ in the convex one, "
+        "whatever $p$ is.",
         "The table holds for every p; no p enters the bound. L = 1, B = 1.",
         [Table(("γ", "λ = 1", "λ = 0.1", "λ = 0.01", "convex"), rows)],
     )

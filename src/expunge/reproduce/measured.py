@@ -140,7 +140,8 @@ def linear_models() -> Section:
     return Section(
         "linear-models",
         "In linear models the capacity does not fall with p",
-        "Noise on a linear predictor costs at most ½βσ²R² whatever p is (theory §5.3), so that the capacity loses the p^{1/4}.",
+        r"Noise on a linear predictor costs at most $\tfrac12\beta\sigma^2R^2$ whatever $p$ is (theory §5.3), so that the "
+        "capacity loses the $p^{1/4}$.",
         f"From p = {ps[0]} to {ps[-1]} the rows at random whose deletion the statistics alone certify go from {certified[0]:,} "
         f"to {certified[-1]:,}, and those that an adversary may choose within γ = {GAMMA} from {harmless[0]:,} to "
         f"{harmless[-1]:,}. By constants alone it is {max(capacities['linear model'])} at most, and by differential privacy "

@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from expunge.errors import WorkspaceInvalid
+from expunge.identities import LENGTH
 from expunge.ledger import hooks, log, releases, requests
 from expunge.ledger.bindings import covering
 from expunge.service.access import Anybody, Checker, Engineer, Operator, Public, Serving
@@ -28,7 +29,18 @@ T = TypeVar("T")
 BULK = 10_000
 PREVIEWED = 1_000
 EVENTS = 1_000
-Subject = Annotated[str, Field(min_length=1, max_length=200, description="Id of a person, as in the imported table.")]
+Subject = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=LENGTH,
+        description="Id of a person, in the subject column or an alias column; also where the table has numbers a text, since "
+        "a JSON number may have lost digits on its way.",
+    ),
+]
+By = Annotated[
+    str | None, Field(max_length=200, description="The column of which the id is, if it stands for several people otherwise.")
+]
 Limit = Annotated[int, Query(ge=1, le=500)]
 Name = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 Identity = Annotated[str, Path(pattern=r"^[!-~]{1,64}$")]
@@ -62,6 +74,14 @@ class AskedOne(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     subject: Annotated[Subject, Field(repr=False)]
+    by: By = None
+
+
+class Owned(BaseModel):
+    """Whose a request is."""
+
+    model_config = ConfigDict(extra="forbid")
+    subject: Annotated[Subject, Field(repr=False)]
 
 
 class AskedMany(BaseModel):
@@ -69,6 +89,7 @@ class AskedMany(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     subjects: Annotated[list[Subject], Field(min_length=1, max_length=BULK, repr=False)]
+    by: By = None
 
 
 class Previewed(BaseModel):
@@ -76,6 +97,7 @@ class Previewed(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     subjects: Annotated[list[Subject], Field(min_length=1, max_length=PREVIEWED, repr=False)]
+    by: By = None
 
 
 class Hooked(BaseModel):
@@ -101,6 +123,7 @@ class AnswerModel(BaseModel):
     deadline: str
     rows: int
     reason: str | None
+    near: str | None
     receipt: str | None
 
 
@@ -114,7 +137,7 @@ def workspace_of(request: Request) -> Workspace:
 
 
 def _answer(answer: Answer) -> dict[str, Any]:
-    names = ("request", "state", "message", "deadline", "rows", "reason", "receipt")
+    names = ("request", "state", "message", "deadline", "rows", "reason", "near", "receipt")
     return {name: getattr(answer, name) for name in names}
 
 
@@ -127,7 +150,7 @@ def _answer(answer: Answer) -> dict[str, Any]:
 async def create_request(asked: AskedOne, request: Request, caller: Operator, key: Key = None) -> Response:
     """Accepts that one person is to be forgotten. The same Idempotency-Key gives the same request again."""
     own_key = None if key is None else f"{caller.holder.id}:{key}"
-    (answer,) = await request.app.state.intake.ask([Wish(asked.subject, caller.holder.id, own_key)])
+    (answer,) = await request.app.state.intake.ask([Wish(asked.subject, caller.holder.id, own_key, asked.by)])
     if answer.is_refused:
         raise desk.refusal(answer)
     return JSONResponse(_answer(answer), 201 if answer.receipt is not None else 200)
@@ -136,15 +159,16 @@ async def create_request(asked: AskedOne, request: Request, caller: Operator, ke
 @router.post("/requests/bulk", response_model=list[AnswerModel])
 async def create_requests(asked: AskedMany, request: Request, caller: Operator) -> Response:
     """Accepts that many people are to be forgotten: an answer for each, in order; a refusal does not stop the others."""
-    answers = await request.app.state.intake.ask([Wish(subject, caller.holder.id) for subject in asked.subjects])
+    wishes = [Wish(subject, caller.holder.id, by=asked.by) for subject in asked.subjects]
+    answers = await request.app.state.intake.ask(wishes)
     return JSONResponse([_answer(answer) for answer in answers])
 
 
 @router.post("/requests/preview")
-def preview_requests(asked: Previewed, request: Request, _caller: Operator) -> dict[str, Any]:
+def preview_requests(asked: Previewed, request: Request, caller: Operator) -> dict[str, Any]:
     """What requests would touch: rows, models, how far each person moves each model, the expected rung and seconds."""
     found = workspace_of(request)
-    preview = found.preview(asked.subjects)
+    preview = found.preview([Wish(subject, caller.holder.id, by=asked.by) for subject in asked.subjects])
     return {**preview, "expected": expected(request.app.state, sum(preview["rows"]))}
 
 
@@ -180,7 +204,7 @@ def cancel_request(request_id: Identity, request: Request, _caller: Operator) ->
 
 @router.post("/requests/{request_id}/receipt")
 def get_receipt(
-    request_id: Annotated[str, Path(pattern=r"^[!-~]{1,64}$")], asked: AskedOne, request: Request, _caller: Operator
+    request_id: Annotated[str, Path(pattern=r"^[!-~]{1,64}$")], asked: Owned, request: Request, _caller: Operator
 ) -> dict[str, str]:
     """The receipt of a request, once more, for somebody who knows whose it is."""
     return {"request": request_id, "receipt": workspace_of(request).receipt(request_id, asked.subject).document}

@@ -19,6 +19,7 @@ from expunge.files import write_file
 from expunge.release import VERSION
 from expunge.service import api, pages, problems
 from expunge.service.access import Anybody, Gate
+from expunge.service.drafts import Drafts
 from expunge.service.intake import Intake
 from expunge.service.worker import EVERY, Worker
 from expunge.workspace import Workspace
@@ -68,6 +69,7 @@ def create_app(workspace: Workspace, *, is_secure: bool = False, every: float = 
     app.state.workspace = workspace
     app.state.gate = Gate(workspace.place, _session_secret(workspace.place.keys / "session.key"), is_secure=is_secure)
     app.state.forecasts = {}
+    app.state.drafts = Drafts()
     problems.install(app)
     app.include_router(api.router)
     app.include_router(pages.router)

@@ -1,9 +1,8 @@
 """The page: rendered on the server, complete without JavaScript; htmx only keeps a request's path up to date."""
 
-import csv
 import hashlib
-import io
 import json
+from dataclasses import replace
 from importlib.resources import files
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from expunge.data.lists import is_table
 from expunge.errors import ExpungeError, SignatureInvalid
 from expunge.evidence.signing import PublicKeys
 from expunge.evidence.verification import verify_content
@@ -20,6 +20,7 @@ from expunge.ledger import log, releases, requests
 from expunge.service import charts
 from expunge.service.access import COOKIE, SESSION_SECONDS, Caller, Gate, caller_of, require
 from expunge.service.api import BULK, PREVIEWED, Identity, Number, workspace_of
+from expunge.service.drafts import MINUTES, Draft, Given
 from expunge.service.views import PATH, certificate_view, expected, request_view
 from expunge.workspace.auditing import audited
 from expunge.workspace.desk import Answer, Wish
@@ -31,6 +32,7 @@ pages = Environment(
 )
 STATIC = {"style.css": "text/css", "htmx.min.js": "text/javascript", "icon.svg": "image/svg+xml"}
 DRAWS = 500
+GONE = f"What was shown is kept for {MINUTES} minutes, and not if the service is started again: give the ids anew."
 SHOWN = 50
 TIMELINE = 40
 """Releases of a model on its timeline."""
@@ -131,7 +133,7 @@ async def new_request(request: Request) -> Response:
     """The form for new requests."""
     if await session(request, "operator") is None:
         return login_page(request)
-    return render(request, "new.html", problem="")
+    return _new(request)
 
 
 @router.post("/requests/preview")
@@ -139,46 +141,48 @@ async def preview(
     request: Request,
     subject: Annotated[str, Form(max_length=2_000_000)] = "",
     upload: Annotated[UploadFile | None, File()] = None,
+    by: Annotated[str, Form(max_length=200)] = "",
+    heading: Annotated[str, Form(max_length=3)] = "",
+    column: Annotated[str, Form(max_length=200)] = "",
+    draft: Annotated[str, Form(max_length=64)] = "",
 ) -> Response:
-    """What the requests would touch, before they are made."""
-    if await session(request, "operator") is None:
-        return login_page(request)
-    uploaded = b"" if upload is None else await upload.read()
-    try:
-        subjects = [*_lines(subject), *_column(uploaded.decode("utf-8-sig"))]
-    except UnicodeDecodeError:
-        return render(request, "new.html", 422, problem="The file is not UTF-8 text: save it as CSV in UTF-8.")
-    subjects = list(dict.fromkeys(subjects))
-    if not subjects:
-        return render(request, "new.html", 422, problem="Give at least one id, or a file with one id a line.")
-    if len(subjects) > BULK:
-        return render(request, "new.html", 422, problem=f"At most {BULK:,} people at once, got {len(subjects):,}.")
-    found = await run_in_threadpool(workspace_of(request).preview, subjects[:PREVIEWED])
-    rows = sum(found["rows"]) * len(subjects) // min(len(subjects), PREVIEWED)
-    forecast = await run_in_threadpool(expected, request.app.state, rows)
-    return render(
-        request,
-        "preview.html",
-        subjects=subjects,
-        known=sum(count > 0 for count in found["rows"]),
-        looked_at=min(len(subjects), PREVIEWED),
-        rows=rows,
-        expected=forecast,
-        influence={name: max(moved) for name, moved in found["influence"].items()},
-    )
-
-
-@router.post("/requests")
-async def make_requests(request: Request, subject: Annotated[str, Form(max_length=2_000_000)] = "") -> Response:
-    """Makes the requests, and shows the receipts."""
+    """What the requests would touch, before they are made; a ``draft`` is one that was shown, to be read in another way."""
     caller = await session(request, "operator")
     if caller is None:
         return login_page(request)
-    subjects = _lines(subject)[:BULK]
-    if not subjects:
-        return render(request, "new.html", 422, problem="Give at least one id, or a file with one id a line.")
-    answers: list[Answer] = await request.app.state.intake.ask([Wish(name, caller.holder.id) for name in subjects])
-    pairs = list(zip(subjects, answers, strict=True))
+    if draft:
+        shown = request.app.state.drafts.take(caller.holder.id, draft)
+        if shown is None:
+            return _new(request, GONE)
+        given = replace(shown.given, by=by, heading=heading, column=column)
+    else:
+        content = b"" if upload is None else await upload.read()
+        name = "" if upload is None else upload.filename or ""
+        given = Given(subject, content, is_table(name), by, heading, column)
+    try:
+        made = given.read(workspace_of(request).id_columns)
+    except ValueError as error:
+        return _new(request, str(error))
+    if not made.entries:
+        return _new(request, "Give at least one id, or a file with one id a line.")
+    if len(made.entries) > BULK:
+        return _new(request, f"At most {BULK:,} people at once, got {len(made.entries):,}.")
+    touched = await run_in_threadpool(_touched, request, made, caller.holder.id)
+    return render(request, "preview.html", kept=request.app.state.drafts.keep(caller.holder.id, made), **touched)
+
+
+@router.post("/requests")
+async def make_requests(request: Request, draft: Annotated[str, Form(max_length=64)] = "") -> Response:
+    """Makes the requests that were shown, and shows the receipts."""
+    caller = await session(request, "operator")
+    if caller is None:
+        return login_page(request)
+    made: Draft | None = request.app.state.drafts.take(caller.holder.id, draft)
+    if made is None:
+        return _new(request, GONE)
+    wishes = [Wish(entry.text, caller.holder.id, by=entry.by) for entry in made.entries]
+    answers: list[Answer] = await request.app.state.intake.ask(wishes)
+    pairs = list(zip([entry.text for entry in made.entries], answers, strict=True))
     return render(request, "receipts.html", 201, pairs=pairs, accepted=sum(answer.receipt is not None for answer in answers))
 
 
@@ -262,6 +266,27 @@ async def run_audit(request: Request, model: Annotated[str, Form(max_length=64, 
     return render(request, "audit.html", **{**values, "verdict": verdict, "plot": plot})
 
 
+def _new(request: Request, problem: str = "") -> HTMLResponse:
+    """The form for new requests, with what was wrong with the last."""
+    return render(request, "new.html", 422 if problem else 200, problem=problem, id_columns=workspace_of(request).id_columns)
+
+
+def _touched(request: Request, made: Draft, actor: str) -> dict[str, Any]:
+    """What the requests of a draft would touch."""
+    workspace = workspace_of(request)
+    wishes = [Wish(entry.text, actor, by=entry.by) for entry in made.entries]
+    rows = workspace.counts(wishes)
+    influence = workspace.preview(wishes[:PREVIEWED])["influence"]
+    return {
+        "draft": made,
+        "unknown": [entry.where for entry, count in zip(made.entries, rows, strict=True) if not count],
+        "rows": sum(rows),
+        "expected": expected(request.app.state, sum(rows)),
+        "influence": {name: max(moved) for name, moved in influence.items()},
+        "id_columns": workspace.id_columns,
+    }
+
+
 def _request(request: Request, identity: Identity) -> dict[str, Any]:
     with workspace_of(request).place.database.reading() as connection:
         row = requests.by_id(connection, identity)
@@ -289,18 +314,3 @@ def _verified(text: str, keys: PublicKeys) -> str:
     except SignatureInvalid as error:
         return f"NOT GENUINE: {error}"
     return "Genuine: the signature, the event and its place in the log are right."
-
-
-def _lines(text: str) -> list[str]:
-    return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-def _column(text: str) -> list[str]:
-    """Ids from an uploaded file: its only column, or the first; a first line that names the column is left out."""
-    rows = [row for row in csv.reader(io.StringIO(text)) if row and row[0].strip()]
-    is_headed = (
-        len(rows) > 1
-        and not any(character.isdigit() for character in rows[0][0])
-        and any(character.isdigit() for character in rows[1][0])
-    )
-    return [row[0].strip() for row in rows[is_headed:]]

@@ -41,6 +41,9 @@ REFUSALS = {
     "another-subject": 422,
     "not-covered": 404,
     "unknown-subject": 422,
+    "several-people": 409,
+    "invalid-id": 422,
+    "unknown-column": 422,
     "empty": 422,
 }
 STATUSES: list[tuple[type[Exception], int]] = [
@@ -80,7 +83,8 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(ExpungeError)
     async def ours(_request: Request, error: ExpungeError) -> Response:
         if isinstance(error, RequestRefused):
-            return problem(REFUSALS.get(error.reason, 422), "Refused", str(error), reason=error.reason)
+            near = {} if error.near is None else {"near": error.near}
+            return problem(REFUSALS.get(error.reason, 422), "Refused", str(error), reason=error.reason, **near)
         status = next(status for kind, status in STATUSES if isinstance(error, kind))
         more = {"headers": {"Retry-After": "5"}} if status in (409, 503) else {}
         return problem(status, type(error).__name__, str(error), **more)

@@ -17,9 +17,11 @@ from datetime import timedelta
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from expunge.data.files import NOTHING, Change, listing_digest
+from expunge.data.table import ROW
 from expunge.errors import ExpungeError, WorkspaceInvalid, WorkUnfinished
 from expunge.evidence.signing import key_path
 from expunge.evidence.statements import CERTIFICATE, digest
@@ -83,7 +85,7 @@ def run(place: Place, work: Work, say: Say) -> Done:
     with place.database.writing() as connection:
         chosen = chosen_models(connection, work)
         _seq, at = log.append(connection, "batch.begun", [{"batch_kind": work.kind, "requests": len(work.requests)}])
-        batch = requests.begin_batch(connection, work.kind, [task[:2] for task in chosen], at)
+        batch = requests.begin_batch(connection, work.kind, [task[:2] for task in chosen], at, work.content)
         requests.insert(connection, [{**row, "batch": batch} for row in work.made])
         requests.assign(connection, list(work.requests), batch)
     try:
@@ -153,6 +155,7 @@ def set_aside(place: Place, model: str, reason: str) -> None:
 def working(place: Place, patience: float = PATIENCE) -> Iterator[None]:
     """The right to change models and table, with whatever was interrupted finished first; waits ``patience`` seconds for it."""
     with place.exclusive(patience):
+        place.renew_subject_key()
         recover(place)
         edits.take(place)
         yield
@@ -203,7 +206,8 @@ def _certify(
     table_digest = listing_digest(files)
     set_fact(connection, "rows", sum(file.rows for file in files))
     if work.added is not None:
-        set_fact(connection, "next_row", int(fact(connection, "next_row") or 0) + len(work.added))
+        last = int(pc.max(work.added[ROW]).as_py())
+        set_fact(connection, "next_row", max(int(fact(connection, "next_row") or 0), last + 1))
     if change != NOTHING:
         for row in releases.all_models(connection):
             releases.follow_table(connection, row.name, table_digest)
@@ -295,7 +299,7 @@ def _finish(place: Place, batch: sa.Row[Any], say: Say) -> None:
         requests.require_batch(connection, batch.id, "certified")
         log.append(connection, "batch.closed", [{"batch": batch.id, "erased": len(gone)}], batch.started)
         at = times.exact()
-        has_forgotten = batch.kind in ("forget", "rectify", "replace", "retire")
+        has_forgotten = batch.kind in ("forget", "rectify", "replace", "retire", "upsert")
         releases.purge_superseded(connection, batch.id, at, weights=has_forgotten)
         releases.forget_states(connection, retired)
         data_files.drop(connection, batch.id)

@@ -11,12 +11,13 @@ from expunge.evidence.receipts import committed
 from expunge.evidence.statements import digest
 from expunge.files import PARTIAL
 from expunge.ledger import log as events
-from expunge.ledger import releases, requests, sealing, times, tokens
+from expunge.ledger import releases, requests, sealing, times, tokens, tombstones
 from expunge.ledger.bindings import require_bound
 from expunge.ledger.facts import fact
 from expunge.privacy import Guarantee
 from expunge.workspace import drafts
 from expunge.workspace.comparison import unfit
+from expunge.workspace.forgetting import until
 from expunge.workspace.place import Place
 from expunge.workspace.specification import Specification
 from expunge.workspace.states import Forgetting, load
@@ -167,6 +168,14 @@ def forgotten(place: Place) -> None:
     for pseudonym in place.table.subjects().to_pylist():
         if place.subject_key.tombstone(pseudonym) in gone:
             raise WorkspaceInvalid("somebody who was forgotten has rows in the table")
+
+
+def buried(place: Place) -> None:
+    """No tombstone is kept for longer than the settings say."""
+    with place.database.reading() as connection:
+        due = tombstones.due(connection, until(place))
+    if due:
+        raise WorkspaceInvalid(f"the term of {due:,} tombstones is over: run expunge process")
 
 
 def shared(place: Place) -> None:

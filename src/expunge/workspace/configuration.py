@@ -9,6 +9,8 @@ from pathlib import Path
 from expunge.errors import WorkspaceInvalid
 from expunge.files import write_file
 
+ZERO = ("refit_requests", "compare_days", "undeclared_percent")
+"""Settings that may be 0."""
 LOCAL = "local"
 """The engine that is this process."""
 TEXT = """\
@@ -31,6 +33,14 @@ refit_requests = 0
 # doctor --depth models does it at any time). A model that does not hold these rows is set aside.
 compare_days = 30
 
+# Days for which a keyed digest is kept of rows that were added, so that the same rows are not added twice. No longer than a
+# tombstone is kept: whoever has the keys, and all rows of a file, learns from it that they were here.
+recognised_days = 365
+
+# The share of a column, in percent, that may be outside what the schema declares; above it append, rectify, fit and replace end
+# and ask for --accept-undeclared. Five values or fewer never stop them.
+undeclared_percent = 5
+
 # Where the rows are summed: in this process ("local"), or on a Dask cluster (dask://host:port) whose workers see this folder.
 engine = "local"
 
@@ -41,6 +51,11 @@ anchor = ""
 
 # Requests that one caller may make in 24 hours.
 requests_per_day = 100000
+
+# Days for which a keyed hash, the tombstone, is kept of everybody forgotten. It answers repeated requests, keeps their rows
+# from being learned again unseen, and lets a restored backup forget them again; it is a pseudonym, so it must go one day. Three
+# years are the term of limitation of most claims. Keep no backup for longer: restoring it would bring back who was forgotten.
+tombstone_days = 1095
 """
 
 
@@ -53,9 +68,12 @@ class Configuration:
     refit_days: int = 30
     refit_requests: int = 0
     compare_days: int = 30
+    recognised_days: int = 365
+    undeclared_percent: int = 5
     engine: str = LOCAL
     anchor: str = ""
     requests_per_day: int = 100_000
+    tombstone_days: int = 1095
 
     @classmethod
     def read(cls, path: Path) -> "Configuration":
@@ -76,7 +94,7 @@ class Configuration:
         for name, value in given.items():
             if name not in types:
                 raise WorkspaceInvalid(f"{path}: there is no setting {name!r}; there are {', '.join(types)}")
-            least = 0 if name in ("refit_requests", "compare_days") else 1
+            least = 0 if name in ZERO else 1
             if type(value) is not types[name] or (isinstance(value, int) and value < least):
                 number = "a positive whole number" if least else "a whole number of at least 0"
                 kind = "a text" if types[name] is str else number

@@ -8,11 +8,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from expunge.data.identities import Rule, canonical, spellings
 from expunge.data.near import MEANING, Likeness, near_forms
 from expunge.errors import RequestRefused
 from expunge.evidence.receipts import Receipt, committed
 from expunge.evidence.signing import SigningKey
+from expunge.identities import Rule, canonical, spellings
 from expunge.ledger import log, requests, times, tombstones
 from expunge.workspace.people import UNKNOWN, Found, Id, People, Reason
 from expunge.workspace.place import Place
@@ -71,23 +71,24 @@ class Answer:
 
 def refusal(answer: Answer) -> RequestRefused:
     """A refused answer, as an error."""
-    return RequestRefused(answer.message, reason=answer.reason or "refused")
+    return RequestRefused(answer.message, reason=answer.reason or "refused", near=answer.near)
 
 
-def ask(place: Place, wishes: Sequence[Wish]) -> list[Answer]:
-    """Answers wishes to be forgotten, in order; all in one transaction."""
+def ask(place: Place, wishes: Sequence[Wish], *, dry_run: bool = False) -> list[Answer]:
+    """Answers wishes to be forgotten, in order; all in one transaction. After a dry run nobody has asked."""
     people = People(place)
     found = people.find([Id(wish.subject, wish.by) for wish in wishes])
     near = _near(people, wishes, found)
     likes = [like for listed in near.values() for _kind, like in listed]
     stones = {stone for each in (*found, *likes) for stone in each.tombstones}
     stones |= {place.subject_key.tombstone(tag) for each in found for tag in each.person}
-    with place.database.writing() as connection:
+    with place.database.reading() if dry_run else place.database.writing() as connection:
         desk = _Desk(place, connection, people, tombstones.requests_by(connection, stones))
         answers = [
             desk.answer(wish, who, near.get(number, ())) for number, (wish, who) in enumerate(zip(wishes, found, strict=True))
         ]
-        desk.record()
+        if not dry_run:
+            desk.record()
     return answers
 
 
@@ -146,20 +147,22 @@ def _forms(place: Place, subject: str) -> list[tuple[Rule, str]]:
         return []
 
 
-def cancel(place: Place, request: str) -> None:
-    """Withdraws a request that nobody works on yet.
+def cancel(place: Place, request: str, *, dry_run: bool = False) -> None:
+    """Withdraws a request that nobody works on yet; a dry run finds out whether it could be.
 
     Raises:
         RequestRefused: there is no such request, or it is past cancelling.
     """
-    with place.database.writing() as connection:
+    with place.database.reading() if dry_run else place.database.writing() as connection:
         row = requests.by_id(connection, request)
         if row is None:
             raise RequestRefused(f"there is no request {request!r}", reason="unknown-request")
-        if not requests.cancel(connection, request, times.exact()):
+        if not requests.is_untouched(connection, request):
             state = "worked already by some of the models" if row.state == "accepted" else row.state
             raise RequestRefused(f"request {request} is {state}: only an untouched one can be cancelled", reason="too-late")
-        log.note(connection, "request.cancelled", [{"request": request}])
+        if not dry_run:
+            requests.cancel(connection, request, times.exact())
+            log.note(connection, "request.cancelled", [{"request": request}])
 
 
 class _Desk:

@@ -27,6 +27,7 @@ CHECKS: tuple[tuple[str, Depth, Callable[[Place], None], str], ...] = (
     ("nothing is left lying", "seconds", checks.strays, "move the file elsewhere, or delete it if you know what it is"),
     ("every model can forget", "seconds", checks.able, "mend the cause, or run expunge replace or expunge retire"),
     ("no request is past its deadline", "seconds", checks.deadlines, "run expunge process"),
+    ("no tombstone has outlived its term", "seconds", checks.buried, "run expunge process"),
     ("the database is sound", "minutes", lambda place: place.database.verify(), RESTORE),
     ("every entry of the ledger is as it was sealed", "minutes", checks.sealed, RESTORE),
     ("the log is what was signed", "minutes", checks.log, RESTORE),

@@ -84,6 +84,8 @@ class People:
         self._place = place
         with place.database.reading() as connection:
             self.subject, self.aliases = id_columns(connection)
+            if place.subject_key.fingerprint() != fact(connection, "subject_key"):
+                del place.__dict__["subject_key"]  # another process has taken a new rule of ids into use
 
     @property
     def _table(self) -> SubjectTable:

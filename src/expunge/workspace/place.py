@@ -17,7 +17,7 @@ from expunge.data.urls import sqlite_url
 from expunge.errors import ExpungeError, LedgerCorrupt, SignatureInvalid, WorkspaceBusy, WorkspaceInvalid
 from expunge.ledger import data_files
 from expunge.ledger.database import Database
-from expunge.ledger.facts import fact, keys, signing_keyid
+from expunge.ledger.facts import fact, keys, set_fact, signing_keyid
 from expunge.ledger.sealing import SealKey
 from expunge.ledger.witness import Witness
 from expunge.workspace.configuration import LOCAL, Configuration
@@ -73,6 +73,11 @@ class Place:
     def models(self) -> Path:
         """Secret states, one file a model."""
         return self.path / "models"
+
+    @property
+    def subject_key_path(self) -> Path:
+        """The key under which subject ids are hashed, and the rules by which they are compared."""
+        return self.keys / "subject.key"
 
     @property
     def seal_key_path(self) -> Path:
@@ -135,14 +140,26 @@ class Place:
         Raises:
             WorkspaceInvalid: it is missing, damaged, or another key than the table was made with.
         """
-        key = SubjectKey.load(self.keys / "subject.key")
+        key = SubjectKey.load(self.subject_key_path)
         with self.database.reading() as connection:
-            if key.fingerprint() != fact(connection, "subject_key"):
-                raise WorkspaceInvalid(
-                    f"{self.keys / 'subject.key'} is another key than the table was made with, so that nobody would be found: "
-                    "restore it from a backup. Nothing was changed"
-                )
-        return key
+            expected = fact(connection, "subject_key")
+        for found in (key, key.renewed()):  # the other, if taking a new rule of ids into use was interrupted
+            if found.fingerprint() == expected:
+                return found
+        raise WorkspaceInvalid(
+            f"{self.subject_key_path} is another key than the table was made with, or names another rule of ids, so that "
+            "nobody would be found: restore it from a backup. Nothing was changed"
+        )
+
+    def renew_subject_key(self) -> None:
+        """Takes the newest rule of ids into use, beside the earlier ones; the caller holds ``exclusive()``. Twice is once."""
+        new = self.subject_key.renewed()
+        if new != self.subject_key:
+            with self.database.writing() as connection:
+                set_fact(connection, "subject_key", new.fingerprint())
+        if new != SubjectKey.load(self.subject_key_path):
+            new.save(self.subject_key_path)
+        self.__dict__["subject_key"] = new
 
     @cached_property
     def database(self) -> Database:

@@ -13,7 +13,9 @@ from expunge.ledger.restores import Restored
 from expunge.privacy.budget import today
 from expunge.workspace import batch, comparison
 from expunge.workspace.batch import Outcome
+from expunge.workspace.forgetting import purge_tombstones
 from expunge.workspace.place import PATIENCE, Place
+from expunge.workspace.plans import Plan
 from expunge.workspace.specification import Specification
 from expunge.workspace.states import MODEL_FAULTS, Say, Work, silent
 
@@ -30,12 +32,14 @@ class Processed:
         closed: how many requests were closed.
         problems: by request that waits because a model cannot answer it, the reason.
         aside: by model that is set aside, the reason.
+        purged: of how many requests the tombstones went, because their term is over.
     """
 
     outcomes: list[Outcome]
     closed: int
     problems: dict[str, str]
     aside: dict[str, str]
+    purged: int = 0
 
 
 def process(place: Place, say: Say = silent, patience: float = PATIENCE, *, is_due: bool = False) -> Processed:
@@ -65,6 +69,7 @@ def process(place: Place, say: Say = silent, patience: float = PATIENCE, *, is_d
                     outcomes, batches = [*outcomes, outcome], batches + 1
                 if not was_aside.keys() - _aside(place).keys():
                     break
+            purged = purge_tombstones(place)
             with place.database.reading() as connection:
                 problems = {row.id: row.problem for row in requests.waiting(connection) if row.problem}
         except (ExpungeError, OSError) as error:
@@ -73,27 +78,38 @@ def process(place: Place, say: Say = silent, patience: float = PATIENCE, *, is_d
             raise WorkUnfinished(
                 f"{closed:,} requests are closed, with {len(outcomes)} releases, but not all could be worked: {error}"
             ) from error
-    return Processed(outcomes, closed, problems, _aside(place))
+    return Processed(outcomes, closed, problems, _aside(place), purged)
+
+
+def planned(place: Place) -> Plan:
+    """What ``process`` is about to do, if nothing comes in between."""
+    work, due = _waiting(place, None, ()), _due(place, None, ())
+    asked = {} if work is None else work.requests
+    told = {
+        "requests": list(asked),
+        "models": [] if work is None else list(work.models or ()),
+        "refits": due,
+        "compares_models": _is_comparison_due(place, None),
+    }
+    return Plan(work, told)
 
 
 def _look(place: Place) -> None:
-    """Notes once a day that somebody looks at the queue, so that a clock that leaps ahead can be told from idle days."""
+    """Notes once a day that somebody looks at the queue, so that a clock that leaps ahead can be told from idle days; and drops
+    digests by which rows were recognised for long enough."""
     with place.database.reading() as connection:
         seen = fact(connection, log.SEEN) or ""
     if seen[:10] < times.published()[:10]:
         with place.database.writing() as connection:
             log.require_clock(connection)
             set_fact(connection, log.SEEN, times.published())
+            old = times.now() - timedelta(days=place.configuration.recognised_days)
+            requests.forget_contents(connection, old.isoformat())
 
 
 def _compare_due(place: Place, now: str | None) -> Collection[str]:
     """Compares the models with the table if their day has come, and sets aside those that do not hold its rows; their names."""
-    days = place.configuration.compare_days
-    with place.database.reading() as connection:
-        living, last = releases.all_models(connection), fact(connection, COMPARED)
-    if not days or not living or not all(_is_time(row, now) for row in living):
-        return ()
-    if today() < date.fromisoformat(last or min(row.created for row in living)[:10]) + timedelta(days=days):
+    if not _is_comparison_due(place, now):
         return ()
     unfit = comparison.unfit(place)
     for name, reason in unfit.items():
@@ -102,6 +118,15 @@ def _compare_due(place: Place, now: str | None) -> Collection[str]:
         with place.database.writing() as connection:
             set_fact(connection, COMPARED, today().isoformat())
     return unfit.keys()
+
+
+def _is_comparison_due(place: Place, now: str | None) -> bool:
+    days = place.configuration.compare_days
+    with place.database.reading() as connection:
+        living, last = releases.all_models(connection), fact(connection, COMPARED)
+    if not days or not living or not all(_is_time(row, now) for row in living):
+        return False
+    return today() >= date.fromisoformat(last or min(row.created for row in living)[:10]) + timedelta(days=days)
 
 
 def _aside(place: Place) -> dict[str, str]:
@@ -125,17 +150,21 @@ def _waiting(place: Place, now: str | None, unfit: Collection[str]) -> Work | No
 
 
 def _refit_due(place: Place, now: str | None, unfit: Collection[str], say: Say) -> Iterator[Outcome]:
-    """Refits the models whose scheduled refit is due; those that were set aside only if it is time, ``now``."""
-    with place.database.reading() as connection:
-        owed = [row for row in releases.all_models(connection) if row.owed_since is not None and row.name not in unfit]
-        owed, restored = [row for row in owed if _is_time(row, now)], Restored.last(connection)
-        due = [row.name for row in owed if _is_due(row, releases.current(connection, row.name), restored)]
-    for name in due:
+    """Refits the models whose scheduled refit is due."""
+    for name in _due(place, now, unfit):
         say(f"{name}: its refit is due")
         try:
             yield from batch.run(place, Work("refit", models=(name,)), say).outcomes
         except MODEL_FAULTS as error:
             batch.set_aside(place, name, str(error))
+
+
+def _due(place: Place, now: str | None, unfit: Collection[str]) -> list[str]:
+    """The models whose scheduled refit is due; those that were set aside only if it is time, ``now``."""
+    with place.database.reading() as connection:
+        owed = [row for row in releases.all_models(connection) if row.owed_since is not None and row.name not in unfit]
+        owed, restored = [row for row in owed if _is_time(row, now)], Restored.last(connection)
+        return [row.name for row in owed if _is_due(row, releases.current(connection, row.name), restored)]
 
 
 def _is_time(row: Any, now: str | None) -> bool:

@@ -7,7 +7,6 @@ forgotten again before anything else is done. The steps are done in a folder tha
 
 import os
 import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +19,7 @@ from expunge.data.urls import sqlite_url
 from expunge.errors import ExpungeError, LedgerCorrupt, StateCorrupt, WorkspaceInvalid
 from expunge.evidence.statements import digest
 from expunge.files import copy_file, delete_file, sync_folder, write_file
-from expunge.ledger import data_files, log, releases, requests, sealing, times
+from expunge.ledger import data_files, log, releases, requests, sealing, times, tombstones
 from expunge.ledger.anchor import FORMER, INSTANCE, Anchor
 from expunge.ledger.database import Database
 from expunge.ledger.facts import fact, keys, set_fact
@@ -150,20 +149,18 @@ def go_on(
     set_fact(connection, "folder", place.mark())
     lost = None if given_up is None else {"size": given_up[0], "root": given_up[1]}
     log.note(connection, "workspace.restored", [{"instance": instance, "size": size, "gives_up": lost}])
-    again, noted = _forget_again(place, connection, settings, () if anchor is None else anchor.forgotten)
+    again, noted = (0, 0) if anchor is None else _forget_again(place, connection, settings, anchor)
     unknown = [] if anchor is None else [name for name in anchor.open if requests.by_id(connection, name) is None]
     rotated = anchor is not None and len(anchor.keys) > len(keys(connection))
     return Resumption(size, given_up, again, noted, rotated, tuple(unknown), anchor is not None)
 
 
-def _forget_again(
-    place: Place, connection: sa.Connection, settings: Configuration, forgotten: Sequence[str]
-) -> tuple[int, int]:
-    """Makes the requests anew of those whose tombstones are in ``forgotten``: open where the table has rows of them, closed
-    where it has none; how many of each."""
+def _forget_again(place: Place, connection: sa.Connection, settings: Configuration, anchor: Anchor) -> tuple[int, int]:
+    """Makes the requests anew of those whose tombstones are in the ``anchor``: open where the table has rows of them, closed
+    where it has none, with the tombstones for their other ids; how many of each."""
     files = data_files.present(connection)
-    table, key = SubjectTable(place.path / "table", lambda: files), SubjectKey.load(place.keys / "subject.key")
-    wanted, rows = set(forgotten), {}
+    table, key = SubjectTable(place.path / "table", lambda: files), SubjectKey.load(place.subject_key_path)
+    wanted, rows = set(anchor.forgotten), {}
     if wanted:
         rows = {key.tombstone(tag): tag for tag in table.subjects().to_pylist()}
     asked = requests.found_by(connection, "tombstone", wanted)
@@ -180,6 +177,9 @@ def _forget_again(
         state = {"state": "accepted", "subject": rows[tomb]} if is_open else {"state": "closed", "closed": now}
         made.append({**values, **state})
     requests.insert(connection, made)
+    closed_now = {row["tombstone"]: row["id"] for row in made[len(again) :]}
+    others = {name: [stone for stone, of in anchor.aliases if of == tomb] for tomb, name in closed_now.items()}
+    tombstones.keep_aliases(connection, others)
     bodies = [{"request": row["id"], "request_kind": "forget", "commitment": row["commitment"]} for row in made]
     log.note(connection, "request.accepted", bodies[: len(again)])
     log.note(connection, "request.restored", bodies[len(again) :])
@@ -233,7 +233,7 @@ def verify(place: Place, ledger: Database, checkpoint: str | None) -> None:
             if not path.is_file() or digest(path.read_bytes()) != last.state_digest:
                 raise StateCorrupt(f"{path} is missing, or not the file that the ledger names: use another copy")
         place.signing_key(connection)
-        if SubjectKey.load(place.keys / "subject.key").fingerprint() != fact(connection, "subject_key"):
+        if SubjectKey.load(place.subject_key_path).fingerprint() != fact(connection, "subject_key"):
             raise WorkspaceInvalid("keys/subject.key is another key than the table was made with: use another copy")
 
 

@@ -12,12 +12,13 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from expunge.cost import SAMPLE, NoiseCost
 from expunge.data.files import Change, listing_digest
 from expunge.data.sources import TableSource
-from expunge.data.table import SUBJECT
+from expunge.data.table import ROW, SUBJECT
 from expunge.errors import (
     BudgetSpent,
     CapacityExceeded,
@@ -38,7 +39,7 @@ from expunge.unlearner import Unlearner
 from expunge.workspace.place import Place
 from expunge.workspace.specification import Specification
 
-Kind = Literal["fit", "forget", "append", "rectify", "refit", "replace", "retire"]
+Kind = Literal["fit", "forget", "append", "rectify", "refit", "replace", "retire", "upsert"]
 Say = Callable[[str], None]
 MODEL_FAULTS = (CapacityExceeded, BudgetSpent, NoiseTooLarge, StateCorrupt)
 """What keeps a model from forgetting anybody, whoever asks; any other error is about the rows of somebody."""
@@ -51,11 +52,12 @@ class Work:
     Args:
         kind: of the batch.
         requests: by id, the pseudonyms of the people whom requests ask to forget.
-        made: the row of a correction, which begins and ends with the batch; ``gone``: the pseudonym of whose rows it replaces.
-        added: numbered rows that come, or ``None``.
+        made: the row of a correction, which begins and ends with the batch; ``gone``: pseudonyms of whose rows are replaced.
+        added: numbered rows that come, or ``None``; of those who are ``gone`` also the rows that stay, with their numbers.
         returning: tombstones of people who were forgotten and come back with ``added``.
         models: names of the models it concerns; ``None`` for all.
         fitted: the specification of a new model, or of one that is replaced, by its name.
+        content: keyed digest of the rows that come, by which they are recognised when they come again.
     """
 
     kind: Kind
@@ -66,6 +68,7 @@ class Work:
     returning: Sequence[str] = ()
     models: Sequence[str] | None = None
     fitted: tuple[str, Specification] | None = None
+    content: str | None = field(default=None, repr=False)
 
 
 def silent(_message: str) -> None:
@@ -175,7 +178,7 @@ def chosen_models(connection: sa.Connection, work: Work) -> list[Task]:
     """The models that the work concerns, each with the number of its new release; a new model has no old one."""
     fitted = {} if work.fitted is None else {work.fitted[0]: work.fitted[1]}
     living = {row.name: row for row in releases.all_models(connection)}
-    if work.kind in ("append", "rectify"):
+    if work.added is not None:
         for row in living.values():
             if row.aside is not None:
                 raise WorkspaceInvalid(
@@ -217,9 +220,9 @@ def _attempt(place: Place, work: Work, task: Task, before: Forgetting, change: C
 
     def tried(chosen: Sequence[str]) -> tuple[Unlearner, dict[str, float]]:
         gone = [*(work.requests[request] for request in chosen), *work.gone]
-        leaving = place.table.of_subjects(gone) if gone else None
+        leaving, coming = _moving(place.table.of_subjects(gone) if gone else None, work.added)
         removed = None if leaving is None else task.specification.rows(leaving)
-        added = None if work.added is None else task.specification.rows(work.added)
+        added = None if coming is None else task.specification.rows(coming)
         without = hidden.union(gone) if work.added is None else hidden
         source = place.near(task.specification.source(place.table, without, change))
         with place.database.reading() as connection:
@@ -248,6 +251,16 @@ def _attempt(place: Place, work: Work, task: Task, before: Forgetting, change: C
     forgot = most([], wanted)
     unlearner, moved = tried(forgot) if made is None else made
     return _saved(place, task, unlearner, moved, tuple(forgot), blamed)
+
+
+def _moving(leaving: pa.Table | None, added: pa.Table | None) -> tuple[pa.Table | None, pa.Table | None]:
+    """Both without the rows that stay what they are."""
+    if leaving is None or added is None:
+        return leaving, added
+    before, after = leaving[ROW].combine_chunks(), added[ROW].combine_chunks()
+    return leaving.filter(pc.invert(pc.is_in(before, value_set=after))), added.filter(
+        pc.invert(pc.is_in(after, value_set=before))
+    )
 
 
 def _explained(task: Task, error: ExpungeError) -> ExpungeError:

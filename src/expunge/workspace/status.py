@@ -4,10 +4,11 @@ import json
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from expunge.ledger import releases, requests
+from expunge.ledger import releases, requests, tombstones
 from expunge.ledger.facts import fact
 from expunge.ledger.restores import Restored
 from expunge.workspace import drafts
+from expunge.workspace.forgetting import PURPOSE
 from expunge.workspace.place import Place
 
 SHOWN = 20
@@ -24,7 +25,7 @@ def status(place: Place) -> dict[str, Any]:
     with place.database.reading() as connection:
         counts = requests.counts(connection)
         waiting = requests.open_requests(connection, SHOWN)
-        few = drafts.noted(place, connection)
+        few, kept = drafts.noted(place, connection), tombstones.kept(connection)
         unfinished = [row.id for row in requests.unfinished(connection)]
         rows, restored = int(fact(connection, "rows") or 0), Restored.last(connection)
         models = []
@@ -80,6 +81,17 @@ def status(place: Place) -> dict[str, Any]:
                 for name, n in few
             ),
         ],
+        "tombstones": {
+            "why": PURPOSE,
+            "people": kept.people,
+            "other_ids": kept.aliases,
+            "first_goes": _after(kept.first, place.configuration.tombstone_days),
+            "last_goes": _after(kept.last, place.configuration.tombstone_days),
+        },
         "unfinished_batches": unfinished,
         "is_anchored": bool(place.configuration.anchor),
     }
+
+
+def _after(closed: str | None, days: int) -> str | None:
+    return None if closed is None else (datetime.fromisoformat(closed) + timedelta(days=days)).isoformat()

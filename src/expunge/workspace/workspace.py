@@ -2,65 +2,61 @@
 
 import json
 import os
-import re
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 import pyarrow as pa
 
-from expunge.data.identities import CASELESS, EXACT, Rule
+from expunge.data.probing import require_storable
 from expunge.data.pseudonyms import Identification, SubjectKey
-from expunge.data.reading import read_batches
+from expunge.data.reading import UNKNOWN, Reading, read_batches, understood
+from expunge.data.sampling import Sample
 from expunge.data.schema import FeatureSchema
-from expunge.data.table import SUBJECT, SubjectTable, numbered
+from expunge.data.table import SubjectTable, numbered
 from expunge.data.urls import sqlite_url
-from expunge.errors import ExpungeError, InvalidRows, LastRows, WorkspaceInvalid, WorkUnfinished
+from expunge.errors import ExpungeError, InvalidRows, WorkspaceInvalid, WorkUnfinished
 from expunge.evidence.receipts import Receipt
 from expunge.evidence.signing import PublicKeys, SigningKey, endorse
 from expunge.evidence.statements import digest
 from expunge.files import write_file
 from expunge.forecast import CapacityReport
-from expunge.ledger import data_files, log, releases, requests, times
+from expunge.identities import CASELESS, EXACT, Rule
+from expunge.ledger import data_files, log, releases, times
 from expunge.ledger.anchor import INSTANCE
-from expunge.ledger.facts import add_key, fact, keys, set_fact
+from expunge.ledger.facts import add_key, keys, set_fact
 from expunge.ledger.sealing import SealKey
-from expunge.privacy import Guarantee
-from expunge.workspace import batch, desk, drafts, edits, making, queue, states
-from expunge.workspace.batch import COMING_KEY, Outcome
+from expunge.workspace import batch, desk, drafts, edits, making, queue, row_keys, states
+from expunge.workspace.arrivals import READING, read_schema
+from expunge.workspace.batch import COMING_KEY, Done, Outcome
 from expunge.workspace.configuration import Configuration
 from expunge.workspace.desk import Answer, Wish
-from expunge.workspace.people import ALIASES, SUBJECT_COLUMN, Id, People, refuse_returned
+from expunge.workspace.people import ALIASES, SUBJECT_COLUMN, Id, People, id_columns
 from expunge.workspace.place import PATIENCE, Place
+from expunge.workspace.plans import How, Plan, Plans, Taking, looking
 from expunge.workspace.queue import Processed
-from expunge.workspace.specification import Kind, Specification
-from expunge.workspace.states import Say, Work, silent
+from expunge.workspace.specification import Specification
+from expunge.workspace.states import Say, silent
 
-NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 PROPOSED_FROM = 100_000
 """Rows that a schema is proposed from."""
 SAMPLE = 5_000
 """Rows from which a capacity is forecast."""
 
 
-class How(TypedDict, total=False):
-    """How a model is fitted, each with a default.
+@dataclass(frozen=True)
+class Appended:
+    """What came of rows from outside: what whoever brought them is told (see ``Plan``), and the new releases."""
 
-    Args:
-        model: the estimator, ``logistic`` by default.
-        penalty: ``C`` of a classifier, ``alpha`` of a regression; 1 by default.
-        epsilon, delta: the promise, 1 and 1e-6 by default.
-        sigma: its noise; by default it follows from ``excess_risk`` (0.001) and the schema (theory §5.3).
-    """
+    told: Mapping[str, Any]
+    outcomes: list[Outcome]
 
-    model: Kind
-    penalty: float
-    epsilon: float
-    delta: float
-    sigma: float | None
-    excess_risk: float
+    @property
+    def rows(self) -> int:
+        """How many were added."""
+        return int(self.told["rows"])
 
 
 class Workspace:
@@ -79,27 +75,38 @@ class Workspace:
         aliases: Sequence[str] = (),
         ignore_case: bool = False,
         query: str | None = None,
+        reading: Reading = UNKNOWN,
         schema: str | os.PathLike[str] | None = None,
         database: str | None = None,
+        row_key: Sequence[str] = (),
         say: Say = silent,
     ) -> "Workspace":
         """A new workspace in the folder ``path``, all of it or nothing.
 
         Args:
-            data: a CSV or Parquet file, or a database URL with ``query``.
+            data: a file of rows (text, Excel, Parquet), a folder of Parquet files, or a database URL with ``query``.
             subject: column that says whose a row is; ``aliases``: columns with other ids of the same person.
             ignore_case: whether ids that differ in the case of letters only are the same.
-            schema: TOML file of the feature schema; without it one is drafted from the first rows.
+            reading: what is known of the file; the rest is detected. What it says of values holds for later files too.
+            schema: TOML file of the feature schema; without it one is drafted from rows all over the file.
             database: URL of an empty database for the ledger; without it a file in the folder.
+            row_key: see ``declare_row_key``.
 
         Raises:
             InvalidRows: rows that cannot be read, or without a subject.
             WorkspaceInvalid: the folder or the database is in use, or cannot be written to.
+            WorkUnfinished: the workspace is made, but the row key names no row.
         """
         with making.folder(Path(path)) as (place, identity):
             ids = _Ids(subject, tuple(aliases), CASELESS if ignore_case else EXACT)
-            cls(place)._fill(identity, data, ids, query, schema, database, say)
-        return cls.open(path)
+            cls(place)._fill(identity, data, ids, query, reading, schema, database, say)
+        made = cls.open(path)
+        if row_key:
+            try:
+                made.declare_row_key(row_key)
+            except WorkspaceInvalid as error:
+                raise WorkUnfinished(f"the workspace is made, but without a row key: {error}, with expunge row-key") from error
+        return made
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "Workspace":
@@ -113,29 +120,43 @@ class Workspace:
         return cls(place)
 
     def _fill(
-        self, identity: str, data: str, ids: "_Ids", query: str | None, schema: Any, database: str | None, say: Say
+        self,
+        identity: str,
+        data: str,
+        ids: "_Ids",
+        query: str | None,
+        reading: Reading,
+        schema: Any,
+        database: str | None,
+        say: Say,
     ) -> None:
         place = self.place
         configuration = Configuration() if database is None else Configuration(database=database)
         configuration.write(place.configuration_path)
-        columns, batches = read_batches(data, query)
+        found = understood(data, query, texts=ids.columns, reading=reading)
+        for sentence in found.words:
+            say(sentence)
+        columns = found.schema
         ids.require(columns)
-        first = next(batches, None)
-        if first is None or not len(first):
-            raise InvalidRows("there are no rows: a workspace needs at least one")
-        proposed = schema is None
-        features = _proposed(first, ids) if proposed else _read_schema(schema)
-        missing = [name for name in features.columns if name not in columns.names]
-        if missing:
+        features = None if schema is None else read_schema(Path(schema))
+        declared = set() if features is None else set(features.columns)
+        if missing := sorted(declared - set(columns.names)):
             raise InvalidRows(f"the schema declares column {missing[0]!r}, which the data does not have")
-        write_file(place.schema_path, features.to_toml().encode())
-        key = SubjectKey.create(place.keys / "subject.key", ids.rule)
-        who, hashed = Identification(key, ids.subject, ids.aliases), {ids.subject, *ids.aliases} - set(features.columns)
+        key = SubjectKey.create(place.subject_key_path, ids.rule)
+        who, hashed = Identification(key, ids.subject, ids.aliases), set(ids.columns) - declared
         kept = pa.schema([field for field in columns if field.name not in hashed])
+        require_storable(kept)
         SubjectTable.create(place.path / "table", kept, len(ids.aliases))
-        table = SubjectTable(place.path / "table", list)
+        table, sample = SubjectTable(place.path / "table", list), Sample(PROPOSED_FROM)
+        batches = sample.of(found.open(table.columns))
+        first = next(batches, None)
+        if first is None:
+            raise InvalidRows("there are no rows: a workspace needs at least one")
         files = table.write(numbered(_chained(first, batches), who, table.columns, 0), 0)
         rows = sum(file.rows for file in files)
+        proposed = features is None
+        features = features or ids.proposed(sample.table)
+        write_file(place.schema_path, features.to_toml().encode())
         signing_key = SigningKey.create(place.keys)
         SealKey.create(place.seal_key_path)
         ledger = place.reach(sqlite_url(place.path.absolute() / "ledger.sqlite") if database is None else database)
@@ -150,6 +171,7 @@ class Workspace:
             set_fact(connection, "folder", place.mark())
             set_fact(connection, INSTANCE, secrets.token_hex(8))
             set_fact(connection, "subject_key", key.fingerprint())
+            set_fact(connection, READING, found.reading.values.to_json())
             data_files.add(connection, files, 0)
             edits.remember(connection, place)
             if proposed:
@@ -167,13 +189,26 @@ class Workspace:
                 "They should come from what you know of the world: what is taken from the data remembers the people in it"
             )
 
+    def planned(self, make: Callable[[Plans], Plan]) -> Plan:
+        """What a command would do, and nothing is changed.
+
+        Args:
+            make: asks for the plan of the command.
+
+        Raises:
+            WorkspaceInvalid: a batch was interrupted.
+        """
+        with looking(self.place) as plans:
+            return make(plans)
+
     # models
 
-    def fit(self, name: str, target: str, **how: Unpack[How]) -> Outcome:
+    def fit(self, name: str, target: str, *, accept_undeclared: bool = False, say: Say = silent, **how: Unpack[How]) -> Outcome:
         """A new model and its first release; whoever has asked to be forgotten is not learned.
 
         Args:
             name: lower-case letters, digits, ``.``, ``_`` and ``-``; target: column to predict.
+            accept_undeclared: whatever share of a column the schema does not foresee; say: told how much of it that is.
             how: see ``How``.
 
         Raises:
@@ -181,22 +216,17 @@ class Workspace:
             ValueError: a name, parameter or kind that cannot be.
             WorkspaceInvalid: there is a model of this name, or there was.
         """
-        if not NAME.fullmatch(name):
-            raise ValueError(f"a model's name is made of lower-case letters, digits, '.', '_' and '-', got {name!r}")
         with batch.working(self.place):
-            with self.place.database.reading() as connection:
-                if releases.model(connection, name) is not None:
-                    raise WorkspaceInvalid(f"there is a model {name!r} already, or was: choose another name")
-            specification = self._specification({"target": target, **how})
-            return batch.run(self.place, Work("fit", models=(), fitted=(name, specification)), silent).outcomes[0]
+            return self._fitted(self._plans.fit(name, target, how, accept_undeclared=accept_undeclared), say)
 
-    def replace(self, name: str, **how: Unpack[How]) -> Outcome:
+    def replace(self, name: str, *, accept_undeclared: bool = False, say: Say = silent, **how: Unpack[How]) -> Outcome:
         """Learns ``name`` anew, as another model with a budget of its own: from the present schema, without anybody who has
         asked to be forgotten. Its earlier releases are withdrawn.
 
         To those who were in both, two models are two models: what they give away adds up (theory §5.4).
 
         Args:
+            accept_undeclared, say: as for ``fit``.
             how: what is to be different; see ``How``.
 
         Raises:
@@ -205,13 +235,7 @@ class Workspace:
             WorkspaceInvalid: no such model.
         """
         with batch.working(self.place):
-            old = self._require_model(name)
-            kept = {key: getattr(old, key) for key in ("target", "penalty", "epsilon", "delta", "sigma")}
-            try:
-                specification = self._specification({**kept, "model": old.kind, **how})
-            except LastRows as error:
-                raise InvalidRows(f"{error}; or run expunge retire {name}") from error
-            return batch.run(self.place, Work("replace", models=(name,), fitted=(name, specification)), silent).outcomes[0]
+            return self._fitted(self._plans.replace(name, how, accept_undeclared=accept_undeclared), say)
 
     def retire(self, name: str) -> int:
         """Withdraws a model for good: its releases and its state are destroyed. Returns how many requests that closed.
@@ -220,10 +244,9 @@ class Workspace:
             WorkspaceInvalid: no such model.
         """
         with batch.working(self.place):
-            self._require_model(name)
-            return len(batch.run(self.place, Work("retire", models=(name,)), silent).closed)
+            return len(self._run(self._plans.retire(name), silent).closed)
 
-    def refit(self, name: str) -> Outcome:
+    def refit(self, name: str, *, say: Say = silent) -> Outcome:
         """A release of ``name`` from a new anchor: nothing in its state then depends on anybody forgotten. It resets the budget
         only if the schedule says that it is due; before that it is charged like any other.
 
@@ -231,8 +254,7 @@ class Workspace:
             WorkspaceInvalid: no such model.
         """
         with batch.working(self.place):
-            self._require_model(name)
-            return batch.run(self.place, Work("refit", models=(name,)), silent).outcomes[0]
+            return self._fitted(self._plans.refit(name), say)
 
     def capacity(self, name: str) -> CapacityReport:
         """What is used of the model's capacity to forget, and a forecast of what is left.
@@ -241,7 +263,8 @@ class Workspace:
             WorkspaceInvalid: no such model.
             ValueError: it was fitted with sigma 0.
         """
-        specification = self._require_model(name)
+        with self.place.database.reading() as connection:
+            specification = Specification.from_json(releases.named(connection, name).specification)
         unlearner = states.state_of(self.place, name)
         return unlearner.capacity(specification.source(self.place.table).sample(SAMPLE))
 
@@ -254,30 +277,45 @@ class Workspace:
         actor: str = "local",
         keys: Mapping[str, str] | None = None,
         by: str | None = None,
+        dry_run: bool = False,
     ) -> list[Answer]:
         """Answers to the wish that ``subjects`` be forgotten; ``process`` then does it. See ``desk.ask``.
 
         Args:
             actor: who asks; keys: idempotency keys by subject.
             by: the column of which the ids are, where that must be said.
+            dry_run: only look what the answers would be.
         """
-        return desk.ask(self.place, [Wish(subject, actor, (keys or {}).get(subject), by) for subject in subjects])
+        wishes = [Wish(subject, actor, (keys or {}).get(subject), by) for subject in subjects]
+        return desk.ask(self.place, wishes, dry_run=dry_run)
 
-    def cancel(self, request: str) -> None:
+    def ask(self, wishes: Sequence[Wish], *, dry_run: bool = False) -> list[Answer]:
+        """Answers to wishes to be forgotten, in order; see ``desk.ask``."""
+        return desk.ask(self.place, wishes, dry_run=dry_run)
+
+    @property
+    def id_columns(self) -> tuple[str, ...]:
+        """The columns of ids: the subject's, then its aliases."""
+        with self.place.database.reading() as connection:
+            subject, aliases = id_columns(connection)
+        return subject, *aliases
+
+    def cancel(self, request: str, *, dry_run: bool = False) -> None:
         """Withdraws an accepted request; see ``desk.cancel``."""
-        desk.cancel(self.place, request)
+        desk.cancel(self.place, request, dry_run=dry_run)
 
     def receipt(self, request: str, subject: str) -> Receipt:
         """The receipt of a request, once more; see ``desk.receipt_again``."""
         return desk.receipt_again(self.place, request, subject)
 
-    def preview(self, subjects: Sequence[str], by: str | None = None) -> dict[str, Any]:
-        """What a request would touch: rows by subject (in order), and by model how far each subject moves it, in σ.
+    def counts(self, wishes: Sequence[Wish]) -> list[int]:
+        """How many rows each wish is about, in order; none where it stands for nobody, or for several people."""
+        found = People(self.place).find([Id(wish.subject, wish.by) for wish in wishes])
+        return [who.rows if who.person else 0 for who in found]
 
-        Args:
-            by: the column of which the ids are, where that must be said.
-        """
-        found = People(self.place).find([Id(subject, by) for subject in subjects])
+    def preview(self, wishes: Sequence[Wish]) -> dict[str, Any]:
+        """What requests would touch: rows by wish (in order), and by model how far each person moves it, in σ."""
+        found = People(self.place).find([Id(wish.subject, wish.by) for wish in wishes])
         leaving = self.place.table.of_subjects([tag for who in found for tag in who.person])
         moved: dict[str, list[float]] = {}
         with self.place.database.reading() as connection:
@@ -288,44 +326,63 @@ class Workspace:
             moved[row.name] = [sum(by_tag.get(tag, 0.0) for tag in who.person) for who in found]
         return {"rows": [who.rows if who.person else 0 for who in found], "influence": moved}
 
-    def rectify(self, subject: str, data: str, *, actor: str = "local") -> tuple[Answer, list[Outcome]]:
+    def rectify(
+        self,
+        subject: str,
+        data: str,
+        *,
+        reading: Reading = UNKNOWN,
+        accept_undeclared: bool = False,
+        actor: str = "local",
+        say: Say = silent,
+    ) -> tuple[Answer, list[Outcome]]:
         """Replaces all rows of ``subject`` by those in the file ``data``, in every model and in the table, at once.
+
+        Args:
+            reading: what is known of the file, beside what was known when the workspace was made.
+            accept_undeclared: whatever share of a column the schema does not foresee; say: told how much of it that is.
+            actor: who asks.
 
         Raises:
             RequestRefused: nobody of this id has rows.
             InvalidRows: rows of somebody else, or rows that do not fit.
         """
         with batch.working(self.place):
-            tags = People(self.place).one(subject)
-            added = self._read_rows(data)
-            if not set(added[SUBJECT].to_pylist()) <= set(tags):
-                raise InvalidRows(f"{data} holds rows of somebody else: a correction is about one subject")
+            plan = self._plans.rectify(subject, data, reading=reading, accept_undeclared=accept_undeclared)
+            assert plan.work is not None  # rows that are corrected always are
             with self.place.database.reading() as connection:
-                values, receipt = desk.accepted(self.place, connection, subject, tags[0], actor, "rectify")
+                values, receipt = desk.accepted(self.place, connection, subject, plan.work.gone[0], actor, "rectify")
             try:
-                outcomes = batch.run(self.place, Work("rectify", gone=tags, made=(values,), added=added), silent).outcomes
+                done = self._run(Plan(replace(plan.work, made=(values,)), plan.told), say)
             except WorkUnfinished as error:
                 raise WorkUnfinished(f"{error}. Make the receipt with expunge receipt {values['id']} --subject -") from error
-        answer = Answer(values["id"], "closed", "corrected", values["deadline"], len(added), receipt=receipt.document)
-        return answer, outcomes
+        answer = Answer(values["id"], "closed", "corrected", values["deadline"], plan.told["rows"], receipt=receipt.document)
+        return answer, done.outcomes
 
-    def append(self, data: str, *, returning: bool = False, say: Say = silent) -> tuple[int, list[Outcome]]:
-        """Learns the rows in the file ``data`` in every model; how many, and the new releases.
+    def append(self, data: str, query: str | None = None, *, say: Say = silent, **how: Unpack[Taking]) -> Appended:
+        """Learns the rows in the file ``data``, or of a database, in every model; rows that were added before are left out.
 
         Args:
-            returning: accept rows of people who were forgotten and have come back.
+            query: SQL whose result is the rows; ``data`` is then the URL of the database.
+            how: see ``Taking``; say: told what is odd in the rows.
 
         Raises:
             InvalidRows: rows that do not fit, or, unless ``returning``, rows of somebody forgotten.
         """
         with batch.working(self.place):
-            added = self._read_rows(data)
-            with self.place.database.reading() as connection:
-                back = People(self.place).returned(connection, added)
-            if not returning:
-                refuse_returned(back)
-            stones = () if back is None else back.tombstones
-            return len(added), batch.run(self.place, Work("append", added=added, returning=stones), say).outcomes
+            plan = self._plans.append(data, query, **how)
+            return Appended(plan.told, self._run(plan, say).outcomes)
+
+    def declare_row_key(self, columns: Sequence[str]) -> None:
+        """Says which columns together name a row: one that comes again is then known, and can be replaced by ``append``.
+
+        Raises:
+            WorkspaceInvalid: there is no such column, or some rows have the same values, or none, in these columns.
+        """
+        with batch.working(self.place):
+            row_keys.require_key(self.place, columns)
+            with self.place.database.writing() as connection:
+                set_fact(connection, row_keys.ROW_KEY, json.dumps(list(columns)))
 
     def process(self, say: Say = silent, patience: float = PATIENCE, *, is_due: bool = False) -> Processed:
         """Works the whole queue; see ``queue.process``."""
@@ -365,38 +422,18 @@ class Workspace:
 
     # parts
 
-    def _specification(self, how: Mapping[str, Any]) -> Specification:
-        Guarantee(how.get("epsilon", 1.0), how.get("delta", 1e-6))
-        with self.place.database.reading() as connection:
-            asked = [row.subject for row in requests.asked(connection)]
-        return Specification.of(
-            self.place.table,
-            _read_schema(self.place.schema_path),
-            kind=how.get("model", "logistic"),
-            target=how["target"],
-            penalty=how.get("penalty", 1.0),
-            epsilon=how.get("epsilon", 1.0),
-            delta=how.get("delta", 1e-6),
-            sigma=how.get("sigma"),
-            excess_risk=how.get("excess_risk", 0.001),
-            refit_days=self.place.configuration.refit_days,
-            refit_requests=self.place.configuration.refit_requests,
-            without=asked,
-        )
+    @property
+    def _plans(self) -> Plans:
+        return Plans(self.place)
 
-    def _require_model(self, name: str) -> Specification:
-        with self.place.database.reading() as connection:
-            return Specification.from_json(releases.named(connection, name).specification)
+    def _fitted(self, plan: Plan, say: Say) -> Outcome:
+        return self._run(plan, say).outcomes[0]
 
-    def _read_rows(self, data: str) -> pa.Table:
-        with self.place.database.reading() as connection:
-            next_row = int(fact(connection, "next_row") or 0)
-        _columns, batches = read_batches(data)
-        who, columns = People(self.place).identification, self.place.table.columns
-        parts = [part for part in numbered(batches, who, columns, next_row) if len(part)]
-        if not parts:
-            raise InvalidRows(f"{data} holds no rows: give at least one")
-        return pa.Table.from_batches(parts)
+    def _run(self, plan: Plan, say: Say) -> Done:
+        """Does what is planned; the caller has the right to."""
+        for sentence in plan.sentences:
+            say(sentence)
+        return Done([], []) if plan.work is None else batch.run(self.place, plan.work, say)
 
 
 def _chained(first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -412,41 +449,35 @@ class _Ids:
     aliases: tuple[str, ...] = ()
     rule: Rule = EXACT
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All of them."""
+        return (self.subject, *self.aliases)
+
     def require(self, columns: pa.Schema) -> None:
         """Raises ``InvalidRows`` unless each of them is there, once."""
-        for name in (self.subject, *self.aliases):
+        for name in self.columns:
             if name not in columns.names:
-                raise InvalidRows(f"there is no column {name!r} to tell whose a row is: there are {', '.join(columns.names)}")
-            if (self.subject, *self.aliases).count(name) > 1:
+                there = ", ".join(map(repr, columns.names))
+                raise InvalidRows(f"there is no column {name!r} to tell whose a row is: there are {there}")
+            if self.columns.count(name) > 1:
                 raise InvalidRows(f"column {name!r} is named twice as one that tells whose a row is: name it once")
 
-
-def _proposed(rows: pa.RecordBatch, ids: _Ids) -> FeatureSchema:
-    table = pa.Table.from_batches([rows]).slice(0, PROPOSED_FROM)
-    return FeatureSchema.propose(table, ids.subject, ignore=ids.aliases, rule=ids.rule)
-
-
-def _read_schema(path: str | os.PathLike[str]) -> FeatureSchema:
-    try:
-        return FeatureSchema.read(path)
-    except FileNotFoundError:
-        raise WorkspaceInvalid(
-            f"there is no schema at {path}: restore it, or propose one with expunge schema propose"
-        ) from None
-    except ValueError as error:
-        raise WorkspaceInvalid(f"the schema cannot be used: {error}") from error
+    def proposed(self, rows: pa.Table) -> FeatureSchema:
+        """A draft of the schema from a sample of the rows."""
+        return FeatureSchema.propose(rows, self.subject, ignore=self.aliases, rule=self.rule)
 
 
-def propose_schema(data: str, subject: str) -> FeatureSchema:
-    """A draft schema from the first rows of a file.
+def propose_schema(data: str, subject: str, query: str | None = None, reading: Reading = UNKNOWN) -> FeatureSchema:
+    """A draft schema from rows all over a file, or all over the result of a query.
 
     Raises:
         InvalidRows: the file cannot be read, or has no such column or no features.
     """
-    columns, batches = read_batches(data)
-    if subject not in columns.names:
-        raise InvalidRows(f"there is no column {subject!r}: there are {', '.join(columns.names)}")
-    first = next(batches, None)
-    if first is None:
+    ids = _Ids(subject)
+    columns, batches = read_batches(data, query, texts=ids.columns, reading=reading)
+    ids.require(columns)
+    sample = Sample(PROPOSED_FROM)
+    if not sum(len(batch) for batch in sample.of(batches)):
         raise InvalidRows(f"{data} holds no rows")
-    return _proposed(first, _Ids(subject))
+    return ids.proposed(sample.table)

@@ -1,0 +1,40 @@
+"""Content: a digest of rows that tells whether they are the same again, in whatever file or query they come."""
+
+import hashlib
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+
+class Content:
+    """Digests columns as their batches go by; how they are cut into batches makes no difference."""
+
+    def __init__(self) -> None:
+        self._columns: dict[str, tuple[Any, Any]] = {}
+
+    def add(self, rows: pa.RecordBatch | pa.Table, without: str) -> None:
+        """Adds rows, all their columns but ``without``."""
+        for name in rows.schema.names:
+            if name == without:
+                continue
+            lengths, texts = self._columns.setdefault(name, (hashlib.sha256(), hashlib.sha256()))
+            values = _texts(rows[name])
+            lengths.update(pc.fill_null(pc.binary_length(values), -1).to_numpy(zero_copy_only=False).astype("<i8").tobytes())
+            texts.update("".join(values.drop_null().to_pylist()).encode("utf-8", "surrogatepass"))
+
+    def hexdigest(self) -> str:
+        """SHA-256 over names and columns, in hexadecimal."""
+        whole = hashlib.sha256()
+        for name, (lengths, texts) in sorted(self._columns.items()):
+            whole.update(f"{len(name)} {name}".encode() + lengths.digest() + texts.digest())
+        return whole.hexdigest()
+
+
+def _texts(column: Any) -> pa.Array:
+    """The values as texts; those of types that have none are written as Python does."""
+    column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    try:
+        return column.cast(pa.string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return pa.array([None if value is None else repr(value) for value in column.to_pylist()], pa.string())

@@ -1,0 +1,147 @@
+"""Excel files: the cells of a sheet as texts, as a text file would have them.
+
+A cell that holds a number gives its digits, one with a date the date in ISO 8601, a formula the value that Excel computed last.
+Excel itself keeps 15 digits of a number and no leading zeros, so that ids belong in cells formatted as text.
+"""
+
+from collections.abc import Collection, Iterator
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import pyarrow as pa
+
+from expunge.data.dialect import Reading
+from expunge.data.headings import first_row_names, require_names
+from expunge.data.row_numbers import numbered_as
+from expunge.errors import InvalidRows
+
+BATCH = 8192
+"""Rows read at a time."""
+DIGITS = 15
+"""Digits of a number that Excel keeps."""
+
+Row = tuple[Any, ...]
+
+
+class ExcelFile:
+    """A sheet of an Excel file.
+
+    Args:
+        path: of the file; ``reading``: what is known of it.
+        expected: names of columns that it should have.
+        texts: columns of ids, in which a number must be whole and have all its digits.
+
+    Raises:
+        InvalidRows: it is no Excel file, it is not known which sheet is meant, or the heading cannot be used.
+    """
+
+    def __init__(self, path: Path, reading: Reading, expected: Collection[str] = (), texts: Collection[str] = ()) -> None:
+        self.path, self._given, self._texts = path, reading, texts
+        self.sheet = reading.sheet or ""
+        first = next(self._rows(), None)
+        if first is None:
+            raise InvalidRows(f"{path}: the sheet {self.sheet!r} is empty: give one with a heading and rows")
+        self._first, row = first
+        cells = [None if value is None else _text(value) for value in row]
+        names = first_row_names(str(path), cells, reading.heading, list(expected))
+        self.has_heading = names is not None
+        self.names = names or [f"column_{i + 1}" for i in range(len(row))]
+        require_names(str(path), self.names)
+
+    @property
+    def reading(self) -> Reading:
+        """What is known of it now."""
+        return Reading(heading=self.has_heading, sheet=self.sheet)
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Its rows under the heading, each cell a text, or null where it is empty; blank rows are passed over.
+
+        Raises:
+            InvalidRows: a cell that cannot be read.
+        """
+        gathered: list[tuple[int, list[str | None]]] = []
+        for number, row in self._rows():
+            if number == self._first and self.has_heading:
+                continue
+            gathered.append((number, self._cells(number, row)))
+            if len(gathered) == BATCH:
+                yield self._batch(gathered)
+                gathered = []
+        if gathered:
+            yield self._batch(gathered)
+
+    def _batch(self, rows: list[tuple[int, list[str | None]]]) -> pa.RecordBatch:
+        columns = zip(*(cells for _number, cells in rows), strict=True)
+        batch = pa.RecordBatch.from_arrays([pa.array(column, pa.string()) for column in columns], names=self.names)
+        return numbered_as(batch, np.array([number for number, _cells in rows]))
+
+    def _cells(self, number: int, row: Row) -> list[str | None]:
+        if len(row) > len(self.names):
+            raise InvalidRows(f"{self.path}, row {number} has a cell right of the heading: name its column, or empty it")
+        given = [*row, *[None] * (len(self.names) - len(row))]
+        for name, value in zip(self.names, given, strict=True):
+            if name in self._texts and isinstance(value, int | float | datetime | date) and not _is_id(value):
+                raise InvalidRows(
+                    f"{self.path}, row {number}, column {name!r}: the cell holds {_kind(value)}, which is no id: format the "
+                    f"column as text in Excel and enter the ids anew (of a number Excel keeps {DIGITS} digits)"
+                )
+        return [None if value is None else _text(value) or None for value in given]
+
+    def _rows(self) -> Iterator[tuple[int, Row]]:
+        """Numbers and values of the rows that are not blank, without empty cells at their ends."""
+        import openpyxl
+        from openpyxl.utils.exceptions import InvalidFileException
+
+        try:
+            values = openpyxl.load_workbook(self.path, read_only=True, data_only=True)
+            formulas = openpyxl.load_workbook(self.path, read_only=True)
+        except (OSError, KeyError, ValueError, BadZipFile, InvalidFileException) as error:
+            raise InvalidRows(f"{self.path} cannot be read as an Excel file: save it anew as .xlsx, or as .csv") from error
+        try:
+            self.sheet = _sheet(self.path, values.sheetnames, self.sheet)
+            pairs = zip(values[self.sheet].iter_rows(), formulas[self.sheet].iter_rows(), strict=True)
+            for number, (row, written) in enumerate(pairs, start=1):
+                found = [cell.value for cell in row]
+                if any(cell.data_type == "f" and value is None for cell, value in zip(written, found, strict=True)):
+                    raise InvalidRows(
+                        f"{self.path}, row {number}: a formula was never computed: open the file in Excel and save it"
+                    )
+                while found and found[-1] in (None, ""):
+                    found.pop()
+                if found:
+                    yield number, tuple(found)
+        finally:
+            values.close()
+            formulas.close()
+
+
+def _sheet(path: Path, names: list[str], wanted: str) -> str:
+    if wanted and wanted not in names:
+        raise InvalidRows(f"{path} has no sheet {wanted!r}: it has {', '.join(map(repr, names))}")
+    if not wanted and len(names) != 1:
+        raise InvalidRows(f"{path} has {len(names)} sheets, {', '.join(map(repr, names))}: say which with --sheet")
+    return wanted or names[0]
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**DIGITS
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, int):
+        return f"a number of more than {DIGITS} digits"
+    return "a number that is not whole" if isinstance(value, float) else "a date"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, datetime):
+        is_day = (value.hour, value.minute, value.second, value.microsecond) == (0, 0, 0, 0)
+        return value.date().isoformat() if is_day else value.isoformat(sep=" ")
+    if isinstance(value, float) and value.is_integer() and abs(value) < 10**DIGITS:
+        return str(int(value))
+    return str(value)

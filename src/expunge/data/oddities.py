@@ -1,0 +1,49 @@
+"""Oddities: values that a schema does not foresee, counted by column; for whoever brings the rows, and nobody else."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from expunge.data.schema import FeatureSchema
+from expunge.errors import InvalidRows
+
+
+@dataclass(frozen=True)
+class Odd:
+    """How many values of a column are outside the declared range or categories, and how many are missing, of how many."""
+
+    undeclared: int = 0
+    missing: int = 0
+    rows: int = 0
+
+
+def odd_values(tables: Iterable[Any], schemas: Collection[FeatureSchema]) -> dict[str, Odd]:
+    """By column that a schema declares, what is odd in it; where schemas differ, by the one for which most is undeclared.
+
+    Args:
+        tables: parts of a table, as ``FeatureSchema.encode`` takes them.
+
+    Raises:
+        InvalidRows: a column is missing, or a number is none.
+    """
+    found = [dict[str, Odd]() for _ in schemas]
+    for table in tables:
+        for schema, counts in zip(schemas, found, strict=True):
+            encoded = schema.encode(table)
+            for name in schema.columns:
+                before = counts.get(name, Odd())
+                undeclared, missing = encoded.undeclared[name], encoded.missing[name]
+                counts[name] = Odd(before.undeclared + undeclared, before.missing + missing, before.rows + len(encoded.X))
+    names = dict.fromkeys(name for counts in found for name in counts)
+    return {name: max((c[name] for c in found if name in c), key=lambda odd: odd.undeclared) for name in names}
+
+
+def require_declared(odd: Mapping[str, Odd], percent: int, least: int) -> None:
+    """Raises ``InvalidRows`` if in a column more than ``percent`` of the values, and at least ``least``, are undeclared."""
+    for name, found in odd.items():
+        if found.undeclared >= least and 100 * found.undeclared > percent * found.rows:
+            raise InvalidRows(
+                f"column {name!r}: {found.undeclared:,} of {found.rows:,} values are outside what the schema declares, so that "
+                "models see none of them as they are. Mend the values or the schema; or say --accept-undeclared if they are "
+                "right. Nothing was changed"
+            )

@@ -1,0 +1,119 @@
+"""A survey of texts: which type each column has, found from every one of its cells."""
+
+from collections.abc import Collection, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from expunge.data.column_types import STAMP, ZONED, Rules, named
+from expunge.data.dialect import Reading
+from expunge.data.row_numbers import row_of
+from expunge.errors import InvalidRows
+
+MARKS = (".", ",")
+"""Decimal marks between which a file decides."""
+GROUPED = "^-?[1-9][0-9]{0,2}([.,][0-9]{3})+$"
+"""Numbers in which a mark may stand for thousands as well."""
+
+
+class Survey:
+    """What the columns of a file may be, after all that was seen of them.
+
+    Args:
+        names: of the columns; ``texts``: those that are taken to the letter, whatever they look like.
+        reading: what is known of the file.
+    """
+
+    def __init__(self, names: Sequence[str], texts: Collection[str], reading: Reading) -> None:
+        self._reading = reading
+        marks = MARKS if reading.decimal is None and reading.thousands is None else (reading.decimal or ".",)
+        self.rules = {mark: Rules.of(Reading(decimal=mark).over(reading)) for mark in marks}
+        self.columns = {name: _Seen(self.rules, name in texts) for name in names}
+        self.rows = 0
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Looks at more rows."""
+        for name, column in self.columns.items():
+            column.add(batch, batch[name])
+        self.rows += len(batch)
+
+    @property
+    def decimal(self) -> str:
+        """The decimal mark that the columns show.
+
+        Raises:
+            InvalidRows: some show one, and some the other.
+        """
+        shown = {mark: [name for name, column in self.columns.items() if column.shows(mark)] for mark in self.rules}
+        if len(shown) > 1 and all(shown.values()):
+            raise InvalidRows(
+                f"numbers in column {shown[','][0]!r} have a decimal comma, in column {shown['.'][0]!r} a decimal point: say "
+                "--decimal , or --decimal . (columns with the other mark are then text)"
+            )
+        if len(shown) == 1:
+            return next(iter(shown))
+        return "," if shown[","] else "."
+
+    @property
+    def reading(self) -> Reading:
+        """What is known of the file now."""
+        return Reading(decimal=self.decimal, null_words=self.rules[self.decimal].null_words).over(self._reading)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns with their types."""
+        mark = self.decimal
+        return pa.schema([pa.field(name, column.type(mark)) for name, column in self.columns.items()])
+
+    @property
+    def notes(self) -> list[str]:
+        """Columns that are text though most of their values are numbers."""
+        mark = self.decimal
+        return [
+            f"column {name!r} is text: of its {column.present:,} values {column.numbers:,} are numbers, and the first that is "
+            f"none is in row {column.odd_row:,}"
+            for name, column in self.columns.items()
+            if named(column.type(mark)) == "text" and not column.is_literal and 2 * column.numbers > column.present
+        ]
+
+
+class _Seen:
+    """What was seen of a column; ``numbers`` of its ``present`` values look like numbers."""
+
+    def __init__(self, rules: dict[str, Rules], is_literal: bool) -> None:
+        self.is_literal, self._rules = is_literal, rules
+        first = next(iter(rules.values()))
+        kinds = [first.formatted, pa.int64(), pa.float64(), pa.date32(), STAMP, ZONED]
+        self._open = [(kind, mark) for mark in rules for kind in kinds if kind is not None and not is_literal]
+        self._shown: set[str] = set()
+        self.present = self.numbers = 0
+        self.odd_row: int | None = None
+
+    def add(self, batch: pa.RecordBatch, texts: pa.Array) -> None:
+        """Looks at more of its cells."""
+        first = next(iter(self._rules.values()))
+        texts = texts if self.is_literal else first.present(texts)
+        if texts.null_count == len(texts):
+            return
+        self.present += len(texts) - texts.null_count
+        if self.is_literal:
+            return
+        self._open = [(kind, mark) for kind, mark in self._open if self._rules[mark].fits(texts, kind)]
+        if any(kind == pa.float64() for kind, _mark in self._open):
+            is_sure = pc.invert(pc.match_substring_regex(texts, GROUPED))
+            self._shown |= {mark for mark in self._rules if pc.any(pc.and_(pc.match_substring(texts, mark), is_sure)).as_py()}
+        is_number = first.numeric(texts)
+        for rules in list(self._rules.values())[1:]:
+            is_number = pc.or_(is_number, rules.numeric(texts))
+        self.numbers += pc.sum(is_number).as_py() or 0
+        if self.odd_row is None and pc.all(is_number).as_py() is False:
+            self.odd_row = row_of(batch, pc.index(is_number, False).as_py())
+
+    def shows(self, mark: str) -> bool:
+        """Whether the column holds numbers with this decimal mark, which are nothing with the other."""
+        return mark in self._shown and {found for _kind, found in self._open} == {mark}
+
+    def type(self, mark: str) -> pa.DataType:
+        """Its type, where ``mark`` is the decimal mark."""
+        kinds = [kind for kind, found in self._open if found == mark]
+        return kinds[0] if kinds and self.present else pa.string()

@@ -1,0 +1,114 @@
+"""Drafts of requests: what an operator was shown is what is requested, to the last character.
+
+A list of ids is read once, and kept between its preview and the request in the memory of this process alone: no file, no page
+and no ledger holds it. It is its owner's, for half an hour, and goes with the request.
+"""
+
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from expunge.data.lists import IdList, read_list
+
+MINUTES = 30
+MOST = 8
+"""Drafts that one owner may have; the oldest goes."""
+HEADED: dict[str, bool | None] = {"": None, "yes": True, "no": False}
+"""Whether the first line of a file is a heading, as the page asks."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What an operator gave.
+
+    Args:
+        typed: one id a line; ``content``: of a file, ``is_table`` if that is a CSV file.
+        by: the column of which the ids are; "" for any.
+        heading: whether the file's first line is one; ``column``: the heading of the column with the ids, or "".
+    """
+
+    typed: str = field(repr=False)
+    content: bytes = field(repr=False)
+    is_table: bool
+    by: str
+    heading: str
+    column: str
+
+    def read(self, known: Sequence[str]) -> "Draft":
+        """The draft of it.
+
+        Args:
+            known: the columns of ids.
+
+        Raises:
+            ValueError: the file is no list, or nobody said where in it the ids are.
+        """
+        typed = read_list(self.typed.encode("utf-8", "replace"), known, headed=False)
+        file = None
+        if self.content:
+            headed, column = HEADED.get(self.heading), self.column or None
+            file = read_list(self.content, known, table=self.is_table or column is not None, column=column, headed=headed)
+        entries = [
+            Entry(text, self.by or None, f"typed line {line}") for text, line in zip(typed.ids, typed.lines, strict=True)
+        ]
+        if file is not None:
+            by = self.by or file.by
+            entries += [Entry(text, by, f"line {line}") for text, line in zip(file.ids, file.lines, strict=True)]
+        once: dict[tuple[str, str | None], Entry] = {}
+        for entry in entries:
+            once.setdefault((entry.text, entry.by), entry)
+        return Draft(self, file, tuple(once.values()))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An id, the column of which it is if that was said, and where it was given."""
+
+    text: str = field(repr=False)
+    by: str | None
+    where: str
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What an operator gave, as it was understood.
+
+    Args:
+        entries: every id once.
+        file: how the file was read, if there is one.
+    """
+
+    given: Given
+    file: IdList | None
+    entries: tuple[Entry, ...]
+
+
+class Drafts:
+    """The drafts of a service, by a random name."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[str, float, Draft]] = {}  # the oldest first
+
+    def keep(self, owner: str, draft: Draft) -> str:
+        """Keeps ``draft``; its name."""
+        self._drop_old()
+        own = [name for name, (whose, _since, _draft) in self._kept.items() if whose == owner]
+        for name in own[: max(0, len(own) + 1 - MOST)]:
+            del self._kept[name]
+        name = secrets.token_urlsafe(16)
+        self._kept[name] = owner, time.monotonic(), draft
+        return name
+
+    def take(self, owner: str, name: str) -> Draft | None:
+        """The draft of that name, which is kept no longer; ``None`` if ``owner`` has none, or had it for too long."""
+        self._drop_old()
+        found = self._kept.get(name)
+        if found is None or found[0] != owner:
+            return None
+        del self._kept[name]
+        return found[2]
+
+    def _drop_old(self) -> None:
+        now = time.monotonic()
+        self._kept = {name: kept for name, kept in self._kept.items() if now - kept[1] < 60.0 * MINUTES}

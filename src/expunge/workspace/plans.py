@@ -1,0 +1,267 @@
+"""Plans: what each command is about to do, found out before anything changes. A dry run ends here, or a batch does it."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypedDict, Unpack
+
+import pyarrow as pa
+
+from expunge.data.oddities import require_declared
+from expunge.data.reading import UNKNOWN, Reading
+from expunge.data.table import ROW, SUBJECT
+from expunge.errors import InvalidRows, LastRows, WorkspaceInvalid
+from expunge.ledger import releases, requests
+from expunge.privacy import Guarantee
+from expunge.workspace import arrivals, row_keys
+from expunge.workspace.arrivals import arrival, in_table, read_schema, require_expected, require_whole, told
+from expunge.workspace.people import People, refuse_returned
+from expunge.workspace.place import Place
+from expunge.workspace.specification import Kind, Specification
+from expunge.workspace.states import Forgetting, Work
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+class How(TypedDict, total=False):
+    """How a model is fitted, each with a default.
+
+    Args:
+        model: the estimator, ``logistic`` by default.
+        penalty: ``C`` of a classifier, ``alpha`` of a regression; 1 by default.
+        epsilon, delta: the promise, 1 and 1e-6 by default.
+        sigma: its noise; by default it follows from ``excess_risk`` (0.001) and the schema (theory §5.3).
+    """
+
+    model: Kind
+    penalty: float
+    epsilon: float
+    delta: float
+    sigma: float | None
+    excess_risk: float
+
+
+class Taking(TypedDict, total=False):
+    """How rows are read, and which are taken that are not otherwise.
+
+    Args:
+        reading: what is known of the file, beside what was known when the workspace was made.
+        returning: those of people who were forgotten and have come back.
+        accept_undeclared: those of a file in which too much is undeclared.
+        upsert: those with the row key of a row in the table, whose place they take.
+    """
+
+    reading: Reading
+    returning: bool
+    accept_undeclared: bool
+    upsert: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a command is about to do.
+
+    Args:
+        work: of the batch; ``None`` if nothing is to be done.
+        told: what the person who gave the command is told of it, as JSON values; it stays in the house.
+    """
+
+    work: Work | None
+    told: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def sentences(self) -> list[str]:
+        """What is odd in the rows, for a person."""
+        found = []
+        if before := self.told.get("added_before"):
+            found.append(f"these rows were added before, on {before[:10]}: nothing is to be done")
+        if known := self.told.get("known"):
+            found.append(f"{known:,} rows are in the table already, by their row key")
+        if left_out := self.told.get("left_out"):
+            found.append(f"columns that the table does not have were left out: {', '.join(map(repr, left_out))}")
+        for kind, means in (("undeclared", "outside what the schema declares"), ("missing", "missing")):
+            counts = ", ".join(f"{name!r} {count:,}" for name, count in self.told.get(kind, {}).items())
+            found += [f"values that are {means}, by column: {counts}"] if counts else []
+        return found
+
+
+@contextmanager
+def looking(place: Place) -> Iterator["Plans"]:
+    """The plans of commands that are not to be carried out: nothing changes, not even what an interrupted one left.
+
+    Raises:
+        WorkspaceInvalid: a batch was interrupted, so that nobody knows what the next command would find.
+    """
+    with place.database.reading() as connection:
+        if requests.unfinished(connection):
+            raise WorkspaceInvalid("a batch was interrupted, which the next command finishes first: run expunge process")
+    yield Plans(place)
+
+
+class Plans:
+    """The plan of each command on the workspace at ``place``."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+
+    # models
+
+    def fit(self, name: str, target: str, how: How, *, accept_undeclared: bool = False) -> Plan:
+        """A new model.
+
+        Raises:
+            InvalidRows: an unknown target, or rows that the schema does not foresee.
+            ValueError: a name, parameter or kind that cannot be.
+            WorkspaceInvalid: there is a model of this name, or there was.
+        """
+        if not NAME.fullmatch(name):
+            raise ValueError(f"a model's name is made of lower-case letters, digits, '.', '_' and '-', got {name!r}")
+        with self.place.database.reading() as connection:
+            if releases.model(connection, name) is not None:
+                raise WorkspaceInvalid(f"there is a model {name!r} already, or was: choose another name")
+        return self._fitted("fit", name, {"target": target, **how}, accept_undeclared)
+
+    def replace(self, name: str, how: How, *, accept_undeclared: bool = False) -> Plan:
+        """A model learned anew.
+
+        Raises:
+            InvalidRows: rows that cannot be fitted, or that the schema does not foresee.
+            ValueError: a parameter or kind that cannot be.
+            WorkspaceInvalid: no such model.
+        """
+        old = self._model(name)
+        kept = {key: getattr(old, key) for key in ("target", "penalty", "epsilon", "delta", "sigma")}
+        try:
+            return self._fitted("replace", name, {**kept, "model": old.kind, **how}, accept_undeclared)
+        except LastRows as error:
+            raise InvalidRows(f"{error}; or run expunge retire {name}") from error
+
+    def retire(self, name: str) -> Plan:
+        """A model that is withdrawn.
+
+        Raises:
+            WorkspaceInvalid: no such model.
+        """
+        self._model(name)
+        work = Work("retire", models=(name,))
+        with self.place.database.reading() as connection:
+            closed = Forgetting.of(connection).complete(work, [])
+        return Plan(work, {"model": name, "closed": len(closed)})
+
+    def refit(self, name: str) -> Plan:
+        """A new anchor for a model.
+
+        Raises:
+            WorkspaceInvalid: no such model.
+        """
+        specification = self._model(name)
+        with self.place.database.reading() as connection:
+            hidden = sorted(Forgetting.of(connection).forgotten(name))
+        odd = in_table(self.place, specification.features, hidden)
+        rows = self.place.table.count(specification.target, hidden)
+        return Plan(Work("refit", models=(name,)), {"model": name, "rows": rows, **told(odd)})
+
+    def _fitted(self, kind: Any, name: str, how: Mapping[str, Any], accept_undeclared: bool) -> Plan:
+        Guarantee(how.get("epsilon", 1.0), how.get("delta", 1e-6))
+        schema, settings = read_schema(self.place.schema_path), self.place.configuration
+        with self.place.database.reading() as connection:
+            asked = [row.subject for row in requests.asked(connection)]
+        specification = Specification.of(
+            self.place.table,
+            schema,
+            kind=how.get("model", "logistic"),
+            target=how["target"],
+            penalty=how.get("penalty", 1.0),
+            epsilon=how.get("epsilon", 1.0),
+            delta=how.get("delta", 1e-6),
+            sigma=how.get("sigma"),
+            excess_risk=how.get("excess_risk", 0.001),
+            refit_days=settings.refit_days,
+            refit_requests=settings.refit_requests,
+            without=asked,
+        )
+        odd = in_table(self.place, specification.features, asked)
+        if not accept_undeclared and not schema.draft:  # which leaves out what is rare, whatever its share
+            require_declared(odd, settings.undeclared_percent, arrivals.LEAST)
+        rows = self.place.table.count(specification.target, asked)
+        seen = {"model": name, "rows": rows, "sigma": specification.sigma, "classes": list(specification.classes)}
+        models = () if kind == "fit" else (name,)
+        return Plan(Work(kind, models=models, fitted=(name, specification)), {**seen, **told(odd)})
+
+    def rotate_key(self, *, is_revoked: bool) -> Plan:
+        """Another signing key.
+
+        Raises:
+            WorkspaceInvalid: the present one, which vouches for it, cannot be used.
+        """
+        with self.place.database.reading() as connection:
+            return Plan(None, {"signs_no_more": self.place.signing_key(connection).keyid, "revoked": is_revoked})
+
+    def _model(self, name: str) -> Specification:
+        with self.place.database.reading() as connection:
+            return Specification.from_json(releases.named(connection, name).specification)
+
+    # rows
+
+    def append(self, data: str, query: str | None = None, **how: Unpack[Taking]) -> Plan:
+        """Rows that are added.
+
+        Args:
+            data: a file, or with ``query`` the URL of a database; how: see ``Taking``.
+
+        Raises:
+            InvalidRows: rows that do not fit, or, unless ``returning``, rows of somebody forgotten.
+        """
+        found = arrival(self.place, data, query, how.get("reading", UNKNOWN))
+        with self.place.database.reading() as connection:
+            before = requests.added_before(connection, found.content)
+            back = People(self.place).returned(connection, found.rows)
+        if before is not None:
+            return Plan(None, {"rows": 0, "added_before": before, **found.told})
+        if not how.get("returning"):
+            refuse_returned(back)
+        require_expected(self.place, found, accept_undeclared=how.get("accept_undeclared", False))
+        stones = () if back is None else back.tombstones
+        told = {"rows": len(found.rows), "added_before": None, "known": 0, "replaced": 0, **found.told}
+        keyed = row_keys.known(self.place, found.rows)
+        if keyed is None:
+            return Plan(Work("append", added=found.rows, returning=stones, content=found.content), told)
+        if len(keyed.changed) and not how.get("upsert"):
+            row = int(keyed.changed[ROW][0].as_py()) - int(found.rows[ROW][0].as_py())
+            raise InvalidRows(
+                f"row {row} has the row key of a row in the table, and other values; {len(keyed.changed):,} rows in all: say "
+                "--upsert to put them in its place. Nothing was changed"
+            )
+        rows = pa.concat_tables([keyed.new, keyed.changed])
+        told |= {"rows": len(keyed.new), "known": keyed.same, "replaced": len(keyed.changed)}
+        if not len(rows):
+            return Plan(None, told)
+        if not len(keyed.changed):
+            return Plan(Work("append", added=rows, returning=stones, content=found.content), told)
+        gone, written = row_keys.replaced(self.place, keyed, rows)
+        require_whole(self.place, keyed.old, keyed.changed)
+        return Plan(Work("upsert", gone=gone, added=written, returning=stones, content=found.content), told)
+
+    def row_key(self, columns: Sequence[str]) -> Plan:
+        """Columns that name a row.
+
+        Raises:
+            WorkspaceInvalid: there is no such column, or these name no row.
+        """
+        row_keys.require_key(self.place, columns)
+        return Plan(None, {"row_key": list(columns)})
+
+    def rectify(self, subject: str, data: str, *, reading: Reading = UNKNOWN, accept_undeclared: bool = False) -> Plan:
+        """A person's rows that are replaced by those in a file. The row of the request is still to be made.
+
+        Raises:
+            RequestRefused: nobody of this id has rows.
+            InvalidRows: rows of somebody else, or rows that do not fit.
+        """
+        tags = People(self.place).one(subject)
+        found = arrival(self.place, data, None, reading)
+        if not set(found.rows[SUBJECT].to_pylist()) <= set(tags):
+            raise InvalidRows(f"{data} holds rows of somebody else: a correction is about one subject")
+        require_expected(self.place, found, accept_undeclared=accept_undeclared)
+        return Plan(Work("rectify", gone=tags, added=found.rows), {"rows": len(found.rows), **found.told})

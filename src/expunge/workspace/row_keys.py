@@ -1,0 +1,130 @@
+"""Row keys: columns that name a row, so that one that comes again is known, and one with other values can replace it."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import sqlalchemy as sa
+
+from expunge.data.files import BUCKET
+from expunge.data.table import ROW, SUBJECT, alias_names
+from expunge.errors import InvalidRows, WorkspaceInvalid
+from expunge.ledger.facts import fact
+from expunge.workspace.people import id_columns
+from expunge.workspace.place import Place
+
+ROW_KEY = "row_key"
+"""The fact that names the columns of the row key, as JSON."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """Rows from outside, by whether the table has their keys.
+
+    Args:
+        new: rows whose keys it does not have.
+        changed: rows with keys that it has, and other values; ``old``: the rows of the table with these keys.
+        same: how many rows it has already.
+    """
+
+    new: pa.Table = field(repr=False)
+    changed: pa.Table = field(repr=False)
+    old: pa.Table = field(repr=False)
+    same: int
+
+
+def declared(connection: sa.Connection) -> tuple[str, ...]:
+    """The columns of the row key, none if none was declared."""
+    return tuple(json.loads(fact(connection, ROW_KEY) or "[]"))
+
+
+def require_key(place: Place, names: Sequence[str]) -> None:
+    """Raises ``WorkspaceInvalid`` unless every row of the table has a value in these columns, and no two the same."""
+    columns = _stored(place, names)
+    known = [SUBJECT, *alias_names(len(_ids(place)) - 1), *place.table.columns.names]
+    unknown = [name for name, column in zip(names, columns, strict=True) if column not in known]
+    if unknown or not names or len(set(columns)) < len(columns):
+        raise WorkspaceInvalid(
+            f"a row key is one or more different columns of the table, got {', '.join(map(repr, names)) or 'none'}"
+            + (f": there is no column {unknown[0]!r}" if unknown else "")
+        )
+    if place.table.repeats(columns):
+        raise WorkspaceInvalid(
+            f"columns {', '.join(names)} name no row: some rows have the same values there, or none. Choose columns that tell "
+            "every row from all others"
+        )
+
+
+def known(place: Place, rows: pa.Table) -> Known | None:
+    """Which of ``rows`` the table has already; ``None`` if there is no row key.
+
+    Raises:
+        InvalidRows: a row without a key, or two with the same; names them.
+    """
+    with place.database.reading() as connection:
+        names = declared(connection)
+    if not names:
+        return None
+    columns = _stored(place, names)
+    keys = _keys(rows, columns)
+    _require_different(keys, names)
+    old = place.table.having(rows.select(columns))
+    place_of = {key: row for row, key in enumerate(_keys(old, columns))}
+    pairs = [(row, place_of[key]) for row, key in enumerate(keys) if key in place_of]
+    values = [name for name in rows.column_names if name not in (ROW, BUCKET)]
+    given = rows.select(values).take(_places(row for row, _old in pairs)).to_pylist()
+    held = old.select(values).take(_places(row for _row, row in pairs)).to_pylist()
+    changed = [pair for pair, one, other in zip(pairs, given, held, strict=True) if one != other]
+    there = {row for row, _old in pairs}
+    return Known(
+        rows.take(_places(row for row in range(len(rows)) if row not in there)),
+        rows.take(_places(row for row, _old in changed)),
+        old.take(_places(row for _row, row in changed)),
+        len(pairs) - len(changed),
+    )
+
+
+def replaced(place: Place, found: Known, rows: pa.Table) -> tuple[tuple[str, ...], pa.Table]:
+    """How ``rows`` take the place of ``found.old``: whose rows are written anew, and all rows that are then written."""
+    owners = tuple(sorted(set(found.old[SUBJECT].to_pylist())))
+    theirs = place.table.of_subjects(owners)
+    kept = theirs.filter(pc.invert(pc.is_in(theirs[ROW], value_set=found.old[ROW].combine_chunks())))
+    return owners, pa.concat_tables([kept.select(rows.column_names).cast(rows.schema), rows])
+
+
+def _ids(place: Place) -> tuple[str, ...]:
+    with place.database.reading() as connection:
+        subject, aliases = id_columns(connection)
+    return (subject, *aliases)
+
+
+def _stored(place: Place, names: Sequence[str]) -> list[str]:
+    """What the table calls these columns: of ids it has pseudonyms."""
+    ids = _ids(place)
+    stored = dict(zip(ids, [SUBJECT, *alias_names(len(ids) - 1)], strict=True))
+    return [stored.get(name, name) for name in names]
+
+
+def _places(rows: Iterable[int]) -> pa.Array:
+    return pa.array(list(rows), pa.int64())
+
+
+def _keys(rows: pa.Table, columns: Sequence[str]) -> list[tuple[object, ...]]:
+    return list(zip(*(rows[name].to_pylist() for name in columns), strict=True))
+
+
+def _require_different(keys: Sequence[tuple[object, ...]], names: Sequence[str]) -> None:
+    seen: dict[tuple[object, ...], int] = {}
+    for row, key in enumerate(keys):
+        if None in key:
+            raise InvalidRows(
+                f"row {row} has no {names[key.index(None)]}, which is part of the row key: every row must have one. Nothing "
+                "was changed"
+            )
+        if key in seen:
+            raise InvalidRows(
+                f"rows {seen[key]} and {row} have the same row key ({', '.join(names)}): leave one out. Nothing was changed"
+            )
+        seen[key] = row

@@ -1,0 +1,304 @@
+"""Nightly life: files that come every night, by the command line; nothing comes in twice, and nothing odd unseen."""
+
+import hashlib
+import sqlite3
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from expunge.cli import app
+from tests.field.commands import problems, run
+from tests.field.table import stored
+
+SCHEMA = """
+[columns."age"]
+kind = "number"
+low = 0
+high = 100
+
+[columns."postcode"]
+kind = "category"
+values = ["10115", "20095", "80331"]
+"""
+HEADING = "who,age,postcode,visits"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """A folder with a workspace of sixty people and a model."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "schema.toml").write_text(SCHEMA)
+    rows = [f"p{i},{20 + i % 60},{('10115', '20095', '80331')[i % 3]},{i % 7}" for i in range(60)]
+    write("people.csv", *rows)
+    run("init", "ws", "--data", "people.csv", "--subject", "who", "--schema", "schema.toml")
+    run("fit", "visits", "--target", "visits", "--model", "ridge", "--sigma", "0.05", "-w", "ws")
+    return tmp_path
+
+
+def write(name: str, *rows: str, heading: str = HEADING) -> None:
+    Path(name).write_text("\n".join([heading, *rows, ""]))
+
+
+def night(number: int, *, postcode: str = "10115", people: int = 8) -> list[str]:
+    return [f"n{number}-{i},{30 + i % 60},{postcode},{i % 5}" for i in range(people)]
+
+
+def ages() -> list[int]:
+    return stored(Path("ws"))["age"].to_pylist()
+
+
+def fingerprint() -> dict[str, str]:
+    """What every file of the workspace holds, and what the ledger says; SQLite's own scratch files left out."""
+    found = {
+        str(path): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(Path("ws").rglob("*"))
+        if path.is_file() and not path.name.startswith("ledger.sqlite-")
+    }
+    with sqlite3.connect("ws/ledger.sqlite") as connection:
+        found["ledger"] = hashlib.sha256("\n".join(connection.iterdump()).encode()).hexdigest()
+    return found
+
+
+class TestTheSameRowsAgain:
+    def test_add_nothing_and_it_is_said(self, folder):
+        write("night.csv", *night(1))
+        assert run("append", "night.csv", "-w", "ws")["rows"] == 8
+        before = fingerprint()
+        (folder / "copy.csv").write_bytes((folder / "night.csv").read_bytes())
+        for name in ("night.csv", "copy.csv"):
+            again = run("append", name, "-w", "ws")
+            assert (again["rows"], again["releases"]) == (0, []) and again["added_before"] is not None
+        said = CliRunner().invoke(app, ["append", "night.csv", "-w", "ws"])
+        assert said.exit_code == 0 and "these rows were added before, on" in " ".join(said.stderr.split())
+        assert fingerprint() == before and len(ages()) == 68
+
+    def test_from_a_query_too(self, folder):
+        with sqlite3.connect("source.sqlite") as source:
+            source.execute("CREATE TABLE people (who TEXT, age INTEGER, postcode INTEGER, visits INTEGER)")
+            source.executemany("INSERT INTO people VALUES (?, ?, ?, ?)", [line.split(",") for line in night(1)])
+        source.close()
+        query = ("sqlite:///source.sqlite", "--query", "SELECT * FROM people", "-w", "ws")
+        assert run("append", *query)["rows"] == 8
+        assert run("append", *query)["rows"] == 0
+        write("night.csv", *night(1))
+        assert run("append", "night.csv", "-w", "ws")["rows"] == 0  # the same rows, however they come
+        assert len(ages()) == 68
+
+    def test_one_other_value_is_another_file(self, folder):
+        write("night.csv", *night(1))
+        run("append", "night.csv", "-w", "ws")
+        write("night.csv", *night(1)[:-1], "n1-7,99,10115,2")
+        assert run("append", "night.csv", "-w", "ws")["rows"] == 8
+
+    def test_a_file_that_was_refused_is_not_one_that_was_added(self, folder):
+        write("night.csv", *night(1), "p0,no number,10115,1")
+        run("append", "night.csv", "-w", "ws", code=1)
+        write("night.csv", *night(1))
+        assert run("append", "night.csv", "-w", "ws")["rows"] == 8
+
+    def test_is_known_for_as_long_as_the_settings_say(self, folder, monkeypatch):
+        write("night.csv", *night(1))
+        run("append", "night.csv", "-w", "ws")
+        settings = Path("ws/workspace.toml")
+        settings.write_text(settings.read_text().replace("recognised_days = 365", "recognised_days = 1"))
+        run("process", "-w", "ws")
+        assert run("append", "night.csv", "-w", "ws")["rows"] == 0
+        with sqlite3.connect("ws/ledger.sqlite") as ledger:
+            (content,) = ledger.execute("SELECT content FROM batches WHERE content IS NOT NULL").fetchone()
+        ledger.close()
+        assert len(content) == 64 and content not in Path("night.csv").read_text()
+
+
+class TestOddValues:
+    def test_are_counted_and_told(self, folder):
+        write("night.csv", *night(1, people=40), "a,200,10115,1", "b,,10115,1", "c,30,,1")
+        done = run("append", "night.csv", "-w", "ws")
+        assert (done["undeclared"], done["missing"]) == ({"age": 1}, {"age": 1, "postcode": 1})
+        said = CliRunner().invoke(app, ["append", "night.csv", "-w", "ws", "--dry-run"])
+        assert "undeclared: age 1" in said.stdout and "missing: age 1, postcode 1" in said.stdout
+
+    def test_stop_the_command_where_they_are_many(self, folder):
+        write("night.csv", *night(1, postcode="99999", people=50))
+        before = fingerprint()
+        refused = run("append", "night.csv", "-w", "ws", code=1)["message"]
+        assert "column 'postcode': 50 of 50 values are outside" in refused and "99999" not in refused
+        assert fingerprint() == before
+        done = run("append", "night.csv", "--accept-undeclared", "-w", "ws")
+        assert (done["rows"], done["undeclared"]) == (50, {"postcode": 50})
+
+    def test_a_few_of_many_do_not(self, folder):
+        write("night.csv", *night(1, people=195), *night(2, postcode="99999", people=5))
+        assert run("append", "night.csv", "-w", "ws")["undeclared"] == {"postcode": 5}
+        settings = Path("ws/workspace.toml")
+        settings.write_text(settings.read_text().replace("undeclared_percent = 5", "undeclared_percent = 2"))
+        write("night.csv", *night(3, people=195), *night(4, postcode="99999", people=6))
+        assert "6 of 201 values" in run("append", "night.csv", "-w", "ws", code=1)["message"]
+
+    def test_in_a_correction(self, folder):
+        write("right.csv", "p1,30,99999,1")
+        assert run("rectify", "p1", "--file", "right.csv", "--dry-run", "-w", "ws")["undeclared"] == {"postcode": 1}
+        write("right.csv", *["p1,30,99999,1"] * 6)
+        assert "6 of 6" in run("rectify", "p1", "--file", "right.csv", "-w", "ws", code=1)["message"]
+        assert run("rectify", "p1", "--file", "right.csv", "--accept-undeclared", "-w", "ws")["rows"] == 6
+
+    def test_when_a_model_is_fitted(self, folder):
+        Path("ws/schema.toml").write_text(SCHEMA.replace("80331", "80333"))
+        fit = ("again", "--target", "visits", "--model", "ridge", "--sigma", "0.05", "-w", "ws")
+        assert "'postcode': 20 of 60" in run("fit", *fit, code=1)["message"]
+        assert "'postcode': 20 of 60" in run("replace", "visits", "-w", "ws", code=1)["message"]
+        planned = run("fit", *fit, "--accept-undeclared", "--dry-run")
+        assert (planned["undeclared"], planned["rows"], planned["sigma"]) == ({"postcode": 20}, 60, 0.05)
+        run("fit", *fit, "--accept-undeclared")
+        said = CliRunner().invoke(app, ["refit", "again", "-w", "ws"])
+        assert "outside what the schema declares, by column: 'postcode' 20" in " ".join(said.stderr.split())
+
+    def test_are_in_nothing_that_leaves_the_house(self, folder):
+        write("night.csv", *night(1, postcode="99999", people=5))
+        run("append", "night.csv", "-w", "ws")
+        run("log", "log.json", "-w", "ws")
+        status = run("status", "-w", "ws")
+        assert "undeclared" not in Path("log.json").read_text() and "undeclared" not in str(status)
+
+
+class TestColumns:
+    def test_that_the_table_does_not_have_are_named(self, folder):
+        write("night.csv", *[f"{row},x,y" for row in night(1)], heading=HEADING + ",shoe size,[red]")
+        done = run("append", "night.csv", "-w", "ws")
+        assert (done["rows"], done["left_out"]) == (8, ["shoe size", "[red]"])
+        write("more.csv", *[f"{row},x" for row in night(2)], heading=HEADING + ",[red]")
+        said = CliRunner().invoke(app, ["append", "more.csv", "-w", "ws"])
+        assert "columns that the table does not have were left out: '[red]'" in " ".join(said.stderr.split())
+
+    def test_that_are_missing_refuse_the_file(self, folder):
+        write("night.csv", *(",".join(row.split(",")[:3]) for row in night(1)), heading="who,age,postcode")
+        assert "column 'visits' is missing" in run("append", "night.csv", "-w", "ws", code=1)["message"]
+
+
+def test_a_dry_run_changes_not_one_byte(folder):
+    """Of each command that changes the workspace; the same command then does what was said."""
+    run("fit", "other", "--target", "age", "--model", "ridge", "--sigma", "0.05", "-w", "ws")
+    (asked,) = run("forget", "p1", "-w", "ws")
+    write("night.csv", *night(1))
+    write("right.csv", "p2,30,10115,1")
+    commands = (
+        ("append", "night.csv"),
+        ("rectify", "p2", "--file", "right.csv"),
+        ("forget", "p3", "p4"),
+        ("fit", "new", "--target", "visits", "--model", "ridge", "--sigma", "0.05"),
+        ("replace", "other", "--penalty", "2"),
+        ("refit", "other"),
+        ("process",),
+        ("retire", "other"),
+        ("rotate-key",),
+    )
+    Path("receipts").rename("kept")
+    for command in (*commands, ("cancel", asked["request"])):
+        before = fingerprint()
+        run(*command, "--dry-run", "-w", "ws")
+        assert CliRunner().invoke(app, [*command, "--dry-run", "-w", "ws"]).exit_code == 0
+        assert fingerprint() == before, command
+        assert not Path("receipts").exists()
+    assert run("append", "night.csv", "--dry-run", "-w", "ws")["rows"] == run("append", "night.csv", "-w", "ws")["rows"] == 8
+    assert run("process", "--dry-run", "-w", "ws")["requests"] == [asked["request"]]
+    run("process", "-w", "ws")
+    for command in commands[1:]:
+        more = ("--yes",) if command[0] == "retire" else ()
+        run(*command, *more, "-w", "ws")
+    assert run("append", "night.csv", "--dry-run", "-w", "ws")["added_before"] is not None
+    assert problems(Path("ws"), "models") == {}
+
+
+def test_a_dry_run_refuses_what_the_command_refuses(folder):
+    write("bad.csv", ",30,10115,1")
+    before = fingerprint()
+    for command, code in (
+        (("append", "bad.csv"), 1),
+        (("append", "none.csv"), 1),
+        (("rectify", "nobody", "--file", "bad.csv"), 3),
+        (("forget", "nobody"), 3),
+        (("cancel", "r-0"), 3),
+        (("fit", "visits", "--target", "visits"), 1),
+        (("fit", "m", "--target", "shoe"), 1),
+        (("replace", "none"), 1),
+        (("retire", "none"), 1),
+        (("refit", "none"), 1),
+    ):
+        run(*command, "--dry-run", "-w", "ws", code=code)
+    assert fingerprint() == before
+
+
+class TestRowKeys:
+    VISITS = "who,day,age,postcode,visits"
+
+    @pytest.fixture
+    def keyed(self, folder) -> Path:
+        """A table of visits, in which person and day name a row."""
+        rows = [f"p{i % 20},2024-01-{1 + i // 20:02},{20 + i % 60},10115,{i % 7}" for i in range(60)]
+        write("visits.csv", *rows, heading=self.VISITS)
+        run("init", "keyed", "--data", "visits.csv", "--subject", "who", "--schema", "schema.toml", "--row-key", "who,day")
+        run("fit", "visits", "--target", "visits", "--model", "ridge", "--sigma", "0.05", "-w", "keyed")
+        return folder
+
+    def values(self) -> set[tuple[object, ...]]:
+        table = stored(Path("keyed"))
+        return set(zip(*(table[name].to_pylist() for name in ("day", "age", "visits")), strict=True))
+
+    def test_a_row_that_comes_again_is_known(self, keyed):
+        write("night.csv", "p0,2024-01-01,20,10115,0", "p0,2024-02-01,25,10115,9", heading=self.VISITS)
+        done = run("append", "night.csv", "-w", "keyed")
+        assert (done["rows"], done["known"], done["replaced"]) == (1, 1, 0)
+        assert len(stored(Path("keyed"))) == 61
+        write("again.csv", "p0,2024-02-01,25,10115,9", "p0,2024-01-01,20,10115,0", heading=self.VISITS)
+        assert run("append", "again.csv", "-w", "keyed")["rows"] == 0
+        assert len(stored(Path("keyed"))) == 61 and problems(Path("keyed"), "models") == {}
+
+    def test_other_values_are_refused_or_take_its_place(self, keyed):
+        before = stored(Path("keyed"))
+        write("night.csv", "p9,2024-02-01,25,10115,9", "p0,2024-01-02,99,10115,6", heading=self.VISITS)
+        refused = run("append", "night.csv", "-w", "keyed", code=1)["message"]
+        assert "row 1 has the row key of a row in the table, and other values" in refused
+        assert stored(Path("keyed")).equals(before)
+        planned = run("append", "night.csv", "--upsert", "--dry-run", "-w", "keyed")
+        assert stored(Path("keyed")).equals(before)
+        done = run("append", "night.csv", "--upsert", "-w", "keyed")
+        for told in (planned, done):
+            assert (told["rows"], told["known"], told["replaced"]) == (1, 0, 1)
+        (release,) = done["releases"]
+        assert (release["forgotten"], release["learned"]) == (1, 2)  # what stays as it is was never out
+        after = stored(Path("keyed"))
+        assert len(after) == 61 and 99 in after["age"].to_pylist()
+        old = {tuple(row.items()) for row in before.to_pylist()}
+        assert len(old - {tuple(row.items()) for row in after.to_pylist()}) == 1
+        assert problems(Path("keyed")) == {}
+        assert run("append", "night.csv", "--upsert", "-w", "keyed")["rows"] == 0
+        run("forget", "p0", "-w", "keyed")
+        assert run("process", "-w", "keyed")["closed"] == 1 and problems(Path("keyed")) == {}
+
+    def test_a_row_without_a_key_or_two_with_one(self, keyed):
+        for rows, message in (
+            (("p0,,20,10115,0",), "row 0 has no day"),
+            (("p1,2024-03-01,20,10115,0", "p1,2024-03-01,21,10115,0"), "rows 0 and 1 have the same row key"),
+        ):
+            write("night.csv", "q,2024-03-02,20,10115,0", *rows, heading=self.VISITS)
+            refused = run("append", "night.csv", "--upsert", "-w", "keyed", code=1)["message"]
+            assert message.replace("0 and 1", "1 and 2").replace("row 0", "row 1") in refused
+
+    def test_may_be_declared_later_where_it_names_rows(self, folder):
+        assert "'shoe'" in run("row-key", "who,shoe", "-w", "ws", code=1)["message"]
+        assert "name no row" in run("row-key", "postcode,visits", "-w", "ws", code=1)["message"]
+        assert run("row-key", "who", "-w", "ws")["row_key"] == ["who"]
+        write("night.csv", "p0,99,10115,1")
+        assert run("append", "night.csv", "--upsert", "-w", "ws")["replaced"] == 1
+        assert 99 in ages() and len(ages()) == 60 and problems(Path("ws"), "models") == {}
+        write("bad.csv", "a,30,10115,1", "a,31,10115,2")
+        unfinished = ("init", "other", "--data", "bad.csv", "--subject", "who", "--schema", "schema.toml", "--row-key", "who")
+        assert "the workspace is made, but without a row key" in run(*unfinished, code=6)["message"]
+
+    def test_a_key_may_pass_to_another_person(self, folder):
+        run("row-key", "age", "-w", "ws")
+        write("night.csv", "other,20,10115,1")
+        assert run("append", "night.csv", "--upsert", "-w", "ws")["replaced"] == 1
+        assert len(ages()) == 60
+        assert run("forget", "p0", "-w", "ws", code=3)[0]["reason"] == "unknown-subject"
+        assert problems(Path("ws"), "models") == {}
