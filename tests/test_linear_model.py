@@ -35,7 +35,7 @@ from expunge.linear_model import (
     Ridge,
     TweedieRegressor,
 )
-from expunge.linear_model.base import INSECURE_SEED
+from expunge.linear_model.plan import INSECURE_SEED
 from expunge.storage import load_unlearner, save_unlearner
 from tests.copies import pickled
 

@@ -116,7 +116,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "random_state seeds the noise",
-        "linear_model/base.py",
+        "linear_model/plan.py",
         "if sigma == 0 or self.insecure_seed is None:\n            return secure_noise",
         "if self.random_state is not None:\n            return InsecureNoise(self.random_state)\n"
         "        if sigma == 0 or self.insecure_seed is None:\n            return secure_noise",
