@@ -5,6 +5,7 @@ import decimal
 import gzip
 import json
 import math
+import re
 import sqlite3
 import uuid
 from pathlib import Path
@@ -494,6 +495,15 @@ class TestInspecting:
     def test_a_query(self, tmp_path):
         found = run("inspect", sqlite(tmp_path / "t.sqlite", "REAL", [1.5, None]), "--query", "SELECT * FROM t")
         assert [each["type"] for each in found["columns"]] == ["text", "number"] and found["columns"][1]["missing"] == 1
+
+    def test_the_example_of_the_documentation(self, tmp_path, monkeypatch):
+        page = (Path(__file__).parents[2] / "docs" / "files.md").read_text()
+        (rows, *_), (shown, *_) = (re.findall(rf"^```{kind}\n(.*?)^```", page, flags=re.M | re.S) for kind in ("csv", "text"))
+        write(tmp_path / "stays.csv", rows)
+        monkeypatch.chdir(tmp_path)
+        first, second = re.findall("^expunge (.*)$", page, flags=re.M)
+        assert CliRunner().invoke(app, first.split(), env={"COLUMNS": "100"}).stdout == shown
+        assert "number" in CliRunner().invoke(app, second.split(), env={"COLUMNS": "100"}).stdout
 
     def test_init_shows_it_too(self, tmp_path):
         path = write(tmp_path / "t.csv", "who;x\n" + "".join(f"p{i};{i},5\n" for i in range(40)))
