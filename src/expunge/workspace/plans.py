@@ -163,7 +163,7 @@ class Plans:
         specification = self._model(name)
         with self.place.database.reading() as connection:
             hidden = sorted(Forgetting.of(connection).forgotten(name))
-        odd = in_table(self.place, specification.features, hidden)
+        odd = in_table(self.place, [specification.features], hidden)
         rows = self.place.table.count(specification.target, hidden)
         return Plan(Work("refit", models=(name,)), {"model": name, "rows": rows, **odd_told(odd)})
 
@@ -186,9 +186,9 @@ class Plans:
             refit_requests=settings.refit_requests,
             without=asked,
         )
-        odd = in_table(self.place, specification.features, asked)
+        odd = in_table(self.place, [specification.features], asked)
         if not accept_undeclared and not schema.draft:  # which leaves out what is rare, whatever its share
-            require_declared(odd, settings.undeclared_percent, arrivals.LEAST)
+            require_declared(odd, settings.undeclared_percent)
         rows = self.place.table.count(specification.target, asked)
         seen = {"model": name, "rows": rows, "sigma": specification.sigma, "classes": list(specification.classes)}
         models = () if kind == "fit" else (name,)
