@@ -305,6 +305,14 @@ class TestRowKeys:
         unfinished = ("init", "other", "--data", "bad.csv", "--subject", "who", "--schema", "schema.toml", "--row-key", "who")
         assert "the workspace is made, but without a row key" in run(*unfinished, code=6)["message"]
 
+    def test_a_correction_takes_nobody_elses_key(self, folder):
+        run("row-key", "age", "-w", "ws")
+        write("right.csv", "p1,22,10115,1")
+        refused = run("rectify", "p1", "--file", "right.csv", "-w", "ws", code=1)["message"]
+        assert "row 2 has the row key of somebody else's row" in refused
+        write("right.csv", "p1,21,10115,5", "p1,99,10115,5")
+        assert run("rectify", "p1", "--file", "right.csv", "-w", "ws")["rows"] == 2
+
     def test_a_key_may_pass_to_another_person(self, folder):
         run("row-key", "age", "-w", "ws")
         write("night.csv", "other,20,10115,1")

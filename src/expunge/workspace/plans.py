@@ -290,6 +290,7 @@ class Plans:
         found = arrival(self.place, data, None, reading)
         if not set(found.rows[SUBJECT].to_pylist()) <= set(tags):
             raise InvalidRows(f"{data} holds rows of somebody else: a correction is about one subject")
+        row_keys.require_own(self.place, found.rows, found.names, tags)
         odd = expected(self.place, found, accept_undeclared=accept_undeclared)
         told = {"rows": len(found.rows), "left_out": list(found.left_out), **odd_told(odd)}
         return Plan(Work("rectify", gone=tags, added=found.rows), told)
