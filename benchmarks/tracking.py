@@ -14,9 +14,9 @@ import numpy as np
 
 from expunge import Guarantee, Objective, Rows, Settings, Unlearner
 from expunge.engine.local import LocalEngine
-from expunge.learned import LearnedRows
-from expunge.losses import Logistic
-from expunge.storage import load_unlearner, save_unlearner
+from expunge.problem.losses import Logistic
+from expunge.unlearning.learned import LearnedRows
+from expunge.unlearning.storage import load_unlearner, save_unlearner
 
 REPEATS = 15
 

@@ -18,15 +18,15 @@ from sklearn.model_selection import cross_val_score
 from expunge.audit import rehearsal
 from expunge.engine.local import LocalEngine
 from expunge.errors import InvalidRows, NotLearned
-from expunge.learned import LearnedRows, row_digests
 from expunge.linear_model import LogisticRegression, PoissonRegressor, Ridge, TweedieRegressor
-from expunge.losses import Logistic, Squared
-from expunge.objective import Objective
 from expunge.privacy import Guarantee
-from expunge.rows import Places, Rows
-from expunge.settings import Settings
-from expunge.storage import load_unlearner, save_unlearner
-from expunge.unlearner import Unlearner
+from expunge.problem.losses import Logistic, Squared
+from expunge.problem.objective import Objective
+from expunge.problem.rows import Places, Rows
+from expunge.unlearning.learned import LearnedRows, row_digests
+from expunge.unlearning.settings import Settings
+from expunge.unlearning.storage import load_unlearner, save_unlearner
+from expunge.unlearning.unlearner import Unlearner
 from tests.conftest import examples
 from tests.copies import pickled
 from tests.test_sequences import Table

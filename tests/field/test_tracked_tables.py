@@ -6,8 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from expunge.errors import NotLearned
-from expunge.learned import row_digests
 from expunge.ledger import releases
+from expunge.unlearning.learned import row_digests
 from expunge.workspace import Workspace, states
 from expunge.workspace.specification import Specification
 from tests.field.commands import problems, run

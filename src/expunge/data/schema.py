@@ -35,6 +35,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from expunge.arrays import SMALLEST
 from expunge.errors import InvalidRows
 from expunge.files import write_file
 from expunge.identities import EXACT, Rule
@@ -196,6 +197,7 @@ class FeatureSchema:
         X = np.hstack(parts)
         if self.normalise:
             X /= np.maximum(np.linalg.norm(X, axis=1, keepdims=True), np.finfo(np.float64).tiny)
+        X[np.abs(X) < SMALLEST] = 0.0  # a number that is next to an end of its range, and none that a model can tell from it
         return Encoded(X, undeclared, missing)
 
     @classmethod

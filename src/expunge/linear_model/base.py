@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from expunge.arrays import require_unmasked
-from expunge.certificate import Certificate
-from expunge.cost import NoiseCost
 from expunge.errors import InvalidRows
-from expunge.forecast import CapacityReport
 from expunge.linear_model.given import Remaining, source, texts
 from expunge.linear_model.plan import PlannedModel
-from expunge.objective import Objective
-from expunge.release import Release
-from expunge.rows import Rows
-from expunge.unlearner import Unlearner
+from expunge.problem.arrays import require_unmasked
+from expunge.problem.objective import Objective
+from expunge.problem.rows import Rows
+from expunge.unlearning.certificate import Certificate
+from expunge.unlearning.cost import NoiseCost
+from expunge.unlearning.forecast import CapacityReport
+from expunge.unlearning.release import Release
+from expunge.unlearning.unlearner import Unlearner
 
 Array = NDArray[np.float64]
 _OF_ONE_RELEASE = itemgetter("coef_", "intercept_")

@@ -7,7 +7,7 @@ from typing import Any
 from expunge.data.identities import subject_texts
 from expunge.errors import InvalidRows
 from expunge.identities import canonical
-from expunge.rows import Rows, RowSource
+from expunge.problem.rows import Rows, RowSource
 
 Remaining = tuple[Any, Any] | tuple[Any, Any, Any] | tuple[Any, Any, Any, Any] | RowSource | None
 """``(X, y)``, ``(X, y, sample_weight)``, ``(X, y, sample_weight, subjects)`` or a ``RowSource`` of all rows learned and not

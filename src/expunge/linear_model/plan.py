@@ -10,14 +10,14 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
 
-from expunge.certificate import Bound
-from expunge.cost import DEFAULT_SIGMA, EXCESS_RISK, Undeclared, affordable_sigma
-from expunge.losses import Loss
-from expunge.objective import Objective
-from expunge.parameters import real, truth, whole
 from expunge.privacy import Guarantee, Schedule
 from expunge.privacy.noise import InsecureNoise, Noise, secure_noise
-from expunge.settings import MEMORY_BUDGET, MONTHLY, Settings
+from expunge.problem.losses import Loss
+from expunge.problem.objective import Objective
+from expunge.problem.parameters import real, truth, whole
+from expunge.unlearning.certificate import Bound
+from expunge.unlearning.cost import DEFAULT_SIGMA, EXCESS_RISK, Undeclared, affordable_sigma
+from expunge.unlearning.settings import MEMORY_BUDGET, MONTHLY, Settings
 
 INSECURE_SEED = "EXPUNGE_INSECURE_SEED"
 """Environment variable that must be ``1`` for ``insecure_seed`` to be accepted beside noise."""
