@@ -21,10 +21,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from expunge.arrays import SMALLEST
 from expunge.data.identities import texts_of
 from expunge.data.schema import Category, Column, Number, codes_of, column_names, column_values, label, numbers_of
 from expunge.identities import EXACT, Rule, canonical
+from expunge.problem.arrays import SMALLEST
 
 PEOPLE = 10
 """Fewer people than this share nothing that may be in a draft."""

@@ -35,10 +35,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from expunge.arrays import SMALLEST
 from expunge.errors import InvalidRows
 from expunge.files import write_file
 from expunge.identities import EXACT, Rule
+from expunge.problem.arrays import SMALLEST
 
 Array = NDArray[np.float64]
 
