@@ -5,9 +5,9 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from expunge.certificate import Certificate
 from expunge.cli import app
-from expunge.demo import Demo
+from expunge.cli.demo import Demo
+from expunge.unlearning.certificate import Certificate
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,12 @@ from expunge.data.sources import TableSource
 from expunge.engine.dask import DaskEngine
 from expunge.engine.local import LocalEngine
 from expunge.errors import EngineUnavailable, InvalidRows
-from expunge.losses import Logistic
-from expunge.objective import Objective
 from expunge.privacy import Guarantee
-from expunge.settings import Settings
-from expunge.state import State
-from expunge.unlearner import Unlearner
+from expunge.problem.losses import Logistic
+from expunge.problem.objective import Objective
+from expunge.unlearning.settings import Settings
+from expunge.unlearning.state import State
+from expunge.unlearning.unlearner import Unlearner
 from expunge.workspace import Workspace
 from tests.data.test_sources import COLUMNS, rows, written
 from tests.workspace.people import workspace

@@ -17,8 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from typer.core import TyperGroup
 
 from expunge.data.lists import IdList, Unclear, is_table, read_list
-from expunge.errors import ExpungeError, WorkspaceBusy, WorkspaceInvalid, WorkUnfinished
-from expunge.extras import missing
+from expunge.errors import ExpungeError, WorkspaceBusy, WorkspaceInvalid, WorkUnfinished, missing
 from expunge.identities import canonical
 
 if TYPE_CHECKING:

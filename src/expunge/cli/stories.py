@@ -13,7 +13,7 @@ from expunge.cli.shared import CHECK_FAILED, HERE, InWorkspace, app, require_wri
 @app.command()
 def demo() -> None:
     """Fit the bundled census data, forget people on every rung of the ladder, and print the certificate."""
-    from expunge.demo import DELTA, EPSILON, Demo
+    from expunge.cli.demo import DELTA, EPSILON, Demo
 
     console = Console()
     story = Demo()
@@ -66,7 +66,7 @@ def audit(
     with working("auditing", as_json=False):
         require_writable(folder)  # before minutes of work
         if model is None:
-            from expunge.demo import Demo
+            from expunge.cli.demo import Demo
 
             verdict = Demo().audited(draws)
         else:
@@ -90,7 +90,7 @@ def reproduce(
     ] = Path("../shared/data"),
 ) -> None:
     """Regenerate every claim of the paper as figures and tables on one page, in a few minutes."""
-    from expunge.reproduce import reproduce as write_page
+    from expunge.paper.reproduce import reproduce as write_page
 
     console = Console()
     path = write_page(folder, data, console.print)

@@ -16,22 +16,22 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import Tags, column_or_1d
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from expunge.arrays import require_unmasked
-from expunge.certificate import Bound, Certificate
-from expunge.cost import DEFAULT_SIGMA, EXCESS_RISK, NoiseCost, Undeclared, affordable_sigma
 from expunge.data.identities import subject_texts
 from expunge.errors import InvalidRows
-from expunge.forecast import CapacityReport
 from expunge.identities import canonical
-from expunge.losses import Loss
-from expunge.objective import Objective
-from expunge.parameters import real, truth, whole
 from expunge.privacy import Guarantee, Schedule
 from expunge.privacy.noise import InsecureNoise, Noise, secure_noise
-from expunge.release import Release
-from expunge.rows import Rows, RowSource
-from expunge.settings import MEMORY_BUDGET, MONTHLY, Settings
-from expunge.unlearner import Unlearner
+from expunge.problem.arrays import require_unmasked
+from expunge.problem.losses import Loss
+from expunge.problem.objective import Objective
+from expunge.problem.parameters import real, truth, whole
+from expunge.problem.rows import Rows, RowSource
+from expunge.unlearning.certificate import Bound, Certificate
+from expunge.unlearning.cost import DEFAULT_SIGMA, EXCESS_RISK, NoiseCost, Undeclared, affordable_sigma
+from expunge.unlearning.forecast import CapacityReport
+from expunge.unlearning.release import Release
+from expunge.unlearning.settings import MEMORY_BUDGET, MONTHLY, Settings
+from expunge.unlearning.unlearner import Unlearner
 
 Array = NDArray[np.float64]
 Remaining = tuple[Any, Any] | tuple[Any, Any, Any] | tuple[Any, Any, Any, Any] | RowSource | None
