@@ -111,9 +111,7 @@ def _make_sample(workspace: Path) -> None:
 
     with working("making a sample workspace", as_json=False):
         data, outcomes = make_sample(workspace, say)
-    print_outcomes(
-        outcomes, f"{workspace} holds the 32,561 people of {data.name}, from the 1994 census, and two models. Try:"
-    )
+    print_outcomes(outcomes, f"{workspace} holds the 32,561 people of {data.name}, from the 1994 census, and two models. Try:")
     for line in (
         f"expunge forget p00017 p00023 -w {workspace}",
         f"expunge process -w {workspace}",
