@@ -39,12 +39,14 @@ test: $(READY) servers
 test-fast: $(READY)
 	$(PYTEST) -m "not soak" $(addprefix --ignore=,$(SLOW))
 
+TOOLS = pytest pytest-xdist hypothesis mpmath python-flint pandas polars array-api-strict PyYAML
+
 # the oldest versions of the packages that pyproject.toml allows
 test-lowest:
 	$(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/pip install --quiet --disable-pip-version-check uv
-	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable '.[all]' \
-		pytest pytest-xdist hypothesis mpmath python-flint pandas polars array-api-strict
+	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable '.[all]'
+	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python $(TOOLS)
 	OPENBLAS_NUM_THREADS=1 .venv-lowest/bin/python -m pytest -n 2 -m "not soak" $(addprefix --ignore=,$(SLOW))
 
 soak: $(READY) servers
@@ -67,6 +69,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.capacity
 	$(BIN)/python -m benchmarks.forecast
 	$(BIN)/python -m benchmarks.forget_speed
+	$(BIN)/python -m benchmarks.tracking
 	$(BIN)/python -m benchmarks.fit_speed
 	$(BIN)/python -m benchmarks.compare
 	$(BIN)/python -m benchmarks.workspace

@@ -13,21 +13,21 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.record import record
-from expunge.adversary import displacements
-from expunge.bounds import paper, worst_case
 from expunge.data.census import census_schema, load_census
 from expunge.engine.local import LocalEngine
 from expunge.errors import ExpungeError
-from expunge.ladder import climb
-from expunge.losses import Logistic
-from expunge.objective import Objective
 from expunge.privacy import Guarantee
 from expunge.privacy.guarantee import sigma_from_excess_risk
 from expunge.privacy.noise import grid_rounding
-from expunge.rows import Rows
-from expunge.settings import Settings
-from expunge.state import State
-from expunge.unlearner import Unlearner
+from expunge.problem.losses import Logistic
+from expunge.problem.objective import Objective
+from expunge.problem.rows import Rows
+from expunge.unlearning.bounds import paper, worst_case
+from expunge.unlearning.influence import displacements
+from expunge.unlearning.ladder import climb
+from expunge.unlearning.settings import Settings
+from expunge.unlearning.state import State
+from expunge.unlearning.unlearner import Unlearner
 
 GUARANTEE = Guarantee(1.0, 1e-5)
 ORDERS, MAX_PASSES = 10, 3

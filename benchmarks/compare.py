@@ -18,9 +18,7 @@ from rich.table import Table
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 
-from benchmarks.record import SHARED, record
-from expunge.audit import rehearsal
-from expunge.baselines import (
+from benchmarks.baselines import (
     Baseline,
     CertifiedRemoval,
     DescentToDelete,
@@ -32,19 +30,21 @@ from expunge.baselines import (
     Sisa,
     StoredVectors,
 )
-from expunge.data.studies import STUDIES, Study, load_study
+from benchmarks.record import SHARED, record
+from expunge.audit import rehearsal
 from expunge.engine.local import LocalEngine
 from expunge.errors import CapacityExceeded
-from expunge.evaluation import Evaluation
 from expunge.linear_model import LogisticRegression
-from expunge.losses import Logistic
-from expunge.objective import Objective
+from expunge.numerics.evaluation import Evaluation
+from expunge.paper.reproduce.studies import STUDIES, Study, load_study
 from expunge.privacy import Guarantee
 from expunge.privacy.guarantee import epsilon_of, sigma_from_excess_risk
-from expunge.rows import Rows
-from expunge.settings import Settings
-from expunge.state import State
-from expunge.unlearner import Unlearner
+from expunge.problem.losses import Logistic
+from expunge.problem.objective import Objective
+from expunge.problem.rows import Rows
+from expunge.unlearning.settings import Settings
+from expunge.unlearning.state import State
+from expunge.unlearning.unlearner import Unlearner
 
 Array = NDArray[np.float64]
 GUARANTEE = Guarantee(1.0, 1e-5)

@@ -16,13 +16,13 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 
 from benchmarks.record import SHARED, record
-from expunge.data.studies import StudyName, load_study
 from expunge.engine.local import LocalEngine
-from expunge.evaluation import Evaluation
-from expunge.losses import Logistic
-from expunge.objective import Objective
-from expunge.rows import Rows
-from expunge.state import State
+from expunge.numerics.evaluation import Evaluation
+from expunge.paper.reproduce.studies import StudyName, load_study
+from expunge.problem.losses import Logistic
+from expunge.problem.objective import Objective
+from expunge.problem.rows import Rows
+from expunge.unlearning.state import State
 
 Array = NDArray[np.float64]
 

@@ -13,8 +13,8 @@ from rich.table import Table
 
 from benchmarks.capacity import Deletions
 from benchmarks.record import SHARED, record
-from expunge.data.studies import STUDIES, Study, load_study
 from expunge.linear_model import LogisticRegression
+from expunge.paper.reproduce.studies import STUDIES, Study, load_study
 from expunge.privacy.guarantee import sigma_from_excess_risk
 
 ORDERS, SAMPLE = 5, 2000

@@ -17,14 +17,14 @@ from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 
 from benchmarks.record import SHARED, record
 from expunge.audit import rehearsal
-from expunge.data.studies import load_study
 from expunge.linear_model import LogisticRegression
-from expunge.losses import Logistic
-from expunge.objective import Objective
+from expunge.paper.reproduce.studies import load_study
 from expunge.privacy import Guarantee
-from expunge.rows import Rows
-from expunge.settings import Settings
-from expunge.unlearner import Unlearner
+from expunge.problem.losses import Logistic
+from expunge.problem.objective import Objective
+from expunge.problem.rows import Rows
+from expunge.unlearning.settings import Settings
+from expunge.unlearning.unlearner import Unlearner
 
 Array = NDArray[np.float64]
 

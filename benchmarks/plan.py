@@ -22,17 +22,17 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.record import record
-from expunge.blas import blas_threads, one_blas_thread
 from expunge.data.sources import TableColumns, TableSource
 from expunge.engine.dask import FAN_IN, RUNS_PER_THREAD
 from expunge.engine.local import LocalEngine
-from expunge.evaluation import Evaluation
-from expunge.factor import Factor, Hessian
-from expunge.losses import Logistic
-from expunge.objective import Objective
-from expunge.rows import Rows
-from expunge.state import State
-from expunge.statistics import Statistics, anchor_digest
+from expunge.engine.threads import blas_threads, one_blas_thread
+from expunge.numerics.evaluation import Evaluation
+from expunge.numerics.factor import Factor, Hessian
+from expunge.numerics.statistics import Statistics, anchor_digest
+from expunge.problem.losses import Logistic
+from expunge.problem.objective import Objective
+from expunge.problem.rows import Rows
+from expunge.unlearning.state import State
 
 GROUP = 12_500
 CHECK = 1_000_000

@@ -23,15 +23,15 @@ import pyarrow.parquet as pq
 from rich.console import Console
 
 from benchmarks.record import record
-from expunge.blas import blas_threads, one_blas_thread
 from expunge.data.sources import TableColumns, TableSource
 from expunge.engine.local import LocalEngine
-from expunge.losses import Logistic
-from expunge.objective import Objective
+from expunge.engine.threads import blas_threads, one_blas_thread
 from expunge.privacy import Guarantee
-from expunge.rows import BATCH_VALUES, Rows, RowSource
-from expunge.settings import Settings
-from expunge.unlearner import Unlearner
+from expunge.problem.losses import Logistic
+from expunge.problem.objective import Objective
+from expunge.problem.rows import BATCH_VALUES, Rows, RowSource
+from expunge.unlearning.settings import Settings
+from expunge.unlearning.unlearner import Unlearner
 
 T = TypeVar("T")
 

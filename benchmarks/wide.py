@@ -17,12 +17,12 @@ from rich.table import Table
 from scipy import sparse
 
 from benchmarks.record import SHARED, record
-from expunge.losses import Logistic, Softmax
-from expunge.objective import Objective
 from expunge.privacy import Guarantee
-from expunge.rows import Rows
-from expunge.settings import MEMORY_BUDGET, Settings
-from expunge.unlearner import Unlearner
+from expunge.problem.losses import Logistic, Softmax
+from expunge.problem.objective import Objective
+from expunge.problem.rows import Rows
+from expunge.unlearning.settings import MEMORY_BUDGET, Settings
+from expunge.unlearning.unlearner import Unlearner
 
 DIGITS = 10_000
 

@@ -3,9 +3,9 @@
 import numpy as np
 from scipy import linalg
 
-from expunge.losses import Gamma, LogCosh, Logistic, Poisson, PseudoHuber, Softmax, Squared, Tweedie
-from expunge.objective import Objective
-from expunge.rows import Rows
+from expunge.problem.losses import Gamma, LogCosh, Logistic, Poisson, PseudoHuber, Softmax, Squared, Tweedie
+from expunge.problem.objective import Objective
+from expunge.problem.rows import Rows
 
 L = np.longdouble
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from expunge.losses import LOSSES, Gamma, LogCosh, Logistic, Loss, Poisson, PseudoHuber, Softmax, Squared, Tweedie
-from expunge.objective import Objective
-from expunge.rows import Rows
+from expunge.problem.losses import LOSSES, Gamma, LogCosh, Logistic, Loss, Poisson, PseudoHuber, Softmax, Squared, Tweedie
+from expunge.problem.objective import Objective
+from expunge.problem.rows import Rows
 
 CATALOGUE: tuple[Loss, ...] = (
     Logistic(),

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from expunge.adversary import ADVERSARIES, deletion_order, displacements
 from expunge.engine.local import LocalEngine
-from expunge.losses import Logistic, Softmax, Squared
-from expunge.objective import Objective
-from expunge.rows import Rows
-from expunge.state import State
+from expunge.problem.losses import Logistic, Softmax, Squared
+from expunge.problem.objective import Objective
+from expunge.problem.rows import Rows
+from expunge.unlearning.influence import ADVERSARIES, deletion_order, displacements
+from expunge.unlearning.state import State
 
 
 def problem(loss, n=80, d=3, seed=0):

@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 
 from expunge.engine.local import LocalEngine
 from expunge.errors import InvalidRows
-from expunge.evaluation import Evaluation
-from expunge.losses import Logistic, Softmax
-from expunge.objective import Objective
+from expunge.numerics.evaluation import Evaluation
+from expunge.numerics.statistics import Statistics
 from expunge.privacy import Guarantee
-from expunge.rows import Rows
-from expunge.settings import Settings
-from expunge.state import State
-from expunge.statistics import Statistics
-from expunge.unlearner import Unlearner
+from expunge.problem.losses import Logistic, Softmax
+from expunge.problem.objective import Objective
+from expunge.problem.rows import Rows
+from expunge.unlearning.settings import Settings
+from expunge.unlearning.state import State
+from expunge.unlearning.unlearner import Unlearner
 from tests.problems import CATALOGUE, problem
 
 

@@ -16,8 +16,8 @@ from expunge.errors import InvalidRows
 from expunge.linear_model import LogisticRegression, PoissonRegressor, Ridge
 from expunge.privacy import PrivacyBudget
 from expunge.privacy.guarantee import epsilon_of
-from expunge.state import State
-from expunge.unlearner import Unlearner
+from expunge.unlearning.state import State
+from expunge.unlearning.unlearner import Unlearner
 
 
 def gaussian(mean, sigma, seed):
@@ -204,7 +204,7 @@ def fault_in_state(change):
     return mock.patch.object(State, "removed", lambda self, rows: change(self, honest(self, rows)))
 
 
-UNCHECKED = mock.patch("expunge.ladder._require_same_rows")
+UNCHECKED = mock.patch("expunge.unlearning.ladder._require_same_rows")
 """The library compares the remaining rows with its state: switched off, so that the audit is alone."""
 
 

@@ -2,13 +2,8 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy import sparse
-from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
-
-from expunge import baselines
-from expunge.baselines import (
+from benchmarks import baselines
+from benchmarks.baselines import (
     CertifiedRemoval,
     DescentToDelete,
     InfluenceFunction,
@@ -19,11 +14,16 @@ from expunge.baselines import (
     Sisa,
     StoredVectors,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
+
 from expunge.errors import CapacityExceeded, InvalidRows, NotLearned
-from expunge.losses import Logistic, Poisson, PseudoHuber, Softmax, Squared
-from expunge.objective import Objective
 from expunge.privacy import Guarantee
-from expunge.rows import Rows
+from expunge.problem.losses import Logistic, Poisson, PseudoHuber, Softmax, Squared
+from expunge.problem.objective import Objective
+from expunge.problem.rows import Rows
 
 GUARANTEE = Guarantee(1.0, 1e-5)
 seeds = st.integers(0, 2**32 - 1)

@@ -7,9 +7,9 @@ import mpmath
 import numpy as np
 import pytest
 
-from expunge import bounds
-from expunge.bounds import NOWHERE, Geometry, Reach
-from expunge.statistics import RowExtremes
+from expunge.numerics.statistics import RowExtremes
+from expunge.unlearning import bounds
+from expunge.unlearning.bounds import NOWHERE, Geometry, Reach
 
 mpmath.mp.dps = 50
 U = mpmath.mpf(2) ** -53

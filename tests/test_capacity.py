@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from expunge.adversary import ADVERSARIES, deletion_order
-from expunge.capacity import Setting, deletion_capacity, empirical_capacity, sample_complexity
 from expunge.errors import InvalidRows, NotLearned
 from expunge.linear_model import LogisticRegression, PoissonRegressor, Ridge
+from expunge.paper.capacity import Setting, deletion_capacity, empirical_capacity, sample_complexity
+from expunge.unlearning.influence import ADVERSARIES, deletion_order
 
 METHODS = ("newton", "worst_case", "dp", "exact", "linear_model")
 CONSTANTS = {"epsilon": 1.0, "delta": 1e-5, "lipschitz": 1.0, "hessian_lipschitz": 1.0, "smoothness": 1.0}

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from expunge.certificate import Certificate
 from expunge.linear_model import LogisticRegression
+from expunge.unlearning.certificate import Certificate
 
 
 def certificate(seed=0, forget=3, **settings):

@@ -11,7 +11,7 @@ import pytest
 
 from expunge.errors import ModelCopied, ModelCopyWarning
 from expunge.linear_model import LogisticRegression
-from expunge.rows import Rows
+from expunge.problem.rows import Rows
 from tests.test_unlearner import make, snapshot
 
 THREADS, EACH = 8, 5

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from expunge.cost import NoiseCost, NoisyLoss, affordable_sigma
 from expunge.engine.local import LocalEngine
-from expunge.ladder import fitted
-from expunge.losses import Gamma, Logistic, Poisson, PseudoHuber, Softmax, Squared, Tweedie
-from expunge.objective import Objective
-from expunge.rows import Rows
+from expunge.problem.losses import Gamma, Logistic, Poisson, PseudoHuber, Softmax, Squared, Tweedie
+from expunge.problem.objective import Objective
+from expunge.problem.rows import Rows
+from expunge.unlearning.cost import NoiseCost, NoisyLoss, affordable_sigma
+from expunge.unlearning.ladder import fitted
 from tests.problems import CATALOGUE, targets
 
 CLASSIFIERS = [Logistic(), Softmax(2), Softmax(3), Softmax(4), Softmax(10)]

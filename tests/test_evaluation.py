@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from expunge.evaluation import (
+from expunge.numerics.evaluation import (
     LARGEST,
     SHARE,
     ULPS,
@@ -20,9 +20,9 @@ from expunge.evaluation import (
     penalty_scale_error,
     row_norms,
 )
-from expunge.losses import Gamma, LogCosh, Logistic, Poisson, PseudoHuber, Softmax, Squared
-from expunge.objective import Objective
-from expunge.rows import Rows
+from expunge.problem.losses import Gamma, LogCosh, Logistic, Poisson, PseudoHuber, Softmax, Squared
+from expunge.problem.objective import Objective
+from expunge.problem.rows import Rows
 
 U = 2.0**-53
 LOSSES = (Logistic(), Softmax(3), Poisson(), LogCosh(), Squared())

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from expunge.errors import NoOptimum
-from expunge.factor import Exchange, Factor, Hessian, eigenvalue_floor, inverse_error
-from expunge.losses import Squared
-from expunge.objective import Objective
+from expunge.numerics.factor import Exchange, Factor, Hessian, eigenvalue_floor, inverse_error
+from expunge.problem.losses import Squared
+from expunge.problem.objective import Objective
 from tests.oracle import L
 
 seeds = st.integers(0, 2**32 - 1)

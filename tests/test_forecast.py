@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from expunge.adversary import displacements
 from expunge.data.census import load_census
 from expunge.engine.local import LocalEngine
 from expunge.errors import ExpungeError, InvalidRows
-from expunge.ladder import climb
 from expunge.linear_model import LogisticRegression, PoissonRegressor, Ridge
 from expunge.privacy.noise import grid_rounding
+from expunge.unlearning.influence import displacements
+from expunge.unlearning.ladder import climb
 
 MAX_PASSES = 2
 

@@ -6,10 +6,10 @@ import mpmath
 import numpy as np
 import pytest
 
-from expunge.evaluation import SHARE, Evaluation
-from expunge.losses import Softmax, Squared
-from expunge.objective import Objective
-from expunge.rows import Rows
+from expunge.numerics.evaluation import SHARE, Evaluation
+from expunge.problem.losses import Softmax, Squared
+from expunge.problem.objective import Objective
+from expunge.problem.rows import Rows
 from tests.test_evaluation import LOSSES, ByHand, by_hand_gamma, exactly
 
 

@@ -25,7 +25,6 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import check_estimator
 
 from expunge.audit import rehearsal
-from expunge.cost import DEFAULT_SIGMA
 from expunge.errors import CapacityExceeded, ExpungeError, InvalidRows, NoiseDrownsModel, NoiseTooLarge, NotLearned
 from expunge.linear_model import (
     GammaRegressor,
@@ -35,8 +34,9 @@ from expunge.linear_model import (
     Ridge,
     TweedieRegressor,
 )
-from expunge.linear_model.base import INSECURE_SEED
-from expunge.storage import load_unlearner, save_unlearner
+from expunge.linear_model.plan import INSECURE_SEED
+from expunge.unlearning.cost import DEFAULT_SIGMA
+from expunge.unlearning.storage import load_unlearner, save_unlearner
 from tests.copies import pickled
 
 ALL = [

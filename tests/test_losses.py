@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expunge.losses import Gamma, Logistic, Poisson, PseudoHuber, Softmax, Tweedie
+from expunge.problem.losses import Gamma, Logistic, Poisson, PseudoHuber, Softmax, Tweedie
 from tests.problems import CATALOGUE
 
 SCALAR = [loss for loss in CATALOGUE if loss.outputs == 1]

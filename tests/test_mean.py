@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from expunge.errors import InvalidRows
-from expunge.mean import MeanEstimator
+from expunge.paper.mean import MeanEstimator
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 

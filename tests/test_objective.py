@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from expunge.errors import InvalidRows
-from expunge.evaluation import Evaluation
-from expunge.losses import Gamma, Logistic, Poisson, Softmax, Squared
-from expunge.objective import Objective
-from expunge.rows import Rows
+from expunge.numerics.evaluation import Evaluation
+from expunge.problem.losses import Gamma, Logistic, Poisson, Softmax, Squared
+from expunge.problem.objective import Objective
+from expunge.problem.rows import Rows
 from tests.problems import CATALOGUE, problem
 
 

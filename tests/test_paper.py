@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from expunge.capacity import Setting
 from expunge.errors import InvalidRows, NoOptimum
-from expunge.paper import PaperUnlearner, RowLoss
+from expunge.paper.algorithms import PaperUnlearner, RowLoss
+from expunge.paper.capacity import Setting
 
 
 def logistic(ridge=0.0):

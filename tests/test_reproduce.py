@@ -6,10 +6,10 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
+from expunge.audit.figures import new_figure
 from expunge.cli import app
-from expunge.data.studies import STUDIES, load_study
-from expunge.figures import new_figure
-from expunge.reproduce.page import Section, Table
+from expunge.paper.reproduce.page import Section, Table
+from expunge.paper.reproduce.studies import STUDIES, load_study
 
 CLAIMS = (
     "Deletion capacity against the number of parameters",

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from expunge import rows as module
 from expunge.errors import InvalidRows
-from expunge.rows import Rows
+from expunge.problem import rows as module
+from expunge.problem.rows import Rows
 
 X = np.arange(12.0).reshape(4, 3)
 Y = np.arange(4.0)

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from expunge.errors import BudgetSpent, CapacityExceeded
-from expunge.losses import Gamma, Logistic, Poisson, Softmax
-from expunge.objective import Objective
 from expunge.privacy import Guarantee, Schedule
 from expunge.privacy.noise import grid_rounding
-from expunge.rows import Rows
-from expunge.settings import Settings
-from expunge.unlearner import Unlearner
+from expunge.problem.losses import Gamma, Logistic, Poisson, Softmax
+from expunge.problem.objective import Objective
+from expunge.problem.rows import Rows
+from expunge.unlearning.settings import Settings
+from expunge.unlearning.unlearner import Unlearner
 from tests.oracle import retrain
 from tests.test_unlearner import snapshot
 

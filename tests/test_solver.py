@@ -8,11 +8,11 @@ from sklearn import linear_model as sk
 from expunge import linear_model as ours
 from expunge.engine.local import LocalEngine
 from expunge.errors import InvalidRows, NoOptimum
-from expunge.evaluation import Evaluation
-from expunge.losses import LogCosh, Logistic, Poisson, PseudoHuber, Squared
-from expunge.objective import Objective
-from expunge.rows import Rows
-from expunge.solver import minimise
+from expunge.numerics.evaluation import Evaluation
+from expunge.numerics.solver import minimise
+from expunge.problem.losses import LogCosh, Logistic, Poisson, PseudoHuber, Squared
+from expunge.problem.objective import Objective
+from expunge.problem.rows import Rows
 from tests.oracle import retrain
 from tests.problems import CATALOGUE, problem
 
@@ -96,7 +96,7 @@ def test_batches_change_nothing(monkeypatch):
     rows = Rows.of(X, (t > 0).astype(float))
     objective = Objective(Logistic(), 6)
     whole = minimise(objective, rows, LocalEngine())
-    monkeypatch.setattr("expunge.rows.BATCH_VALUES", 42)
+    monkeypatch.setattr("expunge.problem.rows.BATCH_VALUES", 42)
     assert sum(1 for _ in rows.batches()) == 300 // 24 + 1  # four times as many rows as features
     parts = minimise(objective, rows, LocalEngine())
     np.testing.assert_allclose(parts.point, whole.point, rtol=1e-10)
@@ -130,7 +130,7 @@ def test_dependent_columns_without_a_penalty_are_refused_clearly(loss):
     X = np.hstack([X, X[:, :1] + X[:, 1:]])
     y = (rng.random(50) < 0.5).astype(float)
     model = Objective(loss, 3, penalty=0.0)
-    from expunge.state import State
+    from expunge.unlearning.state import State
 
     with pytest.raises(NoOptimum, match="linearly dependent"):
         State.fitted(model, Rows.of(X, y), LocalEngine())

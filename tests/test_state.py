@@ -7,16 +7,16 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from expunge import state as module
 from expunge.engine.local import LocalEngine
 from expunge.errors import InvalidRows, NoOptimum, NotLearned
-from expunge.evaluation import UNIT_ROUNDOFF, gamma, penalty_error, penalty_scale_error
-from expunge.factor import Exchange, Factor, eigenvalue_floor, inverse_error
-from expunge.losses import Logistic, Poisson, Softmax, Squared
-from expunge.objective import Objective
-from expunge.rows import Rows
-from expunge.state import DRIFT, SAME, State, changed_by, require_all_classes, require_remaining, require_short
-from expunge.statistics import RowExtremes, Sums
+from expunge.numerics.evaluation import UNIT_ROUNDOFF, gamma, penalty_error, penalty_scale_error
+from expunge.numerics.factor import Exchange, Factor, eigenvalue_floor, inverse_error
+from expunge.numerics.statistics import RowExtremes, Sums
+from expunge.problem.losses import Logistic, Poisson, Softmax, Squared
+from expunge.problem.objective import Objective
+from expunge.problem.rows import Rows
+from expunge.unlearning import state as module
+from expunge.unlearning.state import DRIFT, SAME, State, changed_by, require_all_classes, require_remaining, require_short
 
 ENGINE = LocalEngine()
 N = 40
@@ -136,7 +136,7 @@ def test_forgotten_rows_leave_everything_valid(loss, form):
 
 
 def _root(state, rows):
-    from expunge.statistics import RowTerms
+    from expunge.numerics.statistics import RowTerms
 
     return RowTerms.of(state.objective, rows, state.anchor).root
 

@@ -9,11 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from expunge.errors import AnchorMismatch
-from expunge.evaluation import UNIT_ROUNDOFF, Evaluation
-from expunge.losses import Poisson, Softmax
-from expunge.objective import Objective
-from expunge.rows import Rows
-from expunge.statistics import (
+from expunge.numerics.evaluation import UNIT_ROUNDOFF, Evaluation
+from expunge.numerics.statistics import (
     BLOCK,
     RowExtremes,
     RowTerms,
@@ -24,6 +21,9 @@ from expunge.statistics import (
     sum_up,
     two_sum,
 )
+from expunge.problem.losses import Poisson, Softmax
+from expunge.problem.objective import Objective
+from expunge.problem.rows import Rows
 
 U = 2.0**-53
 ONE = Statistics(

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from expunge.errors import StateCorrupt
-from expunge.losses import Logistic, PseudoHuber, Softmax, Squared
-from expunge.storage import load_unlearner, save_unlearner
+from expunge.problem.losses import Logistic, PseudoHuber, Softmax, Squared
+from expunge.unlearning.storage import load_unlearner, save_unlearner
 from tests.test_unlearner import make
 
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from expunge.errors import BudgetSpent, CapacityExceeded, InvalidRows, NoOptimum, NotLearned
-from expunge.losses import Logistic, Poisson, Softmax, Squared
-from expunge.objective import Objective
 from expunge.privacy import Guarantee, Schedule
 from expunge.privacy.noise import InsecureNoise
-from expunge.rows import Rows
-from expunge.settings import Settings
-from expunge.storage import save_unlearner
-from expunge.unlearner import Unlearner
+from expunge.problem.losses import Logistic, Poisson, Softmax, Squared
+from expunge.problem.objective import Objective
+from expunge.problem.rows import Rows
+from expunge.unlearning.settings import Settings
+from expunge.unlearning.storage import save_unlearner
+from expunge.unlearning.unlearner import Unlearner
 from tests.copies import pickled
 from tests.oracle import retrain
 
@@ -294,7 +294,7 @@ def test_too_ill_conditioned_to_certify_is_said_at_fit():
         )
 
 
-@pytest.mark.parametrize("stage", ["expunge.release.Certificate", "expunge.ladder.bounds.residual"])
+@pytest.mark.parametrize("stage", ["expunge.unlearning.release.Certificate", "expunge.unlearning.ladder.bounds.residual"])
 def test_an_error_at_any_stage_leaves_the_state_bit_identical(stage, monkeypatch):
     model, at, n = make()
 

@@ -8,9 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from expunge import audit
+from expunge.audit.verdict import Verdict
 from expunge.cli import app
-from expunge.demo import Demo
-from expunge.verdict import Verdict
+from expunge.cli.demo import Demo
 
 
 def release(**changes):

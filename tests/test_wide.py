@@ -11,17 +11,17 @@ from scipy import sparse
 
 from expunge.engine.local import LocalEngine
 from expunge.errors import CapacityExceeded, InvalidRows, NoOptimum, NotLearned
-from expunge.evaluation import Evaluation, penalty_error
-from expunge.ladder import fitted, refit_cold
 from expunge.linear_model import LogisticRegression
-from expunge.losses import Gamma, Logistic, Poisson, Softmax, Tweedie
-from expunge.objective import Objective
+from expunge.numerics.evaluation import Evaluation, penalty_error
 from expunge.privacy import Guarantee
-from expunge.rows import Rows
-from expunge.settings import MEMORY_BUDGET, Settings
-from expunge.storage import load_unlearner, save_unlearner
-from expunge.unlearner import Unlearner
-from expunge.wide import WideState, curvature_floor, descend, is_wide
+from expunge.problem.losses import Gamma, Logistic, Poisson, Softmax, Tweedie
+from expunge.problem.objective import Objective
+from expunge.problem.rows import Rows
+from expunge.unlearning.ladder import fitted, refit_cold
+from expunge.unlearning.settings import MEMORY_BUDGET, Settings
+from expunge.unlearning.storage import load_unlearner, save_unlearner
+from expunge.unlearning.unlearner import Unlearner
+from expunge.unlearning.wide import WideState, curvature_floor, descend, is_wide
 from tests.oracle import retrain
 from tests.problems import CATALOGUE, problem
 

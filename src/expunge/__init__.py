@@ -8,7 +8,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from expunge.certificate import Certificate
     from expunge.errors import (
         AnchorMismatch,
         BudgetSpent,
@@ -23,13 +22,14 @@ if TYPE_CHECKING:
         NotLearned,
         StateCorrupt,
     )
-    from expunge.objective import Objective
+    from expunge.numerics.statistics import Statistics
     from expunge.privacy import Guarantee, PrivacyBudget, Schedule
-    from expunge.release import Release
-    from expunge.rows import Rows, RowSource
-    from expunge.settings import Settings
-    from expunge.statistics import Statistics
-    from expunge.unlearner import Unlearner
+    from expunge.problem.objective import Objective
+    from expunge.problem.rows import Rows, RowSource
+    from expunge.unlearning.certificate import Certificate
+    from expunge.unlearning.release import Release
+    from expunge.unlearning.settings import Settings
+    from expunge.unlearning.unlearner import Unlearner
 
 __all__ = [
     "AnchorMismatch",
@@ -57,7 +57,17 @@ __all__ = [
     "Unlearner",
 ]
 
-_ROOMS = ("errors", "certificate", "objective", "privacy", "release", "rows", "settings", "statistics", "unlearner")
+_ROOMS = (
+    "errors",
+    "privacy",
+    "problem.objective",
+    "problem.rows",
+    "numerics.statistics",
+    "unlearning.certificate",
+    "unlearning.release",
+    "unlearning.settings",
+    "unlearning.unlearner",
+)
 """Where the names are."""
 
 

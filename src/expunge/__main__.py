@@ -2,7 +2,7 @@
 
 import sys
 
-from expunge.extras import missing
+from expunge.errors import missing
 
 
 def main() -> None:

@@ -12,13 +12,13 @@ from expunge.data.schema import Category, FeatureSchema, Number
 from expunge.data.sources import QuerySource, TableColumns, TableSource, Without
 from expunge.engine.local import LocalEngine
 from expunge.errors import InvalidRows
-from expunge.losses import Logistic, Squared
-from expunge.objective import Objective
 from expunge.privacy import Guarantee
-from expunge.rows import Rows
-from expunge.settings import Settings
-from expunge.state import State
-from expunge.unlearner import Unlearner
+from expunge.problem.losses import Logistic, Squared
+from expunge.problem.objective import Objective
+from expunge.problem.rows import Rows
+from expunge.unlearning.settings import Settings
+from expunge.unlearning.state import State
+from expunge.unlearning.unlearner import Unlearner
 
 FEATURES = ("a", "b", "c")
 COLUMNS = TableColumns(FEATURES, "y")

@@ -13,7 +13,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from expunge.extras import EXTRAS
+from expunge.errors import EXTRAS
 from expunge.ledger import log, releases
 from tests.install.bare import Bare, closure, size
 from tests.workspace.people import workspace

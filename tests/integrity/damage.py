@@ -19,7 +19,7 @@ from expunge.data.schema import FeatureSchema
 from expunge.errors import ExpungeError
 from expunge.ledger import hooks, log, releases, times, tokens
 from expunge.ledger.tables import metadata
-from expunge.storage import load_unlearner
+from expunge.unlearning.storage import load_unlearner
 from expunge.workspace import Workspace
 from expunge.workspace.doctor import EDITED, examine
 from expunge.workspace.place import Place

@@ -10,18 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from expunge import bounds
 from expunge.engine.local import LocalEngine
 from expunge.errors import CapacityExceeded, InvalidRows, NoOptimum, NotLearned
-from expunge.factor import Factor, Hessian, eigenvalue_floor
-from expunge.ladder import climb, from_statistics
-from expunge.losses import Gamma, Logistic, Poisson, Squared, Tweedie
-from expunge.objective import Objective
+from expunge.numerics.factor import Factor, Hessian, eigenvalue_floor
+from expunge.numerics.statistics import RowExtremes, RowTerms, Statistics
 from expunge.privacy import Guarantee
-from expunge.rows import Rows
-from expunge.settings import Settings
-from expunge.state import State
-from expunge.statistics import RowExtremes, RowTerms, Statistics
+from expunge.problem.losses import Gamma, Logistic, Poisson, Squared, Tweedie
+from expunge.problem.objective import Objective
+from expunge.problem.rows import Rows
+from expunge.unlearning import bounds
+from expunge.unlearning.ladder import climb, from_statistics
+from expunge.unlearning.settings import Settings
+from expunge.unlearning.state import State
 from tests.conftest import examples
 from tests.oracle import retrain
 from tests.problems import CATALOGUE, Problem, problem

@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from expunge import bounds
-from expunge.bounds import NOWHERE, Geometry, Reach
 from expunge.engine.local import LocalEngine
 from expunge.errors import ExpungeError, InvalidRows
-from expunge.evaluation import Evaluation, row_norms
-from expunge.factor import Exchange, Factor, Hessian, eigenvalue_floor, inverse_error
-from expunge.ladder import from_statistics
-from expunge.losses import LogCosh, Logistic, PseudoHuber, Softmax, Squared
-from expunge.objective import Objective
-from expunge.rows import Rows
-from expunge.state import State
-from expunge.statistics import RowExtremes, Statistics
+from expunge.numerics.evaluation import Evaluation, row_norms
+from expunge.numerics.factor import Exchange, Factor, Hessian, eigenvalue_floor, inverse_error
+from expunge.numerics.statistics import RowExtremes, Statistics
+from expunge.problem.losses import LogCosh, Logistic, PseudoHuber, Softmax, Squared
+from expunge.problem.objective import Objective
+from expunge.problem.rows import Rows
+from expunge.unlearning import bounds
+from expunge.unlearning.bounds import NOWHERE, Geometry, Reach
+from expunge.unlearning.ladder import from_statistics
+from expunge.unlearning.state import State
 from tests.conftest import SOAK
 from tests.oracle import L, gradient_and_hessian, retrain
 from tests.problems import CATALOGUE, targets

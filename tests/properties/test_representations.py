@@ -12,14 +12,14 @@ from scipy import sparse
 
 from expunge.engine.local import LocalEngine
 from expunge.errors import InvalidRows
-from expunge.evaluation import row_norms
-from expunge.ladder import from_statistics
 from expunge.linear_model import LogisticRegression
-from expunge.losses import Logistic, Poisson, PseudoHuber, Softmax
-from expunge.objective import Objective
-from expunge.rows import Rows
-from expunge.state import State
-from expunge.statistics import Statistics
+from expunge.numerics.evaluation import row_norms
+from expunge.numerics.statistics import Statistics
+from expunge.problem.losses import Logistic, Poisson, PseudoHuber, Softmax
+from expunge.problem.objective import Objective
+from expunge.problem.rows import Rows
+from expunge.unlearning.ladder import from_statistics
+from expunge.unlearning.state import State
 from tests.conftest import SOAK
 from tests.oracle import retrain
 from tests.problems import targets

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 
 from expunge.engine.local import LocalEngine
 from expunge.errors import AnchorMismatch
-from expunge.evaluation import UNIT_ROUNDOFF, Evaluation, row_norms
-from expunge.losses import Gamma, Poisson, Tweedie
-from expunge.objective import Objective
-from expunge.rows import Rows
-from expunge.state import State
-from expunge.statistics import RowTerms, Statistics
+from expunge.numerics.evaluation import UNIT_ROUNDOFF, Evaluation, row_norms
+from expunge.numerics.statistics import RowTerms, Statistics
+from expunge.problem.losses import Gamma, Poisson, Tweedie
+from expunge.problem.objective import Objective
+from expunge.problem.rows import Rows
+from expunge.unlearning.state import State
 from tests.conftest import examples
 from tests.oracle import gradient_and_hessian
 from tests.problems import CATALOGUE, problem, targets

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import sparse
 
-from expunge.losses import LOSSES, PseudoHuber, Softmax, Tweedie
-from expunge.objective import Objective
-from expunge.rows import Rows
+from expunge.problem.losses import LOSSES, PseudoHuber, Softmax, Tweedie
+from expunge.problem.objective import Objective
+from expunge.problem.rows import Rows
 from tests.referee.oracle import Model, Optimum, optimum
 
 LOSS_KINDS: tuple[tuple[str, float], ...] = (

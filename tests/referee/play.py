@@ -16,13 +16,13 @@ from flint import arb
 
 from expunge.engine.local import LocalEngine
 from expunge.errors import BudgetSpent, CapacityExceeded, ExpungeError, InvalidRows, NoOptimum, NotLearned
-from expunge.ladder import climb, fitted
 from expunge.privacy import Guarantee, Schedule
-from expunge.rows import Rows, RowSource
-from expunge.settings import Settings
-from expunge.state import State
-from expunge.storage import load_unlearner, save_unlearner
-from expunge.unlearner import Release, Unlearner
+from expunge.problem.rows import Rows, RowSource
+from expunge.unlearning.ladder import climb, fitted
+from expunge.unlearning.settings import Settings
+from expunge.unlearning.state import State
+from expunge.unlearning.storage import load_unlearner, save_unlearner
+from expunge.unlearning.unlearner import Release, Unlearner
 from tests.referee.accounts import Account, delta_of
 from tests.referee.cases import Case, case
 from tests.referee.oracle import Optimum, lower

@@ -7,8 +7,8 @@ import pytest
 from flint import arb
 
 from expunge.privacy import Guarantee, PrivacyBudget, Schedule
-from expunge.settings import Settings
-from expunge.unlearner import Unlearner
+from expunge.unlearning.settings import Settings
+from expunge.unlearning.unlearner import Unlearner
 from tests.referee.accounts import Account, delta_of
 from tests.referee.cases import Case
 from tests.referee.oracle import Model, lower

@@ -10,9 +10,9 @@ from scipy import sparse
 from expunge.errors import CapacityExceeded, ExpungeError, InvalidRows, NoOptimum
 from expunge.privacy import Guarantee
 from expunge.privacy.guarantee import epsilon_of
-from expunge.rows import Rows
-from expunge.settings import Settings
-from expunge.unlearner import Unlearner
+from expunge.problem.rows import Rows
+from expunge.unlearning.settings import Settings
+from expunge.unlearning.unlearner import Unlearner
 from tests.referee.accounts import delta_of
 from tests.referee.cases import FORMS, LOSS_KINDS, Case, case
 from tests.referee.oracle import Model, lower

@@ -11,13 +11,13 @@ from functools import cached_property
 import numpy as np
 import pytest
 
-from expunge import ladder, release, state, unlearner
-from expunge.bounds import Geometry
+from expunge.numerics.statistics import RowExtremes, Statistics
 from expunge.privacy import Guarantee, PrivacyBudget, noise
 from expunge.privacy.noise import InsecureNoise
-from expunge.state import State
-from expunge.statistics import RowExtremes, Statistics
-from expunge.unlearner import Unlearner
+from expunge.unlearning import ladder, release, state, unlearner
+from expunge.unlearning.bounds import Geometry
+from expunge.unlearning.state import State
+from expunge.unlearning.unlearner import Unlearner
 from tests.referee.play import Fault, play
 
 Plant = Callable[[pytest.MonkeyPatch], None]

@@ -28,13 +28,13 @@ from expunge.evidence.signing import PublicKeys
 from expunge.evidence.statements import canonical, digest, predicate_of
 from expunge.evidence.verification import verify_content
 from expunge.ledger import log, releases, requests, tokens
-from expunge.losses import Logistic
-from expunge.objective import Objective
 from expunge.privacy import Guarantee
-from expunge.rows import Rows
+from expunge.problem.losses import Logistic
+from expunge.problem.objective import Objective
+from expunge.problem.rows import Rows
 from expunge.service.app import create_app
-from expunge.settings import Settings
-from expunge.unlearner import Unlearner
+from expunge.unlearning.settings import Settings
+from expunge.unlearning.unlearner import Unlearner
 from expunge.workspace import Workspace
 from expunge.workspace.export import export
 from tests.service.test_api import wait_for

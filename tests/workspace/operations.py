@@ -15,7 +15,7 @@ from expunge.errors import WorkspaceInvalid
 from expunge.evidence.statements import digest
 from expunge.ledger import releases, requests
 from expunge.ledger.facts import fact
-from expunge.storage import load_unlearner
+from expunge.unlearning.storage import load_unlearner
 from expunge.workspace import Workspace, drafts
 from expunge.workspace.doctor import examine
 from expunge.workspace.place import UNFINISHED

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from expunge.storage import load_unlearner
+from expunge.unlearning.storage import load_unlearner
 from tests.workspace.people import people, workspace
 
 CANARY_ID, CANARY_TEXT, CANARY_NUMBER, CANARY_WHOLE = "canary-Zq7", "zebra-tamer-Xk9", 77.123456789, 31

@@ -17,8 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from typer.core import TyperGroup
 
 from expunge.data.lists import IdList, Unclear, is_table, read_list
-from expunge.errors import ExpungeError, WorkspaceBusy, WorkspaceInvalid, WorkUnfinished
-from expunge.extras import missing
+from expunge.errors import ExpungeError, WorkspaceBusy, WorkspaceInvalid, WorkUnfinished, missing
 from expunge.identities import canonical
 
 if TYPE_CHECKING:
@@ -137,8 +136,8 @@ def refusing(as_json: bool, **about: Any) -> Iterator[None]:
     try:
         yield
     except RequestRefused as error:
-        message = str(error)
-        show({**about, "state": "refused", "reason": error.reason, "message": message}, as_json, lambda: say(message))
+        message, near = str(error), {} if error.near is None else {"near": error.near}
+        show({**about, "state": "refused", "reason": error.reason, **near, "message": message}, as_json, lambda: say(message))
         raise typer.Exit(REFUSED) from error
 
 

@@ -7,13 +7,22 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from expunge.cli.shared import CHECK_FAILED, HERE, InWorkspace, app, require_writable, working
+from expunge.cli.desk import print_outcomes
+from expunge.cli.shared import CHECK_FAILED, HERE, InWorkspace, app, console, require_writable, say, working
 
 
 @app.command()
-def demo() -> None:
+def demo(
+    workspace: Annotated[
+        Path | None,
+        typer.Option("--workspace", "-w", help="Make a sample workspace in this folder, which other commands can be tried on."),
+    ] = None,
+) -> None:
     """Fit the bundled census data, forget people on every rung of the ladder, and print the certificate."""
-    from expunge.demo import DELTA, EPSILON, Demo
+    if workspace is not None:
+        _make_sample(workspace)
+        return
+    from expunge.cli.demo import DELTA, EPSILON, Demo
 
     console = Console()
     story = Demo()
@@ -66,7 +75,7 @@ def audit(
     with working("auditing", as_json=False):
         require_writable(folder)  # before minutes of work
         if model is None:
-            from expunge.demo import Demo
+            from expunge.cli.demo import Demo
 
             verdict = Demo().audited(draws)
         else:
@@ -90,8 +99,24 @@ def reproduce(
     ] = Path("../shared/data"),
 ) -> None:
     """Regenerate every claim of the paper as figures and tables on one page, in a few minutes."""
-    from expunge.reproduce import reproduce as write_page
+    from expunge.paper.reproduce import reproduce as write_page
 
     console = Console()
     path = write_page(folder, data, console.print)
     console.print(f"written to {path}")
+
+
+def _make_sample(workspace: Path) -> None:
+    from expunge.workspace.sample import make_sample
+
+    with working("making a sample workspace", as_json=False):
+        data, outcomes = make_sample(workspace, say)
+    print_outcomes(outcomes, f"{workspace} holds the 32,561 people of {data.name}, from the 1994 census, and two models. Try:")
+    for line in (
+        f"expunge forget p00017 p00023 -w {workspace}",
+        f"expunge process -w {workspace}",
+        f"expunge certificate 3 --out certificate.json -w {workspace}",
+        f"expunge verify certificate.json --key {workspace}/expunge.pub",
+        f"expunge token issue me --role operator -w {workspace} && expunge serve -w {workspace}",
+    ):
+        console.print(f"  {line}", highlight=False)

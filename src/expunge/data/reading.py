@@ -209,9 +209,11 @@ def _reason(column: str, kind: pa.DataType) -> str:
 
 
 def _typed(found: pa.Schema, declared: pa.Schema, texts: Collection[str] = ()) -> pa.Schema:
-    """The columns that were found, with the types that are declared; those in ``texts`` are text whatever is declared."""
-    kinds = {field.name: field.type for field in declared} | dict.fromkeys(texts, pa.string())
-    return pa.schema([pa.field(field.name, kinds.get(field.name, field.type)) for field in found])
+    """The columns that were found, with the types that are declared, or else of their values; those in ``texts`` are text
+    whatever is declared."""
+    plain = {field.name: field.type.value_type if pa.types.is_dictionary(field.type) else field.type for field in found}
+    kinds = plain | {field.name: field.type for field in declared} | dict.fromkeys(texts, pa.string())
+    return pa.schema([pa.field(field.name, kinds[field.name]) for field in found])
 
 
 def _kind(path: Path) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from expunge.data.parquet import row_groups
 from expunge.data.reading import read_batches
 from expunge.data.schema import FeatureSchema, codes_of
 from expunge.errors import InvalidRows
-from expunge.rows import Places, Rows, RowSource
+from expunge.problem.rows import Places, Rows, RowSource
 
 IN_MEMORY = 1 << 30
 """Bytes of encoded rows up to which ``gathered`` keeps them."""

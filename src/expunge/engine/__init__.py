@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from expunge.errors import InvalidRows
-from expunge.rows import Rows, RowSource
+from expunge.problem.rows import Rows, RowSource
 
 T = TypeVar("T")
 

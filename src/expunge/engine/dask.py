@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, TypeVar
 
-from expunge.blas import one_blas_thread
 from expunge.engine import folded, reduced_part, require_rows
 from expunge.engine.local import LocalEngine
+from expunge.engine.threads import one_blas_thread
 from expunge.errors import EngineUnavailable
-from expunge.rows import PartedSource, Rows, RowSource
+from expunge.problem.rows import PartedSource, Rows, RowSource
 
 T = TypeVar("T")
 

@@ -11,9 +11,9 @@ from functools import partial
 from itertools import chain
 from typing import TypeVar
 
-from expunge.blas import blas_threads, one_blas_thread
 from expunge.engine import folded, reduced_part, require_rows
-from expunge.rows import Rows, RowSource, parts_of
+from expunge.engine.threads import blas_threads, one_blas_thread
+from expunge.problem.rows import Rows, RowSource, parts_of
 
 T = TypeVar("T")
 

@@ -12,8 +12,8 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from expunge.errors import InvalidRows
 from expunge.linear_model.base import UnlearningModel
-from expunge.losses import Logistic, Loss, Softmax
-from expunge.parameters import real
+from expunge.problem.losses import Logistic, Loss, Softmax
+from expunge.problem.parameters import real
 
 Array = NDArray[np.float64]
 

@@ -9,12 +9,12 @@ from sklearn import linear_model as sklearn_linear_model
 from sklearn.base import RegressorMixin
 from sklearn.utils import Tags
 
-from expunge.cost import checked_range
 from expunge.errors import InvalidRows
 from expunge.linear_model.base import UnlearningModel
-from expunge.losses import Gamma, Loss, Poisson, PseudoHuber, Squared, Tweedie
-from expunge.objective import Objective
-from expunge.parameters import real
+from expunge.problem.losses import Gamma, Loss, Poisson, PseudoHuber, Squared, Tweedie
+from expunge.problem.objective import Objective
+from expunge.problem.parameters import real
+from expunge.unlearning.cost import checked_range
 
 Array = NDArray[np.float64]
 

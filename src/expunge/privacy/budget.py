@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
 from expunge.errors import BudgetSpent
-from expunge.parameters import whole
+from expunge.problem.parameters import whole
 
 REFIT_RESERVE = 2.0**-20
 """Share of the squared budget that only a refit may use, or more where rounding needs it."""

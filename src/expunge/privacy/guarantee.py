@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from expunge.parameters import real
+from expunge.problem.parameters import real
 
 SAFE_SIDE = 1e-9
 """Relative step to the safe side, far above the inversions' tolerance of 1e-12."""

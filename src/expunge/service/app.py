@@ -16,12 +16,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from expunge.errors import ExpungeError, WorkspaceInvalid
 from expunge.files import write_file
-from expunge.release import VERSION
 from expunge.service import api, pages, problems
 from expunge.service.access import Anybody, Gate
 from expunge.service.drafts import Drafts
 from expunge.service.intake import Intake
 from expunge.service.worker import EVERY, Worker
+from expunge.unlearning.release import VERSION
 from expunge.workspace import Workspace
 from expunge.workspace.status import status
 

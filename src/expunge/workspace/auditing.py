@@ -1,9 +1,9 @@
 """Auditing a model of the workspace: against a model retrained on the table, which never saw those forgotten. Theory §7."""
 
 from expunge import audit
+from expunge.audit.verdict import Verdict
 from expunge.ledger import releases
-from expunge.unlearner import Unlearner
-from expunge.verdict import Verdict
+from expunge.unlearning.unlearner import Unlearner
 from expunge.workspace import batch, states
 from expunge.workspace.place import Place
 from expunge.workspace.specification import Specification

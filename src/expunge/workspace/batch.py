@@ -29,7 +29,7 @@ from expunge.files import delete_file, delete_unfinished, write_file
 from expunge.ledger import data_files, hooks, log, releases, requests, times, tombstones
 from expunge.ledger.bindings import bound
 from expunge.ledger.facts import fact, retired_keyids, set_fact
-from expunge.release import Release
+from expunge.unlearning.release import Release
 from expunge.workspace import anchoring, drafts, edits
 from expunge.workspace.people import People
 from expunge.workspace.place import PATIENCE, Place

@@ -4,7 +4,6 @@ import json
 import shlex
 import stat
 
-from expunge.certificate import Certificate
 from expunge.errors import LedgerCorrupt, WorkspaceInvalid
 from expunge.evidence.bundles import verify_bundle
 from expunge.evidence.receipts import committed
@@ -15,6 +14,7 @@ from expunge.ledger import releases, requests, sealing, times, tokens, tombstone
 from expunge.ledger.bindings import require_bound
 from expunge.ledger.facts import fact
 from expunge.privacy import Guarantee
+from expunge.unlearning.certificate import Certificate
 from expunge.workspace import drafts
 from expunge.workspace.comparison import unfit
 from expunge.workspace.forgetting import until

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 import pyarrow as pa
 import sqlalchemy as sa
 
+from expunge.data.near import MEANING, Likeness, near_forms
 from expunge.data.pseudonyms import Identification, SubjectKey
 from expunge.data.table import SUBJECT, SubjectTable, alias_names
 from expunge.errors import InvalidRows, RequestRefused
@@ -25,6 +26,8 @@ Reason = Literal[
 ]
 """Why a wish is refused."""
 UNKNOWN = "nobody of this id has rows here: check the id and its spelling"
+LOOKED_AT = 100
+"""Unknown ids of one call, up to which near forms of them are looked for."""
 ALIASES = "alias_columns"
 """The fact that names the alias columns, as JSON."""
 SUBJECT_COLUMN = "subject_column"
@@ -66,6 +69,13 @@ class Found:
     def person(self) -> tuple[str, ...]:
         """The pseudonyms of the one person; empty if there is none, or more than one."""
         return self.people[0] if len(self.people) == 1 else ()
+
+
+class Near(NamedTuple):
+    """How a form is like an id that nobody has, and whom the form stands for."""
+
+    likeness: Likeness
+    who: Found
 
 
 @dataclass(frozen=True)
@@ -118,11 +128,21 @@ class People:
             for each, made in tags.items():
                 others[each] += [owner for tag in made for owner in owners.get(tag, ())]
                 stones[each] += map(self._key.tombstone, made)
-        rows |= self._table.counts(_all(others.values()) or []) if any(others.values()) else {}
+        rows |= self._table.counts(_all(others.values())) if any(others.values()) else {}
         return [
             Found(problem=problem) if problem is not None else self._found(own[each], others[each], stones[each], rows)
             for each, problem in zip(ids, problems, strict=True)
         ]
+
+    def near(self, ids: Sequence[Id], found: Sequence[Found]) -> dict[int, list[Near]]:
+        """By number of an id that nobody has, whom the forms stand for that are near to it; of the first of these ids."""
+        unknown = [number for number, who in enumerate(found) if not who.people and who.problem is None][:LOOKED_AT]
+        forms = [(number, kind, form) for number in unknown for kind, form in near_forms(ids[number].text)]
+        likes = self.find([Id(form, ids[number].by) for number, _kind, form in forms])
+        near: dict[int, list[Near]] = {number: [] for number in unknown}
+        for (number, kind, _form), who in zip(forms, likes, strict=True):
+            near[number].append(Near(kind, who))
+        return near
 
     def one(self, text: str, by: str | None = None) -> tuple[str, ...]:
         """The pseudonyms of the person whom the id ``text`` stands for.
@@ -130,11 +150,14 @@ class People:
         Raises:
             RequestRefused: it is no id, nobody has it, or several have.
         """
-        (found,) = self.find([Id(text, by)])
+        ids = [Id(text, by)]
+        (found,) = self.find(ids)
         if found.problem is not None:
             raise RequestRefused(found.problem.message, reason=found.problem.reason)
         if not found.people:
-            raise RequestRefused(UNKNOWN, reason="unknown-subject")
+            near = next((kind for kind, who in self.near(ids, [found])[0] if who.people), None)
+            hint = "" if near is None else f"; somebody has {MEANING[near]}"
+            raise RequestRefused(f"{UNKNOWN}{hint}", reason="unknown-subject", near=near)
         if not found.person:
             raise RequestRefused(self.several(len(found.people)), reason="several-people")
         return found.person

@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # loaded where they are used: what only reads the ledger is t
     from expunge.data.table import SubjectTable
     from expunge.engine import Engine
     from expunge.evidence.signing import PublicKeys, SigningKey
-    from expunge.rows import RowSource
+    from expunge.problem.rows import RowSource
 
 UNFINISHED = "init.unfinished"
 """A file that is in a folder as long as the workspace in it is being made."""

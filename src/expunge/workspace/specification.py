@@ -10,7 +10,6 @@ from typing import Literal, get_args
 import numpy as np
 import pyarrow as pa
 
-from expunge.cost import Undeclared, affordable_sigma
 from expunge.data.drafting import short
 from expunge.data.files import NOTHING, Change
 from expunge.data.schema import Category, Column, FeatureSchema, Number, label
@@ -26,9 +25,10 @@ from expunge.linear_model import (
     TweedieRegressor,
 )
 from expunge.linear_model.base import UnlearningModel
-from expunge.objective import Objective
-from expunge.rows import Rows
-from expunge.settings import Settings
+from expunge.problem.objective import Objective
+from expunge.problem.rows import Rows
+from expunge.unlearning.cost import Undeclared, affordable_sigma
+from expunge.unlearning.settings import Settings
 from expunge.workspace.configuration import Configuration
 
 Kind = Literal["logistic", "ridge", "pseudo-huber", "poisson", "gamma", "tweedie"]

@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from expunge.cost import SAMPLE, NoiseCost
 from expunge.data.files import Change, listing_digest
 from expunge.data.sources import TableSource
 from expunge.data.table import ROW, SUBJECT
@@ -33,10 +32,11 @@ from expunge.errors import (
 from expunge.evidence.statements import digest
 from expunge.ledger import data_files, releases, requests
 from expunge.ledger.restores import Restored
-from expunge.release import Release
-from expunge.rows import Rows, RowSource
-from expunge.storage import load_unlearner, save_unlearner
-from expunge.unlearner import Unlearner
+from expunge.problem.rows import Rows, RowSource
+from expunge.unlearning.cost import SAMPLE, NoiseCost
+from expunge.unlearning.release import Release
+from expunge.unlearning.storage import load_unlearner, save_unlearner
+from expunge.unlearning.unlearner import Unlearner
 from expunge.workspace.place import Place
 from expunge.workspace.specification import Specification
 

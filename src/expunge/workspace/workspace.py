@@ -24,12 +24,12 @@ from expunge.evidence.receipts import Receipt
 from expunge.evidence.signing import PublicKeys, SigningKey, endorse
 from expunge.evidence.statements import digest
 from expunge.files import write_file, write_output
-from expunge.forecast import CapacityReport
 from expunge.identities import CASELESS, EXACT, Rule
 from expunge.ledger import data_files, log, releases, times
 from expunge.ledger.anchor import INSTANCE
 from expunge.ledger.facts import add_key, keys, set_fact
 from expunge.ledger.sealing import SealKey
+from expunge.unlearning.forecast import CapacityReport
 from expunge.workspace import batch, desk, drafts, edits, making, queue, row_keys, states
 from expunge.workspace.arrivals import FIRST, READING, keyed_content, read_schema
 from expunge.workspace.batch import COMING_KEY, Done, Outcome

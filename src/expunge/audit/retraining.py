@@ -1,0 +1,125 @@
+"""Audits by retraining: the true distance of every release beside the certified one. Theory §7."""
+
+import copy
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from expunge.errors import InvalidRows, ModelCopyWarning
+
+
+@dataclass(frozen=True)
+class AuditedRelease:
+    """One release: what was certified, and what retraining finds.
+
+    Args:
+        rung: how it was certified; ``forgotten``: rows.
+        certified_distance, true_distance: Δ and |w̄ − ŵ′|₂.
+        retraining_error: bound on how far the retrained weights are from the optimum, which the comparison allows for.
+        certified_mu, true_mu: the distances over σ; infinite where σ = 0.
+        certified_mu_total, true_mu_total: √Σμ² of the releases since the earliest deletion of the period.
+    """
+
+    rung: str
+    forgotten: int
+    certified_distance: float
+    true_distance: float
+    retraining_error: float
+    certified_mu: float
+    true_mu: float
+    certified_mu_total: float
+    true_mu_total: float
+
+    @property
+    def is_honest(self) -> bool:
+        """Whether what is certified, alone and in total, covers what retraining finds."""
+        if not self.true_distance - self.retraining_error <= self.certified_distance:
+            return False
+        slack = self.retraining_error / self.true_distance if self.true_distance > 0 else 0.0
+        return not self.true_mu_total * (1.0 - min(1.0, slack)) > self.certified_mu_total
+
+
+@dataclass(frozen=True)
+class ExactAudit:
+    """An audit by retraining: every release, in order."""
+
+    releases: tuple[AuditedRelease, ...]
+
+    @property
+    def is_honest(self) -> bool:
+        """Whether every release is."""
+        return all(release.is_honest for release in self.releases)
+
+
+def exact(model: Any, U: Sequence[tuple[Any, ...]], remaining: tuple[Any, ...]) -> ExactAudit:
+    """Forgets on a copy of ``model``, retrains after every request, and sets the true distance beside the certified one.
+
+    Args:
+        model: a fitted estimator of ``expunge.linear_model``; it stays as it is.
+        U: requests in order, each ``(X, y)`` or ``(X, y, sample_weight)``, as the model was fitted.
+        remaining: the same of the rows that are learned and in no request.
+
+    Raises:
+        InvalidRows, NotLearned: what ``forget`` raises.
+
+    Source: theory §7.
+    """
+    from sklearn.base import clone
+
+    audited = rehearsal(model)
+    retrained = clone(model).set_params(sigma=0)
+    releases: list[AuditedRelease] = []
+    true_square = 0.0
+    for i, (X, y, *weight) in enumerate(U):
+        left = _joined([*U[i + 1 :], remaining])
+        certificate = audited.forget(X, y, sample_weight=weight[0] if weight else None, ids=range(len(y)), remaining=left)
+        distance = audited.true_distance(*left)
+        mu = distance / certificate.sigma if certificate.sigma > 0 else math.inf
+        true_square += mu**2
+        releases.append(
+            AuditedRelease(
+                rung=certificate.rung,
+                forgotten=len(y),
+                certified_distance=certificate.distance_bound,
+                true_distance=distance,
+                retraining_error=retrained.fit(*left).certificate_.distance_bound,
+                certified_mu=certificate.mu,
+                true_mu=mu,
+                certified_mu_total=certificate.mu_total,
+                true_mu_total=math.sqrt(true_square),
+            )
+        )
+    return ExactAudit(tuple(releases))
+
+
+def _joined(parts: list[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """All rows of the parts, with weights if they have them.
+
+    Raises:
+        InvalidRows: some parts have weights, and others have none.
+    """
+    if len({len(part) for part in parts}) > 1:
+        raise InvalidRows("some rows come with weights and others without: give them with all rows, or with none")
+    X, *columns = zip(*parts, strict=True)
+    return (_stacked(list(X)), *(np.concatenate(column) for column in columns))
+
+
+def rehearsal(model: Any) -> Any:
+    """A copy of ``model``, an estimator or an unlearner, that may release: for experiments.
+
+    Assumes: nothing that it releases is published, so that no budget is spent.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ModelCopyWarning)
+        twin = copy.deepcopy(model)
+    twin.take_over()
+    return twin
+
+
+def _stacked(parts: list[Any]) -> Any:
+    return sparse.vstack(parts, format="csr") if any(sparse.issparse(part) for part in parts) else np.concatenate(parts)

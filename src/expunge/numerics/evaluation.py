@@ -1,0 +1,448 @@
+"""One batch of rows at one weight vector: sums over its rows, and bounds on what rounding cost them.
+
+The standard model of floating point (Higham, *Accuracy and Stability of Numerical Algorithms*, §3) gives a sum or dot
+product of k terms the relative error γ_k = ku/(1−ku) of the sum of magnitudes, u = 2⁻⁵³, in whatever order it is
+taken. The linear predictor of a row is thus off by at most γ|x||w|, its derivative by the curvature times that plus a
+few ulps of the terms it is made of (which the loss knows), and every sum over m rows by a further γ_m. Theory §4.6.
+
+That model leaves out over- and underflow. What overflows is infinite or NaN, which bounds nothing. What underflows is off by
+less than ``UNDERFLOW``: each row is charged as if its curvature were larger by that, and each sum for its own products. And it
+is linear only where the predictor's error is small beside 1/c, the distance on which the curvature changes: hence the curvature
+charged is the largest within that error.
+
+Rows may lie on any device: each sum is made there and comes back to the host.
+"""
+
+import copy
+import math
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from expunge.problem.arrays import MODERATE, beside, host, is_on_host, namespace, norm, or_infinite
+from expunge.problem.objective import Objective
+from expunge.problem.rows import Rows
+
+Array = NDArray[np.float64]
+Precision = Literal["float32", "float64"]
+
+UNIT_ROUNDOFF = 2.0**-53
+UNDERFLOW = 2.0**-960
+"""Times γ, still above what an elementary function or a product loses by underflow, 2⁻¹⁰²²; far below what is told from 0."""
+SINGLE = (2.0**-50, 2.0**50)
+"""Sizes whose squares float32 holds with all their digits: beyond them these may become subnormal, or overflow."""
+ULPS = 32
+"""Roundings allowed for the elementary functions and the handful of operations around them in one loss value."""
+LARGEST = 1e100
+"""Sums of larger terms are not bounded: their squares come near overflow."""
+SHARE = 0.01
+"""Rounding of this share is no reason to compute again in float64."""
+ROUNDOFF: dict[Precision, float] = {"float32": 2.0**-24, "float64": UNIT_ROUNDOFF}
+
+
+def gamma(k: int, unit: float = UNIT_ROUNDOFF) -> float:
+    """γ_k, the relative error of k roundings in a row (Higham, Lemma 3.1)."""
+    return k * unit / (1.0 - k * unit)
+
+
+def penalty_error(objective: Objective, w: Array, count: float, count_error: float) -> float:
+    """A bound on |penalty_gradient(w, count) − the true one|₂, where ``count`` may be off by ``count_error``.
+
+    Source: theory §4.6.
+    """
+    K = objective.loss.outputs
+    gauge = K * gamma(K + 4) if K > 1 and objective.fit_intercept else 0.0
+    rounding = gamma(4) * abs(objective.penalty_scale(count)) + gauge
+    return (penalty_scale_error(objective, count_error) + rounding) * float(np.linalg.norm(w)) * (1.0 + gamma(len(w) + ULPS))
+
+
+def penalty_scale_error(objective: Objective, count_error: float) -> float:
+    """How far ``penalty_scale`` may be off where the count may be off by ``count_error``."""
+    return objective.penalty * count_error if objective.form == "mean" else 0.0
+
+
+def row_norms(objective: Objective, rows: Rows) -> Array:
+    """|x| of each row, the intercept's 1 included, rounded up, ``(n_rows,)``."""
+    return host(_norms(objective, objective.features(rows)))
+
+
+@np.errstate(over="ignore")
+def _norms(objective: Objective, X: Any) -> Any:
+    """``row_norms`` where the rows lie; those whose squares over- or underflow are measured again, scaled by a power of two."""
+    xp, intercept = namespace(X), float(objective.fit_intercept)
+    squares = _squares(X)
+    norms = xp.sqrt(squares + intercept)
+    is_odd = ~((squares + intercept >= MODERATE[0] ** 2) & (squares <= MODERATE[1] ** 2))  # rows of zeros among them
+    if xp.any(is_odd):
+        if is_on_host(X):
+            norms[is_odd] = _scaled_norms(X[is_odd], intercept)
+        else:
+            norms = xp.where(is_odd, _scaled_norms(X, intercept), norms)
+    return norms * (1.0 + gamma(X.shape[1] + 5))
+
+
+def _squares(X: Any) -> Any:
+    """|x|² of each row, ``(n_rows,)``."""
+    if sparse.issparse(X):
+        return sparse.csr_array((np.square(X.data), X.indices, X.indptr), shape=X.shape) @ np.ones(X.shape[1])
+    return np.einsum("ij,ij->i", X, X) if is_on_host(X) else namespace(X).sum(X * X, axis=1)
+
+
+def _scaled_norms(X: Any, intercept: float) -> Any:
+    """|x| of each row with ``intercept`` appended, whatever its magnitude, ``(n_rows,)``."""
+    X, xp = X.toarray() if sparse.issparse(X) else X, namespace(X)
+    tops = xp.max(abs(X), axis=1)
+    usable = xp.where((tops > 0.0) & (tops < math.inf), tops, 1.0)
+    scale = 2.0 ** xp.floor(xp.log2(usable))
+    lengths = xp.sqrt(_squares(X / scale[:, None])) * scale
+    return xp.hypot(lengths, xp.zeros_like(lengths) + intercept)
+
+
+quiet = np.errstate(over="ignore", invalid="ignore")
+"""At weights far from the rows' optimum eᵗ overflows: the sums are then NaN and their error bounds infinite, never warnings."""
+
+
+class Evaluation:
+    """The loss of ``rows`` at weights ``w`` and its sums; no penalty is inside.
+
+    Args:
+        objective: gives loss and intercept.
+        rows: the batch.
+        w: weights, ``(p,)``.
+    """
+
+    def __init__(self, objective: Objective, rows: Rows, w: Array) -> None:
+        self.objective, self.rows, self.loss = objective, rows, objective.loss
+        self._X = objective.features(rows)
+        self._xp = namespace(self._X)
+        self._gamma = gamma(self.loss.outputs * (len(rows) + objective.width) + ULPS)
+        self._place(w)
+
+    @quiet
+    def _place(self, w: Array) -> None:
+        self.t = self.objective.predictor(w, self._X)
+        self._size = norm(w)
+
+    def moved_to(self, w: Array) -> "Evaluation":
+        """The same rows at other weights, without reading them again."""
+        moved = copy.copy(self)
+        for name in ("_derivative", "_curvature_norm", "_slope_error", "gradient"):
+            moved.__dict__.pop(name, None)
+        moved._place(w)
+        return moved
+
+    @property
+    def count(self) -> float:
+        """Total weight of the rows."""
+        weight = self.rows.sample_weight
+        return float(len(self.rows)) if weight is None else float(self._xp.sum(weight))
+
+    @property
+    def count_error(self) -> float:
+        """A bound on the rounding error of ``count``; rows without weights are counted exactly."""
+        return 0.0 if self.rows.sample_weight is None else gamma(len(self.rows)) * self.count
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows have a positive weight."""
+        weight = self.rows.sample_weight
+        return len(self.rows) if weight is None else int(np.count_nonzero(host(weight)))
+
+    @property
+    def class_rows(self) -> NDArray[np.int64]:
+        """How many rows of each class have a positive weight, ``(classes,)``; empty for regression."""
+        if not self.loss.classes:
+            return np.empty(0, dtype=np.int64)
+        codes, weight = host(self.rows.y).astype(np.intp), self.rows.sample_weight
+        codes = codes if weight is None else codes[host(weight) > 0.0]
+        return np.bincount(codes, minlength=self.loss.classes).astype(np.int64)
+
+    @property
+    def longest(self) -> float:
+        """max |x|."""
+        return or_infinite(float(self._xp.max(self._norms))) if len(self.rows) else 0.0
+
+    @property
+    @quiet
+    def value(self) -> float:
+        """Σ weight · ℓ."""
+        return self._total(self.loss.value(self.t, self.rows.y))
+
+    @property
+    @quiet
+    def value_at_zero(self) -> float:
+        """Σ weight · ℓ at w = 0."""
+        return self._total(self.loss.value(self._xp.zeros_like(self.t), self.rows.y))
+
+    def shift(self, step: Array) -> float:
+        """max |Xᵢᵀ step|₂ over the rows, rounded up."""
+        if not len(self.rows):
+            return 0.0
+        with np.errstate(all="ignore"):
+            moved = self._columns(self.objective.predictor(step, self._X))
+            top = float(self._xp.max(abs(moved)))
+            if self.loss.outputs > 1 and 0.0 < top < math.inf:  # scaled, so that no square over- or underflows
+                moved = moved / top
+                top = top * float(self._xp.max(self._xp.sum(moved * moved, axis=1))) ** 0.5
+        rounding = gamma(self.objective.width + 8) * self.longest * norm(step)
+        return or_infinite(top * (1.0 + gamma(8)) + rounding)
+
+    @cached_property
+    def gradient(self) -> Array:
+        """Σ weight · ∇ℓ, ``(p,)``; NaN where it overflows."""
+        return self._sum_of_rows(self._derivative)
+
+    @property
+    @quiet
+    def gradient_error(self) -> float:
+        """A bound on the rounding error of ``gradient`` in the 2-norm; ``inf`` near overflow."""
+        size = float(self._xp.sum(self._pull))
+        error = self._gamma * size + self._total(self._norms * self._slope_error) + self._underflow
+        return error * (1.0 + self._gamma) if size <= LARGEST and error <= LARGEST else math.inf
+
+    @quiet
+    def slopes(self) -> Array:
+        """An upper bound, after rounding, on |ℓ′| of each row, ``(n_rows,)``; ``inf`` where it overflows."""
+        bound = host((self._slope + self._slope_error) * (1.0 + gamma(self.loss.outputs + ULPS)))
+        return np.where(np.isnan(bound), math.inf, bound)
+
+    @quiet
+    def product(self, x: Array) -> Array:
+        """Σ weight · ∇²ℓ · x, ``(p,)``, without the matrix."""
+        return self._sum_of_rows(self._bent(self.objective.predictor(x, self._X)))
+
+    @quiet
+    def curvature_sums(self) -> tuple[Array, Array]:
+        """The diagonal of Σ weight · ∇²ℓ, ``(p,)``, and D = Σ weight · Aᵢ, Aᵢ the curvature in the outputs, ``(K, K)``."""
+        d, u = self.loss.curvature_parts(self.t, self.rows.y)
+        d = self._columns(self._weighted(d))
+        D = np.diag(np.atleast_1d(host(self._xp.sum(d, axis=0))))
+        if u is not None:
+            weighted = self._weighted(u)
+            D = D - host(weighted.T @ u)
+            d = d - weighted * u
+        X = self._X
+        squares = sparse.csr_array((np.square(X.data), X.indices, X.indptr), shape=X.shape) if sparse.issparse(X) else X * X
+        diagonal = host(squares.T @ d).T
+        if self.objective.fit_intercept:
+            diagonal = np.hstack([diagonal, host(self._xp.sum(d, axis=0))[:, None]])
+        return np.ascontiguousarray(diagonal).ravel(), D
+
+    @quiet
+    def hessian(self, precision: Precision = "float64") -> Array:
+        """Σ weight · ∇²ℓ, ``(p, p)``.
+
+        With K outputs it is the block diagonal of the Xᵀdiag(d_k)X less ZᵀZ, Z = (u_1∘X … u_K∘X).
+
+        Args:
+            precision: of the products within the batch; sums over batches are in float64.
+        """
+        K, width = self.loss.outputs, self.objective.width
+        d, u = self.loss.curvature_parts(self.t, self.rows.y)
+        d = self._columns(d)
+        blocks = [self._gram([self._rooted(d[:, k])], precision) for k in range(K)]
+        if u is None:
+            return blocks[0]
+        across = self._gram([self._rooted(None) * u[:, k] for k in range(K)], precision)
+        for k in range(K):
+            across[k * width : (k + 1) * width, k * width : (k + 1) * width] -= blocks[k]
+        return np.negative(across, out=across)
+
+    @property
+    @quiet
+    def hessian_error(self) -> float:
+        """A bound on the rounding error of ``hessian()`` and of what ``curvature_root`` makes, in the 2-norm; ``inf`` near
+        overflow."""
+        bend, loss = self._bend, self.loss
+        spread = 1.0 if loss.outputs == 1 else 4.0  # diag(d) and uuᵀ, or the factor's squares, each at most twice the norm
+        moved = loss.self_concordance * self._gamma * self._reach
+        size = float(self._xp.sum(bend))
+        rounding = UNIT_ROUNDOFF * (ULPS + loss.curvature_condition(self.t, self.rows.y))
+        error = spread * self._gamma * size + float(self._xp.sum(bend * (rounding + moved))) + self._underflow
+        return error * (1.0 + self._gamma) if size <= LARGEST and error <= LARGEST else math.inf
+
+    @quiet
+    def curvature_root(self) -> Array:
+        """B with BᵀB the Hessian of the rows, ``(n_rows · K, p)``."""
+        K = self.loss.outputs
+        X = self.objective.design(self.rows)
+        X = X.toarray() if sparse.issparse(X) else X
+        root = host(self.loss.curvature_root(self.t, self.rows.y)).reshape(-1, K, K)
+        scaled = np.sqrt(host(self.rows.weight))[:, None, None] * root
+        return np.asarray(np.einsum("ijk,iw->ijkw", scaled, X).reshape(-1, self.objective.n_parameters))
+
+    def top_leverage(self, factor: Array) -> float:
+        """An upper bound, after rounding, on the largest eigenvalue over rows of XᵢᵀGXᵢ, Xᵢ = I_K ⊗ xᵢ.
+
+        Args:
+            factor: the Cholesky factor L of G, ``(p, p)``.
+        """
+        if not len(self.rows):
+            return 0.0
+        longest, extent = self.longest, norm(factor)
+        size = longest * extent
+        top = rounding = math.inf
+        if all(SINGLE[0] < each < SINGLE[1] for each in (longest, extent, size)):
+            top, rounding = self._top_leverage(factor, size, "float32")
+        if not rounding <= SHARE * top < math.inf:
+            top, rounding = self._top_leverage(factor, size, "float64")
+        return or_infinite((top + rounding) * (top + rounding) + gamma(len(factor) + 2) * size * size)
+
+    def _top_leverage(self, factor: Array, size: float, precision: Precision) -> tuple[float, float]:
+        """The square root of ``top_leverage``, and a bound on its rounding error."""
+        K, width, xp = self.loss.outputs, self.objective.width, self._xp
+        parts = [[0.0] * K for _ in range(K)]
+        for c in range(K):  # the blocks above the diagonal are zero
+            own = [
+                self._through(factor[k * width : (k + 1) * width, c * width : (c + 1) * width], precision) for k in range(c, K)
+            ]
+            for k in range(c, K):
+                for j in range(c, k + 1):
+                    parts[k][j] += _row_products(own[k - c], own[j - c])
+        if K == 1:
+            top = float(xp.max(parts[0][0]))
+        else:
+            grid = np.array([[host(parts[max(k, j)][min(k, j)]) for j in range(K)] for k in range(K)])
+            top = float(np.linalg.eigvalsh(np.moveaxis(grid, 2, 0))[:, -1].max()) if np.isfinite(grid).all() else math.inf
+        return max(0.0, or_infinite(top)) ** 0.5, K**0.5 * gamma(len(factor) + width + ULPS, ROUNDOFF[precision]) * size
+
+    @cached_property
+    def _norms(self) -> Any:
+        return _norms(self.objective, self._X)
+
+    @property
+    def _reach(self) -> Any:
+        return self._norms * self._size
+
+    @cached_property
+    @quiet
+    def _derivative(self) -> Any:
+        return self.loss.derivative(self.t, self.rows.y)
+
+    @cached_property
+    @quiet
+    def _curvature_norm(self) -> Any:
+        """No less than the curvature of each row anywhere within rounding of its predictor, ``(n_rows,)``."""
+        blur = self._gamma * self.loss.self_concordance * self._reach
+        curvature = (self.loss.curvature_norm(self.t, self.rows.y) + UNDERFLOW) * self._xp.exp(blur)
+        most = self.loss.curvature_bound
+        return self._xp.where(curvature > most, most, curvature) if most < math.inf else curvature
+
+    @property
+    def _underflow(self) -> float:
+        """What the products of the sums lose beside the rows' own."""
+        longest = self.longest
+        return UNDERFLOW * len(self.rows) * self.objective.n_parameters * (1.0 + longest * longest)
+
+    @property
+    def _slope(self) -> Any:
+        """No less than |ℓ′| of each row as computed, ``(n_rows,)``."""
+        return self._xp.sum(abs(self._columns(self._derivative)), axis=1)
+
+    @cached_property
+    def _slope_error(self) -> Any:
+        """A bound on the rounding error of ℓ′ of each row, ``(n_rows,)``."""
+        size = self.loss.term_size(self.t, self._slope, self._curvature_norm)
+        return UNIT_ROUNDOFF * ULPS * size + self._curvature_norm * self._gamma * self._reach
+
+    @property
+    def _pull(self) -> Any:
+        """|weight · ∇ℓ| of each row, rounded up, ``(n_rows,)``."""
+        return self._weighted(self._norms * self._slope)
+
+    @property
+    def _bend(self) -> Any:
+        """|weight · ∇²ℓ| of each row, rounded up, ``(n_rows,)``."""
+        return self._weighted(self._curvature_norm * self._norms**2)
+
+    def _bent(self, moved: Any) -> Any:
+        """∇²ℓ of each row times ``moved``, of the shape of ``t``; not weighted."""
+        d, u = self.loss.curvature_parts(self.t, self.rows.y)
+        return d * moved if u is None else d * moved - u * self._xp.sum(u * moved, axis=1)[:, None]
+
+    def _columns(self, values: Any) -> Any:
+        """``values`` as ``(n_rows, K)``."""
+        return self._xp.reshape(values, (-1, self.loss.outputs))
+
+    def _weighted(self, values: Any) -> Any:
+        weight = self.rows.sample_weight
+        if weight is None:
+            return values
+        return values * (weight if values.ndim == 1 else weight[:, None])
+
+    def _total(self, values: Any) -> float:
+        return float(self._xp.sum(self._weighted(values)))
+
+    @quiet
+    def _sum_of_rows(self, slopes: Any) -> Array:
+        """Σ weight · slopeᵢ ⊗ xᵢ, ``(p,)``."""
+        scaled = self._columns(self._weighted(slopes))
+        total = host(self._X.T @ scaled).T
+        if self.objective.fit_intercept:
+            total = np.hstack([total, host(self._xp.sum(scaled, axis=0))[:, None]])
+        return np.ascontiguousarray(total).ravel()
+
+    def _rooted(self, scale: Any) -> Any:
+        """√(weight · scale)."""
+        weight = self.rows.sample_weight
+        if scale is None:
+            return 1.0 if weight is None else self._xp.sqrt(weight)
+        return self._xp.sqrt(scale if weight is None else weight * scale)
+
+    def _gram(self, scales: list[Any], precision: Precision) -> Array:
+        """ZᵀZ with Z the rows (intercept included) times each of ``scales`` in turn, ``(K · width, K · width)``."""
+        with np.errstate(invalid="ignore", over="ignore"):  # diverged weights give NaN here, and a clear error in the factor
+            if sparse.issparse(self._X):
+                return _sparse_gram(self._X, scales, self.objective, precision)
+            n, width = self._X.shape[1], self.objective.width
+            if is_on_host(self._X):
+                order: Literal["F", "C"] = "F" if self._X.strides[0] == self._X.itemsize else "C"
+                Z = np.empty((len(self.rows), width * len(scales)), dtype=precision, order=order)
+                for k, scale in enumerate(scales):
+                    np.multiply(self._X, scale[:, None], out=Z[:, k * width : k * width + n], casting="same_kind")
+                    Z[:, k * width + n : (k + 1) * width] = scale[:, None]
+                return np.asarray(Z.T @ Z, dtype=np.float64)
+            xp = self._xp
+            ones = [xp.ones_like(self._X[:, :1])] * (width - n)
+            columns = [xp.concat([self._X, *ones], axis=1) * scale[:, None] for scale in scales]
+            Z = xp.astype(xp.concat(columns, axis=1), getattr(xp, precision))
+            return host(Z.T @ Z)
+
+    def _through(self, block: Array, precision: Precision) -> Any:
+        """The rows, intercept included, times ``block``, ``(width, m)``."""
+        n = self._X.shape[1]
+        if not is_on_host(self._X):
+            through = self._X @ beside(block[:n], self._X)
+            return through + beside(block[n:], self._X) if self.objective.fit_intercept else through
+        X = self.rows.X if self.rows.X.dtype == precision else self._X.astype(precision)
+        through = np.asarray(X @ block[:n].astype(precision))
+        return through + block[n:].astype(precision) if self.objective.fit_intercept else through
+
+
+def _row_products(a: Any, b: Any) -> Any:
+    """a·b row by row, ``(n_rows,)``."""
+    return np.einsum("ij,ij->i", a, b) if is_on_host(a) else namespace(a).sum(a * b, axis=1)
+
+
+def _sparse_gram(X: Any, scales: list[Any], objective: Objective, precision: Precision) -> Array:
+    """As ``Evaluation._gram`` for CSR rows: a sparse product a pair of outputs."""
+    n, width, K = X.shape[1], objective.width, len(scales)
+    gram = np.empty((K, width, K, width))
+    per_row = np.diff(X.indptr)
+    transposed = X.T.astype(precision, copy=False)
+    for k in range(K):
+        for j in range(k + 1):
+            scale = scales[k] * scales[j]
+            values = (X.data * np.repeat(scale, per_row)).astype(precision, copy=False)
+            scaled = sparse.csr_array((values, X.indices, X.indptr), shape=X.shape)
+            block = np.empty((width, width))
+            block[:n, :n] = (transposed @ scaled).toarray()
+            if objective.fit_intercept:
+                block[n, :n] = block[:n, n] = np.asarray(X.T @ scale)
+                block[n, n] = scale.sum()
+            gram[k, :, j, :] = block
+            gram[j, :, k, :] = block.T
+    return gram.reshape(K * width, K * width)

@@ -1,0 +1,302 @@
+"""Newton's method for the empirical risk, to the anchor of a fit or refit. Theory §4.5.
+
+The step is the full one where the self-concordant length cR|δ| says that it is safe; elsewhere, if the next look at the
+rows shows that the objective did not fall, it is shortened, down to ln(1+d)/d with d = cR|δ|, which always makes it fall.
+Where a loss is nearly linear far out, as pseudo-Huber and log-cosh are, its curvature there says nothing about how far to go.
+If shorter steps do not help, Newton's method begins anew on the pseudo-Huber loss of a scale as large as the residuals, which
+is nearly quadratic, and follows its optimum down to the scale wanted.
+
+It starts from the optimum of every 4th row, itself found from every 16th, and so on: most steps then see few rows. Hessians are
+multiplied in float32 until the next point is predicted to be the anchor; its own, which the certificate rests on, always in
+float64.
+
+The stopping rule is on what the last step leaves, which self-concordance bounds (theory §4.3), never on a change of value:
+a warm start cannot end before the gradient is small.
+"""
+
+import math
+import operator
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expunge.engine import Engine
+from expunge.engine.threads import one_blas_thread
+from expunge.errors import InvalidRows, NoOptimum
+from expunge.numerics.evaluation import ROUNDOFF, Evaluation, Precision
+from expunge.numerics.factor import Factor, Hessian
+from expunge.numerics.statistics import Statistics, anchor_digest
+from expunge.problem.arrays import SMALLEST, norm, or_infinite
+from expunge.problem.losses import PseudoHuber
+from expunge.problem.objective import Objective
+from expunge.problem.rows import Rows, RowSource, ThinnableSource
+
+Array = NDArray[np.float64]
+
+TOLERANCE = 1e-11
+"""What may be left of |∇J|_{H⁻¹} one Newton step from the anchor, where the model is, relative to |w|_H."""
+NEAR = 1e-4
+"""Length of that step, relative to |w|_H, beyond which a point is no anchor yet."""
+THINNING, START_NEAR = 4, 0.1
+"""Newton starts from the optimum of every 4th row, to a step within what those rows can tell."""
+ROWS_PER_PARAMETER = 8
+"""Fewer of those rows than this are no better start than zeros."""
+SINGLE_SHARE = 0.1
+"""A Hessian in float32 is good for a step if its condition is at most this share of its precision."""
+SAFE = 0.5
+"""A full step is safe where t = cR|δ| is at most this."""
+MAX_LOOKS = 200
+PASSING_STEPS = 3
+PATIENCE, NARROWING = 3, 4.0
+"""After so many steps in vain such a loss is widened, and then narrowed again by this factor at a time."""
+SINGLE_FLOOR = 1e-20
+"""A trace below this may be what float32, which ends at 1e-38, has left of a larger one."""
+SUFFICIENT_DECREASE = 1e-4
+SMALL = 1000
+"""With up to as many parameters a second thread is worth less to the factorisation than its wake-ups cost the rows."""
+_FIRST: Precision = "float32"
+
+
+@dataclass(frozen=True, eq=False)
+class Optimum:
+    """Where Newton's method stopped.
+
+    Args:
+        anchor: there, ``(p,)``; ``point``: one more Newton step on, the optimum itself.
+        statistics: at the anchor; ``factor``: of their Hessian; ``row_norm``: R = max |x|.
+        leverage: the largest of any row with respect to ``leverage_factor``; ``None`` if the last pass did not look for it.
+    """
+
+    anchor: Array
+    point: Array
+    statistics: Statistics
+    factor: Factor
+    row_norm: float
+    leverage: float | None
+    leverage_factor: Factor
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """What one pass over the rows finds: sums at the point, and the loss at zero if it is the first."""
+
+    statistics: Statistics
+    value: float
+    value_at_zero: float
+    row_norm: float
+    leverage: float
+
+    def __add__(self, other: "_Look") -> "_Look":
+        return _Look(
+            self.statistics + other.statistics,
+            self.value + other.value,
+            self.value_at_zero + other.value_at_zero,
+            max(self.row_norm, other.row_norm),
+            max(self.leverage, other.leverage),
+        )
+
+
+def minimise(objective: Objective, source: RowSource, engine: Engine, start: Array | None = None) -> Optimum:
+    """The anchor from which one Newton step minimises the objective over ``source``.
+
+    Args:
+        start: weights to start from, ``(p,)``, if they are better than zeros; by default the optimum of every 4th row.
+
+    Raises:
+        InvalidRows: the source is empty, or a row does not fit the objective.
+        NoOptimum: dependent columns without a penalty, or targets that can be fitted without limit.
+    """
+    with np.errstate(all="ignore"), one_blas_thread() if objective.n_parameters <= SMALL else nullcontext():
+        return _found(objective, source, engine, _thinned_optimum(objective, source, engine) if start is None else start)
+
+
+class _Lost(Exception):
+    """Newton's steps from ``anchor``, where rows have the mean loss ``level``, lead nowhere."""
+
+    def __init__(self, anchor: Array, level: float) -> None:
+        self.anchor, self.level = anchor, level
+
+
+def _found(objective: Objective, source: RowSource, engine: Engine, start: Array, *, is_rough: bool = False) -> Optimum:
+    """Newton's method from ``start``, if need be by way of wider losses; ``is_rough`` as for ``_newton``."""
+    scale = objective.loss.derivative_bound
+    if not objective.loss.is_nearly_linear_far_out:
+        return _newton(objective, source, engine, start, is_rough=is_rough)
+    try:
+        return _newton(objective, source, engine, start, is_rough=is_rough, patience=PATIENCE)
+    except _Lost as lost:
+        start, wide = lost.anchor, lost.level / scale + scale  # no less than the mean residual
+    while wide > scale:
+        wider = replace(objective, loss=PseudoHuber(wide))
+        start, wide = _newton(wider, source, engine, start, is_passing=True).point, wide / NARROWING
+    return _newton(objective, source, engine, start, is_rough=is_rough)
+
+
+def _newton(
+    objective: Objective,
+    source: RowSource,
+    engine: Engine,
+    start: Array,
+    *,
+    is_rough: bool = False,
+    is_passing: bool = False,
+    patience: float = math.inf,
+) -> Optimum:
+    """Newton's method from ``start``.
+
+    Args:
+        is_rough: stops it as soon as its point is worth starting from, ``is_passing``: as soon as full steps are safe.
+        patience: after so many steps in vain it raises ``_Lost``.
+    """
+    c, precision, row_norm = objective.loss.self_concordance, _FIRST, 0.0
+    anchor = point = start
+    step = np.zeros_like(start)
+    factor: Factor | None = None
+    value, decrement, length, safe_length, is_last = math.inf, math.inf, 1.0, 1.0, False
+    in_vain, n_steps, shorter, is_linear = 0, 0, 0.5, objective.loss.is_nearly_linear_far_out
+    for look_number in range(MAX_LOOKS):
+        root = factor.root if factor is not None and is_last and c > 0 else None
+        look = _pass(objective, source, engine, point, precision, root, is_first=look_number == 0)
+        count = look.statistics.count
+        value_here = look.value + objective.penalty_value(point, count)
+        if look_number == 0:
+            row_norm = look.row_norm
+            if point.any() and not value_here < look.value_at_zero:
+                anchor = point = np.zeros_like(point)
+                continue
+        elif length > safe_length and not value_here <= value - SUFFICIENT_DECREASE * length * decrement * decrement:
+            in_vain += 1
+            if in_vain > patience:
+                raise _Lost(anchor, value / count)
+            shortened = shorter * length if is_linear else min(0.5 * length, math.sqrt(length * safe_length))
+            length, shorter = max(shortened, safe_length), shorter * shorter
+            point = anchor + length * step
+            continue
+        hessian = Hessian(objective, look.statistics.hessian_sum, count)
+        before = factor
+        try:
+            here = _factor(hessian, precision)
+        except NoOptimum:
+            if patience < math.inf:
+                raise _Lost(point, value_here / count) from None
+            raise
+        if here is None:
+            precision, safe_length = "float64", length
+            continue
+        anchor, value, factor, previous = point, value_here, here, decrement
+        gradient = look.statistics.gradient_sum + objective.penalty_gradient(anchor, count)
+        step = factor.solve(hessian, -gradient).x
+        decrement = _root(-float(gradient @ step))
+        size = _root(float(anchor @ (hessian @ anchor)))
+        danger = c * row_norm * norm(step)
+        if not (math.isfinite(value) and math.isfinite(decrement) and math.isfinite(danger)):
+            break
+        point, length, shorter = anchor + step, 1.0, 0.5
+        is_stalled = danger <= SAFE and decrement >= 0.5 * previous
+        is_near = _is_anchor(decrement, danger, size) or is_stalled
+        n_steps += 1
+        is_start = (is_rough and (decrement <= START_NEAR * size or is_stalled)) or (is_passing and n_steps > PASSING_STEPS)
+        if is_start or (is_near and precision == "float64"):
+            leverage = None if root is None else look.leverage
+            return Optimum(anchor, point, look.statistics, factor, row_norm, leverage, before or factor)
+        if is_stalled:
+            precision, decrement, safe_length, point = "float64", math.inf, 1.0, anchor
+            continue
+        ahead = 0.5 * danger * math.exp(min(danger, 1.0)) + (SINGLE_SHARE * hessian.trace * factor.norm * ROUNDOFF["float32"])
+        is_last = _is_anchor(ahead * decrement, ahead * danger, size)
+        precision = "float64" if is_last else precision
+        safe_length = 1.0 if danger <= SAFE else math.log1p(danger) / danger
+    raise NoOptimum(_no_minimum(objective, row_norm))
+
+
+def _root(square: float) -> float:
+    """√square, 0 of what rounding has made negative; ``inf`` of NaN."""
+    return math.sqrt(or_infinite(max(square, 0.0)))
+
+
+def _no_minimum(objective: Objective, row_norm: float) -> str:
+    uneven = f"rows (of norm {row_norm:.3g}), targets or weights are too large or too uneven for float64"
+    if objective.loss.has_minimum or (objective.penalty > 0 and not objective.fit_intercept):
+        return f"no minimum was found in {MAX_LOOKS} looks at the rows: {uneven}; rescale the columns, or raise the penalty"
+    return (
+        f"no minimum was found in {MAX_LOOKS} looks at the rows: the targets can be fitted without limit (a feature separates "
+        f"the classes, or all counts are zero), or {uneven}; add a penalty (smaller C, larger alpha), or rescale the columns"
+    )
+
+
+def _is_anchor(decrement: float, danger: float, size: float) -> bool:
+    """Whether a step of this length is short, and leaves next to nothing: it leaves at most ½te^t of it (theory §4.3)."""
+    left = 0.5 * danger * math.exp(min(danger, 1.0)) * decrement
+    return danger <= SAFE and decrement <= NEAR * size and left <= TOLERANCE * size
+
+
+def _pass(
+    objective: Objective,
+    source: RowSource,
+    engine: Engine,
+    anchor: Array,
+    precision: Precision,
+    root: Array | None,
+    *,
+    is_first: bool,
+) -> _Look:
+    """What the rows say at ``anchor``.
+
+    Args:
+        root: if the leverage is wanted, the Cholesky factor of what it is with respect to.
+        is_first: whether the rows are still to be checked and measured.
+    """
+    digest = anchor_digest(objective, anchor)
+    look_at = partial(_look, objective, anchor, digest, precision, root, is_first)
+    look: _Look = engine.reduce(source, look_at, operator.add)
+    if look.statistics.count == 0:
+        raise InvalidRows("the sample weights are all zero: at least one row needs a positive weight")
+    return look
+
+
+def _factor(hessian: Hessian, precision: Precision) -> Factor | None:
+    """The factor of a Hessian that was multiplied in ``precision``; ``None`` if it is too ill-conditioned for float32."""
+    if precision == "float64":
+        return Factor.of(hessian)
+    with suppress(NoOptimum):
+        factor = Factor.of(hessian)
+        is_seen = float(np.trace(hessian.sum)) >= SINGLE_FLOOR
+        if is_seen and hessian.trace * factor.norm * ROUNDOFF["float32"] <= SINGLE_SHARE:
+            return factor
+    return None
+
+
+def _look(
+    objective: Objective,
+    anchor: Array,
+    digest: str,
+    precision: Precision,
+    root: Array | None,
+    is_first: bool,
+    rows: Rows,
+) -> _Look:
+    at = Evaluation(objective, objective.check(rows) if is_first else rows, anchor)
+    return _Look(
+        Statistics.evaluated(at, digest, precision),
+        at.value,
+        at.value_at_zero if is_first else 0.0,
+        at.longest if is_first else 0.0,
+        0.0 if root is None else at.top_leverage(root),
+    )
+
+
+def _thinned_optimum(objective: Objective, source: RowSource, engine: Engine) -> Array:
+    """The optimum of every 4th row; zeros where these are too few to determine one."""
+    zeros = np.zeros(objective.n_parameters)
+    if not isinstance(source, ThinnableSource) or len(source) < THINNING * ROWS_PER_PARAMETER * len(zeros):
+        return zeros
+    penalty = objective.penalty / THINNING if objective.form == "sum" else objective.penalty
+    penalty = max(penalty, SMALLEST) if penalty > 0 else penalty
+    objective, thinned = replace(objective, penalty=penalty), source.thinned(THINNING)
+    try:
+        return _found(objective, thinned, engine, _thinned_optimum(objective, thinned, engine), is_rough=True).point
+    except (NoOptimum, InvalidRows):
+        return zeros

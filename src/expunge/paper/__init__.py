@@ -1,0 +1,1 @@
+"""The published algorithms, capacity and sample complexity, the mean, and the reproduction of the paper's claims."""

@@ -1,0 +1,1 @@
+"""What is minimised: rows, losses and the objective they make."""

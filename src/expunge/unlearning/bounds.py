@@ -1,0 +1,209 @@
+"""How far the model can be from the retrained optimum: proven upper bounds Δ ≥ |w̄ − ŵ′|₂. Theory §4.
+
+Every function returns an upper bound, or ``inf`` where it can prove none: numerical failure fails closed. A NaN or an
+infinite number among what goes in proves nothing, an infinite curvature no more than an infinite gradient.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expunge.numerics.statistics import RowExtremes
+from expunge.problem.arrays import norm, or_infinite
+
+Array = NDArray[np.float64]
+
+ROUND_UP = 1.0 + 1e-12
+"""Every formula below is raised by this factor, which covers the roundings of norms of up to 10⁴ coordinates."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The Hessian at the anchor as the bounds see it.
+
+    Args:
+        self_concordance: c of the loss (theory §6).
+        extremes: R and v of the remaining rows.
+        curvature_floor: μ, a lower bound on λ_min(H), H the stored Hessian.
+        hessian_error: bound on the rounding error of H, spectral norm.
+
+    The Hessian of real arithmetic lies between (1 ∓ η)H with η = hessian_error/μ. ``R``, ``v`` and ``mu`` below are
+    those of that Hessian, so that rounding is inside every bound (theory §4.6).
+    """
+
+    self_concordance: float
+    extremes: RowExtremes
+    curvature_floor: float
+    hessian_error: float
+
+    @property
+    def eta(self) -> float:
+        """Relative error of H; 1 or more where H is not known to be positive definite."""
+        is_number = 0.0 < self.curvature_floor < math.inf and 0.0 <= self.hessian_error < math.inf
+        return self.hessian_error / self.curvature_floor if is_number else math.inf
+
+    @property
+    def mu(self) -> float:
+        """Lower bound on the smallest eigenvalue of the exact Hessian; 0 where it is not known to be positive definite."""
+        return self.curvature_floor * (1.0 - self.eta) if self.eta < 1.0 else 0.0
+
+    @property
+    def row_norm(self) -> float:
+        """R."""
+        return or_infinite(self.extremes.row_norm)
+
+    @property
+    def whitened_norm(self) -> float:
+        """v with respect to the exact Hessian."""
+        return or_infinite(self.extremes.whitened_norm / math.sqrt(1.0 - self.eta)) if self.eta < 1.0 else math.inf
+
+    def length(self, step: Array, hessian_step: Array) -> float:
+        """|step|_H in the exact Hessian's metric, from ``hessian_step = H @ step``."""
+        size = norm(step)
+        rounding = (len(step) + 4) * 2.0**-53 * size * norm(hessian_step)
+        with np.errstate(all="ignore"):
+            square = or_infinite(float(step @ hessian_step))
+        return math.sqrt(or_infinite(max(0.0, square) + rounding + self.hessian_error * size * size)) * ROUND_UP
+
+    def reach(self, step: Array, length: float, by_rows: float = math.inf) -> "Reach":
+        """How far a displacement can move the Hessian, in three norms of it.
+
+        Args:
+            step: the displacement D; ``length``: |D|_H.
+            by_rows: max |XᵢᵀD|₂ over the rows where a pass has measured it.
+        """
+        c = self.self_concordance
+        if c == 0.0:
+            return NOWHERE
+        return Reach(
+            or_infinite(c * self.row_norm * norm(step) * ROUND_UP),
+            or_infinite(c * self.whitened_norm * length * ROUND_UP),
+            or_infinite(c * by_rows * ROUND_UP),
+        )
+
+    def rounding(self, step: Array, residual_norm: float, gradient_error: float) -> float:
+        """What inexact arithmetic adds to ``|∇J|_{H⁻¹}`` after ``step``. Source: theory §4.6.
+
+        Args:
+            residual_norm: |H step + gradient|₂, left by the linear solve.
+            gradient_error: bound on the rounding error of that gradient.
+        """
+        if not self.eta < 1.0:
+            return math.inf
+        total = residual_norm + gradient_error + self.hessian_error * norm(step)
+        return or_infinite(total / math.sqrt(self.mu) * ROUND_UP)
+
+
+@dataclass(frozen=True)
+class Reach:
+    """t of theory §4.3 in three norms: cR|D|₂, cv|D|_H and c·max|XᵢᵀD|. Each is a norm of D; their minimum is not."""
+
+    by_norm: float
+    by_whitened_norm: float
+    by_rows: float
+
+    @property
+    def t(self) -> float:
+        """``e^{−t}H ⪯ ∇²J(b + D) ⪯ e^{t}H``."""
+        return min(self.by_norm, self.by_whitened_norm, self.by_rows)
+
+
+NOWHERE = Reach(0.0, 0.0, 0.0)
+"""The reach of no displacement."""
+
+
+def residual(geometry: Geometry, t: float, decrement: float) -> float:
+    """Δ at a point with ``e^{−t}H ⪯ ∇²J ⪯ e^{t}H`` and ``|∇J|_{H⁻¹} ≤ decrement``: the last line of theory §4.3.
+
+    Args:
+        t: how far the Hessian may have changed since the anchor.
+        decrement: bound on the gradient norm in the metric of H⁻¹.
+
+    Source: theory §4.3, §4.4.
+    """
+    if not (geometry.eta < 1.0 and math.isfinite(t) and math.isfinite(decrement) and t < 700.0):
+        return math.inf
+    c, root_mu = geometry.self_concordance, math.sqrt(geometry.mu)
+    scaled = math.exp(t) * decrement * ROUND_UP
+    distance = scaled / root_mu
+    z = min(or_infinite(c * geometry.row_norm * distance), or_infinite(c * geometry.whitened_norm * scaled)) * ROUND_UP
+    if not z < 1.0:
+        return math.inf
+    return distance * (-math.log1p(-z) / z if z > 0 else 1.0) * ROUND_UP
+
+
+def newton_decrement(length: float, before: Reach, after: Reach) -> float:
+    """Bound on ``|∇J(w + δ)|_{H⁻¹}`` after the step δ = −H⁻¹∇J(w), of length |δ|_H.
+
+    Args:
+        length: |δ|_H.
+        before: reach of w − b; ``NOWHERE`` where w is the anchor, which gives ρ of theory §4.3.
+        after: reach of w + δ − b.
+
+    Source: theory §4.3 (ρ), §4.4 (passes).
+    """
+    growth = min(
+        _mean_growth(before.by_norm, after.by_norm),
+        _mean_growth(before.by_whitened_norm, after.by_whitened_norm),
+        _mean_growth(before.by_rows, after.by_rows),
+    )
+    return or_infinite(length * growth * ROUND_UP)
+
+
+def worst_case(
+    *, count: float, changed: float, strong_convexity: float, lipschitz: float, hessian_lipschitz: float, gradient: float
+) -> float:
+    """Δ from constants alone: Newton from the old optimum after ``changed`` of the rows went or came.
+
+    In sums: |b − ŵ′| ≤ (|∇J_S(b)| + mL)/λ, and one Newton step leaves at most M/(2λ) times its square. With
+    λ = nλ̄, M = nM̄ and ∇J_S(b) = 0 this is M̄m²L²/(2λ̄³n²) of theory §4.1.
+
+    Args:
+        count: total weight of the rows now learned.
+        changed: m, total weight of the rows forgotten or learned since the anchor.
+        strong_convexity: λ of J over the rows now learned.
+        lipschitz: L, bound on the gradient one row contributes (penalty share included).
+        hessian_lipschitz: M of one row.
+        gradient: bound on |∇J_S(b)| at the anchor for the rows it was fitted on.
+
+    Source: theory §4.1.
+    """
+    if hessian_lipschitz == 0:
+        return 0.0
+    if not 0.0 < strong_convexity < math.inf:
+        return math.inf
+    away = (gradient + changed * lipschitz) / strong_convexity
+    return or_infinite(count * hessian_lipschitz * away * away / (2.0 * strong_convexity) * ROUND_UP)
+
+
+def paper(
+    *, count: float, changed: float, strong_convexity: float, lipschitz: float, hessian_lipschitz: float, gradient: float
+) -> float:
+    """The paper's own Δ = 2M̄m²L²/(λ̄³n²), four times ``worst_case``; kept as the reference.
+
+    Source: paper, Lemma 3 and Theorem 3; theory §3.
+    """
+    return 4.0 * worst_case(
+        count=count,
+        changed=changed,
+        strong_convexity=strong_convexity,
+        lipschitz=lipschitz,
+        hessian_lipschitz=hessian_lipschitz,
+        gradient=gradient,
+    )
+
+
+def _mean_growth(before: float, after: float) -> float:
+    """(e^{t₁} − e^{t₀})/(t₁ − t₀) − 1: the mean of e^t − 1 along the step."""
+    if not (before < 700.0 and after < 700.0):
+        return math.inf
+    low, high = sorted((before, after))
+    width = high - low
+    # e^{low}·(e^{width} − 1)/width − 1, written so that nothing cancels for small arguments
+    if width > 1e-5:
+        excess = (math.expm1(width) - width) / width
+    else:
+        excess = width / 2.0 + width * width / 3.0
+    return (math.expm1(low) + math.exp(low) * excess) * (1.0 + 1e-9)

@@ -1,0 +1,293 @@
+"""Forecast: how many more deletions each rung of the ladder should certify. Estimates, for planning alone. Theory §4.3, §4.4.
+
+Deletions are simulated on the statistics, and the ladder itself is asked; only what is not at hand is estimated.
+
+- Random rows: those of the sample are really taken away, up to half of it or 4,096. For more, the mean of the state's own
+  statistics and √m times the fluctuation of those rows take their place; with no sample the fluctuation is drawn from the
+  Hessian, which in a likelihood is the covariance of the gradients.
+- A pass over the remaining rows: ∇J(w) = ∇J(b) + H(w − b) + what is beyond second order, estimated from the sample.
+- The worst case: the rows of the sample by how far each moves the model, the farthest first, each standing for as many
+  of the learned rows as the sample is smaller. With no sample: the bound that holds for any rows, from |ℓ′| ≤ b₁,
+  ℓ″ ≤ β and v.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expunge.errors import ExpungeError
+from expunge.numerics.evaluation import Evaluation
+from expunge.numerics.factor import Factor
+from expunge.numerics.statistics import Sums
+from expunge.problem.rows import Rows
+from expunge.unlearning import bounds
+from expunge.unlearning.bounds import NOWHERE
+from expunge.unlearning.influence import displacements
+from expunge.unlearning.ladder import DeclaredBound, Measured, Pass, from_statistics, polished
+from expunge.unlearning.state import State, require_all_classes
+
+Array = NDArray[np.float64]
+
+DRAWS, PASS_DRAWS = 25, 5
+"""Random orders simulated, and those of them with which the passes are; the forecast is their median."""
+PASS_ROWS = 1 << 13
+"""Rows that a simulated pass reads at most."""
+TAKEN = 1 << 12
+"""Rows that are really taken away at most."""
+TOLERANCE = 0.05
+"""Relative width at which the search for a capacity stops."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """How many more deletions, in one request, should still be certified.
+
+    Args:
+        passes: gradient passes over the remaining rows; 0 for the statistics alone.
+        random: of rows at random; ``worst_case``: of the rows that move the model most. ``None`` where that cannot be
+            told without a sample of rows.
+    """
+
+    passes: int
+    random: int | None
+    worst_case: int | None
+
+
+@dataclass(frozen=True)
+class CapacityReport:
+    """What is used of a model's capacity to forget, and a forecast of what is left. Evidence: not for publication.
+
+    Args:
+        changed: total weight of the rows that came or went since the last fit or refit; ``remaining``: of those learned now.
+        distance_bound: Δ of the last release; ``distance_allowed``: the most the next may have.
+        budget_used: share of the squared μ budget spent since the earliest deletion of the period.
+        forecasts: by number of passes, from none up.
+    """
+
+    changed: float
+    remaining: float
+    distance_bound: float
+    distance_allowed: float
+    budget_used: float
+    forecasts: tuple[Forecast, ...]
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.changed:,.0f} rows changed since the last fit, {self.remaining:,.0f} are learned.",
+            f"{self.budget_used:.1%} of the budget is used. The last release is proven to be within {self.distance_bound:.2g} "
+            f"of retraining, the next may be up to {self.distance_allowed:.2g} from it.",
+            "One more request should be certified for about",
+        ]
+        for forecast in self.forecasts:
+            rung = f"{forecast.passes} pass{'es' * (forecast.passes > 1)}" if forecast.passes else "the statistics"
+            counts = (forecast.random, forecast.worst_case)
+            random, worst = ("?" if count is None else f"{count:,}" for count in counts)
+            lines.append(f"  {rung:<15} {random:>10} rows at random, {worst:>8} of the most influential")
+        if any(forecast.random is None for forecast in self.forecasts):
+            lines.append("For what is unknown (?) give a sample of the learned rows.")
+        lines.append(
+            "Beyond that a request ends in a refit, which is retraining: where such requests are the rule, or a refit takes no "
+            "longer than you can wait, plain retraining is the better choice."
+        )
+        return "\n".join(lines)
+
+
+def forecasts(
+    state: State, allowed: float, max_passes: int, sample: Rows | None, declared: DeclaredBound | None = None
+) -> tuple[Forecast, ...]:
+    """One forecast for the statistics alone, and one for each number of passes up to ``max_passes``.
+
+    Args:
+        allowed: Δ that a release may have.
+        sample: some of the learned rows, or all of them.
+        declared: the bound of the statistics' rung, where it is not ``local``.
+    """
+    state, rng = state.settled(), np.random.default_rng(0)
+    if sample is None:
+        simulations = [_typical_rows(state, rng) for _ in range(DRAWS)]
+        random = [_capacities(_needed(simulation, allowed, declared), state)[0] for simulation in simulations]
+        worst = _capacities(lambda m: 0.0 if _whatever_rows(state, m, declared) <= allowed else math.inf, state)
+        unknown = [Forecast(passes, None, None) for passes in range(1, max_passes + 1)]
+        return (Forecast(0, int(np.median(random)), worst[0]), *unknown)
+    draws = []
+    for draw in range(DRAWS):
+        passes = max_passes if draw < PASS_DRAWS else 0
+        shuffled = sample.take(rng.permutation(len(sample)))
+        draws.append(_capacities(_needed(_random_rows(state, shuffled, passes), allowed, declared), state, passes))
+    worst = _capacities(_needed(_worst_rows(state, sample, max_passes), allowed, declared), state, max_passes)
+    medians = [np.median([found[k] for found in draws if k < len(found)]) for k in range(max_passes + 1)]
+    return tuple(Forecast(k, int(medians[k]), worst[k]) for k in range(max_passes + 1))
+
+
+@dataclass(frozen=True)
+class _Simulation:
+    """The state after m deletions, and up to ``max_passes`` passes over what then remains."""
+
+    after: Callable[[int], State]
+    rest: "Callable[[int], _EstimatedPass] | None" = None
+    max_passes: int = 0
+
+
+def _needed(simulation: _Simulation, allowed: float, declared: DeclaredBound | None) -> Callable[[int], float]:
+    """How many passes should certify m deletions; ``inf`` where none of the simulated do."""
+
+    @cache
+    def needed(m: int) -> float:
+        try:
+            state = simulation.after(m)
+            if from_statistics(state, declared).distance_bound <= allowed:
+                return 0.0
+            if simulation.rest is not None:
+                passes = simulation.rest(m).over(state)
+                for candidate in polished(state, state.point, passes, simulation.max_passes):
+                    if candidate.distance_bound <= allowed:
+                        return float(candidate.passes)
+        except ExpungeError:
+            pass
+        return math.inf
+
+    return needed
+
+
+def _capacities(needed: Callable[[int], float], state: State, max_passes: int = 0) -> list[int]:
+    """The largest m that needs no more than 0, 1, … ``max_passes`` passes, by doubling and bisection, to ``TOLERANCE``."""
+    found: list[int] = []
+    n = state.statistics.n_rows
+    for passes in range(max_passes + 1):
+        low = found[-1] if found else 0
+        high = max(1, 2 * low)
+        while high < n and needed(high) <= passes:
+            low, high = high, 2 * high
+        high = min(high, n)
+        while high - low > max(1, int(TOLERANCE * low)):
+            middle = (low + high) // 2
+            low, high = (middle, high) if needed(middle) <= passes else (low, middle)
+        found.append(low)
+    return found
+
+
+def _random_rows(state: State, shuffled: Rows, max_passes: int) -> _Simulation:
+    half = max(1, len(shuffled) // 2)
+
+    @cache
+    def fluctuation() -> Array:
+        taken = shuffled.take(slice(0, half)).batches()
+        gradient = sum(Evaluation(state.objective, batch, state.anchor).gradient for batch in taken)
+        mean = state.statistics.gradient_sum / state.statistics.n_rows
+        return np.asarray(gradient - half * mean) / math.sqrt(half * (1.0 - half / (1.0 + state.statistics.n_rows)))
+
+    def after(m: int) -> State:
+        if m <= min(half, TAKEN):
+            return _without(state, shuffled.take(slice(0, m)))
+        return _without_typical(state, m, fluctuation())
+
+    @cache
+    def rest() -> _EstimatedPass:
+        return _EstimatedPass(state, shuffled.take(slice(half, half + PASS_ROWS)))
+
+    return _Simulation(after, (lambda _m: rest()) if max_passes else None, max_passes)
+
+
+def _typical_rows(state: State, rng: np.random.Generator) -> _Simulation:
+    values, vectors = np.linalg.eigh(state.statistics.hessian_sum / state.statistics.n_rows)
+    fluctuation = vectors @ (np.sqrt(np.maximum(values, 0.0)) * rng.standard_normal(len(values)))
+    return _Simulation(lambda m: _without_typical(state, m, fluctuation))
+
+
+def _worst_rows(state: State, sample: Rows, max_passes: int) -> _Simulation:
+    ordered = sample.take(np.argsort(-displacements(state, sample), kind="stable"))
+    share = min(1.0, len(sample) / state.statistics.n_rows)
+
+    def taken(m: int) -> int:
+        return math.ceil(m * share)
+
+    def after(m: int) -> State:
+        worst = ordered.take(slice(0, taken(m)))
+        left = state.removed(replace(worst, sample_weight=worst.weight * m / taken(m)))
+        gone = (state.statistics.class_rows - left.statistics.class_rows) * (m / taken(m))
+        estimated = np.floor(state.statistics.class_rows - gone + 0.5).astype(np.int64)
+        require_all_classes(replace(left.statistics, class_rows=estimated), "the rows that would remain")
+        return left.settled().tightened()
+
+    def rest(m: int) -> _EstimatedPass:
+        return _EstimatedPass(state, ordered.take(slice(taken(m), None, math.ceil(len(ordered) / PASS_ROWS))))
+
+    return _Simulation(after, rest, max_passes)
+
+
+def _without(state: State, rows: Rows) -> State:
+    return state.removed(rows).settled().tightened()
+
+
+def _without_typical(state: State, m: int, fluctuation: Array) -> State:
+    """The state without m rows whose gradients add up to m times the mean and √m times ``fluctuation``."""
+    statistics, share = state.statistics, m / state.statistics.n_rows
+    left = replace(
+        statistics,
+        n_rows=statistics.n_rows - m,
+        count=statistics.count * (1.0 - share),
+        gradient_sum=statistics.gradient_sum * (1.0 - share) - math.sqrt(m * (1.0 - share)) * fluctuation,
+        hessian_sum=statistics.hessian_sum * (1.0 - share),
+    )
+    shrunk = replace(
+        state,
+        statistics=left,
+        changed=state.changed + statistics.count * share,
+        extremes=replace(state.extremes, whitened_norm=state.extremes.whitened_norm / math.sqrt(1.0 - share)),
+        curvature_floor=state.curvature_floor * (1.0 - share),
+    )
+    return replace(shrunk, factor=Factor.of(shrunk.hessian)).tightened()
+
+
+class _EstimatedPass:
+    """A pass over the remaining rows, its part beyond second order estimated from ``rows``, some of these."""
+
+    def __init__(self, anchored: State, rows: Rows) -> None:
+        self._rows = rows
+        at = Evaluation(anchored.objective, rows, anchored.anchor)
+        self._gradient, self._root = at.gradient, at.curvature_root()
+
+    def over(self, state: State) -> Pass:
+        """The pass over what ``state`` holds."""
+        scale = state.statistics.count / float(self._rows.weight.sum())
+        at_anchor = Sums(**{field.name: getattr(state.statistics, field.name) for field in fields(Sums)})
+        at_anchor = replace(at_anchor, gradient_error=0.0, hessian_error=0.0)
+
+        def measure(point: Array, _is_first: bool) -> Measured:
+            at = Evaluation(state.objective, self._rows, point)
+            moved = point - state.anchor
+            beyond = at.gradient - self._gradient - self._root.T @ (self._root @ moved)
+            gradient = state.statistics.gradient_sum + state.statistics.hessian_sum @ moved + scale * beyond
+            return Measured(replace(at_anchor, gradient_sum=gradient), at_anchor, at.longest, at.shift(moved))
+
+        return measure
+
+
+def _whatever_rows(state: State, m: int, declared: DeclaredBound | None) -> float:
+    """Δ of the statistics whichever m rows of weight one go; ``inf`` where none can be proven. Source: theory §4.3.
+
+    Their whitened curvature is s ≤ mβv² and their gradients have |Σ∇ℓ|_{H⁻¹} ≤ m·b₁·v.
+    """
+    loss, geometry = state.objective.loss, state.geometry
+    v, c = geometry.whitened_norm, loss.self_concordance
+    s = m * loss.curvature_bound * v**2
+    if declared is not None:
+        left = replace(state.statistics, count=state.statistics.count - m)
+        return declared(replace(state, statistics=left, changed=state.changed + m), 0.0)
+    if c == 0.0:
+        return 0.0
+    if not (s < 1.0 and math.isfinite(loss.derivative_bound)):
+        return math.inf
+    grown = v / math.sqrt(1.0 - s)
+    length = (geometry.length(state.step.x, state.step.product) + m * loss.derivative_bound * v) / math.sqrt(1.0 - s)
+    reach = replace(NOWHERE, by_norm=math.inf, by_whitened_norm=c * grown * length, by_rows=math.inf)
+    after = replace(
+        geometry,
+        extremes=replace(geometry.extremes, whitened_norm=grown),
+        curvature_floor=geometry.curvature_floor * (1.0 - s),
+    )
+    return bounds.residual(after, reach.t, bounds.newton_decrement(length, NOWHERE, reach))

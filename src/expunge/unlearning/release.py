@@ -1,0 +1,181 @@
+"""Release: what leaves, what it costs, and the secret behind it. Theory §5.
+
+The secret is one value: whatever changes it makes another, after everything else has succeeded.
+"""
+
+import math
+import secrets
+import time
+from dataclasses import dataclass, field
+from hashlib import sha256
+from importlib.metadata import version
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expunge.errors import InvalidRows
+from expunge.numerics.evaluation import row_norms
+from expunge.privacy import PrivacyBudget
+from expunge.privacy.noise import Noise, grid_rounding
+from expunge.problem.objective import Objective
+from expunge.problem.rows import Rows
+from expunge.unlearning.certificate import ASSUMPTIONS, DECLARED_NORM, Certificate
+from expunge.unlearning.ladder import Candidate
+from expunge.unlearning.learned import LearnedRows
+from expunge.unlearning.settings import Settings
+from expunge.unlearning.state import State
+from expunge.unlearning.wide import WideState
+
+Array = NDArray[np.float64]
+
+VERSION = version("expunge")
+
+
+@dataclass(frozen=True, eq=False)
+class Release:
+    """Weights that may leave, ``(p,)``, read-only, and the certificate that goes with them."""
+
+    weights: Array
+    certificate: Certificate
+
+
+@dataclass(frozen=True, eq=False)
+class Secret:
+    """All that changes: the state, digests of its rows if they are tracked, the un-noised weights last released, the budget,
+    and the releases so far.
+    """
+
+    state: State | WideState = field(repr=False)
+    learned: LearnedRows | None = field(repr=False)
+    point: Array = field(repr=False)
+    budget: PrivacyBudget
+    n_releases: int
+    release: Release
+
+    @property
+    def hessian_state(self) -> State:
+        """The state, if it has a Hessian.
+
+        Raises:
+            ValueError: it has none.
+        """
+        if isinstance(self.state, WideState):
+            raise ValueError(
+                "a wide model has no statistics from which this could be told: every change passes over the remaining rows, "
+                "and is certified by that"
+            )
+        return self.state
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """What one operation does to the rows: some come, some go, or none do in a refit."""
+
+    added: Rows | None = None
+    removed: Rows | None = None
+
+    def check(self, objective: Objective, settings: Settings, is_weighted: bool) -> None:
+        """Refuses rows that the objective cannot take, empty requests and duplicates in what is to be forgotten.
+
+        Args:
+            is_weighted: whether the rows of the model have weights.
+        """
+        for rows in (self.added, self.removed):
+            if rows is not None and len(objective.check(rows, is_weighted)) == 0:
+                raise InvalidRows("the request holds no rows: give at least one")
+        if self.added is not None:
+            require_norm(float(row_norms(objective, self.added).max()), settings.row_norm)
+        if self.removed is None or settings.by_subject:  # which knows how often each row was learned under an id
+            return
+        pair = self.removed.duplicate()
+        if pair is not None:
+            raise InvalidRows(
+                f"rows {pair[0]} and {pair[1]} of the request are the same: a request is a set of rows. If they are different "
+                "people with the same values, say so: forget(X, y, ids=...), one id per row"
+            )
+
+    def tracked(self, learned: LearnedRows, classes: int) -> LearnedRows:
+        """The digests of the rows with the change made; rows go before others come, so that none makes up for one that is not
+        there."""
+        if self.removed is not None:
+            learned = learned.removed(self.removed, classes)
+        return learned if self.added is None else learned.added(self.added)
+
+    def applied(self, state: State | WideState) -> State | WideState:
+        """The state with the change made; new rows first, so that the Hessian never dips."""
+        if self.added is not None:
+            state = state.added(self.added)
+        return state if self.removed is None else state.removed(self.removed)
+
+
+def charged_distance(candidate: Candidate, sigma: float) -> float:
+    """Δ with the rounding of the noise's grid."""
+    return candidate.distance_bound + grid_rounding(len(candidate.point), sigma)
+
+
+def charged_mu(candidate: Candidate, sigma: float) -> float:
+    """μ that the release of ``candidate`` costs; 0 without noise, where nothing is promised."""
+    return charged_distance(candidate, sigma) / sigma * (1.0 + 1e-12) if sigma > 0 else 0.0
+
+
+def published(
+    settings: Settings,
+    noise: Noise,
+    before: Secret | None,
+    candidate: Candidate,
+    learned: LearnedRows | None,
+    budget: PrivacyBudget,
+    change: Change,
+    started: float,
+) -> Secret:
+    """The secret after publishing ``candidate``: noise added, certificate written.
+
+    Args:
+        before: the secret until now; ``None`` for the fit.
+        learned: digests of the rows after the change, if they are tracked.
+        budget: after this release.
+        started: when the operation began, by ``time.perf_counter``.
+    """
+    sigma, state, point = settings.sigma, candidate.state, candidate.point
+    distance = charged_distance(candidate, sigma)
+    exposure = 0.0
+    if before is not None and change.removed is not None:
+        away = float(np.linalg.norm(point - before.point)) + distance
+        exposure = math.sqrt(before.n_releases * away**2 + distance**2) / sigma if sigma > 0 else math.inf
+    weights = noise(point, sigma) if sigma > 0 else point.copy()
+    weights.setflags(write=False)
+    certificate = Certificate(
+        epsilon=settings.guarantee.epsilon if sigma > 0 else math.inf,
+        delta=settings.guarantee.delta,
+        mu=charged_mu(candidate, sigma) if sigma > 0 else math.inf,
+        mu_total=budget.mu_total if sigma > 0 else math.inf,
+        since=budget.since,
+        requests=budget.requests,
+        sigma=sigma,
+        distance_bound=distance,
+        rung=candidate.rung,
+        passes=candidate.passes,
+        bound=settings.bound,
+        forgotten=0 if change.removed is None else len(change.removed),
+        learned=0 if change.added is None else len(change.added),
+        remaining=state.statistics.count,
+        parameters=len(point),
+        condition=state.trace / state.curvature_floor if state.curvature_floor > 0 else math.inf,
+        exposure_mu=exposure,
+        seconds=time.perf_counter() - started,
+        salt=secrets.token_hex(32),
+        weights_digest=sha256(weights.astype("<f8").tobytes()).hexdigest(),
+        library_version=VERSION,
+        assumptions=ASSUMPTIONS if settings.bound == "local" else (*ASSUMPTIONS, DECLARED_NORM),
+    )
+    n_releases = 1 if before is None else before.n_releases + 1
+    return Secret(state, learned, point, budget, n_releases, Release(weights, certificate))
+
+
+def require_norm(longest: float, declared: float | None) -> None:
+    """Raises ``InvalidRows`` if a row is longer than declared."""
+    if declared is not None and longest > declared * (1.0 + 1e-9):
+        raise InvalidRows(
+            f"a row has norm {longest:.6g}, above the declared row_norm {declared:g}: normalise the rows, or declare a larger "
+            "bound and fit again"
+        )

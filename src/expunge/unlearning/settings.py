@@ -1,0 +1,106 @@
+"""Settings: what is fixed before any row is seen. Theory §4.1, §5.1."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from expunge.privacy import Guarantee, Schedule
+from expunge.problem.objective import Objective
+from expunge.problem.parameters import real, whole
+from expunge.unlearning import bounds
+from expunge.unlearning.certificate import Bound
+from expunge.unlearning.ladder import DeclaredBound
+from expunge.unlearning.state import State
+
+MEMORY_BUDGET = 8.0 * 2**30
+"""Eight GiB: about 9,400 parameters."""
+MONTHLY = Schedule(days=30)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is fixed before any row is seen.
+
+    Args:
+        guarantee: (ε, δ) promised to everyone forgotten.
+        sigma: standard deviation of the noise in each weight; 0 for no noise and no promise.
+        bound: ``local``, or ``worst_case``/``paper``, which need ``row_norm`` and a penalty on every weight.
+        row_norm: declared bound on |x| of every row, now and later.
+        max_passes: gradient passes tried before a refit.
+        schedule: when a refit resets the budget.
+        memory_budget: bytes that the p × p arrays may take; a model for which they would take more keeps none, and makes passes
+            over the remaining rows for every change.
+        track_rows: whether a keyed digest of every row is kept, 8 bytes a row, by which wrong rows are found; see ``learned``.
+        by_subject: the same, with the ids of rows being those of their subjects: rows must be given under the id under which
+            they were learned.
+
+    Raises:
+        ValueError: sigma negative or not finite, an unknown bound, or a bound without its ``row_norm``.
+    """
+
+    guarantee: Guarantee
+    sigma: float
+    bound: Bound = "local"
+    row_norm: float | None = None
+    max_passes: int = 3
+    memory_budget: float = MEMORY_BUDGET
+    schedule: Schedule = MONTHLY
+    track_rows: bool = False
+    by_subject: bool = False
+
+    def __post_init__(self) -> None:
+        for name, plain in (("sigma", real), ("max_passes", whole), ("memory_budget", real)):
+            object.__setattr__(self, name, plain(name, getattr(self, name)))
+        if self.row_norm is not None:
+            object.__setattr__(self, "row_norm", real("row_norm", self.row_norm))
+        if not (math.isfinite(self.sigma) and self.sigma >= 0):
+            raise ValueError(f"sigma must be a finite number of at least 0, got {self.sigma}")
+        if self.bound not in ("local", "worst_case", "paper"):
+            raise ValueError(f"bound must be 'local', 'worst_case' or 'paper', got {self.bound!r}")
+        if self.bound != "local" and not (self.row_norm is not None and 0 < self.row_norm < math.inf):
+            raise ValueError(f"bound={self.bound!r} needs row_norm, the declared bound on the norm of every row")
+        if not self.memory_budget >= 0:
+            raise ValueError(f"memory_budget must be at least 0 bytes, got {self.memory_budget}")
+        if self.max_passes < 0:
+            raise ValueError(f"max_passes must be at least 0, got {self.max_passes}")
+
+    def check(self, objective: Objective) -> None:
+        """Raises ``ValueError`` where the bound does not exist for this objective."""
+        if self.bound == "local":
+            return
+        loss = objective.loss
+        is_bounded = math.isfinite(loss.derivative_bound) and math.isfinite(loss.third_derivative_bound)
+        if not (is_bounded or loss.third_derivative_bound == 0):
+            raise ValueError(f"bound={self.bound!r} needs bounded derivatives, which {loss.name} has not: use 'local'")
+        if objective.penalty == 0 or not objective.penalised.all():
+            raise ValueError(
+                f"bound={self.bound!r} needs a penalty on every weight: set fit_intercept=False (a constant column in X takes "
+                "its place) and a finite C"
+            )
+
+    @property
+    def declared_bound(self) -> DeclaredBound | None:
+        """``worst_case`` or ``paper`` as a function of the state. Source: theory §4.1."""
+        if self.bound == "local" or self.row_norm is None:
+            return None
+        formula = bounds.worst_case if self.bound == "worst_case" else bounds.paper
+        row_norm = self.row_norm
+
+        def distance(state: State, rounding: float) -> float:
+            objective, loss, statistics = state.objective, state.objective.loss, state.statistics
+            convexity = objective.penalty_scale(max(0.0, statistics.count - statistics.count_error))
+            if not convexity > 0:
+                return math.inf
+            # in the mean form a row also brings or takes along its share of the penalty's gradient at the anchor
+            share = objective.penalty * float(np.linalg.norm(state.anchor)) if objective.form == "mean" else 0.0
+            return rounding / convexity + formula(
+                count=statistics.count + statistics.count_error,
+                changed=state.changed,
+                strong_convexity=convexity,
+                lipschitz=loss.derivative_bound * row_norm + share * bounds.ROUND_UP,
+                hessian_lipschitz=loss.third_derivative_bound * row_norm**3,
+                gradient=state.anchor_gradient,
+            )
+
+        return distance

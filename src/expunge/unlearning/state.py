@@ -1,0 +1,275 @@
+"""The secret state of a model: an anchor, the statistics of its rows there, and what the certificate needs of them.
+
+A ``State`` is a value: rows enter by ``added`` and leave by ``removed``, each giving a new state in O(mp²) whatever the
+number of rows is. After any sequence it holds exactly the statistics of the rows that remain (theory §4.2), with μ and v
+kept valid (theory §4.3).
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expunge.engine import Engine
+from expunge.errors import LastRows, NoOptimum, NotLearned
+from expunge.numerics.evaluation import UNIT_ROUNDOFF, Evaluation, gamma, penalty_error, penalty_scale_error, quiet, row_norms
+from expunge.numerics.factor import Exchange, Factor, Hessian, Solution, eigenvalue_floor, inverse_error
+from expunge.numerics.solver import minimise
+from expunge.numerics.statistics import RowExtremes, RowTerms, Statistics, Sums, sum_up
+from expunge.problem.objective import Objective
+from expunge.problem.rows import Rows, RowSource
+from expunge.unlearning import bounds
+
+Array = NDArray[np.float64]
+
+SAME = 1.0 + 1e-9
+"""Two computations of one row's norm may differ by this factor: with up to 10⁶ columns they never differ by more."""
+DRIFT = 1e-9
+"""Relative residual of the Newton step above which the inverse is recomputed."""
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """Statistics at an anchor, ready to be stepped from.
+
+    Args:
+        objective: what is minimised.
+        anchor: b, ``(p,)``.
+        statistics: of the learned rows at b.
+        factor: an approximate inverse of their Hessian.
+        extremes: R and v over the learned rows.
+        curvature_floor: μ ≤ λ_min(H).
+        changed: total weight of the rows that came or went since the anchor, rounded up.
+        anchor_gradient: bound on |∇J(b)|₂ for the rows the anchor was fitted on.
+    """
+
+    objective: Objective
+    anchor: Array
+    statistics: Statistics
+    factor: Factor
+    extremes: RowExtremes
+    curvature_floor: float
+    changed: float
+    anchor_gradient: float
+
+    @classmethod
+    def fitted(cls, objective: Objective, source: RowSource, engine: Engine, start: Array | None = None) -> "State":
+        """The state of a new anchor: Newton to the optimum, then one pass for the largest leverage.
+
+        Raises:
+            InvalidRows, NoOptimum: see ``solver.minimise``; also a classifier's rows with a class missing.
+        """
+        optimum = minimise(objective, source, engine, start)
+        statistics = optimum.statistics
+        require_all_classes(statistics, "the rows")
+        hessian = Hessian(objective, statistics.hessian_sum, statistics.count)
+        floor = eigenvalue_floor(hessian)
+        if floor == 0.0 and objective.penalty == 0.0:
+            raise NoOptimum(
+                "the Hessian is singular to working precision: columns of X are linearly dependent, or their scales differ "
+                "too much; add a penalty, drop columns or rescale them"
+            )
+        eta = inverse_error(hessian, optimum.leverage_factor)
+        leverage = optimum.leverage
+        if leverage is None:
+            leverage = math.inf
+            if eta < 1.0 and objective.loss.self_concordance > 0:
+                leverage = engine.reduce(source, partial(_top_leverage, objective, optimum.leverage_factor), max)
+        whitened = math.sqrt(leverage / (1.0 - eta)) if eta < 1.0 else math.inf
+        fresh = cls(
+            objective=objective,
+            anchor=optimum.anchor,
+            statistics=statistics,
+            factor=optimum.factor,
+            extremes=RowExtremes(optimum.row_norm, _no_worse(whitened, optimum.row_norm, floor)),
+            curvature_floor=floor,
+            changed=0.0,
+            anchor_gradient=math.inf,
+        )
+        gradient = float(np.linalg.norm(fresh.gradient)) * (1.0 + gamma(len(fresh.anchor) + 8))
+        return replace(fresh, anchor_gradient=gradient + fresh.gradient_error)
+
+    @cached_property
+    def hessian(self) -> Hessian:
+        """H = ∇²J at the anchor."""
+        return Hessian(self.objective, self.statistics.hessian_sum, self.statistics.count)
+
+    @property
+    def trace(self) -> float:
+        """tr H."""
+        return self.hessian.trace
+
+    @property
+    def gradient(self) -> Array:
+        """q = ∇J at the anchor, ``(p,)``."""
+        return self.statistics.gradient_sum + self.objective.penalty_gradient(self.anchor, self.statistics.count)
+
+    @property
+    def gradient_error(self) -> float:
+        """A bound on the rounding error of ``gradient`` in the 2-norm, the penalty's and the count's included."""
+        return gradient_error(self.objective, self.anchor, self.statistics, self.gradient)
+
+    @property
+    def hessian_error(self) -> float:
+        """A bound on the rounding error of H in the spectral norm, the count's included."""
+        return self.statistics.hessian_error + penalty_scale_error(self.objective, self.statistics.count_error)
+
+    @property
+    def geometry(self) -> bounds.Geometry:
+        """The Hessian as the bounds see it."""
+        return bounds.Geometry(self.objective.loss.self_concordance, self.extremes, self.curvature_floor, self.hessian_error)
+
+    @quiet
+    def tightened(self) -> "State":
+        """The same state with μ recomputed from the Hessian, O(p³): the product bound of downdates gets slack."""
+        return replace(self, curvature_floor=max(self.curvature_floor, eigenvalue_floor(self.hessian)))
+
+    @cached_property
+    @quiet
+    def step(self) -> Solution:
+        """D = −H⁻¹q: the model is at b + D."""
+        return self.factor.solve(self.hessian, -self.gradient)
+
+    @property
+    def point(self) -> Array:
+        """w̄ = b + D, ``(p,)``: the un-noised model."""
+        return self.anchor + self.step.x
+
+    @quiet
+    def settled(self) -> "State":
+        """The same state, its inverse recomputed, O(p³), if it has drifted too far for refinement or H may be singular.
+
+        Raises:
+            NoOptimum: the Hessian is singular.
+        """
+        goal = DRIFT * float(np.linalg.norm(self.gradient)) + self.gradient_error
+        if self.curvature_floor > 0 and self.step.residual <= goal:
+            return self
+        return replace(self, factor=Factor.of(self.hessian))
+
+    @quiet
+    def added(self, rows: Rows) -> "State":
+        """The state with ``rows`` learned. H grows, so that μ and v stay valid for the old rows."""
+        rows = rows.on_host()
+        terms = RowTerms.of(self.objective, rows, self.anchor)
+        grown = self._with(self.statistics + terms, terms)
+        row_norm = float(row_norms(self.objective, rows).max(initial=0.0))
+        if not grown.statistics.is_bounded:
+            return replace(grown, extremes=self.extremes | RowExtremes(row_norm, math.inf))
+        grown = replace(grown, factor=Exchange.of(self.hessian, self.factor, terms.root).exchanged(grown.hessian, 1.0))
+        eta = inverse_error(grown.hessian, grown.factor)
+        leverage = _top_leverage(self.objective, grown.factor, rows) / (1.0 - eta) if eta < 1.0 else math.inf
+        new = RowExtremes(row_norm, _no_worse(math.sqrt(leverage), row_norm, self.curvature_floor))
+        return replace(grown, extremes=self.extremes | new)
+
+    @quiet
+    def removed(self, rows: Rows) -> "State":
+        """The state with ``rows`` forgotten.
+
+        μ and v are scaled by the top whitened curvature s of the rows (theory §4.3); where s cannot be shown to be below 1
+        they are recomputed or given up, which leaves no certificate without a refit.
+
+        Raises:
+            NotLearned: a row that cannot have been learned.
+            LastRows: the rows are all that was learned, or all of one class.
+            NoOptimum: what remains determines no model.
+        """
+        rows = rows.on_host()
+        require_short(row_norms(self.objective, rows), self.extremes.row_norm)
+        terms = RowTerms.of(self.objective, rows, self.anchor)
+        require_remaining(terms, self.statistics)
+        shrunk = self._with(self.statistics - terms, terms)
+        require_all_classes(shrunk.statistics, "the rows that would remain")
+        if not shrunk.statistics.is_bounded:
+            return shrunk
+        exchange = Exchange.of(self.hessian, self.factor, terms.root)
+        self._require_learned(terms, exchange)
+        s = exchange.top_whitened_curvature(self.curvature_floor) + self._penalty_share(shrunk)
+        if s < 1.0:
+            floor = self.curvature_floor * (1.0 - s)
+            whitened = self.extremes.whitened_norm / math.sqrt(1.0 - s)
+        else:
+            floor, whitened = eigenvalue_floor(shrunk.hessian), math.inf
+        extremes = RowExtremes(self.extremes.row_norm, _no_worse(whitened, self.extremes.row_norm, floor))
+        factor = exchange.exchanged(shrunk.hessian, -1.0)
+        return replace(shrunk, factor=factor, curvature_floor=floor, extremes=extremes)
+
+    def _with(self, statistics: Statistics, terms: Sums) -> "State":
+        """The state with ``statistics``, which differ from its own by ``terms``."""
+        return replace(self, statistics=statistics, changed=changed_by(self.changed, terms))
+
+    def _penalty_share(self, shrunk: "State") -> float:
+        """In the mean form rows take their share of the penalty along: at most m/n of H, m the weight that goes."""
+        if self.objective.form == "sum" or self.objective.penalty == 0:
+            return 0.0
+        before, after = self.statistics.count, shrunk.statistics.count
+        eta = self.geometry.eta
+        return (before - after) / before * (1.0 + eta) * (1.0 + gamma(8)) if before > 0 and eta < 1.0 else math.inf
+
+    def _require_learned(self, terms: RowTerms, exchange: Exchange) -> None:
+        """Refuses a row with more curvature than all learned rows and the penalty together, whatever the rounding was."""
+        if not self.geometry.eta < 1.0:
+            return
+        most = 1.0 + (self.hessian_error + terms.hessian_error) / self.geometry.mu * (1.0 + gamma(8))
+        curvature = exchange.own_curvature(self.objective.loss.outputs)
+        _refuse(curvature > most, lambda _row: "it has more curvature than all learned rows together")
+
+
+def gradient_error(objective: Objective, w: Array, sums: Sums, gradient: Array) -> float:
+    """A bound on the rounding error of ``gradient``, that of J at ``w``: what the sums carry, and the penalty's."""
+    added = 2.0 * UNIT_ROUNDOFF * float(np.linalg.norm(gradient))
+    return sums.gradient_error + penalty_error(objective, w, sums.count, sums.count_error) + added
+
+
+def changed_by(changed: float, terms: Sums) -> float:
+    """``changed`` with the total weight of ``terms``, rounded up."""
+    return sum_up(changed, sum_up(terms.count, terms.count_error))
+
+
+def require_short(norms: Array, row_norm: float) -> None:
+    """Raises ``NotLearned`` for a row to forget that is longer than any row learned."""
+    _refuse(norms > row_norm * SAME, lambda row: f"it is longer ({norms[row]:.6g}) than any row learned ({row_norm:.6g})")
+
+
+def _refuse(impossible: NDArray[np.bool_], reason: Callable[[int], str]) -> None:
+    if impossible.any():
+        row = int(np.argmax(impossible))
+        raise NotLearned(
+            f"row {row} of the request cannot have been learned: {reason(row)}. Check that it is encoded as it was for fit; "
+            "nothing was changed"
+        )
+
+
+def require_remaining(forgotten: Sums, learned: Sums) -> None:
+    """Raises ``LastRows`` if all rows are to be forgotten."""
+    if forgotten.n_rows >= learned.n_rows:
+        raise LastRows(
+            f"asked to forget {forgotten.n_rows} of {learned.n_rows} learned rows: at least one row must remain; give "
+            "up the model instead"
+        )
+
+
+def require_all_classes(statistics: Sums, which: str) -> None:
+    """Raises ``LastRows`` if a classifier's rows hold none of some class."""
+    missing = np.flatnonzero(statistics.class_rows <= 0)
+    if len(missing):
+        raise LastRows(
+            f"{which} contain no row of class code {missing[0]} (classes_[{missing[0]}]): "
+            "a classifier needs rows of every class; fit a new model without that class",
+            int(missing[0]),
+        )
+
+
+def _top_leverage(objective: Objective, factor: Factor, rows: Rows) -> float:
+    """No less than the largest eigenvalue over rows of XᵢᵀGXᵢ, G the inverse that ``factor`` holds."""
+    if factor.root is None:
+        return math.inf
+    return Evaluation(objective, rows, np.zeros(objective.n_parameters)).top_leverage(factor.root)
+
+
+def _no_worse(whitened: float, row_norm: float, curvature_floor: float) -> float:
+    """v, or R/√μ where that is smaller."""
+    return min(whitened, row_norm / math.sqrt(curvature_floor)) if curvature_floor > 0 else whitened

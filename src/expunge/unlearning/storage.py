@@ -1,0 +1,163 @@
+"""An unlearner as a safetensors file: its secret state, versioned, with a checksum, and no pickle. Theory §4.2.
+
+The file is written beside its place and renamed, so that it is whole or not there; it is readable by its owner alone. The
+inverse of the Hessian is not stored but recomputed.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from expunge.engine import Engine
+from expunge.engine.local import LocalEngine
+from expunge.errors import NoOptimum, StateCorrupt
+from expunge.files import write_file
+from expunge.numerics.factor import Factor, Hessian
+from expunge.numerics.statistics import RowExtremes, Statistics, Sums
+from expunge.privacy import Guarantee, PrivacyBudget, Schedule
+from expunge.privacy.noise import secure_noise
+from expunge.problem.losses import LOSSES
+from expunge.problem.objective import Objective
+from expunge.unlearning.certificate import Certificate
+from expunge.unlearning.learned import LearnedRows
+from expunge.unlearning.release import Release, Secret
+from expunge.unlearning.settings import Settings
+from expunge.unlearning.state import State
+from expunge.unlearning.unlearner import Unlearner
+from expunge.unlearning.wide import WideState
+
+FORMAT = "expunge-state"
+VERSION = 3
+SCALARS = ("anchor", "n_rows", "count", "count_error", "gradient_error", "hessian_error", "is_weighted")
+"""Of ``Sums``."""
+
+
+def save_unlearner(unlearner: Unlearner, path: str | os.PathLike[str]) -> None:
+    """Writes the unlearner to ``path``, atomically and readable by its owner alone.
+
+    Raises:
+        OSError: the file cannot be written; an older file at ``path`` is then untouched.
+    """
+    secret, learned = unlearner._secret, unlearner._secret.learned
+    state, statistics = secret.state, secret.state.statistics
+    if isinstance(state, WideState):
+        own: dict[str, Any] = {"wide": _scalars(state)}
+    else:
+        own = {"extremes": asdict(state.extremes), "state": _scalars(state)}
+    tensors: dict[str, NDArray[Any]] = {
+        "anchor": state.anchor,
+        "gradient_sum": statistics.gradient_sum,
+        **({"hessian_sum": statistics.hessian_sum} if isinstance(statistics, Statistics) else {}),
+        "class_rows": statistics.class_rows.astype(np.float64),
+        "point": secret.point,
+        "weights": secret.release.weights,
+    }
+    content: dict[str, Any] = {
+        "objective": {
+            **asdict(state.objective),
+            "loss": {**asdict(state.objective)["loss"], "name": state.objective.loss.name},
+        },
+        "settings": asdict(unlearner.settings),
+        "statistics": {name: getattr(statistics, name) for name in SCALARS},
+        **own,
+        "budget": asdict(secret.budget),
+        "n_releases": secret.n_releases,
+        "certificate": secret.release.certificate.to_json(),
+    }
+    tensors = {name: np.ascontiguousarray(value, dtype="<f8") for name, value in tensors.items()}
+    if learned is not None:
+        content["learned"] = {"key": learned.key.hex(), "by_subject": learned.by_subject}
+        tensors["learned"] = learned.digests
+    text = json.dumps(content, sort_keys=True)
+    metadata = {"format": FORMAT, "version": str(VERSION), "content": text, "checksum": _checksum(text, tensors)}
+    write_file(Path(path), save(tensors, metadata=metadata))
+
+
+def load_unlearner(path: str | os.PathLike[str], engine: Engine | None = None) -> Unlearner:
+    """The unlearner that ``save_unlearner`` wrote to ``path``; it serves the same release and goes on from there.
+
+    Assumes: it takes the place of the one that wrote the file, which releases no more, and of no later state: a backup of an
+    older state that releases again spends the same budget twice.
+
+    Args:
+        engine: what sums over rows from now on; by default threads of this process.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        StateCorrupt: truncated, altered, of another version, or not a state file; the message says which.
+    """
+    path = Path(path)
+    path.stat()
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
+            names = file.keys()
+            tensors = {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise StateCorrupt(f"{path} is truncated or no state file ({error}): restore a backup, or fit again") from error
+    if metadata.get("format") != FORMAT:
+        raise StateCorrupt(
+            f"{path} is a safetensors file but no state of an unlearner: give the file that save_unlearner wrote"
+        )
+    if metadata.get("version") != str(VERSION):
+        raise StateCorrupt(
+            f"{path} has format version {metadata.get('version')}, this library reads {VERSION}: load it with the library that "
+            "wrote it, or fit again"
+        )
+    text = metadata.get("content", "")
+    if _checksum(text, tensors) != metadata.get("checksum"):
+        raise StateCorrupt(f"{path} was altered after it was written (checksum): restore it from a backup, or fit again")
+    try:
+        return _unlearner(json.loads(text), tensors, LocalEngine() if engine is None else engine)
+    except (KeyError, TypeError, ValueError, NoOptimum) as error:
+        raise StateCorrupt(
+            f"{path} does not describe an unlearner ({error}): restore it from a backup, or fit again"
+        ) from error
+
+
+def _unlearner(content: dict[str, Any], tensors: dict[str, NDArray[Any]], engine: Engine) -> Unlearner:
+    loss = dict(content["objective"].pop("loss"))
+    objective = Objective(loss=LOSSES[loss.pop("name")](**loss), **content["objective"])
+    state = _state(objective, content, tensors)
+    tensors["weights"].setflags(write=False)
+    release = Release(tensors["weights"], Certificate.from_json(content["certificate"]))
+    learned = _learned(content["learned"], tensors["learned"]) if "learned" in content else None
+    secret = Secret(state, learned, tensors["point"], PrivacyBudget(**content["budget"]), content["n_releases"], release)
+    fixed = dict(content["settings"])
+    settings = Settings(guarantee=Guarantee(**fixed.pop("guarantee")), schedule=Schedule(**fixed.pop("schedule")), **fixed)
+    return Unlearner(settings, secret, engine, secure_noise)
+
+
+def _learned(content: dict[str, Any], digests: NDArray[np.uint64]) -> LearnedRows:
+    return LearnedRows(bytes.fromhex(content["key"]), content["by_subject"], digests)
+
+
+def _scalars(state: State | WideState) -> dict[str, float]:
+    return {field.name: getattr(state, field.name) for field in fields(state) if field.type in (float, "float")}
+
+
+def _state(objective: Objective, content: dict[str, Any], tensors: dict[str, NDArray[np.float64]]) -> State | WideState:
+    class_rows = tensors["class_rows"].astype(np.int64)
+    sums: dict[str, Any] = {"class_rows": class_rows, "gradient_sum": tensors["gradient_sum"]} | content["statistics"]
+    if "wide" in content:
+        return WideState(objective, tensors["anchor"], Sums(**sums), **content["wide"])
+    statistics = Statistics(**sums, hessian_sum=tensors["hessian_sum"])
+    factor = Factor.of(Hessian(objective, statistics.hessian_sum, statistics.count))
+    extremes = RowExtremes(**content["extremes"])
+    return State(objective, tensors["anchor"], statistics, factor, extremes, **content["state"])
+
+
+def _checksum(text: str, tensors: dict[str, NDArray[Any]]) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        digest.update(f"\0{name}{tensors[name].dtype.str}{tensors[name].shape}\0".encode())
+        digest.update(np.ascontiguousarray(tensors[name]).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,431 @@
+"""Unlearner: learns, forgets and releases. The heart. Theory §4 and §5; the ladder of design §1.
+
+The state is secret and changes in one place, by replacing one value after everything else has succeeded: whatever
+raises leaves it bit-identical. What comes out is a ``Release``, another type, whose weights have passed through the
+noise; un-noised weights have no public name.
+
+Threads may share an unlearner: operations that change it take turns, and what only reads sees the secret of one moment.
+Processes may not: a copy (pickle, ``deepcopy``, a forked child) has the budget of the original, and if both released, it would
+be spent twice. So a copy refuses to release until it is told to take over.
+"""
+
+import math
+import os
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import date
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expunge.engine import Engine
+from expunge.engine.local import LocalEngine
+from expunge.errors import BudgetSpent, CapacityExceeded, ModelCopied, ModelCopyWarning
+from expunge.privacy import PrivacyBudget
+from expunge.privacy.budget import today
+from expunge.privacy.noise import Noise, grid_rounding, secure_noise
+from expunge.problem.objective import Objective
+from expunge.problem.rows import Rows, RowSource
+from expunge.unlearning.forecast import CapacityReport, forecasts
+from expunge.unlearning.influence import displacements
+from expunge.unlearning.ladder import Candidate, climb, estimate_rung, fitted, refit_cold, require_rows
+from expunge.unlearning.learned import LearnedRows
+from expunge.unlearning.release import Change, Release, Secret, charged_distance, charged_mu, published, require_norm
+from expunge.unlearning.settings import Settings
+from expunge.unlearning.state import State
+from expunge.unlearning.wide import WideState
+
+Array = NDArray[np.float64]
+
+Announce = Callable[[], None]
+
+STEADY = 0.5
+"""With a reach of no more than this, two anchors of the same rows give models that are no farther apart (theory §5.7)."""
+
+
+def _silent() -> None:
+    """Says nothing."""
+
+
+class Unlearner:
+    """A model that can forget: use ``learn_from`` to make one.
+
+    Every operation climbs the ladder (``expunge.unlearning.ladder``) and takes the cheapest rung whose proven distance Δ is
+    within what σ, ε, δ and the budget left allow.
+
+    >>> from expunge.problem.losses import Squared
+    >>> from expunge.privacy import Guarantee
+    >>> rows = Rows.of([[1.0], [1.0], [2.0]], [1.0, 2.0, 3.0])
+    >>> objective = Objective(Squared(), n_features=1, penalty=0.0, fit_intercept=False)
+    >>> model = Unlearner.learn_from(objective, rows, Settings(Guarantee(1.0, 1e-5), sigma=0.0))
+    >>> float(model.release.weights[0])  # (1·1 + 1·2 + 2·3) / (1 + 1 + 4)
+    1.5
+    >>> release = model.forget(Rows.of([[2.0]], [3.0]))
+    >>> float(release.weights[0]), release.certificate.rung
+    (1.5, 'exact')
+    """
+
+    def __init__(self, settings: Settings, secret: Secret, engine: Engine, noise: Noise) -> None:
+        self.settings = settings
+        self._secret = secret
+        self._engine = engine
+        self._noise = noise
+        self._lock = threading.RLock()
+        self._owner: int | None = os.getpid()
+
+    @classmethod
+    def learn_from(
+        cls,
+        objective: Objective,
+        source: RowSource,
+        settings: Settings,
+        *,
+        engine: Engine | None = None,
+        noise: Noise = secure_noise,
+    ) -> "Unlearner":
+        """An unlearner fitted on ``source``, with its first release.
+
+        Raises:
+            InvalidRows, NoOptimum: the rows cannot be fitted.
+            CapacityExceeded: the fit is too ill-conditioned for σ to cover its rounding, and that of refits.
+        """
+        started = time.perf_counter()
+        engine = LocalEngine() if engine is None else engine
+        settings.check(objective)
+        candidate = fitted(objective, source, engine, settings.memory_budget)
+        require_norm(candidate.state.extremes.row_norm, settings.row_norm)
+        mu_limit = settings.guarantee.mu if settings.sigma > 0 else math.inf
+        try:
+            budget = PrivacyBudget.fitted(mu_limit, charged_mu(candidate, settings.sigma), today())
+        except BudgetSpent as error:
+            distance = charged_distance(candidate, settings.sigma)
+            raise CapacityExceeded(
+                f"{error}, so that no refit would be affordable (proven distance {distance:.4g} for sigma {settings.sigma:g}): "
+                "the problem is too ill-conditioned; rescale the columns, add a penalty or raise sigma. Nothing was changed",
+                distance_bound=distance,
+                distance_allowed=settings.sigma * mu_limit,
+                rung="refit",
+            ) from None
+        is_tracked = settings.track_rows or settings.by_subject
+        learned = LearnedRows.of(source, engine, by_subject=settings.by_subject) if is_tracked else None
+        secret = published(settings, noise, None, candidate, learned, budget, Change(), started)
+        return cls(settings, secret, engine, noise)
+
+    @property
+    def objective(self) -> Objective:
+        """What is minimised."""
+        return self._secret.state.objective
+
+    @property
+    def release(self) -> Release:
+        """The last release."""
+        return self._secret.release
+
+    @property
+    def n_releases(self) -> int:
+        """How many releases there have been, the fit included."""
+        return self._secret.n_releases
+
+    def forget(
+        self, rows: Rows, remaining: RowSource | None = None, *, before_refit: Announce = _silent, is_known: bool = False
+    ) -> Release:
+        """A release from which nobody can tell, up to (ε, δ), that ``rows`` were ever learned.
+
+        Args:
+            rows: the rows to forget, a set: duplicates are an error.
+            remaining: all rows learned and not forgotten, ``rows`` excluded; lets the ladder go beyond the statistics. It is
+                checked also where these suffice: by one pass, and where rows are tracked by another, for their digests.
+            before_refit: called if no pass proves enough, before the refit is made; raising in it leaves everything as it is.
+            is_known: whether ``remaining`` is known to be right (its files have their digests elsewhere), and need not be read
+                where the statistics suffice.
+
+        Raises:
+            InvalidRows: malformed, duplicate or too many rows, rows without the weights or the ids that the model has, or the
+                last of a class; ``remaining`` lacks a row.
+            NotLearned: a row that cannot have been learned; where rows are tracked, any that was not, or not with this label,
+                weight and id, or is forgotten already.
+            CapacityExceeded, BudgetSpent: no rung within reach proves enough; says which would.
+        """
+        return self._operate(Change(removed=rows), remaining, before_refit, is_known)
+
+    def learn(
+        self, rows: Rows, remaining: RowSource | None = None, *, before_refit: Announce = _silent, is_known: bool = False
+    ) -> Release:
+        """A release that has learned ``rows`` too; ``remaining``, if given, holds all rows, the new ones included.
+
+        Raises:
+            InvalidRows: malformed rows.
+            CapacityExceeded, BudgetSpent: as for ``forget``.
+        """
+        return self._operate(Change(added=rows), remaining, before_refit, is_known)
+
+    def rectify(
+        self,
+        old: Rows,
+        new: Rows,
+        remaining: RowSource | None = None,
+        *,
+        before_refit: Announce = _silent,
+        is_known: bool = False,
+    ) -> Release:
+        """A release with ``old`` forgotten and ``new`` learned in their place, in one step.
+
+        Raises:
+            InvalidRows, NotLearned, CapacityExceeded, BudgetSpent: as for ``forget``.
+        """
+        return self._operate(Change(removed=old, added=new), remaining, before_refit, is_known)
+
+    def again(self, remaining: RowSource | None = None, *, before_refit: Announce = _silent, is_known: bool = False) -> Release:
+        """A release of the same rows under fresh noise, charged as every other: what others forgot was none of this model's,
+        and nobody is to see that.
+
+        Raises:
+            CapacityExceeded, BudgetSpent: as for ``forget``.
+        """
+        return self._operate(Change(), remaining, before_refit, is_known)
+
+    def refit(self, source: RowSource) -> Release:
+        """A release from a new anchor, found as ``learn_from`` would find it; no state then depends on those forgotten.
+
+        Where the schedule of ``Settings`` says that it is due, it also resets the budget; before that it is charged like any
+        other release. Only a time fixed beforehand is the same whether or not somebody was ever learned (theory §5.7).
+
+        Args:
+            source: exactly the rows learned and not forgotten, in an order that does not depend on those forgotten.
+
+        Raises:
+            InvalidRows, NotLearned: ``source`` holds other rows; where rows are tracked, one of them is named.
+            CapacityExceeded, BudgetSpent: rounding costs more than is left.
+        """
+        with self.in_charge():
+            started = time.perf_counter()
+            secret, settings, on = self._secret, self.settings, today()
+            self._require_same(secret.learned, source)
+            cold = refit_cold(secret.state, source, self._engine, settings.memory_budget)
+            sigma, budget = settings.sigma, secret.budget
+            mu, is_due, is_cold = charged_mu(cold, sigma), self.is_refit_due, isinstance(source, Rows)
+            wobble = 0.0 if is_cold else _charged_wobble(cold, sigma, budget, source)
+            is_reset = is_due and (is_cold or isinstance(cold.state, State))
+            renewed = budget.refitted(mu, wobble, on) if is_reset else budget  # the old period need not pay for the new one
+            candidate = _cheapest(iter([cold]), settings, renewed, source)
+            if is_reset:
+                budget = renewed
+            else:
+                budget = budget.charged(mu, refit=True, wobble=wobble)
+                budget = budget.postponed(on) if is_due else budget
+            self._secret = published(settings, self._noise, secret, candidate, secret.learned, budget, Change(), started)
+            return self._secret.release
+
+    @property
+    def is_refit_due(self) -> bool:
+        """Whether a refit now would be the scheduled one, which resets the budget."""
+        budget = self._secret.budget
+        return self.settings.schedule.is_due(date.fromisoformat(budget.since), budget.requests, today())
+
+    def take_over(self) -> None:
+        """Lets a copy release from now on, in the original's place.
+
+        Assumes: the original, and every other copy, releases no more; else the same budget is spent twice.
+        """
+        self._lock = threading.RLock()
+        self._owner = os.getpid()
+
+    def resume_restored(self, restores: int, since: date) -> None:
+        """Goes on from a backup: whatever copies of this model released after it was made, no budget is spent twice.
+
+        Args:
+            restores, since: see ``PrivacyBudget.restored``.
+        """
+        with self.in_charge():
+            self._secret = replace(self._secret, budget=self._secret.budget.restored(restores, since))
+
+    def influence(self, rows: Rows) -> Array:
+        """How far each of these rows moves the un-noised weights when it goes, to first order in the 2-norm, ``(n_rows,)``.
+
+        A wide model, which has no Hessian, gives an upper bound on that: |∇ℓᵢ|/μ.
+        """
+        state = self._secret.state
+        if isinstance(state, WideState):
+            return state.displacements(self.objective.check(rows))
+        return displacements(state, self.objective.check(rows))
+
+    def require_rows(self, source: RowSource) -> None:
+        """Raises unless ``source`` is what was learned and not forgotten: one pass, one more for digests of tracked rows.
+        Nothing has changed after it.
+
+        Raises:
+            InvalidRows: other numbers or lengths of rows, or some are missing.
+            NotLearned: other rows, by their gradient at the anchor; where rows are tracked one is named.
+        """
+        self._require_same(self._secret.learned, source)
+        require_rows(self._secret.state, source, self._engine)
+
+    def capacity(self, sample: Rows | None = None) -> CapacityReport:
+        """What is used of the capacity to forget, and a forecast of what is left: an estimate, for planning.
+
+        Args:
+            sample: some of the learned rows, or all of them; without it the forecast is of the statistics' rung alone.
+
+        Raises:
+            InvalidRows: rows that do not fit the model.
+            ValueError: sigma is 0, so that nothing is promised that could be exceeded; or a wide model.
+        """
+        secret, settings = self._secret, self.settings
+        if settings.sigma == 0:
+            raise ValueError("with sigma=0 nothing is promised, and so there is no capacity: choose a positive sigma")
+        state = secret.hessian_state
+        if sample is not None:
+            self.objective.check(sample)
+        budget = secret.budget.owing()
+        allowed = settings.sigma * budget.mu_left() - grid_rounding(len(secret.point), settings.sigma)
+        return CapacityReport(
+            changed=state.changed,
+            remaining=state.statistics.count,
+            distance_bound=secret.release.certificate.distance_bound,
+            distance_allowed=max(0.0, allowed),
+            budget_used=(budget.mu_total / budget.mu_limit) ** 2,
+            forecasts=forecasts(state, allowed, settings.max_passes, sample, settings.declared_bound),
+        )
+
+    def draw(self, count: int) -> Array:
+        """Fresh releases of the present weights, ``(count, p)``: a mechanism to audit. None of them may be published."""
+        return np.array([self._noise(self._secret.point, self.settings.sigma) for _ in range(count)])
+
+    def true_distance(self, source: RowSource) -> float:
+        """|w̄ − ŵ′|₂, what ``distance_bound`` bounds, found by retraining on ``source``: for audits and demonstrations.
+
+        Raises:
+            InvalidRows, NoOptimum: ``source`` cannot be fitted.
+        """
+        retrained = fitted(self.objective, source, self._engine, self.settings.memory_budget)
+        return float(np.linalg.norm(self._secret.point - retrained.point))
+
+    def _operate(self, change: Change, remaining: RowSource | None, before_refit: Announce, is_known: bool) -> Release:
+        with self.in_charge():
+            started = time.perf_counter()
+            secret, settings = self._secret, self.settings
+            change.check(self.objective, settings, secret.state.statistics.is_weighted)
+            learned = None if secret.learned is None else change.tracked(secret.learned, self.objective.loss.classes)
+            state = change.applied(secret.state)
+            if not is_known:
+                self._require_same(learned, remaining)
+            budget = secret.budget if change.removed is None else secret.budget.owing()
+            passes, declared = settings.max_passes, settings.declared_bound
+            candidates = climb(state, remaining, self._engine, passes, declared, before_refit, is_known=is_known)
+            candidate = _cheapest(candidates, settings, budget, remaining)
+            wobble = _charged_wobble(candidate, settings.sigma, budget, remaining)
+            is_refit = candidate.rung == "refit"
+            budget = budget.charged(charged_mu(candidate, settings.sigma), refit=is_refit, wobble=wobble)
+            self._secret = published(settings, self._noise, secret, candidate, learned, budget, change, started)
+            return self._secret.release
+
+    def _require_same(self, learned: LearnedRows | None, source: RowSource | None) -> None:
+        """Refuses a ``source`` of other rows than those ``learned``, where they are tracked."""
+        if learned is not None and source is not None:
+            check = partial(self.objective.check, is_weighted=self._secret.state.statistics.is_weighted)
+            learned.require_same(source, self._engine, check, self.objective.loss.classes)
+
+    @contextmanager
+    def in_charge(self) -> Iterator[None]:
+        """The right to change the secret, for one thread at a time.
+
+        Raises:
+            ModelCopied: this is a copy.
+        """
+        if self._owner != os.getpid():
+            raise ModelCopied(
+                "this model is a copy of one that may still release: both would spend the same budget. Use the original, or, "
+                "if it and all other copies release no more, call take_over() on this one. Nothing was changed"
+            )
+        with self._lock:
+            yield
+
+    def __getstate__(self) -> dict[str, Any]:
+        warnings.warn(
+            "a copy of a model that can forget holds its secret state, which may still depend on those forgotten, and refuses "
+            "to release until take_over() is called on it; to publish, copy the release instead",
+            ModelCopyWarning,
+            stacklevel=2,
+        )
+        return {**self.__dict__, "_lock": None, "_owner": None}
+
+
+def _is_in_order(source: RowSource | None) -> bool:
+    """Whether every sum over ``source`` is made in the same order by whoever has the same rows."""
+    return source is None or isinstance(source, Rows)
+
+
+def _charged_wobble(candidate: Candidate, sigma: float, budget: PrivacyBudget, source: RowSource | None) -> float:
+    """μ that rounding may cost those forgotten in earlier periods. Source: theory §5.7."""
+    if sigma == 0 or (_is_in_order(source) and not budget.is_drifting):
+        return 0.0
+    return (candidate.wobble + grid_rounding(len(candidate.point), sigma)) / sigma
+
+
+def _cheapest(
+    candidates: Iterator[Candidate], settings: Settings, budget: PrivacyBudget, source: RowSource | None
+) -> Candidate:
+    """The first candidate that is near enough; without noise there is no target, and the last polished one is taken.
+
+    Args:
+        source: the remaining rows the candidates were made with.
+    """
+    is_wobbling = budget.is_drifting or (budget.earlier > 0 and not _is_in_order(source))
+    distance = allowed = math.inf
+    candidate = None
+    for candidate in candidates:
+        is_refit = candidate.rung == "refit"
+        if settings.sigma > 0:
+            allowed = settings.sigma * budget.mu_left(refit=is_refit)
+            distance = charged_distance(candidate, settings.sigma)
+            is_enough = distance <= allowed and (candidate.reach <= STEADY or not is_wobbling)
+        else:
+            is_polished = candidate.passes == settings.max_passes and math.isfinite(candidate.distance_bound)
+            is_enough = source is None or is_refit or candidate.rung == "exact" or is_polished
+        if is_enough:
+            return candidate
+    if settings.sigma == 0 and candidate is not None and math.isfinite(candidate.distance_bound):
+        return candidate
+    raise _refusal(candidate, distance, allowed, settings, budget)
+
+
+def _refusal(
+    candidate: Candidate | None, distance: float, allowed: float, settings: Settings, budget: PrivacyBudget
+) -> CapacityExceeded | BudgetSpent:
+    spent = f"{budget.mu_total / settings.guarantee.mu:.0%} of the budget is spent" if budget.mu_total else "no budget is spent"
+    numbers = f"proven distance {distance:.4g}, allowed {allowed:.4g}; {spent}"
+    if candidate is None:
+        return CapacityExceeded(
+            "a wide model, which keeps no Hessian, changes by passes over the remaining rows: give them. Nothing was changed",
+            distance_bound=math.inf,
+            distance_allowed=settings.sigma * budget.mu_left() if settings.sigma > 0 else math.inf,
+            rung="pass",
+        )
+    if candidate.rung == "refit" or isinstance(candidate.state, WideState):
+        return CapacityExceeded(
+            f"even a refit cannot be certified ({numbers}): the problem is too ill-conditioned for this sigma; rescale the "
+            "columns, add a penalty or raise sigma. Nothing was changed",
+            distance_bound=distance,
+            distance_allowed=allowed,
+            rung="refit",
+        )
+    if allowed <= grid_rounding(len(candidate.point), settings.sigma):
+        return BudgetSpent(
+            "the releases since the earliest deletion have used the whole budget: pass the remaining rows, with which a "
+            f"release costs next to nothing, or wait for the scheduled refit ({settings.schedule}), which resets it. Nothing "
+            "was changed"
+        )
+    rung = estimate_rung(candidate, allowed, settings.max_passes)
+    return CapacityExceeded(
+        f"the statistics alone do not prove enough ({numbers}): pass the remaining rows, with which a {rung} should do. "
+        "Nothing was changed",
+        distance_bound=distance,
+        distance_allowed=allowed,
+        rung=rung,
+    )
