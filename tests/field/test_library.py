@@ -29,6 +29,7 @@ from expunge.unlearning.storage import load_unlearner, save_unlearner
 from expunge.unlearning.unlearner import Unlearner
 from tests.conftest import examples
 from tests.copies import pickled
+from tests.test_linear_model import checks
 from tests.test_sequences import Table
 from tests.test_unlearner import snapshot
 
@@ -170,6 +171,8 @@ def test_the_error_says_which_mistake_it_is_where_that_can_be_told():
     told = partial(refused, model, NotLearned)
     told(rf"with class code {code} \(classes_\[{code}\]\)", model.forget, X, other, sample_weight=1)
     told("with weight 1", model.forget, X, y, sample_weight=2)
+    single = LogisticRegression(sigma=0, track_rows=True).fit((people.X / 3).astype(np.float32), people.y)
+    refused(single, NotLearned, "rounded to float32", single.forget, people.X[[i]] / 3, people.y[[i]])
     told("learned 1 time, and is there more often", model.forget, X[[0, 0]], y[[0, 0]], sample_weight=1, ids=["a", "b"])
 
 
@@ -443,7 +446,9 @@ def test_nothing_of_a_digest_is_left_or_leaves(tmp_path):
     assert again._unlearner._secret.learned.key != unlearner._secret.learned.key
 
 
-def test_it_is_an_estimator_like_others():
+def test_it_is_an_estimator_like_others(made):
+    unmet = {check["check_name"] for check in checks(made(sigma=0, track_rows=True)) if check["status"] != "passed"}
+    assert unmet == {"check_array_api_input"}
     people = People(LogisticRegression)
     model = LogisticRegression(sigma=0, track_rows=True)
     assert clone(model).get_params()["track_rows"] is True
