@@ -248,6 +248,19 @@ class TestTextFiles:
         said = refused(tmp_path, tmp_path / "t.csv")
         assert words in said
 
+    @pytest.mark.parametrize(
+        ("option", "value"),
+        [
+            *[("--delimiter", text) for text in ("ab", '"', "é")],
+            *[("--encoding", text) for text in ("klingon", "base64")],
+            *[("--decimal", text) for text in ("x", ";")],
+            *[("--thousands", text) for text in (".", "1", "-")],
+            *[("--date-format", text) for text in ("%Q", "day", "%")],
+        ],
+    )
+    def test_options_that_cannot_be(self, option, value, tmp_path):
+        assert "fault" not in refused(tmp_path, write(tmp_path / "t.csv", "who,x\np1,1\n"), option, value)
+
     def test_options_that_a_file_cannot_have(self, tmp_path):
         path = write(tmp_path / "t.csv", "who,x\np1,1\n")
         assert "has no sheet that could be said" in refused(tmp_path, path, "--sheet", "a")
