@@ -291,6 +291,11 @@ class TestTextFiles:
         init(tmp_path, write(tmp_path / "t.csv", text))
         assert [len(value) for value in column(tmp_path, "x")] == [10_000_000, 1]
 
+    def test_a_heading_of_many_columns(self, tmp_path):
+        names = [f"a column with a long name, number {i}" for i in range(5_000)]
+        path = write(tmp_path / "t.csv", ";".join(["who", *names]) + "\n" + ";".join(["p1"] * 5_001) + "\n")
+        assert [each["name"] for each in run("inspect", path)["columns"]] == ["who", *names]
+
     def test_marks_of_numbers(self, tmp_path):
         init(tmp_path, write(tmp_path / "t.csv", "who;x;n\np1;1.234,5;1.234\np2;7;12\n"), "--decimal", ",", "--thousands", ".")
         assert (column(tmp_path, "x"), column(tmp_path, "n")) == ([1234.5, 7.0], [1234, 12])
