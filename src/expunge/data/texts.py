@@ -12,6 +12,7 @@ import re
 import secrets
 import zlib
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -22,6 +23,7 @@ import pyarrow.csv
 
 from expunge.data.dialect import Reading
 from expunge.data.headings import first_row_names, require_names
+from expunge.data.quotation import BadText, Quotation
 from expunge.data.row_numbers import numbered_as
 from expunge.errors import InvalidRows
 
@@ -110,7 +112,7 @@ class TextFile:
     def _records_from(self, skipped: int) -> Iterator[tuple[pa.RecordBatch, int]]:
         token, row, was_closed = secrets.token_hex(16), 0, False
         names = [str(i) for i in range(self._width)]
-        stream = _Utf8(self.path, self._encoding, f"\n{token}{self.delimiter * (self._width - 1)}\n".encode())
+        stream = _Utf8(self.path, self._encoding, self.delimiter, f"\n{token}{self.delimiter * (self._width - 1)}\n".encode())
         try:
             reader = pyarrow.csv.open_csv(
                 stream,
@@ -131,7 +133,7 @@ class TextFile:
             if "straddl" in str(error):
                 raise _RowTooLong(max(row, skipped)) from None
             raise self._refused(str(error)) from None
-        except _BadText as error:
+        except BadText as error:
             raise InvalidRows(f"{self.path}, row {self._row_of_bad_text()}: {error}") from None
         except (OSError, EOFError, zlib.error) as error:
             raise _broken(self.path, error) from error
@@ -162,10 +164,14 @@ class TextFile:
         try:
             with opened(self.path) as file:
                 text = io.TextIOWrapper(file, self._encoding, errors="expunge.marked", newline="")
+                records = enumerate(csv.reader(text, delimiter=self.delimiter, strict=True), start=1)
                 row = 0
-                for row, cells in enumerate(csv.reader(text, delimiter=self.delimiter), start=1):  # noqa: B007
-                    if any(_MARK in cell or "\0" in cell for cell in cells):
-                        break
+                try:
+                    for row, cells in records:
+                        if any(_MARK in cell or "\0" in cell for cell in cells):
+                            return row
+                except csv.Error:
+                    return row + 1
                 return row
         finally:
             csv.field_size_limit(limit)
@@ -185,17 +191,13 @@ class _RowTooLong(Exception):
         self.rows = rows
 
 
-class _BadText(Exception):
-    """Bytes that are no text."""
-
-
 class _Utf8:
     """What Arrow reads: the text as UTF-8 without a mark at its start, and ``end`` after it."""
 
     closed = False
 
-    def __init__(self, path: Path, encoding: str, end: bytes) -> None:
-        self._chunks, self._left = self._decoded(path, encoding, end), b""
+    def __init__(self, path: Path, encoding: str, delimiter: str, end: bytes) -> None:
+        self._chunks, self._left = self._checked(path, encoding, delimiter, end), b""
 
     def read(self, n: int) -> bytes:
         """The next ``n`` bytes, fewer only at the end."""
@@ -215,28 +217,35 @@ class _Utf8:
         self.closed = True
         self._chunks.close()
 
-    def _decoded(self, path: Path, encoding: str, end: bytes) -> Any:
-        is_utf8 = encoding in UTF8
-        decoder = codecs.getincrementaldecoder(encoding)()
-        with opened(path) as file:
-            if encoding == "utf-8-sig":
-                file.read(len(codecs.BOM_UTF8))
-            while chunk := file.read(BLOCK):
-                yield _without_zeros(chunk if is_utf8 else _decoded(decoder, encoding, chunk))
-        yield b"" if is_utf8 else _decoded(decoder, encoding, b"", final=True)
-        yield end
+    @staticmethod
+    def _checked(path: Path, encoding: str, delimiter: str, end: bytes) -> Any:
+        quotation = Quotation(delimiter)
+        for chunk in chain(_pieces(path, encoding), (end,)):
+            quotation.add(chunk)
+            yield chunk
+
+
+def _pieces(path: Path, encoding: str) -> Iterator[bytes]:
+    is_utf8 = encoding in UTF8
+    decoder = codecs.getincrementaldecoder(encoding)()
+    with opened(path) as file:
+        if encoding == "utf-8-sig":
+            file.read(len(codecs.BOM_UTF8))
+        while chunk := file.read(BLOCK):
+            yield _without_zeros(chunk if is_utf8 else _decoded(decoder, encoding, chunk))
+    yield b"" if is_utf8 else _decoded(decoder, encoding, b"", final=True)
 
 
 def _decoded(decoder: Any, encoding: str, chunk: bytes, final: bool = False) -> bytes:
     try:
         return cast(str, decoder.decode(chunk, final)).encode()
     except UnicodeError:
-        raise _BadText(f"the text is not {encoding}: say another --encoding. Nothing was changed") from None
+        raise BadText(f"the text is not {encoding}: say another --encoding. Nothing was changed") from None
 
 
 def _without_zeros(chunk: bytes) -> bytes:
     if b"\0" in chunk:
-        raise _BadText(
+        raise BadText(
             "there is a zero byte, which no text has: if the file is UTF-16, say --encoding utf-16. Nothing was changed"
         )
     return chunk
