@@ -69,6 +69,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.capacity
 	$(BIN)/python -m benchmarks.forecast
 	$(BIN)/python -m benchmarks.forget_speed
+	$(BIN)/python -m benchmarks.tracking
 	$(BIN)/python -m benchmarks.fit_speed
 	$(BIN)/python -m benchmarks.compare
 	$(BIN)/python -m benchmarks.workspace

@@ -34,7 +34,7 @@ from expunge.linear_model import (
     Ridge,
     TweedieRegressor,
 )
-from expunge.linear_model.base import INSECURE_SEED
+from expunge.linear_model.plan import INSECURE_SEED
 from expunge.unlearning.cost import DEFAULT_SIGMA
 from expunge.unlearning.storage import load_unlearner, save_unlearner
 from tests.copies import pickled

@@ -9,6 +9,14 @@ class InvalidRows(ExpungeError, ValueError):
     """Rows that cannot be used as they are: NaN, wrong width, unknown label, duplicates, too few or too many."""
 
 
+class WrongValue(InvalidRows):
+    """A value that is not of the type of its ``column``; the message names its row."""
+
+    def __init__(self, message: str, column: str) -> None:
+        super().__init__(message)
+        self.column = column
+
+
 class LastRows(InvalidRows):
     """Rows without which there is no such model: all that it learned, or all of one class, ``class_code``."""
 

@@ -133,7 +133,7 @@ class TestColumns:
     )
     def test_nobody_is_an_error_that_names_the_row(self, column):
         with pytest.raises(InvalidRows, match="row 11 has no subject"):
-            subject_texts(column, "who", 10)
+            subject_texts(column, "who", [7, 11])
         assert texts_of(column, "who")[1] is None
 
     def test_what_is_no_id_names_the_row(self):

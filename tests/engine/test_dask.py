@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,10 +13,11 @@ from distributed import LocalCluster
 from expunge.data.sources import TableSource
 from expunge.engine.dask import DaskEngine
 from expunge.engine.local import LocalEngine
-from expunge.errors import EngineUnavailable, InvalidRows
+from expunge.errors import EngineUnavailable, InvalidRows, NotLearned
 from expunge.privacy import Guarantee
 from expunge.problem.losses import Logistic
 from expunge.problem.objective import Objective
+from expunge.unlearning.learned import row_digests
 from expunge.unlearning.settings import Settings
 from expunge.unlearning.state import State
 from expunge.unlearning.unlearner import Unlearner
@@ -145,3 +147,17 @@ def test_a_workspace_on_the_cluster(address, tmp_path):
     assert found.process().closed == 20
     found.refit("churn")
     found.place.engine.close()
+
+
+def test_the_workers_make_the_digests_of_tracked_rows(engine, source):
+    settings = Settings(Guarantee(1.0, 1e-6), 0.0, track_rows=True)
+    there = Unlearner.learn_from(Objective(Logistic(), 3), source, settings, engine=engine)
+    held = there._secret.learned
+    here = [row_digests(batch, held.key, by_subject=False) for batch in source.batches()]
+    np.testing.assert_array_equal(held.digests, np.sort(np.concatenate(here)))
+    one = next(source.batches()).take([7])
+    wrong = replace(one, X=one.X * 0.5)
+    for act in (lambda: there.forget(wrong), lambda: there.forget(one, source)):
+        with pytest.raises(NotLearned, match="is not among those learned"):
+            act()
+    assert there.forget(one).certificate.remaining == len(held.digests) - 1

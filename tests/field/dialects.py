@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -24,6 +25,7 @@ NAMES = (
     *("age", "two words", "a[b]", "[red]x[/red]", 'q"uote', "größe", "% of pay", "x:y", "it's", ":smile:", "a.b", "SELECT"),
     *("Name", "#"),
 )
+CODES = ("zeros", "long", "power", "hex", "plus", "plain")
 WORDS = ("NA", "NaN", "nan", "null", "NULL")
 
 
@@ -77,6 +79,7 @@ def _column(rng: Random, n: int, decimal: str, thousands: str | None, words: tup
         "stamp": _stamp,
         "zoned": _zoned,
         "text": lambda rng: rng.choice(TEXTS),
+        "code": _code(rng.choice(CODES)),
     }
     kind = rng.choice(list(kinds))
     other = rng.choice(["int", "float", "text", kind])
@@ -92,10 +95,20 @@ def _column(rng: Random, n: int, decimal: str, thousands: str | None, words: tup
     return cells
 
 
+def _code(form: str) -> Callable[[Random], str]:
+    """Codes of one form: with leading zeros, too long for a number, or such as a careless reader takes for one."""
+
+    def made(rng: Random) -> str:
+        digits = str(rng.randrange(1, 10**6))
+        forms = {"zeros": digits.zfill(7), "long": digits * 4, "power": f"{digits[:2]}E{digits[-1]}", "hex": f"0x{digits}"}
+        return {**forms, "plus": f"+{digits}", "plain": digits}[form]
+
+    return made
+
+
 def _int(rng: Random) -> str:
-    return str(
-        rng.choice([rng.randint(-9, 9), rng.randint(-(10**6), 10**6), rng.randint(-(2**63), 2**63 - 1), 2**63 - 1, -(2**63)])
-    )
+    size = rng.choice([9, 10**6, 2**63 - 1])
+    return str(rng.choice([rng.randint(-size, size)] * 4 + [2**63 - 1, -(2**63)]))
 
 
 def _float(rng: Random) -> str:

@@ -236,7 +236,7 @@ def test_rows_come_to_the_same_person_and_those_forgotten_stay_out(tmp_path, for
         with pytest.raises(InvalidRows, match="is of somebody who was forgotten"):
             found.append(written(new, form, ["b", spoilt(text)], value=[1, 2])[0])
         assert found.forget([spoilt(text)])[0].reason == "already-forgotten"
-    assert found.append(written(new, form, ["7", "120000", "Null"], value=[1, 2, 3])[0])[0] == 3
+    assert found.append(written(new, form, ["7", "120000", "Null"], value=[1, 2, 3])[0]).rows == 3
 
 
 @pytest.fixture(scope="module")
@@ -267,6 +267,11 @@ class TestNear:
             text = json.dumps([tuple(row) for row in connection.execute(sa.text("SELECT kind, entry FROM events"))])
             kept = json.dumps([list(map(str, row)) for row in connection.execute(sa.text("SELECT * FROM requests"))])
         assert "case" not in text and "near" not in text and said not in kept
+
+    def test_a_correction_of_nobody_is_told_so_too(self, near, tmp_path):
+        data = written(tmp_path, "parquet", ["7"], value=[1])[0]
+        at = ["-w", near.place.path, "--receipts", tmp_path / "receipts"]
+        assert run("rectify", "7", "--file", data, *at, code=3)["near"] == "zeros"
 
     def test_case_may_be_ignored_if_that_is_declared(self, tmp_path):
         found = made(tmp_path, "parquet", ["Ann", "ANN", "bob"], ignore_case=True)

@@ -85,11 +85,11 @@ class TestAliases:
         found = people(tmp_path)
         found.forget(["1"])
         found.process()
-        with pytest.raises(InvalidRows, match=r"row 0 is of somebody who was forgotten \(by column 'mail'\)"):
+        with pytest.raises(InvalidRows, match=r"row \d is of somebody who was forgotten \(by column 'mail'\)"):
             found.append(new(tmp_path, "77", "a@x", "d77"))
-        assert found.append(new(tmp_path, "78", "z@x", "d1"))[0] == 1  # a device that others have too keeps nobody out
-        assert found.append(new(tmp_path, "77", "a@x", "d77"), returning=True)[0] == 1
-        assert found.append(new(tmp_path, "79", "a@x", None))[0] == 1  # nor does an id that has come back
+        assert found.append(new(tmp_path, "78", "z@x", "d1")).rows == 1  # a device that others have too keeps nobody out
+        assert found.append(new(tmp_path, "77", "a@x", "d77"), returning=True).rows == 1
+        assert found.append(new(tmp_path, "79", "a@x", None)).rows == 1  # nor does an id that has come back
         assert found.forget(["1"])[0].reason == "already-forgotten"  # the customer has not
         assert found.forget(["a2@x"])[0].reason == "already-forgotten" and not problems(found)
 
@@ -187,7 +187,7 @@ class TestTombstones:
             events = list(log.of_kind(connection, "tombstones.purged"))
         assert [event["count"] for event in events] == [3] and set(events[0]) == {"seq", "at", "kind", "count"}
         assert [answer.reason for answer in found.forget(["1", "a@x"])] == ["unknown-subject"] * 2
-        assert found.append(new(tmp_path, "1", "a@x", None))[0] == 1 and not problems(found)
+        assert found.append(new(tmp_path, "1", "a@x", None)).rows == 1 and not problems(found)
 
     def test_those_of_open_requests_and_of_later_ones_stay(self, tmp_path, monkeypatch):
         found = people(tmp_path)

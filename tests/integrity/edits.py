@@ -214,6 +214,7 @@ BATCHES = [
     _set("batches", "state", "'abandoned'", "state = 'closed'", "given up"),
     _set("batches", "states", "'[[\"churn\", 1]]'", "kind <> 'fit'"),
     _set("batches", "started", f"'{NEVER}'"),
+    _set("batches", "content", f"'{NOBODY * 2}'"),
     _set("batches", "closed", f"'{NEVER}'"),
     _dropped("batches", "kind = 'retire'"),
     _doubled("batches", id="99"),

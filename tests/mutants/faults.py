@@ -111,12 +111,12 @@ FAULTS: tuple[Fault, ...] = (
         "a correction takes every weight for 1",
         "linear_model/base.py",
         "old = self._rows(X_old, y_old, sample_weight_old, ids)",
-        "old = self._rows(X_old, y_old, None, ids)",
+        "old = self._rows(X_old, y_old, 1.0, ids)",
         "tests/test_linear_model.py::test_rectify_with_weights_matches_retraining",
     ),
     Fault(
         "random_state seeds the noise",
-        "linear_model/base.py",
+        "linear_model/plan.py",
         "if sigma == 0 or self.insecure_seed is None:\n            return secure_noise",
         "if self.random_state is not None:\n            return InsecureNoise(self.random_state)\n"
         "        if sigma == 0 or self.insecure_seed is None:\n            return secure_noise",
@@ -254,5 +254,33 @@ FAULTS: tuple[Fault, ...] = (
         'salt = secrets.token_hex(32)\n    values = {"name"',
         'salt = ""\n    values = {"name"',
         "tests/ledger/test_releases.py::test_what_the_log_says_of_a_specification_has_a_salt",
+    ),
+    Fault(
+        "a missing weight counts as 1",
+        "problem/objective.py",
+        "if is_weighted is not None and is_weighted",
+        "if False and is_weighted",
+        "tests/field/test_library.py::test_a_model_with_weights_wants_them",
+    ),
+    Fault(
+        "the digest of a row leaves out its weight",
+        "unlearning/learned.py",
+        "enumerate((sizes, rows.y, rows.weight))",
+        "enumerate((sizes, rows.y, sizes))",
+        "tests/field/test_library.py::test_a_wrong_row_is_refused",
+    ),
+    Fault(
+        "a corrected row makes up for a wrong one that was never learned",
+        "unlearning/release.py",
+        "learned = learned.removed(self.removed, classes)",
+        "learned = (learned if self.added is None else learned.added(self.added)).removed(self.removed, classes)",
+        "tests/field/test_library.py::test_nobody_is_forgotten_twice",
+    ),
+    Fault(
+        "remaining is not read where the statistics suffice",
+        "unlearning/ladder.py",
+        "if measure is not None and not is_known:",
+        "if False:",
+        "tests/field/test_library.py::test_remaining_is_checked_though_the_statistics_suffice",
     ),
 )

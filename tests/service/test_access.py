@@ -122,7 +122,7 @@ def test_the_evidence_is_not_printed_with_a_certificate(logged_in):
 def test_a_form_needs_its_csrf_token(logged_in):
     client, csrf = logged_in("operator")
     for wrong in ({}, {"csrf": ""}, {"csrf": csrf[:-1]}, {"csrf": logged_in("operator")[1]}):
-        assert client.post("/requests", data={"subject": "nobody", **wrong}).status_code == 403
+        assert client.post("/requests", data={"draft": "none", **wrong}).status_code == 403
     assert client.post("/v1/requests", json={"subject": "nobody"}).status_code == 403  # a session at the API needs it too
     header = {"X-CSRF-Token": csrf}
     assert client.post("/v1/requests", json={"subject": "nobody"}, headers=header).status_code == 422
@@ -228,9 +228,11 @@ def test_what_people_write_is_shown_as_text(tmp_path):
         client.post("/login", data={"token": mine})
         page = client.get("/").text
         csrf = re.search(r'name="csrf" value="([^"]+)"', page)[1]
-        asked = client.post("/requests", data={"csrf": csrf, "subject": '"><img src=x>'}).text
+        shown = client.post("/requests/preview", data={"csrf": csrf, "subject": '"><img src=x>', "column": "<b>"}).text
+        draft = re.search(r'name="draft" value="([^"]+)"', shown)[1]
+        asked = client.post("/requests", data={"csrf": csrf, "draft": draft}).text
     assert "<script>alert" not in page and "&lt;script&gt;" in page
-    assert "<img src=x>" not in asked
+    assert "<img src=x>" not in shown + asked and "&lt;img src=x&gt;" in asked and "<b>" not in shown
 
 
 def test_no_subject_in_logs_or_urls(found, app, as_role, caplog, tmp_path):

@@ -24,6 +24,8 @@ from tests.workspace.people import SCHEMA, people, workspace
 
 MAKING = ("init", "init again")
 """Operations that make a workspace, the second where an earlier one was killed."""
+LATER = 77
+"""Visits that nobody has but in rows that replace others."""
 RARE = "Malta"
 """A country of just ten people, person-3 among them."""
 
@@ -66,6 +68,10 @@ def prepare(operation: str, folder: Path) -> None:
     pq.write_table(new.set_column(0, "who", pa.array([f"new-{i}" for i in range(5)])), folder / "new.parquet")
     right = new.slice(0, 1).set_column(0, "who", pa.array(["person-5"]))
     pq.write_table(right, folder / "right.parquet")
+    if operation == "upsert":
+        made.declare_row_key(["who", "age"])
+        other = table.slice(20, 2)
+        pq.write_table(other.set_column(5, "visits", pa.array([LATER, LATER])), folder / "upsert.parquet")
 
 
 def operate(operation: str, folder: Path, acknowledge: Callable[[str], None]) -> None:
@@ -81,6 +87,10 @@ def operate(operation: str, folder: Path, acknowledge: Callable[[str], None]) ->
         found.process()
     elif operation == "append":
         found.append(str(folder / "new.parquet"))
+    elif operation == "upsert":
+        found.append(str(folder / "upsert.parquet"), upsert=True)
+    elif operation == "widen":
+        found.widen("tenure", "number")
     elif operation == "rectify":
         found.rectify("person-5", str(folder / "right.parquet"))
     elif operation == "fit":
@@ -150,6 +160,10 @@ def check(operation: str, folder: Path, acknowledged: list[str]) -> str | None:
         return "person-2 was forgotten, whose request was cancelled"
     if operation == "append" and is_done and place.subject_key.pseudonym("new-0") not in people_left:
         return "appended rows are lost"
+    if operation == "upsert" and is_done and place.table.distinct("visits", 99).count(LATER) != 1:
+        return "rows that were replaced are the old ones"
+    if operation == "widen" and is_done and place.table.columns.field("tenure").type != pa.float64():
+        return "a column that was widened is as it was"
     if operation == "fit" and is_done and "spend" not in models:
         return "a fitted model is lost"
     if operation == "retire" and is_done and "visits" in models:

@@ -50,6 +50,8 @@ def rounds(folder: Path, operation: str, count: int, seed: int, *more: str) -> t
         ("replace", 8),
         ("retire", 8),
         ("rotate", 8),
+        ("upsert", 8),
+        ("widen", 8),
     ],
 )
 def test_kill_nine_and_disk_full(operation, count, tmp_path, record_property):

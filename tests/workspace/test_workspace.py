@@ -272,7 +272,7 @@ def test_those_forgotten_do_not_come_back_by_accident(tmp_path):
     found.forget(["person-1"])
     found.process()
     pq.write_table(people(), tmp_path / "nightly.parquet")
-    with pytest.raises(InvalidRows, match="row 1 is of somebody who was forgotten"):
+    with pytest.raises(InvalidRows, match="row 2 is of somebody who was forgotten"):
         found.append(str(tmp_path / "nightly.parquet"))
     back = people().filter(pa.compute.equal(people()["who"], "person-1"))
     pq.write_table(back, tmp_path / "back.parquet")
@@ -392,7 +392,7 @@ class TestAppending:
         found = workspace(tmp_path)
         new = people(2, 2, seed=3).set_column(4, "churn", pa.array(["yes", "perhaps"]))
         pq.write_table(new.set_column(0, "who", pa.array(["a", "b"])), tmp_path / "new.parquet")
-        with pytest.raises(InvalidRows, match="row 401 has a churn that the model has not learned"):
+        with pytest.raises(InvalidRows, match="row 2 has a churn that the model has not learned"):
             found.append(str(tmp_path / "new.parquet"))
         assert found.place.table.count() == 400
         assert problems(found) == {}

@@ -83,7 +83,7 @@ class Demo:
         person, hundred, unusual, nobody = order[:1], order[1:101], np.array([odd]), order[:0]
         yield self._forget("1 person", model, person, nobody, has_rows=False)
         yield self._forget("100 more", model, hundred, person)
-        yield self._forget("1 typical", self.fitted(), person, nobody)
+        yield self._forget("1 typical", self.fitted(), person, nobody, has_rows=False)
         yield self._forget("1 unusual", self.fitted(), unusual, nobody)
         yield self._forget("1 by refit", self.fitted(max_passes=0), unusual, nobody)
 

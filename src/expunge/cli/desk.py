@@ -196,6 +196,13 @@ def append(
     ],
     query: Annotated[str | None, typer.Option(help="SQL whose result is the rows.")] = None,
     returning: Annotated[bool, typer.Option(help="Accept rows of people who were forgotten and have come back.")] = False,
+    rejects: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV file for rows that cannot be taken, with their numbers and why: no value of the column's type, no class, "
+            "no subject, or of somebody forgotten. Without it none is taken then."
+        ),
+    ] = None,
     upsert: Annotated[
         bool, typer.Option("--upsert", help="Rows with the row key of a row in the table, and other values, take its place.")
     ] = False,
@@ -206,6 +213,7 @@ def append(
     reading: Reading = UNKNOWN,
 ) -> None:
     """Add rows to the table and learn them in every model; the same rows again add nothing."""
+    from expunge.data.rejects import Rejects
     from expunge.workspace import Workspace
     from expunge.workspace.plans import Taking
 
@@ -213,9 +221,10 @@ def append(
     with working("learning the rows", as_json):
         found = Workspace.open(workspace)
         if dry_run:
-            show_plan(found.planned(lambda plans: plans.append(data, query, **how)), as_json)
+            aside = None if rejects is None else Rejects()
+            show_plan(found.planned(lambda plans: plans.append(data, query, rejects=aside, **how)), as_json)
             return
-        done = found.append(data, query, say=say, **how)
+        done = found.append(data, query, rejects_to=rejects, say=say, **how)
     result = {**done.told, "releases": [described(outcome) for outcome in done.outcomes]}
     replaced = done.told.get("replaced")
     message = f"{done.rows:,} rows added" + (f", {replaced:,} replaced" if replaced else "")

@@ -89,6 +89,26 @@ def row_key(
     show({"row_key": names}, as_json, lambda: console.print(f"{', '.join(names)} name a row from now on", highlight=False))
 
 
+@app.command()
+def widen(
+    column: Annotated[str, typer.Argument(help="Column of the table.")],
+    to: Annotated[str, typer.Option(help="number, for decimals among whole numbers; or text.")],
+    dry_run: DryRun = False,
+    workspace: InWorkspace = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Give a column a type that holds more, so that files with such values can be added; what it holds stays what it is."""
+    from expunge.workspace import Workspace
+
+    with working("writing the table anew", as_json):
+        found = Workspace.open(workspace)
+        if dry_run:
+            show_plan(found.planned(lambda plans: plans.widen(column, to)), as_json)
+            return
+        found.widen(column, to)
+    show({"column": column, "to": to}, as_json, lambda: console.print(f"{column} is a {to} from now on", highlight=False))
+
+
 @schema_app.command()
 @reads_files
 def propose(

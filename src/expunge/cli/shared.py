@@ -136,8 +136,8 @@ def refusing(as_json: bool, **about: Any) -> Iterator[None]:
     try:
         yield
     except RequestRefused as error:
-        message = str(error)
-        show({**about, "state": "refused", "reason": error.reason, "message": message}, as_json, lambda: say(message))
+        message, near = str(error), {} if error.near is None else {"near": error.near}
+        show({**about, "state": "refused", "reason": error.reason, **near, "message": message}, as_json, lambda: say(message))
         raise typer.Exit(REFUSED) from error
 
 

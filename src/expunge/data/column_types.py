@@ -97,18 +97,20 @@ class Rules:
         return texts
 
     def _times(self, texts: pa.Array, wanted: pa.DataType) -> pa.Array:
-        if self.formatted is not None and (self.formatted == wanted or (types.is_timestamp(wanted) and wanted.tz is None)):
-            assert self.date_format is not None
-            found = pc.strptime(texts, format=self.date_format, unit="s", error_is_null=True)
-            same = pc.equal(_bare(pc.strftime(found, format=self.date_format)), _bare(texts))
-            same = pc.and_(same, pc.greater_equal(pc.year(found), 1000))  # %Y takes two digits too
-            if pc.all(pc.or_kleene(pc.fill_null(same, False), texts.is_null())).as_py():
-                return found.cast(wanted)
-        if types.is_date32(wanted):
-            return _matching(texts, f"^{_DATE}$").cast(wanted)
-        if wanted.tz is None:
-            return _matching(texts, f"^{_DATE}({_CLOCK})?$").cast(wanted)
-        return _matching(texts, f"^{_DATE}{_CLOCK}{_ZONE}$").cast(wanted)
+        pattern = f"^{_DATE}$" if types.is_date32(wanted) else f"^{_DATE}({_CLOCK})?$"
+        if types.is_timestamp(wanted) and wanted.tz is not None:
+            return _matching(texts, f"^{_DATE}{_CLOCK}{_ZONE}$").cast(wanted)
+        if self.formatted is None or (types.is_date32(wanted) and self.formatted != wanted):
+            return _matching(texts, pattern).cast(wanted)
+        found, is_so = self._formatted(texts)
+        other = pc.if_else(is_so, None, texts)
+        return pc.coalesce(pc.if_else(is_so, found, None).cast(wanted), _matching(other, pattern).cast(wanted))
+
+    def _formatted(self, texts: pa.Array) -> tuple[pa.Array, pa.Array]:
+        """Times in the format of their own, and which ``texts`` are such: written anew they are the same."""
+        found = pc.strptime(texts, format=self.date_format, unit="s", error_is_null=True)
+        is_same = pc.equal(_bare(pc.strftime(found, format=self.date_format)), _bare(texts))
+        return found, pc.fill_null(pc.and_(is_same, pc.greater_equal(pc.year(found), 1000)), False)  # %Y takes two digits too
 
     def _plain(self, texts: pa.Array) -> pa.Array:
         """Numbers as Arrow reads them."""

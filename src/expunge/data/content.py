@@ -1,6 +1,7 @@
 """Content: a digest of rows that tells whether they are the same again, in whatever file or query they come."""
 
 import hashlib
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -13,7 +14,7 @@ class Content:
     def __init__(self) -> None:
         self._columns: dict[str, tuple[Any, Any]] = {}
 
-    def add(self, rows: pa.RecordBatch | pa.Table, without: str) -> None:
+    def add(self, rows: pa.RecordBatch, without: str) -> None:
         """Adds rows, all their columns but ``without``."""
         for name in rows.schema.names:
             if name == without:
@@ -21,7 +22,14 @@ class Content:
             lengths, texts = self._columns.setdefault(name, (hashlib.sha256(), hashlib.sha256()))
             values = _texts(rows[name])
             lengths.update(pc.fill_null(pc.binary_length(values), -1).to_numpy(zero_copy_only=False).astype("<i8").tobytes())
-            texts.update("".join(values.drop_null().to_pylist()).encode("utf-8", "surrogatepass"))
+            there = values.drop_null()
+            texts.update(pc.binary_join(pa.ListArray.from_arrays([0, len(there)], there), "")[0].as_buffer())
+
+    def of(self, batches: Iterable[pa.RecordBatch], without: str) -> Iterator[pa.RecordBatch]:
+        """The batches, which are added as they go by."""
+        for batch in batches:
+            self.add(batch, without)
+            yield batch
 
     def hexdigest(self) -> str:
         """SHA-256 over names and columns, in hexadecimal."""
@@ -33,7 +41,6 @@ class Content:
 
 def _texts(column: Any) -> pa.Array:
     """The values as texts; those of types that have none are written as Python does."""
-    column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     try:
         return column.cast(pa.string())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):

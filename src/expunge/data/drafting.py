@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from expunge.data.identities import texts_of
 from expunge.data.schema import Category, Column, Number, codes_of, column_names, column_values, label, numbers_of
 from expunge.identities import EXACT, Rule, canonical
+from expunge.problem.arrays import SMALLEST
 
 PEOPLE = 10
 """Fewer people than this share nothing that may be in a draft."""
@@ -33,8 +34,6 @@ TEXTS = 20
 ANY = Number(-sys.float_info.max / 4, sys.float_info.max / 4)
 """The widest range; whether numbers are in it is never asked."""
 
-SMALLEST = 1e-290
-"""Numbers nearer to zero than this have no digits to round to."""
 
 Codes = NDArray[np.intp]
 
@@ -227,6 +226,6 @@ def _is_numeric(values: Any) -> bool:
 def _rounded(value: float, direction: Callable[[float], int]) -> float:
     """``value`` to two significant digits, outwards; infinite where that is more than a number can be."""
     if abs(value) < SMALLEST:
-        return direction(value / SMALLEST) * SMALLEST
+        return 0.0
     unit = 10.0 ** (math.floor(math.log10(abs(value))) - 1)
     return float(f"{direction(value / unit) * unit:.12g}")

@@ -96,26 +96,27 @@ class ExcelFile:
         from openpyxl.utils.exceptions import InvalidFileException
 
         try:
-            values = openpyxl.load_workbook(self.path, read_only=True, data_only=True)
-            formulas = openpyxl.load_workbook(self.path, read_only=True)
+            with self.path.open("rb") as one, self.path.open("rb") as other:
+                values = openpyxl.load_workbook(one, read_only=True, data_only=True)
+                formulas = openpyxl.load_workbook(other, read_only=True)
+                self.sheet = _sheet(self.path, values.sheetnames, self.sheet)
+                yield from self._rows_of(values[self.sheet], formulas[self.sheet])
+        except InvalidRows:
+            raise
         except (OSError, KeyError, ValueError, BadZipFile, InvalidFileException) as error:
             raise InvalidRows(f"{self.path} cannot be read as an Excel file: save it anew as .xlsx, or as .csv") from error
-        try:
-            self.sheet = _sheet(self.path, values.sheetnames, self.sheet)
-            pairs = zip(values[self.sheet].iter_rows(), formulas[self.sheet].iter_rows(), strict=True)
-            for number, (row, written) in enumerate(pairs, start=1):
-                found = [cell.value for cell in row]
-                if any(cell.data_type == "f" and value is None for cell, value in zip(written, found, strict=True)):
-                    raise InvalidRows(
-                        f"{self.path}, row {number}: a formula was never computed: open the file in Excel and save it"
-                    )
-                while found and found[-1] in (None, ""):
-                    found.pop()
-                if found:
-                    yield number, tuple(found)
-        finally:
-            values.close()
-            formulas.close()
+
+    def _rows_of(self, values: Any, formulas: Any) -> Iterator[tuple[int, Row]]:
+        for number, (row, written) in enumerate(zip(values.iter_rows(), formulas.iter_rows(), strict=True), start=1):
+            found = [cell.value for cell in row]
+            if any(cell.data_type == "f" and value is None for cell, value in zip(written, found, strict=True)):
+                raise InvalidRows(
+                    f"{self.path}, row {number}: a formula was never computed: open the file in Excel and save it"
+                )
+            while found and found[-1] in (None, ""):
+                found.pop()
+            if found:
+                yield number, tuple(found)
 
 
 def _sheet(path: Path, names: list[str], wanted: str) -> str:

@@ -6,6 +6,7 @@ in silence or taken from the first rows alone. Rows come batch by batch; ``row_o
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,10 +17,11 @@ from expunge.data.dialect import UNKNOWN, Reading
 from expunge.data.excel import ExcelFile
 from expunge.data.fitting import WrongType, fitted
 from expunge.data.parquet import ParquetRows
+from expunge.data.rejects import Rejects, fitting
 from expunge.data.row_numbers import row_of
 from expunge.data.surveys import Survey
 from expunge.data.texts import TextFile
-from expunge.errors import InvalidRows
+from expunge.errors import InvalidRows, WrongValue
 
 __all__ = ["UNKNOWN", "Reading", "Understood", "read_batches", "row_of", "understood"]
 
@@ -64,6 +66,7 @@ def read_batches(
     texts: Collection[str] = (),
     reading: Reading = UNKNOWN,
     columns: pa.Schema | None = None,
+    rejects: Rejects | None = None,
 ) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     """The columns of ``source`` and its rows in batches; ``row_of`` says what a row is called.
 
@@ -74,11 +77,12 @@ def read_batches(
         texts: columns, ids above all, that a text file gives to the letter: only an empty cell is missing.
         reading: what is known of the file; the rest is detected.
         columns: names and types that the rows must fit; without them types are found by reading all rows once.
+        rejects: where rows go that do not fit; without it one is an error.
 
     Raises:
         InvalidRows: no such file, another kind of file, or the first rows cannot be read; later rows raise it as they come.
     """
-    found = understood(source, query, texts=texts, reading=reading, columns=columns)
+    found = understood(source, query, texts=texts, reading=reading, columns=columns, rejects=rejects)
     return found.schema, found.open(found.schema)
 
 
@@ -89,22 +93,30 @@ def understood(
     texts: Collection[str] = (),
     reading: Reading = UNKNOWN,
     columns: pa.Schema | None = None,
+    rejects: Rejects | None = None,
 ) -> Understood:
     """What ``source`` holds; see ``read_batches``."""
     if query is not None:
         result = Query(source, query)
-        return _native("the query", result.schema() if columns is None else None, result.batches, columns, reading.values)
+        found = result.schema() if columns is None else None
+        return _native("the query", found, result.batches, columns, reading.values, rejects)
     path = Path(source)
     kind = _kind(path)
     if kind == PARQUET:
         rows = ParquetRows(path)
-        return _native(str(path), rows.schema, rows.batches, columns, reading.values)
+        return _native(str(path), rows.schema, rows.batches, columns, reading.values, rejects)
     expected = () if columns is None else tuple(columns.names)
     file = ExcelFile(path, reading, expected, texts) if kind == EXCEL else TextFile(path, reading, expected)
-    return _of_texts(file, texts, reading, columns)
+    return _of_texts(file, texts, reading, columns, rejects)
 
 
-def _of_texts(file: TextFile | ExcelFile, texts: Collection[str], given: Reading, columns: pa.Schema | None) -> Understood:
+def _of_texts(
+    file: TextFile | ExcelFile,
+    texts: Collection[str],
+    given: Reading,
+    columns: pa.Schema | None,
+    rejects: Rejects | None,
+) -> Understood:
     known = file.reading.over(given)
     notes: list[str] = []
     rows = None
@@ -127,17 +139,21 @@ def _of_texts(file: TextFile | ExcelFile, texts: Collection[str], given: Reading
                     "a Parquet file"
                 )
         for batch in file.batches():
-            made = []
+            made, reasons = [], None if rejects is None else dict[int, str]()
             for name, cells in zip(batch.schema.names, batch.columns, strict=True):
+                kind = wanted.field(name).type
+                make = partial(_parsed, rules, kind)
                 try:
-                    made.append(cells if name in texts else rules.parsed(rules.present(cells), wanted.field(name).type))
+                    made.append(cells if name in texts else fitting(make, cells, reasons, _reason(name, kind)))
                 except Misfit as error:
-                    raise InvalidRows(
+                    raise WrongValue(
                         f"{file.path}, row {row_of(batch, error.index)}, column {name!r}: the cell is no "
-                        f"{named(wanted.field(name).type)}, as the column's other values are. Mend it, or say how the file "
-                        "writes them (--decimal, --thousands, --date-format, --null-word). Nothing was changed"
+                        f"{named(kind)}, as the column's other values are. Mend it, or say how the file "
+                        "writes them (--decimal, --thousands, --date-format, --null-word). Nothing was changed",
+                        name,
                     ) from None
-            yield pa.RecordBatch.from_arrays(made, schema=wanted.with_metadata(batch.schema.metadata))
+            whole = pa.RecordBatch.from_arrays(made, schema=wanted.with_metadata(batch.schema.metadata))
+            yield whole if rejects is None else rejects.without(whole, reasons or {}, batch)
 
     return Understood(schema, rows, known, notes, open_, file.batches)
 
@@ -148,6 +164,7 @@ def _native(
     batches: Callable[[], Iterator[pa.RecordBatch]],
     columns: pa.Schema | None,
     reading: Reading,
+    rejects: Rejects | None,
 ) -> Understood:
     """What has types already."""
     if found is None:
@@ -160,30 +177,43 @@ def _native(
     def open_(columns: pa.Schema) -> Iterator[pa.RecordBatch]:
         wanted = _typed(schema, columns)
         for batch in batches():
-            made = []
+            made, reasons = [], None if rejects is None else dict[int, str]()
             for field, values in zip(batch.schema, batch.columns, strict=True):
                 kind = wanted.field(field.name).type
                 try:
-                    made.append(fitted(values, kind))
+                    made.append(fitting(partial(fitted, wanted=kind), values, reasons, _reason(field.name, kind)))
                 except WrongType:
-                    raise InvalidRows(
+                    raise WrongValue(
                         f"{source}: column {field.name!r} holds {named(values.type)} from row {row_of(batch, 0)} on, where the "
-                        f"table has {named(kind)}: cast it there. Nothing was changed"
+                        f"table has {named(kind)}: cast it there. Nothing was changed",
+                        field.name,
                     ) from None
                 except Misfit as error:
-                    raise InvalidRows(
+                    raise WrongValue(
                         f"{source}, row {row_of(batch, error.index)}, column {field.name!r}: the value is no {named(kind)}, as "
-                        "the column's other values are. Mend it; nothing was changed"
+                        "the column's other values are. Mend it; nothing was changed",
+                        field.name,
                     ) from None
-            yield pa.RecordBatch.from_arrays(made, schema=wanted.with_metadata(batch.schema.metadata))
+            whole = pa.RecordBatch.from_arrays(made, schema=wanted.with_metadata(batch.schema.metadata))
+            yield whole if rejects is None else rejects.without(whole, reasons or {}, batch)
 
     return Understood(schema, None, reading, [], open_, batches)
 
 
+def _parsed(rules: Rules, kind: pa.DataType, cells: pa.Array) -> pa.Array:
+    return rules.parsed(rules.present(cells), kind)
+
+
+def _reason(column: str, kind: pa.DataType) -> str:
+    return f"column {column!r}: no {named(kind)}"
+
+
 def _typed(found: pa.Schema, declared: pa.Schema, texts: Collection[str] = ()) -> pa.Schema:
-    """The columns that were found, with the types that are declared; those in ``texts`` are text whatever is declared."""
-    kinds = {field.name: field.type for field in declared} | dict.fromkeys(texts, pa.string())
-    return pa.schema([pa.field(field.name, kinds.get(field.name, field.type)) for field in found])
+    """The columns that were found, with the types that are declared, or else of their values; those in ``texts`` are text
+    whatever is declared."""
+    plain = {field.name: field.type.value_type if pa.types.is_dictionary(field.type) else field.type for field in found}
+    kinds = plain | {field.name: field.type for field in declared} | dict.fromkeys(texts, pa.string())
+    return pa.schema([pa.field(field.name, kinds[field.name]) for field in found])
 
 
 def _kind(path: Path) -> tuple[str, ...]:

@@ -38,6 +38,7 @@ from numpy.typing import NDArray
 from expunge.errors import InvalidRows
 from expunge.files import write_file
 from expunge.identities import EXACT, Rule
+from expunge.problem.arrays import SMALLEST
 
 Array = NDArray[np.float64]
 
@@ -196,6 +197,7 @@ class FeatureSchema:
         X = np.hstack(parts)
         if self.normalise:
             X /= np.maximum(np.linalg.norm(X, axis=1, keepdims=True), np.finfo(np.float64).tiny)
+        X[np.abs(X) < SMALLEST] = 0.0  # a number that is next to an end of its range, and none that a model can tell from it
         return Encoded(X, undeclared, missing)
 
     @classmethod

@@ -70,44 +70,45 @@ class Survey:
         """Columns that are text though most of their values are numbers."""
         mark = self.decimal
         return [
-            f"column {name!r} is text: of its {column.present:,} values {column.numbers:,} are numbers, and the first that is "
-            f"none is in row {column.odd_row:,}"
+            f"column {name!r} is text: of its {column.present:,} values {column.numbers[mark]:,} are numbers, and the first "
+            f"that is none is in row {column.odd_row[mark]:,}"
             for name, column in self.columns.items()
-            if named(column.type(mark)) == "text" and not column.is_literal and 2 * column.numbers > column.present
+            if named(column.type(mark)) == "text" and mark in column.odd_row and 2 * column.numbers[mark] > column.present
         ]
 
 
 class _Seen:
-    """What was seen of a column; ``numbers`` of its ``present`` values look like numbers."""
+    """What was seen of a column: of its ``present`` values ``numbers`` are numbers, by decimal mark, and the first that is none
+    is in ``odd_row``."""
 
     def __init__(self, rules: dict[str, Rules], is_literal: bool) -> None:
-        self.is_literal, self._rules = is_literal, rules
+        self._is_literal, self._rules = is_literal, rules
         first = next(iter(rules.values()))
         kinds = [first.formatted, pa.int64(), pa.float64(), pa.date32(), STAMP, ZONED]
         self._open = [(kind, mark) for mark in rules for kind in kinds if kind is not None and not is_literal]
         self._shown: set[str] = set()
-        self.present = self.numbers = 0
-        self.odd_row: int | None = None
+        self.present = 0
+        self.numbers = dict.fromkeys(rules, 0)
+        self.odd_row: dict[str, int] = {}
 
     def add(self, batch: pa.RecordBatch, texts: pa.Array) -> None:
         """Looks at more of its cells."""
         first = next(iter(self._rules.values()))
-        texts = texts if self.is_literal else first.present(texts)
+        texts = texts if self._is_literal else first.present(texts)
         if texts.null_count == len(texts):
             return
         self.present += len(texts) - texts.null_count
-        if self.is_literal:
+        if self._is_literal:
             return
         self._open = [(kind, mark) for kind, mark in self._open if self._rules[mark].fits(texts, kind)]
         if any(kind == pa.float64() for kind, _mark in self._open):
             is_sure = pc.invert(pc.match_substring_regex(texts, GROUPED))
             self._shown |= {mark for mark in self._rules if pc.any(pc.and_(pc.match_substring(texts, mark), is_sure)).as_py()}
-        is_number = first.numeric(texts)
-        for rules in list(self._rules.values())[1:]:
-            is_number = pc.or_(is_number, rules.numeric(texts))
-        self.numbers += pc.sum(is_number).as_py() or 0
-        if self.odd_row is None and pc.all(is_number).as_py() is False:
-            self.odd_row = row_of(batch, pc.index(is_number, False).as_py())
+        for mark, rules in self._rules.items():
+            is_number = rules.numeric(texts)
+            self.numbers[mark] += pc.sum(is_number).as_py() or 0
+            if mark not in self.odd_row and pc.all(is_number).as_py() is False:
+                self.odd_row[mark] = row_of(batch, pc.index(is_number, False).as_py())
 
     def shows(self, mark: str) -> bool:
         """Whether the column holds numbers with this decimal mark, which are nothing with the other."""

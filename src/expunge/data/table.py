@@ -16,7 +16,7 @@ import textwrap
 import time
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from functools import cached_property, partial
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from expunge.data.identities import subject_texts, texts_of
 from expunge.data.parquet import RowGroup, files_row_groups
 from expunge.data.pseudonyms import Identification
 from expunge.data.row_numbers import rows_of
+from expunge.data.widening import TYPES, Wider, widened
 from expunge.errors import InvalidRows, WorkspaceInvalid
 from expunge.files import delete_file, sync_file, sync_folder
 
@@ -58,6 +59,7 @@ class SubjectTable:
         self.path = path.resolve()
         self._listed = listed
         self._checked: dict[str, tuple[int, ...]] = {}
+        self._known: tuple[str, pa.Schema] | None = None
 
     @staticmethod
     def create(path: Path, columns: pa.Schema, aliases: int = 0) -> None:
@@ -90,24 +92,39 @@ class SubjectTable:
             raise InvalidRows(f"the table cannot hold these columns: {_cause(error)}") from error
         _keep_private(path.resolve())
 
-    @cached_property
+    @property
     def schema(self) -> pa.Schema:
-        """Names and types of all columns, the table's own first; they never change.
+        """Names and types of all columns, the table's own first: those of its files, or of an empty table those that were
+        declared."""
+        first = next(iter(self._listed()), None)
+        if first is None:
+            return self._logged_schema()
+        if self._known is None or self._known[0] != first.path:
+            self.verify(first)
+            stored = [field.remove_metadata() for field in pq.read_schema(self.path / first.path)]
+            self._known = first.path, pa.schema([*stored[:2], pa.field(BUCKET, pa.int32()), *stored[2:]])
+        return self._known[1]
 
-        Raises:
-            WorkspaceInvalid: its transaction log says something else than its files.
-        """
-        logged = pa.schema(self._delta().schema().to_arrow())
-        for file in self._listed()[:1]:
-            self.verify(file)
-            stored = pq.read_schema(self.path / file.path)
-            named = [(field.name, field.type) for field in logged if field.name != BUCKET]
-            if named != list(zip(stored.names, stored.types, strict=True)):
-                raise WorkspaceInvalid(
-                    f"the transaction log of the table {self.path} names other columns than its files have: it was changed "
-                    "from outside, or is damaged. Restore it from a backup; nothing was changed"
-                )
-        return logged
+    def require_logged(self) -> None:
+        """Raises ``WorkspaceInvalid`` if the transaction log names other files than the list, or other columns than theirs."""
+        if self.logged() != {file.path for file in self._listed()}:
+            raise WorkspaceInvalid(
+                f"the table {self.path} was changed from outside: its transaction log names other files than the ledger, so "
+                "that models and table may no longer agree. Restore the table from a backup; nothing was changed"
+            )
+        if _named(self._logged_schema()) != _named(self.schema):
+            raise WorkspaceInvalid(
+                f"the transaction log of the table {self.path} names other columns than its files have: it was changed "
+                "from outside, or is damaged. Restore it from a backup; nothing was changed"
+            )
+
+    @property
+    def _stored(self) -> pa.Schema:
+        """The columns that its files hold: all but the bucket, which is in their names."""
+        return pa.schema([field for field in self.schema if field.name != BUCKET])
+
+    def _logged_schema(self) -> pa.Schema:
+        return pa.schema(self._delta().schema().to_arrow())
 
     @property
     def columns(self) -> pa.Schema:
@@ -269,23 +286,24 @@ class SubjectTable:
         """
         import pyarrow.dataset as ds
 
+        schema = self.schema
         written: list[tuple[str, int]] = []
         failed: list[Exception] = []
 
         def noticed() -> Iterator[pa.RecordBatch]:
             try:
                 for part in rows:
-                    yield part.select(self.schema.names).cast(self.schema)
+                    yield part.select(schema.names).cast(schema)
             except Exception as error:  # would reach us as the writer's own
                 failed.append(error)
                 raise
 
         try:
             ds.write_dataset(
-                pa.RecordBatchReader.from_batches(self.schema, noticed()),
+                pa.RecordBatchReader.from_batches(schema, noticed()),
                 self.path,
                 format="parquet",
-                partitioning=ds.partitioning(pa.schema([self.schema.field(BUCKET)]), flavor="hive"),
+                partitioning=ds.partitioning(pa.schema([schema.field(BUCKET)]), flavor="hive"),
                 basename_template=f"{_prefix(batch)}{{i}}.parquet",
                 file_options=ds.ParquetFileFormat().make_write_options(compression="zstd", write_statistics=False),
                 file_visitor=lambda file: written.append((file.path, file.metadata.num_rows)),
@@ -309,8 +327,8 @@ class SubjectTable:
             WorkspaceInvalid: a file is not the one that was written, or the folder cannot be written to.
         """
         change = Change()
-        names = [name for name in self.schema.names if name != BUCKET]
-        stored = pa.schema([self.schema.field(name) for name in names])
+        stored = self._stored
+        names = stored.names
         leaving = set(buckets_of(without))
         new = {} if added is None else _by_bucket(added)
         present = self.files(sorted(leaving | set(new)))
@@ -329,9 +347,25 @@ class SubjectTable:
             change = Change((*change.coming, *coming), (*change.going, *going))
         return change
 
-    def follow(self) -> None:
+    def prepare_widened(self, batch: int, column: str, to: Wider) -> Change:
+        """Writes all files anew, with another type of ``column``; which come and which go.
+
+        Raises:
+            InvalidRows: a value that would not stay what it is.
+            WorkspaceInvalid: a file is not the one that was written, or the folder cannot be written to.
+        """
+        coming, going, names = [], self.files(), self._stored.names
+        for bucket, files in groupby(going, lambda file: file.bucket):
+            held = pa.concat_tables(self._read(file, names) for file in files)
+            coming.append(self._write_file(bucket, batch, widened(held, column, to)))
+        return Change(tuple(coming), tuple(going))
+
+    def follow(self, wider: tuple[str, Wider] | None = None) -> None:
         """Makes the transaction log say what the list says, and deletes entries of it that were never finished; doing it twice
         is doing it once.
+
+        Args:
+            wider: a column, and what its type became.
 
         Raises:
             WorkspaceInvalid: the log cannot be read or written, or files were added or taken out from outside.
@@ -347,9 +381,12 @@ class SubjectTable:
             if path not in logged
         ]
         removes = [RemoveAction(path, True, now) for path in sorted(logged - set(listed))]
-        if adds or removes:
+        schema = delta.schema() if wider is None else _wider(delta.schema(), *wider)
+        if adds or removes or schema != delta.schema():
+            is_same = schema == delta.schema()  # else no file stays
+            actions = [*adds, *removes] if is_same else adds
             try:
-                delta.create_write_transaction([*adds, *removes], "append", delta.schema(), [BUCKET])
+                delta.create_write_transaction(actions, "append" if is_same else "overwrite", schema, [BUCKET])
             except (DeltaError, OSError, ValueError) as error:
                 raise self._unwritable(error) from error
         for path in self._unfinished():
@@ -569,6 +606,18 @@ def stored_type(given: pa.DataType) -> pa.DataType:
     if types.is_list(given) or types.is_large_list(given) or types.is_fixed_size_list(given):
         return pa.list_(stored_type(given.value_type))
     return given
+
+
+def _named(schema: pa.Schema) -> dict[str, pa.DataType]:
+    return dict(zip(schema.names, schema.types, strict=True))
+
+
+def _wider(schema: Any, column: str, to: Wider) -> Any:
+    """The schema of a transaction log with another type of ``column``."""
+    from deltalake import Schema
+
+    fields = [field.with_type(TYPES[to]) if field.name == column else field for field in pa.schema(schema.to_arrow())]
+    return Schema.from_arrow(pa.schema(fields))
 
 
 def _keep_private(folder: Path) -> None:

@@ -51,7 +51,10 @@ class TextFile:
         self.path = path
         start = _start(path)
         encoding = _encoding(reading.encoding, start)
-        text = codecs.getincrementaldecoder(encoding)(errors="replace").decode(start)
+        try:
+            text = codecs.getincrementaldecoder(encoding)(errors="replace").decode(start)
+        except UnicodeError as error:
+            raise InvalidRows(f"{path}: the text is not {encoding}: say another --encoding") from error
         lines = text.lstrip("\r\n")
         if not lines.strip("\0 \t\r\n"):
             raise InvalidRows(f"{path} is empty: give a file with a heading and rows")
@@ -274,7 +277,9 @@ def _encoding(given: str | None, start: bytes) -> str:
     family = next(
         (family for family in ("utf-8", "utf-16") if name.startswith(family) or (family, name) == ("utf-8", "ascii")), ""
     )
-    return marked if family and marked.startswith(family) else name
+    if family and marked.startswith(family):
+        return marked
+    return "utf-16-le" if name == "utf-16" else name  # as whoever leaves out the mark writes it
 
 
 def _is_anything(batch: pa.RecordBatch) -> pa.Array | None:

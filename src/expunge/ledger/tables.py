@@ -83,7 +83,7 @@ data_files = _sealed(
 batches = _sealed(
     "batches",  # what process() works on, from intent to close
     Column("id", _Whole, primary_key=True, autoincrement=False),
-    Column("kind", Text, nullable=False),  # fit, forget, append, rectify, refit, replace, retire, upsert
+    Column("kind", Text, nullable=False),  # fit, forget, append, rectify, refit, replace, retire, upsert, widen
     Column("state", Text, nullable=False),  # intent, certified, closed, abandoned
     Column("states", Text, nullable=False),  # JSON: model and number of each state file it writes
     Column("content", Text),  # keyed digest of the rows that it added, for as long as the settings say

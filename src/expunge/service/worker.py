@@ -127,6 +127,8 @@ class Worker:
         self.closed += done.closed
         if done.closed or done.outcomes:
             log.info("%d requests closed, %d releases", done.closed, len(done.outcomes))
+        if done.purged:
+            log.info("the tombstones of %d requests are gone: their term is over", done.purged)
         problems = [f"a request cannot be worked: {problem}" for problem in done.problems.values()]
         problems += [f"model {name} is set aside: {reason}" for name, reason in done.aside.items()]
         for problem in problems:

@@ -135,6 +135,8 @@ class LearnedRows:
                 return f"it was learned, but with class code {code} (classes_[{code}])"
         if row.sample_weight is not None and self._count(replace(row, sample_weight=np.ones(1))):
             return "it was learned, but with weight 1"
+        if self._count(replace(row, X=row.X.astype(np.float32))):
+            return "it was learned with its values rounded to float32: give them so"
         under = ", under this id," if self.by_subject else ""
         return f"it was never learned{under} with these values, label and weight, or is forgotten already"
 

@@ -1,21 +1,28 @@
 """Arrivals: rows from outside that are to come into the table, read and judged before anything changes."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import json
+import shlex
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+import sqlalchemy as sa
 
 from expunge.data.content import Content
+from expunge.data.identities import texts_of
 from expunge.data.oddities import Odd, odd_values, require_declared
 from expunge.data.reading import Reading, read_batches
-from expunge.data.schema import FeatureSchema
+from expunge.data.rejects import Rejects
+from expunge.data.row_numbers import rows_of
+from expunge.data.schema import FeatureSchema, codes_of
 from expunge.data.table import ROW, SUBJECT, numbered
-from expunge.errors import InvalidRows, WorkspaceInvalid
-from expunge.ledger import releases
-from expunge.ledger.facts import fact
+from expunge.data.widening import wider_of
+from expunge.errors import InvalidRows, WorkspaceInvalid, WrongValue
+from expunge.ledger import releases, requests
+from expunge.ledger.facts import fact, set_fact
 from expunge.ledger.sealing import SealKey
 from expunge.workspace.people import People
 from expunge.workspace.place import Place
@@ -24,8 +31,8 @@ from expunge.workspace.states import Forgetting
 
 READING = "reading"
 """The fact that says how values were written when the workspace was made, and so are in later files."""
-LEAST = 6
-"""Fewer undeclared values of a column never stop a command."""
+FIRST = "first_content"
+"""The fact that holds the keyed digest of the rows that the workspace was made from, and when, as JSON."""
 
 
 @dataclass(frozen=True)
@@ -33,24 +40,29 @@ class Arrival:
     """Rows from outside.
 
     Args:
-        rows: as the table will hold them, numbered.
+        rows: as the table will hold them, numbered; ``names``: what each is called in its file.
+        given: the same rows as they were read, if some may be set aside.
         content: keyed digest by which the same rows are recognised when they come again.
         left_out: columns that the table does not have.
-        odd: by column of features, what is undeclared and missing in it.
     """
 
     rows: pa.Table = field(repr=False)
+    names: Sequence[int] = field(repr=False)
+    given: pa.Table | None = field(repr=False)
     content: str = field(repr=False)
     left_out: tuple[str, ...]
-    odd: Mapping[str, Odd]
 
-    @property
-    def told(self) -> dict[str, Any]:
-        """What whoever brought the rows is told of them, as JSON values."""
-        return {"left_out": list(self.left_out), **told(self.odd)}
+    def without(self, reasons: Mapping[int, str], rejects: Rejects) -> "Arrival":
+        """The same without the rows at these places, which are set aside."""
+        assert self.given is not None
+        for place, reason in reasons.items():
+            rejects.add(self.names[place], reason, self.given.slice(place, 1))
+        kept = [place for place in range(len(self.rows)) if place not in reasons]
+        places, names = pa.array(kept, pa.int64()), [self.names[place] for place in kept]
+        return replace(self, rows=self.rows.take(places), names=names, given=self.given.take(places))
 
 
-def told(odd: Mapping[str, Odd]) -> dict[str, Any]:
+def odd_told(odd: Mapping[str, Odd]) -> dict[str, Any]:
     """What is odd, as JSON values; columns in which nothing is are left out."""
     return {
         "undeclared": {name: found.undeclared for name, found in odd.items() if found.undeclared},
@@ -58,11 +70,12 @@ def told(odd: Mapping[str, Odd]) -> dict[str, Any]:
     }
 
 
-def arrival(place: Place, data: str, query: str | None, reading: Reading) -> Arrival:
+def arrival(place: Place, data: str, query: str | None, reading: Reading, rejects: Rejects | None = None) -> Arrival:
     """The rows of a file or a query, as the table would hold them.
 
     Args:
         reading: what is known of the file, beside what was known when the workspace was made.
+        rejects: where rows go that cannot be taken; without it one is an error.
 
     Raises:
         InvalidRows: they cannot be read, have no subject, or do not fit the table; names the row.
@@ -71,50 +84,131 @@ def arrival(place: Place, data: str, query: str | None, reading: Reading) -> Arr
         next_row = int(fact(connection, "next_row") or 0)
         reading = reading.over(Reading.from_json(str(fact(connection, READING))))
     who, columns = People(place).identification, place.table.columns
-    given, batches = read_batches(data, query, texts=(who.subject, *who.aliases), reading=reading, columns=columns)
-    parts = [part for part in numbered(batches, who, columns, next_row) if len(part)]
+    ids = (who.subject, *who.aliases)
+    given, batches = read_batches(data, query, texts=ids, reading=reading, columns=columns, rejects=rejects)
+    seen = _Seen(who.subject, rejects)
+    try:
+        parts = [part for part in numbered(seen.of(batches), who, columns, next_row) if len(part)]
+    except WrongValue as error:
+        raise _with_way_out(error, columns) from error
     if not parts:
-        raise InvalidRows(f"{data if query is None else 'the query'} holds no rows: give at least one")
-    rows, known = pa.Table.from_batches(parts), {who.subject, *who.aliases, *columns.names}
+        raise InvalidRows(f"{data if query is None else 'the query'} holds no rows to be taken: give at least one")
+    rows, known = pa.Table.from_batches(parts), {*ids, *columns.names}
     content = Content()
-    content.add(rows, without=ROW)
-    keyed = SealKey.load(place.seal_key_path).mac("content", content.hexdigest())
-    return Arrival(rows, keyed, tuple(name for name in given.names if name not in known), odd_values([rows], _schemas(place)))
+    for part in parts:
+        content.add(part, without=ROW)
+    keyed = keyed_content(SealKey.load(place.seal_key_path), content)
+    left_out = tuple(name for name in given.names if name not in known)
+    found = Arrival(rows, seen.names, seen.given, keyed, left_out)
+    if rejects is not None:
+        found = found.without(_of_no_class(place, found.rows), rejects)
+    for specification in _models(place):
+        specification.table_columns.rows(found.rows, found.names)  # says which row fits no class, before anything is begun
+    return found
 
 
-def require_expected(place: Place, found: Arrival, *, accept_undeclared: bool) -> None:
-    """Raises ``InvalidRows`` if too much of a column is undeclared, unless that was accepted, or as ``require_whole`` does."""
+def _with_way_out(error: WrongValue, columns: pa.Schema) -> InvalidRows:
+    to = wider_of(columns.field(error.column).type) if error.column in columns.names else None
+    if to is None:
+        return error
+    return InvalidRows(f"{error}. If the table is to hold such values: run expunge widen {shlex.quote(error.column)} --to {to}")
+
+
+def _of_no_class(place: Place, rows: pa.Table) -> dict[int, str]:
+    """Rows whose target is no class that a model knows, with the reason."""
+    found: dict[int, str] = {}
+    for model in _models(place):
+        if model.classes:
+            unknown = np.flatnonzero(codes_of(rows[model.target], model.classes) == -1)
+            found |= dict.fromkeys(unknown.tolist(), f"column {model.target!r}: no class that a model has learned")
+    return found
+
+
+class _Seen:
+    """Batches as they were read, and what each of their rows is called; kept if some may be set aside."""
+
+    def __init__(self, subject: str, rejects: Rejects | None) -> None:
+        self._subject, self._rejects = subject, rejects
+        self.names: list[int] = []
+        self._batches: list[pa.RecordBatch] = []
+
+    def of(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The batches, without rows of nobody if these can be set aside."""
+        for batch in batches:
+            if self._rejects is not None:
+                texts = texts_of(batch[self._subject], self._subject, rows_of(batch))
+                nobody = {row: f"column {self._subject!r}: no subject" for row, text in enumerate(texts) if text is None}
+                batch = self._rejects.without(batch, nobody, batch)
+                self._batches.append(batch.replace_schema_metadata(None))
+            self.names.extend(rows_of(batch, len(self.names) + 1))
+            yield batch
+
+    @property
+    def given(self) -> pa.Table | None:
+        """All of them, if they were kept."""
+        return pa.Table.from_batches(self._batches) if self._batches else None
+
+
+def keyed_content(key: SealKey, content: Content) -> str:
+    """A digest of rows that nobody can try out who does not have the workspace's key."""
+    return key.mac("content", content.hexdigest())
+
+
+def added_before(connection: sa.Connection, content: str) -> str | None:
+    """When the rows of this keyed digest were added, if they were and that is still known."""
+    first, at = json.loads(fact(connection, FIRST) or '[null, ""]')
+    return str(at) if first == content else requests.added_before(connection, content)
+
+
+def forget_contents(connection: sa.Connection, before: str) -> None:
+    """Drops the digests of rows that were added before that time."""
+    _first, at = json.loads(fact(connection, FIRST) or '[null, ""]')
+    if at and at < before:
+        set_fact(connection, FIRST, '[null, ""]')
+    requests.forget_contents(connection, before)
+
+
+def expected(place: Place, found: Arrival, *, accept_undeclared: bool) -> dict[str, Odd]:
+    """What is odd in the rows.
+
+    Raises:
+        InvalidRows: too much of a column is undeclared, unless that was accepted; or as ``require_whole`` does.
+    """
+    schemas = _schemas(place)
+    odd = odd_values([found.rows], schemas)
     if not accept_undeclared:
-        require_declared(found.odd, place.configuration.undeclared_percent, LEAST)
-    require_whole(place, found.rows, found.rows)
+        require_declared(odd, place.configuration.undeclared_percent, lambda: in_table(place, schemas))
+    require_whole(place, found.rows, found.names)
+    return odd
 
 
-def require_whole(place: Place, touched: pa.Table, given: pa.Table) -> None:
-    """Raises ``InvalidRows`` if a row of ``touched`` is of somebody whom only some of the models have forgotten; names the row
-    of ``given`` in the same position."""
+def require_whole(place: Place, rows: pa.Table, names: Sequence[int]) -> None:
+    """Raises ``InvalidRows`` if a row is of somebody whom only some of the models have forgotten; it is called by ``names``."""
     with place.database.reading() as connection:
         before = Forgetting.of(connection)
     leaving = {before.people[request] for request in before.by if request in before.people}
-    row = next((row for row, tag in enumerate(touched[SUBJECT].to_pylist()) if tag in leaving), None)
+    row = next((row for row, tag in enumerate(rows[SUBJECT].to_pylist()) if tag in leaving), None)
     if row is not None:
-        number = int(given[ROW][row].as_py()) - int(pc.min(given[ROW]).as_py())
         raise InvalidRows(
-            f"row {number} is of somebody whom some models have forgotten and others have not yet: see expunge status, and "
+            f"row {names[row]} is of somebody whom some models have forgotten and others have not yet: see expunge status, and "
             "drop the row from the file. Nothing was changed"
         )
 
 
-def in_table(place: Place, schema: FeatureSchema, without: Sequence[str]) -> dict[str, Odd]:
+def in_table(place: Place, schemas: Collection[FeatureSchema], without: Sequence[str] = ()) -> dict[str, Odd]:
     """What is odd in the table's rows; the people in ``without`` are left out."""
-    read = [bucket([*schema.columns])[1] for bucket in place.table.by_bucket(without)]
-    return odd_values(read, [schema])
+    columns = list(dict.fromkeys(name for schema in schemas for name in schema.columns))
+    return odd_values((read(columns)[1] for read in place.table.by_bucket(without)), schemas)
+
+
+def _models(place: Place) -> list[Specification]:
+    with place.database.reading() as connection:
+        return [Specification.from_json(row.specification) for row in releases.all_models(connection)]
 
 
 def _schemas(place: Place) -> list[FeatureSchema]:
     """How rows become features: in the models, and in schema.toml where it can be used."""
-    with place.database.reading() as connection:
-        texts = [Specification.from_json(row.specification).schema for row in releases.all_models(connection)]
-    found = [FeatureSchema.from_toml(text) for text in dict.fromkeys(texts)]
+    found = [FeatureSchema.from_toml(text) for text in dict.fromkeys(model.schema for model in _models(place))]
     if found:
         return found
     try:

@@ -37,6 +37,8 @@ from expunge.workspace.states import Forgetting, Prepared, Say, Work, chosen_mod
 
 COMING_KEY = "coming_key"
 """The fact that names a signing key which is being made; one that was never taken into use is deleted."""
+WIDER = "wider"
+"""The fact that names the column that was last widened and what its type became, as JSON."""
 FIRST_AGAIN, AGAIN = timedelta(hours=1), timedelta(days=1)
 """Until a request or a model that failed is tried again by itself: at first, doubled each time, and at most."""
 
@@ -81,7 +83,7 @@ def run(place: Place, work: Work, say: Say) -> Done:
         ExpungeError: the rows do not fit a model, cannot be forgotten, or something on disk is not as it should be.
         WorkUnfinished: the work is done and certified, but the table or an old state could not be tidied up yet.
     """
-    _require_untouched(place)
+    place.table.require_logged()
     with place.database.writing() as connection:
         chosen = chosen_models(connection, work)
         _seq, at = log.append(connection, "batch.begun", [{"batch_kind": work.kind, "requests": len(work.requests)}])
@@ -89,7 +91,7 @@ def run(place: Place, work: Work, say: Say) -> Done:
         requests.insert(connection, [{**row, "batch": batch} for row in work.made])
         requests.assign(connection, list(work.requests), batch)
     try:
-        change = place.table.prepare(batch, work.gone, work.added) if work.added is not None else NOTHING
+        change = _prepared(place, batch, work)
         with place.database.reading() as connection:
             before = Forgetting.of(connection)
         prepared, aside = prepared_states(place, work, chosen, before, change, say)
@@ -113,6 +115,13 @@ def run(place: Place, work: Work, say: Say) -> Done:
     except (Exception, KeyboardInterrupt) as error:
         raise _unfinished(batch, error) from error
     return done
+
+
+def _prepared(place: Place, batch: int, work: Work) -> Change:
+    """What becomes of the table before any model is looked at."""
+    if work.wider is not None:
+        return place.table.prepare_widened(batch, *work.wider)
+    return NOTHING if work.added is None else place.table.prepare(batch, work.gone, work.added)
 
 
 def recover(place: Place, say: Say = silent) -> None:
@@ -161,16 +170,6 @@ def working(place: Place, patience: float = PATIENCE) -> Iterator[None]:
         yield
 
 
-def _require_untouched(place: Place) -> None:
-    """Raises ``WorkspaceInvalid`` unless the table is the one that the ledger knows, file by file."""
-    listed = {file.path for file in place.table.present()}
-    if place.table.logged() != listed:
-        raise WorkspaceInvalid(
-            f"the table {place.table.path} was changed from outside: its transaction log names other files than the ledger, so "
-            "that models and table may no longer agree. Restore the table from a backup; nothing was changed"
-        )
-
-
 def _certify(
     place: Place,
     connection: sa.Connection,
@@ -199,6 +198,9 @@ def _certify(
         for name in work.models or ():
             releases.retire(connection, name, at)
             log.append(connection, "model.retired", [{"model": name}], at)
+    if work.wider is not None:
+        set_fact(connection, WIDER, json.dumps(work.wider))
+        log.append(connection, "table.widened", [dict(zip(("column", "to"), work.wider, strict=True))], at)
     for name, reason in aside.items():
         _set_aside(connection, name, reason, at)
     data_files.change(connection, change, batch)
@@ -288,8 +290,9 @@ def _finish(place: Place, batch: sa.Row[Any], say: Say) -> None:
         gone = [row.subject for row in requests.of_batch(connection, batch.id) if row.subject is not None]
         affected, going = releases.of_batch(connection, batch.id), data_files.going(connection, batch.id)
         retired = releases.left_by_the_retired(connection)
+        wider = json.loads(fact(connection, WIDER) or "null")
     anchoring.keep(place, batch.id)
-    place.table.follow()
+    place.table.follow(wider if batch.kind == "widen" else None)
     place.table.delete(going)
     superseded = [(row.model, number) for row in affected for number in range(1, row.number)]
     for model, number in (*superseded, *retired):

@@ -4,6 +4,9 @@ A digest tells that a file is the one that was written, not that what was writte
 made anew from the rows, and must be those in its state, up to the rounding that both are charged for (theory §4.6).
 """
 
+import numpy as np
+
+from expunge.data.widening import Wider, widened
 from expunge.errors import InvalidRows, NotLearned, StateCorrupt
 from expunge.ledger import releases
 from expunge.workspace.place import Place
@@ -21,6 +24,30 @@ def unfit(place: Place) -> dict[str, str]:
         names = [row.name for row in releases.all_models(connection)]
     found = {name: _problem(place, name) for name in names}
     return {name: problem for name, problem in found.items() if problem is not None}
+
+
+def require_same(place: Place, column: str, to: Wider) -> None:
+    """Raises ``InvalidRows`` if some model would see other values in ``column`` after it was widened."""
+    with place.database.reading() as connection:
+        models = {row.name: Specification.from_json(row.specification).table_columns for row in releases.all_models(connection)}
+    for name, columns in models.items():
+        if column not in columns.columns:
+            continue
+        for read in place.table.by_bucket():
+            _people, rows = read(columns.columns)
+            before = columns.rows(rows, range(len(rows)))
+            try:
+                after = columns.rows(widened(rows, column, to), range(len(rows)))
+            except InvalidRows as error:
+                raise InvalidRows(
+                    f"model {name} could not read column {column!r} as {to} ({error}): run expunge retire {name} first. "
+                    "Nothing was changed"
+                ) from error
+            if not (np.array_equal(before.X, after.X) and np.array_equal(before.y, after.y)):
+                raise InvalidRows(
+                    f"model {name} would see other values in column {column!r} as {to}: run expunge retire {name} first. "
+                    "Nothing was changed"
+                )
 
 
 def _problem(place: Place, name: str) -> str | None:

@@ -8,18 +8,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from expunge.data.near import MEANING, Likeness, near_forms
+from expunge.data.near import MEANING, Likeness
 from expunge.errors import RequestRefused
 from expunge.evidence.receipts import Receipt, committed
 from expunge.evidence.signing import SigningKey
 from expunge.identities import Rule, canonical, spellings
 from expunge.ledger import log, requests, times, tombstones
-from expunge.workspace.people import UNKNOWN, Found, Id, People, Reason
+from expunge.workspace.people import UNKNOWN, Found, Id, Near, People, Reason
 from expunge.workspace.place import Place
-
-LOOKED_AT = 100
-"""Unknown ids of one call, up to which near forms of them are looked for."""
-
 
 Made = tuple[dict[str, Any], Receipt]
 
@@ -77,9 +73,10 @@ def refusal(answer: Answer) -> RequestRefused:
 def ask(place: Place, wishes: Sequence[Wish], *, dry_run: bool = False) -> list[Answer]:
     """Answers wishes to be forgotten, in order; all in one transaction. After a dry run nobody has asked."""
     people = People(place)
-    found = people.find([Id(wish.subject, wish.by) for wish in wishes])
-    near = _near(people, wishes, found)
-    likes = [like for listed in near.values() for _kind, like in listed]
+    ids = [Id(wish.subject, wish.by) for wish in wishes]
+    found = people.find(ids)
+    near = people.near(ids, found)
+    likes = [like.who for listed in near.values() for like in listed]
     stones = {stone for each in (*found, *likes) for stone in each.tombstones}
     stones |= {place.subject_key.tombstone(tag) for each in found for tag in each.person}
     with place.database.reading() if dry_run else place.database.writing() as connection:
@@ -90,17 +87,6 @@ def ask(place: Place, wishes: Sequence[Wish], *, dry_run: bool = False) -> list[
         if not dry_run:
             desk.record()
     return answers
-
-
-def _near(people: People, wishes: Sequence[Wish], found: Sequence[Found]) -> dict[int, list[tuple[Likeness, Found]]]:
-    """By number of an unknown wish, whom near forms of its id stand for."""
-    unknown = [number for number, who in enumerate(found) if not who.people and who.problem is None][:LOOKED_AT]
-    forms = [(number, kind, form) for number in unknown for kind, form in near_forms(wishes[number].subject)]
-    likes = people.find([Id(form, wishes[number].by) for number, _kind, form in forms])
-    near: dict[int, list[tuple[Likeness, Found]]] = {}
-    for (number, kind, _form), like in zip(forms, likes, strict=True):
-        near.setdefault(number, []).append((kind, like))
-    return near
 
 
 def accepted(place: Place, connection: sa.Connection, subject: str, person: str, actor: str, kind: str) -> Made:
@@ -183,7 +169,7 @@ class _Desk:
         self._received: list[dict[str, Any]] = []
         self._refused: list[dict[str, Any]] = []
 
-    def answer(self, wish: Wish, who: Found, near: Sequence[tuple[Likeness, Found]]) -> Answer:
+    def answer(self, wish: Wish, who: Found, near: Sequence[Near]) -> Answer:
         """What becomes of one wish."""
         actor, key = wish.actor, wish.key
         if actor not in self._left:
@@ -231,10 +217,10 @@ class _Desk:
         rows = {row.id: row for stone in stones if (row := self._known.get(stone)) is not None}
         return sorted(rows.values(), key=lambda row: row.received, reverse=True)
 
-    def _unknown(self, actor: str, key: str | None, near: Sequence[tuple[Likeness, Found]]) -> Answer:
+    def _unknown(self, actor: str, key: str | None, near: Sequence[Near]) -> Answer:
         """The refusal of an id that nobody has; it says if somebody has one that is like it."""
-        for kind, like in near:
-            if like.people or any(stone in self._known for stone in like.tombstones):
+        for kind, who in near:
+            if who.people or any(stone in self._known for stone in who.tombstones):
                 message = f"{UNKNOWN}; somebody has, or had, {MEANING[kind]}"
                 return self._refuse(actor, key, "unknown-subject", message, near=kind)
         return self._refuse(actor, key, "unknown-subject", UNKNOWN)

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 import pyarrow as pa
 import sqlalchemy as sa
 
+from expunge.data.near import MEANING, Likeness, near_forms
 from expunge.data.pseudonyms import Identification, SubjectKey
 from expunge.data.table import SUBJECT, SubjectTable, alias_names
 from expunge.errors import InvalidRows, RequestRefused
@@ -25,6 +26,8 @@ Reason = Literal[
 ]
 """Why a wish is refused."""
 UNKNOWN = "nobody of this id has rows here: check the id and its spelling"
+LOOKED_AT = 100
+"""Unknown ids of one call, up to which near forms of them are looked for."""
 ALIASES = "alias_columns"
 """The fact that names the alias columns, as JSON."""
 SUBJECT_COLUMN = "subject_column"
@@ -68,11 +71,22 @@ class Found:
         return self.people[0] if len(self.people) == 1 else ()
 
 
+class Near(NamedTuple):
+    """How a form is like an id that nobody has, and whom the form stands for."""
+
+    likeness: Likeness
+    who: Found
+
+
 @dataclass(frozen=True)
 class Returned:
-    """Tombstones of people whose rows came again after they had been forgotten; ``row``: the first of these rows."""
+    """Tombstones of people whose rows came again after they had been forgotten.
 
-    row: int
+    Args:
+        rows: where these stand, in order; ``column``: by which the first was found.
+    """
+
+    rows: tuple[int, ...]
     column: str
     tombstones: tuple[str, ...] = field(repr=False)
 
@@ -114,11 +128,21 @@ class People:
             for each, made in tags.items():
                 others[each] += [owner for tag in made for owner in owners.get(tag, ())]
                 stones[each] += map(self._key.tombstone, made)
-        rows |= self._table.counts(_all(others.values()) or []) if any(others.values()) else {}
+        rows |= self._table.counts(_all(others.values())) if any(others.values()) else {}
         return [
             Found(problem=problem) if problem is not None else self._found(own[each], others[each], stones[each], rows)
             for each, problem in zip(ids, problems, strict=True)
         ]
+
+    def near(self, ids: Sequence[Id], found: Sequence[Found]) -> dict[int, list[Near]]:
+        """By number of an id that nobody has, whom the forms stand for that are near to it; of the first of these ids."""
+        unknown = [number for number, who in enumerate(found) if not who.people and who.problem is None][:LOOKED_AT]
+        forms = [(number, kind, form) for number in unknown for kind, form in near_forms(ids[number].text)]
+        likes = self.find([Id(form, ids[number].by) for number, _kind, form in forms])
+        near: dict[int, list[Near]] = {number: [] for number in unknown}
+        for (number, kind, _form), who in zip(forms, likes, strict=True):
+            near[number].append(Near(kind, who))
+        return near
 
     def one(self, text: str, by: str | None = None) -> tuple[str, ...]:
         """The pseudonyms of the person whom the id ``text`` stands for.
@@ -126,11 +150,14 @@ class People:
         Raises:
             RequestRefused: it is no id, nobody has it, or several have.
         """
-        (found,) = self.find([Id(text, by)])
+        ids = [Id(text, by)]
+        (found,) = self.find(ids)
         if found.problem is not None:
             raise RequestRefused(found.problem.message, reason=found.problem.reason)
         if not found.people:
-            raise RequestRefused(UNKNOWN, reason="unknown-subject")
+            near = next((kind for kind, who in self.near(ids, [found])[0] if who.people), None)
+            hint = "" if near is None else f"; somebody has {MEANING[near]}"
+            raise RequestRefused(f"{UNKNOWN}{hint}", reason="unknown-subject", near=near)
         if not found.person:
             raise RequestRefused(self.several(len(found.people)), reason="several-people")
         return found.person
@@ -146,16 +173,14 @@ class People:
         """Who in ``added`` was forgotten and has no rows here, by subject or by an alias that was theirs alone."""
         stones, columns = tombstones.standing(connection), [SUBJECT, *alias_names(len(self.aliases))]
         found: list[str] = []
-        first: tuple[int, str] | None = None
+        rows: dict[int, str] = {}
         for column, name in zip(columns, (self.subject, *self.aliases), strict=True):
             tags = added[column].to_pylist()
             back = {tag for tag in set(tags) - {None} if self._key.tombstone(tag) in stones}
             back -= set(self._table.counts(sorted(back)) if column == SUBJECT else self._table.owners(column, sorted(back)))
-            if back:
-                row = min(tags.index(tag) for tag in back)
-                first = (row, name) if first is None or row < first[0] else first
-                found += map(self._key.tombstone, sorted(back))
-        return None if first is None else Returned(*first, tuple(found))
+            rows = {row: name for row, tag in enumerate(tags) if tag in back} | rows
+            found += map(self._key.tombstone, sorted(back))
+        return Returned(tuple(sorted(rows)), rows[min(rows)], tuple(found)) if rows else None
 
     def leaving(self, people: Mapping[str, str]) -> dict[str, list[str]]:
         """By request, the tombstones for the other ids of who is about to be erased; those that somebody else has are left out.
@@ -204,14 +229,13 @@ def id_columns(connection: sa.Connection) -> tuple[str, tuple[str, ...]]:
     return str(fact(connection, SUBJECT_COLUMN)), tuple(json.loads(fact(connection, ALIASES) or "[]"))
 
 
-def refuse_returned(back: Returned | None) -> None:
-    """Raises ``InvalidRows`` where rows are of somebody who was forgotten."""
-    if back is not None:
-        raise InvalidRows(
-            f"row {back.row} is of somebody who was forgotten (by column {back.column!r}), as are the rows of "
-            f"{len(back.tombstones)} ids in all: drop them from the file, or say --returning if they have come back. Nothing "
-            "was changed"
-        )
+def refused_return(back: Returned, names: Sequence[int]) -> InvalidRows:
+    """What to say where rows, which are called by ``names``, are of somebody who was forgotten."""
+    return InvalidRows(
+        f"row {names[back.rows[0]]} is of somebody who was forgotten (by column {back.column!r}), as are the rows of "
+        f"{len(back.tombstones)} ids in all: drop them from the file, set them aside with --rejects, or say --returning if "
+        "they have come back. Nothing was changed"
+    )
 
 
 def _all(lists: Collection[Sequence[str]]) -> list[str]:

@@ -10,13 +10,16 @@ import pyarrow as pa
 
 from expunge.data.oddities import require_declared
 from expunge.data.reading import UNKNOWN, Reading
-from expunge.data.table import ROW, SUBJECT
+from expunge.data.rejects import Rejects
+from expunge.data.table import SUBJECT
+from expunge.data.widening import TYPES, Wider, require_wider
 from expunge.errors import InvalidRows, LastRows, WorkspaceInvalid
 from expunge.ledger import releases, requests
 from expunge.privacy import Guarantee
 from expunge.workspace import arrivals, row_keys
-from expunge.workspace.arrivals import arrival, in_table, read_schema, require_expected, require_whole, told
-from expunge.workspace.people import People, refuse_returned
+from expunge.workspace.arrivals import arrival, expected, in_table, odd_told, read_schema, require_whole
+from expunge.workspace.comparison import require_same
+from expunge.workspace.people import People, refused_return
 from expunge.workspace.place import Place
 from expunge.workspace.specification import Kind, Specification
 from expunge.workspace.states import Forgetting, Work
@@ -78,6 +81,8 @@ class Plan:
             found.append(f"these rows were added before, on {before[:10]}: nothing is to be done")
         if known := self.told.get("known"):
             found.append(f"{known:,} rows are in the table already, by their row key")
+        if set_aside := self.told.get("set_aside"):
+            found.append(f"{set_aside:,} rows are set aside, each with its reason")
         if left_out := self.told.get("left_out"):
             found.append(f"columns that the table does not have were left out: {', '.join(map(repr, left_out))}")
         for kind, means in (("undeclared", "outside what the schema declares"), ("missing", "missing")):
@@ -158,9 +163,9 @@ class Plans:
         specification = self._model(name)
         with self.place.database.reading() as connection:
             hidden = sorted(Forgetting.of(connection).forgotten(name))
-        odd = in_table(self.place, specification.features, hidden)
+        odd = in_table(self.place, [specification.features], hidden)
         rows = self.place.table.count(specification.target, hidden)
-        return Plan(Work("refit", models=(name,)), {"model": name, "rows": rows, **told(odd)})
+        return Plan(Work("refit", models=(name,)), {"model": name, "rows": rows, **odd_told(odd)})
 
     def _fitted(self, kind: Any, name: str, how: Mapping[str, Any], accept_undeclared: bool) -> Plan:
         Guarantee(how.get("epsilon", 1.0), how.get("delta", 1e-6))
@@ -181,13 +186,13 @@ class Plans:
             refit_requests=settings.refit_requests,
             without=asked,
         )
-        odd = in_table(self.place, specification.features, asked)
+        odd = in_table(self.place, [specification.features], asked)
         if not accept_undeclared and not schema.draft:  # which leaves out what is rare, whatever its share
-            require_declared(odd, settings.undeclared_percent, arrivals.LEAST)
+            require_declared(odd, settings.undeclared_percent)
         rows = self.place.table.count(specification.target, asked)
         seen = {"model": name, "rows": rows, "sigma": specification.sigma, "classes": list(specification.classes)}
         models = () if kind == "fit" else (name,)
-        return Plan(Work(kind, models=models, fitted=(name, specification)), {**seen, **told(odd)})
+        return Plan(Work(kind, models=models, fitted=(name, specification)), {**seen, **odd_told(odd)})
 
     def rotate_key(self, *, is_revoked: bool) -> Plan:
         """Another signing key.
@@ -204,34 +209,39 @@ class Plans:
 
     # rows
 
-    def append(self, data: str, query: str | None = None, **how: Unpack[Taking]) -> Plan:
+    def append(self, data: str, query: str | None = None, *, rejects: Rejects | None = None, **how: Unpack[Taking]) -> Plan:
         """Rows that are added.
 
         Args:
             data: a file, or with ``query`` the URL of a database; how: see ``Taking``.
+            rejects: where rows go that cannot be taken; without it none is taken then.
 
         Raises:
             InvalidRows: rows that do not fit, or, unless ``returning``, rows of somebody forgotten.
         """
-        found = arrival(self.place, data, query, how.get("reading", UNKNOWN))
+        found = arrival(self.place, data, query, how.get("reading", UNKNOWN), rejects)
         with self.place.database.reading() as connection:
-            before = requests.added_before(connection, found.content)
+            before = arrivals.added_before(connection, found.content)
             back = People(self.place).returned(connection, found.rows)
+        told: dict[str, Any] = {"rows": 0, "added_before": before, "known": 0, "replaced": 0, "left_out": list(found.left_out)}
         if before is not None:
-            return Plan(None, {"rows": 0, "added_before": before, **found.told})
-        if not how.get("returning"):
-            refuse_returned(back)
-        require_expected(self.place, found, accept_undeclared=how.get("accept_undeclared", False))
+            return Plan(None, told)
+        if back is not None and not how.get("returning"):
+            if rejects is None:
+                raise refused_return(back, found.names)
+            found, back = found.without(dict.fromkeys(back.rows, "of somebody who was forgotten"), rejects), None
+        odd = expected(self.place, found, accept_undeclared=how.get("accept_undeclared", False))
         stones = () if back is None else back.tombstones
-        told = {"rows": len(found.rows), "added_before": None, "known": 0, "replaced": 0, **found.told}
-        keyed = row_keys.known(self.place, found.rows)
+        told |= {"rows": len(found.rows), "set_aside": len(rejects or ()), **odd_told(odd)}
+        if not len(found.rows):
+            return Plan(None, told)
+        keyed = row_keys.known(self.place, found.rows, found.names)
         if keyed is None:
             return Plan(Work("append", added=found.rows, returning=stones, content=found.content), told)
         if len(keyed.changed) and not how.get("upsert"):
-            row = int(keyed.changed[ROW][0].as_py()) - int(found.rows[ROW][0].as_py())
             raise InvalidRows(
-                f"row {row} has the row key of a row in the table, and other values; {len(keyed.changed):,} rows in all: say "
-                "--upsert to put them in its place. Nothing was changed"
+                f"row {keyed.names[0]} has the row key of a row in the table, and other values, one of {len(keyed.changed):,} "
+                "such rows: say --upsert to put them in its place. Nothing was changed"
             )
         rows = pa.concat_tables([keyed.new, keyed.changed])
         told |= {"rows": len(keyed.new), "known": keyed.same, "replaced": len(keyed.changed)}
@@ -240,8 +250,25 @@ class Plans:
         if not len(keyed.changed):
             return Plan(Work("append", added=rows, returning=stones, content=found.content), told)
         gone, written = row_keys.replaced(self.place, keyed, rows)
-        require_whole(self.place, keyed.old, keyed.changed)
+        require_whole(self.place, keyed.old, keyed.names)
         return Plan(Work("upsert", gone=gone, added=written, returning=stones, content=found.content), told)
+
+    def widen(self, column: str, to: str) -> Plan:
+        """Another type of a column, in the same rows.
+
+        Raises:
+            ValueError: it cannot become that.
+            InvalidRows: there is no such column, or a model would see other values.
+        """
+        columns = self.place.table.columns
+        if column not in columns.names:
+            raise InvalidRows(f"the table has no column {column!r}: it has {', '.join(map(repr, columns.names))}")
+        given = columns.field(column).type
+        require_wider(column, given, to)
+        wider: tuple[str, Wider] = (column, to)  # type: ignore[assignment]  # as required above
+        require_same(self.place, *wider)
+        work = Work("widen", models=(), wider=wider)
+        return Plan(work, {"column": column, "from": str(given), "to": str(TYPES[wider[1]]), "rows": self.place.table.count()})
 
     def row_key(self, columns: Sequence[str]) -> Plan:
         """Columns that name a row.
@@ -263,5 +290,7 @@ class Plans:
         found = arrival(self.place, data, None, reading)
         if not set(found.rows[SUBJECT].to_pylist()) <= set(tags):
             raise InvalidRows(f"{data} holds rows of somebody else: a correction is about one subject")
-        require_expected(self.place, found, accept_undeclared=accept_undeclared)
-        return Plan(Work("rectify", gone=tags, added=found.rows), {"rows": len(found.rows), **found.told})
+        row_keys.require_own(self.place, found.rows, found.names, tags)
+        odd = expected(self.place, found, accept_undeclared=accept_undeclared)
+        told = {"rows": len(found.rows), "left_out": list(found.left_out), **odd_told(odd)}
+        return Plan(Work("rectify", gone=tags, added=found.rows), told)

@@ -11,7 +11,7 @@ from expunge.ledger import log, releases, requests, times
 from expunge.ledger.facts import fact, set_fact
 from expunge.ledger.restores import Restored
 from expunge.privacy.budget import today
-from expunge.workspace import batch, comparison
+from expunge.workspace import arrivals, batch, comparison
 from expunge.workspace.batch import Outcome
 from expunge.workspace.forgetting import purge_tombstones
 from expunge.workspace.place import PATIENCE, Place
@@ -104,7 +104,7 @@ def _look(place: Place) -> None:
             log.require_clock(connection)
             set_fact(connection, log.SEEN, times.published())
             old = times.now() - timedelta(days=place.configuration.recognised_days)
-            requests.forget_contents(connection, old.isoformat())
+            arrivals.forget_contents(connection, old.isoformat())
 
 
 def _compare_due(place: Place, now: str | None) -> Collection[str]:

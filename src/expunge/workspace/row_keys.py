@@ -1,7 +1,7 @@
 """Row keys: columns that name a row, so that one that comes again is known, and one with other values can replace it."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -25,12 +25,13 @@ class Known:
 
     Args:
         new: rows whose keys it does not have.
-        changed: rows with keys that it has, and other values; ``old``: the rows of the table with these keys.
+        changed: rows with keys that it has, and other values, called by ``names``; ``old``: the table's rows with these keys.
         same: how many rows it has already.
     """
 
     new: pa.Table = field(repr=False)
     changed: pa.Table = field(repr=False)
+    names: Sequence[int] = field(repr=False)
     old: pa.Table = field(repr=False)
     same: int
 
@@ -57,8 +58,8 @@ def require_key(place: Place, names: Sequence[str]) -> None:
         )
 
 
-def known(place: Place, rows: pa.Table) -> Known | None:
-    """Which of ``rows`` the table has already; ``None`` if there is no row key.
+def known(place: Place, rows: pa.Table, called: Sequence[int]) -> Known | None:
+    """Which of ``rows``, ``called`` so in their file, the table has already; ``None`` if there is no row key.
 
     Raises:
         InvalidRows: a row without a key, or two with the same; names them.
@@ -69,7 +70,7 @@ def known(place: Place, rows: pa.Table) -> Known | None:
         return None
     columns = _stored(place, names)
     keys = _keys(rows, columns)
-    _require_different(keys, names)
+    _require_different(keys, names, called)
     old = place.table.having(rows.select(columns))
     place_of = {key: row for row, key in enumerate(_keys(old, columns))}
     pairs = [(row, place_of[key]) for row, key in enumerate(keys) if key in place_of]
@@ -81,9 +82,19 @@ def known(place: Place, rows: pa.Table) -> Known | None:
     return Known(
         rows.take(_places(row for row in range(len(rows)) if row not in there)),
         rows.take(_places(row for row, _old in changed)),
+        [called[row] for row, _old in changed],
         old.take(_places(row for _row, row in changed)),
         len(pairs) - len(changed),
     )
+
+
+def require_own(place: Place, rows: pa.Table, called: Sequence[int], people: Collection[str]) -> None:
+    """Raises ``InvalidRows`` if a row has the row key of a row of anybody but these ``people``, or as ``known`` does."""
+    found = known(place, rows, called)
+    owners = [] if found is None else found.old[SUBJECT].to_pylist()
+    for row, owner in zip(found.names if found else (), owners, strict=True):
+        if owner not in people:
+            raise InvalidRows(f"row {row} has the row key of somebody else's row: mend it. Nothing was changed")
 
 
 def replaced(place: Place, found: Known, rows: pa.Table) -> tuple[tuple[str, ...], pa.Table]:
@@ -115,9 +126,9 @@ def _keys(rows: pa.Table, columns: Sequence[str]) -> list[tuple[object, ...]]:
     return list(zip(*(rows[name].to_pylist() for name in columns), strict=True))
 
 
-def _require_different(keys: Sequence[tuple[object, ...]], names: Sequence[str]) -> None:
+def _require_different(keys: Sequence[tuple[object, ...]], names: Sequence[str], called: Sequence[int]) -> None:
     seen: dict[tuple[object, ...], int] = {}
-    for row, key in enumerate(keys):
+    for row, key in zip(called, keys, strict=True):
         if None in key:
             raise InvalidRows(
                 f"row {row} has no {names[key.index(None)]}, which is part of the row key: every row must have one. Nothing "

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from expunge.data.files import Change, listing_digest
 from expunge.data.sources import TableSource
 from expunge.data.table import ROW, SUBJECT
+from expunge.data.widening import Wider
 from expunge.errors import (
     BudgetSpent,
     CapacityExceeded,
@@ -39,7 +40,7 @@ from expunge.unlearning.unlearner import Unlearner
 from expunge.workspace.place import Place
 from expunge.workspace.specification import Specification
 
-Kind = Literal["fit", "forget", "append", "rectify", "refit", "replace", "retire", "upsert"]
+Kind = Literal["fit", "forget", "append", "rectify", "refit", "replace", "retire", "upsert", "widen"]
 Say = Callable[[str], None]
 MODEL_FAULTS = (CapacityExceeded, BudgetSpent, NoiseTooLarge, StateCorrupt)
 """What keeps a model from forgetting anybody, whoever asks; any other error is about the rows of somebody."""
@@ -57,6 +58,7 @@ class Work:
         returning: tombstones of people who were forgotten and come back with ``added``.
         models: names of the models it concerns; ``None`` for all.
         fitted: the specification of a new model, or of one that is replaced, by its name.
+        wider: a column that is to be widened, and what its type becomes.
         content: keyed digest of the rows that come, by which they are recognised when they come again.
     """
 
@@ -68,6 +70,7 @@ class Work:
     returning: Sequence[str] = ()
     models: Sequence[str] | None = None
     fitted: tuple[str, Specification] | None = None
+    wider: tuple[str, Wider] | None = None
     content: str | None = field(default=None, repr=False)
 
 

@@ -10,18 +10,20 @@ from typing import Any, Unpack
 
 import pyarrow as pa
 
+from expunge.data.content import Content
 from expunge.data.probing import require_storable
 from expunge.data.pseudonyms import Identification, SubjectKey
 from expunge.data.reading import UNKNOWN, Reading, read_batches, understood
+from expunge.data.rejects import Rejects
 from expunge.data.sampling import Sample
 from expunge.data.schema import FeatureSchema
-from expunge.data.table import SubjectTable, numbered
+from expunge.data.table import ROW, SubjectTable, numbered
 from expunge.data.urls import sqlite_url
 from expunge.errors import ExpungeError, InvalidRows, WorkspaceInvalid, WorkUnfinished
 from expunge.evidence.receipts import Receipt
 from expunge.evidence.signing import PublicKeys, SigningKey, endorse
 from expunge.evidence.statements import digest
-from expunge.files import write_file
+from expunge.files import write_file, write_output
 from expunge.identities import CASELESS, EXACT, Rule
 from expunge.ledger import data_files, log, releases, times
 from expunge.ledger.anchor import INSTANCE
@@ -29,7 +31,7 @@ from expunge.ledger.facts import add_key, keys, set_fact
 from expunge.ledger.sealing import SealKey
 from expunge.unlearning.forecast import CapacityReport
 from expunge.workspace import batch, desk, drafts, edits, making, queue, row_keys, states
-from expunge.workspace.arrivals import READING, read_schema
+from expunge.workspace.arrivals import FIRST, READING, keyed_content, read_schema
 from expunge.workspace.batch import COMING_KEY, Done, Outcome
 from expunge.workspace.configuration import Configuration
 from expunge.workspace.desk import Answer, Wish
@@ -152,13 +154,14 @@ class Workspace:
         first = next(batches, None)
         if first is None:
             raise InvalidRows("there are no rows: a workspace needs at least one")
-        files = table.write(numbered(_chained(first, batches), who, table.columns, 0), 0)
+        content = Content()
+        files = table.write(content.of(numbered(_chained(first, batches), who, table.columns, 0), without=ROW), 0)
         rows = sum(file.rows for file in files)
         proposed = features is None
         features = features or ids.proposed(sample.table)
         write_file(place.schema_path, features.to_toml().encode())
         signing_key = SigningKey.create(place.keys)
-        SealKey.create(place.seal_key_path)
+        keyed = keyed_content(SealKey.create(place.seal_key_path), content)
         ledger = place.reach(sqlite_url(place.path.absolute() / "ledger.sqlite") if database is None else database)
         ledger.claim(identity)
         with ledger.writing() as connection:
@@ -171,6 +174,7 @@ class Workspace:
             set_fact(connection, "folder", place.mark())
             set_fact(connection, INSTANCE, secrets.token_hex(8))
             set_fact(connection, "subject_key", key.fingerprint())
+            set_fact(connection, FIRST, json.dumps([keyed, times.published()]))
             set_fact(connection, READING, found.reading.values.to_json())
             data_files.add(connection, files, 0)
             edits.remember(connection, place)
@@ -359,18 +363,31 @@ class Workspace:
         answer = Answer(values["id"], "closed", "corrected", values["deadline"], plan.told["rows"], receipt=receipt.document)
         return answer, done.outcomes
 
-    def append(self, data: str, query: str | None = None, *, say: Say = silent, **how: Unpack[Taking]) -> Appended:
+    def append(
+        self,
+        data: str,
+        query: str | None = None,
+        *,
+        rejects_to: Path | None = None,
+        say: Say = silent,
+        **how: Unpack[Taking],
+    ) -> Appended:
         """Learns the rows in the file ``data``, or of a database, in every model; rows that were added before are left out.
 
         Args:
             query: SQL whose result is the rows; ``data`` is then the URL of the database.
+            rejects_to: a CSV file for rows that cannot be taken, each with its number and the reason; without it none is taken
+                then. It is written before anything changes.
             how: see ``Taking``; say: told what is odd in the rows.
 
         Raises:
             InvalidRows: rows that do not fit, or, unless ``returning``, rows of somebody forgotten.
         """
         with batch.working(self.place):
-            plan = self._plans.append(data, query, **how)
+            rejects = None if rejects_to is None else Rejects()
+            plan = self._plans.append(data, query, rejects=rejects, **how)
+            if rejects_to is not None and rejects:
+                write_output(rejects_to, rejects.document.encode())
             return Appended(plan.told, self._run(plan, say).outcomes)
 
     def declare_row_key(self, columns: Sequence[str]) -> None:
@@ -383,6 +400,19 @@ class Workspace:
             row_keys.require_key(self.place, columns)
             with self.place.database.writing() as connection:
                 set_fact(connection, row_keys.ROW_KEY, json.dumps(list(columns)))
+
+    def widen(self, column: str, to: str) -> None:
+        """Gives ``column`` a type that holds more, in all rows; every value stays what it was, and models see no difference.
+
+        Args:
+            to: ``number``, with decimals, or ``text``.
+
+        Raises:
+            ValueError: it cannot become that.
+            InvalidRows: there is no such column, or a model would see other values.
+        """
+        with batch.working(self.place):
+            self._run(self._plans.widen(column, to), silent)
 
     def process(self, say: Say = silent, patience: float = PATIENCE, *, is_due: bool = False) -> Processed:
         """Works the whole queue; see ``queue.process``."""

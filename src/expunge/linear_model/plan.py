@@ -1,0 +1,148 @@
+"""Plans: what an estimator is told before it sees a row, as the library's own settings. Theory §5.1."""
+
+import os
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any, Literal
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import Tags
+
+from expunge.privacy import Guarantee, Schedule
+from expunge.privacy.noise import InsecureNoise, Noise, secure_noise
+from expunge.problem.losses import Loss
+from expunge.problem.objective import Objective
+from expunge.problem.parameters import real, truth, whole
+from expunge.unlearning.certificate import Bound
+from expunge.unlearning.cost import DEFAULT_SIGMA, EXCESS_RISK, Undeclared, affordable_sigma
+from expunge.unlearning.settings import MEMORY_BUDGET, MONTHLY, Settings
+
+INSECURE_SEED = "EXPUNGE_INSECURE_SEED"
+"""Environment variable that must be ``1`` for ``insecure_seed`` to be accepted beside noise."""
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class PlannedModel(BaseEstimator, ABC):
+    """The parameters common to all estimators:
+
+    Args:
+        fit_intercept: whether there is an intercept; it is not penalised.
+        epsilon, delta: (ε, δ) promised to everyone forgotten; ε in nats.
+        sigma: standard deviation of the noise in each weight; 0 for no noise, no promise. ``None``: from ``excess_risk``, or
+            0.05 where too little is declared for that.
+        excess_risk: what the noise may cost in mean loss (theory §5.3), if ``sigma`` is ``None`` and ``row_norm`` is declared:
+            in nats for a classifier; as a share of the largest loss of a constant model for ``Ridge`` and
+            ``PseudoHuberRegressor``, which need ``target_range`` too; as a share of the mean target for Poisson; in units of
+            the loss for Gamma; 0 for no noise.
+        bound: ``"local"``, or ``"worst_case"``/``"paper"`` (which need ``row_norm`` and a penalty on every weight).
+        row_norm: declared bound on the norm of every row, now and later, the intercept's 1 included; ``None`` for none.
+        max_passes: gradient passes over the remaining rows tried before a refit.
+        refit_days, refit_requests: the schedule: ``refit`` resets the budget when so many days (UTC) or releases have passed
+            since the fit or the last time it did; ``None`` for never.
+        memory_budget: bytes that the p × p arrays of the Hessian may take; a model for which they would take more keeps none
+            and passes over the remaining rows for every change.
+        track_rows: whether to keep a keyed digest of every row learned, 8 bytes a row, in the secret state. With it a row that
+            was never learned, or with another label or weight, or is forgotten already, is refused whatever its values are;
+            without it only one that cannot have been learned is, or by a pass over ``remaining``. ``fit(..., subjects=...)``
+            keeps them in any case.
+        random_state: accepted for scikit-learn's sake and without effect: the solver draws nothing, and the noise is never
+            seeded by it.
+        insecure_seed: of reproducible noise, for tests; whoever knows it can take the noise off. Refused unless the environment
+            has ``EXPUNGE_INSECURE_SEED=1``.
+
+    All numbers are chosen without looking at the data. Threads may share a fitted estimator: changes take turns.
+    """
+
+    fit_intercept: bool = True
+    epsilon: float = 1.0
+    delta: float = 1e-6
+    sigma: float | None = None
+    excess_risk: float = EXCESS_RISK
+    bound: Bound = "local"
+    row_norm: float | None = None
+    max_passes: int = 3
+    refit_days: int | None = MONTHLY.days
+    refit_requests: int | None = MONTHLY.requests
+    memory_budget: float = MEMORY_BUDGET
+    track_rows: bool = False
+    random_state: Any = None
+    insecure_seed: int | None = None
+
+    @abstractmethod
+    def _loss(self) -> Loss: ...
+
+    @abstractmethod
+    def _penalty(self) -> tuple[float, Literal["sum", "mean"]]:
+        """Strength and form of the penalty (theory §1)."""
+
+    def objective(self, n_features: int) -> Objective:
+        """What ``fit`` minimises; a classifier must know its classes."""
+        penalty, form = self._penalty()
+        return Objective(self._loss(), n_features, penalty, form, self.fit_intercept)
+
+    def settings(self) -> Settings:
+        """What is fixed before any row is seen; a classifier must know its classes.
+
+        Raises:
+            ValueError: a parameter that cannot be.
+        """
+        return Settings(
+            Guarantee(real("epsilon", self.epsilon), real("delta", self.delta)),
+            self._sigma(),
+            self.bound,
+            self._row_norm(),
+            whole("max_passes", self.max_passes),
+            real("memory_budget", self.memory_budget),
+            Schedule(self.refit_days, self.refit_requests),
+            truth("track_rows", self.track_rows),
+        )
+
+    def _sigma(self) -> float:
+        if self.sigma is not None:
+            return real("sigma", self.sigma)
+        excess_risk = real("excess_risk", self.excess_risk)
+        try:
+            return affordable_sigma(
+                self._loss(),
+                fit_intercept=truth("fit_intercept", self.fit_intercept),
+                excess_risk=excess_risk,
+                row_norm=self._row_norm(),
+                target_range=self._declared_range(),
+            )
+        except Undeclared:
+            if excess_risk != EXCESS_RISK:  # asked for: not to be passed over
+                raise
+            return DEFAULT_SIGMA
+
+    def _row_norm(self) -> float | None:
+        row_norm = None if self.row_norm is None else real("row_norm", self.row_norm)
+        if row_norm is not None and not 0 < row_norm < np.inf:
+            raise ValueError(f"row_norm must be finite and positive, got {row_norm}")
+        return row_norm
+
+    def _declared_range(self) -> tuple[float, float] | None:
+        """The range of the targets; none for a classifier."""
+        return None
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.non_deterministic = self._is_noisy
+        return tags
+
+    @property
+    def _is_noisy(self) -> bool:
+        given: Any = self.excess_risk if self.sigma is None else self.sigma
+        return not (isinstance(given, Real) and given == 0)  # what is no number is refused later
+
+    def _noise(self, sigma: float) -> Noise:
+        if sigma == 0 or self.insecure_seed is None:
+            return secure_noise
+        if os.environ.get(INSECURE_SEED) != "1":
+            raise ValueError(
+                "insecure_seed makes the noise reproducible, and whoever knows it can take the noise off: leave it None, or "
+                f"set sigma=0, or set {INSECURE_SEED}=1 in the environment of a test"
+            )
+        return InsecureNoise(whole("insecure_seed", self.insecure_seed))
