@@ -160,7 +160,8 @@ class TestLaterFiles:
         assert column(made, "x")[-1] == 3.5 and column(made, "when")[-1] == datetime.date(2024, 2, 29)
 
     @pytest.mark.parametrize(
-        ("row", "name"), [("q2;elderly;01.02.2024;none", "x"), ("q2;1,5;30.02.2024;none", "when"), ("q2;1.5;01.02.2024;none", "x")]
+        ("row", "name"),
+        [("q2;elderly;01.02.2024;none", "x"), ("q2;1,5;30.02.2024;none", "when"), ("q2;1.5;01.02.2024;none", "x")],
     )
     def test_a_cell_that_does_not_fit_is_refused_by_row_and_column(self, row, name, made):
         text = f"who;x;when;n\n\nq1;1,5;01.02.2024;none\n{row}\n"
