@@ -44,3 +44,19 @@ def test_the_command_prints_the_tables_and_ends_with_the_certificate():
 def test_the_command_line_alone_prints_its_help():
     result = CliRunner().invoke(app, [])
     assert "demo" in result.output
+
+
+def test_what_the_sample_workspace_says_can_be_typed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = CliRunner().invoke(app, ["demo", "--workspace", "ws"])
+    assert made.exit_code == 0, made.output
+    lines = [line.strip() for line in made.output.splitlines() if line.startswith("  expunge ")]
+    assert len(lines) == 5
+    for command in [part.strip() for line in lines for part in line.split("&&") if "serve" not in part]:
+        done = CliRunner().invoke(app, command.split()[1:])
+        assert done.exit_code == 0, (command, done.output)
+    assert CliRunner().invoke(app, ["doctor", "-w", "ws"]).exit_code == 0
+    again = CliRunner().invoke(app, ["demo", "--workspace", "ws"])
+    assert again.exit_code == 1
+    assert "is there already" in again.output
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["certificate.json", "receipts", "ws", "ws.csv"]

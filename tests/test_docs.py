@@ -7,6 +7,7 @@ from pkgutil import walk_packages
 
 import numpy as np
 import pytest
+from markdown.extensions.toc import slugify
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -14,6 +15,7 @@ import expunge
 from expunge import linear_model
 from expunge.cli import app
 from tests.site import SITE
+from tools import architecture
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
@@ -63,6 +65,31 @@ def test_every_cited_theory_section_exists():
     assert {section: where for section, where in cited.items() if section not in headings} == {}
 
 
+def test_every_cited_section_of_the_design_exists():
+    headings = set(re.findall(r"^#+ §(\d+(?:\.\d+)?) ", (ROOT / "docs/design.md").read_text(), flags=re.M))
+    citing = [ROOT / "pyproject.toml", *(ROOT / "src").rglob("*.py"), *PAGES]
+    tags = [tag for path in citing for tag in re.findall(r"[Dd]esign ((?:§[\d.]+\d|§\d)(?:, §[\d.]*\d)*)", path.read_text())]
+    cited = {section for tag in tags for section in SECTION.findall(tag)}
+    assert cited
+    assert cited <= headings
+
+
+def test_the_picture_of_the_architecture_is_that_of_the_imports():
+    assert len(architecture.rooms()) <= 18
+    assert architecture.PICTURE.read_text() == architecture.picture(architecture.rooms()), "run python -m tools.architecture"
+
+
+def test_rooms_that_import_each_other_in_a_circle_are_not_drawn():
+    with pytest.raises(ValueError, match="in a circle: a, b"):
+        architecture.floors({"a": frozenset("b"), "b": frozenset("a"), "c": frozenset()})
+
+
+def test_arrows_that_follow_from_others_are_left_out():
+    imports = {"top": frozenset({"middle", "low"}), "middle": frozenset({"low"}), "low": frozenset()}
+    assert architecture.floors(imports) == [["low"], ["middle"], ["top"]]
+    assert architecture.arrows(imports) == [("top", "middle"), ("middle", "low")]
+
+
 def test_every_file_of_the_package_is_in_the_architecture_page():
     page = (ROOT / "docs/architecture.md").read_text()
     source = ROOT / "src/expunge"
@@ -73,8 +100,33 @@ def test_every_file_of_the_package_is_in_the_architecture_page():
 
 def test_links_between_pages_lead_somewhere():
     for page in PAGES:
-        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+        for target, section in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)", page.read_text()):
+            found = page.parent / target if target else page
+            assert found.exists(), f"{page.name} links to {target}"
+            assert not section or section in sections(found), f"{page.name} links to {target}#{section}"
+
+
+def sections(page: Path) -> set[str]:
+    """The addresses of the headings of a page."""
+    return {slugify(title, "-") for title in re.findall(r"^#+ (.*)", page.read_text(), flags=re.M)}
+
+
+def test_every_file_and_module_that_the_documentation_names_exists():
+    for page in PAGES:
+        text = page.read_text()
+        for name in re.findall(r"\b(?:src|tests|tools|benchmarks|docs)/[\w./-]*\w", text):
+            assert (ROOT / name).exists() or name == "benchmarks/results", f"{page.name} names {name}"
+        for module in re.findall(r"python -m ((?:tests|tools|benchmarks)[\w.]*)", text):
+            folder = ROOT / module.replace(".", "/")
+            assert folder.with_suffix(".py").exists() or (folder / "__main__.py").exists(), f"{page.name} runs {module}"
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs/adding").glob("*.md")), ids=lambda page: page.stem)
+def test_what_a_page_on_adding_something_names_is_in_the_code(page):
+    code = "".join(path.read_text() for folder in ("src", "tests") for path in (ROOT / folder).rglob("*.py"))
+    named = re.findall(r"`([A-Za-z_]\w*)`", re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S))
+    assert len(named) > 3
+    assert [name for name in named if not re.search(rf"\b{name}\b", code)] == []
 
 
 def test_every_command_is_documented_and_has_help():

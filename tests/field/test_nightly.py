@@ -141,7 +141,9 @@ class TestOddValues:
         settings = Path("ws/workspace.toml")
         settings.write_text(settings.read_text().replace("undeclared_percent = 5", "undeclared_percent = 2"))
         write("night.csv", *night(3, people=195), *night(4, postcode="99999", people=6))
-        assert "6 of 201 values" in run("append", "night.csv", "-w", "ws", code=1)["message"]
+        assert run("append", "night.csv", "-w", "ws")["rows"] == 201  # not much more than in the table
+        write("night.csv", *night(5, people=195), *night(6, postcode="99999", people=12))
+        assert "12 of 207 values" in run("append", "night.csv", "-w", "ws", code=1)["message"]
 
     def test_in_a_correction(self, folder):
         write("right.csv", "p1,30,99999,1")
@@ -302,6 +304,14 @@ class TestRowKeys:
         write("bad.csv", "a,30,10115,1", "a,31,10115,2")
         unfinished = ("init", "other", "--data", "bad.csv", "--subject", "who", "--schema", "schema.toml", "--row-key", "who")
         assert "the workspace is made, but without a row key" in run(*unfinished, code=6)["message"]
+
+    def test_a_correction_takes_nobody_elses_key(self, folder):
+        run("row-key", "age", "-w", "ws")
+        write("right.csv", "p1,22,10115,1")
+        refused = run("rectify", "p1", "--file", "right.csv", "-w", "ws", code=1)["message"]
+        assert "row 2 has the row key of somebody else's row" in refused
+        write("right.csv", "p1,21,10115,5", "p1,99,10115,5")
+        assert run("rectify", "p1", "--file", "right.csv", "-w", "ws")["rows"] == 2
 
     def test_a_key_may_pass_to_another_person(self, folder):
         run("row-key", "age", "-w", "ws")

@@ -42,6 +42,8 @@ def inspect(
         for column in found.columns:
             for odd in column.odd:
                 examples = ", ".join(value + (f" (row {row:,})" if row else "") for value, row in odd.examples.items())
-                console.print(f"column {column.name!r}: {odd.count:,} {odd.kind}: {examples}", highlight=False, soft_wrap=True)
+                console.print(
+                    f"column {column.name!r}: {odd.kind} ({odd.count:,}): {examples}", highlight=False, soft_wrap=True
+                )
 
     show(asdict(found), as_json, text)

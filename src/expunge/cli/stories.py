@@ -7,12 +7,21 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from expunge.cli.shared import CHECK_FAILED, HERE, InWorkspace, app, require_writable, working
+from expunge.cli.desk import print_outcomes
+from expunge.cli.shared import CHECK_FAILED, HERE, InWorkspace, app, console, require_writable, say, working
 
 
 @app.command()
-def demo() -> None:
+def demo(
+    workspace: Annotated[
+        Path | None,
+        typer.Option("--workspace", "-w", help="Make a sample workspace in this folder, which other commands can be tried on."),
+    ] = None,
+) -> None:
     """Fit the bundled census data, forget people on every rung of the ladder, and print the certificate."""
+    if workspace is not None:
+        _make_sample(workspace)
+        return
     from expunge.cli.demo import DELTA, EPSILON, Demo
 
     console = Console()
@@ -95,3 +104,19 @@ def reproduce(
     console = Console()
     path = write_page(folder, data, console.print)
     console.print(f"written to {path}")
+
+
+def _make_sample(workspace: Path) -> None:
+    from expunge.workspace.sample import make_sample
+
+    with working("making a sample workspace", as_json=False):
+        data, outcomes = make_sample(workspace, say)
+    print_outcomes(outcomes, f"{workspace} holds the 32,561 people of {data.name}, from the 1994 census, and two models. Try:")
+    for line in (
+        f"expunge forget p00017 p00023 -w {workspace}",
+        f"expunge process -w {workspace}",
+        f"expunge certificate 3 --out certificate.json -w {workspace}",
+        f"expunge verify certificate.json --key {workspace}/expunge.pub",
+        f"expunge token issue me --role operator -w {workspace} && expunge serve -w {workspace}",
+    ):
+        console.print(f"  {line}", highlight=False)

@@ -1,11 +1,14 @@
 """Oddities: values that a schema does not foresee, counted by column; for whoever brings the rows, and nobody else."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from expunge.data.schema import FeatureSchema
 from expunge.errors import InvalidRows
+
+LEAST = 6
+"""Fewer undeclared values of a column never stop a command."""
 
 
 @dataclass(frozen=True)
@@ -15,6 +18,11 @@ class Odd:
     undeclared: int = 0
     missing: int = 0
     rows: int = 0
+
+    @property
+    def percent(self) -> float:
+        """The share of values that are undeclared, in percent."""
+        return 100.0 * self.undeclared / self.rows if self.rows else 0.0
 
 
 def odd_values(tables: Iterable[Any], schemas: Collection[FeatureSchema]) -> dict[str, Odd]:
@@ -38,10 +46,17 @@ def odd_values(tables: Iterable[Any], schemas: Collection[FeatureSchema]) -> dic
     return {name: max((c[name] for c in found if name in c), key=lambda odd: odd.undeclared) for name in names}
 
 
-def require_declared(odd: Mapping[str, Odd], percent: int, least: int) -> None:
-    """Raises ``InvalidRows`` if in a column more than ``percent`` of the values, and at least ``least``, are undeclared."""
-    for name, found in odd.items():
-        if found.undeclared >= least and 100 * found.undeclared > percent * found.rows:
+def require_declared(odd: Mapping[str, Odd], percent: int, usual: Callable[[], Mapping[str, Odd]] = dict) -> None:
+    """Raises ``InvalidRows`` if much of a column is undeclared.
+
+    Args:
+        percent: of its values, above what is usual, that are much; fewer than ``LEAST`` values never are.
+        usual: gives what was odd before, if that is asked for.
+    """
+    many = {name: found for name, found in odd.items() if found.undeclared >= LEAST and found.percent > percent}
+    before = usual() if many else {}
+    for name, found in many.items():
+        if found.percent > percent + before.get(name, Odd()).percent:
             raise InvalidRows(
                 f"column {name!r}: {found.undeclared:,} of {found.rows:,} values are outside what the schema declares, so that "
                 "models see none of them as they are. Mend the values or the schema; or say --accept-undeclared if they are "

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,6 @@ READING = "reading"
 """The fact that says how values were written when the workspace was made, and so are in later files."""
 FIRST = "first_content"
 """The fact that holds the keyed digest of the rows that the workspace was made from, and when, as JSON."""
-LEAST = 6
-"""Fewer undeclared values of a column never stop a command."""
 
 
 @dataclass(frozen=True)
@@ -176,9 +174,10 @@ def expected(place: Place, found: Arrival, *, accept_undeclared: bool) -> dict[s
     Raises:
         InvalidRows: too much of a column is undeclared, unless that was accepted; or as ``require_whole`` does.
     """
-    odd = odd_values([found.rows], _schemas(place))
+    schemas = _schemas(place)
+    odd = odd_values([found.rows], schemas)
     if not accept_undeclared:
-        require_declared(odd, place.configuration.undeclared_percent, LEAST)
+        require_declared(odd, place.configuration.undeclared_percent, lambda: in_table(place, schemas))
     require_whole(place, found.rows, found.names)
     return odd
 
@@ -196,10 +195,10 @@ def require_whole(place: Place, rows: pa.Table, names: Sequence[int]) -> None:
         )
 
 
-def in_table(place: Place, schema: FeatureSchema, without: Sequence[str]) -> dict[str, Odd]:
+def in_table(place: Place, schemas: Collection[FeatureSchema], without: Sequence[str] = ()) -> dict[str, Odd]:
     """What is odd in the table's rows; the people in ``without`` are left out."""
-    read = [bucket([*schema.columns])[1] for bucket in place.table.by_bucket(without)]
-    return odd_values(read, [schema])
+    columns = list(dict.fromkeys(name for schema in schemas for name in schema.columns))
+    return odd_values((read(columns)[1] for read in place.table.by_bucket(without)), schemas)
 
 
 def _models(place: Place) -> list[Specification]:

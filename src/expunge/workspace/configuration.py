@@ -37,8 +37,8 @@ compare_days = 30
 # tombstone is kept: whoever has the keys, and all rows of a file, learns from it that they were here.
 recognised_days = 365
 
-# The share of a column, in percent, that may be outside what the schema declares; above it append, rectify, fit and replace end
-# and ask for --accept-undeclared. Five values or fewer never stop them.
+# The share of a column, in percent, that may be outside what the schema declares: above it fit and replace stop and ask for
+# --accept-undeclared, append and rectify if it is so much above the share in the table. Five values or fewer never stop them.
 undeclared_percent = 5
 
 # Where the rows are summed: in this process ("local"), or on a Dask cluster (dask://host:port) whose workers see this folder.

@@ -163,7 +163,7 @@ class Plans:
         specification = self._model(name)
         with self.place.database.reading() as connection:
             hidden = sorted(Forgetting.of(connection).forgotten(name))
-        odd = in_table(self.place, specification.features, hidden)
+        odd = in_table(self.place, [specification.features], hidden)
         rows = self.place.table.count(specification.target, hidden)
         return Plan(Work("refit", models=(name,)), {"model": name, "rows": rows, **odd_told(odd)})
 
@@ -186,9 +186,9 @@ class Plans:
             refit_requests=settings.refit_requests,
             without=asked,
         )
-        odd = in_table(self.place, specification.features, asked)
+        odd = in_table(self.place, [specification.features], asked)
         if not accept_undeclared and not schema.draft:  # which leaves out what is rare, whatever its share
-            require_declared(odd, settings.undeclared_percent, arrivals.LEAST)
+            require_declared(odd, settings.undeclared_percent)
         rows = self.place.table.count(specification.target, asked)
         seen = {"model": name, "rows": rows, "sigma": specification.sigma, "classes": list(specification.classes)}
         models = () if kind == "fit" else (name,)
@@ -290,6 +290,7 @@ class Plans:
         found = arrival(self.place, data, None, reading)
         if not set(found.rows[SUBJECT].to_pylist()) <= set(tags):
             raise InvalidRows(f"{data} holds rows of somebody else: a correction is about one subject")
+        row_keys.require_own(self.place, found.rows, found.names, tags)
         odd = expected(self.place, found, accept_undeclared=accept_undeclared)
         told = {"rows": len(found.rows), "left_out": list(found.left_out), **odd_told(odd)}
         return Plan(Work("rectify", gone=tags, added=found.rows), told)

@@ -1,7 +1,7 @@
 """Row keys: columns that name a row, so that one that comes again is known, and one with other values can replace it."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -86,6 +86,15 @@ def known(place: Place, rows: pa.Table, called: Sequence[int]) -> Known | None:
         old.take(_places(row for _row, row in changed)),
         len(pairs) - len(changed),
     )
+
+
+def require_own(place: Place, rows: pa.Table, called: Sequence[int], people: Collection[str]) -> None:
+    """Raises ``InvalidRows`` if a row has the row key of a row of anybody but these ``people``, or as ``known`` does."""
+    found = known(place, rows, called)
+    owners = [] if found is None else found.old[SUBJECT].to_pylist()
+    for row, owner in zip(found.names if found else (), owners, strict=True):
+        if owner not in people:
+            raise InvalidRows(f"row {row} has the row key of somebody else's row: mend it. Nothing was changed")
 
 
 def replaced(place: Place, found: Known, rows: pa.Table) -> tuple[tuple[str, ...], pa.Table]:
