@@ -7,6 +7,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
+from expunge.data.databases import Query
 from expunge.data.reading import read_batches, understood
 from expunge.errors import InvalidRows
 from expunge.workspace import Workspace
@@ -75,6 +76,20 @@ def test_what_is_no_table(name, content, message, tmp_path):
         (tmp_path / name).write_bytes(content)
     with pytest.raises(InvalidRows, match=message):
         read(tmp_path / name)
+
+
+def test_a_query_whose_columns_are_declared_is_run_once(tmp_path, monkeypatch):
+    with sqlite3.connect(tmp_path / "p.sqlite") as connection:
+        connection.execute("CREATE TABLE p (who TEXT, age REAL)")
+        connection.executemany("INSERT INTO p VALUES (?, ?)", [(f"p{i}", i / 2) for i in range(100)])
+    connection.close()
+    runs = []
+    parts = Query._parts
+    monkeypatch.setattr(Query, "_parts", lambda query: runs.append(query) or parts(query))
+    columns = pa.schema([("age", pa.float64())])
+    batches = read_batches(f"sqlite:///{tmp_path}/p.sqlite", "SELECT * FROM p", columns=columns)[1]
+    assert [age for batch in batches for age in batch["age"].to_pylist()] == [i / 2 for i in range(100)]
+    assert len(runs) == 1
 
 
 def test_a_query_that_fails(tmp_path):

@@ -7,6 +7,7 @@ in silence or taken from the first rows alone. Rows come batch by batch; ``row_o
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
@@ -171,16 +172,19 @@ def _native(
     rejects: Rejects | None,
 ) -> Understood:
     """What has types already."""
+    begun: list[Iterator[pa.RecordBatch]] = []
     if found is None:
-        first = next(batches(), None)
+        rows = batches()
+        first = next(rows, None)
         if first is None:
             raise InvalidRows(f"{source} gave no rows")
         found = first.schema.remove_metadata()
+        begun.append(chain([first], rows))  # a query is not run again without need
     schema = found if columns is None else _typed(found, columns)
 
     def open_(columns: pa.Schema) -> Iterator[pa.RecordBatch]:
         wanted = _typed(schema, columns)
-        for batch in batches():
+        for batch in begun.pop() if begun else batches():
             made, reasons = [], None if rejects is None else dict[int, str]()
             for field, values in zip(batch.schema, batch.columns, strict=True):
                 kind = wanted.field(field.name).type
