@@ -27,6 +27,8 @@ __all__ = ["UNKNOWN", "Reading", "Understood", "read_batches", "row_of", "unders
 
 TEXT, EXCEL, PARQUET = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz"), (".xlsx",), (".parquet",)
 """Ends of the names of files that can be read, in capitals too."""
+_SAID = {TEXT: ("delimiter", "encoding", "heading"), EXCEL: ("heading", "sheet"), PARQUET: ()}
+"""Options of reading, beside those of values, that each kind of file has."""
 ENDS = ", ".join((*TEXT, *EXCEL, *PARQUET))
 
 
@@ -97,11 +99,13 @@ def understood(
 ) -> Understood:
     """What ``source`` holds; see ``read_batches``."""
     if query is not None:
+        reading.require_only("a query")
         result = Query(source, query)
         found = result.schema() if columns is None else None
         return _native("the query", found, result.batches, columns, reading.values, rejects)
     path = Path(source)
     kind = _kind(path)
+    reading.require_only(str(path), *_SAID[kind])
     if kind == PARQUET:
         rows = ParquetRows(path)
         return _native(str(path), rows.schema, rows.batches, columns, reading.values, rejects)
