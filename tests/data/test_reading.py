@@ -19,7 +19,7 @@ def read(source, query=None) -> pa.Table:
 
 
 def test_csv_parquet_and_sql_give_the_same_rows(tmp_path):
-    rows = people(150_000, 1000)
+    rows = people(70_000, 1000)
     pq.write_table(rows, tmp_path / "p.parquet")
     pyarrow.csv.write_csv(rows, tmp_path / "p.csv")
     with sqlite3.connect(tmp_path / "p.sqlite") as connection:

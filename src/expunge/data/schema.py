@@ -369,6 +369,8 @@ class _NoNumber(ValueError):
 def _number(value: Any, row: int) -> float:
     if label(value) is None:
         return math.nan
+    if isinstance(value, str) and ("_" in value or not value.isascii()):
+        raise _NoNumber(row)  # Python takes 1_000 for a number, and digits of all scripts
     try:
         return float(value)
     except (TypeError, ValueError):

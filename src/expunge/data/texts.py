@@ -12,6 +12,7 @@ import re
 import secrets
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any, cast
@@ -27,7 +28,7 @@ from expunge.data.quotation import BadText, Quotation
 from expunge.data.row_numbers import numbered_as
 from expunge.errors import InvalidRows
 
-START = 1 << 16
+START = 1 << 20
 """Bytes from which delimiter and encoding are detected."""
 BLOCK, LARGEST = 1 << 20, 1 << 28
 """Bytes read at a time: at first, and at most; a row must fit into them."""
@@ -160,21 +161,16 @@ class TextFile:
     def _row_of_bad_text(self) -> int:
         """The row in which the first character stands that cannot be."""
         codecs.register_error("expunge.marked", lambda error: (_MARK, getattr(error, "end", 0)))
-        limit = csv.field_size_limit(1 << 30)
-        try:
-            with opened(self.path) as file:
-                text = io.TextIOWrapper(file, self._encoding, errors="expunge.marked", newline="")
-                records = enumerate(csv.reader(text, delimiter=self.delimiter, strict=True), start=1)
-                row = 0
-                try:
-                    for row, cells in records:
-                        if any(_MARK in cell or "\0" in cell for cell in cells):
-                            return row
-                except csv.Error:
-                    return row + 1
-                return row
-        finally:
-            csv.field_size_limit(limit)
+        row = 0
+        with opened(self.path) as file, _long_cells():
+            text = io.TextIOWrapper(file, self._encoding, errors="expunge.marked", newline="")
+            try:
+                for row, cells in enumerate(csv.reader(text, delimiter=self.delimiter, strict=True), start=1):
+                    if any(_MARK in cell or "\0" in cell for cell in cells):
+                        return row
+            except csv.Error:
+                return row + 1
+        return row
 
 
 _MARK = "\udcff"
@@ -301,8 +297,19 @@ def _is_anything(batch: pa.RecordBatch) -> pa.Array | None:
     return pc.invert(is_blank) if is_blank is not None and pc.any(is_blank).as_py() else None
 
 
+@contextmanager
+def _long_cells() -> Iterator[None]:
+    """Lets Python's reader have cells of any length meanwhile."""
+    limit = csv.field_size_limit(1 << 30)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(limit)
+
+
 def _first_record(lines: str, delimiter: str) -> list[str]:
-    return next(csv.reader(io.StringIO(lines, newline=""), delimiter=delimiter), [])
+    with _long_cells():
+        return next(csv.reader(io.StringIO(lines, newline=""), delimiter=delimiter), [])
 
 
 def _delimiter(lines: str) -> str:
@@ -310,7 +317,8 @@ def _delimiter(lines: str) -> str:
 
     def merit(delimiter: str) -> tuple[bool, int]:
         records = csv.reader(io.StringIO(lines, newline=""), delimiter=delimiter)
-        widths = [len(record) for record, _ in zip(records, range(100), strict=False) if record]
+        with _long_cells():
+            widths = [len(record) for record, _ in zip(records, range(100), strict=False) if record]
         return len(set(widths)) == 1, widths[0] if widths else 0
 
     found = {delimiter: merit(delimiter) for delimiter in DELIMITERS}
