@@ -1,6 +1,7 @@
 """What the documentation says is true: its code runs, its sections exist, its commands are there."""
 
 import re
+import tomllib
 from importlib import import_module
 from pathlib import Path
 from pkgutil import walk_packages
@@ -72,6 +73,18 @@ def test_every_cited_section_of_the_design_exists():
     cited = {section for tag in tags for section in SECTION.findall(tag)}
     assert cited
     assert cited <= headings
+
+
+def test_the_design_says_what_every_dependency_is_for():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    needed = [
+        *project["dependencies"],
+        *(line for extra in ("verify", "workspace", "dask", "plot", "export") for line in extras[extra]),
+    ]
+    names = {re.match(r"[\w-]+", line)[0].lower() for line in needed} - {"expunge"}
+    page = (ROOT / "docs/design.md").read_text().lower()
+    assert {name for name in names if name not in page} == set()
 
 
 def test_the_picture_of_the_architecture_is_that_of_the_imports():
