@@ -100,6 +100,32 @@ def test_a_model_without_weights_wants_none(made, tracking):
     assert model.forget(*people[gone], remaining=people[kept]).forgotten == 2
 
 
+class Mixed:
+    """Rows of which some batches come with weights and others without."""
+
+    def __init__(self, *parts):
+        self._parts = parts
+
+    def batches(self):
+        return iter(self._parts)
+
+
+@pytest.mark.parametrize("memory_budget", [8e9, 0.0], ids=["hessian", "wide"])
+def test_a_missing_weight_counts_as_nothing(memory_budget):
+    """Not as 1, without a word: neither in a fit nor in what remains."""
+    people = People(LogisticRegression)
+    first, second = (Rows.of(*people[part], people.weight[part]) for part in (slice(0, 99), slice(99, N)))
+    plan = Settings(Guarantee(1.0, 1e-5), 0.0, memory_budget=memory_budget)
+    objective = Objective(Logistic(), 6)
+    bare = replace(second, sample_weight=None)
+    with pytest.raises(InvalidRows, match="some rows come with weights and others without"):
+        Unlearner.learn_from(objective, Mixed(first, bare), plan)
+    model = Unlearner.learn_from(objective, Mixed(first, second), plan)
+    with pytest.raises(InvalidRows, match="fitted with weights"):
+        model.refit(Mixed(first, bare))
+    assert model.refit(Mixed(first, second)).certificate.rung == "refit"
+
+
 def test_one_number_is_the_weight_of_every_row(made):
     people = People(made)
     one, many = (made(sigma=0, track_rows=True).fit(*people[:], w) for w in (2, np.full(N, 2.0)))

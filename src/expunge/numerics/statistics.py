@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from expunge.errors import AnchorMismatch
+from expunge.errors import AnchorMismatch, InvalidRows
 from expunge.numerics.evaluation import UNIT_ROUNDOFF, Evaluation, Precision, quiet
 from expunge.problem.arrays import norm
 from expunge.problem.objective import Objective
@@ -90,11 +90,6 @@ class Sums:
     is_weighted: bool
 
     @classmethod
-    def of(cls, objective: Objective, rows: Rows, anchor: Array) -> "Sums":
-        """The sums of ``rows`` at ``anchor``."""
-        return Sums.at(Evaluation(objective, rows, anchor), anchor_digest(objective, anchor))
-
-    @classmethod
     def at(cls, at: Evaluation, digest: str) -> "Sums":
         """The sums of evaluated rows; ``digest`` names the anchor."""
         return Sums(
@@ -120,7 +115,10 @@ class Sums:
 
         Raises:
             AnchorMismatch: they were taken at different anchors.
+            InvalidRows: some of the rows have weights and others have none, which would count as 1 without a word.
         """
+        if other.is_weighted != self.is_weighted:
+            raise InvalidRows("some rows come with weights and others without: give the weights of all, or of none")
         if other.anchor != self.anchor:
             raise AnchorMismatch(
                 f"statistics at anchor {other.anchor[:12]} cannot be combined with statistics at anchor "
@@ -137,7 +135,7 @@ class Sums:
             gradient,
             self.gradient_error + other.gradient_error + 2.0 * UNIT_ROUNDOFF * norm(gradient),
             self.hessian_error + other.hessian_error,
-            self.is_weighted or other.is_weighted,
+            self.is_weighted,
         )
 
 
@@ -148,10 +146,9 @@ class RowTerms(Sums):
     root: Array
 
     @classmethod
-    def of(cls, objective: Objective, rows: Rows, anchor: Array) -> "RowTerms":
-        """The terms of ``rows`` at ``anchor``."""
-        at = Evaluation(objective, rows, anchor)
-        return cls(**vars(Sums.at(at, anchor_digest(objective, anchor))), root=at.curvature_root())
+    def at(cls, at: Evaluation, digest: str) -> "RowTerms":
+        """The terms of evaluated rows; ``digest`` names the anchor."""
+        return cls(**vars(Sums.at(at, digest)), root=at.curvature_root())
 
     def add_hessian_to(self, hessian: Array, sign: float) -> Array:
         """``hessian + sign · rootᵀ root``, a new array."""
