@@ -23,8 +23,8 @@ from expunge.problem.losses import Logistic
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
 from expunge.unlearning.bounds import paper, worst_case
+from expunge.unlearning.dense import DenseState
 from expunge.unlearning.influence import displacements
-from expunge.unlearning.ladder import climb
 from expunge.unlearning.settings import Settings
 from expunge.unlearning.state import State
 from expunge.unlearning.unlearner import Unlearner
@@ -45,7 +45,7 @@ class Deletions:
         """Gradient passes that certify forgetting the first ``m`` of ``order`` in one request; ``inf`` for a refit."""
         try:
             state = self.state.removed(self.rows.take(order[:m]))
-            for candidate in climb(state, self.rows.take(order[m:]), LocalEngine(), MAX_PASSES):
+            for candidate in state.candidates(self.rows.take(order[m:]), LocalEngine(), MAX_PASSES):
                 if candidate.distance_bound <= self.allowed or candidate.passes == MAX_PASSES:
                     return candidate.passes if candidate.distance_bound <= self.allowed else math.inf
         except ExpungeError:
@@ -76,7 +76,7 @@ class Census(Deletions):
         row_norm = math.hypot(census_schema().row_norm, 1.0)  # the intercept's 1 included
         sigma = sigma_from_excess_risk(0.001, Logistic().curvature_trace_bound, row_norm)
         self.objective, self.row_norm = Objective(Logistic(), X.shape[1], 1.0), row_norm
-        super().__init__(X, y, sigma, State.fitted(self.objective, Rows.of(X, y), LocalEngine()))
+        super().__init__(X, y, sigma, DenseState.fitted(self.objective, Rows.of(X, y), LocalEngine()))
 
     def one_by_one(self, order: NDArray[np.intp]) -> int:
         """Deletions in single requests from the statistics alone, until the budget of all releases is spent."""

@@ -42,8 +42,8 @@ from expunge.privacy.guarantee import epsilon_of, sigma_from_excess_risk
 from expunge.problem.losses import Logistic
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
+from expunge.unlearning.dense import DenseState
 from expunge.unlearning.settings import Settings
-from expunge.unlearning.state import State
 from expunge.unlearning.unlearner import Unlearner
 
 Array = NDArray[np.float64]
@@ -85,8 +85,8 @@ class Comparison:
         self.order = np.random.default_rng(0).permutation(len(X))
         self.sigma = sigma_from_excess_risk(0.001, LOSS.curvature_trace_bound, 2.0**0.5)
         self.gone, self.stay = self.order[: BATCHES[-1]], np.sort(self.order[BATCHES[-1] :])
-        self.whole = State.fitted(self.objective, self.rows, LocalEngine())
-        self.truth = State.fitted(self.objective, self.rows.take(self.stay), LocalEngine(), self.whole.anchor).point
+        self.whole = DenseState.fitted(self.objective, self.rows, LocalEngine())
+        self.truth = DenseState.fitted(self.objective, self.rows.take(self.stay), LocalEngine(), self.whole.anchor).point
 
     def log_loss(self, w: Array) -> float:
         """Mean held-out log-loss, in nats."""

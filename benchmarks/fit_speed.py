@@ -22,7 +22,7 @@ from expunge.paper.reproduce.studies import StudyName, load_study
 from expunge.problem.losses import Logistic
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
-from expunge.unlearning.state import State
+from expunge.unlearning.dense import DenseState
 
 Array = NDArray[np.float64]
 
@@ -56,7 +56,7 @@ def compare(name: StudyName) -> dict[str, float] | None:
     X, y = np.vstack([study.X, study.X_test]), np.concatenate([study.y, study.y_test])
     dense, csr = Rows.of(X, y), Rows.of(sparse.csr_array(X), y)
     objective, engine = Objective(Logistic(), X.shape[1]), LocalEngine()
-    ours = State.fitted(objective, dense, engine)
+    ours = DenseState.fitted(objective, dense, engine)
     reached = gradient_norm(objective, dense, ours.point)
 
     for tolerance in TOLERANCES:
@@ -65,12 +65,12 @@ def compare(name: StudyName) -> dict[str, float] | None:
         if theirs <= reached:
             break
     fits: list[Callable[[], Any]] = [
-        lambda: State.fitted(objective, dense, engine),
-        lambda: State.fitted(objective, csr, engine),
+        lambda: DenseState.fitted(objective, dense, engine),
+        lambda: DenseState.fitted(objective, csr, engine),
         lambda: peer.fit(X, y),
     ]
     by_dense, by_csr, by_peer = seconds_in_turns(*fits)
-    sparse_state = State.fitted(objective, csr, engine)
+    sparse_state = DenseState.fitted(objective, csr, engine)
     return {
         "density": csr.X.nnz / X.size,
         "gradient norm": reached,

@@ -32,7 +32,7 @@ from expunge.numerics.statistics import Statistics, anchor_digest
 from expunge.problem.losses import Logistic
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
-from expunge.unlearning.state import State
+from expunge.unlearning.dense import DenseState
 
 GROUP = 12_500
 CHECK = 1_000_000
@@ -89,7 +89,7 @@ def measured(width: int, sample: int, folder: Path) -> tuple[Costs, TableSource,
         pa.table({**{name: X[:, j] for j, name in enumerate(names)}, "y": y}), path, row_group_size=GROUP, use_dictionary=False
     )
     source, objective = TableSource.open(str(path), TableColumns(names, "y")), Objective(Logistic(), width)
-    state = State.fitted(objective, Rows.of(X[:20_000], y[:20_000]), LocalEngine())
+    state = DenseState.fitted(objective, Rows.of(X[:20_000], y[:20_000]), LocalEngine())
     part = source.parts()[0]
     with one_blas_thread():
         batches = list(part.batches())
@@ -163,7 +163,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         small, source, objective = measured(100, CHECK, Path(folder))
         here = Cluster(1, blas_threads(), math.inf, CHECK, GROUP)
-        fitted = median_seconds(lambda: State.fitted(objective, source, LocalEngine()))
+        fitted = median_seconds(lambda: DenseState.fitted(objective, source, LocalEngine()))
         expected, _ = spread(lambda rng: simulated_fit(here, small, 100, rng))
         costs, _source, _objective = measured(1000, 100_000, Path(folder))
     friction = max(1.0, fitted / expected)

@@ -8,8 +8,8 @@ from expunge.engine.local import LocalEngine
 from expunge.problem.losses import Logistic, Softmax, Squared
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
+from expunge.unlearning.dense import DenseState
 from expunge.unlearning.influence import ADVERSARIES, deletion_order, displacements
-from expunge.unlearning.state import State
 
 
 def problem(loss, n=80, d=3, seed=0):
@@ -18,11 +18,11 @@ def problem(loss, n=80, d=3, seed=0):
     y = rng.integers(0, loss.classes, size=2 * n).astype(float) if loss.classes else X[:, 0] + rng.normal(size=2 * n)
     objective = Objective(loss, d, 1.0)
     rows = Rows.of(X[:n], y[:n])
-    return State.fitted(objective, rows, LocalEngine()), rows, Rows.of(X[n:], y[n:])
+    return DenseState.fitted(objective, rows, LocalEngine()), rows, Rows.of(X[n:], y[n:])
 
 
 def held_out_loss(state, rows):
-    optimum = State.fitted(state.objective, rows, LocalEngine())
+    optimum = DenseState.fitted(state.objective, rows, LocalEngine())
     return optimum.point
 
 

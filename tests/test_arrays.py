@@ -15,6 +15,7 @@ from expunge.privacy import Guarantee
 from expunge.problem.losses import Logistic, Softmax
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
+from expunge.unlearning.dense import DenseState
 from expunge.unlearning.settings import Settings
 from expunge.unlearning.state import State
 from expunge.unlearning.unlearner import Unlearner
@@ -89,4 +90,4 @@ def test_bad_rows_are_named(placed):
         Rows.of(placed(X), np.zeros(10))
     rows = Rows.of(placed(np.ones((10, 2))), [0, 1, 0, 5, 0, 1, 0, 1, 0, 1])
     with pytest.raises(InvalidRows, match="y of row 3 is 5"):
-        State.fitted(Objective(Logistic(), 2), rows, LocalEngine())
+        DenseState.fitted(Objective(Logistic(), 2), rows, LocalEngine())

@@ -204,7 +204,7 @@ def fault_in_state(change):
     return mock.patch.object(State, "removed", lambda self, rows: change(self, honest(self, rows)))
 
 
-UNCHECKED = mock.patch("expunge.unlearning.ladder._require_same_rows")
+UNCHECKED = mock.patch("expunge.unlearning.remaining._require_same_rows")
 """The library compares the remaining rows with its state: switched off, so that the audit is alone."""
 
 

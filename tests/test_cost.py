@@ -13,7 +13,7 @@ from expunge.problem.losses import Gamma, Logistic, Poisson, PseudoHuber, Softma
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
 from expunge.unlearning.cost import NoiseCost, NoisyLoss, affordable_sigma
-from expunge.unlearning.ladder import fitted
+from expunge.unlearning.fitting import fitted
 from tests.problems import CATALOGUE, targets
 
 CLASSIFIERS = [Logistic(), Softmax(2), Softmax(3), Softmax(4), Softmax(10)]

@@ -9,7 +9,6 @@ from expunge.errors import ExpungeError, InvalidRows
 from expunge.linear_model import LogisticRegression, PoissonRegressor, Ridge
 from expunge.privacy.noise import grid_rounding
 from expunge.unlearning.influence import displacements
-from expunge.unlearning.ladder import climb
 
 MAX_PASSES = 2
 
@@ -40,7 +39,7 @@ def certified(model, rows, order, passes):
         try:
             state = unlearner._secret.state.removed(rows.take(order[:m]))
             remaining = rows.take(order[m:]) if passes else None
-            for candidate in climb(state, remaining, LocalEngine(), passes):
+            for candidate in state.candidates(remaining, LocalEngine(), passes):
                 if candidate.distance_bound <= allowed or candidate.passes == passes > 0:
                     return candidate.distance_bound <= allowed
         except ExpungeError:

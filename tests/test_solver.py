@@ -130,10 +130,10 @@ def test_dependent_columns_without_a_penalty_are_refused_clearly(loss):
     X = np.hstack([X, X[:, :1] + X[:, 1:]])
     y = (rng.random(50) < 0.5).astype(float)
     model = Objective(loss, 3, penalty=0.0)
-    from expunge.unlearning.state import State
+    from expunge.unlearning.dense import DenseState
 
     with pytest.raises(NoOptimum, match="linearly dependent"):
-        State.fitted(model, Rows.of(X, y), LocalEngine())
+        DenseState.fitted(model, Rows.of(X, y), LocalEngine())
 
 
 def test_separable_classes_without_a_penalty_are_refused_clearly():

@@ -16,7 +16,8 @@ from expunge.problem.losses import Logistic, Poisson, Softmax, Squared
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
 from expunge.unlearning import state as module
-from expunge.unlearning.state import DRIFT, SAME, State, changed_by, require_all_classes, require_remaining, require_short
+from expunge.unlearning.dense import DenseState
+from expunge.unlearning.state import DRIFT, SAME, changed_by, require_all_classes, require_remaining, require_short
 
 ENGINE = LocalEngine()
 N = 40
@@ -32,7 +33,7 @@ def rows_of(loss, seed=0, n=N, weighted=True):
 
 def fitted(loss, form="sum", penalty=0.3, **kwargs):
     rows = rows_of(loss, **kwargs)
-    return State.fitted(Objective(loss, 3, penalty, form), rows, ENGINE), rows
+    return DenseState.fitted(Objective(loss, 3, penalty, form), rows, ENGINE), rows
 
 
 def leverages(state, rows):
@@ -108,7 +109,7 @@ def test_forgotten_rows_leave_everything_valid(loss, form):
     state, rows = fitted(loss, form)
     gone, kept = rows.take(slice(5, 9)), rows.take(np.r_[0:5, 9:N])
     left = state.removed(gone)
-    alone = State.fitted(state.objective, kept, ENGINE, state.anchor)
+    alone = DenseState.fitted(state.objective, kept, ENGINE, state.anchor)
     m = gone.sample_weight.sum()
     assert m <= left.changed <= m * (1 + 1e-12)
     assert left.statistics.n_rows == N - 4
@@ -202,7 +203,7 @@ def test_the_share_of_the_penalty():
 def test_rows_that_carry_nearly_all_curvature_make_the_floor_anew():
     X = np.vstack([np.tile([[1e-9, 0.0, 0.0]], (20, 1)), [[1.0, 0.0, 0.0]], np.eye(3)[1:], -np.eye(3)])
     rows = Rows.of(X, np.zeros(len(X)))
-    state = State.fitted(Objective(Squared(), 3, 0.0, fit_intercept=False), rows, ENGINE)
+    state = DenseState.fitted(Objective(Squared(), 3, 0.0, fit_intercept=False), rows, ENGINE)
     doubtful = replace(state, curvature_floor=1e-280)
     left = doubtful.removed(rows.take([20]))
     assert left.curvature_floor == eigenvalue_floor(left.hessian) > 0.5
@@ -248,14 +249,14 @@ def test_columns_that_depend_on_each_other_have_no_optimum_without_a_penalty():
     X = rng.normal(size=(30, 2))
     rows = Rows.of(X[:, [0, 1, 1]], (X[:, 0] > 0).astype(float))
     with pytest.raises(NoOptimum, match="singular to working precision"):
-        State.fitted(Objective(Squared(), 3, 0.0), rows, ENGINE)
-    assert State.fitted(Objective(Squared(), 3, 1e-3), rows, ENGINE).curvature_floor > 0
+        DenseState.fitted(Objective(Squared(), 3, 0.0), rows, ENGINE)
+    assert DenseState.fitted(Objective(Squared(), 3, 1e-3), rows, ENGINE).curvature_floor > 0
 
 
 def test_a_fit_needs_every_class():
     rows = rows_of(Softmax(3))
     with pytest.raises(InvalidRows, match="the rows contain no row of class code 2"):
-        State.fitted(Objective(Softmax(3), 3, fit_intercept=False), rows.take(np.flatnonzero(rows.y < 2)), ENGINE)
+        DenseState.fitted(Objective(Softmax(3), 3, fit_intercept=False), rows.take(np.flatnonzero(rows.y < 2)), ENGINE)
     state, rows = fitted(Softmax(3))
     with pytest.raises(InvalidRows, match="the rows that would remain contain no row of class code 1"):
         state.removed(rows.take(np.flatnonzero(rows.y == 1)))
@@ -332,7 +333,7 @@ def test_an_indefinite_inverse_bounds_no_leverage():
 @pytest.mark.parametrize("loss", [Logistic(), Softmax(3), Poisson()], ids=repr)
 def test_a_fit_that_starts_at_its_optimum_still_looks_for_the_largest_leverage(loss):
     state, rows = fitted(loss)
-    again = State.fitted(state.objective, rows, ENGINE, state.point)
+    again = DenseState.fitted(state.objective, rows, ENGINE, state.point)
     top = leverages(again, rows).max()
     assert top <= again.extremes.whitened_norm <= top * 1.02
 
@@ -342,7 +343,7 @@ def test_columns_that_nearly_depend_on_each_other_have_an_optimum_that_is_not_ce
     X = rng.normal(size=(30, 2))
     rows = Rows.of(np.column_stack([X, X[:, 1] + 3e-8 * rng.normal(size=30)]), X[:, 0])
     with pytest.raises(NoOptimum, match="columns of X are linearly dependent, or their scales differ"):
-        State.fitted(Objective(Squared(), 3, 0.0), rows, ENGINE)
-    hardly = State.fitted(Objective(Squared(), 3, 1e-16), rows, ENGINE)
+        DenseState.fitted(Objective(Squared(), 3, 0.0), rows, ENGINE)
+    hardly = DenseState.fitted(Objective(Squared(), 3, 1e-16), rows, ENGINE)
     assert hardly.curvature_floor == 0.0
     assert hardly.extremes.whitened_norm == math.inf

@@ -17,7 +17,7 @@ from expunge.privacy import Guarantee
 from expunge.problem.losses import Gamma, Logistic, Poisson, Softmax, Tweedie
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
-from expunge.unlearning.ladder import fitted, refit_cold
+from expunge.unlearning.fitting import fitted, refit_cold
 from expunge.unlearning.settings import MEMORY_BUDGET, Settings
 from expunge.unlearning.storage import load_unlearner, save_unlearner
 from expunge.unlearning.unlearner import Unlearner

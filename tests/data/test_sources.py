@@ -16,8 +16,8 @@ from expunge.privacy import Guarantee
 from expunge.problem.losses import Logistic, Squared
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
+from expunge.unlearning.dense import DenseState
 from expunge.unlearning.settings import Settings
-from expunge.unlearning.state import State
 from expunge.unlearning.unlearner import Unlearner
 
 FEATURES = ("a", "b", "c")
@@ -46,7 +46,7 @@ def written(folder, parts=3, n=3000):
 
 
 def fitted(source, loss=None):
-    return State.fitted(Objective(loss or Logistic(), 3), source, LocalEngine())
+    return DenseState.fitted(Objective(loss or Logistic(), 3), source, LocalEngine())
 
 
 def assert_same_model(source, truth):

@@ -17,9 +17,9 @@ from expunge.errors import EngineUnavailable, InvalidRows, NotLearned
 from expunge.privacy import Guarantee
 from expunge.problem.losses import Logistic
 from expunge.problem.objective import Objective
+from expunge.unlearning.dense import DenseState
 from expunge.unlearning.learned import row_digests
 from expunge.unlearning.settings import Settings
-from expunge.unlearning.state import State
 from expunge.unlearning.unlearner import Unlearner
 from expunge.workspace import Workspace
 from tests.data.test_sources import COLUMNS, rows, written
@@ -55,7 +55,7 @@ def source(tmp_path):
 
 def test_equals_the_local_engine(engine, source):
     objective = Objective(Logistic(), 3)
-    there, here = State.fitted(objective, source, engine), State.fitted(objective, source, LocalEngine())
+    there, here = DenseState.fitted(objective, source, engine), DenseState.fitted(objective, source, LocalEngine())
     np.testing.assert_allclose(there.point, here.point, rtol=1e-10)
     np.testing.assert_allclose(there.statistics.hessian_sum, here.statistics.hessian_sum, rtol=1e-10)
     assert there.statistics.count == here.statistics.count
@@ -92,7 +92,7 @@ def test_a_worker_killed_in_mid_pass_changes_no_digit(engine, source):
 
 def test_a_fit_during_which_workers_die(engine, source):
     objective = Objective(Logistic(), 3)
-    undisturbed = State.fitted(objective, source, engine)
+    undisturbed = DenseState.fitted(objective, source, engine)
     stop = threading.Event()
 
     def kill_now_and_then():
@@ -103,7 +103,7 @@ def test_a_fit_during_which_workers_die(engine, source):
     killer = threading.Thread(target=kill_now_and_then)
     killer.start()
     for _ in range(3):
-        found = State.fitted(objective, source, engine)
+        found = DenseState.fitted(objective, source, engine)
         np.testing.assert_allclose(found.point, undisturbed.point, rtol=1e-12)
     stop.set()
     killer.join()
@@ -128,13 +128,13 @@ def test_rows_in_memory_are_summed_here(engine, tmp_path):
 def test_what_is_wrong_with_a_row_comes_back_from_the_worker(engine, source, tmp_path):
     (tmp_path / "t" / "part-4.parquet").unlink()
     with pytest.raises(InvalidRows, match=r"part-4.parquet has vanished"):
-        State.fitted(Objective(Logistic(), 3), source, engine)
+        DenseState.fitted(Objective(Logistic(), 3), source, engine)
 
 
 def test_no_cluster(monkeypatch, source):
     monkeypatch.setattr("expunge.engine.dask.PATIENCE", 0.3)
     with pytest.raises(EngineUnavailable, match=r"no Dask cluster with a worker answers at dask://127\.0\.0\.1:9"):
-        State.fitted(Objective(Logistic(), 3), source, DaskEngine("dask://127.0.0.1:9"))
+        DenseState.fitted(Objective(Logistic(), 3), source, DaskEngine("dask://127.0.0.1:9"))
 
 
 def test_a_workspace_on_the_cluster(address, tmp_path):

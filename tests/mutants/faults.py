@@ -53,9 +53,9 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "a scheduled refit starts from the old model",
-        "unlearning/ladder.py",
+        "unlearning/fitting.py",
         "    cold = fitted(state.objective, source, engine, memory_budget)\n",
-        "    cold = refit(state, source, engine, 0, state.anchor)\n",
+        "    *_, cold = state.candidates(source, engine, 0)\n",
         "tests/test_sequences.py::test_after_a_scheduled_refit_nobody_can_tell_who_was_there_before",
     ),
     Fault(
@@ -243,7 +243,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "a stalled descent of a wide model passes for a refit",
-        "unlearning/ladder.py",
+        "unlearning/wide.py",
         '"refit" if is_optimum else "pass"',
         '"refit"',
         "tests/test_wide.py::test_a_descent_that_stalls_ends_in_no_refit",
@@ -278,7 +278,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "remaining is not read where the statistics suffice",
-        "unlearning/ladder.py",
+        "unlearning/dense.py",
         "if measure is not None and not is_known:",
         "if False:",
         "tests/field/test_library.py::test_remaining_is_checked_though_the_statistics_suffice",

@@ -19,7 +19,8 @@ from expunge.problem.losses import Gamma, Logistic, Poisson, Squared, Tweedie
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
 from expunge.unlearning import bounds
-from expunge.unlearning.ladder import climb, from_statistics
+from expunge.unlearning.dense import DenseState
+from expunge.unlearning.ladder import from_statistics
 from expunge.unlearning.settings import Settings
 from expunge.unlearning.state import State
 from tests.conftest import examples
@@ -32,14 +33,14 @@ EXAMPLES = settings(max_examples=examples(250))
 def rungs(p: Problem, max_passes: int = 3) -> list[tuple[str, float, float]]:
     """(rung, certified Δ, true distance) of every candidate of the ladder."""
     try:
-        state = State.fitted(p.objective, p.rows, LocalEngine())
+        state = DenseState.fitted(p.objective, p.rows, LocalEngine())
     except NoOptimum:
         return []
     if p.gone.any():
         state = state.removed(p.forgotten)
     found = []
     with contextlib.suppress(NoOptimum):  # raised by the refit, when the rest of the rows determine no model
-        found.extend(climb(state, p.remaining, LocalEngine(), max_passes))
+        found.extend(state.candidates(p.remaining, LocalEngine(), max_passes))
     truth = retrain(p.objective, p.remaining, found[-1].point) if found else None
     if truth is None:
         assert all(math.isinf(c.distance_bound) for c in found if c.rung != "refit"), "a finite bound proves an optimum"
@@ -71,7 +72,7 @@ def test_the_ill_conditioned_problems_are_ill_conditioned():
     for seed in range(60):
         p = problem(CATALOGUE[0], seed, max_log10_condition=12.0)
         try:
-            conditions.append(np.linalg.cond(State.fitted(p.objective, p.rows, LocalEngine()).hessian.dense()))
+            conditions.append(np.linalg.cond(DenseState.fitted(p.objective, p.rows, LocalEngine()).hessian.dense()))
         except NoOptimum:
             conditions.append(math.inf)
     assert np.quantile(conditions, 0.75) > 1e6
@@ -87,7 +88,7 @@ def test_bounds_survive_a_long_stream_of_changes(loss, seed):
     rng = np.random.default_rng(seed)
     held = np.ones(len(p.rows), dtype=bool)
     try:
-        state = State.fitted(p.objective, p.rows, LocalEngine())
+        state = DenseState.fitted(p.objective, p.rows, LocalEngine())
     except NoOptimum:
         return
     for _ in range(6):
@@ -105,7 +106,7 @@ def test_bounds_survive_a_long_stream_of_changes(loss, seed):
     remaining = p.rows.take(held)
     candidates = []
     with contextlib.suppress(NoOptimum):
-        candidates.extend(climb(state, remaining, LocalEngine(), 2))
+        candidates.extend(state.candidates(remaining, LocalEngine(), 2))
     truth = retrain(p.objective, remaining, candidates[-1].point) if candidates else None
     if truth is not None:
         for c in candidates:
@@ -119,7 +120,7 @@ def test_bounds_hold_at_inexact_anchors(loss, seed):
     """An anchor that is no optimum costs tightness, never validity: its gradient is kept, not assumed zero."""
     p = problem(loss, seed)
     try:
-        state = State.fitted(p.objective, p.rows, LocalEngine())
+        state = DenseState.fitted(p.objective, p.rows, LocalEngine())
     except NoOptimum:
         return
     rng = np.random.default_rng(seed)
@@ -131,7 +132,7 @@ def test_bounds_hold_at_inexact_anchors(loss, seed):
         state = state.removed(p.forgotten)
     candidates = []
     with contextlib.suppress(NoOptimum):  # raised by the refit, when the rest of the rows determine no model
-        candidates.extend(climb(state, p.remaining, LocalEngine(), 3))
+        candidates.extend(state.candidates(p.remaining, LocalEngine(), 3))
     truth = retrain(p.objective, p.remaining, candidates[-1].point)
     if truth is not None:
         for c in candidates:
@@ -157,7 +158,7 @@ def test_rows_of_any_weight_are_learned_forgotten_and_corrected(loss, seed):
     for code in range(loss.classes):
         held[np.flatnonzero(p.rows.y == code)[0]] = True
     try:
-        state = State.fitted(p.objective, p.rows.take(held), LocalEngine())
+        state = DenseState.fitted(p.objective, p.rows.take(held), LocalEngine())
     except NoOptimum:
         return
     for _ in range(4):
@@ -178,9 +179,9 @@ def test_rows_of_any_weight_are_learned_forgotten_and_corrected(loss, seed):
     assert abs(state.statistics.count - exact) <= state.statistics.count_error
     candidates = []
     with contextlib.suppress(NoOptimum):
-        candidates.extend(climb(state, remaining, LocalEngine(), 2))
+        candidates.extend(state.candidates(remaining, LocalEngine(), 2))
     with contextlib.suppress(NoOptimum, CapacityExceeded):
-        candidates.extend(climb(state, None, LocalEngine(), 2))
+        candidates.extend(state.candidates(None, LocalEngine(), 2))
     truth = retrain(p.objective, remaining, candidates[0].point) if candidates else None
     if truth is not None:
         for c in candidates:
@@ -194,7 +195,7 @@ def test_a_heavy_row_that_came_and_went_is_charged(form):
     X, y = rng.normal(size=(40, 2)), rng.integers(0, 2, 40)
     weight = 10.0 ** rng.uniform(-3, 0, size=40)
     objective = Objective(Logistic(), 2, 0.3, form, fit_intercept=False)
-    state = State.fitted(objective, Rows.of(X, y, weight), LocalEngine())
+    state = DenseState.fitted(objective, Rows.of(X, y, weight), LocalEngine())
     heavy = Rows.of(1e-9 * X[:3], y[:3], [1e12, 1e11, 3e12])
     after = state.added(heavy).removed(heavy)
     off = abs(float(np.sum(weight.astype(np.longdouble)) - np.longdouble(after.statistics.count)))
@@ -214,27 +215,27 @@ def test_a_row_that_overflows_at_the_anchor_needs_the_refit(loss, size):
     X = rng.normal(size=(60, 2))
     y = np.exp(X @ [1.0, -1.0]) * rng.gamma(2.0, 0.5, size=60) + 0.1
     rows = Rows.of(X, y)
-    state = State.fitted(Objective(loss, 2, 1.0), rows, LocalEngine())
+    state = DenseState.fitted(Objective(loss, 2, 1.0), rows, LocalEngine())
     far = Rows.of([[size, 0.0], [-size, 0.0], [0.0, size], [0.0, -size]], [1.0, 2.0, 1.0, 3.0])
     both = Rows.of(np.vstack([X, far.X]), np.r_[y, far.y])
     learned = state.added(far)
     assert not learned.statistics.is_bounded
     with pytest.raises(CapacityExceeded, match="too far from the anchor"):
-        list(climb(learned, None, LocalEngine(), 3))
+        list(learned.candidates(None, LocalEngine(), 3))
     rung = None
     with contextlib.suppress(NoOptimum) if size == 1e60 else contextlib.nullcontext():
-        (rung,) = climb(learned, both, LocalEngine(), 3)
+        (rung,) = learned.candidates(both, LocalEngine(), 3)
         assert rung.rung == "refit"
     if size == 1000.0:
         optimum, slack = retrain(learned.objective, both, rung.point)
         assert np.linalg.norm(rung.point - optimum) - 2 * slack <= rung.distance_bound
         assert math.isfinite(rung.distance_bound)
     with pytest.raises(InvalidRows, match="66 rows"):
-        list(climb(learned, Rows.of(np.vstack([both.X, X[:2]]), np.r_[both.y, y[:2]]), LocalEngine(), 3))
+        list(learned.candidates(Rows.of(np.vstack([both.X, X[:2]]), np.r_[both.y, y[:2]]), LocalEngine(), 3))
     with pytest.raises(InvalidRows, match="longer"):
-        list(climb(state, Rows.of(np.vstack([X[:59], far.X[:1]]), np.r_[y[:59], 1.0]), LocalEngine(), 3))
+        list(state.candidates(Rows.of(np.vstack([X[:59], far.X[:1]]), np.r_[y[:59], 1.0]), LocalEngine(), 3))
     back = learned.removed(far)
-    (again,) = climb(back, rows, LocalEngine(), 3)
+    (again,) = back.candidates(rows, LocalEngine(), 3)
     assert again.rung == "refit"
     np.testing.assert_allclose(again.point, state.point, atol=1e-9)
 
@@ -265,7 +266,7 @@ def test_the_bounds_from_constants_hold(loss, formula, seed):
     p = problem(loss, seed, intercept=False)
     R = float(np.linalg.norm(p.rows.X, axis=1).max())
     declared = Settings(Guarantee(1.0, 1e-5), 1.0, formula, R).declared_bound
-    state = State.fitted(p.objective, p.rows, LocalEngine())
+    state = DenseState.fitted(p.objective, p.rows, LocalEngine())
     if p.gone.any():
         state = state.removed(p.forgotten)
     candidate = from_statistics(state, declared)
@@ -378,7 +379,9 @@ def test_a_curvature_floor_that_is_not_lowered_is_caught():
     ):
         assert any(
             keeps.curvature_floor > np.linalg.eigvalsh(keeps.hessian.dense())[0] * (1 + 1e-9)
-            for keeps in (State.fitted(p.objective, p.rows, LocalEngine()).removed(p.forgotten) for p in TIGHT if p.gone.any())
+            for keeps in (
+                DenseState.fitted(p.objective, p.rows, LocalEngine()).removed(p.forgotten) for p in TIGHT if p.gone.any()
+            )
         )
 
 
@@ -389,7 +392,7 @@ def test_curvature_floor_and_leverage_stay_valid_under_downdates(loss, seed):
     p = problem(loss, seed)
     if not p.gone.any():
         return
-    state = State.fitted(p.objective, p.rows, LocalEngine()).removed(p.forgotten)
+    state = DenseState.fitted(p.objective, p.rows, LocalEngine()).removed(p.forgotten)
     H = state.hessian.dense()
     assert state.curvature_floor <= np.linalg.eigvalsh(H)[0] * (1 + 1e-9)
     X = np.hstack([p.remaining.X, np.ones((len(p.remaining), 1))]) if p.objective.fit_intercept else p.remaining.X

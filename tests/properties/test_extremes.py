@@ -17,8 +17,8 @@ from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
 from expunge.unlearning import bounds
 from expunge.unlearning.bounds import NOWHERE, Geometry, Reach
+from expunge.unlearning.dense import DenseState
 from expunge.unlearning.ladder import from_statistics
-from expunge.unlearning.state import State
 from tests.conftest import SOAK
 from tests.oracle import L, gradient_and_hessian, retrain
 from tests.problems import CATALOGUE, targets
@@ -47,7 +47,7 @@ def extreme(loss, rng):
 def fitted(objective, rows):
     """The candidate of a fit and nothing, or nothing and the words of the refusal; another exception is a fault."""
     try:
-        return from_statistics(State.fitted(objective, rows, LocalEngine())), ""
+        return from_statistics(DenseState.fitted(objective, rows, LocalEngine())), ""
     except ExpungeError as error:
         return None, str(error).lower()
 
@@ -228,7 +228,7 @@ def test_residuals_far_beyond_the_scale_of_the_loss_are_fitted(loss, x, y):
     X = rng.normal(size=(200, 3))
     rows = Rows.of(X * x, y * (100.0 + X @ [1.0, -2.0, 0.5] + rng.standard_cauchy(size=200)))
     objective = Objective(loss, 3, 1e-3)
-    candidate = from_statistics(State.fitted(objective, rows, LocalEngine()))
+    candidate = from_statistics(DenseState.fitted(objective, rows, LocalEngine()))
     optimum, slack = retrain(objective, rows, candidate.point)
     assert np.linalg.norm(candidate.point - optimum) <= 1e-6 * np.linalg.norm(optimum) + slack
     assert np.linalg.norm(candidate.point - optimum) - 2 * slack <= candidate.distance_bound

@@ -18,8 +18,8 @@ from expunge.numerics.statistics import Statistics
 from expunge.problem.losses import Logistic, Poisson, PseudoHuber, Softmax
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
+from expunge.unlearning.dense import DenseState
 from expunge.unlearning.ladder import from_statistics
-from expunge.unlearning.state import State
 from tests.conftest import SOAK
 from tests.oracle import retrain
 from tests.problems import targets
@@ -166,7 +166,7 @@ def test_learned_in_one_and_forgotten_in_another(stored, loss, seed):
     truth, slack = retrain(objective, rows(np.asarray, kept), np.zeros(objective.n_parameters))
     found = []
     for learned, gone in ((np.asarray, np.asarray), (np.asarray, stored), (stored, np.asarray), (stored, stored)):
-        state = State.fitted(objective, rows(learned, slice(None)), LocalEngine()).removed(rows(gone, ~kept))
+        state = DenseState.fitted(objective, rows(learned, slice(None)), LocalEngine()).removed(rows(gone, ~kept))
         candidate = from_statistics(state)
         assert np.linalg.norm(candidate.point - truth) - 2 * slack <= candidate.distance_bound
         found.append((state.extremes.row_norm, candidate.distance_bound, candidate.point))

@@ -12,7 +12,7 @@ from expunge.numerics.statistics import RowTerms, Statistics
 from expunge.problem.losses import Gamma, Poisson, Tweedie
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
-from expunge.unlearning.state import State
+from expunge.unlearning.dense import DenseState
 from tests.conftest import examples
 from tests.oracle import gradient_and_hessian
 from tests.problems import CATALOGUE, problem, targets
@@ -78,7 +78,7 @@ def test_order_of_deletions_is_irrelevant_and_a_batch_equals_a_sequence(loss, se
     p = problem(loss, seed)
     if p.gone.sum() < 2:
         return
-    state = State.fitted(p.objective, p.rows, LocalEngine())
+    state = DenseState.fitted(p.objective, p.rows, LocalEngine())
     gone = np.flatnonzero(p.gone)
     order = np.random.default_rng(seed).permutation(gone)
     batch = state.removed(p.rows.take(gone)).settled()
@@ -103,7 +103,7 @@ def test_learning_undoes_forgetting(seed):
     p = problem(CATALOGUE[0], seed)
     if not p.gone.any():
         return
-    state = State.fitted(p.objective, p.rows, LocalEngine())
+    state = DenseState.fitted(p.objective, p.rows, LocalEngine())
     back = state.removed(p.forgotten).added(p.forgotten)
     assert_equal(back.statistics, state.statistics)
 

@@ -18,7 +18,7 @@ from expunge.engine.local import LocalEngine
 from expunge.errors import BudgetSpent, CapacityExceeded, ExpungeError, InvalidRows, NoOptimum, NotLearned
 from expunge.privacy import Guarantee, Schedule
 from expunge.problem.rows import Rows, RowSource
-from expunge.unlearning.ladder import climb, fitted
+from expunge.unlearning.fitting import fitted
 from expunge.unlearning.settings import Settings
 from expunge.unlearning.state import State
 from expunge.unlearning.storage import load_unlearner, save_unlearner
@@ -312,7 +312,7 @@ def ladder(seed: int) -> int:
         candidate = fitted(given.objective, given.rows(everyone), LocalEngine(), math.inf)
         judged += _judged(candidate, given.optimum(everyone, candidate.point), "fit", where)
         state = candidate.state.removed(given.rows(gone)) if len(gone) else candidate.state
-        for candidate in climb(state, given.rows(remaining), LocalEngine(), int(rng.integers(4))):
+        for candidate in state.candidates(given.rows(remaining), LocalEngine(), int(rng.integers(4))):
             found = found or given.optimum(remaining, candidate.point)
             judged += _judged(candidate, found, f"{candidate.rung} {candidate.passes}", where)
     except (NotLearned, InvalidRows) as error:

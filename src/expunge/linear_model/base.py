@@ -20,8 +20,8 @@ from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
 from expunge.unlearning.certificate import Certificate
 from expunge.unlearning.cost import NoiseCost
-from expunge.unlearning.forecast import CapacityReport
 from expunge.unlearning.release import Release
+from expunge.unlearning.report import CapacityReport
 from expunge.unlearning.unlearner import Unlearner
 
 Array = NDArray[np.float64]

@@ -26,8 +26,11 @@ from expunge.numerics.statistics import Sums
 from expunge.problem.rows import Rows
 from expunge.unlearning import bounds
 from expunge.unlearning.bounds import NOWHERE
+from expunge.unlearning.declared import DeclaredBound
 from expunge.unlearning.influence import displacements
-from expunge.unlearning.ladder import DeclaredBound, Measured, Pass, from_statistics, polished
+from expunge.unlearning.ladder import from_statistics, polished
+from expunge.unlearning.remaining import Measured, Pass
+from expunge.unlearning.report import Forecast
 from expunge.unlearning.state import State, require_all_classes
 
 Array = NDArray[np.float64]
@@ -40,60 +43,6 @@ TAKEN = 1 << 12
 """Rows that are really taken away at most."""
 TOLERANCE = 0.05
 """Relative width at which the search for a capacity stops."""
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """How many more deletions, in one request, should still be certified.
-
-    Args:
-        passes: gradient passes over the remaining rows; 0 for the statistics alone.
-        random: of rows at random; ``worst_case``: of the rows that move the model most. ``None`` where that cannot be
-            told without a sample of rows.
-    """
-
-    passes: int
-    random: int | None
-    worst_case: int | None
-
-
-@dataclass(frozen=True)
-class CapacityReport:
-    """What is used of a model's capacity to forget, and a forecast of what is left. Evidence: not for publication.
-
-    Args:
-        changed: total weight of the rows that came or went since the last fit or refit; ``remaining``: of those learned now.
-        distance_bound: Δ of the last release; ``distance_allowed``: the most the next may have.
-        budget_used: share of the squared μ budget spent since the earliest deletion of the period.
-        forecasts: by number of passes, from none up.
-    """
-
-    changed: float
-    remaining: float
-    distance_bound: float
-    distance_allowed: float
-    budget_used: float
-    forecasts: tuple[Forecast, ...]
-
-    def __str__(self) -> str:
-        lines = [
-            f"{self.changed:,.0f} rows changed since the last fit, {self.remaining:,.0f} are learned.",
-            f"{self.budget_used:.1%} of the budget is used. The last release is proven to be within {self.distance_bound:.2g} "
-            f"of retraining, the next may be up to {self.distance_allowed:.2g} from it.",
-            "One more request should be certified for about",
-        ]
-        for forecast in self.forecasts:
-            rung = f"{forecast.passes} pass{'es' * (forecast.passes > 1)}" if forecast.passes else "the statistics"
-            counts = (forecast.random, forecast.worst_case)
-            random, worst = ("?" if count is None else f"{count:,}" for count in counts)
-            lines.append(f"  {rung:<15} {random:>10} rows at random, {worst:>8} of the most influential")
-        if any(forecast.random is None for forecast in self.forecasts):
-            lines.append("For what is unknown (?) give a sample of the learned rows.")
-        lines.append(
-            "Beyond that a request ends in a refit, which is retraining: where such requests are the rule, or a refit takes no "
-            "longer than you can wait, plain retraining is the better choice."
-        )
-        return "\n".join(lines)
 
 
 def forecasts(
@@ -277,7 +226,7 @@ def _whatever_rows(state: State, m: int, declared: DeclaredBound | None) -> floa
     s = m * loss.curvature_bound * v**2
     if declared is not None:
         left = replace(state.statistics, count=state.statistics.count - m)
-        return declared(replace(state, statistics=left, changed=state.changed + m), 0.0)
+        return replace(state, statistics=left, changed=state.changed + m).declared_distance(declared, 0.0)
     if c == 0.0:
         return 0.0
     if not (s < 1.0 and math.isfinite(loss.derivative_bound)):

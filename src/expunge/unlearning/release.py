@@ -18,12 +18,10 @@ from expunge.privacy import PrivacyBudget
 from expunge.privacy.noise import Noise, grid_rounding
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
+from expunge.unlearning.anchored import AnchoredState, Candidate
 from expunge.unlearning.certificate import ASSUMPTIONS, DECLARED_NORM, Certificate
-from expunge.unlearning.ladder import Candidate
 from expunge.unlearning.learned import LearnedRows
 from expunge.unlearning.settings import Settings
-from expunge.unlearning.state import State
-from expunge.unlearning.wide import WideState
 
 Array = NDArray[np.float64]
 
@@ -44,26 +42,12 @@ class Secret:
     and the releases so far.
     """
 
-    state: State | WideState = field(repr=False)
+    state: AnchoredState = field(repr=False)
     learned: LearnedRows | None = field(repr=False)
     point: Array = field(repr=False)
     budget: PrivacyBudget
     n_releases: int
     release: Release
-
-    @property
-    def hessian_state(self) -> State:
-        """The state, if it has a Hessian.
-
-        Raises:
-            ValueError: it has none.
-        """
-        if isinstance(self.state, WideState):
-            raise ValueError(
-                "a wide model has no statistics from which this could be told: every change passes over the remaining rows, "
-                "and is certified by that"
-            )
-        return self.state
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +82,7 @@ class Change:
             learned = learned.removed(self.removed, classes)
         return learned if self.added is None else learned.added(self.added)
 
-    def applied(self, state: State | WideState) -> State | WideState:
+    def applied(self, state: AnchoredState) -> AnchoredState:
         """The state with the change made; new rows first, so that the Hessian never dips."""
         if self.added is not None:
             state = state.added(self.added)

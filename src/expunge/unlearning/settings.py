@@ -3,15 +3,12 @@
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from expunge.privacy import Guarantee, Schedule
 from expunge.problem.objective import Objective
 from expunge.problem.parameters import real, whole
 from expunge.unlearning import bounds
 from expunge.unlearning.certificate import Bound
-from expunge.unlearning.ladder import DeclaredBound
-from expunge.unlearning.state import State
+from expunge.unlearning.declared import DeclaredBound
 
 MEMORY_BUDGET = 8.0 * 2**30
 """Eight GiB: about 9,400 parameters."""
@@ -81,26 +78,7 @@ class Settings:
 
     @property
     def declared_bound(self) -> DeclaredBound | None:
-        """``worst_case`` or ``paper`` as a function of the state. Source: theory §4.1."""
+        """``worst_case`` or ``paper``; ``None`` for ``local``, which needs nothing declared. Source: theory §4.1."""
         if self.bound == "local" or self.row_norm is None:
             return None
-        formula = bounds.worst_case if self.bound == "worst_case" else bounds.paper
-        row_norm = self.row_norm
-
-        def distance(state: State, rounding: float) -> float:
-            objective, loss, statistics = state.objective, state.objective.loss, state.statistics
-            convexity = objective.penalty_scale(max(0.0, statistics.count - statistics.count_error))
-            if not convexity > 0:
-                return math.inf
-            # in the mean form a row also brings or takes along its share of the penalty's gradient at the anchor
-            share = objective.penalty * float(np.linalg.norm(state.anchor)) if objective.form == "mean" else 0.0
-            return rounding / convexity + formula(
-                count=statistics.count + statistics.count_error,
-                changed=state.changed,
-                strong_convexity=convexity,
-                lipschitz=loss.derivative_bound * row_norm + share * bounds.ROUND_UP,
-                hessian_lipschitz=loss.third_derivative_bound * row_norm**3,
-                gradient=state.anchor_gradient,
-            )
-
-        return distance
+        return DeclaredBound(bounds.worst_case if self.bound == "worst_case" else bounds.paper, self.row_norm)

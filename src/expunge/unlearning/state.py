@@ -9,19 +9,22 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from expunge.engine import Engine
 from expunge.errors import LastRows, NoOptimum, NotLearned
-from expunge.numerics.evaluation import UNIT_ROUNDOFF, Evaluation, gamma, penalty_error, penalty_scale_error, quiet
+from expunge.numerics.evaluation import Evaluation, gamma, penalty_scale_error, quiet
 from expunge.numerics.factor import Exchange, Factor, Hessian, Solution, eigenvalue_floor, inverse_error
 from expunge.numerics.solver import minimise
 from expunge.numerics.statistics import RowExtremes, RowTerms, Statistics, Sums, sum_up
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows, RowSource
 from expunge.unlearning import bounds
+from expunge.unlearning.anchored import AnchoredState
+from expunge.unlearning.declared import DeclaredBound
 
 Array = NDArray[np.float64]
 
@@ -32,31 +35,23 @@ DRIFT = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
-class State:
+class State(AnchoredState):
     """Statistics at an anchor, ready to be stepped from.
 
     Args:
-        objective: what is minimised.
-        anchor: b, ``(p,)``.
-        statistics: of the learned rows at b.
-        factor: an approximate inverse of their Hessian.
-        extremes: R and v over the learned rows.
-        curvature_floor: μ ≤ λ_min(H).
-        changed: total weight of the rows that came or went since the anchor, rounded up.
+        factor: an approximate inverse of the Hessian of ``statistics``.
         anchor_gradient: bound on |∇J(b)|₂ for the rows the anchor was fitted on.
+        others: see ``AnchoredState``.
     """
 
-    objective: Objective
-    anchor: Array
     statistics: Statistics
     factor: Factor
-    extremes: RowExtremes
-    curvature_floor: float
-    changed: float
     anchor_gradient: float
 
+    has_hessian = True
+
     @classmethod
-    def fitted(cls, objective: Objective, source: RowSource, engine: Engine, start: Array | None = None) -> "State":
+    def fitted(cls, objective: Objective, source: RowSource, engine: Engine, start: Array | None = None) -> Self:
         """The state of a new anchor: Newton to the optimum, then one pass for the largest leverage.
 
         Raises:
@@ -103,16 +98,6 @@ class State:
         return self.hessian.trace
 
     @property
-    def gradient(self) -> Array:
-        """q = ∇J at the anchor, ``(p,)``."""
-        return self.statistics.gradient_sum + self.objective.penalty_gradient(self.anchor, self.statistics.count)
-
-    @property
-    def gradient_error(self) -> float:
-        """A bound on the rounding error of ``gradient`` in the 2-norm, the penalty's and the count's included."""
-        return gradient_error(self.objective, self.anchor, self.statistics, self.gradient)
-
-    @property
     def hessian_error(self) -> float:
         """A bound on the rounding error of H in the spectral norm, the count's included."""
         return self.statistics.hessian_error + penalty_scale_error(self.objective, self.statistics.count_error)
@@ -123,7 +108,7 @@ class State:
         return bounds.Geometry(self.objective.loss.self_concordance, self.extremes, self.curvature_floor, self.hessian_error)
 
     @quiet
-    def tightened(self) -> "State":
+    def tightened(self) -> Self:
         """The same state with μ recomputed from the Hessian, O(p³): the product bound of downdates gets slack."""
         return replace(self, curvature_floor=max(self.curvature_floor, eigenvalue_floor(self.hessian)))
 
@@ -139,7 +124,7 @@ class State:
         return self.anchor + self.step.x
 
     @quiet
-    def settled(self) -> "State":
+    def settled(self) -> Self:
         """The same state, its inverse recomputed, O(p³), if it has drifted too far for refinement or H may be singular.
 
         Raises:
@@ -151,7 +136,7 @@ class State:
         return replace(self, factor=Factor.of(self.hessian))
 
     @quiet
-    def added(self, rows: Rows) -> "State":
+    def added(self, rows: Rows) -> Self:
         """The state with ``rows`` learned. H grows, so that μ and v stay valid for the old rows."""
         at = Evaluation(self.objective, rows.on_host(), self.anchor)
         terms = RowTerms.at(at, self.statistics.anchor)
@@ -166,7 +151,7 @@ class State:
         return replace(grown, extremes=self.extremes | new)
 
     @quiet
-    def removed(self, rows: Rows) -> "State":
+    def removed(self, rows: Rows) -> Self:
         """The state with ``rows`` forgotten.
 
         μ and v are scaled by the top whitened curvature s of the rows (theory §4.3); where s cannot be shown to be below 1
@@ -197,11 +182,15 @@ class State:
         factor = exchange.exchanged(shrunk.hessian, -1.0)
         return replace(shrunk, factor=factor, curvature_floor=floor, extremes=extremes)
 
-    def _with(self, statistics: Statistics, terms: Sums) -> "State":
+    def declared_distance(self, declared: DeclaredBound, rounding: float) -> float:
+        """Δ from declared constants alone; ``rounding`` is what it adds to |∇J(w̄)|₂. Source: theory §4.1."""
+        return declared.distance(self.objective, self.anchor, self.statistics, self.changed, self.anchor_gradient, rounding)
+
+    def _with(self, statistics: Statistics, terms: Sums) -> Self:
         """The state with ``statistics``, which differ from its own by ``terms``."""
         return replace(self, statistics=statistics, changed=changed_by(self.changed, terms))
 
-    def _penalty_share(self, shrunk: "State") -> float:
+    def _penalty_share(self, shrunk: Self) -> float:
         """In the mean form rows take their share of the penalty along: at most m/n of H, m the weight that goes."""
         if self.objective.form == "sum" or self.objective.penalty == 0:
             return 0.0
@@ -216,12 +205,6 @@ class State:
         most = 1.0 + (self.hessian_error + terms.hessian_error) / self.geometry.mu * (1.0 + gamma(8))
         curvature = exchange.own_curvature(self.objective.loss.outputs)
         _refuse(curvature > most, lambda _row: "it has more curvature than all learned rows together")
-
-
-def gradient_error(objective: Objective, w: Array, sums: Sums, gradient: Array) -> float:
-    """A bound on the rounding error of ``gradient``, that of J at ``w``: what the sums carry, and the penalty's."""
-    added = 2.0 * UNIT_ROUNDOFF * float(np.linalg.norm(gradient))
-    return sums.gradient_error + penalty_error(objective, w, sums.count, sums.count_error) + added
 
 
 def changed_by(changed: float, terms: Sums) -> float:

@@ -26,16 +26,17 @@ from expunge.privacy import Guarantee, PrivacyBudget, Schedule
 from expunge.privacy.noise import secure_noise
 from expunge.problem.losses import LOSSES
 from expunge.problem.objective import Objective
+from expunge.unlearning.anchored import AnchoredState
 from expunge.unlearning.certificate import Certificate
+from expunge.unlearning.dense import DenseState
 from expunge.unlearning.learned import LearnedRows
 from expunge.unlearning.release import Release, Secret
 from expunge.unlearning.settings import Settings
-from expunge.unlearning.state import State
 from expunge.unlearning.unlearner import Unlearner
 from expunge.unlearning.wide import WideState
 
 FORMAT = "expunge-state"
-VERSION = 3
+VERSION = 4
 SCALARS = ("anchor", "n_rows", "count", "count_error", "gradient_error", "hessian_error", "is_weighted")
 """Of ``Sums``."""
 
@@ -48,10 +49,6 @@ def save_unlearner(unlearner: Unlearner, path: str | os.PathLike[str]) -> None:
     """
     secret, learned = unlearner._secret, unlearner._secret.learned
     state, statistics = secret.state, secret.state.statistics
-    if isinstance(state, WideState):
-        own: dict[str, Any] = {"wide": _scalars(state)}
-    else:
-        own = {"extremes": asdict(state.extremes), "state": _scalars(state)}
     tensors: dict[str, NDArray[Any]] = {
         "anchor": state.anchor,
         "gradient_sum": statistics.gradient_sum,
@@ -67,7 +64,8 @@ def save_unlearner(unlearner: Unlearner, path: str | os.PathLike[str]) -> None:
         },
         "settings": asdict(unlearner.settings),
         "statistics": {name: getattr(statistics, name) for name in SCALARS},
-        **own,
+        "extremes": asdict(state.extremes),
+        "state": _scalars(state),
         "budget": asdict(secret.budget),
         "n_releases": secret.n_releases,
         "certificate": secret.release.certificate.to_json(),
@@ -140,19 +138,23 @@ def _learned(content: dict[str, Any], digests: NDArray[np.uint64]) -> LearnedRow
     return LearnedRows(bytes.fromhex(content["key"]), content["by_subject"], digests)
 
 
-def _scalars(state: State | WideState) -> dict[str, float]:
+def _scalars(state: AnchoredState) -> dict[str, float]:
     return {field.name: getattr(state, field.name) for field in fields(state) if field.type in (float, "float")}
 
 
-def _state(objective: Objective, content: dict[str, Any], tensors: dict[str, NDArray[np.float64]]) -> State | WideState:
+def _state(objective: Objective, content: dict[str, Any], tensors: dict[str, NDArray[np.float64]]) -> AnchoredState:
     class_rows = tensors["class_rows"].astype(np.int64)
     sums: dict[str, Any] = {"class_rows": class_rows, "gradient_sum": tensors["gradient_sum"]} | content["statistics"]
-    if "wide" in content:
-        return WideState(objective, tensors["anchor"], Sums(**sums), **content["wide"])
+    common: dict[str, Any] = {
+        "objective": objective,
+        "anchor": tensors["anchor"],
+        "extremes": RowExtremes(**content["extremes"]),
+    }
+    if "hessian_sum" not in tensors:
+        return WideState(statistics=Sums(**sums), **common, **content["state"])
     statistics = Statistics(**sums, hessian_sum=tensors["hessian_sum"])
     factor = Factor.of(Hessian(objective, statistics.hessian_sum, statistics.count))
-    extremes = RowExtremes(**content["extremes"])
-    return State(objective, tensors["anchor"], statistics, factor, extremes, **content["state"])
+    return DenseState(statistics=statistics, factor=factor, **common, **content["state"])
 
 
 def _checksum(text: str, tensors: dict[str, NDArray[Any]]) -> str:

@@ -32,14 +32,13 @@ from expunge.privacy.budget import today
 from expunge.privacy.noise import Noise, grid_rounding, secure_noise
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows, RowSource
-from expunge.unlearning.forecast import CapacityReport, forecasts
-from expunge.unlearning.influence import displacements
-from expunge.unlearning.ladder import Candidate, climb, estimate_rung, fitted, refit_cold, require_rows
+from expunge.unlearning.anchored import Candidate
+from expunge.unlearning.fitting import fitted, refit_cold
 from expunge.unlearning.learned import LearnedRows
 from expunge.unlearning.release import Change, Release, Secret, charged_distance, charged_mu, published, require_norm
+from expunge.unlearning.remaining import require_rows
+from expunge.unlearning.report import CapacityReport
 from expunge.unlearning.settings import Settings
-from expunge.unlearning.state import State
-from expunge.unlearning.wide import WideState
 
 Array = NDArray[np.float64]
 
@@ -56,7 +55,7 @@ def _silent() -> None:
 class Unlearner:
     """A model that can forget: use ``learn_from`` to make one.
 
-    Every operation climbs the ladder (``expunge.unlearning.ladder``) and takes the cheapest rung whose proven distance Δ is
+    Every operation climbs the ladder (``AnchoredState.candidates``) and takes the cheapest rung whose proven distance Δ is
     within what σ, ε, δ and the budget left allow.
 
     >>> from expunge.problem.losses import Squared
@@ -211,7 +210,7 @@ class Unlearner:
             sigma, budget = settings.sigma, secret.budget
             mu, is_due, is_cold = charged_mu(cold, sigma), self.is_refit_due, isinstance(source, Rows)
             wobble = 0.0 if is_cold else _charged_wobble(cold, sigma, budget, source)
-            is_reset = is_due and (is_cold or isinstance(cold.state, State))
+            is_reset = is_due and (is_cold or cold.state.has_hessian)
             renewed = budget.refitted(mu, wobble, on) if is_reset else budget  # the old period need not pay for the new one
             candidate = _cheapest(iter([cold]), settings, renewed, source)
             if is_reset:
@@ -251,9 +250,7 @@ class Unlearner:
         A wide model, which has no Hessian, gives an upper bound on that: |∇ℓᵢ|/μ.
         """
         state = self._secret.state
-        if isinstance(state, WideState):
-            return state.displacements(self.objective.check(rows))
-        return displacements(state, self.objective.check(rows))
+        return state.displacements(self.objective.check(rows))
 
     def require_rows(self, source: RowSource) -> None:
         """Raises unless ``source`` is what was learned and not forgotten: one pass, one more for digests of tracked rows.
@@ -279,7 +276,7 @@ class Unlearner:
         secret, settings = self._secret, self.settings
         if settings.sigma == 0:
             raise ValueError("with sigma=0 nothing is promised, and so there is no capacity: choose a positive sigma")
-        state = secret.hessian_state
+        state = secret.state
         if sample is not None:
             self.objective.check(sample)
         budget = secret.budget.owing()
@@ -290,7 +287,7 @@ class Unlearner:
             distance_bound=secret.release.certificate.distance_bound,
             distance_allowed=max(0.0, allowed),
             budget_used=(budget.mu_total / budget.mu_limit) ** 2,
-            forecasts=forecasts(state, allowed, settings.max_passes, sample, settings.declared_bound),
+            forecasts=state.forecasts(allowed, settings.max_passes, sample, settings.declared_bound),
         )
 
     def draw(self, count: int) -> Array:
@@ -318,7 +315,7 @@ class Unlearner:
                 self._require_same(learned, remaining)
             budget = secret.budget if change.removed is None else secret.budget.owing()
             passes, declared = settings.max_passes, settings.declared_bound
-            candidates = climb(state, remaining, self._engine, passes, declared, before_refit, is_known=is_known)
+            candidates = state.candidates(remaining, self._engine, passes, declared, before_refit, is_known=is_known)
             candidate = _cheapest(candidates, settings, budget, remaining)
             wobble = _charged_wobble(candidate, settings.sigma, budget, remaining)
             is_refit = candidate.rung == "refit"
@@ -408,7 +405,7 @@ def _refusal(
             distance_allowed=settings.sigma * budget.mu_left() if settings.sigma > 0 else math.inf,
             rung="pass",
         )
-    if candidate.rung == "refit" or isinstance(candidate.state, WideState):
+    if candidate.rung == "refit" or not candidate.state.has_hessian:
         return CapacityExceeded(
             f"even a refit cannot be certified ({numbers}): the problem is too ill-conditioned for this sigma; rescale the "
             "columns, add a penalty or raise sigma. Nothing was changed",
@@ -422,7 +419,7 @@ def _refusal(
             f"release costs next to nothing, or wait for the scheduled refit ({settings.schedule}), which resets it. Nothing "
             "was changed"
         )
-    rung = estimate_rung(candidate, allowed, settings.max_passes)
+    rung = candidate.state.rung_needed(candidate.distance_bound, allowed, settings.max_passes)
     return CapacityExceeded(
         f"the statistics alone do not prove enough ({numbers}): pass the remaining rows, with which a {rung} should do. "
         "Nothing was changed",

@@ -13,6 +13,7 @@ import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,12 @@ from expunge.problem.arrays import norm
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows, RowSource
 from expunge.unlearning import bounds
-from expunge.unlearning.state import changed_by, gradient_error, require_all_classes, require_remaining, require_short
+from expunge.unlearning.anchored import AnchoredState, Candidate, gradient_error
+from expunge.unlearning.certificate import Rung
+from expunge.unlearning.declared import DeclaredBound
+from expunge.unlearning.remaining import require_rows
+from expunge.unlearning.report import Forecast
+from expunge.unlearning.state import changed_by, require_all_classes, require_remaining, require_short
 
 Array = NDArray[np.float64]
 
@@ -47,42 +53,27 @@ def is_wide(objective: Objective, memory_budget: float) -> bool:
 
 
 @dataclass(frozen=True, eq=False)
-class WideState:
+class WideState(AnchoredState):
     """A point and the sums of the learned rows there; no Hessian.
 
     Args:
-        objective: what is minimised.
-        anchor: the un-noised model, ``(p,)``.
-        statistics: count, classes and gradient of the learned rows at the anchor.
-        row_norm: R = max |x|.
-        curvature_floor: μ ≤ λ_min(∇²J) at the anchor; trace: tr ∇²J there.
-        changed: total weight of the rows that came or went since, rounded up.
+        hessian_trace: tr ∇²J at the anchor.
+        others: see ``AnchoredState``; the anchor is the un-noised model, and v is R/√μ.
     """
 
-    objective: Objective
-    anchor: Array
-    statistics: Sums
-    row_norm: float
-    curvature_floor: float
-    trace: float
-    changed: float
+    hessian_trace: float
+
+    has_hessian = False
 
     @property
-    def extremes(self) -> RowExtremes:
-        """R, and v = R/√μ."""
-        return RowExtremes(self.row_norm, self.row_norm / math.sqrt(self.curvature_floor))
-
-    @property
-    def gradient(self) -> Array:
-        """∇J at the anchor, ``(p,)``."""
-        return self.statistics.gradient_sum + self.objective.penalty_gradient(self.anchor, self.statistics.count)
+    def trace(self) -> float:
+        return self.hessian_trace
 
     @property
     def distance_bound(self) -> float:
         """Δ of the anchor itself, while no row has come or gone since. Source: theory §4.4 at t = 0."""
         geometry = bounds.Geometry(self.objective.loss.self_concordance, self.extremes, self.curvature_floor, 0.0)
-        gradient = self.gradient
-        error = gradient_error(self.objective, self.anchor, self.statistics, gradient)
+        gradient, error = self.gradient, self.gradient_error
         size = norm(gradient) * (1.0 + gamma(len(gradient) + 8))
         return bounds.residual(geometry, 0.0, (size + error) / math.sqrt(geometry.mu))
 
@@ -92,18 +83,18 @@ class WideState:
         with np.errstate(over="ignore"):
             return np.asarray(at.slopes() * at.norms / self.curvature_floor) * (1.0 + gamma(8))
 
-    def added(self, rows: Rows) -> "WideState":
+    def added(self, rows: Rows) -> Self:
         """The state with ``rows`` learned: their sums added at the anchor."""
         at = Evaluation(self.objective, rows.on_host(), self.anchor)
         terms = Sums.at(at, self.statistics.anchor)
         return replace(
             self,
             statistics=self.statistics.plus(terms, 1.0),
-            row_norm=max(self.row_norm, at.longest),
+            extremes=_extremes(max(self.extremes.row_norm, at.longest), self.curvature_floor),
             changed=changed_by(self.changed, terms),
         )
 
-    def removed(self, rows: Rows) -> "WideState":
+    def removed(self, rows: Rows) -> Self:
         """The state with ``rows`` forgotten: their sums subtracted at the anchor.
 
         Raises:
@@ -111,12 +102,55 @@ class WideState:
             InvalidRows: the rows are all that was learned, or all of one class.
         """
         at = Evaluation(self.objective, rows.on_host(), self.anchor)
-        require_short(at.norms, self.row_norm)
+        require_short(at.norms, self.extremes.row_norm)
         terms = Sums.at(at, self.statistics.anchor)
         require_remaining(terms, self.statistics)
         statistics = self.statistics.plus(terms, -1.0)
         require_all_classes(statistics, "the rows that would remain")
         return replace(self, statistics=statistics, changed=changed_by(self.changed, terms))
+
+    def candidates(
+        self,
+        remaining: RowSource | None,
+        engine: Engine,
+        max_passes: int,
+        declared: DeclaredBound | None = None,
+        before_refit: Callable[[], None] = lambda: None,
+        *,
+        is_known: bool = False,
+    ) -> Iterator[Candidate]:
+        """Those of the passes, which are as many as the descent needs; none without ``remaining`` rows."""
+        if remaining is not None:
+            require_rows(self, remaining, engine)
+            yield from descended(self.objective, remaining, engine, self.anchor)
+
+    def anchored_again(self, candidate: Candidate, source: RowSource, engine: Engine) -> Candidate:
+        """``candidate`` itself: its distance bounds what the order can do."""
+        return candidate
+
+    def rung_needed(self, distance: float, allowed: float, max_passes: int) -> Rung:
+        """Always a refit."""
+        return "refit"
+
+    def forecasts(
+        self, allowed: float, max_passes: int, sample: Rows | None, declared: DeclaredBound | None
+    ) -> tuple[Forecast, ...]:
+        """None: every change passes over the remaining rows.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError(
+            "a wide model has no statistics from which this could be told: every change passes over the remaining rows, "
+            "and is certified by that"
+        )
+
+
+def descended(objective: Objective, source: RowSource, engine: Engine, start: Array) -> Iterator[Candidate]:
+    """The points of ``descend`` as candidates; the optimum counts as a refit. Source: theory §4.4."""
+    for state, passes, is_optimum in descend(objective, source, engine, start):
+        distance = state.distance_bound
+        yield Candidate(state, state.anchor, distance, "refit" if is_optimum else "pass", passes, wobble=2.0 * distance)
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,7 +237,12 @@ def _state(objective: Objective, point: Array, look: _Look) -> WideState:
             "weights differ too much; raise the penalty (smaller C, larger alpha) or scale the columns alike"
         )
     require_all_classes(look.sums, "the rows")
-    return WideState(objective, point, look.sums, look.row_norm, floor, trace, 0.0)
+    return WideState(objective, point, look.sums, _extremes(look.row_norm, floor), floor, 0.0, trace)
+
+
+def _extremes(row_norm: float, curvature_floor: float) -> RowExtremes:
+    """R, and v = R/√μ."""
+    return RowExtremes(row_norm, row_norm / math.sqrt(curvature_floor))
 
 
 def curvature_floor(objective: Objective, count: float, output_curvature: Array, row_norm: float, error: float) -> float:

@@ -29,7 +29,7 @@ from expunge.ledger import data_files, log, releases, times
 from expunge.ledger.anchor import INSTANCE
 from expunge.ledger.facts import add_key, keys, set_fact
 from expunge.ledger.sealing import SealKey
-from expunge.unlearning.forecast import CapacityReport
+from expunge.unlearning.report import CapacityReport
 from expunge.workspace import batch, desk, drafts, edits, making, queue, row_keys, states
 from expunge.workspace.arrivals import FIRST, READING, keyed_content, read_schema
 from expunge.workspace.batch import COMING_KEY, Done, Outcome

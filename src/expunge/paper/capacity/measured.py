@@ -12,6 +12,7 @@ from expunge.paper.capacity.computed import require_gamma
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
 from expunge.unlearning.cost import NoisyLoss
+from expunge.unlearning.dense import require_hessian
 from expunge.unlearning.influence import Adversary, deletion_order
 from expunge.unlearning.unlearner import Unlearner
 
@@ -86,7 +87,7 @@ def empirical_capacity(
         raise ValueError(f"confidence must lie strictly between 0 and 1, got {confidence}")
     unlearner, rng = model._unlearner, np.random.default_rng(seed)
     rows, held_out = model._rows(*learned), model._rows(*holdout)
-    order = deletion_order(adversary, unlearner._secret.hessian_state, rows, held_out, rng)
+    order = deletion_order(adversary, require_hessian(unlearner._secret.state), rows, held_out, rng)
     risk = HeldOutRisk(unlearner.objective, held_out, unlearner._secret.point, rng, confidence)
     points: list[RiskPoint] = []
     reason = f"one of {len(rows)} rows must remain"

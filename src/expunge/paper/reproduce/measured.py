@@ -24,10 +24,10 @@ from expunge.problem.losses import Logistic
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
 from expunge.unlearning.bounds import paper
+from expunge.unlearning.dense import DenseState, require_hessian
 from expunge.unlearning.influence import deletion_order
 from expunge.unlearning.ladder import from_statistics
 from expunge.unlearning.settings import Settings
-from expunge.unlearning.state import State
 from expunge.unlearning.unlearner import Unlearner
 
 Array = NDArray[np.float64]
@@ -153,7 +153,7 @@ def linear_models() -> Section:
 
 
 def _certified_by_statistics(model: LogisticRegression, rows: Rows, rng: np.random.Generator) -> int:
-    state, order = model._unlearner._secret.hessian_state, rng.permutation(len(rows))
+    state, order = require_hessian(model._unlearner._secret.state), rng.permutation(len(rows))
     settings = model._unlearner.settings
     allowed = settings.sigma * settings.guarantee.mu - grid_rounding(len(state.anchor), settings.sigma)
     low, high = 0, len(rows)
@@ -219,7 +219,7 @@ def _risks(study: Study, adversary: Any) -> Iterator[tuple[int, str, float]]:
     sigma = sigma_from_excess_risk(EXCESS_RISK, LOSS.curvature_trace_bound, row_norm)
     guarantee = Guarantee(EPSILON, DELTA)
     model = Unlearner.learn_from(objective, rows, Settings(guarantee, sigma), noise=lambda weights, _sigma: weights.copy())
-    state, rng = model._secret.hessian_state, np.random.default_rng(0)
+    state, rng = require_hessian(model._secret.state), np.random.default_rng(0)
     order = deletion_order(adversary, state, rows, holdout, rng)
     risk = HeldOutRisk(objective, holdout, state.anchor, rng)
     setting = Setting(p=X.shape[1], n=n, epsilon=EPSILON, delta=DELTA, lipschitz=2.0 * row_norm, strong_convexity=1.0 / n)
@@ -229,7 +229,7 @@ def _risks(study: Study, adversary: Any) -> Iterator[tuple[int, str, float]]:
         forgotten, remaining = rows.take(order[:m]), rows.take(order[m:])
         twin = Unlearner(model.settings, model._secret, engine, lambda weights, _sigma: weights.copy())
         ours = twin.forget(Rows(forgotten.X, forgotten.y, ids=range(m)), remaining).weights
-        exact = State.fitted(objective, remaining, engine, ours).point
+        exact = DenseState.fitted(objective, remaining, engine, ours).point
         step = state.removed(forgotten).settled()
         constants = {"count": n, "changed": m, "strong_convexity": 1.0, "lipschitz": setting.lipschitz, "gradient": 0.0}
         newton = setting.paper_factor * paper(hessian_lipschitz=LOSS.third_derivative_bound * row_norm**3, **constants)
@@ -257,12 +257,12 @@ def training_and_population() -> Section:
     assert study is not None
     rows, holdout, engine = Rows.of(study.X, study.y), Rows.of(study.X_test, study.y_test), LocalEngine()
     objective = Objective(LOSS, study.X.shape[1], 1.0)
-    state = State.fitted(objective, rows, engine)
+    state = DenseState.fitted(objective, rows, engine)
     order = deletion_order("influence", state, rows, holdout, rng)
     logistic_curve = []
     for m in range(0, 3001, 500):
         remaining = rows.take(order[m:])
-        weights = State.fitted(objective, remaining, engine, state.anchor).point
+        weights = DenseState.fitted(objective, remaining, engine, state.anchor).point
         losses = [
             float(LOSS.value(objective.predictor(weights, objective.features(part)), part.y).mean())
             for part in (remaining, holdout)
