@@ -22,7 +22,7 @@ from expunge.privacy.noise import grid_rounding
 from expunge.problem.losses import Logistic
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
-from expunge.unlearning.bounds import paper, worst_case
+from expunge.unlearning.bounds import sekhari2021, worst_case
 from expunge.unlearning.dense import DenseState
 from expunge.unlearning.influence import displacements
 from expunge.unlearning.settings import Settings
@@ -90,8 +90,8 @@ class Census(Deletions):
         return len(order)
 
     def from_constants(self, formula: str) -> int:
-        """Deletions that ``paper`` or ``worst_case`` certify; the intercept must be penalised for these to exist at all."""
-        bound, loss, m = {"paper": paper, "worst_case": worst_case}[formula], Logistic(), 0
+        """Deletions that these constants certify; the intercept must be penalised for them to exist at all."""
+        bound, loss, m = {"sekhari2021": sekhari2021, "worst_case": worst_case}[formula], Logistic(), 0
         while (
             bound(
                 count=len(self.rows),
@@ -124,7 +124,7 @@ def main() -> None:
         table.add_row("0 (statistics)" if passes == 0 else str(passes), *(f"{number:,}" for number in numbers))
     console.print(table)
     single = int(np.median([census.one_by_one(order) for order in orders]))
-    constants = {formula: census.from_constants(formula) for formula in ("paper", "worst_case")}
+    constants = {formula: census.from_constants(formula) for formula in ("sekhari2021", "worst_case")}
     console.print(
         f"one by one, statistics alone, median: {single}; "
         f"by the paper's constants: {constants['paper']}; by theory §4.1's: {constants['worst_case']}"

@@ -178,7 +178,7 @@ def test_worst_case_is_the_formula_of_theory_4_1():
     }
     exact = 50 * mpmath.mpf("0.5") * ((2 + 7 * mpmath.mpf("1.5")) / 20) ** 2 / (2 * 20)
     assert_bounds(bounds.worst_case(**given), exact)
-    assert_bounds(bounds.paper(**given), 4 * exact)
+    assert_bounds(bounds.sekhari2021(**given), 4 * exact)
     assert bounds.worst_case(**given | {"hessian_lipschitz": 0.0, "strong_convexity": 0.0}) == 0.0
     for value in (0.0, -1.0, math.nan, math.inf):
         assert bounds.worst_case(**given | {"strong_convexity": value}) == math.inf

@@ -9,6 +9,7 @@ import pytest
 
 from expunge.linear_model import LogisticRegression
 from expunge.unlearning.certificate import Certificate
+from expunge.unlearning.rung import Bound, Rung
 
 
 def certificate(seed=0, forget=3, **settings):
@@ -86,3 +87,13 @@ def test_epsilons_are_on_the_safe_side_of_mu():
     assert found.epsilon_spent <= found.epsilon_total * (1 + 1e-6)
     assert found.epsilon_total <= found.epsilon == 1.0
     assert replace(found, mu=math.inf).epsilon_spent == math.inf
+
+
+def test_rungs_and_bounds_come_back_as_what_they_are():
+    certificate = LogisticRegression(sigma=0).fit([[0.0], [1.0], [2.0], [1.5]], [0, 1, 1, 0]).certificate_
+    again = Certificate.from_json(certificate.to_json())
+    assert (again.rung, again.bound) == (Rung.REFIT, Bound.LOCAL)
+    assert isinstance(again.rung, Rung)
+    assert json.loads(certificate.to_json())["rung"] == "refit"
+    with pytest.raises(ValueError, match="bound must be 'local', 'worst_case' or 'sekhari2021', got 'paper'"):
+        Bound("paper")

@@ -124,7 +124,7 @@ def test_exact_models_have_no_limit_but_their_rows(rng):
     assert forecast.random > 250
 
 
-@pytest.mark.parametrize("bound", ["worst_case", "paper"])
+@pytest.mark.parametrize("bound", ["worst_case", "sekhari2021"])
 def test_declared_bounds_have_their_own_forecast(bound, rng):
     X = rng.normal(size=(5000, 3))
     X /= np.linalg.norm(X, axis=1, keepdims=True)

@@ -204,7 +204,7 @@ def test_exposure_is_that_of_theory_5_5():
     assert model.refit(at(np.arange(2, n))).certificate.exposure_mu == 0.0
 
 
-@pytest.mark.parametrize("bound", ["worst_case", "paper"])
+@pytest.mark.parametrize("bound", ["worst_case", "sekhari2021"])
 def test_bounds_from_declared_constants(bound):
     model, at, n = make(n=4000, sigma=2.0, bound=bound, row_norm=1.0, fit_intercept=False)
     local, _at, _n = make(n=4000, sigma=2.0, fit_intercept=False)
@@ -228,7 +228,7 @@ def test_declared_bounds_need_what_they_need():
         Unlearner.learn_from(
             Objective(Poisson(), 1, fit_intercept=False),
             Rows.of(np.ones((3, 1)), [1, 2, 3]),
-            Settings(Guarantee(1, 1e-5), 1.0, "paper", 1.0),
+            Settings(Guarantee(1, 1e-5), 1.0, "sekhari2021", 1.0),
         )
     with pytest.raises(InvalidRows, match="above the declared row_norm"):
         make(bound="worst_case", row_norm=0.9, fit_intercept=False)

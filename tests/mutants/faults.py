@@ -244,8 +244,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "a stalled descent of a wide model passes for a refit",
         "unlearning/wide.py",
-        '"refit" if is_optimum else "pass"',
-        '"refit"',
+        "Rung.REFIT if is_optimum else Rung.PASS",
+        "Rung.REFIT",
         "tests/test_wide.py::test_a_descent_that_stalls_ends_in_no_refit",
     ),
     Fault(

@@ -258,7 +258,7 @@ def at_anchor(state: State, rows, anchor: np.ndarray) -> State | None:
     )
 
 
-@pytest.mark.parametrize("formula", ["worst_case", "paper"])
+@pytest.mark.parametrize("formula", ["worst_case", "sekhari2021"])
 @pytest.mark.parametrize("loss", [x for x in CATALOGUE if math.isfinite(x.third_derivative_bound)], ids=repr)
 @settings(max_examples=examples(60))
 @given(seed=st.integers(0, 2**32 - 1))
@@ -278,7 +278,7 @@ def test_worst_case_is_the_formula_of_theory_4_1():
     lam, L, M, n, m = 0.01, 1.3, 0.4, 1000, 7
     found = bounds.worst_case(count=n, changed=m, strong_convexity=n * lam, lipschitz=L, hessian_lipschitz=M, gradient=0.0)
     assert found == pytest.approx(M * m**2 * L**2 / (2 * lam**3 * n**2))
-    four = bounds.paper(count=n, changed=m, strong_convexity=n * lam, lipschitz=L, hessian_lipschitz=M, gradient=0.0)
+    four = bounds.sekhari2021(count=n, changed=m, strong_convexity=n * lam, lipschitz=L, hessian_lipschitz=M, gradient=0.0)
     assert four == pytest.approx(2 * M * m**2 * L**2 / (lam**3 * n**2))
 
 

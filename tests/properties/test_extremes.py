@@ -179,7 +179,7 @@ def test_a_bound_of_what_is_no_number_is_no_bound(bad):
         "gradient": 0.0,
     }
     for name in constants:
-        for formula in (bounds.worst_case, bounds.paper):
+        for formula in (bounds.worst_case, bounds.sekhari2021):
             assert formula(**constants | {name: bad}) == math.inf
 
 

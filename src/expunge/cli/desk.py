@@ -29,6 +29,7 @@ from expunge.cli.shared import (
     working,
 )
 from expunge.data.dialect import UNKNOWN, Reading
+from expunge.unlearning.rung import Rung
 
 if TYPE_CHECKING:
     from expunge.workspace import Workspace
@@ -346,7 +347,7 @@ def print_outcomes(outcomes: "list[Outcome]", summary: str) -> None:
             table.add_column(heading)
         for outcome in outcomes:
             line = described(outcome)
-            rung = f"{line['rung']} × {line['passes']}" if line["rung"] == "pass" else line["rung"]
+            rung = f"{line['rung']} × {line['passes']}" if line["rung"] == Rung.PASS else line["rung"]
             influence = "" if line["largest_influence"] is None else f"{line['largest_influence']:.2g}"
             counts = [str(line[name]) for name in ("forgotten", "learned")]
             spent = f"{float(line['epsilon_total']):.2g}"

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from expunge.cli.desk import print_outcomes
 from expunge.cli.shared import CHECK_FAILED, HERE, InWorkspace, app, console, require_writable, say, working
+from expunge.unlearning.rung import Rung
 
 
 @app.command()
@@ -43,7 +44,7 @@ def demo(
         scores.add_column(heading, justify="left" if heading == "forget" else "right", no_wrap=True)
     for step in steps:
         certificate = step.certificate
-        passes = f" × {certificate.passes}" if certificate.rung == "pass" else ""
+        passes = f" × {certificate.passes}" if certificate.rung == Rung.PASS else ""
         distances.add_row(
             step.name,
             certificate.rung + passes,

@@ -15,8 +15,8 @@ from expunge.privacy.noise import InsecureNoise, Noise, secure_noise
 from expunge.problem.losses import Loss
 from expunge.problem.objective import Objective
 from expunge.problem.parameters import real, truth, whole
-from expunge.unlearning.certificate import Bound
 from expunge.unlearning.cost import DEFAULT_SIGMA, EXCESS_RISK, Undeclared, affordable_sigma
+from expunge.unlearning.rung import Bound
 from expunge.unlearning.settings import MEMORY_BUDGET, MONTHLY, Settings
 
 INSECURE_SEED = "EXPUNGE_INSECURE_SEED"
@@ -36,7 +36,7 @@ class PlannedModel(BaseEstimator, ABC):
             in nats for a classifier; as a share of the largest loss of a constant model for ``Ridge`` and
             ``PseudoHuberRegressor``, which need ``target_range`` too; as a share of the mean target for Poisson; in units of
             the loss for Gamma; 0 for no noise.
-        bound: ``"local"``, or ``"worst_case"``/``"paper"`` (which need ``row_norm`` and a penalty on every weight).
+        bound: ``"local"``, or ``"worst_case"``/``"sekhari2021"`` (which need ``row_norm`` and a penalty on every weight).
         row_norm: declared bound on the norm of every row, now and later, the intercept's 1 included; ``None`` for none.
         max_passes: gradient passes over the remaining rows tried before a refit.
         refit_days, refit_requests: the schedule: ``refit`` resets the budget when so many days (UTC) or releases have passed
@@ -60,7 +60,7 @@ class PlannedModel(BaseEstimator, ABC):
     delta: float = 1e-6
     sigma: float | None = None
     excess_risk: float = EXCESS_RISK
-    bound: Bound = "local"
+    bound: str = "local"
     row_norm: float | None = None
     max_passes: int = 3
     refit_days: int | None = MONTHLY.days
@@ -91,7 +91,7 @@ class PlannedModel(BaseEstimator, ABC):
         return Settings(
             Guarantee(real("epsilon", self.epsilon), real("delta", self.delta)),
             self._sigma(),
-            self.bound,
+            Bound(self.bound),
             self._row_norm(),
             whole("max_passes", self.max_passes),
             real("memory_budget", self.memory_budget),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from expunge.errors import InvalidRows, NoOptimum
 from expunge.paper.capacity.computed import Setting
 from expunge.privacy.noise import Noise, secure_noise
-from expunge.unlearning.bounds import paper
+from expunge.unlearning.bounds import sekhari2021
 
 Array = NDArray[np.float64]
 
@@ -238,7 +238,7 @@ class PaperUnlearner:
 
     def sigma(self, m: int, n: int, gradient_norm: float = 0.0) -> float:
         """σ = (Δ/ε)√(2 ln(1.25/δ)) with Δ = 2Mm²L²/(λ³n²); ``gradient_norm`` is |∇F̂_S(ŵ)|, 0 at the exact optimum."""
-        distance = paper(
+        distance = sekhari2021(
             count=n,
             changed=m,
             strong_convexity=n * self.strong_convexity,

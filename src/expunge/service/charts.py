@@ -6,6 +6,8 @@ from typing import Any
 
 from scipy.stats import norm
 
+from expunge.unlearning.rung import Rung
+
 WIDTH, HEIGHT = 320, 90
 SQUARE = 260
 
@@ -35,7 +37,7 @@ def timeline(releases: Sequence[dict[str, Any]]) -> dict[str, Any]:
     for i, (release, value) in enumerate(zip(releases, values, strict=True)):
         y = HEIGHT - (HEIGHT - 10) * value / highest
         points += [f"{i * across:.1f},{y:.1f}", f"{(i + 1) * across:.1f},{y:.1f}"]
-        if release["rung"] == "refit":
+        if release["rung"] == Rung.REFIT:
             refits.append(round((i + 0.5) * across, 1))
     text = f"cumulative ε over {len(releases)} releases, now {values[-1]:.2g} of {highest:.2g}; {len(refits)} refits"
     return {"points": " ".join(points), "refits": refits, "width": WIDTH, "height": HEIGHT, "text": text}

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from expunge.ledger import log, releases
 from expunge.service.worker import Health
+from expunge.unlearning.rung import Rung
 from expunge.workspace.status import status
 
 PATH = ("accepted", "working", "certified", "closed")
@@ -54,7 +55,7 @@ def expected(state: Any, rows: int) -> list[dict[str, Any]]:
     """By model: the rung that should do for ``rows`` rows at random, and the seconds its last such release took."""
     found = []
     for model in status(state.workspace.place)["models"]:
-        rung = "exact" if model["kind"] == "ridge" else _forecast(state, model, rows)
+        rung = Rung.EXACT if model["kind"] == "ridge" else _forecast(state, model, rows)
         found.append({"model": model["name"], "rung": rung, "seconds": _seconds(state, model["name"], rung)})
     return found
 
@@ -68,8 +69,8 @@ def _forecast(state: Any, model: dict[str, Any], rows: int) -> str:
             state.forecasts[key] = ()
     for forecast in state.forecasts[key]:
         if forecast.random is not None and forecast.random >= rows:
-            return "pass" if forecast.passes else "statistics"
-    return "refit" if state.forecasts[key] else "statistics"
+            return Rung.PASS if forecast.passes else Rung.STATISTICS
+    return Rung.REFIT if state.forecasts[key] else Rung.STATISTICS
 
 
 def _seconds(state: Any, name: str, rung: str) -> float | None:

@@ -16,9 +16,9 @@ from expunge.numerics.evaluation import UNIT_ROUNDOFF, penalty_error
 from expunge.numerics.statistics import RowExtremes, Sums
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows, RowSource
-from expunge.unlearning.certificate import Rung
 from expunge.unlearning.declared import DeclaredBound
 from expunge.unlearning.report import Forecast
+from expunge.unlearning.rung import Rung
 
 Array = NDArray[np.float64]
 

@@ -178,12 +178,12 @@ def worst_case(
     return or_infinite(count * hessian_lipschitz * away * away / (2.0 * strong_convexity) * ROUND_UP)
 
 
-def paper(
+def sekhari2021(
     *, count: float, changed: float, strong_convexity: float, lipschitz: float, hessian_lipschitz: float, gradient: float
 ) -> float:
     """The paper's own Δ = 2M̄m²L²/(λ̄³n²), four times ``worst_case``; kept as the reference.
 
-    Source: paper, Lemma 3 and Theorem 3; theory §3.
+    Source: Sekhari et al. 2021, Lemma 3 and Theorem 3; theory §3.
     """
     return 4.0 * worst_case(
         count=count,

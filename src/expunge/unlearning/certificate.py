@@ -8,12 +8,10 @@ even the seconds depend on the rows, the forgotten ones included. Its digest may
 import json
 import math
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from typing import Any
 
 from expunge.privacy.guarantee import epsilon_of
-
-Rung = Literal["exact", "statistics", "pass", "refit"]
-Bound = Literal["local", "worst_case", "paper"]
+from expunge.unlearning.rung import Bound, Rung
 
 ASSUMPTIONS = (
     "The rows given to forget are rows that were learned, with the values and weights they were learned with.",
@@ -51,7 +49,7 @@ class Certificate:
         distance_bound: Δ ≥ |w̄ − ŵ′|₂, the proven distance to the model retrained without the forgotten rows.
         rung: how it was proven: ``exact``, ``statistics``, ``pass`` or ``refit``.
         passes: gradient passes over the remaining rows.
-        bound: ``local``, ``worst_case`` or ``paper``: the bound used without the rows.
+        bound: ``local``, ``worst_case`` or ``sekhari2021``: the bound used without the rows.
         forgotten, learned: rows that this release forgot and learned.
         remaining: total weight of the rows learned and not forgotten.
         parameters: p, the number of weights.
@@ -133,7 +131,8 @@ class Certificate:
             name: tuple(value) if isinstance(value, list) else math.inf if value == "inf" else value
             for name, value in given.items()
         }
-        return cls(**{name: values[name] for name in names})
+        named = {"rung": Rung(values["rung"]), "bound": Bound(values["bound"])}
+        return cls(**{name: values[name] for name in names} | named)
 
 
 def _plain(value: Any) -> Any:

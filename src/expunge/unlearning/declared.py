@@ -19,7 +19,7 @@ class DeclaredBound:
     """Δ of the statistics' rung for rows of which only a bound on their norm is known.
 
     Args:
-        formula: ``bounds.worst_case`` or ``bounds.paper``.
+        formula: ``bounds.worst_case`` or ``bounds.sekhari2021``.
         row_norm: bound on |x| of every row, now and later.
 
     Source: theory §4.1.

@@ -10,11 +10,11 @@ from expunge.errors import CapacityExceeded, NoOptimum
 from expunge.problem.rows import Rows, RowSource
 from expunge.unlearning import forecast, influence, ladder
 from expunge.unlearning.anchored import AnchoredState, Candidate
-from expunge.unlearning.certificate import Rung
 from expunge.unlearning.declared import DeclaredBound
 from expunge.unlearning.ladder import from_statistics, polished, refit, usable
 from expunge.unlearning.remaining import Passes
 from expunge.unlearning.report import Forecast
+from expunge.unlearning.rung import Rung
 from expunge.unlearning.state import State
 
 Array = NDArray[np.float64]
@@ -66,7 +66,7 @@ class DenseState(State):
         t = self.geometry.reach(step, self.geometry.length(step, hessian_step)).t
         needed = allowed / distance if distance > 0 else 1.0
         is_contracting = t < np.log(2.0) and np.expm1(t) ** max_passes <= needed
-        return "pass" if max_passes > 0 and is_contracting else "refit"
+        return Rung.PASS if max_passes > 0 and is_contracting else Rung.REFIT
 
     def displacements(self, rows: Rows) -> Array:
         return influence.displacements(self, rows)

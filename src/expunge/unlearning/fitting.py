@@ -12,6 +12,7 @@ from expunge.unlearning.anchored import AnchoredState, Candidate
 from expunge.unlearning.dense import DenseState
 from expunge.unlearning.ladder import from_statistics
 from expunge.unlearning.remaining import require_rows
+from expunge.unlearning.rung import Rung
 from expunge.unlearning.wide import descended, is_wide
 
 
@@ -22,7 +23,7 @@ def fitted(objective: Objective, source: RowSource, engine: Engine, memory_budge
         InvalidRows, NoOptimum: the rows cannot be fitted.
     """
     if not is_wide(objective, memory_budget):
-        return replace(from_statistics(DenseState.fitted(objective, source, engine)), rung="refit")
+        return replace(from_statistics(DenseState.fitted(objective, source, engine)), rung=Rung.REFIT)
     *_, last = descended(objective, source, engine, np.zeros(objective.n_parameters))
     return last
 
@@ -38,7 +39,7 @@ def refit_cold(state: AnchoredState, source: RowSource, engine: Engine, memory_b
     """
     require_rows(state, source, engine)
     cold = fitted(state.objective, source, engine, memory_budget)
-    if cold.rung != "refit":
+    if cold.rung is not Rung.REFIT:
         raise NoOptimum(
             "the descent stalled before the optimum: its last gradient no longer falls, though it is more than rounding. Scale "
             "the columns alike, raise the penalty (smaller C, larger alpha), or raise memory_budget. Nothing was changed"

@@ -23,9 +23,9 @@ from expunge.problem.rows import Rows, RowSource
 from expunge.unlearning import bounds
 from expunge.unlearning.anchored import Candidate, gradient_error
 from expunge.unlearning.bounds import NOWHERE, Reach
-from expunge.unlearning.certificate import Rung
 from expunge.unlearning.declared import DeclaredBound
 from expunge.unlearning.remaining import Pass, require_rows
+from expunge.unlearning.rung import Rung
 from expunge.unlearning.state import State
 
 Array = NDArray[np.float64]
@@ -59,7 +59,7 @@ def _uninformed(why: str) -> CapacityExceeded:
         f"{why}: pass the remaining rows, only a refit on them can tell the model. Nothing was changed",
         distance_bound=math.inf,
         distance_allowed=math.inf,
-        rung="refit",
+        rung=Rung.REFIT,
     )
 
 
@@ -77,7 +77,7 @@ def from_statistics(state: State, declared: DeclaredBound | None = None) -> Cand
     else:
         distance = state.declared_distance(declared, residual_norm + error + state.hessian_error * float(np.linalg.norm(step)))
     is_exact = state.objective.loss.self_concordance == 0.0
-    rung: Rung = "exact" if is_exact else "statistics"
+    rung = Rung.EXACT if is_exact else Rung.STATISTICS
     return Candidate(state, point, distance + _rounding_of(point), rung, 0, after.t, _wobble(geometry, rounding, point))
 
 
@@ -100,7 +100,7 @@ def refit(state: State, remaining: RowSource, engine: Engine, passes: int, start
     """
     require_rows(state, remaining, engine)
     fresh = type(state).fitted(state.objective, remaining, engine, start)
-    anew = replace(from_statistics(fresh), rung="refit", passes=passes)
+    anew = replace(from_statistics(fresh), rung=Rung.REFIT, passes=passes)
     return anew if isinstance(remaining, Rows) else anchored_again(state, anew, remaining, engine)
 
 
@@ -112,7 +112,7 @@ def anchored_again(state: State, candidate: Candidate, source: RowSource, engine
     rounding = geometry.rounding(step, residual_norm, near.gradient_error)
     away = bounds.residual(geometry, 0.0, geometry.length(step, hessian_step) + rounding)
     anew = from_statistics(near)
-    return replace(anew, rung="refit", passes=candidate.passes, wobble=2.0 * away + anew.wobble)
+    return replace(anew, rung=Rung.REFIT, passes=candidate.passes, wobble=2.0 * away + anew.wobble)
 
 
 def polished(state: State, point: Array, measure: Pass, max_passes: int) -> Iterator[Candidate]:
@@ -136,13 +136,13 @@ def polished(state: State, point: Array, measure: Pass, max_passes: int) -> Iter
         error = gradient_error(state.objective, point, measured.here, gradient)
         rounding = geometry.rounding(step, residual_norm, error)
         distance = bounds.residual(geometry, before.t, length + rounding)
-        here = Candidate(state, point, distance, "pass", k, before.t, wobble)
+        here = Candidate(state, point, distance, Rung.PASS, k, before.t, wobble)
         moved = moved + step
         after = geometry.reach(moved, geometry.length(moved, hessian @ moved))
         after = Reach(after.by_norm, after.by_whitened_norm, before.by_rows + geometry.reach(step, length).t)
         decrement = bounds.newton_decrement(length, before, after) + rounding
         ahead = point + step
         distance, wobble = bounds.residual(geometry, after.t, decrement), wobble + _wobble(geometry, rounding, ahead)
-        there = Candidate(state, ahead, distance + _rounding_of(ahead), "pass", k, after.t, wobble)
+        there = Candidate(state, ahead, distance + _rounding_of(ahead), Rung.PASS, k, after.t, wobble)
         yield there if there.distance_bound <= here.distance_bound else here
         point = there.point

@@ -21,6 +21,7 @@ from expunge.problem.rows import Rows
 from expunge.unlearning.anchored import AnchoredState, Candidate
 from expunge.unlearning.certificate import ASSUMPTIONS, DECLARED_NORM, Certificate
 from expunge.unlearning.learned import LearnedRows
+from expunge.unlearning.rung import Bound
 from expunge.unlearning.settings import Settings
 
 Array = NDArray[np.float64]
@@ -147,7 +148,7 @@ def published(
         salt=secrets.token_hex(32),
         weights_digest=sha256(weights.astype("<f8").tobytes()).hexdigest(),
         library_version=VERSION,
-        assumptions=ASSUMPTIONS if settings.bound == "local" else (*ASSUMPTIONS, DECLARED_NORM),
+        assumptions=ASSUMPTIONS if settings.bound is Bound.LOCAL else (*ASSUMPTIONS, DECLARED_NORM),
     )
     n_releases = 1 if before is None else before.n_releases + 1
     return Secret(state, learned, point, budget, n_releases, Release(weights, certificate))

@@ -7,12 +7,13 @@ from expunge.privacy import Guarantee, Schedule
 from expunge.problem.objective import Objective
 from expunge.problem.parameters import real, whole
 from expunge.unlearning import bounds
-from expunge.unlearning.certificate import Bound
 from expunge.unlearning.declared import DeclaredBound
+from expunge.unlearning.rung import Bound
 
 MEMORY_BUDGET = 8.0 * 2**30
 """Eight GiB: about 9,400 parameters."""
 MONTHLY = Schedule(days=30)
+_FORMULAS = {Bound.WORST_CASE: bounds.worst_case, Bound.SEKHARI2021: bounds.sekhari2021}
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Settings:
     Args:
         guarantee: (ε, δ) promised to everyone forgotten.
         sigma: standard deviation of the noise in each weight; 0 for no noise and no promise.
-        bound: ``local``, or ``worst_case``/``paper``, which need ``row_norm`` and a penalty on every weight.
+        bound: ``local``, or ``worst_case``/``sekhari2021``, which need ``row_norm`` and a penalty on every weight.
         row_norm: declared bound on |x| of every row, now and later.
         max_passes: gradient passes tried before a refit.
         schedule: when a refit resets the budget.
@@ -38,7 +39,7 @@ class Settings:
 
     guarantee: Guarantee
     sigma: float
-    bound: Bound = "local"
+    bound: Bound = Bound.LOCAL
     row_norm: float | None = None
     max_passes: int = 3
     memory_budget: float = MEMORY_BUDGET
@@ -53,10 +54,9 @@ class Settings:
             object.__setattr__(self, "row_norm", real("row_norm", self.row_norm))
         if not (math.isfinite(self.sigma) and self.sigma >= 0):
             raise ValueError(f"sigma must be a finite number of at least 0, got {self.sigma}")
-        if self.bound not in ("local", "worst_case", "paper"):
-            raise ValueError(f"bound must be 'local', 'worst_case' or 'paper', got {self.bound!r}")
-        if self.bound != "local" and not (self.row_norm is not None and 0 < self.row_norm < math.inf):
-            raise ValueError(f"bound={self.bound!r} needs row_norm, the declared bound on the norm of every row")
+        object.__setattr__(self, "bound", Bound(self.bound))
+        if self.bound is not Bound.LOCAL and not (self.row_norm is not None and 0 < self.row_norm < math.inf):
+            raise ValueError(f"bound={self.bound.value!r} needs row_norm, the declared bound on the norm of every row")
         if not self.memory_budget >= 0:
             raise ValueError(f"memory_budget must be at least 0 bytes, got {self.memory_budget}")
         if self.max_passes < 0:
@@ -64,21 +64,21 @@ class Settings:
 
     def check(self, objective: Objective) -> None:
         """Raises ``ValueError`` where the bound does not exist for this objective."""
-        if self.bound == "local":
+        if self.bound is Bound.LOCAL:
             return
         loss = objective.loss
         is_bounded = math.isfinite(loss.derivative_bound) and math.isfinite(loss.third_derivative_bound)
         if not (is_bounded or loss.third_derivative_bound == 0):
-            raise ValueError(f"bound={self.bound!r} needs bounded derivatives, which {loss.name} has not: use 'local'")
+            raise ValueError(f"bound={self.bound.value!r} needs bounded derivatives, which {loss.name} has not: use 'local'")
         if objective.penalty == 0 or not objective.penalised.all():
             raise ValueError(
-                f"bound={self.bound!r} needs a penalty on every weight: set fit_intercept=False (a constant column in X takes "
-                "its place) and a finite C"
+                f"bound={self.bound.value!r} needs a penalty on every weight: set fit_intercept=False (a constant column in X "
+                "takes its place) and a finite C"
             )
 
     @property
     def declared_bound(self) -> DeclaredBound | None:
-        """``worst_case`` or ``paper``; ``None`` for ``local``, which needs nothing declared. Source: theory §4.1."""
-        if self.bound == "local" or self.row_norm is None:
+        """``worst_case`` or ``sekhari2021``; ``None`` for ``local``, which needs nothing declared. Source: theory §4.1."""
+        if self.bound is Bound.LOCAL or self.row_norm is None:
             return None
-        return DeclaredBound(bounds.worst_case if self.bound == "worst_case" else bounds.paper, self.row_norm)
+        return DeclaredBound(_FORMULAS[self.bound], self.row_norm)

@@ -38,6 +38,7 @@ from expunge.unlearning.learned import LearnedRows
 from expunge.unlearning.release import Change, Release, Secret, charged_distance, charged_mu, published, require_norm
 from expunge.unlearning.remaining import require_rows
 from expunge.unlearning.report import CapacityReport
+from expunge.unlearning.rung import Rung
 from expunge.unlearning.settings import Settings
 
 Array = NDArray[np.float64]
@@ -66,7 +67,7 @@ class Unlearner:
     >>> float(model.release.weights[0])  # (1·1 + 1·2 + 2·3) / (1 + 1 + 4)
     1.5
     >>> release = model.forget(Rows.of([[2.0]], [3.0]))
-    >>> float(release.weights[0]), release.certificate.rung
+    >>> float(release.weights[0]), str(release.certificate.rung)
     (1.5, 'exact')
     """
 
@@ -109,7 +110,7 @@ class Unlearner:
                 "the problem is too ill-conditioned; rescale the columns, add a penalty or raise sigma. Nothing was changed",
                 distance_bound=distance,
                 distance_allowed=settings.sigma * mu_limit,
-                rung="refit",
+                rung=Rung.REFIT,
             ) from None
         is_tracked = settings.track_rows or settings.by_subject
         learned = LearnedRows.of(source, engine, by_subject=settings.by_subject) if is_tracked else None
@@ -318,7 +319,7 @@ class Unlearner:
             candidates = state.candidates(remaining, self._engine, passes, declared, before_refit, is_known=is_known)
             candidate = _cheapest(candidates, settings, budget, remaining)
             wobble = _charged_wobble(candidate, settings.sigma, budget, remaining)
-            is_refit = candidate.rung == "refit"
+            is_refit = candidate.rung is Rung.REFIT
             budget = budget.charged(charged_mu(candidate, settings.sigma), refit=is_refit, wobble=wobble)
             self._secret = published(settings, self._noise, secret, candidate, learned, budget, change, started)
             return self._secret.release
@@ -378,14 +379,14 @@ def _cheapest(
     distance = allowed = math.inf
     candidate = None
     for candidate in candidates:
-        is_refit = candidate.rung == "refit"
+        is_refit = candidate.rung is Rung.REFIT
         if settings.sigma > 0:
             allowed = settings.sigma * budget.mu_left(refit=is_refit)
             distance = charged_distance(candidate, settings.sigma)
             is_enough = distance <= allowed and (candidate.reach <= STEADY or not is_wobbling)
         else:
             is_polished = candidate.passes == settings.max_passes and math.isfinite(candidate.distance_bound)
-            is_enough = source is None or is_refit or candidate.rung == "exact" or is_polished
+            is_enough = source is None or is_refit or candidate.rung is Rung.EXACT or is_polished
         if is_enough:
             return candidate
     if settings.sigma == 0 and candidate is not None and math.isfinite(candidate.distance_bound):
@@ -403,15 +404,15 @@ def _refusal(
             "a wide model, which keeps no Hessian, changes by passes over the remaining rows: give them. Nothing was changed",
             distance_bound=math.inf,
             distance_allowed=settings.sigma * budget.mu_left() if settings.sigma > 0 else math.inf,
-            rung="pass",
+            rung=Rung.PASS,
         )
-    if candidate.rung == "refit" or not candidate.state.has_hessian:
+    if candidate.rung is Rung.REFIT or not candidate.state.has_hessian:
         return CapacityExceeded(
             f"even a refit cannot be certified ({numbers}): the problem is too ill-conditioned for this sigma; rescale the "
             "columns, add a penalty or raise sigma. Nothing was changed",
             distance_bound=distance,
             distance_allowed=allowed,
-            rung="refit",
+            rung=Rung.REFIT,
         )
     if allowed <= grid_rounding(len(candidate.point), settings.sigma):
         return BudgetSpent(

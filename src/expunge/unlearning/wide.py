@@ -27,10 +27,10 @@ from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows, RowSource
 from expunge.unlearning import bounds
 from expunge.unlearning.anchored import AnchoredState, Candidate, gradient_error
-from expunge.unlearning.certificate import Rung
 from expunge.unlearning.declared import DeclaredBound
 from expunge.unlearning.remaining import require_rows
 from expunge.unlearning.report import Forecast
+from expunge.unlearning.rung import Rung
 from expunge.unlearning.state import changed_by, require_all_classes, require_remaining, require_short
 
 Array = NDArray[np.float64]
@@ -130,7 +130,7 @@ class WideState(AnchoredState):
 
     def rung_needed(self, distance: float, allowed: float, max_passes: int) -> Rung:
         """Always a refit."""
-        return "refit"
+        return Rung.REFIT
 
     def forecasts(
         self, allowed: float, max_passes: int, sample: Rows | None, declared: DeclaredBound | None
@@ -150,7 +150,7 @@ def descended(objective: Objective, source: RowSource, engine: Engine, start: Ar
     """The points of ``descend`` as candidates; the optimum counts as a refit. Source: theory §4.4."""
     for state, passes, is_optimum in descend(objective, source, engine, start):
         distance = state.distance_bound
-        yield Candidate(state, state.anchor, distance, "refit" if is_optimum else "pass", passes, wobble=2.0 * distance)
+        yield Candidate(state, state.anchor, distance, Rung.REFIT if is_optimum else Rung.PASS, passes, wobble=2.0 * distance)
 
 
 @dataclass(frozen=True, eq=False)

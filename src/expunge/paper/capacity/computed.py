@@ -8,7 +8,7 @@ from typing import Literal
 from scipy.optimize import minimize_scalar
 
 from expunge.privacy import Guarantee
-from expunge.unlearning.bounds import paper, worst_case
+from expunge.unlearning.bounds import sekhari2021, worst_case
 
 Method = Literal["newton", "worst_case", "dp", "exact", "linear_model"]
 
@@ -143,7 +143,7 @@ class Setting:
         risk += m * L**2 / (strength * (n - m))
         if method == "exact":
             return risk
-        distance = (paper if method == "newton" else worst_case)(
+        distance = (sekhari2021 if method == "newton" else worst_case)(
             count=n,
             changed=m,
             strong_convexity=n * strength,

@@ -23,7 +23,7 @@ from expunge.privacy.noise import grid_rounding
 from expunge.problem.losses import Logistic
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
-from expunge.unlearning.bounds import paper
+from expunge.unlearning.bounds import sekhari2021
 from expunge.unlearning.dense import DenseState, require_hessian
 from expunge.unlearning.influence import deletion_order
 from expunge.unlearning.ladder import from_statistics
@@ -232,7 +232,7 @@ def _risks(study: Study, adversary: Any) -> Iterator[tuple[int, str, float]]:
         exact = DenseState.fitted(objective, remaining, engine, ours).point
         step = state.removed(forgotten).settled()
         constants = {"count": n, "changed": m, "strong_convexity": 1.0, "lipschitz": setting.lipschitz, "gradient": 0.0}
-        newton = setting.paper_factor * paper(hessian_lipschitz=LOSS.third_derivative_bound * row_norm**3, **constants)
+        newton = setting.paper_factor * sekhari2021(hessian_lipschitz=LOSS.third_derivative_bound * row_norm**3, **constants)
         dp = setting.paper_factor * m * setting.lipschitz
         yield m, "retrained, no noise", risk.excess(exact, 0.0)[0]
         yield m, "Expunge: certified, σ fixed beforehand", risk.excess(ours, sigma)[0]

@@ -1,0 +1,32 @@
+"""Rungs and bounds by name: how the distance of a release to retraining was proven. Theory §4."""
+
+from enum import StrEnum
+
+
+class Rung(StrEnum):
+    """A way to weights that are provably near the retrained ones; the cheapest first."""
+
+    EXACT = "exact"
+    """The statistics of a loss that is a square: no distance but rounding."""
+    STATISTICS = "statistics"
+    """One Newton step from the anchor; needs no rows."""
+    PASS = "pass"
+    """Gradient passes over the remaining rows."""
+    REFIT = "refit"
+    """A new anchor on the remaining rows."""
+
+
+class Bound(StrEnum):
+    """What certifies the rung of the statistics."""
+
+    LOCAL = "local"
+    """The Hessian at hand."""
+    WORST_CASE = "worst_case"
+    """Declared constants, as theory §4.1 has them."""
+    SEKHARI2021 = "sekhari2021"
+    """The same with the constants of Sekhari et al. 2021, four times as large."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Bound":
+        *most, last = (f"{bound.value!r}" for bound in cls)
+        raise ValueError(f"bound must be {', '.join(most)} or {last}, got {value!r}")
