@@ -63,6 +63,7 @@ lint: $(READY)
 	$(BIN)/lint-imports
 
 docs: $(READY)
+	$(BIN)/python -m tools.architecture
 	$(BIN)/zensical build --strict
 
 bench: $(READY)

@@ -9,7 +9,7 @@ import pytest
 
 from expunge.engine.local import LocalEngine
 from expunge.errors import InvalidRows, NoOptimum, NotLearned
-from expunge.numerics.evaluation import UNIT_ROUNDOFF, gamma, penalty_error, penalty_scale_error
+from expunge.numerics.evaluation import UNIT_ROUNDOFF, Evaluation, gamma, penalty_error, penalty_scale_error
 from expunge.numerics.factor import Exchange, Factor, eigenvalue_floor, inverse_error
 from expunge.numerics.statistics import RowExtremes, Sums
 from expunge.problem.losses import Logistic, Poisson, Softmax, Squared
@@ -136,9 +136,7 @@ def test_forgotten_rows_leave_everything_valid(loss, form):
 
 
 def _root(state, rows):
-    from expunge.numerics.statistics import RowTerms
-
-    return RowTerms.of(state.objective, rows, state.anchor).root
+    return Evaluation(state.objective, rows, state.anchor).curvature_root()
 
 
 @every_model
@@ -307,7 +305,7 @@ def test_a_row_with_more_curvature_than_everything_learned_is_refused(loss):
     heavy = replace(rows.take([0]), sample_weight=np.array([1e4]))
     with pytest.raises(NotLearned, match="row 0 of the request cannot have been learned: it has more curvature"):
         state.removed(heavy)
-    terms = module.RowTerms.of(state.objective, heavy, state.anchor)
+    terms = module.RowTerms.at(Evaluation(state.objective, heavy, state.anchor), state.statistics.anchor)
     exchange = Exchange.of(state.hessian, state.factor, terms.root)
     own = float(exchange.own_curvature(loss.outputs)[0])
     mu = state.geometry.mu
@@ -328,7 +326,7 @@ def test_the_whitened_norm_is_never_worse_than_the_plain_one():
 
 def test_an_indefinite_inverse_bounds_no_leverage():
     state, rows = fitted(Logistic())
-    assert module._top_leverage(state.objective, Factor(-np.eye(4)), rows) == math.inf
+    assert module._top_leverage(Evaluation(state.objective, rows, state.anchor), Factor(-np.eye(4))) == math.inf
 
 
 @pytest.mark.parametrize("loss", [Logistic(), Softmax(3), Poisson()], ids=repr)

@@ -130,8 +130,8 @@ def test_a_batch_is_carried_over_as_it_was_evaluated(loss, rng):
     anchor = rng.normal(size=objective.n_parameters) / 3
     at, digest = Evaluation(objective, rows, anchor), anchor_digest(objective, anchor)
     sums, terms, statistics = (
-        Sums.of(objective, rows, anchor),
-        RowTerms.of(objective, rows, anchor),
+        Sums.at(at, digest),
+        RowTerms.at(at, digest),
         Statistics.of(objective, rows, anchor),
     )
     for found in (sums, terms, statistics):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from expunge.errors import BudgetSpent, CapacityExceeded, InvalidRows, NoOptimum, NotLearned
+from expunge.numerics.evaluation import Evaluation
 from expunge.privacy import Guarantee, Schedule
 from expunge.privacy.noise import InsecureNoise
 from expunge.problem.losses import Logistic, Poisson, Softmax, Squared
@@ -64,6 +65,21 @@ def test_the_ladder_takes_the_cheapest_rung_that_proves_enough():
         assert certificate.mu == pytest.approx(certificate.distance_bound / 0.002)
         assert certificate.epsilon_total <= 1.0
         assert certificate.distance_bound > 0
+
+
+@pytest.mark.parametrize("memory_budget", [2.0**30, 0.0], ids=["dense", "wide"])
+def test_the_rows_of_a_request_are_evaluated_once(memory_budget, monkeypatch):
+    model, at, n = make(memory_budget=memory_budget)
+    evaluated, honest = [], Evaluation.__init__
+
+    def counted(self, objective, rows, w):
+        evaluated.append(len(rows))
+        honest(self, objective, rows, w)
+
+    monkeypatch.setattr(Evaluation, "__init__", counted)
+    model.forget(at(np.arange(7)), at(np.arange(7, n)))
+    model.learn(at(np.arange(5)), at(np.r_[:5, 7:n]))
+    assert (evaluated.count(7), evaluated.count(5)) == (1, 1)
 
 
 def test_the_certified_distance_covers_the_true_one_on_every_rung():

@@ -339,20 +339,20 @@ def test_a_halved_bound_is_caught():
 
 
 def test_a_hessian_that_is_not_downdated_is_caught():
-    honest = RowTerms.of.__func__
+    honest = RowTerms.at.__func__
     with mock.patch.object(
-        RowTerms, "of", classmethod(lambda *args: replace(terms := honest(*args), root=np.zeros_like(terms.root)))
+        RowTerms, "at", classmethod(lambda *args: replace(terms := honest(*args), root=np.zeros_like(terms.root)))
     ):
         assert caught() > 0
 
 
 def test_a_gradient_that_is_not_subtracted_is_caught():
     """By the pass's check of the rows: the state and the remaining rows disagree."""
-    honest = RowTerms.of.__func__
+    honest = RowTerms.at.__func__
     with (
         mock.patch.object(
             RowTerms,
-            "of",
+            "at",
             classmethod(lambda *args: replace(terms := honest(*args), gradient_sum=np.zeros_like(terms.gradient_sum))),
         ),
         pytest.raises(NotLearned),

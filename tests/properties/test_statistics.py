@@ -52,8 +52,9 @@ def test_group_laws(loss, seed):
     assert_equal(whole - a, b + c)
     assert_equal(whole - a - c, whole - c - a)
     assert_equal((a + b) - b, a)
-    assert_equal(whole - RowTerms.of(p.objective, pieces[1], anchor), whole - b)
-    assert_equal(a + RowTerms.of(p.objective, pieces[2], anchor), a + c)
+    second, third = (RowTerms.at(Evaluation(p.objective, piece, anchor), whole.anchor) for piece in pieces[1:])
+    assert_equal(whole - second, whole - b)
+    assert_equal(a + third, a + c)
 
 
 @pytest.mark.parametrize("loss", CATALOGUE, ids=repr)

@@ -161,6 +161,11 @@ class Evaluation:
         return np.bincount(codes, minlength=self.loss.classes).astype(np.int64)
 
     @property
+    def norms(self) -> Array:
+        """|x| of each row, the intercept's 1 included, rounded up, ``(n_rows,)``."""
+        return host(self._norms)
+
+    @property
     def longest(self) -> float:
         """max |x|."""
         return or_infinite(float(self._xp.max(self._norms))) if len(self.rows) else 0.0

@@ -90,11 +90,6 @@ class Sums:
     is_weighted: bool
 
     @classmethod
-    def of(cls, objective: Objective, rows: Rows, anchor: Array) -> "Sums":
-        """The sums of ``rows`` at ``anchor``."""
-        return Sums.at(Evaluation(objective, rows, anchor), anchor_digest(objective, anchor))
-
-    @classmethod
     def at(cls, at: Evaluation, digest: str) -> "Sums":
         """The sums of evaluated rows; ``digest`` names the anchor."""
         return Sums(
@@ -151,10 +146,9 @@ class RowTerms(Sums):
     root: Array
 
     @classmethod
-    def of(cls, objective: Objective, rows: Rows, anchor: Array) -> "RowTerms":
-        """The terms of ``rows`` at ``anchor``."""
-        at = Evaluation(objective, rows, anchor)
-        return cls(**vars(Sums.at(at, anchor_digest(objective, anchor))), root=at.curvature_root())
+    def at(cls, at: Evaluation, digest: str) -> "RowTerms":
+        """The terms of evaluated rows; ``digest`` names the anchor."""
+        return cls(**vars(Sums.at(at, digest)), root=at.curvature_root())
 
     def add_hessian_to(self, hessian: Array, sign: float) -> Array:
         """``hessian + sign · rootᵀ root``, a new array."""

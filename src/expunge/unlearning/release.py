@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expunge.errors import InvalidRows
-from expunge.numerics.evaluation import row_norms
 from expunge.privacy import PrivacyBudget
 from expunge.privacy.noise import Noise, grid_rounding
 from expunge.problem.objective import Objective
@@ -83,8 +82,6 @@ class Change:
         for rows in (self.added, self.removed):
             if rows is not None and len(objective.check(rows, is_weighted)) == 0:
                 raise InvalidRows("the request holds no rows: give at least one")
-        if self.added is not None:
-            require_norm(float(row_norms(objective, self.added).max()), settings.row_norm)
         if self.removed is None or settings.by_subject:  # which knows how often each row was learned under an id
             return
         pair = self.removed.duplicate()

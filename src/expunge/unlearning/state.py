@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from expunge.engine import Engine
 from expunge.errors import LastRows, NoOptimum, NotLearned
-from expunge.numerics.evaluation import UNIT_ROUNDOFF, Evaluation, gamma, penalty_error, penalty_scale_error, quiet, row_norms
+from expunge.numerics.evaluation import UNIT_ROUNDOFF, Evaluation, gamma, penalty_error, penalty_scale_error, quiet
 from expunge.numerics.factor import Exchange, Factor, Hessian, Solution, eigenvalue_floor, inverse_error
 from expunge.numerics.solver import minimise
 from expunge.numerics.statistics import RowExtremes, RowTerms, Statistics, Sums, sum_up
@@ -77,7 +77,7 @@ class State:
         if leverage is None:
             leverage = math.inf
             if eta < 1.0 and objective.loss.self_concordance > 0:
-                leverage = engine.reduce(source, partial(_top_leverage, objective, optimum.leverage_factor), max)
+                leverage = engine.reduce(source, partial(_leverage_of, objective, optimum.leverage_factor), max)
         whitened = math.sqrt(leverage / (1.0 - eta)) if eta < 1.0 else math.inf
         fresh = cls(
             objective=objective,
@@ -153,15 +153,15 @@ class State:
     @quiet
     def added(self, rows: Rows) -> "State":
         """The state with ``rows`` learned. H grows, so that μ and v stay valid for the old rows."""
-        rows = rows.on_host()
-        terms = RowTerms.of(self.objective, rows, self.anchor)
+        at = Evaluation(self.objective, rows.on_host(), self.anchor)
+        terms = RowTerms.at(at, self.statistics.anchor)
         grown = self._with(self.statistics + terms, terms)
-        row_norm = float(row_norms(self.objective, rows).max(initial=0.0))
+        row_norm = at.longest
         if not grown.statistics.is_bounded:
             return replace(grown, extremes=self.extremes | RowExtremes(row_norm, math.inf))
         grown = replace(grown, factor=Exchange.of(self.hessian, self.factor, terms.root).exchanged(grown.hessian, 1.0))
         eta = inverse_error(grown.hessian, grown.factor)
-        leverage = _top_leverage(self.objective, grown.factor, rows) / (1.0 - eta) if eta < 1.0 else math.inf
+        leverage = _top_leverage(at, grown.factor) / (1.0 - eta) if eta < 1.0 else math.inf
         new = RowExtremes(row_norm, _no_worse(math.sqrt(leverage), row_norm, self.curvature_floor))
         return replace(grown, extremes=self.extremes | new)
 
@@ -177,9 +177,9 @@ class State:
             LastRows: the rows are all that was learned, or all of one class.
             NoOptimum: what remains determines no model.
         """
-        rows = rows.on_host()
-        require_short(row_norms(self.objective, rows), self.extremes.row_norm)
-        terms = RowTerms.of(self.objective, rows, self.anchor)
+        at = Evaluation(self.objective, rows.on_host(), self.anchor)
+        require_short(at.norms, self.extremes.row_norm)
+        terms = RowTerms.at(at, self.statistics.anchor)
         require_remaining(terms, self.statistics)
         shrunk = self._with(self.statistics - terms, terms)
         require_all_classes(shrunk.statistics, "the rows that would remain")
@@ -263,11 +263,13 @@ def require_all_classes(statistics: Sums, which: str) -> None:
         )
 
 
-def _top_leverage(objective: Objective, factor: Factor, rows: Rows) -> float:
+def _leverage_of(objective: Objective, factor: Factor, rows: Rows) -> float:
+    return _top_leverage(Evaluation(objective, rows, np.zeros(objective.n_parameters)), factor)
+
+
+def _top_leverage(at: Evaluation, factor: Factor) -> float:
     """No less than the largest eigenvalue over rows of XᵢᵀGXᵢ, G the inverse that ``factor`` holds."""
-    if factor.root is None:
-        return math.inf
-    return Evaluation(objective, rows, np.zeros(objective.n_parameters)).top_leverage(factor.root)
+    return math.inf if factor.root is None else at.top_leverage(factor.root)
 
 
 def _no_worse(whitened: float, row_norm: float, curvature_floor: float) -> float:

@@ -313,6 +313,7 @@ class Unlearner:
             change.check(self.objective, settings, secret.state.statistics.is_weighted)
             learned = None if secret.learned is None else change.tracked(secret.learned, self.objective.loss.classes)
             state = change.applied(secret.state)
+            require_norm(state.extremes.row_norm, settings.row_norm)
             if not is_known:
                 self._require_same(learned, remaining)
             budget = secret.budget if change.removed is None else secret.budget.owing()

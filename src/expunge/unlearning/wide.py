@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from expunge.engine import Engine
 from expunge.errors import InvalidRows, NoOptimum
-from expunge.numerics.evaluation import UNIT_ROUNDOFF, Evaluation, gamma, row_norms
+from expunge.numerics.evaluation import UNIT_ROUNDOFF, Evaluation, gamma
 from expunge.numerics.statistics import RowExtremes, Sums, anchor_digest
 from expunge.problem.arrays import norm
 from expunge.problem.objective import Objective
@@ -88,18 +88,18 @@ class WideState:
 
     def displacements(self, rows: Rows) -> Array:
         """An upper bound on |H⁻¹∇ℓᵢ|₂ for each row, ``(n_rows,)``: |ℓ′ᵢ||xᵢ|/μ; ``inf`` where ℓ′ᵢ overflows."""
-        slopes = Evaluation(self.objective, rows.on_host(), self.anchor).slopes()
+        at = Evaluation(self.objective, rows.on_host(), self.anchor)
         with np.errstate(over="ignore"):
-            return np.asarray(slopes * row_norms(self.objective, rows) / self.curvature_floor) * (1.0 + gamma(8))
+            return np.asarray(at.slopes() * at.norms / self.curvature_floor) * (1.0 + gamma(8))
 
     def added(self, rows: Rows) -> "WideState":
         """The state with ``rows`` learned: their sums added at the anchor."""
-        terms = Sums.of(self.objective, rows.on_host(), self.anchor)
-        longest = float(row_norms(self.objective, rows).max(initial=0.0))
+        at = Evaluation(self.objective, rows.on_host(), self.anchor)
+        terms = Sums.at(at, self.statistics.anchor)
         return replace(
             self,
             statistics=self.statistics.plus(terms, 1.0),
-            row_norm=max(self.row_norm, longest),
+            row_norm=max(self.row_norm, at.longest),
             changed=changed_by(self.changed, terms),
         )
 
@@ -110,8 +110,9 @@ class WideState:
             NotLearned: a row longer than any learned; others are found out by the pass that must follow.
             InvalidRows: the rows are all that was learned, or all of one class.
         """
-        require_short(row_norms(self.objective, rows), self.row_norm)
-        terms = Sums.of(self.objective, rows.on_host(), self.anchor)
+        at = Evaluation(self.objective, rows.on_host(), self.anchor)
+        require_short(at.norms, self.row_norm)
+        terms = Sums.at(at, self.statistics.anchor)
         require_remaining(terms, self.statistics)
         statistics = self.statistics.plus(terms, -1.0)
         require_all_classes(statistics, "the rows that would remain")
