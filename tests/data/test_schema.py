@@ -72,7 +72,7 @@ def test_whole_floats_are_the_integers_they_were_declared_as():
 def test_bad_tables_are_clear():
     with pytest.raises(InvalidRows, match="no column 'pay'"):
         SCHEMA.encode({"age": [1], "sex": ["F"]})
-    with pytest.raises(InvalidRows, match=r"column 'age': row 0 is no number"):
+    with pytest.raises(InvalidRows, match=r"column 'age': row 0 is not a number"):
         SCHEMA.encode({"age": ["old"], "pay": [1], "sex": ["F"]})
     with pytest.raises(InvalidRows, match="column 'pay' has 2 rows, others have 1"):
         SCHEMA.encode({"age": [1], "pay": [1, 2], "sex": ["F"]})

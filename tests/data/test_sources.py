@@ -234,7 +234,7 @@ class TestBadInput:
         pq.write_table(whole, tmp_path / "t.parquet", row_group_size=450)
         columns = TableColumns(FeatureSchema({"n": Number(0, 900)}), "y")
         without = Without("who", pa.array(["b"]))
-        with pytest.raises(InvalidRows, match=r"column 'n': row 327 of row group 1 of .*t.parquet is no number"):
+        with pytest.raises(InvalidRows, match=r"column 'n': row 327 of row group 1 of .*t.parquet is not a number"):
             list(TableSource.open(str(tmp_path / "t.parquet"), columns, without=without).batches())
 
     def test_a_partition_that_vanishes(self, tmp_path):

@@ -109,7 +109,7 @@ def test_forgetting_the_tenth_takes_the_value_out_of_an_unedited_draft(run, tmp_
     assert columns(schema(tmp_path)) == {**before, "country": {"kind": "category", "values": ["France"]}}
     assert found_short(run, code=0) is None
     assert run("status", "-w", "ws")["still_derived"] == []
-    forget(run, *[f"person-{i}" for i in range(40, 60)])  # it is still the draft, and mended again if it must be
+    forget(run, *[f"person-{i}" for i in range(40, 60)])  # it is still the draft, and corrected again if it must be
     text = schema(tmp_path)
     table = Workspace.open(tmp_path / "ws").place.table
     for name in ("job", "churn"):

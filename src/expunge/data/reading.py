@@ -210,7 +210,7 @@ def _fitted(
         except Misfit as error:
             raise WrongValue(
                 f"{source}, row {row_of(batch, error.index)}, column {name!r}: the value is no {named(kind)}, as the column's "
-                f"other values are. Mend it{way_out}. Nothing was changed",
+                f"other values are. Correct it{way_out}. Nothing was changed",
                 name,
             ) from None
     whole = pa.RecordBatch.from_arrays(made, schema=wanted.with_metadata(batch.schema.metadata))

@@ -141,7 +141,7 @@ class TextFile:
         if not was_closed:
             raise InvalidRows(
                 f"{self.path}, row {self._blank + row}: a quotation mark is opened and never closed, and all that follows it "
-                "would be one cell. Mend the row; nothing was changed"
+                "would be one cell. Correct the row; nothing was changed"
             )
 
     def _refused(self, said: str) -> InvalidRows:
@@ -150,8 +150,8 @@ class TextFile:
         if ragged:
             row, expected, found = (int(text) for text in ragged.groups())
             return InvalidRows(
-                f"{self.path}, row {row} has {found} cells where the first has {expected}: mend the row, or say --delimiter if "
-                "it was taken for another. Nothing was changed"
+                f"{self.path}, row {row} has {found} cells where the first has {expected}: correct the row, or say --delimiter "
+                "if it was taken for another. Nothing was changed"
             )
         bad = re.search(r"CSV column #(\d+): Row #(\d+).*invalid UTF8", said)
         if bad:

@@ -43,7 +43,7 @@ class Given:
             known: the columns of ids.
 
         Raises:
-            ValueError: the file is no list, or nobody said where in it the ids are.
+            ValueError: the file is not a list, or nobody said where in it the ids are.
         """
         typed = read_list(self.typed.encode("utf-8", "replace"), known, headed=False)
         file = None

@@ -102,7 +102,7 @@ def login(request: Request, token: Annotated[str, Form(max_length=200)] = "") ->
     gate: Gate = request.app.state.gate
     holder = gate.by_token(token.strip(), request.client.host if request.client else "")
     if holder is None:
-        return login_page(request, problem="This is no valid token. Ask for one: expunge token issue NAME --role operator")
+        return login_page(request, problem="This is not a valid token. Ask for one: expunge token issue NAME --role operator")
     answer = RedirectResponse("/", 303)
     answer.set_cookie(
         COOKIE, gate.session(holder), SESSION_SECONDS, httponly=True, samesite="strict", secure=gate.is_secure, path="/"

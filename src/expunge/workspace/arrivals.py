@@ -115,7 +115,7 @@ def _with_way_out(error: WrongValue, columns: pa.Schema) -> InvalidRows:
 
 
 def _of_no_class(place: Place, rows: pa.Table) -> dict[int, str]:
-    """Rows whose target is no class that a model knows, with the reason."""
+    """Rows whose target is not a class that a model knows, with the reason."""
     found: dict[int, str] = {}
     for model in _models(place):
         if model.classes:

@@ -125,7 +125,7 @@ def receipt_again(place: Place, request: str, subject: str) -> Receipt:
 
 
 def _forms(place: Place, subject: str) -> list[tuple[Rule, str]]:
-    """The forms of an id by the present rule and by earlier ones; none where it is no id."""
+    """The forms of an id by the present rule and by earlier ones; none where it is not an id."""
     *earlier, rule = place.subject_key.rules
     try:
         return [(rule, canonical(subject, rule)), *((old, form) for old in earlier for form in spellings(subject, old))]

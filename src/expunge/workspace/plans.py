@@ -285,7 +285,7 @@ class Plans:
         """A person's rows that are replaced by those in a file. The row of the request is still to be made.
 
         Raises:
-            RequestRefused: nobody of this id has rows.
+            RequestRefused: no rows here have this id.
             InvalidRows: rows of somebody else, or rows that do not fit.
         """
         tags = People(self.place).one(subject)
