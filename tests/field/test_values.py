@@ -172,7 +172,7 @@ class TestLaterFiles:
     def test_integers_that_become_numbers_are_refused_by_row(self, tmp_path):
         init(tmp_path, write(tmp_path / "t.csv", "who,x\np1,1\n"))
         said = run("append", write(tmp_path / "u.csv", "who,x\np1,1\np2,45.5\n"), "-w", tmp_path / "ws", code=1)["message"]
-        assert "row 3, column 'x': the value is no integer" in said
+        assert "row 3, column 'x': the value is not of type integer" in said
 
     def test_typed_files_are_fitted_and_never_cast(self, tmp_path):
         init(tmp_path, write(tmp_path / "t.csv", "who,x,n\np1,1.5,7\n"))

@@ -209,7 +209,7 @@ def _fitted(
             ) from None
         except Misfit as error:
             raise WrongValue(
-                f"{source}, row {row_of(batch, error.index)}, column {name!r}: the value is no {named(kind)}, as the column's "
+                f"{source}, row {row_of(batch, error.index)}, column {name!r}: the value is not of type {named(kind)}, as the column's "
                 f"other values are. Correct it{way_out}. Nothing was changed",
                 name,
             ) from None
