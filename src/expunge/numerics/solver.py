@@ -26,9 +26,10 @@ from numpy.typing import NDArray
 from expunge.engine import Engine
 from expunge.engine.threads import one_blas_thread
 from expunge.errors import InvalidRows, NoOptimum
-from expunge.numerics.evaluation import ROUNDOFF, Evaluation, Precision
+from expunge.numerics.evaluation import Evaluation
 from expunge.numerics.factor import Factor, Hessian
 from expunge.numerics.line_search import LineSearch
+from expunge.numerics.rounding import ROUNDOFF, Precision
 from expunge.numerics.statistics import Statistics, anchor_digest
 from expunge.problem.arrays import SMALLEST, norm, or_infinite
 from expunge.problem.losses import PseudoHuber

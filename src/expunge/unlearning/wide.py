@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from expunge.engine import Engine
 from expunge.errors import InvalidRows, NoOptimum
-from expunge.numerics.evaluation import UNIT_ROUNDOFF, Evaluation, gamma
+from expunge.numerics.evaluation import Evaluation
 from expunge.numerics.line_search import LineSearch
+from expunge.numerics.rounding import UNIT_ROUNDOFF, gamma
 from expunge.numerics.statistics import RowExtremes, Sums, anchor_digest
 from expunge.problem.arrays import norm
 from expunge.problem.objective import Objective
