@@ -9,17 +9,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from expunge.numerics.evaluation import (
-    LARGEST,
-    SHARE,
-    ULPS,
-    UNDERFLOW,
-    Evaluation,
-    gamma,
-    penalty_error,
-    penalty_scale_error,
-    row_norms,
-)
+from expunge.numerics.evaluation import LARGEST, SHARE, Evaluation
+from expunge.numerics.rounding import ULPS, UNDERFLOW, gamma, penalty_error, penalty_scale_error
+from expunge.numerics.row_norms import row_norms
 from expunge.problem.losses import Gamma, LogCosh, Logistic, Poisson, PseudoHuber, Softmax, Squared
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows

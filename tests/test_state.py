@@ -9,8 +9,9 @@ import pytest
 
 from expunge.engine.local import LocalEngine
 from expunge.errors import InvalidRows, NoOptimum, NotLearned
-from expunge.numerics.evaluation import UNIT_ROUNDOFF, Evaluation, gamma, penalty_error, penalty_scale_error
+from expunge.numerics.evaluation import Evaluation
 from expunge.numerics.factor import Exchange, Factor, eigenvalue_floor, inverse_error
+from expunge.numerics.rounding import UNIT_ROUNDOFF, gamma, penalty_error, penalty_scale_error
 from expunge.numerics.statistics import RowExtremes, Sums
 from expunge.problem.losses import Logistic, Poisson, Softmax, Squared
 from expunge.problem.objective import Objective

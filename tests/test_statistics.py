@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from expunge.errors import AnchorMismatch
-from expunge.numerics.evaluation import UNIT_ROUNDOFF, Evaluation
+from expunge.numerics.evaluation import Evaluation
+from expunge.numerics.rounding import UNIT_ROUNDOFF
 from expunge.numerics.statistics import (
     BLOCK,
     RowExtremes,

@@ -12,7 +12,8 @@ from scipy import sparse
 from expunge.engine.local import LocalEngine
 from expunge.errors import CapacityExceeded, InvalidRows, NoOptimum, NotLearned
 from expunge.linear_model import LogisticRegression
-from expunge.numerics.evaluation import Evaluation, penalty_error
+from expunge.numerics.evaluation import Evaluation
+from expunge.numerics.rounding import penalty_error
 from expunge.privacy import Guarantee
 from expunge.problem.losses import Gamma, Logistic, Poisson, Softmax, Tweedie
 from expunge.problem.objective import Objective

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from expunge.engine.local import LocalEngine
 from expunge.errors import InvalidRows, NotLearned
-from expunge.numerics.evaluation import Evaluation, row_norms
+from expunge.numerics.evaluation import Evaluation
+from expunge.numerics.row_norms import row_norms
 from expunge.numerics.solver import minimise
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows

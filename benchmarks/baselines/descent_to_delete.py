@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.baselines.base import Array, Baseline, Claims, Index, require_declared
 from expunge.errors import CapacityExceeded
-from expunge.numerics.evaluation import row_norms
+from expunge.numerics.row_norms import row_norms
 from expunge.privacy import Guarantee
 from expunge.privacy.noise import Noise, secure_noise
 from expunge.problem.objective import Objective

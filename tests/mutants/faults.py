@@ -88,7 +88,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "several outputs cost what the largest curvature does",
-        "problem/losses.py",
+        "problem/losses/classification.py",
         "return 1.0 - 1.0 / self.n_classes",
         "return self.curvature_bound",
         "tests/test_cost.py::test_a_classifier_spends_what_was_asked_for_and_no_more",
@@ -124,7 +124,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "a NumPy number as a parameter breaks the reloaded model",
-        "problem/losses.py",
+        "problem/losses/regression.py",
         'object.__setattr__(self, "scale", real("scale", self.scale))',
         "pass",
         "tests/test_linear_model.py::test_numpy_numbers_as_parameters_survive_a_reload",
@@ -166,7 +166,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "the norm of a row underflows to 0",
-        "numerics/evaluation.py",
+        "numerics/row_norms.py",
         "    if xp.any(is_odd):\n",
         "    if False:\n",
         "tests/test_evaluation.py::test_squares_that_over_or_underflow_are_measured_again",
@@ -187,7 +187,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "the count of the mean form is taken for exact",
-        "numerics/evaluation.py",
+        "numerics/rounding.py",
         'return objective.penalty * count_error if objective.form == "mean" else 0.0',
         "return 0.0",
         "tests/properties/test_bounds.py::test_a_heavy_row_that_came_and_went_is_charged",
@@ -237,7 +237,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "rounding in later releases is not charged to people of earlier periods",
         "unlearning/unlearner.py",
-        "wobble = _charged_wobble(candidate, settings.sigma, budget, remaining)",
+        "wobble = charged_wobble(candidate, settings.sigma, budget, remaining)",
         "wobble = 0.0",
         "tests/test_sequences.py::test_rows_in_another_order_after_a_refit_cost_their_rounding",
     ),

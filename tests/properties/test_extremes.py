@@ -9,8 +9,9 @@ from scipy import sparse
 
 from expunge.engine.local import LocalEngine
 from expunge.errors import ExpungeError, InvalidRows
-from expunge.numerics.evaluation import Evaluation, row_norms
+from expunge.numerics.evaluation import Evaluation
 from expunge.numerics.factor import Exchange, Factor, Hessian, eigenvalue_floor, inverse_error
+from expunge.numerics.row_norms import row_norms
 from expunge.numerics.statistics import RowExtremes, Statistics
 from expunge.problem.losses import LogCosh, Logistic, PseudoHuber, Softmax, Squared
 from expunge.problem.objective import Objective

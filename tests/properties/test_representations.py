@@ -13,7 +13,7 @@ from scipy import sparse
 from expunge.engine.local import LocalEngine
 from expunge.errors import InvalidRows
 from expunge.linear_model import LogisticRegression
-from expunge.numerics.evaluation import row_norms
+from expunge.numerics.row_norms import row_norms
 from expunge.numerics.statistics import Statistics
 from expunge.problem.losses import Logistic, Poisson, PseudoHuber, Softmax
 from expunge.problem.objective import Objective

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 from expunge.engine.local import LocalEngine
 from expunge.errors import AnchorMismatch
-from expunge.numerics.evaluation import UNIT_ROUNDOFF, Evaluation, row_norms
+from expunge.numerics.evaluation import Evaluation
+from expunge.numerics.rounding import UNIT_ROUNDOFF
+from expunge.numerics.row_norms import row_norms
 from expunge.numerics.statistics import RowTerms, Statistics
 from expunge.problem.losses import Gamma, Poisson, Tweedie
 from expunge.problem.objective import Objective

@@ -1,9 +1,8 @@
 """One batch of rows at one weight vector: sums over its rows, and bounds on what rounding cost them.
 
-The standard model of floating point (Higham, *Accuracy and Stability of Numerical Algorithms*, §3) gives a sum or dot
-product of k terms the relative error γ_k = ku/(1−ku) of the sum of magnitudes, u = 2⁻⁵³, in whatever order it is
-taken. The linear predictor of a row is thus off by at most γ|x||w|, its derivative by the curvature times that plus a
-few ulps of the terms it is made of (which the loss knows), and every sum over m rows by a further γ_m. Theory §4.6.
+In the model of floating point of ``numerics.rounding`` the linear predictor of a row is off by at most γ|x||w|, its derivative
+by the curvature times that plus a few ulps of the terms it is made of (which the loss knows), and every sum over m rows by a
+further γ_m. Theory §4.6.
 
 That model leaves out over- and underflow. What overflows is infinite or NaN, which bounds nothing. What underflows is off by
 less than ``UNDERFLOW``: each row is charged as if its curvature were larger by that, and each sum for its own products. And it
@@ -16,93 +15,27 @@ Rows may lie on any device: each sum is made there and comes back to the host.
 import copy
 import math
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from expunge.problem.arrays import MODERATE, beside, host, is_on_host, namespace, norm, or_infinite
+from expunge.numerics.gram import gram
+from expunge.numerics.rounding import ROUNDOFF, ULPS, UNDERFLOW, UNIT_ROUNDOFF, Precision, gamma, quiet
+from expunge.numerics.row_norms import norms_of
+from expunge.problem.arrays import beside, host, is_on_host, namespace, norm, or_infinite
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
 
 Array = NDArray[np.float64]
-Precision = Literal["float32", "float64"]
 
-UNIT_ROUNDOFF = 2.0**-53
-UNDERFLOW = 2.0**-960
-"""Times γ, still above what an elementary function or a product loses by underflow, 2⁻¹⁰²²; far below what is told from 0."""
 SINGLE = (2.0**-50, 2.0**50)
 """Sizes whose squares float32 holds with all their digits: beyond them these may become subnormal, or overflow."""
-ULPS = 32
-"""Roundings allowed for the elementary functions and the handful of operations around them in one loss value."""
 LARGEST = 1e100
 """Sums of larger terms are not bounded: their squares come near overflow."""
 SHARE = 0.01
 """Rounding of this share is no reason to compute again in float64."""
-ROUNDOFF: dict[Precision, float] = {"float32": 2.0**-24, "float64": UNIT_ROUNDOFF}
-
-
-def gamma(k: int, unit: float = UNIT_ROUNDOFF) -> float:
-    """γ_k, the relative error of k roundings in a row (Higham, Lemma 3.1)."""
-    return k * unit / (1.0 - k * unit)
-
-
-def penalty_error(objective: Objective, w: Array, count: float, count_error: float) -> float:
-    """A bound on |penalty_gradient(w, count) − the true one|₂, where ``count`` may be off by ``count_error``.
-
-    Source: theory §4.6.
-    """
-    K = objective.loss.outputs
-    gauge = K * gamma(K + 4) if K > 1 and objective.fit_intercept else 0.0
-    rounding = gamma(4) * abs(objective.penalty_scale(count)) + gauge
-    return (penalty_scale_error(objective, count_error) + rounding) * float(np.linalg.norm(w)) * (1.0 + gamma(len(w) + ULPS))
-
-
-def penalty_scale_error(objective: Objective, count_error: float) -> float:
-    """How far ``penalty_scale`` may be off where the count may be off by ``count_error``."""
-    return objective.penalty * count_error if objective.form == "mean" else 0.0
-
-
-def row_norms(objective: Objective, rows: Rows) -> Array:
-    """|x| of each row, the intercept's 1 included, rounded up, ``(n_rows,)``."""
-    return host(_norms(objective, objective.features(rows)))
-
-
-@np.errstate(over="ignore")
-def _norms(objective: Objective, X: Any) -> Any:
-    """``row_norms`` where the rows lie; those whose squares over- or underflow are measured again, scaled by a power of two."""
-    xp, intercept = namespace(X), float(objective.fit_intercept)
-    squares = _squares(X)
-    norms = xp.sqrt(squares + intercept)
-    is_odd = ~((squares + intercept >= MODERATE[0] ** 2) & (squares <= MODERATE[1] ** 2))  # rows of zeros among them
-    if xp.any(is_odd):
-        if is_on_host(X):
-            norms[is_odd] = _scaled_norms(X[is_odd], intercept)
-        else:
-            norms = xp.where(is_odd, _scaled_norms(X, intercept), norms)
-    return norms * (1.0 + gamma(X.shape[1] + 5))
-
-
-def _squares(X: Any) -> Any:
-    """|x|² of each row, ``(n_rows,)``."""
-    if sparse.issparse(X):
-        return sparse.csr_array((np.square(X.data), X.indices, X.indptr), shape=X.shape) @ np.ones(X.shape[1])
-    return np.einsum("ij,ij->i", X, X) if is_on_host(X) else namespace(X).sum(X * X, axis=1)
-
-
-def _scaled_norms(X: Any, intercept: float) -> Any:
-    """|x| of each row with ``intercept`` appended, whatever its magnitude, ``(n_rows,)``."""
-    X, xp = X.toarray() if sparse.issparse(X) else X, namespace(X)
-    tops = xp.max(abs(X), axis=1)
-    usable = xp.where((tops > 0.0) & (tops < math.inf), tops, 1.0)
-    scale = 2.0 ** xp.floor(xp.log2(usable))
-    lengths = xp.sqrt(_squares(X / scale[:, None])) * scale
-    return xp.hypot(lengths, xp.zeros_like(lengths) + intercept)
-
-
-quiet = np.errstate(over="ignore", invalid="ignore")
-"""At weights far from the rows' optimum eᵗ overflows: the sums are then NaN and their error bounds infinite, never warnings."""
 
 
 class Evaluation:
@@ -248,10 +181,10 @@ class Evaluation:
         K, width = self.loss.outputs, self.objective.width
         d, u = self.loss.curvature_parts(self.t, self.rows.y)
         d = self._columns(d)
-        blocks = [self._gram([self._rooted(d[:, k])], precision) for k in range(K)]
+        blocks = [gram(self._X, [self._rooted(d[:, k])], self.objective, precision) for k in range(K)]
         if u is None:
             return blocks[0]
-        across = self._gram([self._rooted(None) * u[:, k] for k in range(K)], precision)
+        across = gram(self._X, [self._rooted(None) * u[:, k] for k in range(K)], self.objective, precision)
         for k in range(K):
             across[k * width : (k + 1) * width, k * width : (k + 1) * width] -= blocks[k]
         return np.negative(across, out=across)
@@ -316,7 +249,7 @@ class Evaluation:
 
     @cached_property
     def _norms(self) -> Any:
-        return _norms(self.objective, self._X)
+        return norms_of(self.objective, self._X)
 
     @property
     def _reach(self) -> Any:
@@ -397,25 +330,6 @@ class Evaluation:
             return 1.0 if weight is None else self._xp.sqrt(weight)
         return self._xp.sqrt(scale if weight is None else weight * scale)
 
-    def _gram(self, scales: list[Any], precision: Precision) -> Array:
-        """ZᵀZ with Z the rows (intercept included) times each of ``scales`` in turn, ``(K · width, K · width)``."""
-        with np.errstate(invalid="ignore", over="ignore"):  # diverged weights give NaN here, and a clear error in the factor
-            if sparse.issparse(self._X):
-                return _sparse_gram(self._X, scales, self.objective, precision)
-            n, width = self._X.shape[1], self.objective.width
-            if is_on_host(self._X):
-                order: Literal["F", "C"] = "F" if self._X.strides[0] == self._X.itemsize else "C"
-                Z = np.empty((len(self.rows), width * len(scales)), dtype=precision, order=order)
-                for k, scale in enumerate(scales):
-                    np.multiply(self._X, scale[:, None], out=Z[:, k * width : k * width + n], casting="same_kind")
-                    Z[:, k * width + n : (k + 1) * width] = scale[:, None]
-                return np.asarray(Z.T @ Z, dtype=np.float64)
-            xp = self._xp
-            ones = [xp.ones_like(self._X[:, :1])] * (width - n)
-            columns = [xp.concat([self._X, *ones], axis=1) * scale[:, None] for scale in scales]
-            Z = xp.astype(xp.concat(columns, axis=1), getattr(xp, precision))
-            return host(Z.T @ Z)
-
     def _through(self, block: Array, precision: Precision) -> Any:
         """The rows, intercept included, times ``block``, ``(width, m)``."""
         n = self._X.shape[1]
@@ -430,24 +344,3 @@ class Evaluation:
 def _row_products(a: Any, b: Any) -> Any:
     """a·b row by row, ``(n_rows,)``."""
     return np.einsum("ij,ij->i", a, b) if is_on_host(a) else namespace(a).sum(a * b, axis=1)
-
-
-def _sparse_gram(X: Any, scales: list[Any], objective: Objective, precision: Precision) -> Array:
-    """As ``Evaluation._gram`` for CSR rows: a sparse product a pair of outputs."""
-    n, width, K = X.shape[1], objective.width, len(scales)
-    gram = np.empty((K, width, K, width))
-    per_row = np.diff(X.indptr)
-    transposed = X.T.astype(precision, copy=False)
-    for k in range(K):
-        for j in range(k + 1):
-            scale = scales[k] * scales[j]
-            values = (X.data * np.repeat(scale, per_row)).astype(precision, copy=False)
-            scaled = sparse.csr_array((values, X.indices, X.indptr), shape=X.shape)
-            block = np.empty((width, width))
-            block[:n, :n] = (transposed @ scaled).toarray()
-            if objective.fit_intercept:
-                block[n, :n] = block[:n, n] = np.asarray(X.T @ scale)
-                block[n, n] = scale.sum()
-            gram[k, :, j, :] = block
-            gram[j, :, k, :] = block.T
-    return gram.reshape(K * width, K * width)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expunge.errors import NoOptimum
-from expunge.numerics.evaluation import UNIT_ROUNDOFF, gamma
+from expunge.numerics.rounding import UNIT_ROUNDOFF, gamma
 from expunge.numerics.statistics import low_rank_update
 from expunge.problem.arrays import norm, or_infinite
 from expunge.problem.objective import Objective

@@ -26,8 +26,10 @@ from numpy.typing import NDArray
 from expunge.engine import Engine
 from expunge.engine.threads import one_blas_thread
 from expunge.errors import InvalidRows, NoOptimum
-from expunge.numerics.evaluation import ROUNDOFF, Evaluation, Precision
+from expunge.numerics.evaluation import Evaluation
 from expunge.numerics.factor import Factor, Hessian
+from expunge.numerics.line_search import LineSearch
+from expunge.numerics.rounding import ROUNDOFF, Precision
 from expunge.numerics.statistics import Statistics, anchor_digest
 from expunge.problem.arrays import SMALLEST, norm, or_infinite
 from expunge.problem.losses import PseudoHuber
@@ -54,7 +56,6 @@ PATIENCE, NARROWING = 3, 4.0
 """After so many steps in vain such a loss is widened, and then narrowed again by this factor at a time."""
 SINGLE_FLOOR = 1e-20
 """A trace below this may be what float32, which ends at 1e-38, has left of a larger one."""
-SUFFICIENT_DECREASE = 1e-4
 SMALL = 1000
 """With up to as many parameters a second thread is worth less to the factorisation than its wake-ups cost the rows."""
 _FIRST: Precision = "float32"
@@ -152,28 +153,28 @@ def _newton(
         patience: after so many steps in vain it raises ``_Lost``.
     """
     c, precision, row_norm = objective.loss.self_concordance, _FIRST, 0.0
-    anchor = point = start
-    step = np.zeros_like(start)
+    search = LineSearch.at(start)
     factor: Factor | None = None
-    value, decrement, length, safe_length, is_last = math.inf, math.inf, 1.0, 1.0, False
+    decrement, is_last = math.inf, False
     in_vain, n_steps, shorter, is_linear = 0, 0, 0.5, objective.loss.is_nearly_linear_far_out
     for look_number in range(MAX_LOOKS):
         root = factor.root if factor is not None and is_last and c > 0 else None
+        point = search.point
         look = _pass(objective, source, engine, point, precision, root, is_first=look_number == 0)
         count = look.statistics.count
         value_here = look.value + objective.penalty_value(point, count)
         if look_number == 0:
             row_norm = look.row_norm
             if point.any() and not value_here < look.value_at_zero:
-                anchor = point = np.zeros_like(point)
+                search = LineSearch.at(np.zeros_like(point))
                 continue
-        elif length > safe_length and not value_here <= value - SUFFICIENT_DECREASE * length * decrement * decrement:
+        elif search.fails(value_here):
             in_vain += 1
             if in_vain > patience:
-                raise _Lost(anchor, value / count)
-            shortened = shorter * length if is_linear else min(0.5 * length, math.sqrt(length * safe_length))
-            length, shorter = max(shortened, safe_length), shorter * shorter
-            point = anchor + length * step
+                raise _Lost(search.anchor, search.value / count)
+            length = search.length
+            search.shorten(shorter * length if is_linear else min(0.5 * length, math.sqrt(length * search.shortest)))
+            shorter *= shorter
             continue
         hessian = Hessian(objective, look.statistics.hessian_sum, count)
         before = factor
@@ -184,31 +185,31 @@ def _newton(
                 raise _Lost(point, value_here / count) from None
             raise
         if here is None:
-            precision, safe_length = "float64", length
+            precision, search.shortest = "float64", search.length
             continue
-        anchor, value, factor, previous = point, value_here, here, decrement
-        gradient = look.statistics.gradient_sum + objective.penalty_gradient(anchor, count)
+        factor, previous = here, decrement
+        gradient = look.statistics.gradient_sum + objective.penalty_gradient(point, count)
         step = factor.solve(hessian, -gradient).x
         decrement = _root(-float(gradient @ step))
-        size = _root(float(anchor @ (hessian @ anchor)))
+        size = _root(float(point @ (hessian @ point)))
         danger = c * row_norm * norm(step)
-        if not (math.isfinite(value) and math.isfinite(decrement) and math.isfinite(danger)):
+        if not (math.isfinite(value_here) and math.isfinite(decrement) and math.isfinite(danger)):
             break
-        point, length, shorter = anchor + step, 1.0, 0.5
+        safe_length = 1.0 if danger <= SAFE else math.log1p(danger) / danger
+        search, shorter = LineSearch(point, step, value_here, decrement * decrement, safe_length), 0.5
         is_stalled = danger <= SAFE and decrement >= 0.5 * previous
         is_near = _is_anchor(decrement, danger, size) or is_stalled
         n_steps += 1
         is_start = (is_rough and (decrement <= START_NEAR * size or is_stalled)) or (is_passing and n_steps > PASSING_STEPS)
         if is_start or (is_near and precision == "float64"):
             leverage = None if root is None else look.leverage
-            return Optimum(anchor, point, look.statistics, factor, row_norm, leverage, before or factor)
+            return Optimum(point, search.point, look.statistics, factor, row_norm, leverage, before or factor)
         if is_stalled:
-            precision, decrement, safe_length, point = "float64", math.inf, 1.0, anchor
+            precision, decrement, search = "float64", math.inf, LineSearch.at(point)
             continue
         ahead = 0.5 * danger * math.exp(min(danger, 1.0)) + (SINGLE_SHARE * hessian.trace * factor.norm * ROUNDOFF["float32"])
         is_last = _is_anchor(ahead * decrement, ahead * danger, size)
         precision = "float64" if is_last else precision
-        safe_length = 1.0 if danger <= SAFE else math.log1p(danger) / danger
     raise NoOptimum(_no_minimum(objective, row_norm))
 
 

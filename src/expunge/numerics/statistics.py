@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from expunge.errors import AnchorMismatch, InvalidRows
 from expunge.numerics.evaluation import UNIT_ROUNDOFF, Evaluation, Precision, quiet
+from expunge.numerics.rounding import UNIT_ROUNDOFF, Precision, quiet
 from expunge.problem.arrays import norm
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expunge.engine import Engine
-from expunge.numerics.evaluation import UNIT_ROUNDOFF, penalty_error
+from expunge.numerics.rounding import UNIT_ROUNDOFF, penalty_error
 from expunge.numerics.statistics import RowExtremes, Sums
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows, RowSource

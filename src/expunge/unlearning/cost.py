@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from expunge.errors import NoiseDrownsModel, NoiseTooLarge
-from expunge.numerics.evaluation import row_norms
+from expunge.numerics.row_norms import row_norms
 from expunge.privacy.guarantee import sigma_from_excess_risk
 from expunge.problem.losses import Loss
 from expunge.problem.objective import Objective

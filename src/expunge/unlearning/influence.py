@@ -9,7 +9,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from expunge.numerics.evaluation import Evaluation, row_norms
+from expunge.numerics.evaluation import Evaluation
+from expunge.numerics.row_norms import row_norms
 from expunge.problem.rows import Rows
 from expunge.unlearning.state import State
 

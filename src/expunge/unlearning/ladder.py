@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from expunge.engine import Engine
 from expunge.errors import CapacityExceeded, NoOptimum
-from expunge.numerics.evaluation import UNIT_ROUNDOFF, quiet
+from expunge.numerics.rounding import UNIT_ROUNDOFF, quiet
 from expunge.problem.rows import Rows, RowSource
 from expunge.unlearning import bounds
 from expunge.unlearning.anchored import Candidate, gradient_error

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from expunge.engine import Engine
 from expunge.errors import LastRows, NoOptimum, NotLearned
-from expunge.numerics.evaluation import Evaluation, gamma, penalty_scale_error, quiet
+from expunge.numerics.evaluation import Evaluation
 from expunge.numerics.factor import Exchange, Factor, Hessian, Solution, eigenvalue_floor, inverse_error
+from expunge.numerics.rounding import gamma, penalty_scale_error, quiet
 from expunge.numerics.solver import minimise
 from expunge.numerics.statistics import RowExtremes, RowTerms, Statistics, Sums, sum_up
 from expunge.problem.objective import Objective

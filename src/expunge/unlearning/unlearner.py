@@ -32,7 +32,7 @@ from expunge.privacy.budget import today
 from expunge.privacy.noise import Noise, grid_rounding, secure_noise
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows, RowSource
-from expunge.unlearning.anchored import Candidate
+from expunge.unlearning.choice import charged_wobble, cheapest
 from expunge.unlearning.fitting import fitted, refit_cold
 from expunge.unlearning.learned import LearnedRows
 from expunge.unlearning.release import Change, Release, Secret, charged_distance, charged_mu, published, require_norm
@@ -44,9 +44,6 @@ from expunge.unlearning.settings import Settings
 Array = NDArray[np.float64]
 
 Announce = Callable[[], None]
-
-STEADY = 0.5
-"""With a reach of no more than this, two anchors of the same rows give models that are no farther apart (theory §5.7)."""
 
 
 def _silent() -> None:
@@ -210,10 +207,10 @@ class Unlearner:
             cold = refit_cold(secret.state, source, self._engine, settings.memory_budget)
             sigma, budget = settings.sigma, secret.budget
             mu, is_due, is_cold = charged_mu(cold, sigma), self.is_refit_due, isinstance(source, Rows)
-            wobble = 0.0 if is_cold else _charged_wobble(cold, sigma, budget, source)
+            wobble = 0.0 if is_cold else charged_wobble(cold, sigma, budget, source)
             is_reset = is_due and (is_cold or cold.state.has_hessian)
             renewed = budget.refitted(mu, wobble, on) if is_reset else budget  # the old period need not pay for the new one
-            candidate = _cheapest(iter([cold]), settings, renewed, source)
+            candidate = cheapest(iter([cold]), settings, renewed, source)
             if is_reset:
                 budget = renewed
             else:
@@ -317,8 +314,8 @@ class Unlearner:
             budget = secret.budget if change.removed is None else secret.budget.owing()
             passes, declared = settings.max_passes, settings.declared_bound
             candidates = state.candidates(remaining, self._engine, passes, declared, before_refit, is_known=is_known)
-            candidate = _cheapest(candidates, settings, budget, remaining)
-            wobble = _charged_wobble(candidate, settings.sigma, budget, remaining)
+            candidate = cheapest(candidates, settings, budget, remaining)
+            wobble = charged_wobble(candidate, settings.sigma, budget, remaining)
             is_refit = candidate.rung is Rung.REFIT
             budget = budget.charged(charged_mu(candidate, settings.sigma), refit=is_refit, wobble=wobble)
             self._secret = published(settings, self._noise, secret, candidate, learned, budget, change, started)
@@ -353,78 +350,3 @@ class Unlearner:
             stacklevel=2,
         )
         return {**self.__dict__, "_lock": None, "_owner": None}
-
-
-def _is_in_order(source: RowSource | None) -> bool:
-    """Whether every sum over ``source`` is made in the same order by whoever has the same rows."""
-    return source is None or isinstance(source, Rows)
-
-
-def _charged_wobble(candidate: Candidate, sigma: float, budget: PrivacyBudget, source: RowSource | None) -> float:
-    """μ that rounding may cost those forgotten in earlier periods. Source: theory §5.7."""
-    if sigma == 0 or (_is_in_order(source) and not budget.is_drifting):
-        return 0.0
-    return (candidate.wobble + grid_rounding(len(candidate.point), sigma)) / sigma
-
-
-def _cheapest(
-    candidates: Iterator[Candidate], settings: Settings, budget: PrivacyBudget, source: RowSource | None
-) -> Candidate:
-    """The first candidate that is near enough; without noise there is no target, and the last polished one is taken.
-
-    Args:
-        source: the remaining rows the candidates were made with.
-    """
-    is_wobbling = budget.is_drifting or (budget.earlier > 0 and not _is_in_order(source))
-    distance = allowed = math.inf
-    candidate = None
-    for candidate in candidates:
-        is_refit = candidate.rung is Rung.REFIT
-        if settings.sigma > 0:
-            allowed = settings.sigma * budget.mu_left(refit=is_refit)
-            distance = charged_distance(candidate, settings.sigma)
-            is_enough = distance <= allowed and (candidate.reach <= STEADY or not is_wobbling)
-        else:
-            is_polished = candidate.passes == settings.max_passes and math.isfinite(candidate.distance_bound)
-            is_enough = source is None or is_refit or candidate.rung is Rung.EXACT or is_polished
-        if is_enough:
-            return candidate
-    if settings.sigma == 0 and candidate is not None and math.isfinite(candidate.distance_bound):
-        return candidate
-    raise _refusal(candidate, distance, allowed, settings, budget)
-
-
-def _refusal(
-    candidate: Candidate | None, distance: float, allowed: float, settings: Settings, budget: PrivacyBudget
-) -> CapacityExceeded | BudgetSpent:
-    spent = f"{budget.mu_total / settings.guarantee.mu:.0%} of the budget is spent" if budget.mu_total else "no budget is spent"
-    numbers = f"proven distance {distance:.4g}, allowed {allowed:.4g}; {spent}"
-    if candidate is None:
-        return CapacityExceeded(
-            "a wide model, which keeps no Hessian, changes by passes over the remaining rows: give them. Nothing was changed",
-            distance_bound=math.inf,
-            distance_allowed=settings.sigma * budget.mu_left() if settings.sigma > 0 else math.inf,
-            rung=Rung.PASS,
-        )
-    if candidate.rung is Rung.REFIT or not candidate.state.has_hessian:
-        return CapacityExceeded(
-            f"even a refit cannot be certified ({numbers}): the problem is too ill-conditioned for this sigma; rescale the "
-            "columns, add a penalty or raise sigma. Nothing was changed",
-            distance_bound=distance,
-            distance_allowed=allowed,
-            rung=Rung.REFIT,
-        )
-    if allowed <= grid_rounding(len(candidate.point), settings.sigma):
-        return BudgetSpent(
-            "the releases since the earliest deletion have used the whole budget: pass the remaining rows, with which a "
-            f"release costs next to nothing, or wait for the scheduled refit ({settings.schedule}), which resets it. Nothing "
-            "was changed"
-        )
-    rung = candidate.state.rung_needed(candidate.distance_bound, allowed, settings.max_passes)
-    return CapacityExceeded(
-        f"the statistics alone do not prove enough ({numbers}): pass the remaining rows, with which a {rung} should do. "
-        "Nothing was changed",
-        distance_bound=distance,
-        distance_allowed=allowed,
-        rung=rung,
-    )

@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 
 from expunge.engine import Engine
 from expunge.errors import InvalidRows, NoOptimum
-from expunge.numerics.evaluation import UNIT_ROUNDOFF, Evaluation, gamma
+from expunge.numerics.evaluation import Evaluation
+from expunge.numerics.line_search import LineSearch
+from expunge.numerics.rounding import UNIT_ROUNDOFF, gamma
 from expunge.numerics.statistics import RowExtremes, Sums, anchor_digest
 from expunge.problem.arrays import norm
 from expunge.problem.objective import Objective
@@ -44,7 +46,8 @@ STALLED, VALUE_ROUNDING = 0.5, 1e-10
 MAX_LOOKS, MAX_PRODUCTS = 100, 500
 FORCING = 0.1
 """Conjugate gradients stop at this relative residual, and at less the nearer the optimum is."""
-SUFFICIENT_DECREASE = 1e-4
+SHORTEST = 2.0**-30
+"""Share of a step below which it is taken as it is."""
 
 
 def is_wide(objective: Objective, memory_budget: float) -> bool:
@@ -187,9 +190,9 @@ def descend(objective: Objective, source: RowSource, engine: Engine, start: Arra
             f"with {objective.n_parameters} parameters the Hessian does not fit the memory budget, and without it the "
             "certificate comes from the penalty: add one (smaller C, larger alpha), or raise memory_budget"
         )
-    point, passes, previous, value, length, decrease = start, 0, math.inf, math.inf, 1.0, 0.0
-    anchor, step = start, np.zeros_like(start)
+    search, passes, previous = LineSearch.at(start), 0, math.inf
     for look_number in range(MAX_LOOKS):
+        point = search.point
         look: _Look = engine.reduce(source, partial(_look, objective, point, look_number == 0), operator.add)
         passes += 1
         count = look.sums.count
@@ -197,17 +200,15 @@ def descend(objective: Objective, source: RowSource, engine: Engine, start: Arra
             raise InvalidRows("the sample weights are all zero: at least one row needs a positive weight")
         here = look.value + objective.penalty_value(point, count)
         if look_number == 0 and point.any() and not math.isfinite(here):
-            anchor = point = np.zeros_like(start)
+            search = LineSearch.at(np.zeros_like(start))
             continue
-        slack = VALUE_ROUNDING * abs(value) if math.isfinite(value) else 0.0
-        if not here <= value - SUFFICIENT_DECREASE * length * decrease + slack and length > 2.0**-30:
-            length *= 0.5
-            point = anchor + length * step
+        if search.fails(here):
+            search.shorten(0.5 * search.length)
             continue
         state = _state(objective, point, look)
         gradient = state.gradient
         size, rounding = float(np.linalg.norm(gradient)), gradient_error(objective, point, look.sums, gradient)
-        is_stalled = size > STALLED * previous and decrease <= VALUE_ROUNDING * abs(here)
+        is_stalled = size > STALLED * previous and search.decrease <= VALUE_ROUNDING * abs(here)
         is_optimum = size <= rounding  # it cannot be told from zero
         yield state, passes, is_optimum
         if is_optimum or is_stalled:
@@ -221,8 +222,8 @@ def descend(objective: Objective, source: RowSource, engine: Engine, start: Arra
         diagonal = look.diagonal + objective.penalty_diagonal(count)
         step, products = _conjugate_gradients(product, -gradient, diagonal, forcing)
         passes += products
-        anchor, value, previous, length, decrease = point, here, size, 1.0, -float(gradient @ step)
-        point = anchor + step
+        slack = VALUE_ROUNDING * abs(here) if math.isfinite(here) else 0.0
+        search, previous = LineSearch(point, step, here, -float(gradient @ step), SHORTEST, slack), size
     raise NoOptimum(f"no minimum after {MAX_LOOKS} looks at the rows: raise the penalty (smaller C, larger alpha)")
 
 

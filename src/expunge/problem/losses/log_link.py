@@ -1,0 +1,112 @@
+"""Losses with a log link: Poisson, Gamma and Tweedie. Theory §6."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expunge.problem.arrays import namespace
+from expunge.problem.losses.base import Array, Loss, exp
+from expunge.problem.parameters import real
+
+
+@dataclass(frozen=True)
+class Poisson(Loss):
+    """eᵗ − yt for y ≥ 0: half the Poisson deviance with a log link, up to a constant in y.
+
+    Overflows to ``inf`` beyond t ≈ 709, which every caller treats as "no certificate".
+    Source: theory §6.
+    """
+
+    name: ClassVar[str] = "poisson"
+    has_minimum = False
+    self_concordance = 1.0
+
+    def value(self, t: Array, y: Array) -> Array:
+        return exp(t) - y * t
+
+    def derivative(self, t: Array, y: Array) -> Array:
+        return exp(t) - y
+
+    def curvature(self, t: Array, y: Array) -> Array:
+        return exp(t)
+
+    def term_size(self, t: Array, slope: Array, curvature: Array) -> Array:
+        return slope + curvature
+
+    def invalid_targets(self, y: Array) -> tuple[NDArray[np.bool_], str]:
+        return y < 0, "0 or more"
+
+
+@dataclass(frozen=True)
+class Gamma(Loss):
+    """y e⁻ᵗ + t for y > 0: half the Gamma deviance with a log link, up to a constant in y.
+
+    Source: theory §6.
+    """
+
+    name: ClassVar[str] = "gamma"
+    self_concordance = 1.0
+
+    def value(self, t: Array, y: Array) -> Array:
+        return y * exp(-t) + t
+
+    def derivative(self, t: Array, y: Array) -> Array:
+        return 1.0 - y * exp(-t)
+
+    def curvature(self, t: Array, y: Array) -> Array:
+        return y * exp(-t)
+
+    def term_size(self, t: Array, slope: Array, curvature: Array) -> Array:
+        return 1.0 + curvature
+
+    def invalid_targets(self, y: Array) -> tuple[NDArray[np.bool_], str]:
+        return y <= 0, "more than 0"
+
+
+@dataclass(frozen=True)
+class Tweedie(Loss):
+    """``y e^{(1−k)t}/(k−1) + e^{(2−k)t}/(2−k)`` for 1 < k < 2 and y ≥ 0: half the Tweedie deviance with a log link.
+
+    Source: theory §6.
+    """
+
+    power: float = 1.5
+    name: ClassVar[str] = "tweedie"
+    has_minimum = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "power", real("power", self.power))
+        if not 1.0 < self.power < 2.0:
+            raise ValueError(f"power must lie strictly between 1 and 2, got {self.power}; use Poisson or Gamma at the ends")
+
+    @property
+    def self_concordance(self) -> float:
+        return max(self.power - 1.0, 2.0 - self.power)
+
+    def _terms(self, t: Array, y: Array) -> tuple[Array, Array]:
+        """y e^{(1−k)t} and e^{(2−k)t}; a zero target contributes 0 even where the exponential overflows."""
+        claim = y * exp(namespace(t).where(y > 0, (1.0 - self.power) * t, 0.0))
+        return claim, exp((2.0 - self.power) * t)
+
+    def value(self, t: Array, y: Array) -> Array:
+        claim, mean = self._terms(t, y)
+        return claim / (self.power - 1.0) + mean / (2.0 - self.power)
+
+    def derivative(self, t: Array, y: Array) -> Array:
+        claim, mean = self._terms(t, y)
+        return mean - claim
+
+    def curvature(self, t: Array, y: Array) -> Array:
+        claim, mean = self._terms(t, y)
+        return (self.power - 1.0) * claim + (2.0 - self.power) * mean
+
+    def term_size(self, t: Array, slope: Array, curvature: Array) -> Array:
+        return (slope + 2.0 * curvature) * (1.0 + abs(t))  # the terms, whose exponents are rounded products
+
+    def curvature_condition(self, t: Array, y: Array) -> Array | float:
+        return abs(t)
+
+    def invalid_targets(self, y: Array) -> tuple[NDArray[np.bool_], str]:
+        return y < 0, "0 or more"

@@ -1,0 +1,106 @@
+"""Losses of t − y: squared, pseudo-Huber and log-cosh. Theory §6."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from expunge.problem.arrays import namespace
+from expunge.problem.losses.base import Array, Loss, exp
+from expunge.problem.parameters import real
+
+
+@dataclass(frozen=True)
+class Squared(Loss):
+    """½(t − y)²: every step is exact.
+
+    Source: theory §6.
+    """
+
+    name: ClassVar[str] = "squared"
+    self_concordance = 0.0
+    curvature_bound = 1.0
+    third_derivative_bound = 0.0
+
+    def value(self, t: Array, y: Array) -> Array:
+        return 0.5 * (t - y) ** 2
+
+    def derivative(self, t: Array, y: Array) -> Array:
+        return t - y
+
+    def curvature(self, t: Array, y: Array) -> Array:
+        return namespace(t).ones_like(t)
+
+
+@dataclass(frozen=True)
+class PseudoHuber(Loss):
+    """s²(√(1 + ((t−y)/s)²) − 1): squared near 0, linear with slope s far out.
+
+    Source: theory §6.
+    """
+
+    scale: float = 1.0
+    name: ClassVar[str] = "pseudo_huber"
+    curvature_bound = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scale", real("scale", self.scale))
+        if not (math.isfinite(self.scale) and self.scale > 0):
+            raise ValueError(f"scale must be a finite positive number, got {self.scale}")
+
+    @property
+    def self_concordance(self) -> float:
+        return 1.5 / self.scale
+
+    @property
+    def derivative_bound(self) -> float:
+        return self.scale
+
+    @property
+    def third_derivative_bound(self) -> float:
+        return float(1.5 / 1.25**2.5 / self.scale)
+
+    def value(self, t: Array, y: Array) -> Array:
+        r = (t - y) / self.scale
+        return self.scale**2 * r * (r / (1.0 + _hypot1(r)))
+
+    def derivative(self, t: Array, y: Array) -> Array:
+        r = (t - y) / self.scale
+        return self.scale * r / _hypot1(r)
+
+    def curvature(self, t: Array, y: Array) -> Array:
+        return _hypot1((t - y) / self.scale) ** -3.0
+
+
+@dataclass(frozen=True)
+class LogCosh(Loss):
+    """ln cosh(t − y).
+
+    Source: theory §6.
+    """
+
+    name: ClassVar[str] = "log_cosh"
+    self_concordance = 2.0
+    derivative_bound = 1.0
+    curvature_bound = 1.0
+    third_derivative_bound = 4.0 / (3.0 * math.sqrt(3.0))
+
+    def value(self, t: Array, y: Array) -> Array:
+        xp, r = namespace(t), abs(t - y)
+        near = xp.where(r < 1.0, r, 1.0)  # ln cosh r = log1p(2 sinh²(r/2)) keeps its digits near 0
+        return xp.where(r < 1.0, xp.log1p(2.0 * xp.sinh(near / 2.0) ** 2), r + xp.log1p(xp.exp(-2.0 * r)) - math.log(2.0))
+
+    def derivative(self, t: Array, y: Array) -> Array:
+        return namespace(t).tanh(t - y)
+
+    def curvature(self, t: Array, y: Array) -> Array:
+        e = exp(-2.0 * abs(t - y))
+        return 4.0 * e / (1.0 + e) ** 2
+
+    def curvature_condition(self, t: Array, y: Array) -> Array | float:
+        return 2.0 * abs(t - y)  # the rounded difference is doubled in the exponent
+
+
+def _hypot1(r: Array) -> Array:
+    """√(1 + r²), without overflow."""
+    xp = namespace(r)
+    return xp.hypot(xp.ones_like(r), r)
