@@ -8,8 +8,10 @@ import pyarrow as pa
 import pytest
 
 from expunge.data.files import Change
+from expunge.data.numbering import numbered
+from expunge.data.own_columns import ROW, bucket_of
 from expunge.data.pseudonyms import Identification, SubjectKey
-from expunge.data.table import FRAGMENTS, ROW, SubjectTable, bucket_of, numbered
+from expunge.data.table import FRAGMENTS, SubjectTable
 from expunge.errors import InvalidRows, WorkspaceInvalid
 from tests.workspace.people import people
 

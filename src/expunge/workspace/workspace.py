@@ -11,13 +11,15 @@ from typing import Any, Unpack
 import pyarrow as pa
 
 from expunge.data.content import Content
+from expunge.data.numbering import numbered
+from expunge.data.own_columns import ROW
 from expunge.data.probing import require_storable
 from expunge.data.pseudonyms import Identification, SubjectKey
 from expunge.data.reading import UNKNOWN, Reading, read_batches, understood
 from expunge.data.rejects import Rejects
 from expunge.data.sampling import Sample
 from expunge.data.schema import FeatureSchema
-from expunge.data.table import ROW, SubjectTable, numbered
+from expunge.data.table import SubjectTable
 from expunge.data.urls import sqlite_url
 from expunge.errors import ExpungeError, InvalidRows, WorkspaceInvalid, WorkUnfinished
 from expunge.evidence.receipts import Receipt
