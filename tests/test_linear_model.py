@@ -429,7 +429,7 @@ def test_numpy_numbers_as_parameters_survive_a_reload(estimator, numbers, rng, t
     assert repr(model._unlearner.settings) == repr(plain._unlearner.settings)
     assert model._unlearner._secret.state.statistics.anchor == plain._unlearner._secret.state.statistics.anchor
     save_unlearner(model._unlearner, tmp_path / "state")
-    rows = model._rows(X[:2], y[:2])
+    rows = model.encoded(X[:2], y[:2])
     release = load_unlearner(tmp_path / "state").forget(rows)
     assert release.certificate.forgotten == 2
     model.forget(X[:2], y[:2])
