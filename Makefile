@@ -39,14 +39,14 @@ test: $(READY) servers
 test-fast: $(READY)
 	$(PYTEST) -m "not soak" $(addprefix --ignore=,$(SLOW))
 
-TOOLS = pytest pytest-xdist hypothesis mpmath python-flint pandas polars array-api-strict PyYAML
+TOOLS = 'pytest>=8.3' 'pytest-xdist>=3.6' 'hypothesis>=6.120' 'mpmath>=1.3' 'python-flint>=0.8' 'pandas>=2.2' 'polars>=1.20' \
+	'array-api-strict>=2.3' 'PyYAML>=6'
 
 # the oldest versions of the packages that pyproject.toml allows
 test-lowest:
 	$(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/pip install --quiet --disable-pip-version-check uv
-	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable '.[all]'
-	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python $(TOOLS)
+	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable '.[all]' $(TOOLS)
 	OPENBLAS_NUM_THREADS=1 .venv-lowest/bin/python -m pytest -n 2 -m "not soak" $(addprefix --ignore=,$(SLOW))
 
 soak: $(READY) servers
@@ -63,6 +63,7 @@ lint: $(READY)
 	$(BIN)/lint-imports
 
 docs: $(READY)
+	$(BIN)/python -m tools.architecture
 	$(BIN)/zensical build --strict
 
 bench: $(READY)

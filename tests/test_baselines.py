@@ -2,6 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
+
 from benchmarks import baselines
 from benchmarks.baselines import (
     CertifiedRemoval,
@@ -14,11 +19,6 @@ from benchmarks.baselines import (
     Sisa,
     StoredVectors,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy import sparse
-from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
-
 from expunge.errors import CapacityExceeded, InvalidRows, NotLearned
 from expunge.privacy import Guarantee
 from expunge.problem.losses import Logistic, Poisson, PseudoHuber, Softmax, Squared

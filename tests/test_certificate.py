@@ -24,7 +24,7 @@ def test_json_round_trip_is_exact():
     for settings in ({}, {"sigma": 0}, {"bound": "worst_case", "row_norm": 6.0, "fit_intercept": False, "sigma": 0.1}):
         found, _model = certificate(**settings)
         assert Certificate.from_json(found.to_json()) == found
-        evidence = json.loads(found.to_json(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+        evidence = json.loads(found.to_json(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
         assert evidence["epsilon_total"] in ("inf", found.epsilon_total)
 
 

@@ -88,7 +88,7 @@ class LedgerCorrupt(ExpungeError):
 
 
 class WorkspaceInvalid(ExpungeError):
-    """A folder that is no workspace, or one whose table, keys, schema or settings cannot be used as they are."""
+    """A folder that is not a workspace, or one whose table, keys, schema or settings cannot be used as they are."""
 
 
 class WorkUnfinished(ExpungeError):

@@ -242,7 +242,7 @@ class TestLists:
         with pytest.raises(ValueError, match="names 0 columns 'none'"):
             read_list(content, ["who"], table=True, column="none")
 
-    @pytest.mark.parametrize(("content", "said"), [(b"\xff\xfe", "not UTF-8"), (b'a\n"b" c\n', "line 2 is no CSV")])
+    @pytest.mark.parametrize(("content", "said"), [(b"\xff\xfe", "not UTF-8"), (b'a\n"b" c\n', "line 2 is not CSV")])
     def test_what_cannot_be_read(self, content, said):
         with pytest.raises(ValueError, match=said):
             read_list(content, ["who"], table=True)

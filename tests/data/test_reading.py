@@ -7,6 +7,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
+from expunge.data.databases import Query
 from expunge.data.reading import read_batches, understood
 from expunge.errors import InvalidRows
 from expunge.workspace import Workspace
@@ -19,7 +20,7 @@ def read(source, query=None) -> pa.Table:
 
 
 def test_csv_parquet_and_sql_give_the_same_rows(tmp_path):
-    rows = people(150_000, 1000)
+    rows = people(70_000, 1000)
     pq.write_table(rows, tmp_path / "p.parquet")
     pyarrow.csv.write_csv(rows, tmp_path / "p.csv")
     with sqlite3.connect(tmp_path / "p.sqlite") as connection:
@@ -56,7 +57,7 @@ def test_a_csv_with_text_among_its_numbers(tmp_path):
     assert found.notes == [
         "column 'age' is text: of its 100,001 values 100,000 are numbers, and the first that is none is in row 100,002"
     ]
-    with pytest.raises(InvalidRows, match="row 100002, column 'age': the cell is no number") as refusal:
+    with pytest.raises(InvalidRows, match="row 100002, column 'age': the value is not a number") as refusal:
         list(read_batches(str(tmp_path / "p.csv"), columns=people(1, 1).schema)[1])
     assert "old" not in str(refusal.value)
 
@@ -75,6 +76,20 @@ def test_what_is_no_table(name, content, message, tmp_path):
         (tmp_path / name).write_bytes(content)
     with pytest.raises(InvalidRows, match=message):
         read(tmp_path / name)
+
+
+def test_a_query_whose_columns_are_declared_is_run_once(tmp_path, monkeypatch):
+    with sqlite3.connect(tmp_path / "p.sqlite") as connection:
+        connection.execute("CREATE TABLE p (who TEXT, age REAL)")
+        connection.executemany("INSERT INTO p VALUES (?, ?)", [(f"p{i}", i / 2) for i in range(100)])
+    connection.close()
+    runs = []
+    parts = Query._parts
+    monkeypatch.setattr(Query, "_parts", lambda query: runs.append(query) or parts(query))
+    columns = pa.schema([("age", pa.float64())])
+    batches = read_batches(f"sqlite:///{tmp_path}/p.sqlite", "SELECT * FROM p", columns=columns)[1]
+    assert [age for batch in batches for age in batch["age"].to_pylist()] == [i / 2 for i in range(100)]
+    assert len(runs) == 1
 
 
 def test_a_query_that_fails(tmp_path):

@@ -72,7 +72,7 @@ def test_whole_floats_are_the_integers_they_were_declared_as():
 def test_bad_tables_are_clear():
     with pytest.raises(InvalidRows, match="no column 'pay'"):
         SCHEMA.encode({"age": [1], "sex": ["F"]})
-    with pytest.raises(InvalidRows, match=r"column 'age': row 0 is no number"):
+    with pytest.raises(InvalidRows, match=r"column 'age': row 0 is not a number"):
         SCHEMA.encode({"age": ["old"], "pay": [1], "sex": ["F"]})
     with pytest.raises(InvalidRows, match="column 'pay' has 2 rows, others have 1"):
         SCHEMA.encode({"age": [1], "pay": [1, 2], "sex": ["F"]})
@@ -196,3 +196,11 @@ def test_the_census_table_is_whole_and_fits_its_schema():
     assert len(load_census("test")[1]) == 16_281
     with pytest.raises(ValueError, match="split"):
         census_table("valid")
+
+
+@given(st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=10, max_size=40), st.floats())
+def test_whatever_numbers_there_are_a_range_is_finite_and_its_features_too(values, other):
+    rows = {"who": [str(i) for i in range(len(values))], "x": values, "same": [other] * len(values), "n": ["a"] * len(values)}
+    schema = FeatureSchema.propose(pa.table(rows), "who")
+    features = schema.encode(rows).X
+    assert np.isfinite(features).all() and (features >= 0).all() and (features <= 1).all()

@@ -56,6 +56,15 @@ def assert_same_model(source, truth):
     assert found.extremes.row_norm == wanted.extremes.row_norm
 
 
+def test_a_folder_as_spark_leaves_it_when_a_task_failed(tmp_path):
+    whole = written(tmp_path / "t")
+    for name in ("_temporary/0/part-9.parquet", ".hidden.parquet", "_part-9.parquet", ".tmp/part-9.parquet"):
+        (tmp_path / "t" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "t" / name).write_bytes((tmp_path / "t" / "part-0.parquet").read_bytes())
+    (tmp_path / "t" / "_SUCCESS").write_bytes(b"")
+    assert_same_model(TableSource.open(str(tmp_path / "t"), COLUMNS), whole)
+
+
 def test_parquet(tmp_path):
     whole = written(tmp_path / "t")
     assert_same_model(TableSource.open(str(tmp_path / "t"), COLUMNS), whole)
@@ -225,7 +234,7 @@ class TestBadInput:
         pq.write_table(whole, tmp_path / "t.parquet", row_group_size=450)
         columns = TableColumns(FeatureSchema({"n": Number(0, 900)}), "y")
         without = Without("who", pa.array(["b"]))
-        with pytest.raises(InvalidRows, match=r"column 'n': row 327 of row group 1 of .*t.parquet is no number"):
+        with pytest.raises(InvalidRows, match=r"column 'n': row 327 of row group 1 of .*t.parquet is not a number"):
             list(TableSource.open(str(tmp_path / "t.parquet"), columns, without=without).batches())
 
     def test_a_partition_that_vanishes(self, tmp_path):

@@ -216,6 +216,9 @@ def test_what_is_no_id_is_refused_and_stops_nobody_else(desk):
     assert [answer.reason for answer in answers] == ["invalid-id", "empty", "unknown-subject", "invalid-id", "invalid-id"]
     got = desk.client.post("/v1/requests", headers=desk.headers, json={"subject": 7})
     assert got.status_code == 422 and "subject" in got.text
+    for body in (b'{"subject": "\\ud800"}', b'{"subject": "a\\u0000b"}', b'{"subject": 7.0}', b'{"subject": " "}'):
+        answer = desk.client.post("/v1/requests", headers={**desk.headers, "Content-Type": "application/json"}, content=body)
+        assert answer.status_code == 422, answer.text
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])

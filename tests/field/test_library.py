@@ -29,6 +29,7 @@ from expunge.unlearning.storage import load_unlearner, save_unlearner
 from expunge.unlearning.unlearner import Unlearner
 from tests.conftest import examples
 from tests.copies import pickled
+from tests.test_linear_model import checks
 from tests.test_sequences import Table
 from tests.test_unlearner import snapshot
 
@@ -97,6 +98,32 @@ def test_a_model_without_weights_wants_none(made, tracking):
     too_much(model.rectify, *people[:1], *people[1:2], sample_weight_old=1, sample_weight_new=1)
     too_much(model.refit, *people[:], np.ones(N))
     assert model.forget(*people[gone], remaining=people[kept]).forgotten == 2
+
+
+class Mixed:
+    """Rows of which some batches come with weights and others without."""
+
+    def __init__(self, *parts):
+        self._parts = parts
+
+    def batches(self):
+        return iter(self._parts)
+
+
+@pytest.mark.parametrize("memory_budget", [8e9, 0.0], ids=["hessian", "wide"])
+def test_a_missing_weight_counts_as_nothing(memory_budget):
+    """Not as 1, without a word: neither in a fit nor in what remains."""
+    people = People(LogisticRegression)
+    first, second = (Rows.of(*people[part], people.weight[part]) for part in (slice(0, 99), slice(99, N)))
+    plan = Settings(Guarantee(1.0, 1e-5), 0.0, memory_budget=memory_budget)
+    objective = Objective(Logistic(), 6)
+    bare = replace(second, sample_weight=None)
+    with pytest.raises(InvalidRows, match="some rows come with weights and others without"):
+        Unlearner.learn_from(objective, Mixed(first, bare), plan)
+    model = Unlearner.learn_from(objective, Mixed(first, second), plan)
+    with pytest.raises(InvalidRows, match="fitted with weights"):
+        model.refit(Mixed(first, bare))
+    assert model.refit(Mixed(first, second)).certificate.rung == "refit"
 
 
 def test_one_number_is_the_weight_of_every_row(made):
@@ -170,6 +197,8 @@ def test_the_error_says_which_mistake_it_is_where_that_can_be_told():
     told = partial(refused, model, NotLearned)
     told(rf"with class code {code} \(classes_\[{code}\]\)", model.forget, X, other, sample_weight=1)
     told("with weight 1", model.forget, X, y, sample_weight=2)
+    single = LogisticRegression(sigma=0, track_rows=True).fit((people.X / 3).astype(np.float32), people.y)
+    refused(single, NotLearned, "rounded to float32", single.forget, people.X[[i]] / 3, people.y[[i]])
     told("learned 1 time, and is there more often", model.forget, X[[0, 0]], y[[0, 0]], sample_weight=1, ids=["a", "b"])
 
 
@@ -443,7 +472,9 @@ def test_nothing_of_a_digest_is_left_or_leaves(tmp_path):
     assert again._unlearner._secret.learned.key != unlearner._secret.learned.key
 
 
-def test_it_is_an_estimator_like_others():
+def test_it_is_an_estimator_like_others(made):
+    unmet = {check["check_name"] for check in checks(made(sigma=0, track_rows=True)) if check["status"] != "passed"}
+    assert unmet == {"check_array_api_input"}
     people = People(LogisticRegression)
     model = LogisticRegression(sigma=0, track_rows=True)
     assert clone(model).get_params()["track_rows"] is True

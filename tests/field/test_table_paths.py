@@ -7,24 +7,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
-from typer.testing import CliRunner
 
-from expunge.cli import app
 from expunge.data.table import SUBJECT
 from expunge.workspace import Workspace
+from tests.conftest import SOAK
+from tests.field.commands import run
 from tests.field.table import stored_rows
 from tests.workspace.people import SCHEMA, people
 
-FOLDERS = (
+SINGLE = (
     *("ward=B", "ward=7/age=99", "_bucket=5", "_subject=x/_row=1", "two words", "Zürich", "a#b", "50%", "a%zz"),
     *("a[b]", "a?b=c&d", "a*b", "{x,y}", 'it\'s "q"', "~x", "$HOME", "a::b", "file:", "-w", "zip://x.zip", "a@b@c"),
 )
-
-
-def run(*arguments: object, code: int = 0):
-    result = CliRunner().invoke(app, [*map(str, arguments), "--json"])
-    assert result.exit_code == code, result.output
-    return json.loads(result.stdout)
+FOLDERS = (
+    *("ward=B/age=99/_bucket=5", "two words/Zürich/a#b/50%/a%zz", "a[b]/a?b=c&d/a*b/{x,y}"),
+    *('it\'s "q"/~x/$HOME/a::b/file:/-w', "zip://x.zip/a@b@c/_subject=x/_row=1"),
+    *(SINGLE if SOAK > 1 else ()),
+)
 
 
 def rows_of(table: pa.Table) -> dict[str, list[dict[str, object]]]:

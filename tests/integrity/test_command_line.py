@@ -204,7 +204,7 @@ class TestSecrets:
         (tmp_path / "ids.bin").write_bytes(b"\xff\xfeperson-3\n")
         mangled = invoke("forget", "--file", "ids.bin", "-w", "ws")
         assert mangled.exit_code == 1
-        assert "ids.bin is not UTF-8 text: give one id a line" in mangled.stderr
+        assert "ids.bin: the list is not UTF-8 text" in mangled.stderr
 
     def test_urls_by_the_environment(self, tmp_path, monkeypatch, postgresql):
         monkeypatch.chdir(tmp_path)

@@ -109,7 +109,7 @@ def test_forgetting_the_tenth_takes_the_value_out_of_an_unedited_draft(run, tmp_
     assert columns(schema(tmp_path)) == {**before, "country": {"kind": "category", "values": ["France"]}}
     assert found_short(run, code=0) is None
     assert run("status", "-w", "ws")["still_derived"] == []
-    forget(run, *[f"person-{i}" for i in range(40, 60)])  # it is still the draft, and mended again if it must be
+    forget(run, *[f"person-{i}" for i in range(40, 60)])  # it is still the draft, and corrected again if it must be
     text = schema(tmp_path)
     table = Workspace.open(tmp_path / "ws").place.table
     for name in ("job", "churn"):
@@ -164,7 +164,7 @@ def test_a_draft_with_a_rare_value_is_not_fitted(run, tmp_path):
     refused = run("fit", "churn", "--target", "churn", "-w", "ws", code=1)
     assert "fewer than ten people share 1 of its values" in refused["message"] and ALONE not in refused["message"]
     path.write_text(text.replace("draft = true\n", "").replace('"Malta",', f'"Malta", "{ALONE}",'))
-    run("fit", "churn", "--target", "churn", "--delta", "1e-5", "-w", "ws")
+    run("fit", "churn", "--target", "churn", "--delta", "1e-5", "--accept-undeclared", "-w", "ws")
 
 
 def test_rare_classes_are_learned_only_where_they_are_declared(run, tmp_path):
@@ -179,7 +179,7 @@ def test_rare_classes_are_learned_only_where_they_are_declared(run, tmp_path):
     path.write_text(without + FRAUD)
     assert "have fewer than ten people" in run(*fit, code=1)["message"]  # declared in a draft is not declared
     path.write_text((without + FRAUD).replace("draft = true\n", ""))
-    run(*fit)
+    run(*fit, "--accept-undeclared")
     forget(run, "person-30")
     assert found_short(run, code=0) is None
 

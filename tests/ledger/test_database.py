@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
@@ -18,6 +20,7 @@ from expunge.ledger.sealing import SealKey
 from expunge.ledger.tables import facts, metadata
 
 KEY = SealKey(bytes(32))
+SCRIPTS = ScriptDirectory(Path(expunge.ledger.migrations.__file__).parent)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -38,8 +41,26 @@ def test_the_migrations_make_the_tables(database):
 
 
 def test_the_newest_migration_is_the_one_named():
-    scripts = ScriptDirectory(Path(expunge.ledger.migrations.__file__).parent)
-    assert scripts.get_heads() == [HEAD]
+    assert SCRIPTS.get_heads() == [HEAD]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("revision", [script.revision for script in SCRIPTS.walk_revisions()])
+def test_every_old_revision_is_upgraded(kind, revision, tmp_path, request):
+    url = f"sqlite:///{tmp_path}/l.sqlite" if kind == "sqlite" else request.getfixturevalue("postgresql").new_database()
+    config = Config()
+    config.set_main_option("script_location", SCRIPTS.dir)
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    engine.dispose()
+    upgraded = Database(url, KEY)
+    upgraded.migrate(is_new=False)
+    with upgraded.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == HEAD
+    upgraded.close()
 
 
 def test_a_ledger_from_the_future_is_refused(database):

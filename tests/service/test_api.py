@@ -1,5 +1,6 @@
 """The API: requests are accepted, worked and certified; releases, certificates and proofs can be fetched."""
 
+import inspect
 import json
 import time
 
@@ -8,6 +9,7 @@ import pytest
 from expunge.evidence.signing import PublicKeys
 from expunge.evidence.verification import verify_content
 from expunge.ledger import log
+from expunge.service import api, pages
 from expunge.service.app import BODY_BYTES
 from tests.ledger.consistency import verify_continues
 
@@ -199,3 +201,11 @@ def test_what_is_asked_together_is_answered_together(as_role, found, token, app)
 @pytest.mark.parametrize("header", ["Basic abc", "Bearer", "Bearer exp_x_y", "Bearer exp__", "bearer " + "x" * 5000])
 def test_what_is_no_token(header, anybody):
     assert anybody.get("/v1/models", headers={"Authorization": header}).status_code == 401
+
+
+def test_what_reads_the_ledger_runs_in_a_thread_of_its_own():
+    """An asynchronous handler that waited for the database would keep everybody else waiting."""
+    handlers = {route.endpoint for route in (*api.router.routes, *pages.router.routes)}
+    assert len(handlers) > 30
+    waiting = {handler.__name__ for handler in handlers if inspect.iscoroutinefunction(handler)}
+    assert waiting == {"create_request", "create_requests", "make_requests"}  # they wait for the intake, which has its thread

@@ -259,7 +259,7 @@ def process(dry_run: DryRun = False, workspace: InWorkspace = HERE, as_json: AsJ
             console.print(f"{request} could not be worked: {problem}", highlight=False)
         for name, reason in done.aside.items():
             console.print(
-                f"{name} is set aside, and requests wait for it: {reason}. Mend the cause, or run expunge replace "
+                f"{name} is set aside, and requests wait for it: {reason}. Fix the cause, or run expunge replace "
                 f"{name} or expunge retire {name}",
                 highlight=False,
             )
@@ -302,7 +302,7 @@ def status(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
             if row["aside"] is not None:
                 console.print(f"{row['name']} is set aside, and requests wait for it: {row['aside']}", highlight=False)
         for derived in found["still_derived"]:
-            until = f"until {derived['goes'][:10]}" if derived["goes"] else "until that is mended, as expunge doctor says"
+            until = f"until {derived['goes'][:10]}" if derived["goes"] else "until that is fixed, as expunge doctor says"
             console.print(f"{derived['what']} still depends on people forgotten, {until}", highlight=False)
         stones = found["tombstones"]
         if stones["people"]:

@@ -113,7 +113,7 @@ def widen(
 @reads_files
 def propose(
     data: Annotated[str, typer.Argument(help=DATA)],
-    subject: Annotated[str, typer.Option(help="Column that says whose a row is; it is no feature.")],
+    subject: Annotated[str, typer.Option(help="Column that says whose a row is; it is not a feature.")],
     out: Annotated[Path, typer.Option(help="Where the schema is written; never over another file.")] = Path("schema.toml"),
     query: Annotated[str | None, typer.Option(help="SQL whose result is the rows.")] = None,
     as_json: AsJson = False,

@@ -102,7 +102,7 @@ def recover(
         if not causes:
             console.print("nothing stands in the way", highlight=False)
         elif causes[0].flag is None:
-            console.print("nothing that can be confirmed: mend this first", highlight=False)
+            console.print("nothing that can be confirmed: correct this first", highlight=False)
         else:
             console.print(f"If you are sure: expunge recover {causes[0].flag}", markup=False, highlight=False)
 

@@ -211,13 +211,15 @@ def given_list(file: Path, known: Sequence[str], column: str | None, no_heading:
     if column is not None and no_heading:
         raise ValueError("--column names a heading, and --no-heading says that there is none: leave one out")
     is_input = str(file) == "-"
+    where = "standard input" if is_input else str(file)
     content = sys.stdin.buffer.read() if is_input else file.read_bytes()
     is_csv = column is not None or is_table(file.name)
     try:
         found = read_list(content, known, table=is_csv, column=column, headed=False if no_heading else None)
-    except Unclear as error:
-        raise ValueError(f"{error}: --column NAME, or --no-heading") from error
-    say(f"{'standard input' if is_input else file}: {found.understood}")
+    except ValueError as error:
+        hint = " (--column NAME, or --no-heading)" if isinstance(error, Unclear) else ""
+        raise ValueError(f"{where}: {error}{hint}") from error
+    say(f"{where}: {found.understood}")
     return found
 
 

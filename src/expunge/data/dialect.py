@@ -1,13 +1,16 @@
 """How a file is to be read, as far as somebody has said it: what is left open is detected, and shown."""
 
-import codecs
 import json
+import time
 from dataclasses import asdict, dataclass, fields, replace
+
+from expunge.errors import InvalidRows
 
 NULL_WORDS = ("NA", "NaN", "nan", "null", "NULL")
 """Cells that are missing values, beside empty ones, unless other words are named."""
 VALUES = ("decimal", "thousands", "null_words", "date_format")
 """Options that say what a value is: chosen once, when a workspace is made, and the same for every later file."""
+_A_DAY = time.gmtime(0)
 
 
 @dataclass(frozen=True)
@@ -48,11 +51,16 @@ class Reading:
             raise ValueError("the thousands mark must be one character, and no letter, digit or sign")
         if self.thousands is not None and self.thousands == (self.decimal or "."):
             raise ValueError("the decimal mark and the thousands mark must differ: give --decimal too")
-        if self.date_format is not None and "%" not in self.date_format:
-            raise ValueError("the date format must have directives, as in %d.%m.%Y")
+        if self.date_format is not None:
+            try:
+                is_right = time.strptime(time.strftime(self.date_format, _A_DAY), self.date_format)[:3] == _A_DAY[:3]
+            except ValueError:
+                is_right = False
+            if not is_right:
+                raise ValueError(f"{self.date_format!r} is no format of dates: %d.%m.%Y is one")
         if self.encoding is not None:
             try:
-                codecs.lookup(self.encoding)
+                "".encode(self.encoding)
             except LookupError:
                 raise ValueError(f"there is no encoding {self.encoding!r}: cp1252, latin-1 and utf-16 are some") from None
 
@@ -89,6 +97,12 @@ class Reading:
         ]
         found = [text for text in said if text]
         return [f"read so: {'; '.join(found)}"] if found else []
+
+    def require_only(self, source: str, *names: str) -> None:
+        """Raises ``InvalidRows`` if more is said than ``names`` and what a value is, which ``source`` cannot have."""
+        for field in fields(self):
+            if field.name not in (*names, *VALUES) and getattr(self, field.name) is not None:
+                raise InvalidRows(f"{source} has no {field.name} that could be said: leave the option out")
 
     @property
     def values(self) -> "Reading":

@@ -9,7 +9,7 @@ that person to whoever gets a model, and would stay after they are forgotten. So
   nine before are and how many rows anybody has; of the tenth it says two digits, which the nine before share or pass.
 
 What was taken is taken out again when too few people are left. The rule hides single people from whoever reads a schema; it
-is no bound like that of the weights: who knows the rows of all others can try out whether somebody is the tenth.
+is not a bound like that of the weights: who knows the rows of all others can try out whether somebody is the tenth.
 """
 
 import math

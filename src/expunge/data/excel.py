@@ -85,8 +85,8 @@ class ExcelFile:
         for name, value in zip(self.names, given, strict=True):
             if name in self._texts and isinstance(value, int | float | datetime | date) and not _is_id(value):
                 raise InvalidRows(
-                    f"{self.path}, row {number}, column {name!r}: the cell holds {_kind(value)}, which is no id: format the "
-                    f"column as text in Excel and enter the ids anew (of a number Excel keeps {DIGITS} digits)"
+                    f"{self.path}, row {number}, column {name!r}: the cell holds {_kind(value)}, which is not an id: format "
+                    f"the column as text in Excel and enter the ids anew (of a number Excel keeps {DIGITS} digits)"
                 )
         return [None if value is None else _text(value) or None for value in given]
 

@@ -40,7 +40,7 @@ def texts_of(column: Any, name: str, rows: Sequence[int] = ANY_ROWS) -> list[str
         name: of the column; ``rows``: what its rows are called in the errors; by default their positions.
 
     Raises:
-        InvalidRows: a value that is no id, names the row; or a column of another type, by name.
+        InvalidRows: a value that is not an id, names the row; or a column of another type, by name.
     """
     values = _pyarrow_values(column, name) if hasattr(column, "dictionary_encode") else _python_values(column, name, rows)
     seen: dict[str, bool] = {}  # whether there is anything of it to be seen
@@ -91,7 +91,7 @@ def _python_values(column: Any, name: str, rows: Sequence[int]) -> list[str | No
 
 def _no_ids(name: str, kind: str, where: str = "") -> InvalidRows:
     return InvalidRows(
-        f"column {name!r} holds {kind}{where} where the ids of people are wanted, and what is no text may have lost digits "
+        f"column {name!r} holds {kind}{where} where the ids of people are wanted, and what is not text may have lost digits "
         "(leading zeros, those after the 15th) that tell people apart: save the column as text, or as whole numbers. Nothing "
         "was changed"
     )

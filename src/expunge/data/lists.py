@@ -127,7 +127,7 @@ def _table(text: str) -> list[tuple[int, list[str]]]:
             found.append((begins, cells))
             begins = reader.line_num + 1
     except csv.Error as error:
-        raise ValueError(f"line {begins} is no CSV ({error}): mend it, or give one id a line in a text file") from None
+        raise ValueError(f"line {begins} is not CSV ({error}): correct it, or give one id a line in a text file") from None
     return found
 
 

@@ -7,6 +7,7 @@ in silence or taken from the first rows alone. Rows come batch by batch; ``row_o
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
@@ -27,6 +28,9 @@ __all__ = ["UNKNOWN", "Reading", "Understood", "read_batches", "row_of", "unders
 
 TEXT, EXCEL, PARQUET = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz"), (".xlsx",), (".parquet",)
 """Ends of the names of files that can be read, in capitals too."""
+_SAID = {TEXT: ("delimiter", "encoding", "heading"), EXCEL: ("heading", "sheet"), PARQUET: ()}
+"""Options of reading, beside those of values, that each kind of file has."""
+HOW_WRITTEN = ", or say how the file writes it (--decimal, --thousands, --date-format, --null-word)"
 ENDS = ", ".join((*TEXT, *EXCEL, *PARQUET))
 
 
@@ -97,11 +101,13 @@ def understood(
 ) -> Understood:
     """What ``source`` holds; see ``read_batches``."""
     if query is not None:
+        reading.require_only("a query")
         result = Query(source, query)
         found = result.schema() if columns is None else None
         return _native("the query", found, result.batches, columns, reading.values, rejects)
     path = Path(source)
     kind = _kind(path)
+    reading.require_only(str(path), *_SAID[kind])
     if kind == PARQUET:
         rows = ParquetRows(path)
         return _native(str(path), rows.schema, rows.batches, columns, reading.values, rejects)
@@ -138,22 +144,9 @@ def _of_texts(
                     f"{file.path}: column {field.name!r} holds {named(field.type)} in the table, which texts cannot give: give "
                     "a Parquet file"
                 )
+        make = partial(_made, texts, rules)
         for batch in file.batches():
-            made, reasons = [], None if rejects is None else dict[int, str]()
-            for name, cells in zip(batch.schema.names, batch.columns, strict=True):
-                kind = wanted.field(name).type
-                make = partial(_parsed, rules, kind)
-                try:
-                    made.append(cells if name in texts else fitting(make, cells, reasons, _reason(name, kind)))
-                except Misfit as error:
-                    raise WrongValue(
-                        f"{file.path}, row {row_of(batch, error.index)}, column {name!r}: the cell is no "
-                        f"{named(kind)}, as the column's other values are. Mend it, or say how the file "
-                        "writes them (--decimal, --thousands, --date-format, --null-word). Nothing was changed",
-                        name,
-                    ) from None
-            whole = pa.RecordBatch.from_arrays(made, schema=wanted.with_metadata(batch.schema.metadata))
-            yield whole if rejects is None else rejects.without(whole, reasons or {}, batch)
+            yield _fitted(str(file.path), batch, wanted, make, rejects, HOW_WRITTEN)
 
     return Understood(schema, rows, known, notes, open_, file.batches)
 
@@ -167,45 +160,61 @@ def _native(
     rejects: Rejects | None,
 ) -> Understood:
     """What has types already."""
+    begun: list[Iterator[pa.RecordBatch]] = []
     if found is None:
-        first = next(batches(), None)
+        rows = batches()
+        first = next(rows, None)
         if first is None:
             raise InvalidRows(f"{source} gave no rows")
         found = first.schema.remove_metadata()
+        begun.append(chain([first], rows))  # a query is not run again without need
     schema = found if columns is None else _typed(found, columns)
 
     def open_(columns: pa.Schema) -> Iterator[pa.RecordBatch]:
         wanted = _typed(schema, columns)
-        for batch in batches():
-            made, reasons = [], None if rejects is None else dict[int, str]()
-            for field, values in zip(batch.schema, batch.columns, strict=True):
-                kind = wanted.field(field.name).type
-                try:
-                    made.append(fitting(partial(fitted, wanted=kind), values, reasons, _reason(field.name, kind)))
-                except WrongType:
-                    raise WrongValue(
-                        f"{source}: column {field.name!r} holds {named(values.type)} from row {row_of(batch, 0)} on, where the "
-                        f"table has {named(kind)}: cast it there. Nothing was changed",
-                        field.name,
-                    ) from None
-                except Misfit as error:
-                    raise WrongValue(
-                        f"{source}, row {row_of(batch, error.index)}, column {field.name!r}: the value is no {named(kind)}, as "
-                        "the column's other values are. Mend it; nothing was changed",
-                        field.name,
-                    ) from None
-            whole = pa.RecordBatch.from_arrays(made, schema=wanted.with_metadata(batch.schema.metadata))
-            yield whole if rejects is None else rejects.without(whole, reasons or {}, batch)
+        for batch in begun.pop() if begun else batches():
+            yield _fitted(source, batch, wanted, lambda _name, kind, values: fitted(values, kind), rejects)
 
     return Understood(schema, None, reading, [], open_, batches)
 
 
-def _parsed(rules: Rules, kind: pa.DataType, cells: pa.Array) -> pa.Array:
-    return rules.parsed(rules.present(cells), kind)
+def _made(texts: Collection[str], rules: Rules, name: str, kind: pa.DataType, cells: pa.Array) -> pa.Array:
+    """What the cells of a column mean; those in ``texts`` to the letter."""
+    return cells if name in texts else rules.parsed(rules.present(cells), kind)
 
 
-def _reason(column: str, kind: pa.DataType) -> str:
-    return f"column {column!r}: no {named(kind)}"
+def _fitted(
+    source: str,
+    batch: pa.RecordBatch,
+    wanted: pa.Schema,
+    make: Callable[[str, pa.DataType, pa.Array], pa.Array],
+    rejects: Rejects | None,
+    way_out: str = "",
+) -> pa.RecordBatch:
+    """``batch`` as the types ``wanted``, as ``make`` makes them of each column.
+
+    Raises:
+        WrongValue: a value does not fit, and there are no ``rejects`` to set its row aside; names row and column.
+    """
+    made, reasons = [], None if rejects is None else dict[int, str]()
+    for name, values in zip(batch.schema.names, batch.columns, strict=True):
+        kind = wanted.field(name).type
+        try:
+            made.append(fitting(partial(make, name, kind), values, reasons, f"column {name!r}: no {named(kind)}"))
+        except WrongType:
+            raise WrongValue(
+                f"{source}: column {name!r} holds {named(values.type)} from row {row_of(batch, 0)} on, where the table has "
+                f"{named(kind)}: cast it there. Nothing was changed",
+                name,
+            ) from None
+        except Misfit as error:
+            raise WrongValue(
+                f"{source}, row {row_of(batch, error.index)}, column {name!r}: the value is not of type {named(kind)}, as the column's "
+                f"other values are. Correct it{way_out}. Nothing was changed",
+                name,
+            ) from None
+    whole = pa.RecordBatch.from_arrays(made, schema=wanted.with_metadata(batch.schema.metadata))
+    return whole if rejects is None else rejects.without(whole, reasons or {}, batch)
 
 
 def _typed(found: pa.Schema, declared: pa.Schema, texts: Collection[str] = ()) -> pa.Schema:

@@ -189,7 +189,7 @@ class FeatureSchema:
             except _NoNumber as error:
                 row = error.row if ids is None else ids[error.row]
                 raise InvalidRows(
-                    f"column {name!r}: row {row} is no number: mend the row, or declare the column a category"
+                    f"column {name!r}: row {row} is not a number: correct the row, or declare the column a category"
                 ) from None
             if parts and len(features) != len(parts[0]):
                 raise InvalidRows(f"column {name!r} has {len(features)} rows, others have {len(parts[0])}")
@@ -206,7 +206,7 @@ class FeatureSchema:
 
         Args:
             table: as for ``encode``.
-            subject: column that says whose a row is; it is no feature.
+            subject: column that says whose a row is; it is not a feature.
             ignore: columns that are no features either.
             rule: by which ids are compared.
 
@@ -369,6 +369,8 @@ class _NoNumber(ValueError):
 def _number(value: Any, row: int) -> float:
     if label(value) is None:
         return math.nan
+    if isinstance(value, str) and ("_" in value or not value.isascii()):
+        raise _NoNumber(row)  # Python takes 1_000 for a number, and digits of all scripts
     try:
         return float(value)
     except (TypeError, ValueError):

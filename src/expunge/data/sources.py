@@ -52,7 +52,7 @@ class TableColumns:
             ids: names of the table's rows, for the errors; a NumPy array, a list or ``Places``.
 
         Raises:
-            InvalidRows: a value that is no number, NaN, or a target that is no class; names the row.
+            InvalidRows: a value that is not a number, NaN, or a target that is not a class; names the row.
         """
         has_target = np.asarray(pc.is_valid(table[self.target]))
         if not has_target.all():

@@ -82,10 +82,10 @@ class _Seen:
     is in ``odd_row``."""
 
     def __init__(self, rules: dict[str, Rules], is_literal: bool) -> None:
-        self._is_literal, self._rules = is_literal, rules
-        first = next(iter(rules.values()))
-        kinds = [first.formatted, pa.int64(), pa.float64(), pa.date32(), STAMP, ZONED]
-        self._open = [(kind, mark) for mark in rules for kind in kinds if kind is not None and not is_literal]
+        self._is_literal, self._rules, self._any = is_literal, rules, next(iter(rules.values()))
+        kinds: list[tuple[pa.DataType | None, str | None]] = [(self._any.formatted, None), (pa.int64(), None)]
+        kinds += [*((pa.float64(), mark) for mark in rules), (pa.date32(), None), (STAMP, None), (ZONED, None)]
+        self._open = [(kind, mark) for kind, mark in kinds if kind is not None and not is_literal]
         self._shown: set[str] = set()
         self.present = 0
         self.numbers = dict.fromkeys(rules, 0)
@@ -93,18 +93,20 @@ class _Seen:
 
     def add(self, batch: pa.RecordBatch, texts: pa.Array) -> None:
         """Looks at more of its cells."""
-        first = next(iter(self._rules.values()))
-        texts = texts if self._is_literal else first.present(texts)
-        if texts.null_count == len(texts):
+        texts = texts if self._is_literal else self._any.present(texts)
+        present = len(texts) - texts.null_count
+        self.present += present
+        if self._is_literal or not present:
             return
-        self.present += len(texts) - texts.null_count
-        if self._is_literal:
-            return
-        self._open = [(kind, mark) for kind, mark in self._open if self._rules[mark].fits(texts, kind)]
-        if any(kind == pa.float64() for kind, _mark in self._open):
+        self._open = [(kind, mark) for kind, mark in self._open if self._rules.get(mark or "", self._any).fits(texts, kind)]
+        unsure = {mark for kind, mark in self._open if kind == pa.float64() and mark is not None} - self._shown
+        if unsure:
             is_sure = pc.invert(pc.match_substring_regex(texts, GROUPED))
-            self._shown |= {mark for mark in self._rules if pc.any(pc.and_(pc.match_substring(texts, mark), is_sure)).as_py()}
+            self._shown |= {mark for mark in unsure if pc.any(pc.and_(pc.match_substring(texts, mark), is_sure)).as_py()}
         for mark, rules in self._rules.items():
+            if (pa.float64(), mark) in self._open:
+                self.numbers[mark] += present
+                continue
             is_number = rules.numeric(texts)
             self.numbers[mark] += pc.sum(is_number).as_py() or 0
             if mark not in self.odd_row and pc.all(is_number).as_py() is False:
@@ -116,5 +118,5 @@ class _Seen:
 
     def type(self, mark: str) -> pa.DataType:
         """Its type, where ``mark`` is the decimal mark."""
-        kinds = [kind for kind, found in self._open if found == mark]
+        kinds = [kind for kind, found in self._open if found in (None, mark)]
         return kinds[0] if kinds and self.present else pa.string()

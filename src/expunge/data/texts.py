@@ -12,6 +12,8 @@ import re
 import secrets
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -22,10 +24,11 @@ import pyarrow.csv
 
 from expunge.data.dialect import Reading
 from expunge.data.headings import first_row_names, require_names
+from expunge.data.quotation import BadText, Quotation
 from expunge.data.row_numbers import numbered_as
 from expunge.errors import InvalidRows
 
-START = 1 << 16
+START = 1 << 20
 """Bytes from which delimiter and encoding are detected."""
 BLOCK, LARGEST = 1 << 20, 1 << 28
 """Bytes read at a time: at first, and at most; a row must fit into them."""
@@ -110,7 +113,7 @@ class TextFile:
     def _records_from(self, skipped: int) -> Iterator[tuple[pa.RecordBatch, int]]:
         token, row, was_closed = secrets.token_hex(16), 0, False
         names = [str(i) for i in range(self._width)]
-        stream = _Utf8(self.path, self._encoding, f"\n{token}{self.delimiter * (self._width - 1)}\n".encode())
+        stream = _Utf8(self.path, self._encoding, self.delimiter, f"\n{token}{self.delimiter * (self._width - 1)}\n".encode())
         try:
             reader = pyarrow.csv.open_csv(
                 stream,
@@ -131,14 +134,14 @@ class TextFile:
             if "straddl" in str(error):
                 raise _RowTooLong(max(row, skipped)) from None
             raise self._refused(str(error)) from None
-        except _BadText as error:
+        except BadText as error:
             raise InvalidRows(f"{self.path}, row {self._row_of_bad_text()}: {error}") from None
         except (OSError, EOFError, zlib.error) as error:
             raise _broken(self.path, error) from error
         if not was_closed:
             raise InvalidRows(
                 f"{self.path}, row {self._blank + row}: a quotation mark is opened and never closed, and all that follows it "
-                "would be one cell. Mend the row; nothing was changed"
+                "would be one cell. Correct the row; nothing was changed"
             )
 
     def _refused(self, said: str) -> InvalidRows:
@@ -147,8 +150,8 @@ class TextFile:
         if ragged:
             row, expected, found = (int(text) for text in ragged.groups())
             return InvalidRows(
-                f"{self.path}, row {row} has {found} cells where the first has {expected}: mend the row, or say --delimiter if "
-                "it was taken for another. Nothing was changed"
+                f"{self.path}, row {row} has {found} cells where the first has {expected}: correct the row, or say --delimiter "
+                "if it was taken for another. Nothing was changed"
             )
         bad = re.search(r"CSV column #(\d+): Row #(\d+).*invalid UTF8", said)
         if bad:
@@ -158,17 +161,16 @@ class TextFile:
     def _row_of_bad_text(self) -> int:
         """The row in which the first character stands that cannot be."""
         codecs.register_error("expunge.marked", lambda error: (_MARK, getattr(error, "end", 0)))
-        limit = csv.field_size_limit(1 << 30)
-        try:
-            with opened(self.path) as file:
-                text = io.TextIOWrapper(file, self._encoding, errors="expunge.marked", newline="")
-                row = 0
-                for row, cells in enumerate(csv.reader(text, delimiter=self.delimiter), start=1):  # noqa: B007
+        row = 0
+        with opened(self.path) as file, _long_cells():
+            text = io.TextIOWrapper(file, self._encoding, errors="expunge.marked", newline="")
+            try:
+                for row, cells in enumerate(csv.reader(text, delimiter=self.delimiter, strict=True), start=1):
                     if any(_MARK in cell or "\0" in cell for cell in cells):
-                        break
-                return row
-        finally:
-            csv.field_size_limit(limit)
+                        return row
+            except csv.Error:
+                return row + 1
+        return row
 
 
 _MARK = "\udcff"
@@ -185,17 +187,13 @@ class _RowTooLong(Exception):
         self.rows = rows
 
 
-class _BadText(Exception):
-    """Bytes that are no text."""
-
-
 class _Utf8:
     """What Arrow reads: the text as UTF-8 without a mark at its start, and ``end`` after it."""
 
     closed = False
 
-    def __init__(self, path: Path, encoding: str, end: bytes) -> None:
-        self._chunks, self._left = self._decoded(path, encoding, end), b""
+    def __init__(self, path: Path, encoding: str, delimiter: str, end: bytes) -> None:
+        self._chunks, self._left = self._checked(path, encoding, delimiter, end), b""
 
     def read(self, n: int) -> bytes:
         """The next ``n`` bytes, fewer only at the end."""
@@ -215,28 +213,35 @@ class _Utf8:
         self.closed = True
         self._chunks.close()
 
-    def _decoded(self, path: Path, encoding: str, end: bytes) -> Any:
-        is_utf8 = encoding in UTF8
-        decoder = codecs.getincrementaldecoder(encoding)()
-        with opened(path) as file:
-            if encoding == "utf-8-sig":
-                file.read(len(codecs.BOM_UTF8))
-            while chunk := file.read(BLOCK):
-                yield _without_zeros(chunk if is_utf8 else _decoded(decoder, encoding, chunk))
-        yield b"" if is_utf8 else _decoded(decoder, encoding, b"", final=True)
-        yield end
+    @staticmethod
+    def _checked(path: Path, encoding: str, delimiter: str, end: bytes) -> Any:
+        quotation = Quotation(delimiter)
+        for chunk in chain(_pieces(path, encoding), (end,)):
+            quotation.add(chunk)
+            yield chunk
+
+
+def _pieces(path: Path, encoding: str) -> Iterator[bytes]:
+    is_utf8 = encoding in UTF8
+    decoder = codecs.getincrementaldecoder(encoding)()
+    with opened(path) as file:
+        if encoding == "utf-8-sig":
+            file.read(len(codecs.BOM_UTF8))
+        while chunk := file.read(BLOCK):
+            yield _without_zeros(chunk if is_utf8 else _decoded(decoder, encoding, chunk))
+    yield b"" if is_utf8 else _decoded(decoder, encoding, b"", final=True)
 
 
 def _decoded(decoder: Any, encoding: str, chunk: bytes, final: bool = False) -> bytes:
     try:
         return cast(str, decoder.decode(chunk, final)).encode()
     except UnicodeError:
-        raise _BadText(f"the text is not {encoding}: say another --encoding. Nothing was changed") from None
+        raise BadText(f"the text is not {encoding}: say another --encoding. Nothing was changed") from None
 
 
 def _without_zeros(chunk: bytes) -> bytes:
     if b"\0" in chunk:
-        raise _BadText(
+        raise BadText(
             "there is a zero byte, which no text has: if the file is UTF-16, say --encoding utf-16. Nothing was changed"
         )
     return chunk
@@ -292,8 +297,19 @@ def _is_anything(batch: pa.RecordBatch) -> pa.Array | None:
     return pc.invert(is_blank) if is_blank is not None and pc.any(is_blank).as_py() else None
 
 
+@contextmanager
+def _long_cells() -> Iterator[None]:
+    """Lets Python's reader have cells of any length meanwhile."""
+    limit = csv.field_size_limit(1 << 30)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(limit)
+
+
 def _first_record(lines: str, delimiter: str) -> list[str]:
-    return next(csv.reader(io.StringIO(lines, newline=""), delimiter=delimiter), [])
+    with _long_cells():
+        return next(csv.reader(io.StringIO(lines, newline=""), delimiter=delimiter), [])
 
 
 def _delimiter(lines: str) -> str:
@@ -301,7 +317,8 @@ def _delimiter(lines: str) -> str:
 
     def merit(delimiter: str) -> tuple[bool, int]:
         records = csv.reader(io.StringIO(lines, newline=""), delimiter=delimiter)
-        widths = [len(record) for record, _ in zip(records, range(100), strict=False) if record]
+        with _long_cells():
+            widths = [len(record) for record, _ in zip(records, range(100), strict=False) if record]
         return len(set(widths)) == 1, widths[0] if widths else 0
 
     found = {delimiter: merit(delimiter) for delimiter in DELIMITERS}

@@ -47,7 +47,7 @@ class DaskEngine:
             client.wait_for_workers(1, timeout=PATIENCE)
         except (OSError, TimeoutError, ValueError) as error:
             raise EngineUnavailable(
-                f"no Dask cluster with a worker answers at {self.address}: start it, or mend the address"
+                f"no Dask cluster with a worker answers at {self.address}: start it, or correct the address"
             ) from error
         return client
 

@@ -53,10 +53,10 @@ def verify_receipt(content: Mapping[str, Any], keys: PublicKeys, subject: str | 
     """
     envelope = require_members(content, {"expunge": str, "envelope": str})["envelope"]
     if content["expunge"] != "receipt":
-        raise SignatureInvalid("this is no receipt")
+        raise SignatureInvalid("this is not a receipt")
     predicate: dict[str, Any] = keys.verified(envelope, RECEIPT)["predicate"]
     if not all(isinstance(predicate.get(name), str) for name in ("request", "salt", "commitment", "received", "ids")):
-        raise SignatureInvalid("this is no receipt in the form that this package signs")
+        raise SignatureInvalid("this is not a receipt in the form that this package signs")
     keys.require_unrevoked(envelope)
     if subject is not None and not _is_of(predicate, subject):
         raise NotShown("the receipt is genuine, but it is not of this subject")

@@ -51,7 +51,7 @@ def require_members(value: Any, types: Mapping[str, type]) -> dict[str, Any]:
         SignatureInvalid: it is not; names the member.
     """
     if not isinstance(value, dict):
-        raise SignatureInvalid("it was altered, or is something else: a part of it is no object")
+        raise SignatureInvalid("it was altered, or is something else: a part of it is not an object")
     for name in sorted({*value, *types}):
         if name not in types or name not in value or type(value[name]) is not types[name]:
             raise SignatureInvalid(f"it was altered, or is something else: member {name[:40]!r} is not as it should be")

@@ -103,7 +103,7 @@ def _certificate(content: dict[str, Any], keys: PublicKeys, subject: str | None,
     predicate = statement["predicate"]
     shown = ("model", "release", "issued", "epsilon", "delta", "sigma")
     if not all(name in predicate for name in shown):
-        raise SignatureInvalid("this is no certificate in the form that this package signs")
+        raise SignatureInvalid("this is not a certificate in the form that this package signs")
     covered = verify_covered(content["covers"], predicate.get("requests")) if "covers" in content else None
     facts = {"kind": "certificate", **{name: predicate[name] for name in shown}, "subject": statement["subject"]}
     if receipt is not None:

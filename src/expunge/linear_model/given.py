@@ -18,7 +18,7 @@ def texts(subjects: Sequence[object] | None) -> list[str] | None:
     """Ids of subjects in the form in which they are compared at every door.
 
     Raises:
-        InvalidRows: one is missing, or is no id; names the row.
+        InvalidRows: one is missing, or is not an id; names the row.
     """
     return None if subjects is None else [canonical(text) for text in subject_texts(subjects, "subjects")]
 

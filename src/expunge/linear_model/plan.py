@@ -135,7 +135,7 @@ class PlannedModel(BaseEstimator, ABC):
     @property
     def _is_noisy(self) -> bool:
         given: Any = self.excess_risk if self.sigma is None else self.sigma
-        return not (isinstance(given, Real) and given == 0)  # what is no number is refused later
+        return not (isinstance(given, Real) and given == 0)  # what is not a number is refused later
 
     def _noise(self, sigma: float) -> Noise:
         if sigma == 0 or self.insecure_seed is None:

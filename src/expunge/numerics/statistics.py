@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from expunge.errors import AnchorMismatch
-from expunge.numerics.evaluation import Evaluation
+from expunge.errors import AnchorMismatch, InvalidRows
+from expunge.numerics.evaluation import UNIT_ROUNDOFF, Evaluation, Precision, quiet
 from expunge.numerics.rounding import UNIT_ROUNDOFF, Precision, quiet
 from expunge.problem.arrays import norm
 from expunge.problem.objective import Objective
@@ -116,7 +116,10 @@ class Sums:
 
         Raises:
             AnchorMismatch: they were taken at different anchors.
+            InvalidRows: some of the rows have weights and others have none, which would count as 1 without a word.
         """
+        if other.is_weighted != self.is_weighted:
+            raise InvalidRows("some rows come with weights and others without: give the weights of all, or of none")
         if other.anchor != self.anchor:
             raise AnchorMismatch(
                 f"statistics at anchor {other.anchor[:12]} cannot be combined with statistics at anchor "
@@ -133,7 +136,7 @@ class Sums:
             gradient,
             self.gradient_error + other.gradient_error + 2.0 * UNIT_ROUNDOFF * norm(gradient),
             self.hessian_error + other.hessian_error,
-            self.is_weighted or other.is_weighted,
+            self.is_weighted,
         )
 
 

@@ -67,7 +67,7 @@ def real(values: Any, what: str) -> Any:
         values: anything array-like but SciPy's sparse arrays; ``what``: its name in the errors.
 
     Raises:
-        InvalidRows: masked or missing values, texts, dates, complex numbers, or whatever else is no number.
+        InvalidRows: masked or missing values, texts, dates, complex numbers, or whatever else is not a number.
     """
     if _is_foreign(values):
         values = values.detach() if hasattr(values, "detach") else values  # PyTorch: a gradient is not wanted
@@ -137,7 +137,7 @@ def canonical(X: Any, what: str) -> sparse.csr_array:
             csr = sparse.csr_array((X.data[order], X.col[order], indptr), shape=X.shape)
         csr.check_format(full_check=True)
     except ValueError as error:
-        raise InvalidRows(f"{what} is no valid sparse matrix: {error}") from None
+        raise InvalidRows(f"{what} is not a valid sparse matrix: {error}") from None
     with np.errstate(over="ignore", invalid="ignore"):
         if not csr.has_canonical_format:
             csr = csr.tocsc().tocsr()  # sorts, and keeps the order of equal indices

@@ -73,6 +73,7 @@ def create_app(workspace: Workspace, *, is_secure: bool = False, every: float = 
     problems.install(app)
     app.include_router(api.router)
     app.include_router(pages.router)
+    app.add_exception_handler(pages.LoggedOut, lambda request, _error: pages.login_page(request))
     _describe(app)
     app.add_middleware(_BodyLimit)
     app.add_middleware(problems.Caught)

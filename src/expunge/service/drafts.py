@@ -5,6 +5,7 @@ and no ledger holds it. It is its owner's, for half an hour, and goes with the r
 """
 
 import secrets
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -42,7 +43,7 @@ class Given:
             known: the columns of ids.
 
         Raises:
-            ValueError: the file is no list, or nobody said where in it the ids are.
+            ValueError: the file is not a list, or nobody said where in it the ids are.
         """
         typed = read_list(self.typed.encode("utf-8", "replace"), known, headed=False)
         file = None
@@ -89,25 +90,28 @@ class Drafts:
 
     def __init__(self) -> None:
         self._kept: dict[str, tuple[str, float, Draft]] = {}  # the oldest first
+        self._lock = threading.Lock()
 
     def keep(self, owner: str, draft: Draft) -> str:
         """Keeps ``draft``; its name."""
-        self._drop_old()
-        own = [name for name, (whose, _since, _draft) in self._kept.items() if whose == owner]
-        for name in own[: max(0, len(own) + 1 - MOST)]:
-            del self._kept[name]
-        name = secrets.token_urlsafe(16)
-        self._kept[name] = owner, time.monotonic(), draft
-        return name
+        with self._lock:
+            self._drop_old()
+            own = [name for name, (whose, _since, _draft) in self._kept.items() if whose == owner]
+            for name in own[: max(0, len(own) + 1 - MOST)]:
+                del self._kept[name]
+            name = secrets.token_urlsafe(16)
+            self._kept[name] = owner, time.monotonic(), draft
+            return name
 
     def take(self, owner: str, name: str) -> Draft | None:
         """The draft of that name, which is kept no longer; ``None`` if ``owner`` has none, or had it for too long."""
-        self._drop_old()
-        found = self._kept.get(name)
-        if found is None or found[0] != owner:
-            return None
-        del self._kept[name]
-        return found[2]
+        with self._lock:
+            self._drop_old()
+            found = self._kept.get(name)
+            if found is None or found[0] != owner:
+                return None
+            del self._kept[name]
+            return found[2]
 
     def _drop_old(self) -> None:
         now = time.monotonic()

@@ -38,8 +38,8 @@ Cause = Literal["busy", "model", "environment", "delivery", "bug"]
 
 - busy: nothing, another process works in the workspace;
 - model: look at the request or the model that it names; the others go on;
-- environment: mend the disk, the database, the files;
-- delivery: mend the webhook's URL, or who listens there;
+- environment: repair the disk, the database, the files;
+- delivery: correct the webhook's URL, or who listens there;
 - bug: report it.
 """
 CAUSES: tuple[Cause, ...] = get_args(Cause)

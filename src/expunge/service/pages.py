@@ -2,11 +2,12 @@
 
 import hashlib
 import json
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from importlib.resources import files
 from typing import Annotated, Any
 
-from fastapi import APIRouter, File, Form, HTTPException, Request, UploadFile
+from fastapi import APIRouter, Depends, File, Form, HTTPException, Request, UploadFile
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from starlette.concurrency import run_in_threadpool
@@ -17,6 +18,7 @@ from expunge.errors import ExpungeError, SignatureInvalid
 from expunge.evidence.signing import PublicKeys
 from expunge.evidence.verification import verify_content
 from expunge.ledger import log, releases, requests
+from expunge.ledger.tokens import Role
 from expunge.service import charts
 from expunge.service.access import COOKIE, SESSION_SECONDS, Caller, Gate, caller_of, require
 from expunge.service.api import BULK, PREVIEWED, Identity, Number, workspace_of
@@ -45,23 +47,38 @@ def render(request: Request, name: str, status_code: int = 200, **values: Any) -
     return HTMLResponse(content, status_code, headers={"Cache-Control": "no-store"})
 
 
-async def session(request: Request, *roles: str) -> Caller | None:
-    """Who has logged in; ``None`` if nobody.
+class LoggedOut(Exception):
+    """Nobody has logged in: whatever page was asked for, the form that asks for a token is the answer."""
 
-    Raises:
-        HTTPException: 403, for another role, or for a form without its CSRF token; 400, for what is no form.
+
+def visitor(*roles: Role) -> Callable[[Request], Awaitable[Caller]]:
+    """A dependency that lets in who has logged in with one of these roles; it reads the form, in which the CSRF token is.
+
+    It alone is asynchronous, because a form is: the pages read the ledger, and so run in threads of their own.
     """
-    if request.method == "POST":
-        try:
-            form = await request.form()
-        except ValueError as error:  # a charset or a boundary that cannot be
-            raise HTTPException(400, "the form cannot be read: load the page again") from error
-        request.scope["csrf_field"] = str(form.get("csrf", ""))
+
+    async def dependency(request: Request) -> Caller:
+        if request.method == "POST":
+            try:
+                form = await request.form()
+            except ValueError as error:  # a charset or a boundary that cannot be
+                raise HTTPException(400, "the form cannot be read: load the page again") from error
+            request.scope["csrf_field"] = str(form.get("csrf", ""))
+        return await run_in_threadpool(_let_in, request, roles)
+
+    return dependency
+
+
+def _let_in(request: Request, roles: Sequence[Role]) -> Caller:
     if caller_of(request) is None:
-        return None
-    allowed = roles or ("operator", "engineer", "auditor")
-    request.state.caller = require(*allowed)(request)  # type: ignore[arg-type]
+        raise LoggedOut
+    request.state.caller = require(*roles)(request)
     return request.state.caller  # type: ignore[no-any-return]
+
+
+Visitor = Annotated[Caller, Depends(visitor("operator", "engineer", "auditor"))]
+Operator = Annotated[Caller, Depends(visitor("operator"))]
+Checker = Annotated[Caller, Depends(visitor("engineer", "auditor"))]
 
 
 def login_page(request: Request, status_code: int = 401, problem: str = "") -> HTMLResponse:
@@ -85,7 +102,7 @@ def login(request: Request, token: Annotated[str, Form(max_length=200)] = "") ->
     gate: Gate = request.app.state.gate
     holder = gate.by_token(token.strip(), request.client.host if request.client else "")
     if holder is None:
-        return login_page(request, problem="This is no valid token. Ask for one: expunge token issue NAME --role operator")
+        return login_page(request, problem="This is not a valid token. Ask for one: expunge token issue NAME --role operator")
     answer = RedirectResponse("/", 303)
     answer.set_cookie(
         COOKIE, gate.session(holder), SESSION_SECONDS, httponly=True, samesite="strict", secure=gate.is_secure, path="/"
@@ -94,19 +111,16 @@ def login(request: Request, token: Annotated[str, Form(max_length=200)] = "") ->
 
 
 @router.post("/logout")
-async def logout(request: Request) -> Response:
+def logout(caller: Visitor) -> Response:
     """Ends a session."""
-    await session(request)
     answer = RedirectResponse("/", 303)
     answer.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
     return answer
 
 
 @router.get("/")
-async def overview(request: Request) -> Response:
+def overview(request: Request, caller: Visitor) -> Response:
     """Where everything stands."""
-    if await session(request) is None:
-        return login_page(request)
     place = workspace_of(request).place
     found = status(place)
     with place.database.reading() as connection:
@@ -118,10 +132,8 @@ async def overview(request: Request) -> Response:
 
 
 @router.get("/requests")
-async def request_list(request: Request, state: str | None = None) -> Response:
+def request_list(request: Request, caller: Visitor, state: str | None = None) -> Response:
     """Requests, the newest first."""
-    if await session(request) is None:
-        return login_page(request)
     with workspace_of(request).place.database.reading() as connection:
         counted = requests.counts(connection)
         rows = [request_view(row) for row in requests.page(connection, state if state in counted else None, None, SHOWN)]
@@ -129,16 +141,15 @@ async def request_list(request: Request, state: str | None = None) -> Response:
 
 
 @router.get("/requests/new")
-async def new_request(request: Request) -> Response:
+def new_request(request: Request, caller: Operator) -> Response:
     """The form for new requests."""
-    if await session(request, "operator") is None:
-        return login_page(request)
     return _new(request)
 
 
 @router.post("/requests/preview")
-async def preview(
+def preview(
     request: Request,
+    caller: Operator,
     subject: Annotated[str, Form(max_length=2_000_000)] = "",
     upload: Annotated[UploadFile | None, File()] = None,
     by: Annotated[str, Form(max_length=200)] = "",
@@ -147,16 +158,13 @@ async def preview(
     draft: Annotated[str, Form(max_length=64)] = "",
 ) -> Response:
     """What the requests would touch, before they are made; a ``draft`` is one that was shown, to be read in another way."""
-    caller = await session(request, "operator")
-    if caller is None:
-        return login_page(request)
     if draft:
         shown = request.app.state.drafts.take(caller.holder.id, draft)
         if shown is None:
             return _new(request, GONE)
         given = replace(shown.given, by=by, heading=heading, column=column)
     else:
-        content = b"" if upload is None else await upload.read()
+        content = b"" if upload is None else upload.file.read()
         name = "" if upload is None else upload.filename or ""
         given = Given(subject, content, is_table(name), by, heading, column)
     try:
@@ -167,19 +175,16 @@ async def preview(
         return _new(request, "Give at least one id, or a file with one id a line.")
     if len(made.entries) > BULK:
         return _new(request, f"At most {BULK:,} people at once, got {len(made.entries):,}.")
-    touched = await run_in_threadpool(_touched, request, made, caller.holder.id)
+    touched = _touched(request, made, caller.holder.id)
     return render(request, "preview.html", kept=request.app.state.drafts.keep(caller.holder.id, made), **touched)
 
 
 @router.post("/requests")
-async def make_requests(request: Request, draft: Annotated[str, Form(max_length=64)] = "") -> Response:
+async def make_requests(request: Request, caller: Operator, draft: Annotated[str, Form(max_length=64)] = "") -> Response:
     """Makes the requests that were shown, and shows the receipts."""
-    caller = await session(request, "operator")
-    if caller is None:
-        return login_page(request)
     made: Draft | None = request.app.state.drafts.take(caller.holder.id, draft)
     if made is None:
-        return _new(request, GONE)
+        return await run_in_threadpool(_new, request, GONE)
     wishes = [Wish(entry.text, caller.holder.id, by=entry.by) for entry in made.entries]
     answers: list[Answer] = await request.app.state.intake.ask(wishes)
     pairs = list(zip([entry.text for entry in made.entries], answers, strict=True))
@@ -187,53 +192,41 @@ async def make_requests(request: Request, draft: Annotated[str, Form(max_length=
 
 
 @router.get("/requests/{identity}")
-async def request_page(request: Request, identity: Identity) -> Response:
+def request_page(request: Request, caller: Visitor, identity: Identity) -> Response:
     """One request and its path."""
-    if await session(request) is None:
-        return login_page(request)
     return render(request, "request.html", **_request(request, identity))
 
 
 @router.get("/requests/{identity}/path")
-async def request_path(request: Request, identity: Identity) -> Response:
+def request_path(request: Request, caller: Visitor, identity: Identity) -> Response:
     """The part of a request's page that changes."""
-    if await session(request) is None:
-        raise HTTPException(401, "log in again")
     return render(request, "path.html", **_request(request, identity))
 
 
 @router.post("/requests/{identity}/cancel")
-async def cancel(request: Request, identity: Identity) -> Response:
+def cancel(request: Request, caller: Operator, identity: Identity) -> Response:
     """Withdraws a request."""
-    if await session(request, "operator") is None:
-        return login_page(request)
     workspace_of(request).cancel(identity)
     return RedirectResponse(f"/requests/{identity}", 303)
 
 
 @router.get("/certificates")
-async def certificate_list(request: Request) -> Response:
+def certificate_list(request: Request, caller: Visitor) -> Response:
     """All certificates, the newest first."""
-    if await session(request) is None:
-        return login_page(request)
     with workspace_of(request).place.database.reading() as connection:
         rows = [(row, json.loads(row.evidence)) for row in reversed(releases.listed(connection))][:SHOWN]
     return render(request, "certificates.html", rows=rows)
 
 
 @router.get("/certificates/{number}")
-async def certificate(request: Request, number: Number) -> Response:
+def certificate(request: Request, caller: Visitor, number: Number) -> Response:
     """A certificate, in plain language first."""
-    if await session(request) is None:
-        return login_page(request)
     return render(request, "certificate.html", verified=None, **_certificate(request, number))
 
 
 @router.post("/certificates/{number}/verify")
-async def verify(request: Request, number: Number) -> Response:
+def verify(request: Request, caller: Visitor, number: Number) -> Response:
     """Verifies a certificate now, as anybody could."""
-    if await session(request) is None:
-        return login_page(request)
     values = _certificate(request, number)
     with workspace_of(request).place.database.reading() as connection:
         row = releases.release(connection, number)
@@ -243,23 +236,21 @@ async def verify(request: Request, number: Number) -> Response:
 
 
 @router.get("/audit")
-async def audit_page(request: Request) -> Response:
+def audit_page(request: Request, caller: Checker) -> Response:
     """The form that starts an audit."""
-    if await session(request, "engineer", "auditor") is None:
-        return login_page(request)
     models = status(workspace_of(request).place)["models"]
     return render(request, "audit.html", models=models, verdict=None, plot=None, model=None, problem="")
 
 
 @router.post("/audit")
-async def run_audit(request: Request, model: Annotated[str, Form(max_length=64, pattern="^[!-~]*$")] = "") -> Response:
+def run_audit(
+    request: Request, caller: Checker, model: Annotated[str, Form(max_length=64, pattern="^[!-~]*$")] = ""
+) -> Response:
     """Audits a model and shows the verdict."""
-    if await session(request, "engineer", "auditor") is None:
-        return login_page(request)
     place = workspace_of(request).place
     values = {"models": status(place)["models"], "model": model, "verdict": None, "plot": None, "problem": ""}
     try:
-        verdict = await run_in_threadpool(audited, place, model, DRAWS)
+        verdict = audited(place, model, DRAWS)
     except (ExpungeError, ValueError) as error:
         return render(request, "audit.html", 422, **{**values, "problem": str(error)})
     plot = charts.trade_off(verdict.certified_mu, verdict.black_box.curve.tolist())

@@ -60,7 +60,7 @@ class Certificate:
             digest of the evidence, what the forgotten rows held.
         weights_digest: SHA-256 of the released weights as little-endian float64.
 
-    Source: theory §5; design §4.7, §4.8.
+    Source: theory §5; design §4.8, §4.9.
     """
 
     epsilon: float

@@ -75,9 +75,7 @@ class LearnedRows:
         """
         asked = row_digests(rows, self.key, self.by_subject)
         order = np.argsort(asked, kind="stable")
-        places = np.searchsorted(self.digests, asked[order]) + _ranks(asked[order])
-        is_known = places < len(self.digests)
-        is_known[is_known] = self.digests[places[is_known]] == asked[order][is_known]
+        places, is_known = _found(asked[order], self.digests)
         if not is_known.all():
             row = int(order[~is_known].min())
             raise NotLearned(
@@ -135,6 +133,10 @@ class LearnedRows:
                 return f"it was learned, but with class code {code} (classes_[{code}])"
         if row.sample_weight is not None and self._count(replace(row, sample_weight=np.ones(1))):
             return "it was learned, but with weight 1"
+        with np.errstate(over="ignore", under="ignore"):
+            single = replace(row, X=row.X.astype(np.float32))
+        if self._count(single):
+            return "it was learned with its values rounded to float32: give them so"
         under = ", under this id," if self.by_subject else ""
         return f"it was never learned{under} with these values, label and weight, or is forgotten already"
 
@@ -196,14 +198,15 @@ def _digests(key: bytes, by_subject: bool, check: Check | None, rows: Rows) -> t
     return (row_digests(rows if check is None else check(rows), key, by_subject),)
 
 
-def _ranks(ordered: Digests) -> NDArray[np.int64]:
-    """How many equal numbers lie before each."""
-    return np.arange(len(ordered)) - np.searchsorted(ordered, ordered)
+def _found(wanted: Digests, held: Digests) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Where each of ``wanted`` lies in ``held``, both in order, and whether it does; equal ones have a place each."""
+    rank = np.arange(len(wanted)) - np.searchsorted(wanted, wanted)  # how many equal ones lie before it
+    places = np.searchsorted(held, wanted) + rank
+    is_there = places < len(held)
+    is_there[is_there] = held[places[is_there]] == wanted[is_there]
+    return places, is_there
 
 
 def _less(many: Digests, few: Digests) -> Digests:
-    """What ``many``, in order, has more than ``few``, in order."""
-    places = np.searchsorted(few, many) + _ranks(many)
-    is_there = places < len(few)
-    is_there[is_there] = few[places[is_there]] == many[is_there]
-    return many[~is_there]
+    """What ``many`` has more than ``few``, both in order."""
+    return many[~_found(many, few)[1]]

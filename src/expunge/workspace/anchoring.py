@@ -156,5 +156,5 @@ def _unreachable(error: Exception) -> Unreachable:
     cause = (str(error).splitlines() or [type(error).__name__])[0]
     return Unreachable(
         f"the anchor cannot be reached ({cause}), so that nobody can tell if this is the newest copy: batches wait for it. "
-        "Mend the connection, or the setting anchor in workspace.toml"
+        "Correct the connection, or the setting anchor in workspace.toml"
     )

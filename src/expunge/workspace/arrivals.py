@@ -111,11 +111,11 @@ def _with_way_out(error: WrongValue, columns: pa.Schema) -> InvalidRows:
     to = wider_of(columns.field(error.column).type) if error.column in columns.names else None
     if to is None:
         return error
-    return InvalidRows(f"{error}. If the table is to hold such values: run expunge widen {shlex.quote(error.column)} --to {to}")
+    return InvalidRows(f"{error}. To allow such values in the table, run expunge widen {shlex.quote(error.column)} --to {to}")
 
 
 def _of_no_class(place: Place, rows: pa.Table) -> dict[int, str]:
-    """Rows whose target is no class that a model knows, with the reason."""
+    """Rows whose target is not a class that a model knows, with the reason."""
     found: dict[int, str] = {}
     for model in _models(place):
         if model.classes:

@@ -150,7 +150,7 @@ def _unfinished(batch: int, error: BaseException) -> WorkUnfinished:
         cause = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
     return WorkUnfinished(
         f"batch {batch} is done and certified, but what it leaves behind could not be tidied up ({cause}): the next command "
-        "that writes carries on; run expunge process when the cause is mended"
+        "that writes carries on; run expunge process when the cause is fixed"
     )
 
 

@@ -40,7 +40,7 @@ def readable(place: Place) -> None:
     if place.subject_key.fingerprint() != expected:
         raise WorkspaceInvalid("keys/subject.key is another key than the table was made with: restore it from a backup")
     if place.public_key_path.read_text() != public:
-        raise WorkspaceInvalid("expunge.pub does not hold the ledger's public keys: any command that writes mends it")
+        raise WorkspaceInvalid("expunge.pub does not hold the ledger's public keys: any command that writes fixes it")
 
 
 def private(place: Place) -> None:

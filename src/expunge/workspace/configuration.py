@@ -86,7 +86,7 @@ class Configuration:
             given = tomllib.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise WorkspaceInvalid(
-                f"{path.parent} is no workspace (it has no {path.name}): make one with expunge init, or give --workspace DIR"
+                f"{path.parent} is not a workspace (it has no {path.name}): make one with expunge init, or give --workspace DIR"
             ) from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise WorkspaceInvalid(f"{path} is not TOML: {error}") from error

@@ -90,13 +90,13 @@ def ask(place: Place, wishes: Sequence[Wish], *, dry_run: bool = False) -> list[
 
 
 def accepted(place: Place, connection: sa.Connection, subject: str, person: str, actor: str, kind: str) -> Made:
-    """The row and receipt of a request that is worked at once.
+    """The row and receipt of a request that is worked at once, and leaves no tombstone.
 
     Args:
         subject: the id that was given; ``person``: the pseudonym of who has it.
     """
     values = _request(place, times.now(), actor, kind, None)
-    values |= {"subject": person, "tombstone": place.subject_key.tombstone(person), "state": "accepted"}
+    values |= {"subject": person, "state": "accepted"}
     key = place.subject_key
     receipt = _receipt(place, place.signing_key(connection), values, key.canonical(subject), key.rule)
     return {**values, "commitment": receipt.commitment}, receipt
@@ -125,7 +125,7 @@ def receipt_again(place: Place, request: str, subject: str) -> Receipt:
 
 
 def _forms(place: Place, subject: str) -> list[tuple[Rule, str]]:
-    """The forms of an id by the present rule and by earlier ones; none where it is no id."""
+    """The forms of an id by the present rule and by earlier ones; none where it is not an id."""
     *earlier, rule = place.subject_key.rules
     try:
         return [(rule, canonical(subject, rule)), *((old, form) for old in earlier for form in spellings(subject, old))]

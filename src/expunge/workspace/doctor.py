@@ -14,7 +14,7 @@ DEPTHS: tuple[Depth, ...] = get_args(Depth)
 EDITED = "settings and schema are as they were last used"
 RESTORE = "put the newest copy back, or run expunge restore from the newest backup"
 CHECKS: tuple[tuple[str, Depth, Callable[[Place], None], str], ...] = (
-    ("settings, schema and keys can be read", "seconds", checks.readable, "mend the file that is named, or restore it"),
+    ("settings, schema and keys can be read", "seconds", checks.readable, "correct the file that is named, or restore it"),
     (
         "the ledger is the newest, and this folder's own",
         "seconds",
@@ -25,7 +25,7 @@ CHECKS: tuple[tuple[str, Depth, Callable[[Place], None], str], ...] = (
     ("no batch is unfinished", "seconds", checks.finished, "run expunge process"),
     ("every file that the ledger knows is there", "seconds", checks.present, RESTORE),
     ("nothing is left lying", "seconds", checks.strays, "move the file elsewhere, or delete it if you know what it is"),
-    ("every model can forget", "seconds", checks.able, "mend the cause, or run expunge replace or expunge retire"),
+    ("every model can forget", "seconds", checks.able, "fix the cause, or run expunge replace or expunge retire"),
     ("no request is past its deadline", "seconds", checks.deadlines, "run expunge process"),
     ("no tombstone has outlived its term", "seconds", checks.buried, "run expunge process"),
     ("the database is sound", "minutes", lambda place: place.database.verify(), RESTORE),

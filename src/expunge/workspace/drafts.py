@@ -1,6 +1,6 @@
 """Drafts: what schema.toml and the models have taken from people's rows, looked at again whenever somebody was forgotten.
 
-A draft that nobody has edited is mended: what fewer than ten people share is taken out of schema.toml. What people have
+A draft that nobody has edited is corrected: what fewer than ten people share is taken out of schema.toml. What people have
 edited is theirs, and what a model was fitted with is in it for good: there the doctor and the status report it. How much was
 found stays in the house: an event of it in the log would tell everybody that those who were just forgotten shared a value
 with few.

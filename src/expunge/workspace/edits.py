@@ -54,7 +54,7 @@ def take(place: Place) -> None:
     with place.database.writing() as connection:
         remember(connection, place)
         changed = sorted(name for name in before if name != SCHEMA and before[name] != now[name])
-        if changed:  # not whether the schema is another: a draft is mended for those who were just forgotten
+        if changed:  # not whether the schema is another: a draft is corrected for those who were just forgotten
             log.append(connection, "settings.changed", [{"settings": changed}])
 
 

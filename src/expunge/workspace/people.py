@@ -25,7 +25,7 @@ Reason = Literal[
     "unknown-subject", "already-forgotten", "several-people", "key-reused", "limit", "empty", "invalid-id", "unknown-column"
 ]
 """Why a wish is refused."""
-UNKNOWN = "nobody of this id has rows here: check the id and its spelling"
+UNKNOWN = "no rows here have this id: check the id and its spelling"
 LOOKED_AT = 100
 """Unknown ids of one call, up to which near forms of them are looked for."""
 ALIASES = "alias_columns"
@@ -43,7 +43,7 @@ class Id:
 
 
 class Problem(NamedTuple):
-    """Why something is no id of this table."""
+    """Why something is not an id of this table."""
 
     reason: Reason
     message: str
@@ -57,7 +57,7 @@ class Found:
         people: by person who has rows, their pseudonyms: one, or several where spellings that are one id now were two before.
         rows: how many rows they have.
         tombstones: under which somebody may have been forgotten who had this id.
-        problem: why it is no id of this table.
+        problem: why it is not an id of this table.
     """
 
     people: tuple[tuple[str, ...], ...] = field(default=(), repr=False)
@@ -148,7 +148,7 @@ class People:
         """The pseudonyms of the person whom the id ``text`` stands for.
 
         Raises:
-            RequestRefused: it is no id, nobody has it, or several have.
+            RequestRefused: it is not an id, nobody has it, or several have.
         """
         ids = [Id(text, by)]
         (found,) = self.find(ids)

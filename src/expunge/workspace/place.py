@@ -230,7 +230,7 @@ class Place:
 
     @cached_property
     def unproven_database(self) -> Database:
-        """The same, for those who look at it or mend it whatever it is: doctor and recovery."""
+        """The same, for those who look at it or correct it whatever it is: doctor and recovery."""
         database = self.reach(self._url())
         try:
             database.migrate(is_new=False)

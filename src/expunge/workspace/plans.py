@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypedDict, Unpack
 
 import pyarrow as pa
@@ -17,7 +17,7 @@ from expunge.errors import InvalidRows, LastRows, WorkspaceInvalid
 from expunge.ledger import releases, requests
 from expunge.privacy import Guarantee
 from expunge.workspace import arrivals, row_keys
-from expunge.workspace.arrivals import arrival, expected, in_table, odd_told, read_schema, require_whole
+from expunge.workspace.arrivals import Arrival, arrival, expected, in_table, odd_told, read_schema, require_whole
 from expunge.workspace.comparison import require_same
 from expunge.workspace.people import People, refused_return
 from expunge.workspace.place import Place
@@ -235,9 +235,13 @@ class Plans:
         told |= {"rows": len(found.rows), "set_aside": len(rejects or ()), **odd_told(odd)}
         if not len(found.rows):
             return Plan(None, told)
+        return self._keyed(Work("append", added=found.rows, returning=stones, content=found.content), found, told, how)
+
+    def _keyed(self, work: Work, found: Arrival, told: dict[str, Any], how: Taking) -> Plan:
+        """The plan for rows of which the table may have some already, by their row key."""
         keyed = row_keys.known(self.place, found.rows, found.names)
         if keyed is None:
-            return Plan(Work("append", added=found.rows, returning=stones, content=found.content), told)
+            return Plan(work, told)
         if len(keyed.changed) and not how.get("upsert"):
             raise InvalidRows(
                 f"row {keyed.names[0]} has the row key of a row in the table, and other values, one of {len(keyed.changed):,} "
@@ -245,13 +249,11 @@ class Plans:
             )
         rows = pa.concat_tables([keyed.new, keyed.changed])
         told |= {"rows": len(keyed.new), "known": keyed.same, "replaced": len(keyed.changed)}
-        if not len(rows):
-            return Plan(None, told)
         if not len(keyed.changed):
-            return Plan(Work("append", added=rows, returning=stones, content=found.content), told)
+            return Plan(replace(work, added=rows) if len(rows) else None, told)
         gone, written = row_keys.replaced(self.place, keyed, rows)
         require_whole(self.place, keyed.old, keyed.names)
-        return Plan(Work("upsert", gone=gone, added=written, returning=stones, content=found.content), told)
+        return Plan(replace(work, kind="upsert", gone=gone, added=written), told)
 
     def widen(self, column: str, to: str) -> Plan:
         """Another type of a column, in the same rows.
@@ -283,7 +285,7 @@ class Plans:
         """A person's rows that are replaced by those in a file. The row of the request is still to be made.
 
         Raises:
-            RequestRefused: nobody of this id has rows.
+            RequestRefused: no rows here have this id.
             InvalidRows: rows of somebody else, or rows that do not fit.
         """
         tags = People(self.place).one(subject)

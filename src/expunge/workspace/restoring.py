@@ -2,7 +2,7 @@
 
 Whatever the lost copy did after the backup was made, its releases are out. So the new copy is another system: every model's
 budget counts as spent until its next scheduled refit (theory §5.7), and those who were forgotten in between, by the anchor, are
-forgotten again before anything else is done. The steps are done in a folder that is no workspace until all are.
+forgotten again before anything else is done. The steps are done in a folder that is not a workspace until all are.
 """
 
 import os
@@ -279,7 +279,7 @@ def _require_ours(anchor: Anchor, connection: sa.Connection, instance: str, repl
     """Raises ``LedgerCorrupt`` unless the anchor is of this workspace and says that no other copy lives."""
     if anchor.workspace != fact(connection, "workspace"):
         raise LedgerCorrupt(
-            "the anchor belongs to another workspace: mend the setting, or say --no-anchor; nothing was changed"
+            "the anchor belongs to another workspace: correct the setting, or say --no-anchor; nothing was changed"
         )
     pairs = zip(anchor.keys, keys(connection), strict=False)
     if any(known != own for known, own in pairs):

@@ -94,7 +94,7 @@ def require_own(place: Place, rows: pa.Table, called: Sequence[int], people: Col
     owners = [] if found is None else found.old[SUBJECT].to_pylist()
     for row, owner in zip(found.names if found else (), owners, strict=True):
         if owner not in people:
-            raise InvalidRows(f"row {row} has the row key of somebody else's row: mend it. Nothing was changed")
+            raise InvalidRows(f"row {row} has the row key of somebody else's row: correct it. Nothing was changed")
 
 
 def replaced(place: Place, found: Known, rows: pa.Table) -> tuple[tuple[str, ...], pa.Table]:

@@ -109,7 +109,7 @@ class Specification:
         columns, schema = schema.columns, replace(schema, columns=features)
         missing = [name for name in features if name not in table.columns.names]
         if missing:
-            raise InvalidRows(f"the schema declares column {missing[0]!r}, which the table does not have: mend schema.toml")
+            raise InvalidRows(f"the schema declares column {missing[0]!r}, which the table does not have: correct schema.toml")
         if not table.count(target, without):
             raise LastRows(f"there is no row with a {target} to learn from: add some with expunge append")
         classes: tuple[str, ...] = ()
@@ -210,7 +210,7 @@ class Specification:
         """The rows of ``table`` that have a target, encoded; their ids are their numbers in the table.
 
         Raises:
-            InvalidRows: a target that is no class or no number; names the row.
+            InvalidRows: a target that is no class or number; names the row.
         """
         return self.table_columns.rows(table, table[ROW].to_pylist())
 

@@ -19,7 +19,7 @@ def status(place: Place) -> dict[str, Any]:
     """Requests by state with their deadlines, models with their last release, and what still depends on those forgotten.
 
     Times are ISO 8601 in UTC; ``still_derived`` lists what was derived from forgotten rows, and when it goes: the anchors of
-    models, and what of a draft schema fewer than ten people share since, which goes when somebody mends it.
+    models, and what of a draft schema fewer than ten people share since, which goes when somebody corrects it.
     """
     now = datetime.now(UTC)
     with place.database.reading() as connection:

@@ -348,7 +348,7 @@ class Workspace:
             actor: who asks.
 
         Raises:
-            RequestRefused: nobody of this id has rows.
+            RequestRefused: no rows here have this id.
             InvalidRows: rows of somebody else, or rows that do not fit.
         """
         with batch.working(self.place):
@@ -446,7 +446,7 @@ class Workspace:
             except (ExpungeError, OSError) as error:
                 raise WorkUnfinished(
                     f"the new key signs from now on, but the old one could not be put away ({error}): run expunge process when "
-                    "the cause is mended"
+                    "the cause is fixed"
                 ) from error
         return key.keyid
 
