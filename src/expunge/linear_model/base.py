@@ -84,7 +84,7 @@ class UnlearningModel(PlannedModel):
         self._unlearner = Unlearner.learn_from(objective, rows, settings, noise=self._noise(settings.sigma))
         if settings.sigma > 0:
             self._unlearner.noise_cost(rows).require_worth()
-        self.releases_: tuple[Certificate, ...] = ()
+        self.certificates_: tuple[Certificate, ...] = ()
         self._publish(self._unlearner.release)
 
     def forget(
@@ -210,7 +210,7 @@ class UnlearningModel(PlannedModel):
     def certificate_(self) -> Certificate:
         """The certificate of the last release."""
         check_is_fitted(self)
-        return self.releases_[-1]
+        return self.certificates_[-1]
 
     def capacity(self, X: Any = None, y: Any = None, sample_weight: Any = None) -> CapacityReport:
         """What is used of the capacity to forget, and a forecast of how many more random and worst-case deletions each rung
@@ -307,7 +307,7 @@ class UnlearningModel(PlannedModel):
 
     def _publish(self, release: Release) -> Certificate:
         coef, intercept = self._served(self._unlearner.objective, release.weights)
-        self.__dict__.update(coef_=coef, intercept_=intercept, releases_=(*self.releases_, release.certificate))
+        self.__dict__.update(coef_=coef, intercept_=intercept, certificates_=(*self.certificates_, release.certificate))
         return release.certificate
 
     def _served(self, objective: Objective, weights: Array) -> tuple[Array, Array | float]:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expunge.errors import AnchorMismatch, InvalidRows
-from expunge.numerics.evaluation import UNIT_ROUNDOFF, Evaluation, Precision, quiet
+from expunge.numerics.evaluation import Evaluation
 from expunge.numerics.rounding import UNIT_ROUNDOFF, Precision, quiet
 from expunge.problem.arrays import norm
 from expunge.problem.objective import Objective
