@@ -150,6 +150,7 @@ def _typical_rows(state: State, rng: np.random.Generator) -> _Simulation:
 def _worst_rows(state: State, sample: Rows, max_passes: int) -> _Simulation:
     ordered = sample.take(np.argsort(-displacements(state, sample), kind="stable"))
     share = min(1.0, len(sample) / state.statistics.n_rows)
+    state = replace(state, statistics=replace(state.statistics, is_weighted=True))  # a row of the sample stands for several
 
     def taken(m: int) -> int:
         return math.ceil(m * share)
