@@ -44,7 +44,7 @@ from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
 from expunge.unlearning.dense import DenseState
 from expunge.unlearning.settings import Settings
-from expunge.unlearning.unlearner import Unlearner
+from expunge.unlearning.unlearner import Unlearner, secret_of
 
 Array = NDArray[np.float64]
 GUARANTEE = Guarantee(1.0, 1e-5)
@@ -106,19 +106,19 @@ class Comparison:
         report = model.capacity(self.rows.take(np.sort(self.order[-2000:])))
         for m in BATCHES:
             requests = [self.order[k * m : (k + 1) * m] for k in range(5 if m == 1 else 1)]
-            twin = Unlearner(model.settings, model._secret, LocalEngine(), model._noise)
+            twin = Unlearner(model.settings, secret_of(model), LocalEngine(), model._noise)
             twin.forget(self.named(requests[0]), self.without(requests[0]))  # warm
             runs = []
             for gone in requests:
-                twin = Unlearner(model.settings, model._secret, LocalEngine(), model._noise)
+                twin = Unlearner(model.settings, secret_of(model), LocalEngine(), model._noise)
                 rows, rest = self.named(gone), self.without(gone)
                 runs.append(seconds(partial(twin.forget, rows, rest)))
             times.append(float(np.median(runs)))
-        state, certificate = twin._secret.state, twin.release.certificate
+        state, certificate = secret_of(twin).state, twin.release.certificate
         kept = 8 * (2 * state.anchor.size**2 + 3 * state.anchor.size)
         capacity = " / ".join(f"{forecast.random:,}" for forecast in report.forecasts)
         data = "no" if certificate.rung == "statistics" else "for 100"
-        return self.line("Expunge", fit, times, data, kept, twin._secret.point, certificate.epsilon_total, capacity)
+        return self.line("Expunge", fit, times, data, kept, secret_of(twin).point, certificate.epsilon_total, capacity)
 
     def named(self, gone: NDArray[np.intp]) -> Rows:
         """The rows at ``gone``, told apart by position."""
@@ -275,12 +275,12 @@ def against_n(console: Console) -> dict[str, float]:
     rows = Rows.of(study.X, study.y)
     objective = Objective(LOSS, study.X.shape[1], 1.0)
     unlearner = Unlearner.learn_from(objective, rows, Settings(GUARANTEE, 0.0, max_passes=1))
-    rest, w = rows.take(slice(1, None)), unlearner._secret.point
+    rest, w = rows.take(slice(1, None)), secret_of(unlearner).point
     take = partial(LocalEngine().reduce, rest, lambda batch: Evaluation(objective, batch, w).gradient, np.add)
     gradients = [seconds(take) for _ in range(5)]
     passes = []
     for _ in range(5):
-        twin = Unlearner(unlearner.settings, unlearner._secret, LocalEngine(), unlearner._noise)
+        twin = Unlearner(unlearner.settings, secret_of(unlearner), LocalEngine(), unlearner._noise)
         passes.append(seconds(partial(twin.forget, rows.take([0]), rest)))
     figures["one pass, × a gradient"] = float(np.median(passes) / np.median(gradients))
     console.print(

@@ -114,7 +114,7 @@ def forgetting(model, *requests, noise):
 
     def stream(noise_of_stream):
         twin = Unlearner(model._unlearner.settings, model._unlearner._secret, LocalEngine(), noise_of_stream)
-        return [twin.forget(replace(model._rows(*request), ids=range(len(request[1])))).weights for request in requests]
+        return [twin.forget(replace(model.encoded(*request), ids=range(len(request[1])))).weights for request in requests]
 
     return lambda count: np.array([stream(noise) for _ in range(count)])
 
@@ -277,9 +277,9 @@ def test_adaptive_streams_stay_under_the_filters_total():
         streams = []
         for _ in range(count):
             twin = Unlearner(model._unlearner.settings, model._unlearner._secret, LocalEngine(), noise)
-            one = twin.forget(replace(model._rows(*start), ids=range(10))).weights
+            one = twin.forget(replace(model.encoded(*start), ids=range(10))).weights
             chosen = choices[int(one[0] > whole[0])]
-            two = twin.forget(replace(model._rows(*chosen), ids=range(5)))
+            two = twin.forget(replace(model.encoded(*chosen), ids=range(5)))
             totals.append(two.certificate.mu_total)
             streams.append([one, two.weights])
         return np.array(streams)

@@ -9,7 +9,7 @@ import pytest
 
 from expunge.numerics.statistics import RowExtremes
 from expunge.unlearning import bounds
-from expunge.unlearning.bounds import NOWHERE, Geometry, Reach
+from expunge.unlearning.bounds import UNCHANGED, Geometry, HessianChange
 
 mpmath.mp.dps = 50
 U = mpmath.mpf(2) ** -53
@@ -62,19 +62,19 @@ def test_length_is_never_less_than_the_rounding_of_its_square(hessian_step):
 
 
 def test_reach_is_in_three_norms():
-    reach = GEOMETRY.reach(np.array([0.03, 0.04]), 0.2, by_rows=0.06)
-    assert_bounds(reach.by_norm, 3 * 2 * mpmath.mpf("0.05"))
-    assert_bounds(reach.by_whitened_norm, 3 * mpmath.mpf(0.7) / mpmath.sqrt(0.75) * mpmath.mpf(0.2))
-    assert_bounds(reach.by_rows, 3 * mpmath.mpf(0.06))
-    assert GEOMETRY.reach(np.ones(2), 1.0).by_rows == math.inf
+    change = GEOMETRY.hessian_change(np.array([0.03, 0.04]), 0.2, by_rows=0.06)
+    assert_bounds(change.by_norm, 3 * 2 * mpmath.mpf("0.05"))
+    assert_bounds(change.by_whitened_norm, 3 * mpmath.mpf(0.7) / mpmath.sqrt(0.75) * mpmath.mpf(0.2))
+    assert_bounds(change.by_rows, 3 * mpmath.mpf(0.06))
+    assert GEOMETRY.hessian_change(np.ones(2), 1.0).by_rows == math.inf
     for smallest in ((0.1, 0.2, 0.3), (0.2, 0.1, 0.3), (0.2, 0.3, 0.1)):
-        assert Reach(*smallest).t == 0.1
+        assert HessianChange(*smallest).t == 0.1
 
 
 def test_the_hessian_of_the_squared_loss_moves_nowhere():
     exact = Geometry(0.0, RowExtremes(2.0, 0.7), 4.0, 1.0)
-    assert exact.reach(np.ones(2), 1.0) == NOWHERE
-    assert exact.reach(np.ones(2), 1.0, 5.0).t == NOWHERE.t == 0.0
+    assert exact.hessian_change(np.ones(2), 1.0) == UNCHANGED
+    assert exact.hessian_change(np.ones(2), 1.0, 5.0).t == UNCHANGED.t == 0.0
 
 
 def test_rounding_is_that_of_theory_4_6():
@@ -146,7 +146,7 @@ def mean_growth(before, after):
 )
 def test_newton_decrement_grows_by_the_mean_along_the_step(before, after):
     exact = mpmath.mpf("0.25") * mean_growth(before, after)
-    far = Reach(math.inf, math.inf, math.inf)
+    far = HessianChange(math.inf, math.inf, math.inf)
     for norm in ("by_norm", "by_whitened_norm", "by_rows"):
         found = bounds.newton_decrement(0.25, _in(far, norm, before), _in(far, norm, after))
         width = abs(after - before)
@@ -154,17 +154,17 @@ def test_newton_decrement_grows_by_the_mean_along_the_step(before, after):
 
 
 def test_newton_decrement_is_finite_up_to_700():
-    assert bounds.newton_decrement(0.25, Reach(*[699.5] * 3), Reach(*[699.9] * 3)) < math.inf
-    assert bounds.newton_decrement(0.25, Reach(*[699.9] * 3), Reach(*[699.5] * 3)) < math.inf
+    assert bounds.newton_decrement(0.25, HessianChange(*[699.5] * 3), HessianChange(*[699.9] * 3)) < math.inf
+    assert bounds.newton_decrement(0.25, HessianChange(*[699.9] * 3), HessianChange(*[699.5] * 3)) < math.inf
 
 
-def _in(far: Reach, norm: str, value: float) -> Reach:
-    return Reach(**{**vars(far), norm: value})
+def _in(far: HessianChange, norm: str, value: float) -> HessianChange:
+    return HessianChange(**{**vars(far), norm: value})
 
 
 @pytest.mark.parametrize(("before", "after"), [(0.0, 700.0), (700.0, 0.0), (math.inf, 0.0), (math.nan, 0.0), (0.0, math.nan)])
 def test_newton_decrement_proves_nothing_from_afar(before, after):
-    assert bounds.newton_decrement(0.25, Reach(*[before] * 3), Reach(*[after] * 3)) == math.inf
+    assert bounds.newton_decrement(0.25, HessianChange(*[before] * 3), HessianChange(*[after] * 3)) == math.inf
 
 
 def test_worst_case_is_the_formula_of_theory_4_1():
@@ -185,6 +185,6 @@ def test_worst_case_is_the_formula_of_theory_4_1():
 
 
 def test_what_a_bound_is_made_of_cannot_be_changed():
-    for value, name in ((GEOMETRY, "curvature_floor"), (NOWHERE, "by_norm")):
+    for value, name in ((GEOMETRY, "curvature_floor"), (UNCHANGED, "by_norm")):
         with pytest.raises(FrozenInstanceError):
             setattr(value, name, 1.0)

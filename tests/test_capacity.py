@@ -201,7 +201,7 @@ def test_the_measured_risk_is_that_of_retraining_and_noise(fitted):
     found = empirical_capacity(model, holdout, learned=(X, y), adversary="class", gamma=0.005)
     point = found.points[-1]
     rng = np.random.default_rng(0)
-    rows, held = model._rows(X, y), model._rows(*holdout)
+    rows, held = model.encoded(X, y), model.encoded(*holdout)
     order = deletion_order("class", model._unlearner._secret.state, rows, held, rng)
     stay = order[point.m :]
     exact = LogisticRegression(sigma=0).fit(X[stay], y[stay])

@@ -53,8 +53,8 @@ def test_the_public_view_says_nothing_that_depends_on_the_rows():
         "distance_bound",
         "rung",
         "passes",
-        "forgotten",
-        "learned",
+        "n_forgotten",
+        "n_learned",
         "remaining",
         "condition",
         "exposure_mu",
@@ -63,7 +63,7 @@ def test_the_public_view_says_nothing_that_depends_on_the_rows():
         "epsilon_total",
     }
     assert not evidence & set(found.public())
-    altered = replace(found, mu=9.0, rung="refit", seconds=1e6, forgotten=77)
+    altered = replace(found, mu=9.0, rung="refit", seconds=1e6, n_forgotten=77)
     assert altered.public() == found.public()
 
 

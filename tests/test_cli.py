@@ -52,8 +52,8 @@ def test_the_story(made, tmp_path):
     ]
     assert [release["purged"] is not None for release in listed] == [True, True, False, False]
     shown = run("certificate", "3", "--out", "c.json", "-w", "ws")
-    assert shown["evidence"]["forgotten"] >= 3
-    assert "forgotten" not in (tmp_path / "c.json").read_text()  # evidence does not leave
+    assert shown["evidence"]["n_forgotten"] >= 3
+    assert "n_forgotten" not in (tmp_path / "c.json").read_text()  # evidence does not leave
     assert run("verify", "c.json", "--key", "ws/expunge.pub")["genuine"]
     assert run("verify", asked[0]["receipt"], "--key", "ws/expunge.pub", "--subject", "person-1")["genuine"]
     wrong = run("verify", asked[0]["receipt"], "--key", "ws/expunge.pub", "--subject", "person-2", code=4)

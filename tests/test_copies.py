@@ -66,8 +66,8 @@ def test_threads_that_share_an_estimator_publish_in_order():
             assert np.isfinite(model.predict_proba(X[:5])).all()
 
     at_once(work)
-    assert len(model.releases_) == 1 + THREADS * EACH
-    assert [c.requests for c in model.releases_] == list(range(1 + THREADS * EACH))
+    assert len(model.certificates_) == 1 + THREADS * EACH
+    assert [c.requests for c in model.certificates_] == list(range(1 + THREADS * EACH))
     weights = model._unlearner.release.weights
     np.testing.assert_array_equal(np.r_[model.coef_[0], model.intercept_], weights)
     assert model.certificate_.remaining == 20_000 - THREADS * EACH // 2

@@ -17,7 +17,7 @@ def steps():
 
 def test_every_rung_is_shown_and_certified(steps):
     assert {step.certificate.rung for step in steps} == {"statistics", "pass", "refit"}
-    assert [step.certificate.forgotten for step in steps] == [1, 100, 1, 1, 1]
+    assert [step.certificate.n_forgotten for step in steps] == [1, 100, 1, 1, 1]
     for step in steps:
         assert step.true_distance <= step.certificate.distance_bound
         assert step.certificate.epsilon_total <= step.certificate.epsilon == 1.0

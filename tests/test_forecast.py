@@ -67,7 +67,7 @@ def test_random_deletions_are_forecast_within_a_factor_of_two(fitted, share):
     rng = np.random.default_rng(3)
     sample = rng.permutation(len(X))[: int(share * len(X))]
     report = model.capacity(X[sample], y[sample])
-    rows = model._rows(X, y)
+    rows = model.encoded(X, y)
     orders = [rng.permutation(len(X)) for _ in range(3)]
     for forecast in report.forecasts:
         actual = np.median([certified(model, rows, order, forecast.passes) for order in orders])
@@ -76,7 +76,7 @@ def test_random_deletions_are_forecast_within_a_factor_of_two(fitted, share):
 
 def test_the_worst_case_forecast_from_all_rows_is_what_deleting_them_gives(fitted):
     model, X, y = fitted
-    rows = model._rows(X, y)
+    rows = model.encoded(X, y)
     order = np.argsort(-displacements(model._unlearner._secret.state, rows))
     for forecast in model.capacity(X, y).forecasts:
         actual = certified(model, rows, order, forecast.passes)
@@ -86,7 +86,7 @@ def test_the_worst_case_forecast_from_all_rows_is_what_deleting_them_gives(fitte
 def test_without_rows_the_statistics_alone_are_forecast(fitted):
     model, X, y = fitted
     rng = np.random.default_rng(3)
-    rows = model._rows(X, y)
+    rows = model.encoded(X, y)
     statistics, *passes = model.capacity().forecasts
     actual = np.median([certified(model, rows, rng.permutation(len(X)), 0) for _ in range(3)])
     assert 0.5 * actual - 1 <= statistics.random <= 2 * actual + 1

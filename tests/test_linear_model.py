@@ -161,7 +161,7 @@ def test_forgetting_matches_fitting_without_the_rows(data, container):
     polished = model.forget(container(X[5:6]), y[5:6], remaining=(container(X[6:]), y[6:]))
     assert polished.rung == "pass"
     assert model.certificate_ is polished
-    assert [c.rung for c in model.releases_] == ["refit", "statistics", "pass"]
+    assert [c.rung for c in model.certificates_] == ["refit", "statistics", "pass"]
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -205,7 +205,7 @@ def test_rectify_is_one_release(data):
     X, y = data
     model = LogisticRegression(sigma=0).fit(X, y)
     certificate = model.rectify(X[:1], y[:1], -X[:1], y[:1])
-    assert (certificate.forgotten, certificate.learned) == (1, 1)
+    assert (certificate.n_forgotten, certificate.n_learned) == (1, 1)
     corrected = np.vstack([-X[:1], X[1:]])
     assert model.true_distance(corrected, y) <= certificate.distance_bound
 
@@ -244,7 +244,7 @@ def test_rectify_wants_both_weights_and_takes_ids(data):
             model.rectify(X[:1], y[:1], -X[:1], y[:1], **kwargs)
     with pytest.raises(InvalidRows, match="are the same"):
         model.rectify(X[[0, 600]], y[[0, 600]], -X[[0, 600]], y[[0, 600]])
-    assert model.rectify(X[[0, 600]], y[[0, 600]], -X[[0, 600]], y[[0, 600]], ids=["ann", "bob"]).forgotten == 2
+    assert model.rectify(X[[0, 600]], y[[0, 600]], -X[[0, 600]], y[[0, 600]], ids=["ann", "bob"]).n_forgotten == 2
 
 
 def test_remaining_rows_must_be_rows(data):
@@ -356,7 +356,7 @@ def test_a_failed_fit_changes_nothing(estimator, failure, rng):
     model.set_params(**good)
     assert len(model.predict(X)) == 300
     model.forget(X[:1], y[:1])
-    assert len(model.releases_) == 2
+    assert len(model.certificates_) == 2
 
     fresh = clone(model)
     before = dict(vars(fresh))
@@ -400,7 +400,7 @@ def test_a_new_fit_leaves_nothing_of_the_old_one(data):
     model.forget(pd.DataFrame(X[:1], columns=list("abcd")), y[:1])
     model.fit(X[:, :3], y == "no")
     assert not hasattr(model, "feature_names_in_")
-    assert (model.n_features_in_, model.coef_.shape, len(model.releases_)) == (3, (1, 3), 1)
+    assert (model.n_features_in_, model.coef_.shape, len(model.certificates_)) == (3, (1, 3), 1)
     assert model.classes_.dtype == bool
 
 
@@ -429,9 +429,9 @@ def test_numpy_numbers_as_parameters_survive_a_reload(estimator, numbers, rng, t
     assert repr(model._unlearner.settings) == repr(plain._unlearner.settings)
     assert model._unlearner._secret.state.statistics.anchor == plain._unlearner._secret.state.statistics.anchor
     save_unlearner(model._unlearner, tmp_path / "state")
-    rows = model._rows(X[:2], y[:2])
+    rows = model.encoded(X[:2], y[:2])
     release = load_unlearner(tmp_path / "state").forget(rows)
-    assert release.certificate.forgotten == 2
+    assert release.certificate.n_forgotten == 2
     model.forget(X[:2], y[:2])
 
 
@@ -460,7 +460,7 @@ def test_threads_share_an_estimator(data):
     model = LogisticRegression(sigma=0).fit(X, y)
     with ThreadPoolExecutor(8) as pool:
         certificates = list(pool.map(lambda i: model.forget(X[i : i + 1], y[i : i + 1]), range(40)))
-    assert len(model.releases_) == 41
+    assert len(model.certificates_) == 41
     assert {c.remaining for c in certificates} == set(range(560, 600))
     assert model.certificate_.remaining == 560
     np.testing.assert_array_equal(np.r_[model.coef_[0], model.intercept_], model._unlearner.release.weights)
@@ -545,7 +545,7 @@ def test_equal_people_are_told_apart_by_ids(data):
     X, y = data
     X, y = np.vstack([X, X[:1]]), np.r_[y, y[:1]]
     model = LogisticRegression(sigma=0).fit(X, y)
-    assert model.forget(X[[0, 600]], y[[0, 600]], ids=["ann", "bob"]).forgotten == 2
+    assert model.forget(X[[0, 600]], y[[0, 600]], ids=["ann", "bob"]).n_forgotten == 2
     assert model.true_distance(X[1:600], y[1:600]) <= model.certificate_.distance_bound
 
 
@@ -598,7 +598,7 @@ def test_copies_are_independent(data):
     model = LogisticRegression(sigma=0).fit(X, y)
     twin = rehearsal(model)
     twin.forget(X[:3], y[:3])
-    assert len(model.releases_) == 1
+    assert len(model.certificates_) == 1
     assert model.certificate_.remaining == 600
     again = pickle.loads(pickled(twin))
     again.take_over()

@@ -109,7 +109,7 @@ def test_a_batch_equals_a_sequence_up_to_noise():
         one = a.forget(at(i))
     batch = b.forget(at(np.arange(20)))
     np.testing.assert_allclose(one.weights, batch.weights, atol=1e-12)
-    assert (one.certificate.forgotten, batch.certificate.forgotten) == (1, 20)
+    assert (one.certificate.n_forgotten, batch.certificate.n_forgotten) == (1, 20)
     assert one.certificate.remaining == batch.certificate.remaining == 3980
 
 
@@ -161,7 +161,7 @@ def test_learning_and_rectifying_match_retraining():
     assert model.true_distance(both) <= model.release.certificate.distance_bound
     fixed = Rows.of(at(0).X, 1.0 - at(0).y)
     certificate = model.rectify(at(0), fixed).certificate
-    assert (certificate.forgotten, certificate.learned, certificate.remaining) == (1, 1, n + 2)
+    assert (certificate.n_forgotten, certificate.n_learned, certificate.remaining) == (1, 1, n + 2)
     corrected = Rows.of(both.X, np.r_[1.0 - both.y[:1], both.y[1:]])
     assert model.true_distance(corrected) <= certificate.distance_bound < 1e-3
 

@@ -209,7 +209,7 @@ def test_the_ladder(data):
         assert wide.true_distance(X[stop:], y[stop:]) <= certificate.distance_bound
     assert wide.certificate_.mu_total <= Guarantee(wide.epsilon, wide.delta).mu
     certificate = wide.learn(X[:5], y[:5], remaining=(np.vstack([X[:5], X[301:]]), np.hstack([y[:5], y[301:]])))
-    assert certificate.learned == 5
+    assert certificate.n_learned == 5
     certificate = wide.refit(np.vstack([X[:5], X[301:]]), np.hstack([y[:5], y[301:]]))
     assert certificate.rung == "refit"
 

@@ -71,14 +71,14 @@ def test_parquet(tmp_path):
     assert_same_model(TableSource.open(str(tmp_path / "t" / "part-1.parquet"), COLUMNS), whole.slice(1000, 1000))
     source = TableSource.open(str(tmp_path / "t"), COLUMNS)
     assert len(source) == 3000 and len(source.parts()) == 6
-    assert_same_model(source.gathered(), whole)
+    assert_same_model(source.in_one_block(), whole)
 
 
 def test_more_than_is_gathered_stays_where_it_is(tmp_path, monkeypatch):
     written(tmp_path / "t")
     source = TableSource.open(str(tmp_path / "t"), COLUMNS)
     monkeypatch.setattr("expunge.data.sources.IN_MEMORY", 1000)
-    assert source.gathered() is source
+    assert source.in_one_block() is source
 
 
 @pytest.mark.parametrize("where", ["disk", "memory://warehouse/people"])

@@ -83,7 +83,7 @@ def test_a_model_with_weights_wants_them(made, tracking):
     missing(model.learn, *people[gone])
     missing(model.rectify, *people[:1], *people[1:2])
     missing(model.refit, *people[:])
-    assert model.forget(*people[gone], sample_weight=w[gone], remaining=(*people[kept], w[kept])).forgotten == 2
+    assert model.forget(*people[gone], sample_weight=w[gone], remaining=(*people[kept], w[kept])).n_forgotten == 2
 
 
 @pytest.mark.parametrize("tracking", [False, True])
@@ -97,7 +97,7 @@ def test_a_model_without_weights_wants_none(made, tracking):
     too_much(model.learn, *people[gone], sample_weight=1)
     too_much(model.rectify, *people[:1], *people[1:2], sample_weight_old=1, sample_weight_new=1)
     too_much(model.refit, *people[:], np.ones(N))
-    assert model.forget(*people[gone], remaining=people[kept]).forgotten == 2
+    assert model.forget(*people[gone], remaining=people[kept]).n_forgotten == 2
 
 
 class Mixed:
@@ -171,7 +171,7 @@ def test_a_wrong_row_is_refused(made, mistake):
     never("row 1 of the request is not among those learned", model.forget, *wrong[:2], sample_weight=wrong[2])
     never("row bob of the request", model.forget, *wrong[:2], sample_weight=wrong[2], ids=["ann", "bob", "cid"])
     never("row 1 ", model.rectify, *wrong[:2], X, y, sample_weight_old=wrong[2], sample_weight_new=w)
-    assert model.forget(X, y, sample_weight=w).forgotten == 3
+    assert model.forget(X, y, sample_weight=w).n_forgotten == 3
 
 
 def test_nobody_is_forgotten_twice(made):
@@ -185,7 +185,7 @@ def test_nobody_is_forgotten_twice(made):
     model.rectify(*people[2:3], *people[:1])
     again(model.forget, *people[2:3])
     again(model.rectify, *people[2:3], *people[2:3])
-    assert model.forget(*people[:1]).forgotten == 1
+    assert model.forget(*people[:1]).n_forgotten == 1
 
 
 def test_the_error_says_which_mistake_it_is_where_that_can_be_told():
@@ -207,7 +207,7 @@ def test_equal_people_are_a_mistake_until_they_have_ids():
     model = Ridge(sigma=0, track_rows=True).fit(np.vstack([people.X, people.X[:1]]), np.r_[people.y, people.y[:1]])
     twice = people[[0, 0]]
     refused(model, InvalidRows, r"are the same.*forget\(X, y, ids=\.\.\.\)", model.forget, *twice)
-    assert model.forget(*twice, ids=["ann", "bob"]).forgotten == 2
+    assert model.forget(*twice, ids=["ann", "bob"]).n_forgotten == 2
 
 
 # what remains
@@ -278,7 +278,7 @@ def test_a_refit_is_of_exactly_the_rows_learned(made):
     altered[5, -1] += 2.0**-40  # too little for the gradient to tell
     wrong("row 5 of the remaining rows is not among", model.refit, altered, people.y[1:])
     assert model.refit(*people[1:]).rung == "refit"
-    assert model.forget(*people[1:2]).forgotten == 1
+    assert model.forget(*people[1:2]).n_forgotten == 1
 
 
 # subjects
@@ -297,13 +297,13 @@ def test_requests_are_checked_by_id(made):
     without(model.forget, *people[mine], ids=["person-3"] * 2, remaining=remaining[:2])
     without(model.learn, *people[mine])
     without(model.refit, *people[:])
-    assert model.forget(*people[mine], ids=[" person-3\u200b"] * 2, remaining=remaining).forgotten == 2
+    assert model.forget(*people[mine], ids=[" person-3\u200b"] * 2, remaining=remaining).n_forgotten == 2
     whose("row person-3 of", model.forget, *people[mine], ids=["person-3"] * 2)
     model.learn(*people[mine], subjects=["person-3", "new"])
     whose("row person-3 of", model.forget, *people[[7]], ids=["person-3"])
     model.rectify(*people[[6]], -people.X[[6]], people.y[[6]], ids=["person-3"])
-    assert model.forget(-people.X[[6]], people.y[[6]], ids=["person-3"]).forgotten == 1
-    assert model.forget(*people[[7]], ids=["new"]).forgotten == 1
+    assert model.forget(-people.X[[6]], people.y[[6]], ids=["person-3"]).n_forgotten == 1
+    assert model.forget(*people[[7]], ids=["new"]).n_forgotten == 1
     assert model.refit(*people[rest], subjects=remaining[3]).rung == "refit"
 
 
@@ -312,16 +312,16 @@ def test_equal_rows_of_one_person_and_of_two():
     model = Ridge(sigma=0).fit(X, y, subjects=["ann", "ann", "bob", "cid", "cid", "cid", "dan", "eve"])
     two = X[:2], y[:2]
     refused(model, NotLearned, "row bob .* learned 1 time, and is there more often", model.forget, *two, ids=["bob"] * 2)
-    assert model.forget(*two, ids=["ann", "ann"]).forgotten == 2
+    assert model.forget(*two, ids=["ann", "ann"]).n_forgotten == 2
     refused(model, NotLearned, "row ann", model.forget, X[:1], y[:1], ids=["ann"])
-    assert model.forget(*two, ids=["cid", "bob"]).forgotten == 2
+    assert model.forget(*two, ids=["cid", "bob"]).n_forgotten == 2
 
 
 def test_ids_are_texts_or_whole_numbers_and_nothing_that_lost_digits():
     people = People(Ridge, n=8, distinct=True)
     model = Ridge(sigma=0).fit(*people[:], subjects=pd.Series(range(7, 15), index=range(100, 108)))
     refused(model, NotLearned, "row 00007", model.forget, *people[:1], ids=["00007"])
-    assert model.forget(*people[:1], ids=["7"]).forgotten == 1
+    assert model.forget(*people[:1], ids=["7"]).n_forgotten == 1
     for wrong in (["a", "b", None] + ["c"] * 5, [1.5] * 8, ["x"] * 7):
         with pytest.raises(InvalidRows):
             Ridge(sigma=0).fit(*people[:], subjects=wrong)
@@ -407,7 +407,7 @@ def test_a_model_of_batches_knows_its_rows(memory_budget):
     never("row 0 of the remaining rows", model.forget, rows.take([0]), Table(rows))
     never("row 100 of the remaining rows", model.forget, rows.take([0]), Table(rows.take([*range(1, 101), 0, *range(101, N)])))
     never("1 of the 240 rows", model.refit, Table(kept))
-    assert model.forget(rows.take([0]), Table(kept)).certificate.forgotten == 1
+    assert model.forget(rows.take([0]), Table(kept)).certificate.n_forgotten == 1
 
 
 def refused_by_value(model, match, method, *args):
@@ -480,8 +480,8 @@ def test_it_is_an_estimator_like_others(made):
     assert clone(model).get_params()["track_rows"] is True
     assert len(cross_val_score(model, people.X, people.y, cv=3)) == 3
     twin = rehearsal(model.fit(people.X, people.y))
-    assert twin.forget(*people[:1]).forgotten == 1
-    assert model.forget(*people[:1]).forgotten == 1
+    assert twin.forget(*people[:1]).n_forgotten == 1
+    assert model.forget(*people[:1]).n_forgotten == 1
     with pytest.raises(ValueError, match="track_rows must be"):
         LogisticRegression(track_rows="yes").fit(people.X, people.y)
 

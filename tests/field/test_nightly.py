@@ -275,7 +275,7 @@ class TestRowKeys:
         for told in (planned, done):
             assert (told["rows"], told["known"], told["replaced"]) == (1, 0, 1)
         (release,) = done["releases"]
-        assert (release["forgotten"], release["learned"]) == (1, 2)  # what stays as it is was never out
+        assert (release["n_forgotten"], release["n_learned"]) == (1, 2)  # what stays as it is was never out
         after = stored(Path("keyed"))
         assert len(after) == 61 and 99 in after["age"].to_pylist()
         old = {tuple(row.items()) for row in before.to_pylist()}

@@ -96,8 +96,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "a model that its noise drowns is released without a word",
         "linear_model/base.py",
-        "        if settings.sigma > 0:\n            NoiseCost",
-        "        if False:\n            NoiseCost",
+        "        if settings.sigma > 0:\n            self._unlearner.noise_cost",
+        "        if False:\n            self._unlearner.noise_cost",
         "tests/test_linear_model.py::test_raw_columns_are_refused_and_scaled_ones_are_not",
     ),
     Fault(
@@ -110,8 +110,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "a correction takes every weight for 1",
         "linear_model/base.py",
-        "old = self._rows(X_old, y_old, sample_weight_old, ids)",
-        "old = self._rows(X_old, y_old, 1.0, ids)",
+        "old = self.encoded(X_old, y_old, sample_weight_old, ids)",
+        "old = self.encoded(X_old, y_old, 1.0, ids)",
         "tests/test_linear_model.py::test_rectify_with_weights_matches_retraining",
     ),
     Fault(

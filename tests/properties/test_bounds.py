@@ -292,11 +292,11 @@ def test_exact_losses_are_certified_exact():
 def test_local_is_the_formula_of_theory_4_3():
     geometry = bounds.Geometry(1.0, RowExtremes(2.0, 0.5), 4.0, 0.0)
     step, length = np.array([0.03, 0.04]), 0.3
-    reach = geometry.reach(step, length)
+    change = geometry.hessian_change(step, length)
     t = min(2.0 * 0.05, 0.5 * 0.3)
     rho = length * (math.exp(t) - 1 - t) / t
-    assert reach.t == pytest.approx(t)
-    assert bounds.newton_decrement(length, bounds.NOWHERE, reach) == pytest.approx(rho)
+    assert change.t == pytest.approx(t)
+    assert bounds.newton_decrement(length, bounds.UNCHANGED, change) == pytest.approx(rho)
     x = math.exp(t) * rho
     wanted = min(-math.log(1 - 2.0 * x / 2.0) / 2.0, -math.log(1 - 0.5 * x) / (0.5 * 2.0))
     assert bounds.residual(geometry, t, rho) == pytest.approx(wanted)

@@ -17,7 +17,7 @@ from expunge.problem.losses import LogCosh, Logistic, PseudoHuber, Softmax, Squa
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
 from expunge.unlearning import bounds
-from expunge.unlearning.bounds import NOWHERE, Geometry, Reach
+from expunge.unlearning.bounds import UNCHANGED, Geometry, HessianChange
 from expunge.unlearning.dense import DenseState
 from expunge.unlearning.ladder import from_statistics
 from tests.conftest import SOAK
@@ -161,16 +161,16 @@ def test_a_bound_of_what_is_no_number_is_no_bound(bad):
         assert bounds.residual(geometry, t, decrement) == math.inf
     nothing = Geometry(**good | {"extremes": RowExtremes(bad, bad)})
     assert bounds.residual(nothing, 0.1, 1e-3) == math.inf
-    assert nothing.reach(np.ones(2), 1.0, 1.0).t == 1.0 * bounds.ROUND_UP  # the row's own reach still holds
-    assert nothing.reach(np.zeros(2), 0.0).t == math.inf
-    assert geometry.reach(np.array([bad, 1.0]), bad, bad).t == math.inf
+    assert nothing.hessian_change(np.ones(2), 1.0, 1.0).t == 1.0 * bounds.ROUND_UP  # the row's own reach still holds
+    assert nothing.hessian_change(np.zeros(2), 0.0).t == math.inf
+    assert geometry.hessian_change(np.array([bad, 1.0]), bad, bad).t == math.inf
     assert geometry.length(np.array([bad, 1.0]), np.ones(2)) == math.inf
     assert geometry.length(np.ones(2), np.array([bad, 1.0])) == math.inf
     for arguments in ((bad, 1e-9), (1e-9, bad)):
         assert geometry.rounding(np.ones(2), *arguments) == math.inf
     assert geometry.rounding(np.array([bad]), 0.0, 0.0) == math.inf
-    assert bounds.newton_decrement(bad, NOWHERE, Reach(0.1, 0.1, 0.1)) == math.inf
-    assert bounds.newton_decrement(1.0, NOWHERE, Reach(bad, bad, bad)) == math.inf
+    assert bounds.newton_decrement(bad, UNCHANGED, HessianChange(0.1, 0.1, 0.1)) == math.inf
+    assert bounds.newton_decrement(1.0, UNCHANGED, HessianChange(bad, bad, bad)) == math.inf
     constants = {
         "count": 9.0,
         "changed": 1.0,

@@ -232,7 +232,9 @@ class Referee:
         broken = [*not_numbers(certificate, "certificate"), *not_numbers(secret, "secret")]
         self.require(not broken, f"{what}: NaN in {broken}")
         self.judge_weights(release, what)
-        self.require((certificate.forgotten, certificate.learned) == (forgot, learned), f"{what}: {forgot} gone, {learned} new")
+        self.require(
+            (certificate.n_forgotten, certificate.n_learned) == (forgot, learned), f"{what}: {forgot} gone, {learned} new"
+        )
         present = float(self.case.weights[self.held].sum())
         self.require(abs(certificate.remaining - present) <= 1e-9 * self.heaviest, f"{what}: {certificate.remaining} remain?")
         found = self.case.optimum(np.array(self.held), secret.point)

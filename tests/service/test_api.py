@@ -41,7 +41,7 @@ def test_from_request_to_verified_certificate(as_role, found):
         text = as_role("auditor", "GET", f"/v1/certificates/{number}").text
         assert verify_content(text, trusted)["kind"] == "certificate"
         evidence = as_role("auditor", "GET", f"/v1/certificates/{number}?form=evidence").json()
-        assert evidence["evidence"]["forgotten"] >= 1
+        assert evidence["evidence"]["n_forgotten"] >= 1
         envelope = as_role("auditor", "GET", f"/v1/certificates/{number}?form=dsse")
         assert envelope.headers["content-type"].startswith("application/vnd.dsse")
         assert envelope.json()["payloadType"] == "application/vnd.in-toto+json"

@@ -76,7 +76,7 @@ def true_distance(found: Workspace, name: str, without: list[str]) -> tuple[floa
     with found.place.database.reading() as connection:
         specification = Specification.from_json(releases.named(connection, name).specification)
         unlearner = states.load(found.place, connection, name)
-    rows = specification.source(found.place.table, tags).gathered()
+    rows = specification.source(found.place.table, tags).in_one_block()
     return unlearner.true_distance(rows), unlearner.release.certificate.distance_bound
 
 

@@ -34,7 +34,7 @@ def true_distances(found: Workspace) -> dict[str, tuple[float, float]]:
         for row in releases.all_models(connection):
             specification = Specification.from_json(row.specification)
             unlearner = states.load(found.place, connection, row.name)
-            truth = unlearner.true_distance(specification.source(found.place.table).gathered())
+            truth = unlearner.true_distance(specification.source(found.place.table).in_one_block())
             distances[row.name] = truth, unlearner.release.certificate.distance_bound
     return distances
 
@@ -103,7 +103,7 @@ def test_a_person_with_many_rows_is_one_request(tmp_path):
     held = table["who"].to_pylist().count("person-0")
     assert answer.rows == held > 1
     (outcome,) = found.process().outcomes
-    assert outcome.release.certificate.forgotten == held
+    assert outcome.release.certificate.n_forgotten == held
 
 
 def test_rows_without_the_target_are_not_learned_and_not_forgotten(tmp_path):
@@ -114,7 +114,7 @@ def test_rows_without_the_target_are_not_learned_and_not_forgotten(tmp_path):
     done = found.process()
     assert done.closed == 1
     (outcome,) = done.outcomes  # the model never learned the row; the table had it, and the log shows no difference
-    assert (outcome.number, outcome.release.certificate.forgotten, outcome.release.certificate.remaining) == (2, 0, 58)
+    assert (outcome.number, outcome.release.certificate.n_forgotten, outcome.release.certificate.remaining) == (2, 0, 58)
     assert found.place.table.count() == 59
     assert problems(found) == {}
 
@@ -129,7 +129,7 @@ def test_a_model_that_learned_none_of_the_rows_pays_for_its_release(tmp_path):
         found.forget([subject])
         made += found.process().outcomes
     (before,), (after,) = [o.release for o in first], [o.release for o in second]
-    assert (before.certificate.forgotten, after.certificate.forgotten) == (1, 0)
+    assert (before.certificate.n_forgotten, after.certificate.n_forgotten) == (1, 0)
     assert after.certificate.mu_total > before.certificate.mu_total > 0 and np.all(before.weights != after.weights)
     assert problems(found) == {}
 

@@ -333,7 +333,8 @@ def _preview(found: "Workspace", asked: "list[Wish]") -> dict[str, Any] | None:
 def described(outcome: "Outcome") -> dict[str, Any]:
     """A release, as JSON values."""
     certificate = json.loads(outcome.release.certificate.to_json())
-    shown = ("rung", "passes", "forgotten", "learned", "remaining", "distance_bound", "epsilon_total", "exposure_mu", "seconds")
+    counted = ("rung", "passes", "n_forgotten", "n_learned", "remaining")
+    shown = (*counted, "distance_bound", "epsilon_total", "exposure_mu", "seconds")
     largest = max(outcome.influences.values(), default=None)
     head = {"model": outcome.model, "release": outcome.number, "certificate": outcome.id}
     return {**head, **{name: certificate[name] for name in shown}, "largest_influence": largest}
@@ -349,7 +350,7 @@ def print_outcomes(outcomes: "list[Outcome]", summary: str) -> None:
             line = described(outcome)
             rung = f"{line['rung']} × {line['passes']}" if line["rung"] == Rung.PASS else line["rung"]
             influence = "" if line["largest_influence"] is None else f"{line['largest_influence']:.2g}"
-            counts = [str(line[name]) for name in ("forgotten", "learned")]
+            counts = [str(line[name]) for name in ("n_forgotten", "n_learned")]
             spent = f"{float(line['epsilon_total']):.2g}"
             table.add_row(line["model"], str(line["release"]), rung, *counts, spent, influence, str(line["certificate"]))
         console.print(table)

@@ -23,7 +23,7 @@ def releases(
 
     with working("reading the ledger", as_json), Place(workspace).database.reading() as connection:
         rows = ledger.listed(connection, name)
-    shown = ("rung", "forgotten", "learned", "remaining", "epsilon_total")
+    shown = ("rung", "n_forgotten", "n_learned", "remaining", "epsilon_total")
     result = []
     for row in rows:
         evidence = json.loads(row.evidence)
@@ -36,7 +36,7 @@ def releases(
         for heading in ("certificate", "model", "release", "at", "why", "rung", *counted, "ε spent", "purged"):
             table.add_column(heading)
         for line in result:
-            counts = [f"{line[key]:,.0f}" for key in ("forgotten", "learned", "remaining")]
+            counts = [f"{line[key]:,.0f}" for key in ("n_forgotten", "n_learned", "remaining")]
             spent = f"{float(line['epsilon_total']):.2g}"
             head = [str(line[key]) for key in ("certificate", "model", "release")]
             table.add_row(*head, line["at"][:16], line["batch"], line["rung"], *counts, spent, (line["purged"] or "")[:16])
@@ -79,7 +79,7 @@ def certificate(
 
     def text() -> None:
         console.print(
-            f"Release {row.number} of {row.model}: {evidence['forgotten']} rows forgotten. Nobody can tell, up to "
+            f"Release {row.number} of {row.model}: {evidence['n_forgotten']} rows forgotten. Nobody can tell, up to "
             f"ε = {evidence['epsilon']}, δ = {evidence['delta']}, the released weights from those of a model trained without "
             f"everybody forgotten so far; spent since {evidence['since']}: ε = {float(evidence['epsilon_total']):.3g}.",
             highlight=False,

@@ -20,7 +20,7 @@ from expunge.errors import InvalidRows
 from expunge.problem.rows import Places, Rows, RowSource
 
 IN_MEMORY = 1 << 30
-"""Bytes of encoded rows up to which ``gathered`` keeps them."""
+"""Bytes of encoded rows up to which ``in_one_block`` keeps them."""
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ class TableSource:
                 break
         return _joined(kept)
 
-    def gathered(self) -> "Rows | TableSource":
+    def in_one_block(self) -> "Rows | TableSource":
         """The same rows in one block, if they take no more than ``IN_MEMORY`` bytes."""
         kept: list[Rows] = []
         size = 0
@@ -214,7 +214,7 @@ class TableSource:
         return _joined(kept)
 
 
-class Gathered:
+class CachedTable:
     """A table that is read when it is first needed, and then kept in memory if it fits."""
 
     def __init__(self, source: TableSource) -> None:
@@ -222,7 +222,7 @@ class Gathered:
 
     @cached_property
     def _rows(self) -> Rows | TableSource:
-        return self._source.gathered()
+        return self._source.in_one_block()
 
     def parts(self) -> Sequence[RowSource]:
         return self._rows.parts() if isinstance(self._rows, TableSource) else list(self._rows.batches())

@@ -19,7 +19,6 @@ from expunge.problem.arrays import require_unmasked
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
 from expunge.unlearning.certificate import Certificate
-from expunge.unlearning.cost import NoiseCost
 from expunge.unlearning.release import Release
 from expunge.unlearning.report import CapacityReport
 from expunge.unlearning.unlearner import Unlearner
@@ -84,8 +83,8 @@ class UnlearningModel(PlannedModel):
         settings = replace(self.settings(), by_subject=subjects is not None)
         self._unlearner = Unlearner.learn_from(objective, rows, settings, noise=self._noise(settings.sigma))
         if settings.sigma > 0:
-            NoiseCost.of(objective, rows, self._unlearner._secret.point, settings.sigma).require_worth()
-        self.releases_: tuple[Certificate, ...] = ()
+            self._unlearner.noise_cost(rows).require_worth()
+        self.certificates_: tuple[Certificate, ...] = ()
         self._publish(self._unlearner.release)
 
     def forget(
@@ -117,7 +116,7 @@ class UnlearningModel(PlannedModel):
         2.0
         """
         check_is_fitted(self)
-        rows = self._rows(X, y, sample_weight, ids)
+        rows = self.encoded(X, y, sample_weight, ids)
         with self._turn:
             return self._publish(self._unlearner.forget(rows, source(remaining, self._rows_of)))
 
@@ -172,8 +171,8 @@ class UnlearningModel(PlannedModel):
         check_is_fitted(self)
         if (sample_weight_old is None) != (sample_weight_new is None):
             raise InvalidRows("a correction needs the weights of the old rows and of the new ones, or neither: give both")
-        old = self._rows(X_old, y_old, sample_weight_old, ids)
-        new = self._rows(X_new, y_new, sample_weight_new, ids if self._unlearner.settings.by_subject else None)
+        old = self.encoded(X_old, y_old, sample_weight_old, ids)
+        new = self.encoded(X_new, y_new, sample_weight_new, ids if self._unlearner.settings.by_subject else None)
         with self._turn:
             return self._publish(self._unlearner.rectify(old, new, source(remaining, self._rows_of)))
 
@@ -202,10 +201,16 @@ class UnlearningModel(PlannedModel):
         self._unlearner.take_over()
 
     @property
+    def unlearner_(self) -> Unlearner:
+        """The core beneath, secret state and all: for audits and studies."""
+        check_is_fitted(self)
+        return self._unlearner
+
+    @property
     def certificate_(self) -> Certificate:
         """The certificate of the last release."""
         check_is_fitted(self)
-        return self.releases_[-1]
+        return self.certificates_[-1]
 
     def capacity(self, X: Any = None, y: Any = None, sample_weight: Any = None) -> CapacityReport:
         """What is used of the capacity to forget, and a forecast of how many more random and worst-case deletions each rung
@@ -219,7 +224,7 @@ class UnlearningModel(PlannedModel):
             ValueError: sigma is 0, so that nothing is promised.
         """
         check_is_fitted(self)
-        return self._unlearner.capacity(None if X is None else self._rows(X, y, sample_weight))
+        return self._unlearner.capacity(None if X is None else self.encoded(X, y, sample_weight))
 
     def draw(self, count: int) -> Array:
         """Fresh releases of the present weights, ``(count, p)``: a mechanism to audit. None of them may be published.
@@ -239,7 +244,7 @@ class UnlearningModel(PlannedModel):
             InvalidRows, NoOptimum: see ``Unlearner.true_distance``.
         """
         check_is_fitted(self)
-        return self._unlearner.true_distance(self._rows(X, y, sample_weight))
+        return self._unlearner.true_distance(self.encoded(X, y, sample_weight))
 
     def to_sklearn(self) -> Any:
         """The fitted scikit-learn estimator holding the released weights and nothing secret: safe to publish."""
@@ -278,7 +283,18 @@ class UnlearningModel(PlannedModel):
         except ValueError as error:
             raise InvalidRows(str(error)) from error
 
-    def _rows(self, X: Any, y: Any, sample_weight: Any = None, ids: Sequence[object] | None = None) -> Rows:
+    def encoded(self, X: Any, y: Any, sample_weight: Any = None, ids: Sequence[object] | None = None) -> Rows:
+        """Rows as the model learned them: targets as its loss takes them, ids in the form in which they are compared.
+
+        Args:
+            X: ``(n_rows, n_features)``, dense or CSR.
+            y: ``(n_rows,)``.
+            sample_weight: ``(n_rows,)``; ``None`` where the model has no weights.
+            ids: names of the rows, ``(n_rows,)``; of their subjects, if the model knows any.
+
+        Raises:
+            InvalidRows: rows that do not fit the model.
+        """
         X, y = self._validated(X, y, reset=False)
         is_whose = ids is not None and self._unlearner.settings.by_subject
         return Rows.of(X, self._encode_targets(y), sample_weight, texts(ids) if is_whose else ids)
@@ -287,11 +303,11 @@ class UnlearningModel(PlannedModel):
         """Rows of ``subjects``, if the model knows any."""
         if subjects is not None and not self._unlearner.settings.by_subject:
             raise InvalidRows("the model was fitted without subjects: give none, or fit it with subjects=")
-        return self._rows(X, y, sample_weight, subjects)
+        return self.encoded(X, y, sample_weight, subjects)
 
     def _publish(self, release: Release) -> Certificate:
         coef, intercept = self._served(self._unlearner.objective, release.weights)
-        self.__dict__.update(coef_=coef, intercept_=intercept, releases_=(*self.releases_, release.certificate))
+        self.__dict__.update(coef_=coef, intercept_=intercept, certificates_=(*self.certificates_, release.certificate))
         return release.certificate
 
     def _served(self, objective: Objective, weights: Array) -> tuple[Array, Array | float]:

@@ -27,7 +27,7 @@ class LogisticRegression(ClassifierMixin, UnlearningModel):
 
     Attributes:
         classes_: ``(K,)``; coef_: ``(1, n_features)`` or ``(K, n_features)``; intercept_: ``(1,)`` or ``(K,)``.
-        certificate_: of the last release; releases_: all certificates since ``fit``.
+        certificate_: of the last release; certificates_: all certificates since ``fit``.
 
     Source: theory §1, §6.
     """

@@ -67,7 +67,7 @@ class Geometry:
             square = or_infinite(float(step @ hessian_step))
         return math.sqrt(or_infinite(max(0.0, square) + rounding + self.hessian_error * size * size)) * ROUND_UP
 
-    def reach(self, step: Array, length: float, by_rows: float = math.inf) -> "Reach":
+    def hessian_change(self, step: Array, length: float, by_rows: float = math.inf) -> "HessianChange":
         """How far a displacement can move the Hessian, in three norms of it.
 
         Args:
@@ -76,8 +76,8 @@ class Geometry:
         """
         c = self.self_concordance
         if c == 0.0:
-            return NOWHERE
-        return Reach(
+            return UNCHANGED
+        return HessianChange(
             or_infinite(c * self.row_norm * norm(step) * ROUND_UP),
             or_infinite(c * self.whitened_norm * length * ROUND_UP),
             or_infinite(c * by_rows * ROUND_UP),
@@ -97,7 +97,7 @@ class Geometry:
 
 
 @dataclass(frozen=True)
-class Reach:
+class HessianChange:
     """t of theory §4.3 in three norms: cR|D|₂, cv|D|_H and c·max|XᵢᵀD|. Each is a norm of D; their minimum is not."""
 
     by_norm: float
@@ -110,8 +110,8 @@ class Reach:
         return min(self.by_norm, self.by_whitened_norm, self.by_rows)
 
 
-NOWHERE = Reach(0.0, 0.0, 0.0)
-"""The reach of no displacement."""
+UNCHANGED = HessianChange(0.0, 0.0, 0.0)
+"""Of no displacement."""
 
 
 def residual(geometry: Geometry, t: float, decrement: float) -> float:
@@ -134,13 +134,13 @@ def residual(geometry: Geometry, t: float, decrement: float) -> float:
     return distance * (-math.log1p(-z) / z if z > 0 else 1.0) * ROUND_UP
 
 
-def newton_decrement(length: float, before: Reach, after: Reach) -> float:
+def newton_decrement(length: float, before: HessianChange, after: HessianChange) -> float:
     """Bound on ``|∇J(w + δ)|_{H⁻¹}`` after the step δ = −H⁻¹∇J(w), of length |δ|_H.
 
     Args:
         length: |δ|_H.
-        before: reach of w − b; ``NOWHERE`` where w is the anchor, which gives ρ of theory §4.3.
-        after: reach of w + δ − b.
+        before: of w − b; ``UNCHANGED`` where w is the anchor, which gives ρ of theory §4.3.
+        after: of w + δ − b.
 
     Source: theory §4.3 (ρ), §4.4 (passes).
     """

@@ -50,9 +50,9 @@ class Certificate:
         rung: how it was proven: ``exact``, ``statistics``, ``pass`` or ``refit``.
         passes: gradient passes over the remaining rows.
         bound: ``local``, ``worst_case`` or ``sekhari2021``: the bound used without the rows.
-        forgotten, learned: rows that this release forgot and learned.
+        n_forgotten, n_learned: rows that this release forgot and learned.
         remaining: total weight of the rows learned and not forgotten.
-        parameters: p, the number of weights.
+        n_parameters: p, the number of weights.
         condition: upper bound on the condition number of the Hessian; ``inf`` where none is known.
         exposure_mu: μ of what earlier releases gave away about the rows forgotten now (theory §5.5); 0 if none was.
         seconds: time the operation took.
@@ -74,10 +74,10 @@ class Certificate:
     rung: Rung
     passes: int
     bound: Bound
-    forgotten: int
-    learned: int
+    n_forgotten: int
+    n_learned: int
     remaining: float
-    parameters: int
+    n_parameters: int
     condition: float
     exposure_mu: float
     seconds: float
@@ -104,7 +104,7 @@ class Certificate:
 
     def public(self) -> dict[str, Any]:
         """What may be published with the weights: nothing in it but the digest depends on the rows."""
-        kept = ("epsilon", "delta", "sigma", "parameters", "bound", "assumptions", "caveats", "library_version")
+        kept = ("epsilon", "delta", "sigma", "n_parameters", "bound", "assumptions", "caveats", "library_version")
         return {name: _plain(getattr(self, name)) for name in (*kept, "weights_digest")}
 
     def to_json(self) -> str:

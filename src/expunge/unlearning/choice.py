@@ -13,7 +13,7 @@ from expunge.unlearning.rung import Rung
 from expunge.unlearning.settings import Settings
 
 STEADY = 0.5
-"""With a reach of no more than this, two anchors of the same rows give models that are no farther apart (theory §5.7)."""
+"""With no more change of the Hessian than this, two anchors of the same rows give models no farther apart (theory §5.7)."""
 
 
 def _is_in_order(source: RowSource | None) -> bool:
@@ -42,7 +42,7 @@ def cheapest(candidates: Iterator[Candidate], settings: Settings, budget: Privac
         if settings.sigma > 0:
             allowed = settings.sigma * budget.mu_left(refit=is_refit)
             distance = charged_distance(candidate, settings.sigma)
-            is_enough = distance <= allowed and (candidate.reach <= STEADY or not is_wobbling)
+            is_enough = distance <= allowed and (candidate.hessian_change <= STEADY or not is_wobbling)
         else:
             is_polished = candidate.passes == settings.max_passes and math.isfinite(candidate.distance_bound)
             is_enough = source is None or is_refit or candidate.rung is Rung.EXACT or is_polished

@@ -63,7 +63,7 @@ class DenseState(State):
     def rung_needed(self, distance: float, allowed: float, max_passes: int) -> Rung:
         """Each pass gains about a factor e^t − 1 (theory §4.4)."""
         step, hessian_step, _residual = self.step
-        t = self.geometry.reach(step, self.geometry.length(step, hessian_step)).t
+        t = self.geometry.hessian_change(step, self.geometry.length(step, hessian_step)).t
         needed = allowed / distance if distance > 0 else 1.0
         is_contracting = t < np.log(2.0) and np.expm1(t) ** max_passes <= needed
         return Rung.PASS if max_passes > 0 and is_contracting else Rung.REFIT

@@ -25,7 +25,7 @@ from expunge.numerics.factor import Factor
 from expunge.numerics.statistics import Sums
 from expunge.problem.rows import Rows
 from expunge.unlearning import bounds
-from expunge.unlearning.bounds import NOWHERE
+from expunge.unlearning.bounds import UNCHANGED
 from expunge.unlearning.declared import DeclaredBound
 from expunge.unlearning.influence import displacements
 from expunge.unlearning.ladder import from_statistics, polished
@@ -150,6 +150,7 @@ def _typical_rows(state: State, rng: np.random.Generator) -> _Simulation:
 def _worst_rows(state: State, sample: Rows, max_passes: int) -> _Simulation:
     ordered = sample.take(np.argsort(-displacements(state, sample), kind="stable"))
     share = min(1.0, len(sample) / state.statistics.n_rows)
+    state = replace(state, statistics=replace(state.statistics, is_weighted=True))  # a row of the sample stands for several
 
     def taken(m: int) -> int:
         return math.ceil(m * share)
@@ -233,10 +234,10 @@ def _whatever_rows(state: State, m: int, declared: DeclaredBound | None) -> floa
         return math.inf
     grown = v / math.sqrt(1.0 - s)
     length = (geometry.length(state.step.x, state.step.product) + m * loss.derivative_bound * v) / math.sqrt(1.0 - s)
-    reach = replace(NOWHERE, by_norm=math.inf, by_whitened_norm=c * grown * length, by_rows=math.inf)
+    change = replace(UNCHANGED, by_norm=math.inf, by_whitened_norm=c * grown * length, by_rows=math.inf)
     after = replace(
         geometry,
         extremes=replace(geometry.extremes, whitened_norm=grown),
         curvature_floor=geometry.curvature_floor * (1.0 - s),
     )
-    return bounds.residual(after, reach.t, bounds.newton_decrement(length, NOWHERE, reach))
+    return bounds.residual(after, change.t, bounds.newton_decrement(length, UNCHANGED, change))

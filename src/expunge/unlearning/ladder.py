@@ -22,7 +22,7 @@ from expunge.numerics.rounding import UNIT_ROUNDOFF, quiet
 from expunge.problem.rows import Rows, RowSource
 from expunge.unlearning import bounds
 from expunge.unlearning.anchored import Candidate, gradient_error
-from expunge.unlearning.bounds import NOWHERE, Reach
+from expunge.unlearning.bounds import UNCHANGED, HessianChange
 from expunge.unlearning.declared import DeclaredBound
 from expunge.unlearning.remaining import Pass, require_rows
 from expunge.unlearning.rung import Rung
@@ -69,11 +69,11 @@ def from_statistics(state: State, declared: DeclaredBound | None = None) -> Cand
     step, hessian_step, residual_norm = state.step
     geometry = state.geometry
     length = geometry.length(step, hessian_step)
-    after = geometry.reach(step, length)
+    after = geometry.hessian_change(step, length)
     error, point = state.gradient_error, state.anchor + step
     rounding = geometry.rounding(step, residual_norm, error)
     if declared is None:
-        distance = bounds.residual(geometry, after.t, bounds.newton_decrement(length, NOWHERE, after) + rounding)
+        distance = bounds.residual(geometry, after.t, bounds.newton_decrement(length, UNCHANGED, after) + rounding)
     else:
         distance = state.declared_distance(declared, residual_norm + error + state.hessian_error * float(np.linalg.norm(step)))
     is_exact = state.objective.loss.self_concordance == 0.0
@@ -130,7 +130,7 @@ def polished(state: State, point: Array, measure: Pass, max_passes: int) -> Iter
         if not np.abs(gradient).max() < DIVERGED:
             return  # only a refit can help
         moved = point - state.anchor
-        before = geometry.reach(moved, geometry.length(moved, hessian @ moved), measured.row_shift)
+        before = geometry.hessian_change(moved, geometry.length(moved, hessian @ moved), measured.row_shift)
         step, hessian_step, residual_norm = state.factor.solve(hessian, -gradient)
         length = geometry.length(step, hessian_step)
         error = gradient_error(state.objective, point, measured.here, gradient)
@@ -138,8 +138,8 @@ def polished(state: State, point: Array, measure: Pass, max_passes: int) -> Iter
         distance = bounds.residual(geometry, before.t, length + rounding)
         here = Candidate(state, point, distance, Rung.PASS, k, before.t, wobble)
         moved = moved + step
-        after = geometry.reach(moved, geometry.length(moved, hessian @ moved))
-        after = Reach(after.by_norm, after.by_whitened_norm, before.by_rows + geometry.reach(step, length).t)
+        after = geometry.hessian_change(moved, geometry.length(moved, hessian @ moved))
+        after = HessianChange(after.by_norm, after.by_whitened_norm, before.by_rows + geometry.hessian_change(step, length).t)
         decrement = bounds.newton_decrement(length, before, after) + rounding
         ahead = point + step
         distance, wobble = bounds.residual(geometry, after.t, decrement), wobble + _wobble(geometry, rounding, ahead)

@@ -32,7 +32,7 @@ from expunge.unlearning.dense import DenseState
 from expunge.unlearning.learned import LearnedRows
 from expunge.unlearning.release import Release, Secret
 from expunge.unlearning.settings import Settings
-from expunge.unlearning.unlearner import Unlearner
+from expunge.unlearning.unlearner import Unlearner, secret_of
 from expunge.unlearning.wide import WideState
 
 FORMAT = "expunge-state"
@@ -47,7 +47,8 @@ def save_unlearner(unlearner: Unlearner, path: str | os.PathLike[str]) -> None:
     Raises:
         OSError: the file cannot be written; an older file at ``path`` is then untouched.
     """
-    secret, learned = unlearner._secret, unlearner._secret.learned
+    secret = secret_of(unlearner)
+    learned = secret.learned
     state, statistics = secret.state, secret.state.statistics
     tensors: dict[str, NDArray[Any]] = {
         "anchor": state.anchor,

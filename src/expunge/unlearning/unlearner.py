@@ -2,7 +2,8 @@
 
 The state is secret and changes in one place, by replacing one value after everything else has succeeded: whatever
 raises leaves it bit-identical. What comes out is a ``Release``, another type, whose weights have passed through the
-noise; un-noised weights have no public name.
+noise; un-noised weights have no public name. Files and studies
+ask ``secret_of``.
 
 Threads may share an unlearner: operations that change it take turns, and what only reads sees the secret of one moment.
 Processes may not: a copy (pickle, ``deepcopy``, a forked child) has the budget of the original, and if both released, it would
@@ -33,6 +34,7 @@ from expunge.privacy.noise import Noise, grid_rounding, secure_noise
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows, RowSource
 from expunge.unlearning.choice import charged_wobble, cheapest
+from expunge.unlearning.cost import NoiseCost
 from expunge.unlearning.fitting import fitted, refit_cold
 from expunge.unlearning.learned import LearnedRows
 from expunge.unlearning.release import Change, Release, Secret, charged_distance, charged_mu, published, require_norm
@@ -292,6 +294,22 @@ class Unlearner:
         """Fresh releases of the present weights, ``(count, p)``: a mechanism to audit. None of them may be published."""
         return np.array([self._noise(self._secret.point, self.settings.sigma) for _ in range(count)])
 
+    def twin(self, noise: Noise) -> "Unlearner":
+        """Another unlearner with the same secret, for audits and studies: its releases spend nothing of this one's budget, and
+        none of them may be published.
+
+        Args:
+            noise: of its releases.
+        """
+        return Unlearner(self.settings, self._secret, self._engine, noise)
+
+    def noise_cost(self, rows: Rows) -> NoiseCost:
+        """What the noise of a release costs, estimated on learned ``rows``; a word to whoever fits, not to be published.
+
+        Source: theory §5.3.
+        """
+        return NoiseCost.of(self.objective, rows, self._secret.point, self.settings.sigma)
+
     def true_distance(self, source: RowSource) -> float:
         """|w̄ − ŵ′|₂, what ``distance_bound`` bounds, found by retraining on ``source``: for audits and demonstrations.
 
@@ -350,3 +368,8 @@ class Unlearner:
             stacklevel=2,
         )
         return {**self.__dict__, "_lock": None, "_owner": None}
+
+
+def secret_of(unlearner: Unlearner) -> Secret:
+    """All that changes, un-noised weights and sums over rows included: for its file and for studies, never to be published."""
+    return unlearner._secret

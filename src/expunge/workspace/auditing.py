@@ -30,7 +30,7 @@ def audited(place: Place, name: str, draws: int) -> Verdict:
     certificate, distance = unlearner.release.certificate, unlearner.true_distance(rows)
     found = audit.AuditedRelease(
         rung=certificate.rung,
-        forgotten=certificate.forgotten,
+        forgotten=certificate.n_forgotten,
         certified_distance=certificate.distance_bound,
         true_distance=distance,
         retraining_error=never.release.certificate.distance_bound,

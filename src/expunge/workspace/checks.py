@@ -121,7 +121,7 @@ def budgets(place: Place) -> None:
             if kinds[row.id] in ("fit", "replace"):  # another model, with a budget of its own
                 spent[row.model] = 0.0
                 continue
-            is_owed = certificate.forgotten > 0 or spent.get(row.model, 0.0) > 0.0
+            is_owed = certificate.n_forgotten > 0 or spent.get(row.model, 0.0) > 0.0
             before = spent.get(row.model, 0.0)
             charge = 0.0 if certificate.scheduled else certificate.mu**2
             if is_owed and certificate.mu_total**2 < (before + charge) * (1.0 - 1e-9):

@@ -129,9 +129,9 @@ class Place:
 
     def near(self, source: "TableSource") -> "RowSource":
         """``source`` for several passes: in memory from the first on, if they are made in this process and it fits."""
-        from expunge.data.sources import Gathered
+        from expunge.data.sources import CachedTable
 
-        return Gathered(source) if self.configuration.engine == LOCAL else source
+        return CachedTable(source) if self.configuration.engine == LOCAL else source
 
     @cached_property
     def subject_key(self) -> SubjectKey:

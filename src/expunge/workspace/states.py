@@ -33,7 +33,7 @@ from expunge.evidence.statements import digest
 from expunge.ledger import data_files, releases, requests
 from expunge.ledger.restores import Restored
 from expunge.problem.rows import Rows, RowSource
-from expunge.unlearning.cost import SAMPLE, NoiseCost
+from expunge.unlearning.cost import SAMPLE
 from expunge.unlearning.release import Release
 from expunge.unlearning.storage import load_unlearner, save_unlearner
 from expunge.unlearning.unlearner import Unlearner
@@ -284,7 +284,7 @@ def _fitted(place: Place, specification: Specification, source: TableSource) -> 
     objective, settings = specification.objective, specification.settings
     unlearner = Unlearner.learn_from(objective, place.near(source), settings, engine=place.engine)
     if settings.sigma > 0:
-        NoiseCost.of(objective, source.sample(SAMPLE), unlearner._secret.point, settings.sigma).require_worth()
+        unlearner.noise_cost(source.sample(SAMPLE)).require_worth()
     return unlearner
 
 

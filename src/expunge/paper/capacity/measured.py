@@ -6,7 +6,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from expunge.engine.local import LocalEngine
 from expunge.errors import CapacityExceeded, InvalidRows
 from expunge.paper.capacity.computed import require_gamma
 from expunge.problem.objective import Objective
@@ -14,7 +13,7 @@ from expunge.problem.rows import Rows
 from expunge.unlearning.cost import NoisyLoss
 from expunge.unlearning.dense import require_hessian
 from expunge.unlearning.influence import Adversary, deletion_order
-from expunge.unlearning.unlearner import Unlearner
+from expunge.unlearning.unlearner import Unlearner, secret_of
 
 Array = NDArray[np.float64]
 
@@ -22,9 +21,10 @@ Array = NDArray[np.float64]
 class FittedModel(Protocol):
     """What ``empirical_capacity`` needs of an estimator of ``expunge.linear_model``."""
 
-    _unlearner: Unlearner
+    @property
+    def unlearner_(self) -> Unlearner: ...
 
-    def _rows(self, X: Any, y: Any, sample_weight: Any = None) -> Rows: ...
+    def encoded(self, X: Any, y: Any, sample_weight: Any = None) -> Rows: ...
 
 
 @dataclass(frozen=True)
@@ -85,16 +85,16 @@ def empirical_capacity(
     require_gamma(gamma)
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie strictly between 0 and 1, got {confidence}")
-    unlearner, rng = model._unlearner, np.random.default_rng(seed)
-    rows, held_out = model._rows(*learned), model._rows(*holdout)
-    order = deletion_order(adversary, require_hessian(unlearner._secret.state), rows, held_out, rng)
-    risk = HeldOutRisk(unlearner.objective, held_out, unlearner._secret.point, rng, confidence)
+    unlearner, rng = model.unlearner_, np.random.default_rng(seed)
+    rows, held_out = model.encoded(*learned), model.encoded(*holdout)
+    order = deletion_order(adversary, require_hessian(secret_of(unlearner).state), rows, held_out, rng)
+    risk = HeldOutRisk(unlearner.objective, held_out, secret_of(unlearner).point, rng, confidence)
     points: list[RiskPoint] = []
     reason = f"one of {len(rows)} rows must remain"
 
     def is_harmless(m: int) -> bool:
         nonlocal reason
-        twin = Unlearner(unlearner.settings, unlearner._secret, LocalEngine(), lambda weights, _sigma: weights.copy())
+        twin = unlearner.twin(lambda weights, _sigma: weights.copy())
         forgotten = rows.take(order[:m])
         try:
             release = twin.forget(replace(forgotten, ids=range(m)), rows.take(order[m:]))

@@ -28,7 +28,7 @@ from expunge.unlearning.dense import DenseState, require_hessian
 from expunge.unlearning.influence import deletion_order
 from expunge.unlearning.ladder import from_statistics
 from expunge.unlearning.settings import Settings
-from expunge.unlearning.unlearner import Unlearner
+from expunge.unlearning.unlearner import Unlearner, secret_of
 
 Array = NDArray[np.float64]
 
@@ -153,8 +153,8 @@ def linear_models() -> Section:
 
 
 def _certified_by_statistics(model: LogisticRegression, rows: Rows, rng: np.random.Generator) -> int:
-    state, order = require_hessian(model._unlearner._secret.state), rng.permutation(len(rows))
-    settings = model._unlearner.settings
+    state, order = require_hessian(secret_of(model.unlearner_).state), rng.permutation(len(rows))
+    settings = model.unlearner_.settings
     allowed = settings.sigma * settings.guarantee.mu - grid_rounding(len(state.anchor), settings.sigma)
     low, high = 0, len(rows)
     while high - low > max(1, low // 50):
@@ -219,7 +219,7 @@ def _risks(study: Study, adversary: Any) -> Iterator[tuple[int, str, float]]:
     sigma = sigma_from_excess_risk(EXCESS_RISK, LOSS.curvature_trace_bound, row_norm)
     guarantee = Guarantee(EPSILON, DELTA)
     model = Unlearner.learn_from(objective, rows, Settings(guarantee, sigma), noise=lambda weights, _sigma: weights.copy())
-    state, rng = require_hessian(model._secret.state), np.random.default_rng(0)
+    state, rng = require_hessian(secret_of(model).state), np.random.default_rng(0)
     order = deletion_order(adversary, state, rows, holdout, rng)
     risk = HeldOutRisk(objective, holdout, state.anchor, rng)
     setting = Setting(p=X.shape[1], n=n, epsilon=EPSILON, delta=DELTA, lipschitz=2.0 * row_norm, strong_convexity=1.0 / n)
@@ -227,7 +227,7 @@ def _risks(study: Study, adversary: Any) -> Iterator[tuple[int, str, float]]:
         if 2 * m > n:
             break
         forgotten, remaining = rows.take(order[:m]), rows.take(order[m:])
-        twin = Unlearner(model.settings, model._secret, engine, lambda weights, _sigma: weights.copy())
+        twin = model.twin(lambda weights, _sigma: weights.copy())
         ours = twin.forget(Rows(forgotten.X, forgotten.y, ids=range(m)), remaining).weights
         exact = DenseState.fitted(objective, remaining, engine, ours).point
         step = state.removed(forgotten).settled()
