@@ -9,7 +9,6 @@ workspace): a file is read only if it is on that list and is the file that was w
 old ones before the list changes; the transaction log follows it. Nothing is deleted but files that are named to be.
 """
 
-import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
@@ -26,10 +25,10 @@ from expunge.data.files import NOTHING, Change, DataFile
 from expunge.data.own_columns import BUCKET, BUCKETS, ROW, SUBJECT, alias_names, buckets_of, by_bucket, is_own
 from expunge.data.parquet import RowGroup, files_row_groups
 from expunge.data.stored_types import stored_type
-from expunge.data.transaction_log import TransactionLog, cause
+from expunge.data.table_files import TableFiles, Vanished, prefix
+from expunge.data.transaction_log import TransactionLog
 from expunge.data.widening import Wider, widened
 from expunge.errors import InvalidRows, WorkspaceInvalid
-from expunge.files import delete_file, sync_file, sync_folder
 
 FRAGMENTS = 16
 """Files of a bucket from which on it is written anew as one."""
@@ -41,13 +40,11 @@ RETRIES = 5
 """Readers that find a file deleted under them look at the new list this often."""
 
 
-class SubjectTable:
+class SubjectTable(TableFiles):
     """The table in the folder ``path``; ``listed`` says which files are the table now."""
 
     def __init__(self, path: Path, listed: Callable[[], Sequence[DataFile]]) -> None:
-        self.path = path.resolve()
-        self._listed = listed
-        self._checked: dict[str, tuple[int, ...]] = {}
+        super().__init__(path, listed)
         self._known: tuple[str, pa.Schema] | None = None
         self._log = TransactionLog(self.path)
 
@@ -107,42 +104,6 @@ class SubjectTable:
         return pa.schema([field for field in self.schema if not is_own(field.name)])
 
     # reading
-
-    def present(self) -> list[DataFile]:
-        """The files of the table, unread."""
-        return list(self._listed())
-
-    def files(self, buckets: Sequence[int] | None = None) -> list[DataFile]:
-        """The files of the table, of all buckets or of some.
-
-        Raises:
-            WorkspaceInvalid: one is missing, or is not the file that was written.
-        """
-        wanted = None if buckets is None else set(buckets)
-        found = [file for file in self._listed() if wanted is None or file.bucket in wanted]
-        for file in found:
-            self.verify(file)
-        return sorted(found, key=lambda file: file.place)
-
-    def verify(self, file: DataFile) -> None:
-        """Raises ``WorkspaceInvalid`` unless ``file`` is what was written; reads it where it may have changed since."""
-        path = self.path / file.path
-        try:
-            found = path.stat()
-            stamp = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-            if self._checked.get(file.path) == stamp:
-                return
-            is_right = found.st_size == file.size and _digest(path) == file.digest
-        except OSError as error:
-            raise _Vanished(
-                f"the file {path} of the table cannot be read ({error.strerror}): restore it from a backup"
-            ) from error
-        if not is_right:
-            raise WorkspaceInvalid(
-                f"the file {path} of the table is not the one that was written: it was changed from outside, or is damaged. "
-                "Restore it from a backup; nothing was changed"
-            )
-        self._checked[file.path] = stamp
 
     def count(self, where: str | None = None, without: Collection[str] = ()) -> int:
         """How many rows there are, all or those with a value in column ``where``, the people in ``without`` left out."""
@@ -279,7 +240,7 @@ class SubjectTable:
                 self.path,
                 format="parquet",
                 partitioning=ds.partitioning(pa.schema([schema.field(BUCKET)]), flavor="hive"),
-                basename_template=f"{_prefix(batch)}{{i}}.parquet",
+                basename_template=f"{prefix(batch)}{{i}}.parquet",
                 file_options=ds.ParquetFileFormat().make_write_options(compression="zstd", write_statistics=False),
                 file_visitor=lambda file: written.append((file.path, file.metadata.num_rows)),
                 existing_data_behavior="overwrite_or_ignore",
@@ -343,61 +304,12 @@ class SubjectTable:
         """The files that are the table by its transaction log, below the table's folder."""
         return self._log.files()
 
-    def delete(self, files: Iterable[DataFile]) -> None:
-        """Deletes these files, which are of the table no longer.
-
-        Raises:
-            WorkspaceInvalid: one is of the table, or the list names no file that is here: nothing is deleted.
-        """
-        listed = {file.path for file in self._listed()}
-        doomed = [file.path for file in files]
-        if listed & set(doomed) or (listed and not any((self.path / path).exists() for path in listed)):
-            raise WorkspaceInvalid(f"the files of the table {self.path} are not where the ledger says: run expunge doctor")
-        for path in doomed:
-            delete_file(self.path / path)
-
-    def discard(self, batch: int) -> None:
-        """Deletes the files that ``batch``, which was given up, had written."""
-        listed = {file.path for file in self._listed()}
-        for path in self.path.glob(f"{BUCKET}=*/{_prefix(batch)}*.parquet"):
-            if str(path.relative_to(self.path)) not in listed:
-                delete_file(path)
-
     def strays(self) -> list[Path]:
         """Files here that are neither of the table nor of its transaction log, and entries of that never finished."""
         listed = {self.path / file.path for file in self._listed()}
         log = self.path / "_delta_log"
         others = [path for path in self.path.rglob("*") if path.is_file() and path not in listed and log not in path.parents]
         return others + self._log.unfinished()
-
-    def _read(self, file: DataFile, names: Sequence[str]) -> pa.Table:
-        try:
-            return pq.ParquetFile(self.path / file.path).read(columns=list(names))
-        except (pa.ArrowException, OSError) as error:
-            raise self._unreadable(error) from error
-
-    def _write_file(self, bucket: int, batch: int, rows: pa.Table) -> DataFile:
-        path = self.path / f"{BUCKET}={bucket}" / f"{_prefix(batch)}0.parquet"
-        try:
-            path.parent.mkdir(mode=0o700, exist_ok=True)
-            pq.write_table(rows, path, compression="zstd", write_statistics=False)
-            return self._written(path, len(rows))
-        except OSError as error:
-            raise self._unwritable(error) from error
-
-    def _written(self, path: Path, rows: int) -> DataFile:
-        path = path.resolve()
-        path.chmod(0o600)
-        path.parent.chmod(0o700)
-        sync_file(path)
-        sync_folder(path.parent)
-        return DataFile(str(path.relative_to(self.path)), rows, path.stat().st_size, _digest(path))
-
-    def _unreadable(self, error: Exception) -> WorkspaceInvalid:
-        return WorkspaceInvalid(f"a file of the table {self.path} cannot be read ({cause(error)}): restore it from a backup")
-
-    def _unwritable(self, error: Exception) -> WorkspaceInvalid:
-        return WorkspaceInvalid(f"the table {self.path} cannot be written ({cause(error)}); nothing was changed")
 
     def _dataset(self, files: Sequence[DataFile]) -> Any:
         """The rows of ``files`` and their bucket. Nothing else is read out of a path, in which every character is itself."""
@@ -421,16 +333,12 @@ class SubjectTable:
             try:
                 connection.register("rows", self._dataset(self.files(buckets)))
                 return connection.sql(statement).to_arrow_table()
-            except (duckdb.Error, pa.ArrowException, OSError, _Vanished) as error:
+            except (duckdb.Error, pa.ArrowException, OSError, Vanished) as error:
                 if not left or self._listed() == before:  # else somebody rewrote the table in between
-                    raise error if isinstance(error, _Vanished) else self._unreadable(error) from error
+                    raise error if isinstance(error, Vanished) else self._unreadable(error) from error
             finally:
                 connection.close()
         raise AssertionError
-
-
-class _Vanished(WorkspaceInvalid):
-    """A file that was listed a moment ago."""
 
 
 def _named(schema: pa.Schema) -> dict[str, pa.DataType]:
@@ -439,15 +347,6 @@ def _named(schema: pa.Schema) -> dict[str, pa.DataType]:
 
 def _tags(pseudonyms: Iterable[str]) -> pa.Table:
     return pa.table({SUBJECT: pa.array(sorted(pseudonyms), pa.string())})
-
-
-def _prefix(batch: int) -> str:
-    return f"batch-{batch:08d}-"
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _connection(**tables: pa.Table | None) -> Any:
