@@ -10,14 +10,26 @@ from typing import Annotated, Any, Literal, TypeVar
 import numpy as np
 from fastapi import APIRouter, Header, HTTPException, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from expunge.errors import WorkspaceInvalid
-from expunge.identities import LENGTH
 from expunge.ledger import hooks, log, releases, requests
 from expunge.ledger.bindings import covering
 from expunge.service.access import Anybody, Checker, Engineer, Operator, Public, Serving
-from expunge.service.deliveries import require_callable
+from expunge.service.bodies import (
+    Answered,
+    AnswerModel,
+    AskedMany,
+    AskedOne,
+    Audited,
+    Hooked,
+    Identity,
+    Key,
+    Limit,
+    Name,
+    Number,
+    Owned,
+    Previewed,
+)
 from expunge.service.problems import MEDIA_TYPE
 from expunge.service.views import certificate_view, expected, health_view, request_view
 from expunge.workspace import Workspace, desk
@@ -26,105 +38,12 @@ from expunge.workspace.desk import Answer, Wish
 from expunge.workspace.status import status
 
 T = TypeVar("T")
-BULK = 10_000
-PREVIEWED = 1_000
 EVENTS = 1_000
-Subject = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=LENGTH,
-        description="Id of a person, in the subject column or an alias column; also where the table has numbers a text, since "
-        "a JSON number may have lost digits on its way.",
-    ),
-]
-By = Annotated[
-    str | None, Field(max_length=200, description="The column of which the id is, if it stands for several people otherwise.")
-]
-Limit = Annotated[int, Query(ge=1, le=500)]
-Name = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
-Identity = Annotated[str, Path(pattern=r"^[!-~]{1,64}$")]
-Number = Annotated[int, Path(ge=1, le=2**53)]
-Answered = Annotated[str | None, Query(alias="request", pattern=r"^[!-~]{1,64}$", description="Id of a request.")]
-Key = Annotated[str | None, Header(alias="Idempotency-Key", pattern="^[ -~]{1,200}$")]
-
-
-def _callable(url: str) -> str:
-    require_callable(url)
-    return url
-
-
-class Problem(BaseModel):
-    """RFC 9457 problem details."""
-
-    model_config = ConfigDict(extra="allow")
-    type: str
-    title: str
-    status: int
-    detail: str
 
 
 def _problems() -> dict[int | str, dict[str, Any]]:
     schema = {"content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}, "description": "a problem"}
     return dict.fromkeys((400, 401, 403, 404, 405, 409, 413, 422, 429, 503), schema)
-
-
-class AskedOne(BaseModel):
-    """A wish to be forgotten."""
-
-    model_config = ConfigDict(extra="forbid")
-    subject: Annotated[Subject, Field(repr=False)]
-    by: By = None
-
-
-class Owned(BaseModel):
-    """Whose a request is."""
-
-    model_config = ConfigDict(extra="forbid")
-    subject: Annotated[Subject, Field(repr=False)]
-
-
-class AskedMany(BaseModel):
-    """Wishes of several people."""
-
-    model_config = ConfigDict(extra="forbid")
-    subjects: Annotated[list[Subject], Field(min_length=1, max_length=BULK, repr=False)]
-    by: By = None
-
-
-class Previewed(BaseModel):
-    """People whose requests are considered."""
-
-    model_config = ConfigDict(extra="forbid")
-    subjects: Annotated[list[Subject], Field(min_length=1, max_length=PREVIEWED, repr=False)]
-    by: By = None
-
-
-class Hooked(BaseModel):
-    """Where certified releases are to be announced."""
-
-    model_config = ConfigDict(extra="forbid")
-    url: Annotated[str, Field(max_length=2000, pattern=r"^https?://"), AfterValidator(_callable)]
-
-
-class Audited(BaseModel):
-    """How thorough an audit is to be."""
-
-    model_config = ConfigDict(extra="forbid")
-    draws: Annotated[int, Field(ge=100, le=5000)] = 1000
-
-
-class AnswerModel(BaseModel):
-    """What became of a wish; the receipt is for the requester, and can be made again."""
-
-    request: str
-    state: str
-    message: str
-    deadline: str
-    rows: int
-    reason: str | None
-    near: str | None
-    receipt: str | None
 
 
 router = APIRouter(prefix="/v1", responses=_problems())

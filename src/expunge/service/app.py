@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from expunge.errors import ExpungeError, WorkspaceInvalid
 from expunge.files import write_file
-from expunge.service import api, pages, problems
+from expunge.service import api, bodies, pages, problems
 from expunge.service.access import Anybody, Gate
 from expunge.service.drafts import Drafts
 from expunge.service.intake import Intake
@@ -106,7 +106,7 @@ def _describe(app: FastAPI) -> None:
         if app.openapi_schema is None:
             schema = generate()
             components = schema.setdefault("components", {})
-            components.setdefault("schemas", {})["Problem"] = api.Problem.model_json_schema()
+            components.setdefault("schemas", {})["Problem"] = bodies.Problem.model_json_schema()
             components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
             schema["security"] = [{"token": []}]
         assert app.openapi_schema is not None

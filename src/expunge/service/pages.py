@@ -21,7 +21,8 @@ from expunge.ledger import log, releases, requests
 from expunge.ledger.tokens import Role
 from expunge.service import charts
 from expunge.service.access import COOKIE, SESSION_SECONDS, Caller, Gate, caller_of, require
-from expunge.service.api import BULK, PREVIEWED, Identity, Number, workspace_of
+from expunge.service.api import workspace_of
+from expunge.service.bodies import BULK, PREVIEWED, Identity, Number
 from expunge.service.drafts import MINUTES, Draft, Given
 from expunge.service.views import PATH, certificate_view, expected, request_view
 from expunge.workspace.auditing import audited

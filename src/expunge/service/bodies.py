@@ -1,0 +1,103 @@
+"""What the API takes and gives: parameters, bodies and answers, each with its limits."""
+
+from typing import Annotated
+
+from fastapi import Header, Path, Query
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from expunge.identities import LENGTH
+from expunge.service.deliveries import require_callable
+
+BULK = 10_000
+PREVIEWED = 1_000
+Subject = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=LENGTH,
+        description="Id of a person, in the subject column or an alias column; also where the table has numbers a text, since "
+        "a JSON number may have lost digits on its way.",
+    ),
+]
+By = Annotated[
+    str | None, Field(max_length=200, description="The column of which the id is, if it stands for several people otherwise.")
+]
+Limit = Annotated[int, Query(ge=1, le=500)]
+Name = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+Identity = Annotated[str, Path(pattern=r"^[!-~]{1,64}$")]
+Number = Annotated[int, Path(ge=1, le=2**53)]
+Answered = Annotated[str | None, Query(alias="request", pattern=r"^[!-~]{1,64}$", description="Id of a request.")]
+Key = Annotated[str | None, Header(alias="Idempotency-Key", pattern="^[ -~]{1,200}$")]
+
+
+def _callable(url: str) -> str:
+    require_callable(url)
+    return url
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details."""
+
+    model_config = ConfigDict(extra="allow")
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+class AskedOne(BaseModel):
+    """A wish to be forgotten."""
+
+    model_config = ConfigDict(extra="forbid")
+    subject: Annotated[Subject, Field(repr=False)]
+    by: By = None
+
+
+class Owned(BaseModel):
+    """Whose a request is."""
+
+    model_config = ConfigDict(extra="forbid")
+    subject: Annotated[Subject, Field(repr=False)]
+
+
+class AskedMany(BaseModel):
+    """Wishes of several people."""
+
+    model_config = ConfigDict(extra="forbid")
+    subjects: Annotated[list[Subject], Field(min_length=1, max_length=BULK, repr=False)]
+    by: By = None
+
+
+class Previewed(BaseModel):
+    """People whose requests are considered."""
+
+    model_config = ConfigDict(extra="forbid")
+    subjects: Annotated[list[Subject], Field(min_length=1, max_length=PREVIEWED, repr=False)]
+    by: By = None
+
+
+class Hooked(BaseModel):
+    """Where certified releases are to be announced."""
+
+    model_config = ConfigDict(extra="forbid")
+    url: Annotated[str, Field(max_length=2000, pattern=r"^https?://"), AfterValidator(_callable)]
+
+
+class Audited(BaseModel):
+    """How thorough an audit is to be."""
+
+    model_config = ConfigDict(extra="forbid")
+    draws: Annotated[int, Field(ge=100, le=5000)] = 1000
+
+
+class AnswerModel(BaseModel):
+    """What became of a wish; the receipt is for the requester, and can be made again."""
+
+    request: str
+    state: str
+    message: str
+    deadline: str
+    rows: int
+    reason: str | None
+    near: str | None
+    receipt: str | None
