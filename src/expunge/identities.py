@@ -1,8 +1,8 @@
 """Identities: the one form in which a subject id is compared, however it came in.
 
 An id is text, and what it says is what it is: ``00007`` is not ``7``, ``12E4`` is not a number, ``NA`` is an id. Only what
-nobody can see is left out: the Unicode form in which a letter is written (NFC), white space around the id, and characters without
-a width. Letters that differ in case differ, unless a workspace was made to ignore it.
+nobody can see is left out: the Unicode form in which a letter is written (NFC), white space around it, and characters without a
+width. Letters that differ in case differ, unless a workspace was made to ignore it.
 
 The form is a rule with a number, which the file of the subject key names. Ids are kept nowhere, so that a pseudonym cannot be
 made anew when the rule changes: earlier rules stay in force beside the present one, and an id is looked for under each.

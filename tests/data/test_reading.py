@@ -57,7 +57,7 @@ def test_a_csv_with_text_among_its_numbers(tmp_path):
     assert found.notes == [
         "column 'age' is text: of its 100,001 values 100,000 are numbers, and the first that is none is in row 100,002"
     ]
-    with pytest.raises(InvalidRows, match="row 100002, column 'age': the value is not a number") as refusal:
+    with pytest.raises(InvalidRows, match="row 100002, column 'age': the value is not of type number") as refusal:
         list(read_batches(str(tmp_path / "p.csv"), columns=people(1, 1).schema)[1])
     assert "old" not in str(refusal.value)
 

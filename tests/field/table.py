@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from expunge.data.table import ROW, SUBJECT
+from expunge.data.own_columns import ROW, SUBJECT
 from expunge.workspace import Workspace
 
 

@@ -17,9 +17,11 @@ from typer.testing import CliRunner
 
 from expunge.cli import app
 from expunge.data.files import Change
+from expunge.data.numbering import numbered
+from expunge.data.own_columns import SUBJECT
 from expunge.data.pseudonyms import Identification, SubjectKey
 from expunge.data.reading import read_batches
-from expunge.data.table import SUBJECT, SubjectTable, numbered
+from expunge.data.table import SubjectTable
 from expunge.errors import InvalidRows, RequestRefused
 from expunge.ledger import tokens
 from expunge.service.app import create_app

@@ -53,11 +53,11 @@ def ages() -> list[int]:
 
 
 def fingerprint() -> dict[str, str]:
-    """What every file of the workspace holds, and what the ledger says; SQLite's own scratch files left out."""
+    """What every file of the workspace holds, and what the ledger says, whose pages SQLite moves by itself."""
     found = {
         str(path): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(Path("ws").rglob("*"))
-        if path.is_file() and not path.name.startswith("ledger.sqlite-")
+        if path.is_file() and not path.name.startswith("ledger.sqlite")
     }
     with sqlite3.connect("ws/ledger.sqlite") as connection:
         found["ledger"] = hashlib.sha256("\n".join(connection.iterdump()).encode()).hexdigest()

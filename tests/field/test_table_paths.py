@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
-from expunge.data.table import SUBJECT
+from expunge.data.own_columns import SUBJECT
 from expunge.workspace import Workspace
 from tests.conftest import SOAK
 from tests.field.commands import run

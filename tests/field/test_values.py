@@ -17,7 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 from expunge.cli import app
-from expunge.workspace import Workspace, workspace
+from expunge.workspace import Workspace, filling
 from tests.field.commands import run
 from tests.field.table import stored
 from tests.workspace.people import SCHEMA, people
@@ -131,7 +131,7 @@ class TestTypesOfWholeColumns:
         assert "are the same" in refused(tmp_path, url, "--query", "SELECT who, x, x FROM t")
 
     def test_a_file_sorted_by_time_keeps_all_months(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(workspace, "PROPOSED_FROM", 1200)
+        monkeypatch.setattr(filling, "PROPOSED_FROM", 1200)
         months = [f"month-{1 + i // 1000:02d}" for i in range(12_000)]
         write(tmp_path / "t.csv", "who,month\n" + "".join(f"p{i},{month}\n" for i, month in enumerate(months)))
         run("init", tmp_path / "ws", "--data", tmp_path / "t.csv", "--subject", "who")

@@ -66,7 +66,7 @@ def test_bundle_receipt_and_log_are_verified_offline(database, key, tmp_path):
     with database.reading() as connection:
         (tmp_path / "log.json").write_text(log.export(connection))
     assert verify_file(tmp_path / "log.json", trusted) == {"kind": "log", "events": 15}
-    (tmp_path / "r.json").write_text(Receipt.issue(key, "5a" * 32, "r-1", "ann", {"received": "2026"}).document)
+    (tmp_path / "r.json").write_text(Receipt.issue(key, "5a" * 32, "r-1", "ann", {"received": "2026", "ids": "2"}).document)
     assert verify_file(tmp_path / "r.json", trusted, "ann")["request"] == "r-1"
     with pytest.raises(SignatureInvalid, match="not of this subject"):
         verify_file(tmp_path / "r.json", trusted, "bob")
@@ -91,7 +91,7 @@ def test_every_altered_byte_of_a_certificate_is_noticed(key, tmp_path):
 
 def test_every_altered_byte_of_a_receipt_is_noticed(key, tmp_path):
     path, trusted = tmp_path / "r.json", PublicKeys.of([(key.pem, None)])
-    whole = Receipt.issue(key, "5a" * 32, "r-1", "ann", {"received": "2026"}).document.encode()
+    whole = Receipt.issue(key, "5a" * 32, "r-1", "ann", {"received": "2026", "ids": "2"}).document.encode()
     for at in range(len(whole)):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
         with pytest.raises(SignatureInvalid):

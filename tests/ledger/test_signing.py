@@ -111,11 +111,11 @@ class TestRotation:
 
     def test_what_a_revoked_key_signed_outside_the_log_is_no_proof(self, key, tmp_path):
         other = SigningKey.create(tmp_path)
-        receipt = json.loads(Receipt.issue(key, "00" * 32, "r-1", "ann", {"received": "2026"}).document)
+        receipt = json.loads(Receipt.issue(key, "00" * 32, "r-1", "ann", {"received": "2026", "ids": "2"}).document)
         assert verify_receipt(receipt, self.chain(key, other), "ann")["request"] == "r-1"
         with pytest.raises(SignatureInvalid, match="was revoked: have it made again with expunge receipt"):
             verify_receipt(receipt, self.chain(key, other, is_revoked=True), "ann")
-        again = json.loads(Receipt.issue(other, "00" * 32, "r-1", "ann", {"received": "2026"}).document)
+        again = json.loads(Receipt.issue(other, "00" * 32, "r-1", "ann", {"received": "2026", "ids": "2"}).document)
         assert verify_receipt(again, self.chain(key, other, is_revoked=True), "ann")["request"] == "r-1"
 
     def test_what_is_read_is_what_was_written(self, key, tmp_path):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from expunge.data.table import bucket_of
+from expunge.data.own_columns import bucket_of
 from expunge.errors import LedgerCorrupt, WorkspaceInvalid
 from expunge.ledger import log
 from expunge.ledger.tables import events

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from deltalake import write_deltalake
 
-from expunge.data.table import ROW, SUBJECT
+from expunge.data.own_columns import ROW, SUBJECT
 from expunge.errors import InvalidRows, RequestRefused, StateCorrupt, WorkspaceBusy, WorkspaceInvalid
 from expunge.evidence.receipts import verify_receipt
 from expunge.ledger import releases, requests

@@ -120,10 +120,10 @@ def propose(
     reading: Reading = UNKNOWN,
 ) -> None:
     """Draft a feature schema from rows all over a table, for a person to correct."""
-    from expunge.workspace.workspace import propose_schema
+    from expunge.workspace.filling import Origin, propose_schema
 
     with working("reading the rows", as_json):
-        features = propose_schema(data, subject, query, reading)
+        features = propose_schema(Origin(data, query, reading), subject)
         write_file(out, features.to_toml().encode(), is_new=True)
     result = {"schema": str(out), "columns": list(features.columns)}
     say("check its ranges and categories: they should come from what you know of the world, not from the data")

@@ -4,8 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-BUCKET = "_bucket"
-"""The column by which the table is partitioned."""
+from expunge.data.own_columns import BUCKET
 
 
 @dataclass(frozen=True)

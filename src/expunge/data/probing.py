@@ -12,8 +12,10 @@ from pyarrow import types
 
 from expunge.data.column_types import named
 from expunge.data.files import DataFile
+from expunge.data.numbering import numbered
 from expunge.data.pseudonyms import Identification, SubjectKey
-from expunge.data.table import SubjectTable, numbered, stored_type
+from expunge.data.stored_types import stored_type
+from expunge.data.table import SubjectTable
 from expunge.errors import InvalidRows, WorkspaceInvalid
 
 PLAIN: tuple[Callable[[pa.DataType], bool], ...] = (

@@ -209,8 +209,8 @@ def _fitted(
             ) from None
         except Misfit as error:
             raise WrongValue(
-                f"{source}, row {row_of(batch, error.index)}, column {name!r}: the value is not of type {named(kind)}, as the column's "
-                f"other values are. Correct it{way_out}. Nothing was changed",
+                f"{source}, row {row_of(batch, error.index)}, column {name!r}: the value is not of type {named(kind)}, as "
+                f"the column's other values are. Correct it{way_out}. Nothing was changed",
                 name,
             ) from None
     whole = pa.RecordBatch.from_arrays(made, schema=wanted.with_metadata(batch.schema.metadata))

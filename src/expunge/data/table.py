@@ -10,17 +10,11 @@ old ones before the list changes; the transaction log follows it. Nothing is del
 """
 
 import hashlib
-import json
-import stat
-import textwrap
-import time
-import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
@@ -28,22 +22,17 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from expunge.data.files import BUCKET, NOTHING, Change, DataFile
-from expunge.data.identities import subject_texts, texts_of
+from expunge.data.files import NOTHING, Change, DataFile
+from expunge.data.own_columns import BUCKET, BUCKETS, ROW, SUBJECT, alias_names, buckets_of, by_bucket, is_own
 from expunge.data.parquet import RowGroup, files_row_groups
-from expunge.data.pseudonyms import Identification
-from expunge.data.row_numbers import rows_of
-from expunge.data.widening import TYPES, Wider, widened
+from expunge.data.stored_types import stored_type
+from expunge.data.transaction_log import TransactionLog, cause
+from expunge.data.widening import Wider, widened
 from expunge.errors import InvalidRows, WorkspaceInvalid
 from expunge.files import delete_file, sync_file, sync_folder
 
-SUBJECT, ROW = "_subject", "_row"
-"""Columns of the table's own, beside ``BUCKET``."""
-ALIAS = "_alias_"
-"""Begins the names of its columns with pseudonyms for other ids of a person; numbers from 1 on follow."""
 FRAGMENTS = 16
 """Files of a bucket from which on it is written anew as one."""
-BUCKETS = 64
 GROUP = 4096
 """Rows of a bucket gathered before they are written, at least."""
 OTHERS = f"{SUBJECT} NOT IN (SELECT {SUBJECT} FROM tags)"
@@ -60,6 +49,7 @@ class SubjectTable:
         self._listed = listed
         self._checked: dict[str, tuple[int, ...]] = {}
         self._known: tuple[str, pa.Schema] | None = None
+        self._log = TransactionLog(self.path)
 
     @staticmethod
     def create(path: Path, columns: pa.Schema, aliases: int = 0) -> None:
@@ -72,25 +62,13 @@ class SubjectTable:
             InvalidRows: a column has a name of the table's own, or a type that it cannot hold.
             WorkspaceInvalid: Delta Lake takes the path for another one.
         """
-        from deltalake import DeltaTable
-
         own = [pa.field(SUBJECT, pa.string()), pa.field(ROW, pa.int64()), pa.field(BUCKET, pa.int32())]
         own += [pa.field(name, pa.string()) for name in alias_names(aliases)]
         fields = [pa.field(field.name, stored_type(field.type)) for field in columns]
-        taken = [name for name in columns.names if _is_own(name)]
+        taken = [name for name in columns.names if is_own(name)]
         if taken:
             raise InvalidRows(f"the name of column {taken[0]!r} is one of the table's own: rename it")
-        require_plain(path.resolve())
-        try:
-            DeltaTable.create(
-                path.resolve(),
-                pa.schema([*own, *fields]),
-                partition_by=[BUCKET],
-                configuration={"delta.dataSkippingNumIndexedCols": "0"},
-            )
-        except Exception as error:  # Delta Lake raises no other of a type that it does not know
-            raise InvalidRows(f"the table cannot hold these columns: {_cause(error)}") from error
-        _keep_private(path.resolve())
+        TransactionLog.create(path.resolve(), pa.schema([*own, *fields]))
 
     @property
     def schema(self) -> pa.Schema:
@@ -98,7 +76,7 @@ class SubjectTable:
         declared."""
         first = next(iter(self._listed()), None)
         if first is None:
-            return self._logged_schema()
+            return self._log.schema()
         if self._known is None or self._known[0] != first.path:
             self.verify(first)
             stored = [field.remove_metadata() for field in pq.read_schema(self.path / first.path)]
@@ -112,7 +90,7 @@ class SubjectTable:
                 f"the table {self.path} was changed from outside: its transaction log names other files than the ledger, so "
                 "that models and table may no longer agree. Restore the table from a backup; nothing was changed"
             )
-        if _named(self._logged_schema()) != _named(self.schema):
+        if _named(self._log.schema()) != _named(self.schema):
             raise WorkspaceInvalid(
                 f"the transaction log of the table {self.path} names other columns than its files have: it was changed "
                 "from outside, or is damaged. Restore it from a backup; nothing was changed"
@@ -123,13 +101,10 @@ class SubjectTable:
         """The columns that its files hold: all but the bucket, which is in their names."""
         return pa.schema([field for field in self.schema if field.name != BUCKET])
 
-    def _logged_schema(self) -> pa.Schema:
-        return pa.schema(self._delta().schema().to_arrow())
-
     @property
     def columns(self) -> pa.Schema:
         """Names and types of the columns that came with the data."""
-        return pa.schema([field for field in self.schema if not _is_own(field.name)])
+        return pa.schema([field for field in self.schema if not is_own(field.name)])
 
     # reading
 
@@ -330,7 +305,7 @@ class SubjectTable:
         stored = self._stored
         names = stored.names
         leaving = set(buckets_of(without))
-        new = {} if added is None else _by_bucket(added)
+        new = {} if added is None else by_bucket(added)
         present = self.files(sorted(leaving | set(new)))
         for bucket in sorted(leaving | set(new)):
             parts = [new[bucket].select(names).cast(stored)] if bucket in new else []
@@ -361,41 +336,12 @@ class SubjectTable:
         return Change(tuple(coming), tuple(going))
 
     def follow(self, wider: tuple[str, Wider] | None = None) -> None:
-        """Makes the transaction log say what the list says, and deletes entries of it that were never finished; doing it twice
-        is doing it once.
-
-        Args:
-            wider: a column, and what its type became.
-
-        Raises:
-            WorkspaceInvalid: the log cannot be read or written, or files were added or taken out from outside.
-        """
-        from deltalake.exceptions import DeltaError
-        from deltalake.transaction import AddAction, RemoveAction
-
-        listed, logged, delta = {file.path: file for file in self._listed()}, self.logged(), self._delta()
-        now = int(time.time() * 1000)
-        adds: list[AddAction | RemoveAction] = [
-            AddAction(file.path, file.size, {BUCKET: str(file.bucket)}, now, True, json.dumps({"numRecords": file.rows}))
-            for path, file in listed.items()
-            if path not in logged
-        ]
-        removes = [RemoveAction(path, True, now) for path in sorted(logged - set(listed))]
-        schema = delta.schema() if wider is None else _wider(delta.schema(), *wider)
-        if adds or removes or schema != delta.schema():
-            is_same = schema == delta.schema()  # else no file stays
-            actions = [*adds, *removes] if is_same else adds
-            try:
-                delta.create_write_transaction(actions, "append" if is_same else "overwrite", schema, [BUCKET])
-            except (DeltaError, OSError, ValueError) as error:
-                raise self._unwritable(error) from error
-        for path in self._unfinished():
-            delete_file(path)
-        _keep_private(self.path)
+        """Makes the transaction log say what the list says; see ``TransactionLog.follow``."""
+        self._log.follow(self._listed(), wider)
 
     def logged(self) -> set[str]:
         """The files that are the table by its transaction log, below the table's folder."""
-        return {unquote(path) for path in self._delta().get_add_actions(flatten=True).column("path").to_pylist()}
+        return self._log.files()
 
     def delete(self, files: Iterable[DataFile]) -> None:
         """Deletes these files, which are of the table no longer.
@@ -422,11 +368,7 @@ class SubjectTable:
         listed = {self.path / file.path for file in self._listed()}
         log = self.path / "_delta_log"
         others = [path for path in self.path.rglob("*") if path.is_file() and path not in listed and log not in path.parents]
-        return others + self._unfinished()
-
-    def _unfinished(self) -> list[Path]:
-        """What Delta Lake leaves of an entry of its log if it is stopped while it writes it."""
-        return list((self.path / "_delta_log").glob("*.json#*"))
+        return others + self._log.unfinished()
 
     def _read(self, file: DataFile, names: Sequence[str]) -> pa.Table:
         try:
@@ -451,23 +393,11 @@ class SubjectTable:
         sync_folder(path.parent)
         return DataFile(str(path.relative_to(self.path)), rows, path.stat().st_size, _digest(path))
 
-    def _delta(self) -> Any:
-        from deltalake import DeltaTable
-        from deltalake.exceptions import DeltaError
-
-        require_plain(self.path)
-        try:
-            return DeltaTable(self.path)
-        except (DeltaError, OSError, ValueError) as error:
-            raise WorkspaceInvalid(
-                f"the table {self.path} cannot be opened ({_cause(error)}): restore it from a backup"
-            ) from error
-
     def _unreadable(self, error: Exception) -> WorkspaceInvalid:
-        return WorkspaceInvalid(f"a file of the table {self.path} cannot be read ({_cause(error)}): restore it from a backup")
+        return WorkspaceInvalid(f"a file of the table {self.path} cannot be read ({cause(error)}): restore it from a backup")
 
     def _unwritable(self, error: Exception) -> WorkspaceInvalid:
-        return WorkspaceInvalid(f"the table {self.path} cannot be written ({_cause(error)}); nothing was changed")
+        return WorkspaceInvalid(f"the table {self.path} cannot be written ({cause(error)}); nothing was changed")
 
     def _dataset(self, files: Sequence[DataFile]) -> Any:
         """The rows of ``files`` and their bucket. Nothing else is read out of a path, in which every character is itself."""
@@ -503,135 +433,8 @@ class _Vanished(WorkspaceInvalid):
     """A file that was listed a moment ago."""
 
 
-def alias_names(count: int) -> list[str]:
-    """The table's columns for ``count`` other ids."""
-    return [f"{ALIAS}{number}" for number in range(1, count + 1)]
-
-
-def numbered(
-    batches: Iterable[pa.RecordBatch], who: Identification, columns: pa.Schema, first_row: int
-) -> Iterator[pa.RecordBatch]:
-    """The batches as the table holds them: pseudonyms for ids, and rows numbered from ``first_row``.
-
-    Raises:
-        InvalidRows: a subject is missing or no id, or a column is missing or of another type; names the row.
-    """
-    row = 0
-    for batch in batches:
-        missing = [name for name in [who.subject, *who.aliases, *columns.names] if name not in batch.schema.names]
-        if missing:
-            raise InvalidRows(f"column {missing[0]!r} is missing: the rows must have the columns of the table")
-        rows = rows_of(batch, row + 1)
-        tags = who.pseudonyms(subject_texts(batch[who.subject], who.subject, rows))
-        others = [_alias_pseudonyms(batch[name], name, who, rows) for name in who.aliases]
-        values = []
-        for field in columns:
-            try:
-                values.append(batch[field.name].cast(stored_type(field.type)))
-            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-                raise InvalidRows(
-                    f"column {field.name!r} holds {batch[field.name].type} from row {rows[0]} on, where the table "
-                    f"has {field.type}"
-                ) from error
-        own = {
-            SUBJECT: pa.array(tags, pa.string()),
-            ROW: pa.array(range(first_row + row, first_row + row + len(batch)), pa.int64()),
-            BUCKET: pa.array([bucket_of(tag) for tag in tags], pa.int32()),
-            **dict(zip(alias_names(len(others)), others, strict=True)),
-        }
-        yield pa.RecordBatch.from_pydict({**own, **dict(zip(columns.names, values, strict=True))})
-        row += len(batch)
-
-
-def _alias_pseudonyms(column: pa.Array, name: str, who: Identification, rows: Sequence[int]) -> pa.Array:
-    """What stands for the other ids in a column; nothing where somebody has none."""
-    texts = texts_of(column, name, rows)
-    given = [text for text in texts if text is not None]
-    tags = dict(zip(given, who.pseudonyms(given, name), strict=True))
-    return pa.array([None if text is None else tags[text] for text in texts], pa.string())
-
-
-def _is_own(name: str) -> bool:
-    return name.casefold() in (SUBJECT, ROW, BUCKET) or name.casefold().startswith(ALIAS)
-
-
-def require_plain(path: Path) -> None:
-    """Raises ``WorkspaceInvalid`` if Delta Lake takes ``path`` for another one: it decodes %41, and knows no \\ and no control
-    characters; any other character is itself."""
-    text = str(path)
-    if unquote(text) != text or "\\" in text or any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
-        raise WorkspaceInvalid(
-            f"Delta Lake takes {text!r} for another folder: choose one without % before two hexadecimal digits, without "
-            "backslashes and without control characters"
-        )
-
-
-def bucket_of(pseudonym: str) -> int:
-    """The bucket in which a person's rows lie."""
-    return int(pseudonym[:2], 16) % BUCKETS
-
-
-def buckets_of(pseudonyms: Iterable[str]) -> list[int]:
-    """The buckets in which these people's rows lie."""
-    return sorted({bucket_of(pseudonym) for pseudonym in pseudonyms})
-
-
-def stored_type(given: pa.DataType) -> pa.DataType:
-    """The type in which the table keeps a column of type ``given``; what it cannot keep stays as it is.
-
-    Whole numbers have 64 bits with a sign, times of day microseconds, exact numbers up to 38 digits: a value that needs more is
-    refused when it is read.
-    """
-    types = pa.types
-    if types.is_dictionary(given):
-        return stored_type(given.value_type)
-    if types.is_null(given) or types.is_large_string(given) or types.is_string_view(given):
-        return pa.string()
-    if types.is_large_binary(given) or types.is_binary_view(given) or types.is_fixed_size_binary(given):
-        return pa.binary()
-    if types.is_unsigned_integer(given):
-        return pa.int64()
-    if types.is_float16(given):
-        return pa.float32()
-    if types.is_date(given):
-        return pa.date32()
-    if types.is_timestamp(given):
-        return pa.timestamp("us", None if given.tz is None else "UTC")
-    if types.is_decimal(given):
-        return pa.decimal128(min(given.precision, 38), given.scale) if given.scale <= 38 else given
-    if types.is_map(given):
-        return pa.map_(stored_type(given.key_type), stored_type(given.item_type))
-    if types.is_struct(given):
-        return pa.struct([pa.field(field.name, stored_type(field.type)) for field in given.fields])
-    if types.is_list(given) or types.is_large_list(given) or types.is_fixed_size_list(given):
-        return pa.list_(stored_type(given.value_type))
-    return given
-
-
 def _named(schema: pa.Schema) -> dict[str, pa.DataType]:
     return dict(zip(schema.names, schema.types, strict=True))
-
-
-def _wider(schema: Any, column: str, to: Wider) -> Any:
-    """The schema of a transaction log with another type of ``column``."""
-    from deltalake import Schema
-
-    fields = [field.with_type(TYPES[to]) if field.name == column else field for field in pa.schema(schema.to_arrow())]
-    return Schema.from_arrow(pa.schema(fields))
-
-
-def _keep_private(folder: Path) -> None:
-    """Takes from others what Delta Lake lets them read: the table's folder and its transaction log."""
-    log = folder / "_delta_log"
-    for path in (folder, log, *log.rglob("*")):
-        mode = 0o700 if path.is_dir() else 0o600
-        if stat.S_IMODE(path.stat().st_mode) != mode:
-            path.chmod(mode)
-
-
-def _cause(error: Exception) -> str:
-    """A library's words, as far as a person reads them."""
-    return textwrap.shorten((str(error) or type(error).__name__).splitlines()[0], 200, placeholder=" …")
 
 
 def _tags(pseudonyms: Iterable[str]) -> pa.Table:
@@ -640,10 +443,6 @@ def _tags(pseudonyms: Iterable[str]) -> pa.Table:
 
 def _prefix(batch: int) -> str:
     return f"batch-{batch:08d}-"
-
-
-def _by_bucket(rows: pa.Table) -> dict[int, pa.Table]:
-    return {bucket: rows.filter(pc.equal(rows[BUCKET], bucket)) for bucket in pc.unique(rows[BUCKET]).to_pylist()}
 
 
 def _digest(path: Path) -> str:

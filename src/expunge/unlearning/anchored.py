@@ -130,8 +130,8 @@ class AnchoredState(ABC):
 class Candidate:
     """A model that could be released: its un-noised weights, how far they can be from retraining, and the state behind.
 
-    ``hessian_change`` is t of theory §4.3 between the anchor and the weights; ``wobble`` bounds how far apart two such models of
-    the same rows can be where these are added up in different orders (theory §5.7).
+    ``hessian_change`` is t of theory §4.3 between the anchor and the weights; ``wobble`` bounds how far apart two such models
+    of the same rows can be where these are added up in different orders (theory §5.7).
     """
 
     state: AnchoredState

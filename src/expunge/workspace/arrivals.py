@@ -13,12 +13,13 @@ import sqlalchemy as sa
 
 from expunge.data.content import Content
 from expunge.data.identities import texts_of
+from expunge.data.numbering import numbered
 from expunge.data.oddities import Odd, odd_values, require_declared
+from expunge.data.own_columns import ROW, SUBJECT
 from expunge.data.reading import Reading, read_batches
 from expunge.data.rejects import Rejects
 from expunge.data.row_numbers import rows_of
 from expunge.data.schema import FeatureSchema, codes_of
-from expunge.data.table import ROW, SUBJECT, numbered
 from expunge.data.widening import wider_of
 from expunge.errors import InvalidRows, WorkspaceInvalid, WrongValue
 from expunge.ledger import releases, requests

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from expunge.data.files import NOTHING, Change, listing_digest
-from expunge.data.table import ROW
+from expunge.data.own_columns import ROW
 from expunge.errors import ExpungeError, WorkspaceInvalid, WorkUnfinished
 from expunge.evidence.signing import key_path
 from expunge.evidence.statements import CERTIFICATE, digest

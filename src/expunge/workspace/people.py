@@ -14,8 +14,9 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from expunge.data.near import MEANING, Likeness, near_forms
+from expunge.data.own_columns import SUBJECT, alias_names
 from expunge.data.pseudonyms import Identification, SubjectKey
-from expunge.data.table import SUBJECT, SubjectTable, alias_names
+from expunge.data.table import SubjectTable
 from expunge.errors import InvalidRows, RequestRefused
 from expunge.ledger import tombstones
 from expunge.ledger.facts import fact

@@ -9,9 +9,9 @@ from typing import Any, TypedDict, Unpack
 import pyarrow as pa
 
 from expunge.data.oddities import require_declared
+from expunge.data.own_columns import SUBJECT
 from expunge.data.reading import UNKNOWN, Reading
 from expunge.data.rejects import Rejects
-from expunge.data.table import SUBJECT
 from expunge.data.widening import TYPES, Wider, require_wider
 from expunge.errors import InvalidRows, LastRows, WorkspaceInvalid
 from expunge.ledger import releases, requests

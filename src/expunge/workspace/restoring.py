@@ -14,7 +14,8 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from expunge.data.pseudonyms import SubjectKey
-from expunge.data.table import SubjectTable, require_plain
+from expunge.data.table import SubjectTable
+from expunge.data.transaction_log import require_plain
 from expunge.data.urls import sqlite_url
 from expunge.errors import ExpungeError, LedgerCorrupt, StateCorrupt, WorkspaceInvalid
 from expunge.evidence.statements import digest

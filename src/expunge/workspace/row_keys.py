@@ -8,8 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from expunge.data.files import BUCKET
-from expunge.data.table import ROW, SUBJECT, alias_names
+from expunge.data.own_columns import BUCKET, ROW, SUBJECT, alias_names
 from expunge.errors import InvalidRows, WorkspaceInvalid
 from expunge.ledger.facts import fact
 from expunge.workspace.people import id_columns

@@ -12,9 +12,10 @@ import pyarrow as pa
 
 from expunge.data.drafting import short
 from expunge.data.files import NOTHING, Change
+from expunge.data.own_columns import ROW, SUBJECT
 from expunge.data.schema import Category, Column, FeatureSchema, Number, label
 from expunge.data.sources import EncodedPart, TableColumns, TableSource, Without, columns_read
-from expunge.data.table import ROW, SUBJECT, SubjectTable
+from expunge.data.table import SubjectTable
 from expunge.errors import InvalidRows, LastRows
 from expunge.linear_model import (
     GammaRegressor,

@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from expunge.data.files import Change, listing_digest
+from expunge.data.own_columns import ROW, SUBJECT
 from expunge.data.sources import TableSource
-from expunge.data.table import ROW, SUBJECT
 from expunge.data.widening import Wider
 from expunge.errors import (
     BudgetSpent,

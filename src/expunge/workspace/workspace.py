@@ -2,48 +2,34 @@
 
 import json
 import os
-import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
-import pyarrow as pa
-
-from expunge.data.content import Content
-from expunge.data.probing import require_storable
-from expunge.data.pseudonyms import Identification, SubjectKey
-from expunge.data.reading import UNKNOWN, Reading, read_batches, understood
+from expunge.data.reading import UNKNOWN, Reading
 from expunge.data.rejects import Rejects
-from expunge.data.sampling import Sample
-from expunge.data.schema import FeatureSchema
-from expunge.data.table import ROW, SubjectTable, numbered
-from expunge.data.urls import sqlite_url
-from expunge.errors import ExpungeError, InvalidRows, WorkspaceInvalid, WorkUnfinished
+from expunge.errors import ExpungeError, WorkspaceInvalid, WorkUnfinished
 from expunge.evidence.receipts import Receipt
-from expunge.evidence.signing import PublicKeys, SigningKey, endorse
+from expunge.evidence.signing import SigningKey, endorse
 from expunge.evidence.statements import digest
-from expunge.files import write_file, write_output
-from expunge.identities import CASELESS, EXACT, Rule
-from expunge.ledger import data_files, log, releases, times
-from expunge.ledger.anchor import INSTANCE
-from expunge.ledger.facts import add_key, keys, set_fact
-from expunge.ledger.sealing import SealKey
+from expunge.files import write_output
+from expunge.identities import CASELESS, EXACT
+from expunge.ledger import log, releases, times
+from expunge.ledger.facts import add_key, set_fact
 from expunge.unlearning.report import CapacityReport
-from expunge.workspace import batch, desk, drafts, edits, making, queue, row_keys, states
-from expunge.workspace.arrivals import FIRST, READING, keyed_content, read_schema
+from expunge.workspace import batch, desk, making, queue, row_keys, states
+from expunge.workspace.arrivals import read_schema
 from expunge.workspace.batch import COMING_KEY, Done, Outcome
-from expunge.workspace.configuration import Configuration
 from expunge.workspace.desk import Answer, Wish
-from expunge.workspace.people import ALIASES, SUBJECT_COLUMN, Id, People, id_columns
+from expunge.workspace.filling import IdColumns, Origin, fill
+from expunge.workspace.people import Id, People, id_columns
 from expunge.workspace.place import PATIENCE, Place
 from expunge.workspace.plans import How, Plan, Plans, Taking, looking
 from expunge.workspace.queue import Processed
 from expunge.workspace.specification import Specification
 from expunge.workspace.states import Say, silent
 
-PROPOSED_FROM = 100_000
-"""Rows that a schema is proposed from."""
 SAMPLE = 5_000
 """Rows from which a capacity is forecast."""
 
@@ -100,8 +86,9 @@ class Workspace:
             WorkUnfinished: the workspace is made, but the row key names no row.
         """
         with making.folder(Path(path)) as (place, identity):
-            ids = _Ids(subject, tuple(aliases), CASELESS if ignore_case else EXACT)
-            cls(place)._fill(identity, data, ids, query, reading, schema, database, say)
+            ids = IdColumns(subject, tuple(aliases), CASELESS if ignore_case else EXACT)
+            features = None if schema is None else read_schema(Path(schema))
+            fill(place, identity, Origin(data, query, reading), ids, features, database, say)
         made = cls.open(path)
         if row_key:
             try:
@@ -120,78 +107,6 @@ class Workspace:
         place = Place(Path(path))
         place.configuration  # noqa: B018  # says if there is no workspace
         return cls(place)
-
-    def _fill(
-        self,
-        identity: str,
-        data: str,
-        ids: "_Ids",
-        query: str | None,
-        reading: Reading,
-        schema: Any,
-        database: str | None,
-        say: Say,
-    ) -> None:
-        place = self.place
-        configuration = Configuration() if database is None else Configuration(database=database)
-        configuration.write(place.configuration_path)
-        found = understood(data, query, texts=ids.columns, reading=reading)
-        for sentence in found.words:
-            say(sentence)
-        columns = found.schema
-        ids.require(columns)
-        features = None if schema is None else read_schema(Path(schema))
-        declared = set() if features is None else set(features.columns)
-        if missing := sorted(declared - set(columns.names)):
-            raise InvalidRows(f"the schema declares column {missing[0]!r}, which the data does not have")
-        key = SubjectKey.create(place.subject_key_path, ids.rule)
-        who, hashed = Identification(key, ids.subject, ids.aliases), set(ids.columns) - declared
-        kept = pa.schema([field for field in columns if field.name not in hashed])
-        require_storable(kept)
-        SubjectTable.create(place.path / "table", kept, len(ids.aliases))
-        table, sample = SubjectTable(place.path / "table", list), Sample(PROPOSED_FROM)
-        batches = sample.of(found.open(table.columns))
-        first = next(batches, None)
-        if first is None:
-            raise InvalidRows("there are no rows: a workspace needs at least one")
-        content = Content()
-        files = table.write(content.of(numbered(_chained(first, batches), who, table.columns, 0), without=ROW), 0)
-        rows = sum(file.rows for file in files)
-        proposed = features is None
-        features = features or ids.proposed(sample.table)
-        write_file(place.schema_path, features.to_toml().encode())
-        signing_key = SigningKey.create(place.keys)
-        keyed = keyed_content(SealKey.create(place.seal_key_path), content)
-        ledger = place.reach(sqlite_url(place.path.absolute() / "ledger.sqlite") if database is None else database)
-        ledger.claim(identity)
-        with ledger.writing() as connection:
-            body = {"workspace": identity, "subject_key": key.fingerprint(), "keyid": signing_key.keyid}
-            log.append(connection, "workspace.created", [body])  # not how many rows: who knows all but one could tell
-            add_key(connection, signing_key.keyid, signing_key.pem, times.exact())
-            for name, value in ((SUBJECT_COLUMN, ids.subject), ("next_row", rows), ("rows", rows)):
-                set_fact(connection, name, value)
-            set_fact(connection, ALIASES, json.dumps(ids.aliases))
-            set_fact(connection, "folder", place.mark())
-            set_fact(connection, INSTANCE, secrets.token_hex(8))
-            set_fact(connection, "subject_key", key.fingerprint())
-            set_fact(connection, FIRST, json.dumps([keyed, times.published()]))
-            set_fact(connection, READING, found.reading.values.to_json())
-            data_files.add(connection, files, 0)
-            edits.remember(connection, place)
-            if proposed:
-                drafts.remember(connection, features.to_toml())
-        with ledger.reading() as connection:
-            signed, pems = log.checkpoint(connection), keys(connection)
-        SubjectTable(place.path / "table", lambda: files).follow()
-        ledger.close()
-        write_file(place.checkpoint_path, str(signed).encode())
-        write_file(place.public_key_path, str(PublicKeys.of(pems)).encode())
-        say(f"{rows:,} rows imported; subject ids are kept nowhere, only keyed hashes of them")
-        if proposed:
-            say(
-                "schema.toml was drafted from what at least ten people share: check its ranges and categories before you fit. "
-                "They should come from what you know of the world: what is taken from the data remembers the people in it"
-            )
 
     def planned(self, make: Callable[[Plans], Plan]) -> Plan:
         """What a command would do, and nothing is changed.
@@ -464,50 +379,3 @@ class Workspace:
         for sentence in plan.sentences:
             say(sentence)
         return Done([], []) if plan.work is None else batch.run(self.place, plan.work, say)
-
-
-def _chained(first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    yield first
-    yield from rest
-
-
-@dataclass(frozen=True)
-class _Ids:
-    """The columns of a new workspace that say whose a row is, and the rule by which ids are compared."""
-
-    subject: str
-    aliases: tuple[str, ...] = ()
-    rule: Rule = EXACT
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """All of them."""
-        return (self.subject, *self.aliases)
-
-    def require(self, columns: pa.Schema) -> None:
-        """Raises ``InvalidRows`` unless each of them is there, once."""
-        for name in self.columns:
-            if name not in columns.names:
-                there = ", ".join(map(repr, columns.names))
-                raise InvalidRows(f"there is no column {name!r} to tell whose a row is: there are {there}")
-            if self.columns.count(name) > 1:
-                raise InvalidRows(f"column {name!r} is named twice as one that tells whose a row is: name it once")
-
-    def proposed(self, rows: pa.Table) -> FeatureSchema:
-        """A draft of the schema from a sample of the rows."""
-        return FeatureSchema.propose(rows, self.subject, ignore=self.aliases, rule=self.rule)
-
-
-def propose_schema(data: str, subject: str, query: str | None = None, reading: Reading = UNKNOWN) -> FeatureSchema:
-    """A draft schema from rows all over a file, or all over the result of a query.
-
-    Raises:
-        InvalidRows: the file cannot be read, or has no such column or no features.
-    """
-    ids = _Ids(subject)
-    columns, batches = read_batches(data, query, texts=ids.columns, reading=reading)
-    ids.require(columns)
-    sample = Sample(PROPOSED_FROM)
-    if not sum(len(batch) for batch in sample.of(batches)):
-        raise InvalidRows(f"{data} holds no rows")
-    return ids.proposed(sample.table)

@@ -1,0 +1,214 @@
+"""Filling a new workspace: rows into the table, keys, schema and ledger, in a folder that is a workspace once all is there."""
+
+import json
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from expunge.data.content import Content
+from expunge.data.files import DataFile
+from expunge.data.numbering import numbered
+from expunge.data.own_columns import ROW
+from expunge.data.probing import require_storable
+from expunge.data.pseudonyms import Identification, SubjectKey
+from expunge.data.reading import UNKNOWN, Reading, read_batches, understood
+from expunge.data.sampling import Sample
+from expunge.data.schema import FeatureSchema
+from expunge.data.table import SubjectTable
+from expunge.data.urls import sqlite_url
+from expunge.errors import InvalidRows
+from expunge.evidence.signing import PublicKeys, SigningKey
+from expunge.files import write_file
+from expunge.identities import EXACT, Rule
+from expunge.ledger import data_files, log, times
+from expunge.ledger.anchor import INSTANCE
+from expunge.ledger.facts import add_key, keys, set_fact
+from expunge.ledger.sealing import SealKey
+from expunge.workspace import drafts, edits
+from expunge.workspace.arrivals import FIRST, READING, keyed_content
+from expunge.workspace.configuration import Configuration
+from expunge.workspace.people import ALIASES, SUBJECT_COLUMN
+from expunge.workspace.place import Place
+from expunge.workspace.states import Say
+
+PROPOSED_FROM = 100_000
+"""Rows that a schema is proposed from."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where rows come from.
+
+    Args:
+        data: a file, a folder of Parquet files, or with ``query`` the URL of a database.
+        reading: what is known of the file.
+    """
+
+    data: str
+    query: str | None = None
+    reading: Reading = UNKNOWN
+
+
+@dataclass(frozen=True)
+class IdColumns:
+    """The columns of a new workspace that say whose a row is.
+
+    Args:
+        subject: whose a row is; ``aliases``: other ids of the same person.
+        rule: by which ids are compared.
+    """
+
+    subject: str
+    aliases: tuple[str, ...] = ()
+    rule: Rule = EXACT
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All of them."""
+        return (self.subject, *self.aliases)
+
+    def require(self, columns: pa.Schema) -> None:
+        """Raises ``InvalidRows`` unless each of them is there, once."""
+        for name in self.columns:
+            if name not in columns.names:
+                there = ", ".join(map(repr, columns.names))
+                raise InvalidRows(f"there is no column {name!r} to tell whose a row is: there are {there}")
+            if self.columns.count(name) > 1:
+                raise InvalidRows(f"column {name!r} is named twice as one that tells whose a row is: name it once")
+
+    def proposed(self, rows: pa.Table) -> FeatureSchema:
+        """A draft of the schema from a sample of the rows."""
+        return FeatureSchema.propose(rows, self.subject, ignore=self.aliases, rule=self.rule)
+
+
+@dataclass(frozen=True)
+class _Imported:
+    """What was read.
+
+    Args:
+        key: under which the ids were hashed.
+        files: of the table; ``content``: of the rows; ``sample``: some of them.
+        reading: how values were written.
+    """
+
+    key: SubjectKey
+    files: Sequence[DataFile]
+    content: Content
+    sample: pa.Table
+    reading: Reading
+
+    @property
+    def rows(self) -> int:
+        """How many there are."""
+        return sum(file.rows for file in self.files)
+
+
+def fill(
+    place: Place,
+    identity: str,
+    origin: Origin,
+    ids: IdColumns,
+    schema: FeatureSchema | None,
+    database: str | None,
+    say: Say,
+) -> None:
+    """Makes all parts of the workspace ``identity`` in its folder.
+
+    Args:
+        schema: how rows become features; without it one is drafted from rows all over the file.
+        database: URL of an empty database for the ledger; without it a file in the folder.
+        say: told what was understood, and what to look at next.
+
+    Raises:
+        InvalidRows: rows that cannot be read, or without a subject.
+        WorkspaceInvalid: the folder or the database is in use, or cannot be written to.
+    """
+    configuration = Configuration() if database is None else Configuration(database=database)
+    configuration.write(place.configuration_path)
+    imported = _imported(place, origin, ids, set() if schema is None else set(schema.columns), say)
+    features = schema or ids.proposed(imported.sample)
+    write_file(place.schema_path, features.to_toml().encode())
+    _record(place, identity, ids, imported, features if schema is None else None, database)
+    say(f"{imported.rows:,} rows imported; subject ids are kept nowhere, only keyed hashes of them")
+    if schema is None:
+        say(
+            "schema.toml was drafted from what at least ten people share: check its ranges and categories before you fit. "
+            "They should come from what you know of the world: what is taken from the data remembers the people in it"
+        )
+
+
+def _imported(place: Place, origin: Origin, ids: IdColumns, declared: set[str], say: Say) -> _Imported:
+    """The rows, in the table, under a new key; columns of ids are kept as they are only if they are ``declared`` features."""
+    found = understood(origin.data, origin.query, texts=ids.columns, reading=origin.reading)
+    for sentence in found.words:
+        say(sentence)
+    ids.require(found.schema)
+    if missing := sorted(declared - set(found.schema.names)):
+        raise InvalidRows(f"the schema declares column {missing[0]!r}, which the data does not have")
+    key, hashed = SubjectKey.create(place.subject_key_path, ids.rule), set(ids.columns) - declared
+    kept = pa.schema([field for field in found.schema if field.name not in hashed])
+    require_storable(kept)
+    SubjectTable.create(place.path / "table", kept, len(ids.aliases))
+    table, sample, content = SubjectTable(place.path / "table", list), Sample(PROPOSED_FROM), Content()
+    batches = sample.of(found.open(table.columns))
+    first = next(batches, None)
+    if first is None:
+        raise InvalidRows("there are no rows: a workspace needs at least one")
+    who = Identification(key, ids.subject, ids.aliases)
+    files = table.write(content.of(numbered(_chained(first, batches), who, table.columns, 0), without=ROW), 0)
+    return _Imported(key, files, content, sample.table, found.reading.values)
+
+
+def _record(
+    place: Place, identity: str, ids: IdColumns, imported: _Imported, draft: FeatureSchema | None, database: str | None
+) -> None:
+    """Keys, and a ledger that knows what was imported; the log's first head is signed, and published beside the key."""
+    signing_key = SigningKey.create(place.keys)
+    keyed = keyed_content(SealKey.create(place.seal_key_path), imported.content)
+    ledger = place.reach(sqlite_url(place.path.absolute() / "ledger.sqlite") if database is None else database)
+    ledger.claim(identity)
+    fingerprint = imported.key.fingerprint()
+    with ledger.writing() as connection:
+        body = {"workspace": identity, "subject_key": fingerprint, "keyid": signing_key.keyid}
+        log.append(connection, "workspace.created", [body])  # not how many rows: who knows all but one could tell
+        add_key(connection, signing_key.keyid, signing_key.pem, times.exact())
+        for name, value in ((SUBJECT_COLUMN, ids.subject), ("next_row", imported.rows), ("rows", imported.rows)):
+            set_fact(connection, name, value)
+        set_fact(connection, ALIASES, json.dumps(ids.aliases))
+        set_fact(connection, "folder", place.mark())
+        set_fact(connection, INSTANCE, secrets.token_hex(8))
+        set_fact(connection, "subject_key", fingerprint)
+        set_fact(connection, FIRST, json.dumps([keyed, times.published()]))
+        set_fact(connection, READING, imported.reading.to_json())
+        data_files.add(connection, imported.files, 0)
+        edits.remember(connection, place)
+        if draft is not None:
+            drafts.remember(connection, draft.to_toml())
+    with ledger.reading() as connection:
+        signed, pems = log.checkpoint(connection), keys(connection)
+    SubjectTable(place.path / "table", lambda: imported.files).follow()
+    ledger.close()
+    write_file(place.checkpoint_path, str(signed).encode())
+    write_file(place.public_key_path, str(PublicKeys.of(pems)).encode())
+
+
+def propose_schema(origin: Origin, subject: str) -> FeatureSchema:
+    """A draft schema from rows all over a file, or all over the result of a query.
+
+    Raises:
+        InvalidRows: the file cannot be read, or has no such column or no features.
+    """
+    ids = IdColumns(subject)
+    columns, batches = read_batches(origin.data, origin.query, texts=ids.columns, reading=origin.reading)
+    ids.require(columns)
+    sample = Sample(PROPOSED_FROM)
+    if not sum(len(batch) for batch in sample.of(batches)):
+        raise InvalidRows(f"{origin.data} holds no rows")
+    return ids.proposed(sample.table)
+
+
+def _chained(first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    yield first
+    yield from rest
