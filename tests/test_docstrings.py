@@ -69,7 +69,8 @@ def parameters(function: object) -> set[str]:
 
 
 def test_an_undocumented_parameter_is_found():
-    text = "What it does.\n\nArgs:\n    X: rows, ``(n, d)``.\n    low, high: an interval; ``mid``: between them.\n\nRaises:\n    y: no.\n"
+    arguments = "    X: rows, ``(n, d)``.\n    low, high: an interval; ``mid``: between them.\n"
+    text = f"What it does.\n\nArgs:\n{arguments}\nRaises:\n    y: no.\n"
     assert documented(text) == {"X", "low", "high", "mid"}
     assert documented("No section.") == set()
 
