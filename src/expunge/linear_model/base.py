@@ -99,7 +99,9 @@ class UnlearningModel(PlannedModel):
         """The certificate of a new release from which nobody can tell that these rows were ever learned.
 
         Args:
-            X, y, sample_weight: the rows to forget, as they were learned.
+            X: the rows to forget, as they were learned, ``(n_rows, n_features)``, dense or CSR.
+            y: their targets, ``(n_rows,)``.
+            sample_weight: their weights, ``(n_rows,)``, if the model was fitted with weights, and only then.
             ids: whose each row is, ``(n_rows,)``. Give them: people with equal values, as rows of categories often are, are
                 told apart by them, and count as duplicates without. After ``fit(..., subjects=...)`` they are wanted, and
                 checked.
@@ -132,7 +134,10 @@ class UnlearningModel(PlannedModel):
         """The certificate of a new release that has learned these rows too.
 
         Args:
-            X, y, sample_weight, subjects: the new rows; weights and subjects if ``fit`` was given them, and only then.
+            X: the new rows, ``(n_rows, n_features)``, dense or CSR.
+            y: their targets, ``(n_rows,)``.
+            sample_weight: their weights, ``(n_rows,)``, if ``fit`` was given weights, and only then.
+            subjects: whose each row is, ``(n_rows,)``, if ``fit`` was given subjects, and only then.
             remaining: all rows learned and not forgotten, the new ones included.
 
         Raises:
@@ -158,8 +163,12 @@ class UnlearningModel(PlannedModel):
         """The certificate of a new release with rows corrected (GDPR Art. 16); ``remaining`` holds the corrected rows.
 
         Args:
-            X_old, y_old, sample_weight_old: the wrong rows, as they were learned.
-            X_new, y_new, sample_weight_new: what takes their place.
+            X_old: the wrong rows, as they were learned, ``(n_rows, n_features)``, dense or CSR.
+            y_old: their targets, ``(n_rows,)``.
+            X_new: what takes their place, ``(n_new, n_features)``.
+            y_new: its targets, ``(n_new,)``.
+            sample_weight_old: weights of the wrong rows, ``(n_rows,)``; give both sides' or none.
+            sample_weight_new: weights of the new rows, ``(n_new,)``.
             ids: whose each of the wrong rows is; tells people with equal values apart. After ``fit(..., subjects=...)`` each
                 row is corrected under its id: there must be as many new rows as old ones.
             remaining: all rows learned and not forgotten, the new ones included and the wrong ones not.
@@ -182,6 +191,12 @@ class UnlearningModel(PlannedModel):
         With ``track_rows`` a pass makes their digests, and a row that is missing or too many is refused.
 
         It resets the budget if it is due by ``refit_days`` or ``refit_requests``; before that it is charged like any release.
+
+        Args:
+            X: exactly the rows learned and not forgotten, ``(n_rows, n_features)``, dense or CSR.
+            y: their targets, ``(n_rows,)``.
+            sample_weight: ``(n_rows,)``; as for ``fit``.
+            subjects: whose each row is, ``(n_rows,)``; as for ``fit``.
 
         Raises:
             InvalidRows, NotLearned: other rows; to train on other rows use ``fit``.
@@ -217,7 +232,9 @@ class UnlearningModel(PlannedModel):
         will certify; print it for the text. An estimate, for planning.
 
         Args:
-            X, y, sample_weight: some of the learned rows, or all of them; without them the passes cannot be told.
+            X: some of the learned rows, or all of them, ``(n_rows, n_features)``; without them the passes cannot be told.
+            y: their targets, ``(n_rows,)``.
+            sample_weight: their weights, ``(n_rows,)``; as for ``fit``.
 
         Raises:
             InvalidRows: rows that do not fit the model.
@@ -229,6 +246,9 @@ class UnlearningModel(PlannedModel):
     def draw(self, count: int) -> Array:
         """Fresh releases of the present weights, ``(count, p)``: a mechanism to audit. None of them may be published.
 
+        Args:
+            count: how many; at least 0.
+
         Raises:
             ValueError: sigma is 0, so that nothing is drawn.
         """
@@ -239,6 +259,11 @@ class UnlearningModel(PlannedModel):
 
     def true_distance(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """|w̄ − ŵ′|₂, which ``distance_bound`` bounds, found by retraining on these rows: for audits and demonstrations.
+
+        Args:
+            X: the rows learned and not forgotten, ``(n_rows, n_features)``, dense or CSR.
+            y: their targets, ``(n_rows,)``.
+            sample_weight: ``(n_rows,)``; as for ``fit``.
 
         Raises:
             InvalidRows, NoOptimum: see ``Unlearner.true_distance``.
@@ -257,7 +282,12 @@ class UnlearningModel(PlannedModel):
         return twin
 
     def published(self, objective: Objective, weights: Array) -> Any:
-        """The fitted scikit-learn estimator that serves released ``weights``, ``(p,)``; a classifier must know its classes."""
+        """The fitted scikit-learn estimator that serves released weights; a classifier must know its classes.
+
+        Args:
+            objective: what was minimised.
+            weights: of a release, ``(p,)``.
+        """
         twin = self._twin()
         twin.coef_, twin.intercept_ = self._served(objective, weights)
         if hasattr(self, "classes_"):

@@ -23,11 +23,17 @@ class LogisticRegression(ClassifierMixin, UnlearningModel):
     """Binary or multinomial logistic regression, scikit-learn's ``LogisticRegression(C=C)``.
 
     Args:
-        C: inverse of the penalty's strength; positive. The other parameters are those of every estimator.
+        C: inverse of the penalty's strength; positive; 1 by default. The other parameters are those of every estimator.
 
     Attributes:
         classes_: ``(K,)``; coef_: ``(1, n_features)`` or ``(K, n_features)``; intercept_: ``(1,)`` or ``(K,)``.
         certificate_: of the last release; certificates_: all certificates since ``fit``.
+
+    >>> X, y = [[0.0], [1.0], [2.0], [3.0]], ["no", "yes", "no", "yes"]
+    >>> model = LogisticRegression(sigma=0).fit(X, y)
+    >>> certificate = model.forget([[3.0]], ["yes"])
+    >>> str(certificate.rung), certificate.n_forgotten, certificate.remaining
+    ('statistics', 1, 3.0)
 
     Source: theory §1, §6.
     """
@@ -35,21 +41,37 @@ class LogisticRegression(ClassifierMixin, UnlearningModel):
     C: float = 1.0
 
     def decision_function(self, X: Any) -> Array:
-        """The linear predictor, ``(n_rows,)`` for two classes, else ``(n_rows, K)``."""
+        """The linear predictor, ``(n_rows,)`` for two classes, else ``(n_rows, K)``.
+
+        Args:
+            X: ``(n_rows, n_features)``, dense or CSR.
+        """
         t = self._predictor(X)
         return t[:, 0] if t.shape[1] == 1 else t
 
     def predict_proba(self, X: Any) -> Array:
-        """Class probabilities, ``(n_rows, K)``."""
+        """Class probabilities, ``(n_rows, K)``.
+
+        Args:
+            X: ``(n_rows, n_features)``, dense or CSR.
+        """
         t = self._predictor(X)
         return np.asarray(softmax(t, axis=1)) if t.shape[1] > 1 else np.hstack([expit(-t), expit(t)])
 
     def predict_log_proba(self, X: Any) -> Array:
-        """Logarithms of ``predict_proba``."""
+        """Logarithms of ``predict_proba``, ``(n_rows, K)``.
+
+        Args:
+            X: ``(n_rows, n_features)``, dense or CSR.
+        """
         return np.log(self.predict_proba(X))
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """The likeliest class of each row, ``(n_rows,)``."""
+        """The likeliest class of each row, ``(n_rows,)``.
+
+        Args:
+            X: ``(n_rows, n_features)``, dense or CSR.
+        """
         t = self._predictor(X)
         codes = (t[:, 0] > 0).astype(np.intp) if t.shape[1] == 1 else t.argmax(axis=1)
         return np.asarray(self.classes_[codes])

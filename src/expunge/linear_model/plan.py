@@ -28,8 +28,9 @@ class PlannedModel(BaseEstimator, ABC):
     """The parameters common to all estimators:
 
     Args:
-        fit_intercept: whether there is an intercept; it is not penalised.
-        epsilon, delta: (ε, δ) promised to everyone forgotten; ε in nats.
+        fit_intercept: whether there is an intercept, which is not penalised; there is by default.
+        epsilon: ε promised to everyone forgotten, in nats; 1 by default.
+        delta: δ promised with it, a probability; 1e-6 by default.
         sigma: standard deviation of the noise in each weight; 0 for no noise, no promise. ``None``: from ``excess_risk``, or
             0.05 where too little is declared for that.
         excess_risk: what the noise may cost in mean loss (theory §5.3), if ``sigma`` is ``None`` and ``row_norm`` is declared:
@@ -38,9 +39,10 @@ class PlannedModel(BaseEstimator, ABC):
             the loss for Gamma; 0 for no noise.
         bound: ``"local"``, or ``"worst_case"``/``"sekhari2021"`` (which need ``row_norm`` and a penalty on every weight).
         row_norm: declared bound on the norm of every row, now and later, the intercept's 1 included; ``None`` for none.
-        max_passes: gradient passes over the remaining rows tried before a refit.
-        refit_days, refit_requests: the schedule: ``refit`` resets the budget when so many days (UTC) or releases have passed
-            since the fit or the last time it did; ``None`` for never.
+        max_passes: gradient passes over the remaining rows tried before a refit; 3 by default.
+        refit_days: ``refit`` resets the budget when so many days (UTC) have passed since the fit or the last time it did;
+            ``None`` for never; 30 by default.
+        refit_requests: the same after so many releases; ``None``, the default, for never.
         memory_budget: bytes that the p × p arrays of the Hessian may take; a model for which they would take more keeps none
             and passes over the remaining rows for every change.
         track_rows: whether to keep a keyed digest of every row learned, 8 bytes a row, in the secret state. With it a row that
@@ -78,7 +80,11 @@ class PlannedModel(BaseEstimator, ABC):
         """Strength and form of the penalty (theory §1)."""
 
     def objective(self, n_features: int) -> Objective:
-        """What ``fit`` minimises; a classifier must know its classes."""
+        """What ``fit`` minimises; a classifier must know its classes.
+
+        Args:
+            n_features: width of a row, the intercept not counted.
+        """
         penalty, form = self._penalty()
         return Objective(self._loss(), n_features, penalty, form, self.fit_intercept)
 

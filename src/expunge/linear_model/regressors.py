@@ -24,8 +24,9 @@ class _Regressor(RegressorMixin, UnlearningModel):
     """What the regressors share: one output, and two parameters beside those of every estimator.
 
     Args:
-        alpha: strength of the penalty; at least 0.
-        target_range: declared least and greatest target, now and later; ``None`` for none. Rows outside are refused.
+        alpha: strength of the penalty; at least 0; 1 by default.
+        target_range: declared least and greatest target, now and later, in the unit of ``y``; ``None``, the default, for none.
+            Rows outside are refused.
     """
 
     _form: ClassVar[Literal["sum", "mean"]]
@@ -38,7 +39,11 @@ class _Regressor(RegressorMixin, UnlearningModel):
     target_range: tuple[float, float] | None = None
 
     def predict(self, X: Any) -> Array:
-        """The predicted mean of each row, ``(n_rows,)``."""
+        """The predicted mean of each row, ``(n_rows,)``, in the unit of ``y``.
+
+        Args:
+            X: ``(n_rows, n_features)``, dense or CSR.
+        """
         t = self._predictor(X)
         return np.exp(t) if self._has_log_link else t
 
@@ -80,6 +85,10 @@ class _Regressor(RegressorMixin, UnlearningModel):
 class Ridge(_Regressor):
     """Least squares with a ridge penalty, scikit-learn's ``Ridge(alpha=alpha)``; forgetting is exact.
 
+    >>> model = Ridge(sigma=0).fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0])
+    >>> str(model.forget([[2.0]], [5.0]).rung)
+    'exact'
+
     Source: theory §1, §6.
     """
 
@@ -95,6 +104,13 @@ class Ridge(_Regressor):
 @dataclass(kw_only=True, eq=False, repr=False)
 class PseudoHuberRegressor(_Regressor):
     """Regression robust to outliers beyond about ``scale``, with a ridge penalty ½α|w|².
+
+    Args:
+        scale: residual beyond which the loss is nearly linear, in the unit of ``y``; positive; 1 by default.
+
+    >>> model = PseudoHuberRegressor(scale=0.5, sigma=0).fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 99.0])
+    >>> model.forget([[2.0]], [99.0]).remaining
+    2.0
 
     Source: theory §1, §6.
     """
@@ -131,6 +147,10 @@ class _GeneralizedLinearRegressor(_Regressor):
 class PoissonRegressor(_GeneralizedLinearRegressor):
     """Poisson regression with a log link, scikit-learn's ``PoissonRegressor(alpha=alpha)``.
 
+    >>> model = PoissonRegressor(sigma=0).fit([[0.0], [1.0], [2.0]], [1, 3, 8])
+    >>> model.forget([[2.0]], [8]).remaining
+    2.0
+
     Source: theory §1, §6.
     """
 
@@ -140,6 +160,10 @@ class PoissonRegressor(_GeneralizedLinearRegressor):
 
 class GammaRegressor(_GeneralizedLinearRegressor):
     """Gamma regression with a log link, scikit-learn's ``GammaRegressor(alpha=alpha)``.
+
+    >>> model = GammaRegressor(sigma=0).fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 8.0])
+    >>> model.forget([[2.0]], [8.0]).remaining
+    2.0
 
     Source: theory §1, §6.
     """
@@ -152,7 +176,13 @@ class GammaRegressor(_GeneralizedLinearRegressor):
 class TweedieRegressor(_GeneralizedLinearRegressor):
     """Tweedie regression, scikit-learn's ``TweedieRegressor(power=power, alpha=alpha)`` with its automatic link.
 
-    ``power`` is 0 (normal, identity link), 1 (Poisson), between 1 and 2, or 2 (Gamma).
+    Args:
+        power: 0, the default (normal, identity link), 1 (Poisson), between 1 and 2, or 2 (Gamma).
+
+    >>> model = TweedieRegressor(power=1.5, sigma=0).fit([[0.0], [1.0], [2.0]], [0.0, 3.0, 8.0])
+    >>> model.forget([[2.0]], [8.0]).remaining
+    2.0
+
     Source: theory §1, §6.
     """
 

@@ -90,6 +90,13 @@ class Unlearner:
     ) -> "Unlearner":
         """An unlearner fitted on ``source``, with its first release.
 
+        Args:
+            objective: what is minimised.
+            source: the rows to learn.
+            settings: what is fixed before any row is seen.
+            engine: what sums over rows; by default threads of this process.
+            noise: draws the noise of a release; a secure one by default.
+
         Raises:
             InvalidRows, NoOptimum: the rows cannot be fitted.
             CapacityExceeded: the fit is too ill-conditioned for σ to cover its rounding, and that of refits.
@@ -156,7 +163,13 @@ class Unlearner:
     def learn(
         self, rows: Rows, remaining: RowSource | None = None, *, before_refit: Announce = _silent, is_known: bool = False
     ) -> Release:
-        """A release that has learned ``rows`` too; ``remaining``, if given, holds all rows, the new ones included.
+        """A release that has learned ``rows`` too.
+
+        Args:
+            rows: the rows to learn.
+            remaining: all rows learned and not forgotten, the new ones included; as for ``forget``.
+            before_refit: as for ``forget``.
+            is_known: as for ``forget``.
 
         Raises:
             InvalidRows: malformed rows.
@@ -175,6 +188,13 @@ class Unlearner:
     ) -> Release:
         """A release with ``old`` forgotten and ``new`` learned in their place, in one step.
 
+        Args:
+            old: the rows to forget.
+            new: the rows to learn.
+            remaining: all rows learned and not forgotten, the new ones included and the old ones not; as for ``forget``.
+            before_refit: as for ``forget``.
+            is_known: as for ``forget``.
+
         Raises:
             InvalidRows, NotLearned, CapacityExceeded, BudgetSpent: as for ``forget``.
         """
@@ -183,6 +203,11 @@ class Unlearner:
     def again(self, remaining: RowSource | None = None, *, before_refit: Announce = _silent, is_known: bool = False) -> Release:
         """A release of the same rows under fresh noise, charged as every other: what others forgot was none of this model's,
         and nobody is to see that.
+
+        Args:
+            remaining: all rows learned and not forgotten; as for ``forget``.
+            before_refit: as for ``forget``.
+            is_known: as for ``forget``.
 
         Raises:
             CapacityExceeded, BudgetSpent: as for ``forget``.
