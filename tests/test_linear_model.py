@@ -91,7 +91,9 @@ def test_check_estimator_at_the_defaults(estimator):
         results = check_estimator(estimator, on_skip=None, expected_failed_checks=FAILED_WITH_NOISE)
     unmet = {status: {r["check_name"] for r in results if r["status"] == status} for status in ("xfail", "skipped")}
     other = "check_regressor" if isinstance(estimator, LogisticRegression) else "check_classifier"
-    assert unmet["xfail"] == {name for name in FAILED_WITH_NOISE if not name.startswith(other)}
+    expected = {name for name in FAILED_WITH_NOISE if not name.startswith(other)}
+    by_chance = {name for name in expected if FAILED_WITH_NOISE[name] == NOISE}  # once in thirty times two draws agree
+    assert expected - by_chance <= unmet["xfail"] <= expected
     assert unmet["skipped"] == set(SKIPPED_WITH_NOISE)
 
 
