@@ -25,11 +25,11 @@ from expunge.evidence.statements import CHECKPOINT, canonical, predicate_of
 from expunge.evidence.verification import verify_content
 from expunge.ledger import hooks, log, releases, tokens
 from expunge.ledger.bindings import require_bound, table_commitment
-from expunge.service.access import Gate
+from expunge.service.access import AccessControl
 from expunge.service.app import create_app
 from expunge.workspace import Workspace
 from expunge.workspace.configuration import Configuration
-from expunge.workspace.desk import Wish
+from expunge.workspace.desk import ForgetRequest
 from expunge.workspace.states import state_of
 from tests.workspace.people import people, workspace
 
@@ -447,7 +447,13 @@ def test_no_secret_is_in_a_repr(tmp_path):
     private = base64.b64decode("".join(next(place.keys.glob("signing-*.pem")).read_text().splitlines()[1:-1]))[-32:]
     configuration = Configuration(database="postgresql+psycopg://ann:pass-word@host/ledger")
     shown = [place, place.subject_key, key, key.signer, unlearner, unlearner._secret, unlearner.release, found, configuration]
-    shown += [answer, Wish("person-1", "ann"), Gate(place, b"session secret", is_secure=False), hook, place.database]
+    shown += [
+        answer,
+        ForgetRequest("person-1", "ann"),
+        AccessControl(place, b"session secret", is_secure=False),
+        hook,
+        place.database,
+    ]
     shown += [SubjectKey(b"subject secret"), place.database.url, unlearner.release.certificate]
     text = " ".join(map(repr, shown))
     salt = predicate_of(json.loads(answer.receipt)["envelope"])["salt"]

@@ -143,7 +143,7 @@ def test_over_https_the_cookie_and_the_headers_demand_it(found, token):
 
 
 def test_a_forged_or_old_session_opens_nothing(anybody, found, app, monkeypatch, token):
-    other = access.Gate(found.place, b"another secret", is_secure=False)
+    other = access.AccessControl(found.place, b"another secret", is_secure=False)
     with found.place.database.reading() as connection:
         holder = tokens.holder(connection, token["operator"])
     client = TestClient(app)
@@ -151,7 +151,7 @@ def test_a_forged_or_old_session_opens_nothing(anybody, found, app, monkeypatch,
         client.cookies.set(access.COOKIE, cookie)
         assert client.get("/").status_code == 401
     monkeypatch.setattr(access, "SESSION_SECONDS", -1)
-    client.cookies.set(access.COOKIE, app.state.gate.session(holder))
+    client.cookies.set(access.COOKIE, app.state.access.session(holder))
     assert client.get("/").status_code == 401
 
 

@@ -16,7 +16,7 @@ from expunge.evidence.receipts import verify_receipt
 from expunge.ledger import releases, requests
 from expunge.ledger.tables import requests as request_table
 from expunge.workspace import Workspace, desk, states
-from expunge.workspace.desk import Wish
+from expunge.workspace.desk import ForgetRequest
 from expunge.workspace.doctor import examine
 from expunge.workspace.specification import Specification
 from expunge.workspace.status import status
@@ -136,7 +136,7 @@ def test_a_model_that_learned_none_of_the_rows_pays_for_its_release(tmp_path):
 
 def test_influence_is_what_forgetting_does(tmp_path):
     found = workspace(tmp_path)
-    preview = found.preview([Wish("person-4", "Ann"), Wish("person-5", "Ann")])
+    preview = found.preview([ForgetRequest("person-4", "Ann"), ForgetRequest("person-5", "Ann")])
     with found.place.database.reading() as connection:
         before = states.load(found.place, connection, "spend")._secret.point
     found.forget(["person-4"])
@@ -162,11 +162,11 @@ class TestAnswers:
 
     def test_a_key_names_one_request_among_those_asked_together_too(self, tmp_path):
         found = workspace(tmp_path, models=False)
-        wishes = [desk.Wish(subject, "ann", "k") for subject in ("person-1", "person-1", "person-2")]
+        wishes = [desk.ForgetRequest(subject, "ann", "k") for subject in ("person-1", "person-1", "person-2")]
         first, again, other = desk.ask(found.place, wishes)
         assert again.request == first.request
         assert other.reason == "key-reused"
-        assert desk.ask(found.place, [desk.Wish("nobody", "ann", "n")] * 2)[1].reason == "unknown-subject"
+        assert desk.ask(found.place, [desk.ForgetRequest("nobody", "ann", "n")] * 2)[1].reason == "unknown-subject"
 
     def test_there_is_a_limit_a_day(self, tmp_path):
         found = workspace(tmp_path, models=False)

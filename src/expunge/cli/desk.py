@@ -21,12 +21,12 @@ from expunge.cli.shared import (
     console,
     given_list,
     given_subject,
+    progress,
     refusing,
     require_writable,
     say,
     show,
     show_plan,
-    working,
 )
 from expunge.data.dialect import UNKNOWN, Reading
 from expunge.unlearning.rung import Rung
@@ -34,7 +34,7 @@ from expunge.unlearning.rung import Rung
 if TYPE_CHECKING:
     from expunge.workspace import Workspace
     from expunge.workspace.batch import Outcome
-    from expunge.workspace.desk import Wish
+    from expunge.workspace.desk import ForgetRequest
 
 PREVIEWED = 20
 """Subjects up to which their influence on the models is reported when they ask."""
@@ -67,9 +67,9 @@ def forget(
 ) -> None:
     """Accept requests to be forgotten; `expunge process` then works them. Prints a definite answer for each."""
     from expunge.workspace import Workspace
-    from expunge.workspace.desk import Wish
+    from expunge.workspace.desk import ForgetRequest
 
-    with working("looking the subjects up", as_json):
+    with progress("looking the subjects up", as_json):
         found = Workspace.open(workspace)
         listed = None if file is None else given_list(file, found.id_columns, column, no_heading)
         lines = [*(None for _ in subjects or []), *(listed.lines if listed else [])]
@@ -79,7 +79,7 @@ def forget(
         if key is not None and len(asked) != 1:
             raise ValueError("--key is for one subject: leave it out, or make one call a subject")
         wishes = [
-            Wish(subject, "local", key, by or (listed.by if listed and line else None))
+            ForgetRequest(subject, "local", key, by or (listed.by if listed and line else None))
             for subject, line in zip(asked, lines, strict=True)
         ]
         if not dry_run:
@@ -138,7 +138,7 @@ def cancel(
     from expunge.workspace import Workspace
 
     refused: RequestRefused | None = None
-    with working("cancelling", as_json):
+    with progress("cancelling", as_json):
         try:
             Workspace.open(workspace).cancel(request, dry_run=dry_run)
         except RequestRefused as error:
@@ -166,7 +166,7 @@ def rectify(
     """Correct a person's rows (GDPR Art. 16) in the table and in every model, at once."""
     from expunge.workspace import Workspace
 
-    with working("correcting", as_json), refusing(as_json):
+    with progress("correcting", as_json), refusing(as_json):
         person, found = given_subject(subject), Workspace.open(workspace)
         if dry_run:
             how: dict[str, Any] = {"reading": reading, "accept_undeclared": accept_undeclared}
@@ -219,7 +219,7 @@ def append(
     from expunge.workspace.plans import Taking
 
     how: Taking = {"returning": returning, "accept_undeclared": accept_undeclared, "upsert": upsert, "reading": reading}
-    with working("learning the rows", as_json):
+    with progress("learning the rows", as_json):
         found = Workspace.open(workspace)
         if dry_run:
             aside = None if rejects is None else Rejects()
@@ -237,7 +237,7 @@ def process(dry_run: DryRun = False, workspace: InWorkspace = HERE, as_json: AsJ
     """Work the queue: forget everybody who asked, in every model, certify it, and erase their rows. By hand or by cron."""
     from expunge.workspace import Workspace, queue
 
-    with working("working the queue", as_json):
+    with progress("working the queue", as_json):
         found = Workspace.open(workspace)
         if dry_run:
             show_plan(found.planned(lambda plans: queue.planned(plans.place)), as_json)
@@ -275,7 +275,7 @@ def status(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
     from expunge.workspace.place import Place
     from expunge.workspace.status import status as found_status
 
-    with working("reading the ledger", as_json):
+    with progress("reading the ledger", as_json):
         found = found_status(Place(workspace))
 
     def text() -> None:
@@ -319,7 +319,7 @@ def status(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
     show(found, as_json, text)
 
 
-def _preview(found: "Workspace", asked: "list[Wish]") -> dict[str, Any] | None:
+def _preview(found: "Workspace", asked: "list[ForgetRequest]") -> dict[str, Any] | None:
     """What the requests would touch; a model that cannot be read keeps nobody from asking."""
     from expunge.errors import StateCorrupt
 

@@ -7,7 +7,19 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from expunge.cli.shared import CHECK_FAILED, HERE, AsJson, DryRun, InWorkspace, app, console, refusing, show, show_plan, working
+from expunge.cli.shared import (
+    CHECK_FAILED,
+    HERE,
+    AsJson,
+    DryRun,
+    InWorkspace,
+    app,
+    console,
+    progress,
+    refusing,
+    show,
+    show_plan,
+)
 from expunge.files import write_output
 
 
@@ -21,7 +33,7 @@ def releases(
     from expunge.ledger import releases as ledger
     from expunge.workspace.place import Place
 
-    with working("reading the ledger", as_json), Place(workspace).database.reading() as connection:
+    with progress("reading the ledger", as_json), Place(workspace).database.reading() as connection:
         rows = ledger.listed(connection, name)
     shown = ("rung", "n_forgotten", "n_learned", "remaining", "epsilon_total")
     result = []
@@ -63,7 +75,7 @@ def certificate(
     from expunge.workspace.place import Place
 
     with (
-        working("reading the ledger", as_json),
+        progress("reading the ledger", as_json),
         refusing(as_json, request=request),
         Place(workspace).database.reading() as connection,
     ):
@@ -100,7 +112,7 @@ def log(
     from expunge.ledger import log as ledger
     from expunge.workspace.place import Place
 
-    with working("reading the ledger", as_json), Place(workspace).database.reading() as connection:
+    with progress("reading the ledger", as_json), Place(workspace).database.reading() as connection:
         write_output(out, ledger.export(connection).encode())
     show({"file": str(out)}, as_json, lambda: console.print(f"the log is in {out}", highlight=False))
 
@@ -121,7 +133,7 @@ def doctor(
     from expunge.workspace.doctor import examine
     from expunge.workspace.place import Place
 
-    with working("examining", as_json):
+    with progress("examining", as_json):
         findings = list(examine(Place(workspace), depth))  # type: ignore[arg-type]  # checked there
     result = [vars(finding) for finding in findings]
 
@@ -151,7 +163,7 @@ def rotate_key(
     """Sign with a new key from now on, which the old one endorses; what the old one signed up to now stays valid."""
     from expunge.workspace import Workspace
 
-    with working("making a key", as_json):
+    with progress("making a key", as_json):
         found = Workspace.open(workspace)
         if dry_run:
             show_plan(found.planned(lambda plans: plans.rotate_key(is_revoked=revoke)), as_json)

@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from expunge.cli.reading import DATA, reads_files
-from expunge.cli.shared import AsJson, app, console, show, working
+from expunge.cli.shared import AsJson, app, console, progress, show
 from expunge.data.dialect import UNKNOWN, Reading
 
 
@@ -23,7 +23,7 @@ def inspect(
     """Show what a file of rows would be understood as, and its odd values, before anything is stored. It prints values."""
     from expunge.data.inspecting import COUNTED, ColumnReport, inspected
 
-    with working("reading the rows", as_json):
+    with progress("reading the rows", as_json):
         found = inspected(data, query, texts=subject or (), reading=reading)
 
     def counted(column: ColumnReport) -> str:

@@ -7,7 +7,7 @@ import typer
 
 from expunge.cli.desk import described, print_outcomes
 from expunge.cli.reading import DATA, reads_files
-from expunge.cli.shared import HERE, AcceptUndeclared, AsJson, DryRun, InWorkspace, app, console, say, show, show_plan, working
+from expunge.cli.shared import HERE, AcceptUndeclared, AsJson, DryRun, InWorkspace, app, console, progress, say, show, show_plan
 from expunge.data.dialect import UNKNOWN, Reading
 from expunge.files import write_file
 
@@ -51,7 +51,7 @@ def init(
     from expunge.workspace import Workspace
 
     columns = row_key.split(",") if row_key else []
-    with working("importing the rows", as_json):
+    with progress("importing the rows", as_json):
         made = Workspace.create(
             folder,
             data,
@@ -80,7 +80,7 @@ def row_key(
     from expunge.workspace import Workspace
 
     names = columns.split(",")
-    with working("looking at the rows", as_json):
+    with progress("looking at the rows", as_json):
         found = Workspace.open(workspace)
         if dry_run:
             show_plan(found.planned(lambda plans: plans.row_key(names)), as_json)
@@ -100,7 +100,7 @@ def widen(
     """Give a column a type that holds more, so that files with such values can be added; what it holds stays what it is."""
     from expunge.workspace import Workspace
 
-    with working("writing the table anew", as_json):
+    with progress("writing the table anew", as_json):
         found = Workspace.open(workspace)
         if dry_run:
             show_plan(found.planned(lambda plans: plans.widen(column, to)), as_json)
@@ -122,7 +122,7 @@ def propose(
     """Draft a feature schema from rows all over a table, for a person to correct."""
     from expunge.workspace.filling import Origin, propose_schema
 
-    with working("reading the rows", as_json):
+    with progress("reading the rows", as_json):
         features = propose_schema(Origin(data, query, reading), subject)
         write_file(out, features.to_toml().encode(), is_new=True)
     result = {"schema": str(out), "columns": list(features.columns)}
@@ -157,7 +157,7 @@ def fit(
 
     given = {"penalty": penalty, "epsilon": epsilon, "delta": delta, "sigma": sigma, "excess_risk": excess_risk}
     how: How = {"model": model, **given}  # type: ignore[typeddict-item]  # checked there
-    with working(f"fitting {name}", as_json):
+    with progress(f"fitting {name}", as_json):
         found = Workspace.open(workspace)
         if dry_run:
             plan = found.planned(lambda plans: plans.fit(name, target, how, accept_undeclared=accept_undeclared))
@@ -189,7 +189,7 @@ def replace(
 
     given = {"penalty": penalty, "epsilon": epsilon, "delta": delta, "sigma": sigma}
     how: How = {key: value for key, value in given.items() if value is not None}  # type: ignore[assignment]
-    with working(f"learning {name} anew", as_json):
+    with progress(f"learning {name} anew", as_json):
         found = Workspace.open(workspace)
         if dry_run:
             plan = found.planned(lambda plans: plans.replace(name, how, accept_undeclared=accept_undeclared))
@@ -220,7 +220,7 @@ def retire(
         return
     if not yes:
         typer.confirm(f"destroy the state and all released weights of {name}?", abort=True)
-    with working(f"retiring {name}", as_json):
+    with progress(f"retiring {name}", as_json):
         closed = found.retire(name)
     message = f"{name} is retired; {closed:,} requests that waited for it are closed"
     show({"model": name, "closed": closed}, as_json, lambda: console.print(message, highlight=False))
@@ -236,7 +236,7 @@ def refit(
     """Refit a model now: its state then depends on nobody forgotten. Its budget begins anew only by the schedule."""
     from expunge.workspace import Workspace
 
-    with working(f"refitting {name}", as_json):
+    with progress(f"refitting {name}", as_json):
         found = Workspace.open(workspace)
         if dry_run:
             show_plan(found.planned(lambda plans: plans.refit(name)), as_json)
@@ -254,7 +254,7 @@ def capacity(
 
     from expunge.workspace import Workspace
 
-    with working("forecasting", as_json):
+    with progress("forecasting", as_json):
         report = Workspace.open(workspace).capacity(name)
     show(asdict(report), as_json, lambda: console.print(str(report), highlight=False))
 
@@ -271,7 +271,7 @@ def export(
     from expunge.workspace.export import export as write
     from expunge.workspace.place import Place
 
-    with working("exporting", as_json):
+    with progress("exporting", as_json):
         if form not in ("sklearn", "json", "onnx"):
             raise ValueError(f"--format must be sklearn, json or onnx, got {form!r}")
         write(Place(workspace), name, form, out)  # type: ignore[arg-type]

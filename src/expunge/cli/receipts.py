@@ -13,11 +13,11 @@ from expunge.cli.shared import (
     app,
     console,
     given_subject,
+    progress,
     refusing,
     require_writable,
     say,
     show,
-    working,
 )
 from expunge.files import write_file
 
@@ -33,7 +33,7 @@ def receipt(
     """Make the receipt of a request again, for somebody who knows whose it is. Exits with 3 if it is somebody else's."""
     from expunge.workspace import Workspace
 
-    with working("making the receipt", as_json), refusing(as_json, request=request):
+    with progress("making the receipt", as_json), refusing(as_json, request=request):
         made = Workspace.open(workspace).receipt(request, given_subject(subject))
         require_writable(receipts)
         path = receipts / f"{made.request}.json"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from expunge.cli.shared import CHECK_FAILED, HERE, REFUSED, AsJson, InWorkspace, app, console, say, show, working
+from expunge.cli.shared import CHECK_FAILED, HERE, REFUSED, AsJson, InWorkspace, app, console, progress, say, show
 
 if TYPE_CHECKING:
     from expunge.workspace.queue import Processed
@@ -22,7 +22,7 @@ def backup(
     from expunge.workspace.backup import back_up, described
     from expunge.workspace.place import Place
 
-    with working("copying", as_json):
+    with progress("copying", as_json):
         result = {"backup": str(folder), **described(back_up(Place(workspace), folder))}
 
     def text() -> None:
@@ -52,9 +52,9 @@ def restore(
     """Make a workspace from a backup, forget again whoever was forgotten since, and treat all budgets as spent."""
     from expunge.workspace.restoring import restore as restored
 
-    with working("restoring", as_json):
+    with progress("restoring", as_json):
         found = restored(folder, workspace, database=database, use_anchor=anchor, replaces=replaces, is_clock_right=clock)
-    with working("forgetting again", as_json):
+    with progress("forgetting again", as_json):
         done = _forgotten_again(workspace)
     _tell({"workspace": str(workspace)}, found, done, as_json)
 
@@ -82,13 +82,13 @@ def recover(
     chosen = [name for name, is_set in (("moved", moved), ("clock", clock), ("anchors", anchors), ("older", older)) if is_set]
     place = Place(workspace)
     if older and len(chosen) == 1:
-        with working("going on", as_json):
+        with progress("going on", as_json):
             found = recovery.older(place)
-        with working("forgetting again", as_json):
+        with progress("forgetting again", as_json):
             done = _forgotten_again(workspace)
         _tell({"workspace": str(workspace)}, found, done, as_json)
         return
-    with working("looking", as_json):
+    with progress("looking", as_json):
         if len(chosen) > 1:
             raise ValueError("give one flag at a time, the one that expunge recover names first")
         for name in chosen:

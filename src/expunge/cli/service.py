@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from expunge.cli.shared import HERE, REFUSED, AsJson, InWorkspace, app, console, say, show, working
+from expunge.cli.shared import HERE, REFUSED, AsJson, InWorkspace, app, console, progress, say, show
 
 token_app = typer.Typer(help="Tokens: who may use the service, and as what.", no_args_is_help=True)
 app.add_typer(token_app, name="token")
@@ -25,7 +25,7 @@ def serve(
     workspace: InWorkspace = HERE,
 ) -> None:
     """Serve the API under /v1 and the page at /, and work the queue every few seconds."""
-    with working("starting", as_json=False):
+    with progress("starting", as_json=False):
         import uvicorn
 
         from expunge.service.app import create_app
@@ -69,7 +69,7 @@ def issue(
     from expunge.ledger import tokens
     from expunge.workspace.place import Place
 
-    with working("issuing", as_json), Place(workspace).database.writing() as connection:
+    with progress("issuing", as_json), Place(workspace).database.writing() as connection:
         token = tokens.issue(connection, name, role)  # type: ignore[arg-type]  # checked there
     show({"name": name, "role": role, "token": token}, as_json, lambda: typer.echo(token))
 
@@ -80,7 +80,7 @@ def list_tokens(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
     from expunge.ledger import tokens
     from expunge.workspace.place import Place
 
-    with working("reading the ledger", as_json), Place(workspace).database.reading() as connection:
+    with progress("reading the ledger", as_json), Place(workspace).database.reading() as connection:
         rows = tokens.listed(connection)
     names = ("id", "name", "role", "created", "revoked")
     result = [{name: getattr(row, name) for name in names} for row in rows]
@@ -104,7 +104,7 @@ def revoke(
     from expunge.ledger import tokens
     from expunge.workspace.place import Place
 
-    with working("revoking", as_json), Place(workspace).database.writing() as connection:
+    with progress("revoking", as_json), Place(workspace).database.writing() as connection:
         is_revoked = tokens.revoke(connection, identity)
     message = f"{identity} is revoked" if is_revoked else f"there is no token {identity}, or it was revoked before"
     show({"token": identity, "revoked": is_revoked}, as_json, lambda: console.print(message, highlight=False))

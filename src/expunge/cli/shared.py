@@ -118,7 +118,7 @@ def say(message: str) -> None:
 
 
 @contextmanager
-def working(task: str, as_json: bool) -> Iterator[None]:
+def progress(task: str, as_json: bool) -> Iterator[None]:
     """A moving bar while something takes its time, unless the result is for a program."""
     if as_json:
         yield

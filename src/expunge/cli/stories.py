@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from expunge.cli.desk import print_outcomes
-from expunge.cli.shared import CHECK_FAILED, HERE, InWorkspace, app, console, require_writable, say, working
+from expunge.cli.shared import CHECK_FAILED, HERE, InWorkspace, app, console, progress, require_writable, say
 from expunge.unlearning.rung import Rung
 
 
@@ -73,7 +73,7 @@ def audit(
 ) -> None:
     """Audit forgetting by retraining and from the outside, of a workspace's model or of bundled census people."""
     console = Console(soft_wrap=True, markup=False)
-    with working("auditing", as_json=False):
+    with progress("auditing", as_json=False):
         require_writable(folder)  # before minutes of work
         if model is None:
             from expunge.cli.demo import Demo
@@ -110,7 +110,7 @@ def reproduce(
 def _make_sample(workspace: Path) -> None:
     from expunge.workspace.sample import make_sample
 
-    with working("making a sample workspace", as_json=False):
+    with progress("making a sample workspace", as_json=False):
         data, outcomes = make_sample(workspace, say)
     print_outcomes(outcomes, f"{workspace} holds the 32,561 people of {data.name}, from the 1994 census, and two models. Try:")
     for line in (

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from expunge.cli.shared import CHECK_FAILED, HERE, AsJson, InWorkspace, app, console, given_subject, show, working
+from expunge.cli.shared import CHECK_FAILED, HERE, AsJson, InWorkspace, app, console, given_subject, progress, show
 from expunge.files import write_output
 
 
@@ -37,7 +37,7 @@ def verify(
 
     problem, is_genuine = None, True
     facts: dict[str, Any] = {}
-    with working("checking", as_json):
+    with progress("checking", as_json):
         keys, asked = PublicKeys.read(key), None if subject is None else given_subject(subject)
         try:
             facts = verify_file(file, keys, asked, receipt)
@@ -79,7 +79,7 @@ def checkpoint(
     from expunge.workspace.place import Place
 
     problem = None
-    with working("reading the ledger", as_json):
+    with progress("reading the ledger", as_json):
         place = Place(workspace)
         with place.database.reading() as connection:
             try:
@@ -100,7 +100,7 @@ def _verify_continues(earlier: Path, later: Path, key: Path, as_json: bool) -> N
     from expunge.evidence.verification import verify_continues
 
     problem, found = None, None
-    with working("comparing", as_json):
+    with progress("comparing", as_json):
         keys = PublicKeys.read(key)
         try:
             found = verify_continues(earlier, later, keys)

@@ -48,7 +48,7 @@ class Caller:
         return self.holder.role
 
 
-class Gate:
+class AccessControl:
     """Tells who calls, and counts."""
 
     def __init__(self, place: Place, secret: bytes, *, is_secure: bool) -> None:
@@ -121,15 +121,15 @@ def caller_of(request: Request) -> Caller | None:
     Raises:
         HTTPException: 429.
     """
-    gate: Gate = request.app.state.gate
+    access: AccessControl = request.app.state.access
     scheme, _space, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
-        holder = gate.by_token(token.strip(), request.client.host if request.client else "")
+        holder = access.by_token(token.strip(), request.client.host if request.client else "")
         caller = None if holder is None else Caller(holder)
     else:
-        caller = gate.by_session(request.cookies.get(COOKIE, ""))
+        caller = access.by_session(request.cookies.get(COOKIE, ""))
     if caller is not None:
-        gate.limit(caller.holder)
+        access.limit(caller.holder)
     return caller
 
 

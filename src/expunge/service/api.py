@@ -34,7 +34,7 @@ from expunge.service.problems import MEDIA_TYPE
 from expunge.service.views import certificate_view, expected, health_view, request_view
 from expunge.workspace import Workspace, desk
 from expunge.workspace.auditing import audited
-from expunge.workspace.desk import Answer, Wish
+from expunge.workspace.desk import Answer, ForgetRequest
 from expunge.workspace.status import status
 
 T = TypeVar("T")
@@ -69,7 +69,7 @@ def _answer(answer: Answer) -> dict[str, Any]:
 async def create_request(asked: AskedOne, request: Request, caller: Operator, key: Key = None) -> Response:
     """Accepts that one person is to be forgotten. The same Idempotency-Key gives the same request again."""
     own_key = None if key is None else f"{caller.holder.id}:{key}"
-    (answer,) = await request.app.state.intake.ask([Wish(asked.subject, caller.holder.id, own_key, asked.by)])
+    (answer,) = await request.app.state.intake.ask([ForgetRequest(asked.subject, caller.holder.id, own_key, asked.by)])
     if answer.is_refused:
         raise desk.refusal(answer)
     return JSONResponse(_answer(answer), 201 if answer.receipt is not None else 200)
@@ -78,7 +78,7 @@ async def create_request(asked: AskedOne, request: Request, caller: Operator, ke
 @router.post("/requests/bulk", response_model=list[AnswerModel])
 async def create_requests(asked: AskedMany, request: Request, caller: Operator) -> Response:
     """Accepts that many people are to be forgotten: an answer for each, in order; a refusal does not stop the others."""
-    wishes = [Wish(subject, caller.holder.id, by=asked.by) for subject in asked.subjects]
+    wishes = [ForgetRequest(subject, caller.holder.id, by=asked.by) for subject in asked.subjects]
     answers = await request.app.state.intake.ask(wishes)
     return JSONResponse([_answer(answer) for answer in answers])
 
@@ -87,7 +87,7 @@ async def create_requests(asked: AskedMany, request: Request, caller: Operator) 
 def preview_requests(asked: Previewed, request: Request, caller: Operator) -> dict[str, Any]:
     """What requests would touch: rows, models, how far each person moves each model, the expected rung and seconds."""
     found = workspace_of(request)
-    preview = found.preview([Wish(subject, caller.holder.id, by=asked.by) for subject in asked.subjects])
+    preview = found.preview([ForgetRequest(subject, caller.holder.id, by=asked.by) for subject in asked.subjects])
     return {**preview, "expected": expected(request.app.state, sum(preview["rows"]))}
 
 

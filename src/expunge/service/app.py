@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from expunge.errors import ExpungeError, WorkspaceInvalid
 from expunge.files import write_file
 from expunge.service import api, bodies, pages, problems
-from expunge.service.access import Anybody, Gate
+from expunge.service.access import AccessControl, Anybody
 from expunge.service.drafts import Drafts
 from expunge.service.intake import Intake
 from expunge.service.worker import EVERY, Worker
@@ -67,7 +67,9 @@ def create_app(workspace: Workspace, *, is_secure: bool = False, every: float = 
         description="A deletion desk: requests to be forgotten, certified releases, evidence.",
     )
     app.state.workspace = workspace
-    app.state.gate = Gate(workspace.place, _session_secret(workspace.place.keys / "session.key"), is_secure=is_secure)
+    app.state.access = AccessControl(
+        workspace.place, _session_secret(workspace.place.keys / "session.key"), is_secure=is_secure
+    )
     app.state.forecasts = {}
     app.state.drafts = Drafts()
     problems.install(app)
@@ -131,7 +133,7 @@ def _watch(app: FastAPI) -> None:
         seen[name] = total
 
     headers = dict(HEADERS)
-    if app.state.gate.is_secure:
+    if app.state.access.is_secure:
         headers["Strict-Transport-Security"] = "max-age=31536000"
     app.add_middleware(_Watched, seconds=seconds, headers=headers)
 

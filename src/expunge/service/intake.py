@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from expunge.errors import ExpungeError
 from expunge.workspace import desk
-from expunge.workspace.desk import Answer, Wish
+from expunge.workspace.desk import Answer, ForgetRequest
 from expunge.workspace.place import Place
 
 TOGETHER = 500
@@ -16,7 +16,7 @@ TOGETHER = 500
 
 @dataclass(frozen=True)
 class _Call:
-    wishes: Sequence[Wish]
+    wishes: Sequence[ForgetRequest]
     answered: "asyncio.Future[list[Answer]]"
 
 
@@ -29,7 +29,7 @@ class Intake:
         self._thread = ThreadPoolExecutor(1, "expunge-intake")
         self._answering: asyncio.Task[None] | None = None
 
-    async def ask(self, wishes: Sequence[Wish]) -> list[Answer]:
+    async def ask(self, wishes: Sequence[ForgetRequest]) -> list[Answer]:
         """Answers, in order; see ``desk.ask``."""
         call = _Call(wishes, asyncio.get_running_loop().create_future())
         self._waiting.append(call)

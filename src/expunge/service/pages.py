@@ -20,13 +20,13 @@ from expunge.evidence.verification import verify_content
 from expunge.ledger import log, releases, requests
 from expunge.ledger.tokens import Role
 from expunge.service import charts
-from expunge.service.access import COOKIE, SESSION_SECONDS, Caller, Gate, caller_of, require
+from expunge.service.access import COOKIE, SESSION_SECONDS, AccessControl, Caller, caller_of, require
 from expunge.service.api import workspace_of
 from expunge.service.bodies import BULK, PREVIEWED, Identity, Number
 from expunge.service.drafts import MINUTES, Draft, Given
 from expunge.service.views import PATH, certificate_view, expected, request_view
 from expunge.workspace.auditing import audited
-from expunge.workspace.desk import Answer, Wish
+from expunge.workspace.desk import Answer, ForgetRequest
 from expunge.workspace.status import status
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
@@ -100,13 +100,13 @@ def static(name: str) -> Response:
 @router.post("/login")
 def login(request: Request, token: Annotated[str, Form(max_length=200)] = "") -> Response:
     """Begins a session."""
-    gate: Gate = request.app.state.gate
-    holder = gate.by_token(token.strip(), request.client.host if request.client else "")
+    access: AccessControl = request.app.state.access
+    holder = access.by_token(token.strip(), request.client.host if request.client else "")
     if holder is None:
         return login_page(request, problem="This is not a valid token. Ask for one: expunge token issue NAME --role operator")
     answer = RedirectResponse("/", 303)
     answer.set_cookie(
-        COOKIE, gate.session(holder), SESSION_SECONDS, httponly=True, samesite="strict", secure=gate.is_secure, path="/"
+        COOKIE, access.session(holder), SESSION_SECONDS, httponly=True, samesite="strict", secure=access.is_secure, path="/"
     )
     return answer
 
@@ -186,7 +186,7 @@ async def make_requests(request: Request, caller: Operator, draft: Annotated[str
     made: Draft | None = request.app.state.drafts.take(caller.holder.id, draft)
     if made is None:
         return await run_in_threadpool(_new, request, GONE)
-    wishes = [Wish(entry.text, caller.holder.id, by=entry.by) for entry in made.entries]
+    wishes = [ForgetRequest(entry.text, caller.holder.id, by=entry.by) for entry in made.entries]
     answers: list[Answer] = await request.app.state.intake.ask(wishes)
     pairs = list(zip([entry.text for entry in made.entries], answers, strict=True))
     return render(request, "receipts.html", 201, pairs=pairs, accepted=sum(answer.receipt is not None for answer in answers))
@@ -266,7 +266,7 @@ def _new(request: Request, problem: str = "") -> HTMLResponse:
 def _touched(request: Request, made: Draft, actor: str) -> dict[str, Any]:
     """What the requests of a draft would touch."""
     workspace = workspace_of(request)
-    wishes = [Wish(entry.text, actor, by=entry.by) for entry in made.entries]
+    wishes = [ForgetRequest(entry.text, actor, by=entry.by) for entry in made.entries]
     rows = workspace.counts(wishes)
     influence = workspace.preview(wishes[:PREVIEWED])["influence"]
     return {

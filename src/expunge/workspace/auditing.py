@@ -21,9 +21,9 @@ def audited(place: Place, name: str, draws: int) -> Verdict:
     """
     with place.database.reading() as connection:
         specification = Specification.from_json(releases.named(connection, name).specification)
-    with batch.working(place):  # state and rows of one moment
+    with batch.in_charge(place):  # state and rows of one moment
         unlearner = states.state_of(place, name)
-        rows = place.near(specification.source(place.table))
+        rows = place.cached(specification.source(place.table))
     if unlearner.settings.sigma == 0:
         raise ValueError("with sigma 0 nothing is promised, and so there is nothing to audit")
     never = Unlearner.learn_from(unlearner.objective, rows, unlearner.settings, engine=place.engine)

@@ -99,7 +99,7 @@ def back_up(place: Place, target: Path) -> Manifest:
     if target.is_relative_to(place.path.resolve()):
         raise WorkspaceInvalid(f"{target} lies in the workspace, and would be lost with it: choose another folder")
     try:
-        with batch.working(place), _beside(target) as folder:
+        with batch.in_charge(place), _beside(target) as folder:
             with place.database.reading() as connection:
                 manifest = _filled(place, connection, folder)
             manifest.write(folder, SealKey.load(place.seal_key_path))

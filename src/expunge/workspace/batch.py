@@ -161,7 +161,7 @@ def set_aside(place: Place, model: str, reason: str) -> None:
 
 
 @contextmanager
-def working(place: Place, patience: float = PATIENCE) -> Iterator[None]:
+def in_charge(place: Place, patience: float = PATIENCE) -> Iterator[None]:
     """The right to change models and table, with whatever was interrupted finished first; waits ``patience`` seconds for it."""
     with place.exclusive(patience):
         place.renew_subject_key()

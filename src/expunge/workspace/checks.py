@@ -280,6 +280,6 @@ def retrained(place: Place) -> None:
         loaded = {name: load(place, connection, name) for name, _specification in living}
     for name, specification in living:
         bound = loaded[name].release.certificate.distance_bound
-        distance = loaded[name].true_distance(place.near(specification.source(place.table, hidden.forgotten(name))))
+        distance = loaded[name].true_distance(place.cached(specification.source(place.table, hidden.forgotten(name))))
         if not distance <= bound:
             raise WorkspaceInvalid(f"{name} is {distance:.4g} from the model retrained on the table, certified are {bound:.4g}")

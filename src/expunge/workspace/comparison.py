@@ -63,7 +63,7 @@ def _problem(place: Place, name: str) -> str | None:
     if unlearner.objective != specification.objective:
         return f"its state is that of a model of another kind: {remedy}"
     try:
-        unlearner.require_rows(place.near(specification.source(place.table, hidden)))
+        unlearner.require_rows(place.cached(specification.source(place.table, hidden)))
     except (InvalidRows, NotLearned) as error:
         return f"its state does not hold the rows of the table ({error}): {remedy}"
     return None

@@ -21,7 +21,7 @@ Made = tuple[dict[str, Any], Receipt]
 
 
 @dataclass(frozen=True)
-class Wish:
+class ForgetRequest:
     """That the person be forgotten whose id is ``subject``.
 
     Args:
@@ -70,7 +70,7 @@ def refusal(answer: Answer) -> RequestRefused:
     return RequestRefused(answer.message, reason=answer.reason or "refused", near=answer.near)
 
 
-def ask(place: Place, wishes: Sequence[Wish], *, dry_run: bool = False) -> list[Answer]:
+def ask(place: Place, wishes: Sequence[ForgetRequest], *, dry_run: bool = False) -> list[Answer]:
     """Answers wishes to be forgotten, in order; all in one transaction. After a dry run nobody has asked."""
     people = People(place)
     ids = [Id(wish.subject, wish.by) for wish in wishes]
@@ -169,7 +169,7 @@ class _Desk:
         self._received: list[dict[str, Any]] = []
         self._refused: list[dict[str, Any]] = []
 
-    def answer(self, wish: Wish, who: Found, near: Sequence[Near]) -> Answer:
+    def answer(self, wish: ForgetRequest, who: Found, near: Sequence[Near]) -> Answer:
         """What becomes of one wish."""
         actor, key = wish.actor, wish.key
         if actor not in self._left:
@@ -225,7 +225,7 @@ class _Desk:
                 return self._refuse(actor, key, "unknown-subject", message, near=kind)
         return self._refuse(actor, key, "unknown-subject", UNKNOWN)
 
-    def _accept(self, wish: Wish, who: Found) -> Answer:
+    def _accept(self, wish: ForgetRequest, who: Found) -> Answer:
         """A request for each of the person's pseudonyms: they have more than one only by an earlier rule of ids."""
         asked = [tag for tag in who.person if not self._is_asked(tag)]
         answers = [self._request(wish, tag, wish.key if tag == asked[0] else None) for tag in asked]
@@ -239,7 +239,7 @@ class _Desk:
         known = self._known.get(self._place.subject_key.tombstone(person))
         return known is not None and known.state in requests.OPEN
 
-    def _request(self, wish: Wish, person: str, key: str | None) -> Made:
+    def _request(self, wish: ForgetRequest, person: str, key: str | None) -> Made:
         key_of_ids = self._place.subject_key
         tomb = key_of_ids.tombstone(person)
         values = _request(self._place, self._now, wish.actor, "forget", key)

@@ -127,7 +127,7 @@ class Place:
 
         return DaskEngine(self.configuration.engine)
 
-    def near(self, source: "TableSource") -> "RowSource":
+    def cached(self, source: "TableSource") -> "RowSource":
         """``source`` for several passes: in memory from the first on, if they are made in this process and it fits."""
         from expunge.data.sources import CachedTable
 

@@ -55,7 +55,7 @@ def process(place: Place, say: Say = silent, patience: float = PATIENCE, *, is_d
     """
     outcomes: list[Outcome] = []
     closed, batches = 0, 0
-    with batch.working(place, patience):
+    with batch.in_charge(place, patience):
         _look(place)
         now = times.exact() if is_due else None
         unfit = _compare_due(place, now)

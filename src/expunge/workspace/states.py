@@ -227,7 +227,7 @@ def _attempt(place: Place, work: Work, task: Task, before: Forgetting, change: C
         removed = None if leaving is None else task.specification.rows(leaving)
         added = None if coming is None else task.specification.rows(coming)
         without = hidden.union(gone) if work.added is None else hidden
-        source = place.near(task.specification.source(place.table, without, change))
+        source = place.cached(task.specification.source(place.table, without, change))
         with place.database.reading() as connection:
             unlearner = load(place, connection, task.model)
         moved = influences(unlearner, leaving, removed)
@@ -282,7 +282,7 @@ def _explained(task: Task, error: ExpungeError) -> ExpungeError:
 
 def _fitted(place: Place, specification: Specification, source: TableSource) -> Unlearner:
     objective, settings = specification.objective, specification.settings
-    unlearner = Unlearner.learn_from(objective, place.near(source), settings, engine=place.engine)
+    unlearner = Unlearner.learn_from(objective, place.cached(source), settings, engine=place.engine)
     if settings.sigma > 0:
         unlearner.noise_cost(source.sample(SAMPLE)).require_worth()
     return unlearner

@@ -21,7 +21,7 @@ from expunge.unlearning.report import CapacityReport
 from expunge.workspace import batch, desk, making, queue, row_keys, states
 from expunge.workspace.arrivals import read_schema
 from expunge.workspace.batch import COMING_KEY, Done, Outcome
-from expunge.workspace.desk import Answer, Wish
+from expunge.workspace.desk import Answer, ForgetRequest
 from expunge.workspace.filling import IdColumns, Origin, fill
 from expunge.workspace.people import Id, People, id_columns
 from expunge.workspace.place import PATIENCE, Place
@@ -135,7 +135,7 @@ class Workspace:
             ValueError: a name, parameter or kind that cannot be.
             WorkspaceInvalid: there is a model of this name, or there was.
         """
-        with batch.working(self.place):
+        with batch.in_charge(self.place):
             return self._fitted(self._plans.fit(name, target, how, accept_undeclared=accept_undeclared), say)
 
     def replace(self, name: str, *, accept_undeclared: bool = False, say: Say = silent, **how: Unpack[How]) -> Outcome:
@@ -153,7 +153,7 @@ class Workspace:
             ValueError: a parameter or kind that cannot be.
             WorkspaceInvalid: no such model.
         """
-        with batch.working(self.place):
+        with batch.in_charge(self.place):
             return self._fitted(self._plans.replace(name, how, accept_undeclared=accept_undeclared), say)
 
     def retire(self, name: str) -> int:
@@ -162,7 +162,7 @@ class Workspace:
         Raises:
             WorkspaceInvalid: no such model.
         """
-        with batch.working(self.place):
+        with batch.in_charge(self.place):
             return len(self._run(self._plans.retire(name), silent).closed)
 
     def refit(self, name: str, *, say: Say = silent) -> Outcome:
@@ -172,7 +172,7 @@ class Workspace:
         Raises:
             WorkspaceInvalid: no such model.
         """
-        with batch.working(self.place):
+        with batch.in_charge(self.place):
             return self._fitted(self._plans.refit(name), say)
 
     def capacity(self, name: str) -> CapacityReport:
@@ -205,10 +205,10 @@ class Workspace:
             by: the column of which the ids are, where that must be said.
             dry_run: only look what the answers would be.
         """
-        wishes = [Wish(subject, actor, (keys or {}).get(subject), by) for subject in subjects]
+        wishes = [ForgetRequest(subject, actor, (keys or {}).get(subject), by) for subject in subjects]
         return desk.ask(self.place, wishes, dry_run=dry_run)
 
-    def ask(self, wishes: Sequence[Wish], *, dry_run: bool = False) -> list[Answer]:
+    def ask(self, wishes: Sequence[ForgetRequest], *, dry_run: bool = False) -> list[Answer]:
         """Answers to wishes to be forgotten, in order; see ``desk.ask``."""
         return desk.ask(self.place, wishes, dry_run=dry_run)
 
@@ -227,12 +227,12 @@ class Workspace:
         """The receipt of a request, once more; see ``desk.receipt_again``."""
         return desk.receipt_again(self.place, request, subject)
 
-    def counts(self, wishes: Sequence[Wish]) -> list[int]:
+    def counts(self, wishes: Sequence[ForgetRequest]) -> list[int]:
         """How many rows each wish is about, in order; none where it stands for nobody, or for several people."""
         found = People(self.place).find([Id(wish.subject, wish.by) for wish in wishes])
         return [who.rows if who.person else 0 for who in found]
 
-    def preview(self, wishes: Sequence[Wish]) -> dict[str, Any]:
+    def preview(self, wishes: Sequence[ForgetRequest]) -> dict[str, Any]:
         """What requests would touch: rows by wish (in order), and by model how far each person moves it, in σ."""
         found = People(self.place).find([Id(wish.subject, wish.by) for wish in wishes])
         leaving = self.place.table.of_subjects([tag for who in found for tag in who.person])
@@ -266,7 +266,7 @@ class Workspace:
             RequestRefused: no rows here have this id.
             InvalidRows: rows of somebody else, or rows that do not fit.
         """
-        with batch.working(self.place):
+        with batch.in_charge(self.place):
             plan = self._plans.rectify(subject, data, reading=reading, accept_undeclared=accept_undeclared)
             assert plan.work is not None  # rows that are corrected always are
             with self.place.database.reading() as connection:
@@ -298,7 +298,7 @@ class Workspace:
         Raises:
             InvalidRows: rows that do not fit, or, unless ``returning``, rows of somebody forgotten.
         """
-        with batch.working(self.place):
+        with batch.in_charge(self.place):
             rejects = None if rejects_to is None else Rejects()
             plan = self._plans.append(data, query, rejects=rejects, **how)
             if rejects_to is not None and rejects:
@@ -311,7 +311,7 @@ class Workspace:
         Raises:
             WorkspaceInvalid: there is no such column, or some rows have the same values, or none, in these columns.
         """
-        with batch.working(self.place):
+        with batch.in_charge(self.place):
             row_keys.require_key(self.place, columns)
             with self.place.database.writing() as connection:
                 set_fact(connection, row_keys.ROW_KEY, json.dumps(list(columns)))
@@ -326,7 +326,7 @@ class Workspace:
             ValueError: it cannot become that.
             InvalidRows: there is no such column, or a model would see other values.
         """
-        with batch.working(self.place):
+        with batch.in_charge(self.place):
             self._run(self._plans.widen(column, to), silent)
 
     def process(self, say: Say = silent, patience: float = PATIENCE, *, is_due: bool = False) -> Processed:
@@ -341,7 +341,7 @@ class Workspace:
         Args:
             is_revoked: somebody else may have the old key: of what it signed, only what is in the log up to now stays valid.
         """
-        with batch.working(self.place):
+        with batch.in_charge(self.place):
             with self.place.database.reading() as connection:
                 self.place.signing_key(connection)  # without which no other key can be vouched for
             key = SigningKey.generate()
