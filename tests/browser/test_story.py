@@ -81,7 +81,7 @@ def test_a_wrong_token_is_told(chromium, served, shot):
     page.goto("/")
     page.get_by_label("Token").fill("exp_no_token")
     page.get_by_role("button", name="Log in").click()
-    expect(page.get_by_role("alert")).to_contain_text("no valid token")
+    expect(page.get_by_role("alert")).to_contain_text("not a valid token")
     shot(page, "login")
     accessible(page)
     page.close()

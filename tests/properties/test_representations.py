@@ -257,7 +257,7 @@ MASKED = np.ma.array(np.eye(3), mask=np.eye(3) * [0, 0, 1])
         ([[1.0], [1.0, 2.0], [1.0]], "cannot be read as numbers"),
         (sparse.coo_array(np.ones(3)), "two dimensions"),
         (torch.eye(3).to_sparse(), "sparse tensor"),
-        (sparse.csr_array((np.ones(2), [0, -1], [0, 1, 2, 2]), shape=(3, 3)), "no valid sparse matrix"),
+        (sparse.csr_array((np.ones(2), [0, -1], [0, 1, 2, 2]), shape=(3, 3)), "not a valid sparse matrix"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
