@@ -62,8 +62,8 @@ def requirements(*extras):
 def test_the_wheel_and_the_source_hold_the_package_and_nothing_else(built, wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    tracked = subprocess.run(["git", "ls-files", "src/expunge"], cwd=ROOT, check=True, capture_output=True, text=True)
-    expected = {name.removeprefix("src/") for name in tracked.stdout.split() if (ROOT / name).is_file()}
+    files = [path for path in (ROOT / "src/expunge").rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    expected = {str(path.relative_to(ROOT / "src")) for path in files}
     assert {name for name in names if ".dist-info/" not in name} >= expected
     assert {name.split("/")[0] for name in names} == {"expunge", f"expunge-{PROJECT['version']}.dist-info"}
     (source,) = built.glob("*.tar.gz")
