@@ -65,13 +65,21 @@ class Reading:
                 raise ValueError(f"there is no encoding {self.encoding!r}: cp1252, latin-1 and utf-16 are some") from None
 
     def over(self, other: "Reading") -> "Reading":
-        """This, and where it says nothing what ``other`` says."""
+        """This, and where it says nothing what ``other`` says.
+
+        Args:
+            other: what holds where this says nothing.
+        """
         given = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(other, **{name: value for name, value in given.items() if value is not None})
 
     @classmethod
     def from_json(cls, text: str) -> "Reading":
-        """What ``to_json`` wrote."""
+        """What ``to_json`` wrote.
+
+        Args:
+            text: what ``to_json`` wrote.
+        """
         given = json.loads(text)
         return cls(**{**given, "null_words": None if given["null_words"] is None else tuple(given["null_words"])})
 

@@ -64,7 +64,14 @@ DRAFTED = """\
 
 @dataclass(frozen=True)
 class Number:
-    """A number with a declared range, linear or piecewise linear between ``knots``."""
+    """A number with a declared range, linear or piecewise linear between ``knots``.
+
+    Args:
+        low: lower end of the range, in the column's own unit.
+        high: upper end, above ``low``.
+        knots: increasing points from ``low`` to ``high``, one feature each; without them the number is one feature. Default:
+            none.
+    """
 
     low: float
     high: float
@@ -86,7 +93,11 @@ class Number:
         return [f"@{knot:g}" for knot in self.knots] if self.knots else [""]
 
     def encode(self, values: Any) -> tuple[Array, int, int]:
-        """Features ``(n_rows, k)``, how many values were outside the range, and how many missing."""
+        """Features ``(n_rows, k)``, how many values were outside the range, and how many missing.
+
+        Args:
+            values: a column, ``(n_rows,)``: numbers, or ``None`` and NaN where missing.
+        """
         x = numbers_of(values)
         missing = np.isnan(x)
         x = np.where(missing, self.low, x)
@@ -102,7 +113,11 @@ class Number:
 
 @dataclass(frozen=True)
 class Category:
-    """One of the declared values."""
+    """One of the declared values.
+
+    Args:
+        values: the declared values, each once, as text.
+    """
 
     values: tuple[str, ...]
 
@@ -116,7 +131,11 @@ class Category:
         return [f"={value}" for value in self.values]
 
     def encode(self, values: Any) -> tuple[Array, int, int]:
-        """Features ``(n_rows, k)``, how many values were undeclared, and how many missing."""
+        """Features ``(n_rows, k)``, how many values were undeclared, and how many missing.
+
+        Args:
+            values: a column, ``(n_rows,)``; whole floats count as integers.
+        """
         codes = codes_of(values, self.values)
         features = np.zeros((len(codes), len(self.values)))
         known = np.flatnonzero(codes >= 0)
@@ -146,6 +165,11 @@ class Encoded:
 @dataclass(frozen=True)
 class FeatureSchema:
     """Declared columns, whether rows are normalised, and whether this is a draft; see the module for the rules.
+
+    Args:
+        columns: how each column is declared, by name, in the order of the features.
+        normalise: whether each row is divided by its 2-norm. Default: ``True``.
+        draft: whether it was taken from rows and nobody has vouched for it. Default: ``False``.
 
     >>> schema = FeatureSchema({"age": Number(0, 100), "sex": Category(("F", "M"))}, normalise=False)
     >>> schema.encode({"age": [50, 200], "sex": ["M", "?"]}).X.tolist()
@@ -229,6 +253,9 @@ class FeatureSchema:
     def from_toml(cls, text: str) -> "FeatureSchema":
         """The schema written in ``text``.
 
+        Args:
+            text: TOML, as this module describes.
+
         Raises:
             ValueError: not TOML, or not a schema; the message names the column and the key.
         """
@@ -259,6 +286,9 @@ class FeatureSchema:
     def read(cls, path: str | os.PathLike[str]) -> "FeatureSchema":
         """The schema in the TOML file at ``path``.
 
+        Args:
+            path: of a TOML file in UTF-8.
+
         Raises:
             ValueError: as ``from_toml``, with the path.
         """
@@ -268,7 +298,11 @@ class FeatureSchema:
             raise ValueError(f"{path}: {error}") from error
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """Writes the schema to ``path`` as TOML."""
+        """Writes the schema to ``path`` as TOML.
+
+        Args:
+            path: of the file; an older one is replaced at once.
+        """
         write_file(Path(path), self.to_toml().encode())
 
 

@@ -21,6 +21,8 @@ def verify_file(path: Path, keys: PublicKeys, subject: str | None = None, receip
     """What the file at ``path`` proves, in a few facts.
 
     Args:
+        path: of a certificate, receipt, log or checkpoint.
+        keys: the public keys that are trusted.
         subject: of a receipt, the id it should be of.
         receipt: of a certificate, the file with the receipt of a request that it should answer.
 
@@ -34,6 +36,12 @@ def verify_file(path: Path, keys: PublicKeys, subject: str | None = None, receip
 
 def verify_content(text: str, keys: PublicKeys, subject: str | None = None, receipt: str | None = None) -> dict[str, Any]:
     """The same of a file's content.
+
+    Args:
+        text: all of a file.
+        keys: the public keys that are trusted.
+        subject: of a receipt, the id it should be of. Default: not asked.
+        receipt: of a certificate, all of the file with the receipt of a request that it should answer. Default: not asked.
 
     Raises:
         SignatureInvalid, NotShown: as ``verify_file``.
@@ -59,6 +67,11 @@ def verify_content(text: str, keys: PublicKeys, subject: str | None = None, rece
 def verify_continues(earlier: Path, later: Path, keys: PublicKeys) -> Relation:
     """How the log under the file ``later`` stands to the log under ``earlier``; each a checkpoint, a certificate or a log.
 
+    Args:
+        earlier: of a checkpoint, certificate or log.
+        later: of another one.
+        keys: the public keys that are trusted.
+
     Raises:
         SignatureInvalid: one of them is not genuine; names it.
         FileNotFoundError: there is no such file.
@@ -68,6 +81,10 @@ def verify_continues(earlier: Path, later: Path, keys: PublicKeys) -> Relation:
 
 def witnessed(path: Path, keys: PublicKeys) -> Witness:
     """What the file at ``path`` shows of the log.
+
+    Args:
+        path: of a checkpoint, certificate or log.
+        keys: the public keys that are trusted.
 
     Raises:
         SignatureInvalid: it is not genuine, or shows nothing of it; names it.

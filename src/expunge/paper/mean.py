@@ -39,6 +39,9 @@ class MeanEstimator:
     def fit(self, Z: Any) -> Self:
         """The estimator of the rows of ``Z``, ``(n_rows, p)``; forgets everything learned before.
 
+        Args:
+            Z: rows, ``(n_rows, n_features)``.
+
         Raises:
             InvalidRows: no rows, NaN or infinite values, or another shape.
         """
@@ -48,6 +51,9 @@ class MeanEstimator:
 
     def forget(self, Z: Any) -> Self:
         """The estimator without the rows of ``Z``; as if they had never been learned.
+
+        Args:
+            Z: rows that were learned, ``(n_rows, n_features)``.
 
         Assumes: the rows were learned.
 
@@ -62,6 +68,9 @@ class MeanEstimator:
 
     def learn(self, Z: Any) -> Self:
         """The estimator with the rows of ``Z`` too.
+
+        Args:
+            Z: rows to add, ``(n_rows, n_features)``.
 
         Raises:
             InvalidRows: as ``fit``; nothing is changed then.

@@ -39,7 +39,13 @@ class Schedule:
                     raise ValueError(f"a schedule's number of {name} must be at least 1, or None for never, got {value!r}")
 
     def is_due(self, since: date, requests: int, on: date) -> bool:
-        """Whether a refit is due ``on`` a day, ``requests`` releases after the last one ``since``."""
+        """Whether a refit is due ``on`` a day, ``requests`` releases after the last one ``since``.
+
+        Args:
+            since: day of the fit or of the last scheduled refit.
+            requests: releases since then.
+            on: the day that is asked about (UTC).
+        """
         return (self.days is not None and (on - since).days >= self.days) or (
             self.requests is not None and requests >= self.requests
         )
@@ -91,6 +97,11 @@ class PrivacyBudget:
     def fitted(cls, mu_limit: float, mu: float, on: date) -> "PrivacyBudget":
         """The budget of a fit that rounding leaves ``mu`` from the optimum.
 
+        Args:
+            mu_limit: μ(ε, δ) of the guarantee.
+            mu: what rounding leaves of the fit's distance, over σ.
+            on: the day of the fit (UTC).
+
         Raises:
             BudgetSpent: this leaves no room for a release; the caller says in which numbers.
         """
@@ -100,7 +111,11 @@ class PrivacyBudget:
         return budget
 
     def mu_left(self, *, refit: bool = False) -> float:
-        """The largest μ that the next release may have."""
+        """The largest μ that the next release may have.
+
+        Args:
+            refit: whether it is a refit, which may use the reserve. Default: ``False``.
+        """
         if not self.earlier + self._drifted <= self._limit:
             return 0.0
         limit = self._limit - (0.0 if refit else self.reserve)
@@ -128,6 +143,7 @@ class PrivacyBudget:
         """The budget after a release of ``mu``.
 
         Args:
+            mu: proven distance of the release, over σ.
             refit: whether it is a refit, which may use the reserve but resets nothing; its wobble stays in the anchor.
             wobble: μ by which rounding can set this release apart from that of somebody who never saw those forgotten before
                 the period; 0 where every sum is made in the same order.
@@ -157,13 +173,18 @@ class PrivacyBudget:
 
     def postponed(self, on: date) -> "PrivacyBudget":
         """The budget after a scheduled refit that was charged, because what its state depends on is not proven: the schedule
-        counts from now, and nothing is reset."""
+        counts from now, and nothing is reset.
+
+        Args:
+            on: the day of the refit (UTC).
+        """
         return replace(self, requests=0, since=on.isoformat())
 
     def refitted(self, mu: float, drift: float, on: date) -> "PrivacyBudget":
         """The budget after a scheduled refit: a new period.
 
         Args:
+            on: the day of the refit (UTC).
             mu: what rounding leaves of the refit's distance, over σ; ``drift``: μ by which the anchor may differ from that of
                 a fit on the same rows by somebody who never saw those forgotten; 0 if it is the same bit for bit.
         """

@@ -29,6 +29,10 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(128)
 class Guarantee:
     """The (ε, δ) that every person forgotten is promised. ε in nats.
 
+    Args:
+        epsilon: ε, in nats; finite and positive.
+        delta: δ, strictly between 0 and 1.
+
     Raises:
         ValueError: ε is not positive and finite, or δ not strictly between 0 and 1.
     """
@@ -92,6 +96,10 @@ def log_delta(epsilon: float, mu: float) -> float:
 
 def epsilon_of(mu: float, delta: float) -> float:
     """An ε, never too small, for which μ-GDP implies (ε, δ); in nats, ``inf`` for μ over 10⁴.
+
+    Args:
+        mu: μ of Gaussian differential privacy; at least 0.
+        delta: δ, strictly between 0 and 1.
 
     >>> epsilon_of(0.0, 1e-5)
     0.0

@@ -34,18 +34,32 @@ KINDS = 16
 
 
 def grid_rounding(n_parameters: int, sigma: float) -> float:
-    """How far the noise's grid can move the mean of a release, in the 2-norm: √p · 2^k."""
+    """How far the noise's grid can move the mean of a release, in the 2-norm: √p · 2^k.
+
+    Args:
+        n_parameters: p, the number of weights.
+        sigma: σ of the noise in each weight.
+    """
     return math.sqrt(n_parameters) * _grid(sigma) if sigma > 0 else 0.0
 
 
 def secure_noise(weights: Array, sigma: float) -> Array:
-    """``weights`` on the grid + N(0, σ²I), ``(p,)``; fresh on every call, in every process."""
+    """``weights`` on the grid + N(0, σ²I), ``(p,)``; fresh on every call, in every process.
+
+    Args:
+        weights: un-noised weights, ``(p,)``.
+        sigma: σ of the noise in each; 0 for none.
+    """
     grid = _grid(sigma)
     return np.round(weights / grid) * grid + _reserve.take(len(weights), sigma)
 
 
 class InsecureNoise:
-    """Reproducible noise, for tests: whoever knows the seed can take it off again."""
+    """Reproducible noise, for tests: whoever knows the seed can take it off again.
+
+    Args:
+        seed: from which all noise follows; whoever knows it can take the noise off.
+    """
 
     def __init__(self, seed: int) -> None:
         self._generator = np.random.default_rng(seed)

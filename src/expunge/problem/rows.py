@@ -160,7 +160,11 @@ class Rows:
             raise InvalidRows(f"{what} of row {self.name(int(np.argmax(host(bad))))} {reason}")
 
     def name(self, row: int) -> object:
-        """What an error calls the row at position ``row``: its id, or the position itself."""
+        """What an error calls the row at position ``row``: its id, or the position itself.
+
+        Args:
+            row: position of the row.
+        """
         return row if self.ids is None else self.ids[row]
 
     def __len__(self) -> int:
@@ -179,7 +183,11 @@ class Rows:
         return int(max((BATCH_VALUES if is_on_host(self.X) else DEVICE_BATCH_VALUES) // max(1, width), 4 * width))
 
     def take(self, index: Any) -> "Rows":
-        """The rows at ``index`` (a slice, a boolean mask or positions)."""
+        """The rows at ``index`` (a slice, a boolean mask or positions).
+
+        Args:
+            index: positions of rows, ``(k,)``.
+        """
         weight = None if self.sample_weight is None else _taken(self.sample_weight, index)
         if isinstance(self.ids, Places):
             ids: Sequence[object] | None = self.ids.at(index)
@@ -194,7 +202,11 @@ class Rows:
             yield self.take(slice(start, start + step))
 
     def thinned(self, step: int) -> "Rows":
-        """Every ``step``-th row."""
+        """Every ``step``-th row.
+
+        Args:
+            step: one row in so many is kept.
+        """
         return self.take(slice(None, None, step))
 
     def on_host(self) -> "Rows":

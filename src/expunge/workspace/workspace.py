@@ -36,7 +36,12 @@ SAMPLE = 5_000
 
 @dataclass(frozen=True)
 class Appended:
-    """What came of rows from outside: what whoever brought them is told (see ``Plan``), and the new releases."""
+    """What came of rows from outside: what whoever brought them is told (see ``Plan``), and the new releases.
+
+    Args:
+        told: what whoever brought the rows is told; see ``Plan``.
+        outcomes: the new releases.
+    """
 
     told: Mapping[str, Any]
     outcomes: list[Outcome]
@@ -48,7 +53,11 @@ class Appended:
 
 
 class Workspace:
-    """The workspace in a folder; use ``create`` or ``open``."""
+    """The workspace in a folder; use ``create`` or ``open``.
+
+    Args:
+        place: the folder, and what lies where in it.
+    """
 
     def __init__(self, place: Place) -> None:
         self.place = place
@@ -72,6 +81,9 @@ class Workspace:
         """A new workspace in the folder ``path``, all of it or nothing.
 
         Args:
+            path: of a folder that is empty or not there.
+            query: SQL whose result is the rows; ``data`` is then the URL of the database.
+            say: told what was understood of the file. Default: nobody.
             data: a file of rows (text, Excel, Parquet), a folder of Parquet files, or a database URL with ``query``.
             subject: column that says whose a row is; ``aliases``: columns with other ids of the same person.
             ignore_case: whether ids that differ in the case of letters only are the same.
@@ -100,6 +112,9 @@ class Workspace:
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "Workspace":
         """The workspace in the folder ``path``.
+
+        Args:
+            path: of the workspace's folder.
 
         Raises:
             WorkspaceInvalid: there is none, or a part of it cannot be used.
@@ -145,6 +160,7 @@ class Workspace:
         To those who were in both, two models are two models: what they give away adds up (theory §5.4).
 
         Args:
+            name: of the model.
             accept_undeclared, say: as for ``fit``.
             how: what is to be different; see ``How``.
 
@@ -159,6 +175,9 @@ class Workspace:
     def retire(self, name: str) -> int:
         """Withdraws a model for good: its releases and its state are destroyed. Returns how many requests that closed.
 
+        Args:
+            name: of the model.
+
         Raises:
             WorkspaceInvalid: no such model.
         """
@@ -169,6 +188,10 @@ class Workspace:
         """A release of ``name`` from a new anchor: nothing in its state then depends on anybody forgotten. It resets the budget
         only if the schedule says that it is due; before that it is charged like any other.
 
+        Args:
+            name: of the model.
+            say: told how many values the schema does not foresee. Default: nobody.
+
         Raises:
             WorkspaceInvalid: no such model.
         """
@@ -177,6 +200,9 @@ class Workspace:
 
     def capacity(self, name: str) -> CapacityReport:
         """What is used of the model's capacity to forget, and a forecast of what is left.
+
+        Args:
+            name: of the model.
 
         Raises:
             WorkspaceInvalid: no such model.
@@ -201,6 +227,7 @@ class Workspace:
         """Answers to the wish that ``subjects`` be forgotten; ``process`` then does it. See ``desk.ask``.
 
         Args:
+            subjects: ids of people, in any of the columns of ids.
             actor: who asks; keys: idempotency keys by subject.
             by: the column of which the ids are, where that must be said.
             dry_run: only look what the answers would be.
@@ -209,7 +236,12 @@ class Workspace:
         return desk.ask(self.place, wishes, dry_run=dry_run)
 
     def ask(self, wishes: Sequence[ForgetRequest], *, dry_run: bool = False) -> list[Answer]:
-        """Answers to wishes to be forgotten, in order; see ``desk.ask``."""
+        """Answers to wishes to be forgotten, in order; see ``desk.ask``.
+
+        Args:
+            wishes: who is to be forgotten, and who asks.
+            dry_run: only look what the answers would be. Default: ``False``.
+        """
         return desk.ask(self.place, wishes, dry_run=dry_run)
 
     @property
@@ -220,20 +252,38 @@ class Workspace:
         return subject, *aliases
 
     def cancel(self, request: str, *, dry_run: bool = False) -> None:
-        """Withdraws an accepted request; see ``desk.cancel``."""
+        """Withdraws an accepted request; see ``desk.cancel``.
+
+        Args:
+            request: id of the request.
+            dry_run: only look whether it can be withdrawn. Default: ``False``.
+        """
         desk.cancel(self.place, request, dry_run=dry_run)
 
     def receipt(self, request: str, subject: str) -> Receipt:
-        """The receipt of a request, once more; see ``desk.receipt_again``."""
+        """The receipt of a request, once more; see ``desk.receipt_again``.
+
+        Args:
+            request: id of the request.
+            subject: the id that it was made for.
+        """
         return desk.receipt_again(self.place, request, subject)
 
     def counts(self, wishes: Sequence[ForgetRequest]) -> list[int]:
-        """How many rows each wish is about, in order; none where it stands for nobody, or for several people."""
+        """How many rows each wish is about, in order; none where it stands for nobody, or for several people.
+
+        Args:
+            wishes: who is considered.
+        """
         found = People(self.place).find([Id(wish.subject, wish.by) for wish in wishes])
         return [who.rows if who.person else 0 for who in found]
 
     def preview(self, wishes: Sequence[ForgetRequest]) -> dict[str, Any]:
-        """What requests would touch: rows by wish (in order), and by model how far each person moves it, in σ."""
+        """What requests would touch: rows by wish (in order), and by model how far each person moves it, in σ.
+
+        Args:
+            wishes: who is considered.
+        """
         found = People(self.place).find([Id(wish.subject, wish.by) for wish in wishes])
         leaving = self.place.table.of_subjects([tag for who in found for tag in who.person])
         moved: dict[str, list[float]] = {}
@@ -258,6 +308,8 @@ class Workspace:
         """Replaces all rows of ``subject`` by those in the file ``data``, in every model and in the table, at once.
 
         Args:
+            subject: id of the person.
+            data: a file with all the rows of this person, as they should be.
             reading: what is known of the file, beside what was known when the workspace was made.
             accept_undeclared: whatever share of a column the schema does not foresee; say: told how much of it that is.
             actor: who asks.
@@ -290,6 +342,7 @@ class Workspace:
         """Learns the rows in the file ``data``, or of a database, in every model; rows that were added before are left out.
 
         Args:
+            data: a file of rows, or with ``query`` the URL of a database.
             query: SQL whose result is the rows; ``data`` is then the URL of the database.
             rejects_to: a CSV file for rows that cannot be taken, each with its number and the reason; without it none is taken
                 then. It is written before anything changes.
@@ -308,6 +361,9 @@ class Workspace:
     def declare_row_key(self, columns: Sequence[str]) -> None:
         """Says which columns together name a row: one that comes again is then known, and can be replaced by ``append``.
 
+        Args:
+            columns: that together name a row.
+
         Raises:
             WorkspaceInvalid: there is no such column, or some rows have the same values, or none, in these columns.
         """
@@ -320,6 +376,7 @@ class Workspace:
         """Gives ``column`` a type that holds more, in all rows; every value stays what it was, and models see no difference.
 
         Args:
+            column: whose type is to hold more.
             to: ``number``, with decimals, or ``text``.
 
         Raises:
@@ -330,7 +387,13 @@ class Workspace:
             self._run(self._plans.widen(column, to), silent)
 
     def process(self, say: Say = silent, patience: float = PATIENCE, *, is_due: bool = False) -> Processed:
-        """Works the whole queue; see ``queue.process``."""
+        """Works the whole queue; see ``queue.process``.
+
+        Args:
+            say: told what is done. Default: nobody.
+            patience: seconds to wait for another process.
+            is_due: leave out what has failed and is not to be tried again yet. Default: ``False``.
+        """
         return queue.process(self.place, say, patience, is_due=is_due)
 
     # keys
