@@ -24,14 +24,14 @@ class Fault:
 FAULTS: tuple[Fault, ...] = (
     Fault(
         "threads do not take turns",
-        "unlearning/unlearner.py",
+        "unlearning/ownership.py",
         "        with self._lock:\n            yield",
         "        yield",
         "tests/test_copies.py::test_threads_that_share_an_unlearner_lose_no_row",
     ),
     Fault(
         "a copy releases as if it were the original",
-        "unlearning/unlearner.py",
+        "unlearning/ownership.py",
         "if self._owner != os.getpid():",
         "if False:",
         "tests/test_copies.py::test_a_copy_warns_and_refuses_to_release_until_it_takes_over",

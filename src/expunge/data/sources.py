@@ -49,6 +49,7 @@ class TableColumns:
         """The rows of ``table``, encoded.
 
         Args:
+            table: rows with at least these columns.
             ids: names of the table's rows, for the errors; a NumPy array, a list or ``Places``.
 
         Raises:
@@ -107,13 +108,22 @@ class Part(Protocol):
 
 @dataclass(frozen=True)
 class Without:
-    """People whose rows are left out, even where a file still holds them: ``subjects`` as column ``column`` has them."""
+    """People whose rows are left out, even where a file still holds them: ``subjects`` as column ``column`` has them.
+
+    Args:
+        column: that says whose a row is.
+        subjects: who is left out, as the column has them.
+    """
 
     column: str
     subjects: pa.Array
 
     def kept(self, table: pa.Table) -> pa.Array:
-        """Mask of the rows that stay."""
+        """Mask of the rows that stay.
+
+        Args:
+            table: rows with the column.
+        """
         return pc.invert(pc.is_in(table[self.column], value_set=self.subjects.cast(table[self.column].type)))
 
 
@@ -172,6 +182,12 @@ class TableSource:
     ) -> "TableSource":
         """A Parquet file, a folder of them or a Delta table; see ``parquet.row_groups``.
 
+        Args:
+            location: a path, or a URL of any fsspec store.
+            columns: how columns become rows.
+            without: whose rows are left out. Default: nobody's.
+            storage_options: for the store. Default: none.
+
         Raises:
             InvalidRows: nothing there, or files that do not fit each other.
         """
@@ -189,11 +205,19 @@ class TableSource:
         return sum(part.part.n_rows for part in self._parts)
 
     def thinned(self, step: int) -> "TableSource":
-        """Every ``step``-th part."""
+        """Every ``step``-th part.
+
+        Args:
+            step: one part in so many is kept.
+        """
         return TableSource(lambda: self._parts[step // 2 :: step])
 
     def sample(self, n: int) -> Rows:
-        """The first ``n`` rows or a few more; all of them if there are fewer."""
+        """The first ``n`` rows or a few more; all of them if there are fewer.
+
+        Args:
+            n: how many rows are wanted.
+        """
         kept: list[Rows] = []
         for rows in self.batches():
             kept.append(rows)
@@ -257,6 +281,8 @@ class QuerySource:
     """The result of a SQL query, run anew for every pass; the rows must not change in between.
 
     Args:
+        columns: how columns become rows.
+        without: whose rows are left out. Default: nobody's.
         url: of the database, as SQLAlchemy writes it; ``query``: its statement.
     """
 

@@ -31,6 +31,9 @@ class DaskEngine:
     """Reduces on the cluster whose scheduler is at ``address`` (``dask://host:port``).
 
     Rows that lie in this process's memory are reduced in it: sending them out would take longer.
+
+    Args:
+        address: of the scheduler, ``dask://host:port``.
     """
 
     def __init__(self, address: str) -> None:
@@ -62,6 +65,11 @@ class DaskEngine:
 
     def reduce(self, source: RowSource, function: Callable[[Rows], T], combine: Callable[[T, T], T]) -> T:
         """``combine`` folded over ``function(batch)``, run by run, the runs as a tree.
+
+        Args:
+            source: the rows, in parts that workers can read.
+            function: of one batch; pure, called on the workers.
+            combine: of two results, in the order of the rows.
 
         Raises:
             InvalidRows: the source has no rows, or a part cannot be read.

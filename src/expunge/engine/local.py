@@ -24,6 +24,11 @@ class LocalEngine:
     def reduce(self, source: RowSource, function: Callable[[Rows], T], combine: Callable[[T, T], T]) -> T:
         """``combine`` folded over ``function(batch)``, in the order of the source.
 
+        Args:
+            source: the rows.
+            function: of one batch; pure, called in several threads.
+            combine: of two results, in the order of the rows.
+
         Raises:
             InvalidRows: the source has no rows.
         """

@@ -61,6 +61,9 @@ def append(connection: sa.Connection, kind: str, bodies: Iterable[Mapping[str, A
     """Adds one event per body in a writing transaction; returns the number of the last one and its time.
 
     Args:
+        connection: a connection in a writing transaction.
+        kind: of all these events.
+        bodies: what each says beside its number, time and kind.
         at: of a batch's later events, the time of its first; by default the present hour. Never before the last event's.
     """
     size, last = sealing.log_size(connection), _last_time(connection)
@@ -91,6 +94,7 @@ def require_clock(connection: sa.Connection, last: str | None = None) -> None:
     """Raises ``WorkspaceInvalid`` where the clock is far ahead of anything that the workspace has seen.
 
     Args:
+        connection: a connection to the ledger's database.
         last: when the last event was, if that is known.
     """
     seen = max(_last_time(connection) if last is None else last, fact(connection, SEEN) or "")
@@ -102,7 +106,13 @@ def require_clock(connection: sa.Connection, last: str | None = None) -> None:
 
 
 def note(connection: sa.Connection, kind: str, bodies: Iterable[Mapping[str, Any]]) -> None:
-    """Adds events that belong to no batch, in a writing transaction; those that come while one is worked follow it."""
+    """Adds events that belong to no batch, in a writing transaction; those that come while one is worked follow it.
+
+    Args:
+        connection: a connection in a writing transaction.
+        kind: of all these events.
+        bodies: what each says beside its number, time and kind.
+    """
     if not requests.unfinished(connection):
         append(connection, kind, bodies)
         return
@@ -113,7 +123,11 @@ def note(connection: sa.Connection, kind: str, bodies: Iterable[Mapping[str, Any
 
 
 def release_held(connection: sa.Connection) -> None:
-    """Adds the events that came while a batch was worked, in the transaction that ends it."""
+    """Adds the events that came while a batch was worked, in the transaction that ends it.
+
+    Args:
+        connection: a connection in a writing transaction.
+    """
     waiting = sealing.rows(connection, sa.select(held).order_by(held.c.id), held)
     for (kind, at), rows in groupby(waiting, key=lambda row: (row.kind, row.at)):
         append(connection, kind, [json.loads(row.body) for row in rows], at)
@@ -121,12 +135,21 @@ def release_held(connection: sa.Connection) -> None:
 
 
 def count_held(connection: sa.Connection) -> int:
-    """How many events wait for the end of a batch."""
+    """How many events wait for the end of a batch.
+
+    Args:
+        connection: a connection to the ledger's database.
+    """
     return int(connection.execute(sa.select(sa.func.count()).select_from(held)).scalar_one())
 
 
 def seal(connection: sa.Connection, key: SigningKey) -> str:
-    """Signs the present head of the log, in a writing transaction, and returns the signed checkpoint."""
+    """Signs the present head of the log, in a writing transaction, and returns the signed checkpoint.
+
+    Args:
+        connection: a connection in a writing transaction.
+        key: that signs.
+    """
     size = sealing.log_size(connection)
     known = _signed(connection, size)
     if known is not None:
@@ -138,7 +161,11 @@ def seal(connection: sa.Connection, key: SigningKey) -> str:
 
 
 def checkpoint(connection: sa.Connection) -> str | None:
-    """The newest signed checkpoint."""
+    """The newest signed checkpoint.
+
+    Args:
+        connection: a connection to the ledger's database.
+    """
     newest = sealing.rows(connection, sa.select(checkpoints).order_by(checkpoints.c.size.desc()).limit(1), checkpoints)
     return str(newest[0].envelope) if newest else None
 
@@ -150,30 +177,55 @@ def _signed(connection: sa.Connection, size: int) -> sa.Row[Any] | None:
 
 
 def size(connection: sa.Connection) -> int:
-    """How many events there are."""
+    """How many events there are.
+
+    Args:
+        connection: a connection to the ledger's database.
+    """
     return int(_Tree(connection).get_size())
 
 
 def entries(connection: sa.Connection, after: int, limit: int) -> list[dict[str, Any]]:
-    """Up to ``limit`` events from the one after ``after``."""
+    """Up to ``limit`` events from the one after ``after``.
+
+    Args:
+        connection: a connection to the ledger's database.
+        after: number of the last event that is not wanted; 0 for all.
+        limit: how many at the most.
+    """
     chosen = sa.select(events.c.entry).where(events.c.seq > after).order_by(events.c.seq).limit(limit)
     return [dict(json.loads(entry)) for entry in connection.execute(chosen).scalars()]
 
 
 def of_kind(connection: sa.Connection, kind: str) -> list[dict[str, Any]]:
-    """All events of one kind."""
+    """All events of one kind.
+
+    Args:
+        connection: a connection to the ledger's database.
+        kind: of the events, such as ``request.accepted``.
+    """
     chosen = sa.select(events.c.entry).where(events.c.kind == kind).order_by(events.c.seq)
     return [dict(json.loads(entry)) for entry in connection.execute(chosen).scalars()]
 
 
 def held_of_kind(connection: sa.Connection, kind: str) -> list[dict[str, Any]]:
-    """All events of one kind that wait for the end of a batch."""
+    """All events of one kind that wait for the end of a batch.
+
+    Args:
+        connection: a connection to the ledger's database.
+        kind: of the events.
+    """
     chosen = sa.select(held).where(held.c.kind == kind).order_by(held.c.id)
     return [dict(json.loads(row.body)) for row in sealing.rows(connection, chosen, held)]
 
 
 def prove_inclusion(connection: sa.Connection, seq: int) -> dict[str, Any] | None:
-    """The event, the proof that it is in the log, and the checkpoint it is under; ``None`` if it is under none."""
+    """The event, the proof that it is in the log, and the checkpoint it is under; ``None`` if it is under none.
+
+    Args:
+        connection: a connection to the ledger's database.
+        seq: number of the event, from 1 on.
+    """
     signed = checkpoint(connection)
     covered = 0 if signed is None else int(predicate_of(signed)["size"])
     if not 1 <= seq <= covered:
@@ -186,6 +238,9 @@ def bundle(connection: sa.Connection, envelope: str, seq: int, covers: Mapping[s
     """A certificate that can be checked offline: the envelope, its event, the proof that it is in the log, the head.
 
     Args:
+        connection: a connection to the ledger's database.
+        envelope: the signed certificate.
+        seq: number of the event that tells of it.
         covers: the proof that it answers a request.
     """
     proven = prove_inclusion(connection, seq)
@@ -196,7 +251,11 @@ def bundle(connection: sa.Connection, envelope: str, seq: int, covers: Mapping[s
 
 
 def export(connection: sa.Connection) -> str:
-    """The whole log under its newest checkpoint, to be checked offline."""
+    """The whole log under its newest checkpoint, to be checked offline.
+
+    Args:
+        connection: a connection to the ledger's database.
+    """
     signed = checkpoint(connection)
     covered = 0 if signed is None else int(predicate_of(signed)["size"])
     listed = connection.execute(sa.select(events.c.entry).where(events.c.seq <= covered).order_by(events.c.seq)).scalars()
@@ -205,6 +264,10 @@ def export(connection: sa.Connection) -> str:
 
 def checkpoint_file(connection: sa.Connection, earlier: Head | None = None) -> str:
     """The newest checkpoint as a file; with the proof, if ``earlier`` is given, that it continues that head.
+
+    Args:
+        connection: a connection to the ledger's database.
+        earlier: a head that the file is to prove the log to continue. Default: none.
 
     Raises:
         LedgerCorrupt: the log has not been signed yet, or it does not begin with ``earlier``.
@@ -233,6 +296,8 @@ def verify_log(connection: sa.Connection, keys: PublicKeys, earlier: str | None)
     """How many events the ledger holds, after checking every leaf, every checkpoint, and that it continues ``earlier``.
 
     Args:
+        connection: a connection to the ledger's database.
+        keys: the public keys of the workspace.
         earlier: a signed checkpoint kept outside the database, which the log must still contain.
 
     Raises:
@@ -264,12 +329,24 @@ def verify_log(connection: sa.Connection, keys: PublicKeys, earlier: str | None)
 
 
 def prove_consistency(connection: sa.Connection, earlier: int, later: int) -> dict[str, Any]:
-    """pymerkle's proof that the log of ``later`` events begins with the log of ``earlier`` events, as JSON values."""
+    """pymerkle's proof that the log of ``later`` events begins with the log of ``earlier`` events, as JSON values.
+
+    Args:
+        connection: a connection to the ledger's database.
+        earlier: how many events the earlier log had.
+        later: how many the later one had.
+    """
     return dict(_Tree(connection).prove_consistency(earlier, later).serialize())
 
 
 def require_head(connection: sa.Connection, size: int, root: str) -> None:
-    """Raises ``LedgerCorrupt`` unless a head of ``size`` events with this root was signed here."""
+    """Raises ``LedgerCorrupt`` unless a head of ``size`` events with this root was signed here.
+
+    Args:
+        connection: a connection to the ledger's database.
+        size: number of events.
+        root: of the Merkle tree over them, in hexadecimal.
+    """
     found = _signed(connection, size)
     if found is None or bytes(found.root).hex() != root:
         raise LedgerCorrupt(

@@ -40,6 +40,9 @@ class Certificate:
     """The claim of one release and its evidence.
 
     Args:
+        assumptions: what the claim rests on.
+        caveats: what it does not cover.
+        library_version: of this package, which made it.
         epsilon, delta: what was asked for: (ε, δ)-unlearning, ε in nats; ε = inf where sigma is 0.
         mu: Δ/σ of this release (Gaussian DP).
         mu_total: the same, jointly for all releases since the earliest deletion of the period; the period ends with a scheduled
@@ -117,6 +120,9 @@ class Certificate:
     @classmethod
     def from_json(cls, text: str) -> "Certificate":
         """The certificate that ``to_json`` wrote.
+
+        Args:
+            text: what ``to_json`` wrote.
 
         Raises:
             ValueError: not a certificate; the message names what is missing or unknown.

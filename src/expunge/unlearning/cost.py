@@ -161,7 +161,14 @@ class NoiseCost:
 
     @classmethod
     def of(cls, objective: Objective, rows: Rows, point: Array, sigma: float) -> "NoiseCost":
-        """An estimate from at most about a thousand of ``rows``, for un-noised weights ``point``."""
+        """An estimate from at most about a thousand of ``rows``, for un-noised weights ``point``.
+
+        Args:
+            objective: what was minimised.
+            rows: that were learned.
+            point: the un-noised weights, ``(p,)``.
+            sigma: σ of the noise in each weight.
+        """
         sample = rows.thinned(max(1, len(rows) // SAMPLE)).on_host()
         if not sample.weight.sum() > 0:
             return cls(sigma, 0.0, 0.0, 0.0, 0.0)

@@ -31,7 +31,12 @@ VERSION = version("expunge")
 
 @dataclass(frozen=True, eq=False)
 class Release:
-    """Weights that may leave, ``(p,)``, read-only, and the certificate that goes with them."""
+    """Weights that may leave, ``(p,)``, read-only, and the certificate that goes with them.
+
+    Args:
+        weights: that may leave, ``(p,)``.
+        certificate: what is promised of them, and the evidence.
+    """
 
     weights: Array
     certificate: Certificate

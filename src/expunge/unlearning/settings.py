@@ -63,7 +63,11 @@ class Settings:
             raise ValueError(f"max_passes must be at least 0, got {self.max_passes}")
 
     def check(self, objective: Objective) -> None:
-        """Raises ``ValueError`` where the bound does not exist for this objective."""
+        """Raises ``ValueError`` where the bound does not exist for this objective.
+
+        Args:
+            objective: that they are to be used with.
+        """
         if self.bound is Bound.LOCAL:
             return
         loss = objective.loss

@@ -44,6 +44,10 @@ SCALARS = ("anchor", "n_rows", "count", "count_error", "gradient_error", "hessia
 def save_unlearner(unlearner: Unlearner, path: str | os.PathLike[str]) -> None:
     """Writes the unlearner to ``path``, atomically and readable by its owner alone.
 
+    Args:
+        unlearner: whose state is kept; it is secret.
+        path: of the file; an older one is replaced at once.
+
     Raises:
         OSError: the file cannot be written; an older file at ``path`` is then untouched.
     """
@@ -87,6 +91,7 @@ def load_unlearner(path: str | os.PathLike[str], engine: Engine | None = None) -
     older state that releases again spends the same budget twice.
 
     Args:
+        path: of a file that ``save_unlearner`` wrote.
         engine: what sums over rows from now on; by default threads of this process.
 
     Raises:

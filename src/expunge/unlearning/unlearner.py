@@ -11,23 +11,18 @@ be spent twice. So a copy refuses to release until it is told to take over.
 """
 
 import math
-import os
-import threading
 import time
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from expunge.engine import Engine
 from expunge.engine.local import LocalEngine
-from expunge.errors import BudgetSpent, CapacityExceeded, ModelCopied, ModelCopyWarning
+from expunge.errors import BudgetSpent, CapacityExceeded
 from expunge.privacy import PrivacyBudget
 from expunge.privacy.budget import today
 from expunge.privacy.noise import Noise, grid_rounding, secure_noise
@@ -37,6 +32,7 @@ from expunge.unlearning.choice import charged_wobble, cheapest
 from expunge.unlearning.cost import NoiseCost
 from expunge.unlearning.fitting import fitted, refit_cold
 from expunge.unlearning.learned import LearnedRows
+from expunge.unlearning.ownership import Owned
 from expunge.unlearning.release import Change, Release, Secret, charged_distance, charged_mu, published, require_norm
 from expunge.unlearning.remaining import require_rows
 from expunge.unlearning.report import CapacityReport
@@ -52,11 +48,17 @@ def _silent() -> None:
     """Says nothing."""
 
 
-class Unlearner:
+class Unlearner(Owned):
     """A model that can forget: use ``learn_from`` to make one.
 
     Every operation climbs the ladder (``AnchoredState.candidates``) and takes the cheapest rung whose proven distance Δ is
     within what σ, ε, δ and the budget left allow.
+
+    Args:
+        settings: what was fixed before any row was seen.
+        secret: the state behind the last release.
+        engine: what sums over rows.
+        noise: what is added to weights before they leave.
 
     >>> from expunge.problem.losses import Squared
     >>> from expunge.privacy import Guarantee
@@ -71,12 +73,11 @@ class Unlearner:
     """
 
     def __init__(self, settings: Settings, secret: Secret, engine: Engine, noise: Noise) -> None:
+        super().__init__()
         self.settings = settings
         self._secret = secret
         self._engine = engine
         self._noise = noise
-        self._lock = threading.RLock()
-        self._owner: int | None = os.getpid()
 
     @classmethod
     def learn_from(
@@ -252,14 +253,6 @@ class Unlearner:
         budget = self._secret.budget
         return self.settings.schedule.is_due(date.fromisoformat(budget.since), budget.requests, today())
 
-    def take_over(self) -> None:
-        """Lets a copy release from now on, in the original's place.
-
-        Assumes: the original, and every other copy, releases no more; else the same budget is spent twice.
-        """
-        self._lock = threading.RLock()
-        self._owner = os.getpid()
-
     def resume_restored(self, restores: int, since: date) -> None:
         """Goes on from a backup: whatever copies of this model released after it was made, no budget is spent twice.
 
@@ -273,6 +266,9 @@ class Unlearner:
         """How far each of these rows moves the un-noised weights when it goes, to first order in the 2-norm, ``(n_rows,)``.
 
         A wide model, which has no Hessian, gives an upper bound on that: |∇ℓᵢ|/μ.
+
+        Args:
+            rows: that were learned.
         """
         state = self._secret.state
         return state.displacements(self.objective.check(rows))
@@ -280,6 +276,9 @@ class Unlearner:
     def require_rows(self, source: RowSource) -> None:
         """Raises unless ``source`` is what was learned and not forgotten: one pass, one more for digests of tracked rows.
         Nothing has changed after it.
+
+        Args:
+            source: all rows that should be learned still.
 
         Raises:
             InvalidRows: other numbers or lengths of rows, or some are missing.
@@ -316,7 +315,11 @@ class Unlearner:
         )
 
     def draw(self, count: int) -> Array:
-        """Fresh releases of the present weights, ``(count, p)``: a mechanism to audit. None of them may be published."""
+        """Fresh releases of the present weights, ``(count, p)``: a mechanism to audit. None of them may be published.
+
+        Args:
+            count: how many.
+        """
         return np.array([self._noise(self._secret.point, self.settings.sigma) for _ in range(count)])
 
     def twin(self, noise: Noise) -> "Unlearner":
@@ -331,12 +334,18 @@ class Unlearner:
     def noise_cost(self, rows: Rows) -> NoiseCost:
         """What the noise of a release costs, estimated on learned ``rows``; a word to whoever fits, not to be published.
 
+        Args:
+            rows: that were learned.
+
         Source: theory §5.3.
         """
         return NoiseCost.of(self.objective, rows, self._secret.point, self.settings.sigma)
 
     def true_distance(self, source: RowSource) -> float:
         """|w̄ − ŵ′|₂, what ``distance_bound`` bounds, found by retraining on ``source``: for audits and demonstrations.
+
+        Args:
+            source: all rows learned and not forgotten.
 
         Raises:
             InvalidRows, NoOptimum: ``source`` cannot be fitted.
@@ -369,30 +378,6 @@ class Unlearner:
         if learned is not None and source is not None:
             check = partial(self.objective.check, is_weighted=self._secret.state.statistics.is_weighted)
             learned.require_same(source, self._engine, check, self.objective.loss.classes)
-
-    @contextmanager
-    def in_charge(self) -> Iterator[None]:
-        """The right to change the secret, for one thread at a time.
-
-        Raises:
-            ModelCopied: this is a copy.
-        """
-        if self._owner != os.getpid():
-            raise ModelCopied(
-                "this model is a copy of one that may still release: both would spend the same budget. Use the original, or, "
-                "if it and all other copies release no more, call take_over() on this one. Nothing was changed"
-            )
-        with self._lock:
-            yield
-
-    def __getstate__(self) -> dict[str, Any]:
-        warnings.warn(
-            "a copy of a model that can forget holds its secret state, which may still depend on those forgotten, and refuses "
-            "to release until take_over() is called on it; to publish, copy the release instead",
-            ModelCopyWarning,
-            stacklevel=2,
-        )
-        return {**self.__dict__, "_lock": None, "_owner": None}
 
 
 def secret_of(unlearner: Unlearner) -> Secret:
