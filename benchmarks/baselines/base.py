@@ -28,7 +28,8 @@ class Claims:
 
     Args:
         kind: ``exact`` (the retrained weights), ``certified`` ((ε, δ)-unlearning) or ``none``.
-        epsilon, delta: of a certified method, ε in nats.
+        epsilon: of a certified method, in nats.
+        delta: of a certified method.
         distance_bound: proven distance to the retrained weights before noise, where the method proves one.
         assumptions: under which the claim holds.
         needs_data: whether forgetting reads rows other than those to forget.

@@ -30,8 +30,10 @@ class TradeOff:
     Args:
         n_draws: held-out draws of each mechanism.
         confidence: of all bounds together.
-        false_positives, false_negatives: share of draws of the second taken for the first, and the reverse.
-        false_positives_bound, false_negatives_bound: Clopper–Pearson upper bounds on these rates.
+        false_positives: share of draws of the second mechanism taken for the first's.
+        false_negatives: share of draws of the first taken for the second's.
+        false_positives_bound: Clopper–Pearson upper bound on the rate of the former.
+        false_negatives_bound: the same of the latter.
         curve: type I and type II error at every threshold, ``(k, 2)``; for the figure, not for the bounds.
 
     Source: theory §7.
@@ -90,8 +92,9 @@ def membership(mechanism_a: Mechanism, mechanism_b: Mechanism, *, n_draws: int, 
     mechanism, fitted on one half of the draws; the rows' log-likelihood ratios are added up.
 
     Args:
-        mechanism_a, mechanism_b: ``count -> (count, m)``, scores of the m deleted rows by the model that forgot and by models
-            retrained without them: best the log-odds of the true label.
+        mechanism_a: ``count -> (count, m)``, scores of the m deleted rows by the model that forgot: best the log-odds of the
+            true label.
+        mechanism_b: the same by models retrained without them.
 
     Raises:
         ValueError: as ``black_box``.
@@ -113,8 +116,8 @@ def sequence(stream_a: Mechanism, stream_b: Mechanism, *, n_draws: int, confiden
     """How well whole streams of releases could be told apart: their joint lower bound must stay under the filter's total.
 
     Args:
-        stream_a, stream_b: ``count -> (count, k, p)``: k releases in a row, later requests chosen as one likes from earlier
-            releases.
+        stream_a: ``count -> (count, k, p)``: k releases in a row, later requests chosen as one likes from earlier releases.
+        stream_b: the same of another mechanism.
 
     Raises:
         ValueError: as ``black_box``.

@@ -19,10 +19,13 @@ class AuditedRelease:
 
     Args:
         rung: how it was certified; ``forgotten``: rows.
-        certified_distance, true_distance: Δ and |w̄ − ŵ′|₂.
+        certified_distance: Δ.
+        true_distance: |w̄ − ŵ′|₂.
         retraining_error: bound on how far the retrained weights are from the optimum, which the comparison allows for.
-        certified_mu, true_mu: the distances over σ; infinite where σ = 0.
-        certified_mu_total, true_mu_total: √Σμ² of the releases since the earliest deletion of the period.
+        certified_mu: Δ over σ; infinite where σ = 0.
+        true_mu: the true distance over σ.
+        certified_mu_total: √Σμ², as certified, of the releases since the earliest deletion of the period.
+        true_mu_total: the same by the true distances.
     """
 
     rung: str

@@ -99,7 +99,8 @@ class PaperUnlearner:
     Args:
         loss: f; ``n_parameters``: p.
         strong_convexity: λ; ``lipschitz``: L; ``hessian_lipschitz``: M, all of one row's loss.
-        epsilon, delta: (ε, δ), ε at most 1, for which the paper's Gaussian factor holds.
+        epsilon: ε, at most 1, for which the paper's Gaussian factor holds; in nats.
+        delta: δ, between 0 and 1.
         radius: B, where the constants hold for |w| ≤ B only.
         noise: adds N(0, σ²I); OpenDP's sampler unless a test needs another.
 

@@ -110,7 +110,8 @@ class Rows:
         and other array-API namespaces where they are. Nothing given is changed.
 
         Args:
-            y, sample_weight: ``(n_rows,)``, or one column of a table, ``(n_rows, 1)``; one number is the weight of every row.
+            y: targets, ``(n_rows,)``, or one column of a table, ``(n_rows, 1)``.
+            sample_weight: weights, of the same shape; one number is the weight of every row. Default: 1.
 
         Raises:
             InvalidRows: wrong shapes; masked, NaN or infinite values; magnitudes beyond 1e±60; negative weights. The message

@@ -43,7 +43,8 @@ class Certificate:
         assumptions: what the claim rests on.
         caveats: what it does not cover.
         library_version: of this package, which made it.
-        epsilon, delta: what was asked for: (ε, δ)-unlearning, ε in nats; ε = inf where sigma is 0.
+        epsilon: what was asked for: ε of (ε, δ)-unlearning, in nats; ``inf`` where sigma is 0.
+        delta: δ of it.
         mu: Δ/σ of this release (Gaussian DP).
         mu_total: the same, jointly for all releases since the earliest deletion of the period; the period ends with a scheduled
             refit (theory §5.7).
@@ -53,7 +54,8 @@ class Certificate:
         rung: how it was proven: ``exact``, ``statistics``, ``pass`` or ``refit``.
         passes: gradient passes over the remaining rows.
         bound: ``local``, ``worst_case`` or ``sekhari2021``: the bound used without the rows.
-        n_forgotten, n_learned: rows that this release forgot and learned.
+        n_forgotten: rows that this release forgot.
+        n_learned: rows that it learned.
         remaining: total weight of the rows learned and not forgotten.
         n_parameters: p, the number of weights.
         condition: upper bound on the condition number of the Hessian; ``inf`` where none is known.

@@ -257,7 +257,8 @@ class Unlearner(Owned):
         """Goes on from a backup: whatever copies of this model released after it was made, no budget is spent twice.
 
         Args:
-            restores, since: see ``PrivacyBudget.restored``.
+            restores: see ``PrivacyBudget.restored``.
+            since: see there too.
         """
         with self.in_charge():
             self._secret = replace(self._secret, budget=self._secret.budget.restored(restores, since))

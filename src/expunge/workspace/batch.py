@@ -48,7 +48,9 @@ class Outcome:
     """One model's new release.
 
     Args:
-        model, number: of the release; ``id``: among all releases.
+        model: of the release.
+        number: of the release, among those of its model.
+        id: of the release, among all.
         release: weights and certificate.
         influences: by pseudonym of those forgotten, how far each moves the weights, in units of σ (an upper bound, to first
             order); empty where σ is 0.

@@ -161,7 +161,8 @@ class Workspace:
 
         Args:
             name: of the model.
-            accept_undeclared, say: as for ``fit``.
+            accept_undeclared: as for ``fit``.
+            say: as for ``fit``.
             how: what is to be different; see ``How``.
 
         Raises:

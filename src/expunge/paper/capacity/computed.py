@@ -40,7 +40,8 @@ class Setting:
 
     Args:
         p: parameters; ``n``: rows.
-        epsilon, delta: the (ε, δ) of unlearning; ε in nats.
+        epsilon: ε of unlearning, in nats.
+        delta: δ of unlearning, between 0 and 1.
         lipschitz: L, bound on the gradient of one row's loss; in the convex case without the ridge term.
         strong_convexity: λ of every row's loss; ``None`` for a convex problem, made strongly convex by a ridge term.
         hessian_lipschitz: M of one row's Hessian; not needed for ``dp`` and ``exact``.

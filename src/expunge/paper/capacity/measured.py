@@ -34,7 +34,8 @@ class RiskPoint:
     Args:
         m: how many rows were forgotten; ``rung``: on which rung of the ladder.
         excess_risk: mean held-out loss over that of the un-noised model of all rows, in units of the loss.
-        low, high: its bootstrap interval.
+        low: lower end of its bootstrap interval.
+        high: upper end.
     """
 
     m: int
