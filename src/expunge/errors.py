@@ -10,7 +10,12 @@ class InvalidRows(ExpungeError, ValueError):
 
 
 class WrongValue(InvalidRows):
-    """A value that is not of the type of its ``column``; the message names its row."""
+    """A value that is not of the type of its ``column``; the message names its row.
+
+    Args:
+        message: for people.
+        column: that holds the value.
+    """
 
     def __init__(self, message: str, column: str) -> None:
         super().__init__(message)
@@ -125,6 +130,9 @@ EXTRAS = {
 
 def missing(error: ModuleNotFoundError) -> str | None:
     """What to install where a module is missing; ``None`` for one that no extra brings.
+
+    Args:
+        error: that importing it raised.
 
     >>> missing(ModuleNotFoundError(name="duckdb"))
     "the package duckdb is not installed: pip install 'expunge[workspace]'"

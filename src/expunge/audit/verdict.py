@@ -83,6 +83,9 @@ class Verdict:
     def write(self, folder: Path) -> tuple[Path, Path]:
         """Writes ``audit.json`` and ``audit.svg`` into ``folder``, and returns their paths.
 
+        Args:
+            folder: that takes ``audit.json`` and ``audit.svg``; it is made if need be.
+
         Raises:
             ImportError: matplotlib is not installed.
             OSError: ``folder`` cannot be written.

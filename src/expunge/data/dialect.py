@@ -107,7 +107,12 @@ class Reading:
         return [f"read so: {'; '.join(found)}"] if found else []
 
     def require_only(self, source: str, *names: str) -> None:
-        """Raises ``InvalidRows`` if more is said than ``names`` and what a value is, which ``source`` cannot have."""
+        """Raises ``InvalidRows`` if more is said than ``names`` and what a value is, which ``source`` cannot have.
+
+        Args:
+            names: of options that the file can have.
+            source: what the file is called.
+        """
         for field in fields(self):
             if field.name not in (*names, *VALUES) and getattr(self, field.name) is not None:
                 raise InvalidRows(f"{source} has no {field.name} that could be said: leave the option out")

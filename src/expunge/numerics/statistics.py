@@ -92,7 +92,12 @@ class Sums:
 
     @classmethod
     def at(cls, at: Evaluation, digest: str) -> "Sums":
-        """The sums of evaluated rows; ``digest`` names the anchor."""
+        """The sums of evaluated rows; ``digest`` names the anchor.
+
+        Args:
+            at: the rows, evaluated at the anchor.
+            digest: names the anchor.
+        """
         return Sums(
             digest,
             at.n_rows,
@@ -113,6 +118,10 @@ class Sums:
     @quiet
     def plus(self, other: "Sums", sign: float) -> "Sums":
         """These sums and ``sign`` times those of ``other``.
+
+        Args:
+            other: sums at the same anchor.
+            sign: 1 to add them, -1 to take them out.
 
         Raises:
             AnchorMismatch: they were taken at different anchors.
@@ -161,6 +170,9 @@ class Statistics(Sums):
     """Sums over rows at one anchor, with the Hessian sum ``hessian_sum``, ``(p, p)``.
 
     Law: T(S ∪ A) − T(A) = T(S), up to the carried errors.
+    Args:
+        hessian_sum: sum of the rows' Hessians at the anchor, ``(p, p)``.
+
     Source: theory §4.2.
     """
 
@@ -168,7 +180,13 @@ class Statistics(Sums):
 
     @classmethod
     def of(cls, objective: Objective, rows: Rows, anchor: Array) -> "Statistics":
-        """The statistics of ``rows`` at ``anchor``."""
+        """The statistics of ``rows`` at ``anchor``.
+
+        Args:
+            objective: what is minimised.
+            rows: that are summed.
+            anchor: the weights at which they are evaluated, ``(p,)``.
+        """
         return cls.evaluated(Evaluation(objective, rows, anchor), anchor_digest(objective, anchor))
 
     @classmethod
@@ -176,6 +194,8 @@ class Statistics(Sums):
         """The statistics of evaluated rows; ``digest`` names the anchor.
 
         Args:
+            at: the rows, evaluated at the anchor.
+            digest: names the anchor.
             precision: of the Hessian; with float32 the errors are not bounded, and no certificate can come of it.
         """
         sums = vars(Sums.at(at, digest))
@@ -199,7 +219,12 @@ class Statistics(Sums):
         return Statistics(**(vars(sums) | {"hessian_error": error}), hessian_sum=hessian)
 
     def add_hessian_to(self, hessian: Array, sign: float) -> Array:
-        """``hessian + sign · hessian_sum``, a new array."""
+        """``hessian + sign · hessian_sum``, a new array.
+
+        Args:
+            hessian: ``(p, p)``.
+            sign: 1 to add, -1 to take out.
+        """
         return hessian + sign * self.hessian_sum
 
 

@@ -40,6 +40,10 @@ class RowLoss:
     def verify_derivatives(self, w: Array, Z: Array) -> None:
         """Compares gradient and Hessian with central differences at ``w``.
 
+        Args:
+            w: weights, ``(p,)``.
+            Z: rows, as the loss takes them.
+
         Raises:
             ValueError: one of them disagrees; the message names it, the row and the coordinate.
         """
@@ -63,7 +67,11 @@ class RowLoss:
                 )
 
     def ridge(self, strength: float) -> "RowLoss":
-        """f + ½·strength·|w|²."""
+        """f + ½·strength·|w|².
+
+        Args:
+            strength: of the ridge term; at least 0.
+        """
         return RowLoss(
             lambda w, Z: self.value(w, Z) + 0.5 * strength * float(w @ w),
             lambda w, Z: self.gradient(w, Z) + strength * w,
@@ -190,6 +198,9 @@ class PaperUnlearner:
     def learn(self, Z: Array) -> Learned:
         """A_sc: ŵ = argmin F̂_S and T(S), by damped Newton.
 
+        Args:
+            Z: rows, as the loss takes them.
+
         Raises:
             InvalidRows: there are no rows.
             NoOptimum: no minimum is found.
@@ -223,6 +234,10 @@ class PaperUnlearner:
     def unlearn(self, U: Array, learned: Learned) -> Array:
         """Ā_sc: w̃, ``(p,)``, from the rows to forget, ŵ and T(S) alone.
 
+        Args:
+            U: rows to forget, as the loss takes them.
+            learned: what ``learn`` gave.
+
         Raises:
             InvalidRows: as many rows as were learned, or more.
         """
@@ -238,7 +253,13 @@ class PaperUnlearner:
         return self._noise(point, sigma) if sigma > 0 else point
 
     def sigma(self, m: int, n: int, gradient_norm: float = 0.0) -> float:
-        """σ = (Δ/ε)√(2 ln(1.25/δ)) with Δ = 2Mm²L²/(λ³n²); ``gradient_norm`` is |∇F̂_S(ŵ)|, 0 at the exact optimum."""
+        """σ = (Δ/ε)√(2 ln(1.25/δ)) with Δ = 2Mm²L²/(λ³n²); ``gradient_norm`` is |∇F̂_S(ŵ)|, 0 at the exact optimum.
+
+        Args:
+            m: rows forgotten.
+            n: rows learned.
+            gradient_norm: |∇F̂_S(ŵ)|; 0, the default, at the exact optimum.
+        """
         distance = sekhari2021(
             count=n,
             changed=m,

@@ -85,11 +85,20 @@ class Objective:
         return np.where(self.penalised, 0.0, 1.0)
 
     def penalty_scale(self, count: float) -> float:
-        """What multiplies ½|w|² for rows of total weight ``count``."""
+        """What multiplies ½|w|² for rows of total weight ``count``.
+
+        Args:
+            count: total weight of the rows.
+        """
         return self.penalty * count if self.form == "mean" else self.penalty
 
     def penalty_value(self, w: Array, count: float) -> float:
-        """The penalty and the gauge at ``w``."""
+        """The penalty and the gauge at ``w``.
+
+        Args:
+            w: weights, ``(p,)``.
+            count: total weight of the rows.
+        """
         gauge = 0.0 if self._gauge is None else float(np.square(self._gauge @ w))
         return 0.5 * (self.penalty_scale(count) * float(w[self.penalised] @ w[self.penalised]) + gauge)
 
@@ -97,28 +106,46 @@ class Objective:
         """Gradient of the penalty and the gauge, ``(p,)``.
 
         It is linear in ``w``, hence also the product of their Hessian with ``w``; ``(p, m)`` gives m products at once.
+
+        Args:
+            w: weights, ``(p,)``.
+            count: total weight of the rows.
         """
         gradient = self.penalty_scale(count) * (w.T * self.penalised).T
         return gradient if self._gauge is None else gradient + (np.multiply.outer(self._gauge @ w, self._gauge)).T
 
     def penalty_diagonal(self, count: float) -> Array:
-        """Diagonal of the Hessian of penalty and gauge, ``(p,)``."""
+        """Diagonal of the Hessian of penalty and gauge, ``(p,)``.
+
+        Args:
+            count: total weight of the rows.
+        """
         diagonal = np.where(self.penalised, self.penalty_scale(count), 0.0)
         return diagonal if self._gauge is None else diagonal + self._gauge
 
     def penalty_trace(self, count: float) -> float:
-        """Trace of the Hessian of penalty and gauge."""
+        """Trace of the Hessian of penalty and gauge.
+
+        Args:
+            count: total weight of the rows.
+        """
         gauge = 0.0 if self._gauge is None else float(self._gauge.sum())
         return self.penalty_scale(count) * float(self.penalised.sum()) + gauge
 
     def penalised_hessian(self, hessian_sum: Array, count: float) -> Array:
-        """``hessian_sum`` with the curvature of penalty and gauge added, a new array."""
+        """``hessian_sum`` with the curvature of penalty and gauge added, a new array.
+
+        Args:
+            hessian_sum: sum of the rows' Hessians, ``(p, p)``.
+            count: total weight of the rows.
+        """
         return hessian_sum + self.penalty_gradient(np.eye(self.n_parameters), count)
 
     def check(self, rows: Rows, is_weighted: bool | None = None) -> Rows:
         """``rows`` themselves, if this objective can be evaluated on them.
 
         Args:
+            rows: to be learned or forgotten.
             is_weighted: whether the rows of the model have weights; ``None`` at its fit, where either will do.
 
         Raises:
@@ -145,12 +172,20 @@ class Objective:
         return rows
 
     def features(self, rows: Rows) -> Any:
-        """The rows in float64, where they lie, ``(n_rows, n_features)``, dense or CSR; no intercept."""
+        """The rows in float64, where they lie, ``(n_rows, n_features)``, dense or CSR; no intercept.
+
+        Args:
+            rows: of this objective.
+        """
         xp = namespace(rows.X)
         return rows.X.astype(np.float64, copy=False) if xp is np else xp.astype(rows.X, xp.float64, copy=False)
 
     def design(self, rows: Rows) -> Any:
-        """The rows on the host with the intercept's column, float64, ``(n_rows, width)``, dense or CSR."""
+        """The rows on the host with the intercept's column, float64, ``(n_rows, width)``, dense or CSR.
+
+        Args:
+            rows: of this objective.
+        """
         X = self.features(rows)
         if not is_on_host(X):
             X = host(X)
@@ -160,11 +195,20 @@ class Objective:
         return sparse.csr_array(sparse.hstack([X, ones], format="csr")) if sparse.issparse(X) else np.hstack([X, ones])
 
     def coefficients(self, w: Array) -> Array:
-        """``w`` as a matrix ``(K, width)``."""
+        """``w`` as a matrix ``(K, width)``.
+
+        Args:
+            w: weights, ``(p,)``.
+        """
         return w.reshape(self.loss.outputs, self.width)
 
     def predictor(self, w: Array, X: Any) -> Any:
-        """t = Xwᵀ + b, ``(n_rows,)``, or ``(n_rows, K)`` for several outputs; ``X`` as ``features`` gives it."""
+        """t = Xwᵀ + b, ``(n_rows,)``, or ``(n_rows, K)`` for several outputs; ``X`` as ``features`` gives it.
+
+        Args:
+            w: weights, ``(p,)``.
+            X: features, ``(n_rows, n_features)``.
+        """
         blocks = self.coefficients(w)
         t = X @ beside(blocks[0, : self.n_features] if self.loss.outputs == 1 else blocks[:, : self.n_features].T, X)
         if not self.fit_intercept:

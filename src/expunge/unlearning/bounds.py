@@ -60,7 +60,12 @@ class Geometry:
         return or_infinite(self.extremes.whitened_norm / math.sqrt(1.0 - self.eta)) if self.eta < 1.0 else math.inf
 
     def length(self, step: Array, hessian_step: Array) -> float:
-        """|step|_H in the exact Hessian's metric, from ``hessian_step = H @ step``."""
+        """|step|_H in the exact Hessian's metric, from ``hessian_step = H @ step``.
+
+        Args:
+            step: a displacement D, ``(p,)``.
+            hessian_step: H @ D, ``(p,)``.
+        """
         size = norm(step)
         rounding = (len(step) + 4) * 2.0**-53 * size * norm(hessian_step)
         with np.errstate(all="ignore"):
@@ -87,6 +92,7 @@ class Geometry:
         """What inexact arithmetic adds to ``|∇J|_{H⁻¹}`` after ``step``. Source: theory §4.6.
 
         Args:
+            step: that was taken, ``(p,)``.
             residual_norm: |H step + gradient|₂, left by the linear solve.
             gradient_error: bound on the rounding error of that gradient.
         """
@@ -98,7 +104,13 @@ class Geometry:
 
 @dataclass(frozen=True)
 class HessianChange:
-    """t of theory §4.3 in three norms: cR|D|₂, cv|D|_H and c·max|XᵢᵀD|. Each is a norm of D; their minimum is not."""
+    """t of theory §4.3 in three norms: cR|D|₂, cv|D|_H and c·max|XᵢᵀD|. Each is a norm of D; their minimum is not.
+
+    Args:
+        by_norm: cR|D|₂.
+        by_whitened_norm: cv|D|_H.
+        by_rows: c·max|XᵢᵀD|; infinite where no pass has measured it.
+    """
 
     by_norm: float
     by_whitened_norm: float
@@ -118,6 +130,7 @@ def residual(geometry: Geometry, t: float, decrement: float) -> float:
     """Δ at a point with ``e^{−t}H ⪯ ∇²J ⪯ e^{t}H`` and ``|∇J|_{H⁻¹} ≤ decrement``: the last line of theory §4.3.
 
     Args:
+        geometry: of the Hessian at the anchor.
         t: how far the Hessian may have changed since the anchor.
         decrement: bound on the gradient norm in the metric of H⁻¹.
 
@@ -182,6 +195,14 @@ def sekhari2021(
     *, count: float, changed: float, strong_convexity: float, lipschitz: float, hessian_lipschitz: float, gradient: float
 ) -> float:
     """The paper's own Δ = 2M̄m²L²/(λ̄³n²), four times ``worst_case``; kept as the reference.
+
+    Args:
+        count: as for ``worst_case``.
+        changed: as for ``worst_case``.
+        strong_convexity: as for ``worst_case``.
+        lipschitz: as for ``worst_case``.
+        hessian_lipschitz: as for ``worst_case``.
+        gradient: as for ``worst_case``.
 
     Source: Sekhari et al. 2021, Lemma 3 and Theorem 3; theory §3.
     """

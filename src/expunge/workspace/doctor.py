@@ -67,6 +67,7 @@ def examine(place: Place, depth: Depth = "minutes") -> Iterator[Finding]:
     """Every check of this depth and what it found, in order. A batch that was interrupted is one until the next command.
 
     Args:
+        place: of the workspace.
         depth: ``seconds``, whatever the workspace's size; ``minutes``, which also reads every file and every entry of the
             ledger; ``models``, which also compares every model with the rows, in one pass each; ``everything``, which also
             retrains every model.

@@ -79,6 +79,10 @@ class Setting:
     def excess_risk_bound(self, m: int, method: Method) -> float:
         """Bound on E[F(w̃)] − F* after ``m`` deletions; in units of the loss. A convex problem takes its best ridge term.
 
+        Args:
+            m: deletions.
+            method: what is released.
+
         Raises:
             ValueError: m is not below n, or the method needs a constant that is missing.
 
@@ -95,6 +99,10 @@ class Setting:
 
         Every term of the bound is a sum of exponentials in ln λ, so that it has one minimum there.
 
+        Args:
+            m: deletions.
+            method: what is released.
+
         Raises:
             ValueError: the problem is strongly convex already, or the method needs a constant that is missing.
 
@@ -109,6 +117,9 @@ class Setting:
 
     def balanced_ridge(self, m: int) -> float:
         """λ in closed form: where the ridge term meets the larger of the terms that deletion and noise add.
+
+        Args:
+            m: deletions.
 
         Source: paper, Theorem 4 (up to constants); theory §3.
         """
@@ -134,7 +145,13 @@ class Setting:
             )
 
     def excess_risk_bound_at(self, m: int, method: Method, ridge: float) -> float:
-        """The same with a ridge term of strength ``ridge``, its own bias ½·ridge·B² included."""
+        """The same with a ridge term of strength ``ridge``, its own bias ½·ridge·B² included.
+
+        Args:
+            m: deletions.
+            method: what is released.
+            ridge: strength of the ridge term.
+        """
         L = self.lipschitz + ridge * (self.radius or 0.0)
         strength, n = (self.strong_convexity or 0.0) + ridge, self.n
         bias = 0.5 * ridge * (self.radius or 0.0) ** 2

@@ -47,7 +47,13 @@ class RiskPoint:
 
 @dataclass(frozen=True)
 class EmpiricalCapacity:
-    """The most deletions found harmless, ``capacity``; why not more, ``reason``; and the risk wherever it was measured."""
+    """The most deletions found harmless, ``capacity``; why not more, ``reason``; and the risk wherever it was measured.
+
+    Args:
+        capacity: the most deletions found harmless.
+        reason: why it is no larger.
+        points: the risk wherever it was measured.
+    """
 
     capacity: int
     reason: str
