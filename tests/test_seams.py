@@ -42,3 +42,10 @@ def test_nobody_reads_the_underscore_names_of_another_module(path):
         if is_private(name.name)
     ]
     assert read + imported == []
+
+
+def test_no_file_is_too_long_to_be_read_at_once():
+    long = {
+        str(path.relative_to(SOURCE)): n for path in SOURCE.rglob("*.py") if (n := len(path.read_text().splitlines())) > 400
+    }
+    assert long == {}

@@ -21,8 +21,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from expunge.data.columns import codes_of, column_names, column_values, label, numbers_of
 from expunge.data.identities import texts_of
-from expunge.data.schema import Category, Column, Number, codes_of, column_names, column_values, label, numbers_of
+from expunge.data.schema import Category, Column, Number
 from expunge.identities import EXACT, Rule, canonical
 from expunge.problem.arrays import SMALLEST
 

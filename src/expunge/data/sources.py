@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from expunge.data.columns import codes_of
 from expunge.data.parquet import row_groups
 from expunge.data.reading import read_batches
-from expunge.data.schema import FeatureSchema, codes_of
+from expunge.data.schema import FeatureSchema
 from expunge.errors import InvalidRows
 from expunge.problem.rows import Places, Rows, RowSource
 

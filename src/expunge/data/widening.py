@@ -5,7 +5,7 @@ from typing import Literal, cast, get_args
 import pyarrow as pa
 from pyarrow import types
 
-from expunge.data.schema import label
+from expunge.data.columns import label
 from expunge.errors import InvalidRows
 
 Wider = Literal["number", "text"]

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import sqlalchemy as sa
 
+from expunge.data.columns import codes_of
 from expunge.data.content import Content
 from expunge.data.identities import texts_of
 from expunge.data.numbering import numbered
@@ -19,7 +20,7 @@ from expunge.data.own_columns import ROW, SUBJECT
 from expunge.data.reading import Reading, read_batches
 from expunge.data.rejects import Rejects
 from expunge.data.row_numbers import rows_of
-from expunge.data.schema import FeatureSchema, codes_of
+from expunge.data.schema import FeatureSchema
 from expunge.data.widening import wider_of
 from expunge.errors import InvalidRows, WorkspaceInvalid, WrongValue
 from expunge.ledger import releases, requests

@@ -18,6 +18,7 @@ from expunge.ledger import releases, requests
 from expunge.privacy import Guarantee
 from expunge.workspace import arrivals, row_keys
 from expunge.workspace.arrivals import Arrival, arrival, expected, in_table, odd_told, read_schema, require_whole
+from expunge.workspace.batch import Outcome
 from expunge.workspace.comparison import require_same
 from expunge.workspace.people import People, refused_return
 from expunge.workspace.place import Place
@@ -89,6 +90,24 @@ class Plan:
             counts = ", ".join(f"{name!r} {count:,}" for name, count in self.told.get(kind, {}).items())
             found += [f"values that are {means}, by column: {counts}"] if counts else []
         return found
+
+
+@dataclass(frozen=True)
+class Appended:
+    """What came of rows from outside: what whoever brought them is told (see ``Plan``), and the new releases.
+
+    Args:
+        told: what whoever brought the rows is told; see ``Plan``.
+        outcomes: the new releases.
+    """
+
+    told: Mapping[str, Any]
+    outcomes: list[Outcome]
+
+    @property
+    def rows(self) -> int:
+        """How many were added."""
+        return int(self.told["rows"])
 
 
 @contextmanager

@@ -10,10 +10,11 @@ from typing import Literal, get_args
 import numpy as np
 import pyarrow as pa
 
+from expunge.data.columns import label
 from expunge.data.drafting import short
 from expunge.data.files import NOTHING, Change
 from expunge.data.own_columns import ROW, SUBJECT
-from expunge.data.schema import Category, Column, FeatureSchema, Number, label
+from expunge.data.schema import Category, Column, FeatureSchema, Number
 from expunge.data.sources import EncodedPart, TableColumns, TableSource, Without, columns_read
 from expunge.data.table import SubjectTable
 from expunge.errors import InvalidRows, LastRows

@@ -3,53 +3,33 @@
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
 from expunge.data.reading import UNKNOWN, Reading
 from expunge.data.rejects import Rejects
-from expunge.errors import ExpungeError, WorkspaceInvalid, WorkUnfinished
+from expunge.errors import WorkspaceInvalid, WorkUnfinished
 from expunge.evidence.receipts import Receipt
-from expunge.evidence.signing import SigningKey, endorse
-from expunge.evidence.statements import digest
 from expunge.files import write_output
 from expunge.identities import CASELESS, EXACT
-from expunge.ledger import log, releases, times
-from expunge.ledger.facts import add_key, set_fact
+from expunge.ledger import releases
+from expunge.ledger.facts import set_fact
 from expunge.unlearning.report import CapacityReport
-from expunge.workspace import batch, desk, making, queue, row_keys, states
+from expunge.workspace import batch, desk, making, queue, rotation, row_keys, states
 from expunge.workspace.arrivals import read_schema
-from expunge.workspace.batch import COMING_KEY, Done, Outcome
+from expunge.workspace.batch import Done, Outcome
 from expunge.workspace.desk import Answer, ForgetRequest
 from expunge.workspace.filling import IdColumns, Origin, fill
 from expunge.workspace.people import Id, People, id_columns
 from expunge.workspace.place import PATIENCE, Place
-from expunge.workspace.plans import How, Plan, Plans, Taking, looking
+from expunge.workspace.plans import Appended, How, Plan, Plans, Taking, looking
 from expunge.workspace.queue import Processed
 from expunge.workspace.specification import Specification
 from expunge.workspace.states import Say, silent
 
 SAMPLE = 5_000
 """Rows from which a capacity is forecast."""
-
-
-@dataclass(frozen=True)
-class Appended:
-    """What came of rows from outside: what whoever brought them is told (see ``Plan``), and the new releases.
-
-    Args:
-        told: what whoever brought the rows is told; see ``Plan``.
-        outcomes: the new releases.
-    """
-
-    told: Mapping[str, Any]
-    outcomes: list[Outcome]
-
-    @property
-    def rows(self) -> int:
-        """How many were added."""
-        return int(self.told["rows"])
 
 
 class Workspace:
@@ -151,7 +131,7 @@ class Workspace:
             WorkspaceInvalid: there is a model of this name, or there was.
         """
         with batch.in_charge(self.place):
-            return self._fitted(self._plans.fit(name, target, how, accept_undeclared=accept_undeclared), say)
+            return self._run(self._plans.fit(name, target, how, accept_undeclared=accept_undeclared), say).outcomes[0]
 
     def replace(self, name: str, *, accept_undeclared: bool = False, say: Say = silent, **how: Unpack[How]) -> Outcome:
         """Learns ``name`` anew, as another model with a budget of its own: from the present schema, without anybody who has
@@ -171,7 +151,7 @@ class Workspace:
             WorkspaceInvalid: no such model.
         """
         with batch.in_charge(self.place):
-            return self._fitted(self._plans.replace(name, how, accept_undeclared=accept_undeclared), say)
+            return self._run(self._plans.replace(name, how, accept_undeclared=accept_undeclared), say).outcomes[0]
 
     def retire(self, name: str) -> int:
         """Withdraws a model for good: its releases and its state are destroyed. Returns how many requests that closed.
@@ -197,7 +177,7 @@ class Workspace:
             WorkspaceInvalid: no such model.
         """
         with batch.in_charge(self.place):
-            return self._fitted(self._plans.refit(name), say)
+            return self._run(self._plans.refit(name), say).outcomes[0]
 
     def capacity(self, name: str) -> CapacityReport:
         """What is used of the model's capacity to forget, and a forecast of what is left.
@@ -405,38 +385,13 @@ class Workspace:
         Args:
             is_revoked: somebody else may have the old key: of what it signed, only what is in the log up to now stays valid.
         """
-        with batch.in_charge(self.place):
-            with self.place.database.reading() as connection:
-                self.place.signing_key(connection)  # without which no other key can be vouched for
-            key = SigningKey.generate()
-            with self.place.database.writing() as connection:
-                set_fact(connection, COMING_KEY, key.keyid)
-            key.save(self.place.keys)
-            with self.place.database.writing() as connection:
-                old = self.place.signing_key(connection)
-                log.seal(connection, old)
-                endorsement = endorse(old, key, log.size(connection), is_revoked=is_revoked)
-                kind = "key.revoked" if is_revoked else "key.rotated"
-                log.append(connection, kind, [{"from": old.keyid, "keyid": key.keyid, "endorsement": digest(endorsement)}])
-                add_key(connection, key.keyid, key.pem, times.exact(), endorsement)
-                set_fact(connection, COMING_KEY, "")
-            try:
-                batch.recover(self.place)  # deletes the old private key and publishes the new public one
-            except (ExpungeError, OSError) as error:
-                raise WorkUnfinished(
-                    f"the new key signs from now on, but the old one could not be put away ({error}): run expunge process when "
-                    "the cause is fixed"
-                ) from error
-        return key.keyid
+        return rotation.rotate_key(self.place, is_revoked=is_revoked)
 
     # parts
 
     @property
     def _plans(self) -> Plans:
         return Plans(self.place)
-
-    def _fitted(self, plan: Plan, say: Say) -> Outcome:
-        return self._run(plan, say).outcomes[0]
 
     def _run(self, plan: Plan, say: Say) -> Done:
         """Does what is planned; the caller has the right to."""
