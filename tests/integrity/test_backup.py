@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from expunge.cli import app
 from expunge.errors import LedgerCorrupt, WorkspaceInvalid
+from expunge.files import PARTIAL
 from expunge.ledger import log, releases, requests, times
 from expunge.ledger.restores import Restored
 from expunge.workspace import Workspace, recovery, states
@@ -116,6 +117,21 @@ def test_kill_nine(kind, rounds, tmp_path, request):
     results = [json.loads(line) for line in played.stdout.splitlines()]
     assert [result for result in results if result["problem"]] == []
     assert sum(result["killed"] for result in results) == rounds
+
+
+def test_one_that_was_interrupted_before_its_marker_was_whole_is_begun_anew(tmp_path):
+    found = anchored(tmp_path, model=False)
+    left = tmp_path / "monday.unfinished"
+    left.mkdir()
+    (left / f"{PARTIAL}ab12cd").write_text("{")
+    back_up(found.place, tmp_path / "monday")
+    assert not left.exists()
+    theirs = tmp_path / "tuesday.unfinished/of somebody else"
+    theirs.parent.mkdir()
+    theirs.touch()
+    with pytest.raises(WorkspaceInvalid, match="is in the way"):
+        back_up(found.place, tmp_path / "tuesday")
+    assert theirs.exists()
 
 
 def test_restoring_forgets_again_and_treats_budgets_as_spent(tmp_path):
@@ -339,7 +355,7 @@ class TestAnchor:
         source = (
             "import os, sys\nfrom expunge.workspace import Workspace\n"
             "def killing(frame, _event, _argument):\n"
-            "    if frame.f_code.co_name == 'delete' and frame.f_code.co_filename.endswith('data/table.py'):\n"
+            "    if frame.f_code.co_name == 'delete' and frame.f_code.co_filename.endswith('data/table_files.py'):\n"
             "        os.kill(os.getpid(), 9)\n"
             "found = Workspace.open(sys.argv[1])\nsys.settrace(killing)\nfound.process()"
         )

@@ -20,7 +20,7 @@ from expunge.data.urls import sqlite_url
 from expunge.errors import ExpungeError, StateCorrupt, WorkspaceBusy, WorkspaceInvalid
 from expunge.evidence.signing import key_path
 from expunge.evidence.statements import canonical, digest
-from expunge.files import copy_file, sync_folder, write_file
+from expunge.files import PARTIAL, copy_file, sync_folder, write_file
 from expunge.ledger import data_files, log, releases, sealing, times
 from expunge.ledger.anchor import INSTANCE
 from expunge.ledger.database import Database
@@ -125,7 +125,8 @@ def _beside(target: Path) -> Iterator[Path]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise WorkspaceBusy(f"another process is making a backup in {folder}: wait for it; nothing was changed") from None
-        if any(folder.iterdir()) and not marker.exists():
+        begun = [path for path in folder.iterdir() if not path.name.startswith(PARTIAL)]  # the marker itself may be unfinished
+        if begun and not marker.exists():
             raise WorkspaceInvalid(f"{folder} is in the way, and is no unfinished backup: move it elsewhere")
         making.clear(folder)
         write_file(marker, b"{}\n")
