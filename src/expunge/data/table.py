@@ -153,21 +153,14 @@ class SubjectTable(TableFiles):
         tags = pa.table({"tag": pa.array(list(pseudonyms), pa.string())})
         name = _quoted(column)
         statement = f"SELECT DISTINCT {name} AS tag, {SUBJECT} FROM rows WHERE {name} IN (SELECT tag FROM tags) ORDER BY 1, 2"
-        found: dict[str, list[str]] = {}
-        for row in self._query(statement, None, tags).to_pylist():
-            found.setdefault(row["tag"], []).append(row[SUBJECT])
-        return found
+        return _grouped(self._query(statement, None, tags), "tag", SUBJECT)
 
     def aliases_of(self, pseudonyms: Sequence[str], column: str) -> dict[str, list[str]]:
         """By person, the values of an alias ``column`` in their rows."""
-        tags = pa.table({SUBJECT: pa.array(list(pseudonyms), pa.string())})
         name = _quoted(column)
         theirs = f"{name} IS NOT NULL AND {SUBJECT} IN (SELECT {SUBJECT} FROM tags)"
         statement = f"SELECT DISTINCT {SUBJECT}, {name} AS tag FROM rows WHERE {theirs} ORDER BY 1, 2"
-        found: dict[str, list[str]] = {}
-        for row in self._query(statement, buckets_of(pseudonyms), tags).to_pylist():
-            found.setdefault(row[SUBJECT], []).append(row["tag"])
-        return found
+        return _grouped(self._query(statement, buckets_of(pseudonyms), _tags(pseudonyms)), SUBJECT, "tag")
 
     def row_groups(self, columns: Sequence[str], change: Change = NOTHING) -> list[RowGroup]:
         """The row groups of its files, whose ``columns`` are to be read.
@@ -203,7 +196,7 @@ class SubjectTable(TableFiles):
                 for file in files:
                     self.verify(file)
                 rows = pa.concat_tables(self._read(file, [SUBJECT, *columns]) for file in files)
-                rows = rows.filter(pc.invert(pc.is_in(rows[SUBJECT], value_set=gone))) if len(gone) else rows
+                rows = _without(rows, gone) if len(gone) else rows
                 return rows[SUBJECT].combine_chunks().dictionary_encode().indices.to_numpy(), rows
             except WorkspaceInvalid:
                 now = [file for file in self._listed() if file.bucket == bucket]
@@ -276,8 +269,7 @@ class SubjectTable(TableFiles):
             else:
                 gone = pa.array(list(without), pa.string())
                 for file in going:
-                    held = self._read(file, names).cast(stored)
-                    parts.append(held.filter(pc.invert(pc.is_in(held[SUBJECT], value_set=gone))))
+                    parts.append(_without(self._read(file, names).cast(stored), gone))
             kept = pa.concat_tables(parts).sort_by(ROW)
             coming = [self._write_file(bucket, batch, kept)] if len(kept) else []
             change = Change((*change.coming, *coming), (*change.going, *going))
@@ -343,6 +335,19 @@ class SubjectTable(TableFiles):
 
 def _named(schema: pa.Schema) -> dict[str, pa.DataType]:
     return dict(zip(schema.names, schema.types, strict=True))
+
+
+def _without(rows: pa.Table, gone: pa.Array) -> pa.Table:
+    """The rows of everybody else."""
+    return rows.filter(pc.invert(pc.is_in(rows[SUBJECT], value_set=gone)))
+
+
+def _grouped(pairs: pa.Table, key: str, value: str) -> dict[str, list[str]]:
+    """The values of each key, in order."""
+    found: dict[str, list[str]] = {}
+    for row in pairs.to_pylist():
+        found.setdefault(row[key], []).append(row[value])
+    return found
 
 
 def _tags(pseudonyms: Iterable[str]) -> pa.Table:

@@ -7,6 +7,7 @@ the log which settings it was; what they are stays in the house, since a databas
 """
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 
@@ -52,7 +53,7 @@ def take(place: Place) -> None:
     if now == before:
         return
     with place.database.writing() as connection:
-        remember(connection, place)
+        _keep(connection, now)
         changed = sorted(name for name in before if name != SCHEMA and before[name] != now[name])
         if changed:  # not whether the schema is another: a draft is corrected for those who were just forgotten
             log.append(connection, "settings.changed", [{"settings": changed}])
@@ -60,7 +61,11 @@ def take(place: Place) -> None:
 
 def remember(connection: sa.Connection, place: Place) -> None:
     """Notes what the two files say now, in a workspace that is being made."""
-    set_fact(connection, USED, json.dumps(_now(place), sort_keys=True))
+    _keep(connection, _now(place))
+
+
+def _keep(connection: sa.Connection, now: Mapping[str, str]) -> None:
+    set_fact(connection, USED, json.dumps(now, sort_keys=True))
 
 
 def _now(place: Place) -> dict[str, str]:
