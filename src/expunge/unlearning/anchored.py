@@ -3,6 +3,7 @@
 There are two kinds: ``DenseState`` keeps a p × p Hessian, ``WideState`` sums of p numbers alone.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -130,8 +131,15 @@ class AnchoredState(ABC):
 class Candidate:
     """A model that could be released: its un-noised weights, how far they can be from retraining, and the state behind.
 
-    ``hessian_change`` is t of theory §4.3 between the anchor and the weights; ``wobble`` bounds how far apart two such models
-    of the same rows can be where these are added up in different orders (theory §5.7).
+    Args:
+        state: from which it was made.
+        point: w̄, ``(p,)``.
+        distance_bound: Δ ≥ |w̄ − ŵ′|₂, ``rounding`` included.
+        rung: how that is proven, with so many ``passes``.
+        hessian_change: t of theory §4.3 between the anchor and the weights.
+        wobble: how far apart two such models of the same rows can be where these are added up in different orders (§5.7).
+        energy_distance: a bound on |w̄ − ŵ′|_H, H the exact Hessian at the anchor, ``rounding`` not included.
+        rounding: |·|₂ of what rounding has made of the last sum that ``point`` is.
     """
 
     state: AnchoredState
@@ -141,6 +149,8 @@ class Candidate:
     passes: int
     hessian_change: float = 0.0
     wobble: float = 0.0
+    energy_distance: float = math.inf
+    rounding: float = 0.0
 
 
 def gradient_error(objective: Objective, w: Array, sums: Sums, gradient: Array) -> float:

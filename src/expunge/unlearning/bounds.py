@@ -72,6 +72,10 @@ class Geometry:
             square = or_infinite(float(step @ hessian_step))
         return math.sqrt(or_infinite(max(0.0, square) + rounding + self.hessian_error * size * size)) * ROUND_UP
 
+    def euclidean(self, energy: float) -> float:
+        """|e|₂ of whatever has |e|_H ≤ ``energy``."""
+        return energy / math.sqrt(self.mu) * ROUND_UP if self.mu > 0.0 else math.inf
+
     def hessian_change(self, step: Array, length: float, by_rows: float = math.inf) -> "HessianChange":
         """How far a displacement can move the Hessian, in three norms of it.
 
@@ -126,6 +130,25 @@ UNCHANGED = HessianChange(0.0, 0.0, 0.0)
 """Of no displacement."""
 
 
+def energy_distance(geometry: Geometry, growth: float, decrement: float) -> float:
+    """|w − ŵ′|_H at a point with ``∇²J ⪰ H/growth`` and ``|∇J|_{H⁻¹} ≤ decrement``; H the exact Hessian at the anchor.
+
+    Args:
+        geometry: of the Hessian at the anchor.
+        growth: e^t, or less where more is known of the Hessian at the point.
+        decrement: bound on the gradient norm in the metric of H⁻¹.
+
+    Source: the last line of theory §4.3, before it is divided by √μ.
+    """
+    if not (geometry.eta < 1.0 and 0.0 < growth < math.inf and math.isfinite(decrement)):
+        return math.inf
+    c = geometry.self_concordance
+    scaled = growth * decrement * ROUND_UP
+    distance = scaled / math.sqrt(geometry.mu)
+    z = min(or_infinite(c * geometry.row_norm * distance), or_infinite(c * geometry.whitened_norm * scaled)) * ROUND_UP
+    return scaled * (-math.log1p(-z) / z if z > 0 else 1.0) if z < 1.0 else math.inf
+
+
 def residual(geometry: Geometry, t: float, decrement: float) -> float:
     """Δ at a point with ``e^{−t}H ⪯ ∇²J ⪯ e^{t}H`` and ``|∇J|_{H⁻¹} ≤ decrement``: the last line of theory §4.3.
 
@@ -136,15 +159,12 @@ def residual(geometry: Geometry, t: float, decrement: float) -> float:
 
     Source: theory §4.3, §4.4.
     """
-    if not (geometry.eta < 1.0 and math.isfinite(t) and math.isfinite(decrement) and t < 700.0):
-        return math.inf
-    c, root_mu = geometry.self_concordance, math.sqrt(geometry.mu)
-    scaled = math.exp(t) * decrement * ROUND_UP
-    distance = scaled / root_mu
-    z = min(or_infinite(c * geometry.row_norm * distance), or_infinite(c * geometry.whitened_norm * scaled)) * ROUND_UP
-    if not z < 1.0:
-        return math.inf
-    return distance * (-math.log1p(-z) / z if z > 0 else 1.0) * ROUND_UP
+    return geometry.euclidean(energy_distance(geometry, growth_of(t), decrement))
+
+
+def growth_of(t: float) -> float:
+    """e^t; ``inf`` where that says nothing."""
+    return math.exp(t) if t < 700.0 else math.inf
 
 
 def newton_decrement(length: float, before: HessianChange, after: HessianChange) -> float:

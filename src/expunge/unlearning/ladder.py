@@ -72,13 +72,20 @@ def from_statistics(state: State, declared: DeclaredBound | None = None) -> Cand
     after = geometry.hessian_change(step, length)
     error, point = state.gradient_error, state.anchor + step
     rounding = geometry.rounding(step, residual_norm, error)
-    if declared is None:
-        distance = bounds.residual(geometry, after.t, bounds.newton_decrement(length, UNCHANGED, after) + rounding)
-    else:
+    rung = Rung.EXACT if state.objective.loss.self_concordance == 0.0 else Rung.STATISTICS
+    wobble = _wobble(geometry, rounding, point)
+    if declared is not None:
         distance = state.declared_distance(declared, residual_norm + error + state.hessian_error * float(np.linalg.norm(step)))
-    is_exact = state.objective.loss.self_concordance == 0.0
-    rung = Rung.EXACT if is_exact else Rung.STATISTICS
-    return Candidate(state, point, distance + _rounding_of(point), rung, 0, after.t, _wobble(geometry, rounding, point))
+        return Candidate(state, point, distance + _rounding_of(point), rung, 0, after.t, wobble)
+    decrement = bounds.newton_decrement(length, UNCHANGED, after) + rounding
+    return _candidate(state, point, after.t, decrement, rung, 0, wobble)
+
+
+def _candidate(state: State, point: Array, t: float, decrement: float, rung: Rung, passes: int, wobble: float) -> Candidate:
+    """The candidate at ``point``, where |∇J|_{H⁻¹} is at most ``decrement``."""
+    geometry, rounding = state.geometry, _rounding_of(point)
+    energy = bounds.energy_distance(geometry, bounds.growth_of(t), decrement)
+    return Candidate(state, point, geometry.euclidean(energy) + rounding, rung, passes, t, wobble, energy, rounding)
 
 
 def _wobble(geometry: bounds.Geometry, rounding: float, point: Array) -> float:
@@ -135,14 +142,13 @@ def polished(state: State, point: Array, measure: Pass, max_passes: int) -> Iter
         length = geometry.length(step, hessian_step)
         error = gradient_error(state.objective, point, measured.here, gradient)
         rounding = geometry.rounding(step, residual_norm, error)
-        distance = bounds.residual(geometry, before.t, length + rounding)
-        here = Candidate(state, point, distance, Rung.PASS, k, before.t, wobble)
+        here = _candidate(state, point, before.t, length + rounding, Rung.PASS, k, wobble)
         moved = moved + step
         after = geometry.hessian_change(moved, geometry.length(moved, hessian @ moved))
         after = HessianChange(after.by_norm, after.by_whitened_norm, before.by_rows + geometry.hessian_change(step, length).t)
         decrement = bounds.newton_decrement(length, before, after) + rounding
         ahead = point + step
-        distance, wobble = bounds.residual(geometry, after.t, decrement), wobble + _wobble(geometry, rounding, ahead)
-        there = Candidate(state, ahead, distance + _rounding_of(ahead), Rung.PASS, k, after.t, wobble)
+        wobble += _wobble(geometry, rounding, ahead)
+        there = _candidate(state, ahead, after.t, decrement, Rung.PASS, k, wobble)
         yield there if there.distance_bound <= here.distance_bound else here
         point = there.point
