@@ -88,13 +88,14 @@ class Hand:
                 self.failed.append(text)
 
     def _wait(self, process: subprocess.Popen[bytes]) -> None:
-        """Lets it work to its end, or until the ledger was written to, by whomever, as many times as chance will have it."""
+        """Lets it work to its end, or until the ledger was written to, by whomever, as many times as chance will have it, or for
+        as long: a command that finds nothing to do writes nothing, and is to be killed too."""
         if self._rng.random() < 0.4:
             process.wait()
-        witness = self._folder / "ws/ledger.witness"
+        witness, until = self._folder / "ws/ledger.witness", time.monotonic() + float(self._rng.exponential(2.0))
         for _ in range(self._rng.integers(1, 8)):
             before = witness.stat().st_ino
-            while witness.stat().st_ino == before and process.poll() is None:
+            while witness.stat().st_ino == before and process.poll() is None and time.monotonic() < until:
                 time.sleep(0.001)
         time.sleep(float(self._rng.exponential(0.02)))
 
