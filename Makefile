@@ -50,7 +50,7 @@ test-lowest:
 	OPENBLAS_NUM_THREADS=1 .venv-lowest/bin/python -m pytest -n 2 -m "not soak" $(addprefix --ignore=,$(SLOW))
 
 soak: $(READY) servers
-	OPENBLAS_NUM_THREADS=1 EXPUNGE_SOAK=1 $(BIN)/python -m pytest -n 2
+	OPENBLAS_NUM_THREADS=1 EXPUNGE_SOAK=1 $(BIN)/python -m pytest -n 2 --timeout 0
 
 # plants small faults in the modules that certificates rest on, and fails where no test notices
 mutants: $(READY)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from expunge.numerics.evaluation import LARGEST, SHARE, Evaluation
+from expunge.numerics.evaluation import LARGEST, Evaluation
+from expunge.numerics.leverage import SHARE, top_leverage
 from expunge.numerics.rounding import ULPS, UNDERFLOW, gamma, penalty_error, penalty_scale_error
 from expunge.numerics.row_norms import row_norms
 from expunge.problem.losses import Gamma, LogCosh, Logistic, Poisson, PseudoHuber, Softmax, Squared
@@ -208,7 +209,7 @@ def test_of_no_rows_everything_is_nothing(loss):
     objective = Objective(loss, 2)
     p = objective.n_parameters
     at = Evaluation(objective, Rows.of(np.empty((0, 2)), np.empty(0)), np.ones(p))
-    assert (at.longest, at.shift(np.ones(p)), at.top_leverage(np.eye(p)), at.count, at.n_rows) == (0.0, 0.0, 0.0, 0.0, 0)
+    assert (at.longest, at.shift(np.ones(p)), top_leverage(at, np.eye(p)), at.count, at.n_rows) == (0.0, 0.0, 0.0, 0.0, 0)
     assert not at.gradient.any()
     assert not at.hessian().any()
 

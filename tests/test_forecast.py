@@ -25,7 +25,7 @@ def generated(kind):
 
 def data(kind):
     if kind == "census":
-        model = LogisticRegression(sigma=0.063, delta=1e-5, max_passes=MAX_PASSES)
+        model = LogisticRegression(sigma=0.063, delta=1e-5, max_passes=MAX_PASSES, order=2)
         return model, *load_census("train")
     return generated(kind)
 

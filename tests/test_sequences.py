@@ -39,7 +39,7 @@ def poisson(schedule, n=1200, sigma=4e-5):
     y = rng.poisson(np.exp(0.7 * X[:, 0])).astype(float)
     rows = Rows.of(X, y)
     objective = Objective(Poisson(), 1, penalty=1e-3, fit_intercept=False)
-    model = Unlearner.learn_from(objective, rows, Settings(PROMISE, sigma, schedule=schedule))
+    model = Unlearner.learn_from(objective, rows, Settings(PROMISE, sigma, schedule=schedule, order=2))
     return model, rows
 
 
@@ -111,7 +111,7 @@ def test_where_the_order_of_sums_is_not_fixed_its_rounding_is_charged():
     X = rng.normal(size=(2000, 3)) * [1.0, 30.0, 0.05]
     y = (X @ [1.0, -0.05, 9.0] + rng.logistic(size=2000) > 0).astype(float)
     rows = Rows.of(X, y)
-    settings = Settings(PROMISE, 0.05, schedule=EVERY_REQUEST)
+    settings = Settings(PROMISE, 0.05, schedule=EVERY_REQUEST, order=2)
     model = Unlearner.learn_from(Objective(Logistic(), 3), rows, settings)
     model.forget(rows.take(slice(0, 9)), rows.take(slice(9, None)))
     before = model._secret.budget
@@ -139,7 +139,7 @@ def test_rows_in_another_order_after_a_refit_cost_their_rounding():
     rows = Rows.of(X, np.exp(X[:, 0]) * rng.gamma(2, 0.5, size=400) + 1e-3)
     objective = Objective(Gamma(), 3, 0.1)
     for options in ({"max_passes": 1}, {"max_passes": 0}, {"memory_budget": 0.0}):
-        settings = Settings(PROMISE, 0.001, schedule=EVERY_REQUEST, **options)
+        settings = Settings(PROMISE, 0.001, schedule=EVERY_REQUEST, order=2, **options)
         model = Unlearner.learn_from(objective, rows, settings)
         model.forget(rows.take([0]), rows.take(slice(1, None)))
         model.refit(rows.take(slice(1, None)))
@@ -167,7 +167,7 @@ def test_influences_that_cancel_are_compared_with_exact_retraining():
     X = rng.normal(size=(400, 1))
     y = rng.poisson(np.exp(0.2 * X[:, 0])).astype(float)
     X, y = np.vstack([X, np.full((40, 1), 1.2)]), np.r_[y, np.zeros(20), np.full(20, 3.0)]
-    objective, settings = Objective(Poisson(), 1, fit_intercept=False), Settings(PROMISE, 0.01)
+    objective, settings = Objective(Poisson(), 1, fit_intercept=False), Settings(PROMISE, 0.01, order=2)
     for _ in range(40):  # V's targets so that the two gradients cancel at the anchor, which they move
         model = Unlearner.learn_from(objective, Rows.of(X, y), settings)
         y[420:] = 2.0 * math.exp(1.2 * model._secret.state.anchor[0])
@@ -191,7 +191,7 @@ def test_a_forced_refit_is_charged_and_resets_nothing():
     rng = np.random.default_rng(4)
     X = rng.normal(size=(600, 4))
     y = (X[:, 0] + rng.logistic(size=600) > 0).astype(float)
-    model = Unlearner.learn_from(Objective(Logistic(), 4), Rows.of(X, y), Settings(PROMISE, 0.05, max_passes=0))
+    model = Unlearner.learn_from(Objective(Logistic(), 4), Rows.of(X, y), Settings(PROMISE, 0.05, max_passes=0, order=2))
     total, rungs = 0.0, set()
     for k in range(1, 60):
         certificate = model.forget(Rows.of(X[k - 1 : k], y[k - 1 : k]), Rows.of(X[k:], y[k:])).certificate

@@ -51,7 +51,7 @@ def snapshot(value):
 
 
 def test_the_ladder_takes_the_cheapest_rung_that_proves_enough():
-    model, at, n = make(sigma=0.002)
+    model, at, n = make(sigma=0.002, order=2)
     everyone = np.arange(n)
     first = model.forget(at(0)).certificate
     assert (first.rung, first.passes) == ("statistics", 0)
@@ -93,7 +93,7 @@ def test_the_certified_distance_covers_the_true_one_on_every_rung():
 
 
 def test_without_the_rows_there_is_a_refusal_that_says_what_would_do():
-    model, at, _n = make(sigma=0.002)
+    model, at, _n = make(sigma=0.002, order=2)
     before = snapshot(model._secret)
     with pytest.raises(CapacityExceeded, match="pass the remaining rows") as caught:
         model.forget(at(np.arange(300)))
@@ -114,7 +114,7 @@ def test_a_batch_equals_a_sequence_up_to_noise():
 
 
 def test_the_budget_is_one_filter_over_all_releases_and_only_a_scheduled_refit_resets_it():
-    model, at, n = make(sigma=0.004, schedule=Schedule(days=None, requests=30))
+    model, at, n = make(sigma=0.004, schedule=Schedule(days=None, requests=30), order=2)
     certificates = []
     i = 0
     while True:

@@ -54,7 +54,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "a scheduled refit starts from the old model",
         "unlearning/fitting.py",
-        "    cold = fitted(state.objective, source, engine, memory_budget)\n",
+        "    cold = fitted(state.objective, source, engine, settings)\n",
         "    *_, cold = state.candidates(source, engine, 0)\n",
         "tests/test_sequences.py::test_after_a_scheduled_refit_nobody_can_tell_who_was_there_before",
     ),

@@ -22,20 +22,16 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from expunge.numerics.gram import gram
-from expunge.numerics.rounding import ROUNDOFF, ULPS, UNDERFLOW, UNIT_ROUNDOFF, Precision, gamma, quiet
+from expunge.numerics.rounding import ULPS, UNDERFLOW, UNIT_ROUNDOFF, Precision, gamma, quiet
 from expunge.numerics.row_norms import norms_of
-from expunge.problem.arrays import beside, host, is_on_host, namespace, norm, or_infinite
+from expunge.problem.arrays import beside, host, namespace, norm, or_infinite
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
 
 Array = NDArray[np.float64]
 
-SINGLE = (2.0**-50, 2.0**50)
-"""Sizes whose squares float32 holds with all their digits: beyond them these may become subnormal, or overflow."""
 LARGEST = 1e100
 """Sums of larger terms are not bounded: their squares come near overflow."""
-SHARE = 0.01
-"""Rounding of this share is no reason to compute again in float64."""
 
 
 class Evaluation:
@@ -49,14 +45,14 @@ class Evaluation:
 
     def __init__(self, objective: Objective, rows: Rows, w: Array) -> None:
         self.objective, self.rows, self.loss = objective, rows, objective.loss
-        self._X = objective.features(rows)
-        self._xp = namespace(self._X)
+        self.X = objective.features(rows)
+        self._xp = namespace(self.X)
         self._gamma = gamma(self.loss.outputs * (len(rows) + objective.width) + ULPS)
         self._place(w)
 
     @quiet
     def _place(self, w: Array) -> None:
-        self.t = self.objective.predictor(w, self._X)
+        self.t = self.objective.predictor(w, self.X)
         self._size = norm(w)
 
     def moved_to(self, w: Array) -> "Evaluation":
@@ -120,7 +116,7 @@ class Evaluation:
         if not len(self.rows):
             return 0.0
         with np.errstate(all="ignore"):
-            moved = self._columns(self.objective.predictor(step, self._X))
+            moved = self._columns(self.objective.predictor(step, self.X))
             top = float(self._xp.max(abs(moved)))
             if self.loss.outputs > 1 and 0.0 < top < math.inf:  # scaled, so that no square over- or underflows
                 moved = moved / top
@@ -150,7 +146,7 @@ class Evaluation:
     @quiet
     def product(self, x: Array) -> Array:
         """Σ weight · ∇²ℓ · x, ``(p,)``, without the matrix."""
-        return self._sum_of_rows(self._bent(self.objective.predictor(x, self._X)))
+        return self._sum_of_rows(self._bent(self.objective.predictor(x, self.X)))
 
     @quiet
     def curvature_sums(self) -> tuple[Array, Array]:
@@ -162,7 +158,7 @@ class Evaluation:
             weighted = self._weighted(u)
             D = D - host(weighted.T @ u)
             d = d - weighted * u
-        X = self._X
+        X = self.X
         squares = sparse.csr_array((np.square(X.data), X.indices, X.indptr), shape=X.shape) if sparse.issparse(X) else X * X
         diagonal = host(squares.T @ d).T
         if self.objective.fit_intercept:
@@ -170,21 +166,22 @@ class Evaluation:
         return np.ascontiguousarray(diagonal).ravel(), D
 
     @quiet
-    def hessian(self, precision: Precision = "float64") -> Array:
-        """Σ weight · ∇²ℓ, ``(p, p)``.
+    def hessian(self, precision: Precision = "float64", extra: Any = 1.0) -> Array:
+        """Σ weight · extra · ∇²ℓ, ``(p, p)``.
 
         With K outputs it is the block diagonal of the Xᵀdiag(d_k)X less ZᵀZ, Z = (u_1∘X … u_K∘X).
 
         Args:
             precision: of the products within the batch; sums over batches are in float64.
+            extra: another weight of each row, ``(n_rows,)``.
         """
         K, width = self.loss.outputs, self.objective.width
         d, u = self.loss.curvature_parts(self.t, self.rows.y)
         d = self._columns(d)
-        blocks = [gram(self._X, [self._rooted(d[:, k])], self.objective, precision) for k in range(K)]
+        blocks = [gram(self.X, [self._rooted(extra * d[:, k])], self.objective, precision) for k in range(K)]
         if u is None:
             return blocks[0]
-        across = gram(self._X, [self._rooted(None) * u[:, k] for k in range(K)], self.objective, precision)
+        across = gram(self.X, [self._rooted(extra) * u[:, k] for k in range(K)], self.objective, precision)
         for k in range(K):
             across[k * width : (k + 1) * width, k * width : (k + 1) * width] -= blocks[k]
         return np.negative(across, out=across)
@@ -194,13 +191,59 @@ class Evaluation:
     def hessian_error(self) -> float:
         """A bound on the rounding error of ``hessian()`` and of what ``curvature_root`` makes, in the 2-norm; ``inf`` near
         overflow."""
-        bend, loss = self._bend, self.loss
-        spread = 1.0 if loss.outputs == 1 else 4.0  # diag(d) and uuᵀ, or the factor's squares, each at most twice the norm
-        moved = loss.self_concordance * self._gamma * self._reach
+        return self._curvature_error(self._bend)
+
+    @quiet
+    def weighted_hessian(self, extra: Array, excess: Array) -> tuple[Array, float]:
+        """``hessian`` with ``extra`` weights, and a bound on its error.
+
+        Args:
+            extra: another weight of each row, ``(n_rows,)``.
+            excess: by how much that may be too large, ``(n_rows,)``.
+        """
+        extra, excess = beside(extra, self.X), beside(excess, self.X)
+        error = self._curvature_error(self._bend * extra) + or_infinite(float(self._xp.sum(self._bend * excess)))
+        return self.hessian(extra=extra), error * (1.0 + self._gamma)
+
+    def _curvature_error(self, bend: Any) -> float:
+        """What rounding costs Σ weight · ∇²ℓ where its terms have the norms ``bend``, ``(n_rows,)``."""
+        spread = 1.0 if self.loss.outputs == 1 else 4.0  # diag(d) and uuᵀ, or the factor's squares, each at most twice the norm
         size = float(self._xp.sum(bend))
-        rounding = UNIT_ROUNDOFF * (ULPS + loss.curvature_condition(self.t, self.rows.y))
-        error = spread * self._gamma * size + float(self._xp.sum(bend * (rounding + moved))) + self._underflow
+        rounding = UNIT_ROUNDOFF * (ULPS + self.loss.curvature_condition(self.t, self.rows.y))
+        error = spread * self._gamma * size + float(self._xp.sum(bend * (rounding + self._moved))) + self._underflow
         return error * (1.0 + self._gamma) if size <= LARGEST and error <= LARGEST else math.inf
+
+    @property
+    def _moved(self) -> Any:
+        """How far rounding of its predictor moves a row's curvature, relative to it, ``(n_rows,)``."""
+        return self.loss.self_concordance * self._gamma * self._reach
+
+    @quiet
+    def third_terms(self, part: slice) -> tuple[Array, Array]:
+        """z, ``(m, p)``, and w, ``(m,)``, with Σ w z⊗z⊗z the third derivative Σ weight · ∇³ℓ of some rows; m is K times their
+        number, or their number for one output.
+
+        Args:
+            part: of the rows.
+        """
+        rows = self.rows.take(part)
+        X = self.objective.design(rows)
+        X = X.toarray() if sparse.issparse(X) else X
+        w, v = (host(values) for values in self.loss.third_parts(self.t[part], rows.y))
+        w = (w * host(rows.weight)[:, None]).ravel()
+        return (X if self.loss.outputs == 1 else np.einsum("ijk,iw->ijkw", v, X).reshape(len(w), -1)), w
+
+    @quiet
+    def third_bounds(self) -> tuple[float, float]:
+        """Bounds on the error of Σ w (z·E)² z, |E| = 1, of ``third_terms`` and on Σ |w||z|³; ``inf`` near overflow."""
+        long = self._weighted(self._norms**3)
+        size = self.loss.third_size(self._curvature_norm)
+        total = float(self._xp.sum(long * size))
+        rounding = 4.0 * UNIT_ROUNDOFF * (ULPS + self.loss.curvature_condition(self.t, self.rows.y)) * size
+        moved = self.loss.fourth_order_concordance**2 * self._curvature_norm * self._gamma * self._reach
+        error = self._gamma * total + float(self._xp.sum(long * (rounding + moved))) + self._underflow * (1.0 + self.longest)
+        grown = 1.0 + self._gamma
+        return (error * grown, total * grown) if total <= LARGEST and error <= LARGEST else (math.inf, math.inf)
 
     @quiet
     def curvature_root(self) -> Array:
@@ -212,44 +255,9 @@ class Evaluation:
         scaled = np.sqrt(host(self.rows.weight))[:, None, None] * root
         return np.asarray(np.einsum("ijk,iw->ijkw", scaled, X).reshape(-1, self.objective.n_parameters))
 
-    def top_leverage(self, factor: Array) -> float:
-        """An upper bound, after rounding, on the largest eigenvalue over rows of XᵢᵀGXᵢ, Xᵢ = I_K ⊗ xᵢ.
-
-        Args:
-            factor: the Cholesky factor L of G, ``(p, p)``.
-        """
-        if not len(self.rows):
-            return 0.0
-        longest, extent = self.longest, norm(factor)
-        size = longest * extent
-        top = rounding = math.inf
-        if all(SINGLE[0] < each < SINGLE[1] for each in (longest, extent, size)):
-            top, rounding = self._top_leverage(factor, size, "float32")
-        if not rounding <= SHARE * top < math.inf:
-            top, rounding = self._top_leverage(factor, size, "float64")
-        return or_infinite((top + rounding) * (top + rounding) + gamma(len(factor) + 2) * size * size)
-
-    def _top_leverage(self, factor: Array, size: float, precision: Precision) -> tuple[float, float]:
-        """The square root of ``top_leverage``, and a bound on its rounding error."""
-        K, width, xp = self.loss.outputs, self.objective.width, self._xp
-        parts = [[0.0] * K for _ in range(K)]
-        for c in range(K):  # the blocks above the diagonal are zero
-            own = [
-                self._through(factor[k * width : (k + 1) * width, c * width : (c + 1) * width], precision) for k in range(c, K)
-            ]
-            for k in range(c, K):
-                for j in range(c, k + 1):
-                    parts[k][j] += _row_products(own[k - c], own[j - c])
-        if K == 1:
-            top = float(xp.max(parts[0][0]))
-        else:
-            grid = np.array([[host(parts[max(k, j)][min(k, j)]) for j in range(K)] for k in range(K)])
-            top = float(np.linalg.eigvalsh(np.moveaxis(grid, 2, 0))[:, -1].max()) if np.isfinite(grid).all() else math.inf
-        return max(0.0, or_infinite(top)) ** 0.5, K**0.5 * gamma(len(factor) + width + ULPS, ROUNDOFF[precision]) * size
-
     @cached_property
     def _norms(self) -> Any:
-        return norms_of(self.objective, self._X)
+        return norms_of(self.objective, self.X)
 
     @property
     def _reach(self) -> Any:
@@ -318,7 +326,7 @@ class Evaluation:
     def _sum_of_rows(self, slopes: Any) -> Array:
         """Σ weight · slopeᵢ ⊗ xᵢ, ``(p,)``."""
         scaled = self._columns(self._weighted(slopes))
-        total = host(self._X.T @ scaled).T
+        total = host(self.X.T @ scaled).T
         if self.objective.fit_intercept:
             total = np.hstack([total, host(self._xp.sum(scaled, axis=0))[:, None]])
         return np.ascontiguousarray(total).ravel()
@@ -326,21 +334,5 @@ class Evaluation:
     def _rooted(self, scale: Any) -> Any:
         """√(weight · scale)."""
         weight = self.rows.sample_weight
-        if scale is None:
-            return 1.0 if weight is None else self._xp.sqrt(weight)
-        return self._xp.sqrt(scale if weight is None else weight * scale)
-
-    def _through(self, block: Array, precision: Precision) -> Any:
-        """The rows, intercept included, times ``block``, ``(width, m)``."""
-        n = self._X.shape[1]
-        if not is_on_host(self._X):
-            through = self._X @ beside(block[:n], self._X)
-            return through + beside(block[n:], self._X) if self.objective.fit_intercept else through
-        X = self.rows.X if self.rows.X.dtype == precision else self._X.astype(precision)
-        through = np.asarray(X @ block[:n].astype(precision))
-        return through + block[n:].astype(precision) if self.objective.fit_intercept else through
-
-
-def _row_products(a: Any, b: Any) -> Any:
-    """a·b row by row, ``(n_rows,)``."""
-    return np.einsum("ij,ij->i", a, b) if is_on_host(a) else namespace(a).sum(a * b, axis=1)
+        scaled = scale if weight is None else weight * scale
+        return scaled**0.5 if isinstance(scaled, float) else self._xp.sqrt(scaled)

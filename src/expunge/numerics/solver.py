@@ -68,7 +68,6 @@ class Optimum:
     Args:
         anchor: there, ``(p,)``; ``point``: one more Newton step on, the optimum itself.
         statistics: at the anchor; ``factor``: of their Hessian; ``row_norm``: R = max |x|.
-        leverage: the largest of any row with respect to ``leverage_factor``; ``None`` if the last pass did not look for it.
     """
 
     anchor: Array
@@ -76,8 +75,6 @@ class Optimum:
     statistics: Statistics
     factor: Factor
     row_norm: float
-    leverage: float | None
-    leverage_factor: Factor
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +85,6 @@ class _Look:
     value: float
     value_at_zero: float
     row_norm: float
-    leverage: float
 
     def __add__(self, other: "_Look") -> "_Look":
         return _Look(
@@ -96,7 +92,6 @@ class _Look:
             self.value + other.value,
             self.value_at_zero + other.value_at_zero,
             max(self.row_norm, other.row_norm),
-            max(self.leverage, other.leverage),
         )
 
 
@@ -155,12 +150,11 @@ def _newton(
     c, precision, row_norm = objective.loss.self_concordance, _FIRST, 0.0
     search = LineSearch.at(start)
     factor: Factor | None = None
-    decrement, is_last = math.inf, False
+    decrement = math.inf
     in_vain, n_steps, shorter, is_linear = 0, 0, 0.5, objective.loss.is_nearly_linear_far_out
     for look_number in range(MAX_LOOKS):
-        root = factor.root if factor is not None and is_last and c > 0 else None
         point = search.point
-        look = _pass(objective, source, engine, point, precision, root, is_first=look_number == 0)
+        look = _pass(objective, source, engine, point, precision, is_first=look_number == 0)
         count = look.statistics.count
         value_here = look.value + objective.penalty_value(point, count)
         if look_number == 0:
@@ -177,7 +171,6 @@ def _newton(
             shorter *= shorter
             continue
         hessian = Hessian(objective, look.statistics.hessian_sum, count)
-        before = factor
         try:
             here = _factor(hessian, precision)
         except NoOptimum:
@@ -202,14 +195,12 @@ def _newton(
         n_steps += 1
         is_start = (is_rough and (decrement <= START_NEAR * size or is_stalled)) or (is_passing and n_steps > PASSING_STEPS)
         if is_start or (is_near and precision == "float64"):
-            leverage = None if root is None else look.leverage
-            return Optimum(point, search.point, look.statistics, factor, row_norm, leverage, before or factor)
+            return Optimum(point, search.point, look.statistics, factor, row_norm)
         if is_stalled:
             precision, decrement, search = "float64", math.inf, LineSearch.at(point)
             continue
         ahead = 0.5 * danger * math.exp(min(danger, 1.0)) + (SINGLE_SHARE * hessian.trace * factor.norm * ROUNDOFF["float32"])
-        is_last = _is_anchor(ahead * decrement, ahead * danger, size)
-        precision = "float64" if is_last else precision
+        precision = "float64" if _is_anchor(ahead * decrement, ahead * danger, size) else precision
     raise NoOptimum(_no_minimum(objective, row_norm))
 
 
@@ -240,18 +231,16 @@ def _pass(
     engine: Engine,
     anchor: Array,
     precision: Precision,
-    root: Array | None,
     *,
     is_first: bool,
 ) -> _Look:
     """What the rows say at ``anchor``.
 
     Args:
-        root: if the leverage is wanted, the Cholesky factor of what it is with respect to.
         is_first: whether the rows are still to be checked and measured.
     """
     digest = anchor_digest(objective, anchor)
-    look_at = partial(_look, objective, anchor, digest, precision, root, is_first)
+    look_at = partial(_look, objective, anchor, digest, precision, is_first)
     look: _Look = engine.reduce(source, look_at, operator.add)
     if look.statistics.count == 0:
         raise InvalidRows("the sample weights are all zero: at least one row needs a positive weight")
@@ -275,7 +264,6 @@ def _look(
     anchor: Array,
     digest: str,
     precision: Precision,
-    root: Array | None,
     is_first: bool,
     rows: Rows,
 ) -> _Look:
@@ -285,7 +273,6 @@ def _look(
         at.value,
         at.value_at_zero if is_first else 0.0,
         at.longest if is_first else 0.0,
-        0.0 if root is None else at.top_leverage(root),
     )
 
 

@@ -5,12 +5,13 @@ infinite number among what goes in proves nothing, an infinite curvature no more
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
 from expunge.numerics.statistics import RowExtremes
+from expunge.numerics.support import Support
 from expunge.problem.arrays import norm, or_infinite
 
 Array = NDArray[np.float64]
@@ -28,6 +29,7 @@ class Geometry:
         extremes: R and v of the remaining rows.
         curvature_floor: μ, a lower bound on λ_min(H), H the stored Hessian.
         hessian_error: bound on the rounding error of H, spectral norm.
+        support: where the remaining rows have values; ``None`` if that is not known.
 
     The Hessian of real arithmetic lies between (1 ∓ η)H with η = hessian_error/μ. ``R``, ``v`` and ``mu`` below are
     those of that Hessian, so that rounding is inside every bound (theory §4.6).
@@ -37,6 +39,7 @@ class Geometry:
     extremes: RowExtremes
     curvature_floor: float
     hessian_error: float
+    support: Support | None = None
 
     @property
     def eta(self) -> float:
@@ -73,11 +76,15 @@ class Geometry:
         return math.sqrt(or_infinite(max(0.0, square) + rounding + self.hessian_error * size * size)) * ROUND_UP
 
     def euclidean(self, energy: float) -> float:
-        """|e|₂ of whatever has |e|_H ≤ ``energy``."""
+        """|e|₂ of whatever has |e|_H ≤ ``energy``.
+
+        Args:
+            energy: |e|_H, H the exact Hessian at the anchor.
+        """
         return energy / math.sqrt(self.mu) * ROUND_UP if self.mu > 0.0 else math.inf
 
     def hessian_change(self, step: Array, length: float, by_rows: float = math.inf) -> "HessianChange":
-        """How far a displacement can move the Hessian, in three norms of it.
+        """How far a displacement can move the Hessian, in four norms of it.
 
         Args:
             step: the displacement D; ``length``: |D|_H.
@@ -90,6 +97,7 @@ class Geometry:
             or_infinite(c * self.row_norm * norm(step) * ROUND_UP),
             or_infinite(c * self.whitened_norm * length * ROUND_UP),
             or_infinite(c * by_rows * ROUND_UP),
+            math.inf if self.support is None else or_infinite(c * self.support.reach(step) * ROUND_UP),
         )
 
     def rounding(self, step: Array, residual_norm: float, gradient_error: float) -> float:
@@ -108,25 +116,27 @@ class Geometry:
 
 @dataclass(frozen=True)
 class HessianChange:
-    """t of theory §4.3 in three norms: cR|D|₂, cv|D|_H and c·max|XᵢᵀD|. Each is a norm of D; their minimum is not.
+    """t of theory §4.3 in four norms: cR|D|₂, cv|D|_H, c·max|XᵢᵀD| and cΣ_groups max M_j|D_j|. Their minimum is no norm.
 
     Args:
         by_norm: cR|D|₂.
         by_whitened_norm: cv|D|_H.
         by_rows: c·max|XᵢᵀD|; infinite where no pass has measured it.
+        by_support: c times the reach of ``Support``; infinite where that is not known.
     """
 
     by_norm: float
     by_whitened_norm: float
     by_rows: float
+    by_support: float = math.inf
 
     @property
     def t(self) -> float:
         """``e^{−t}H ⪯ ∇²J(b + D) ⪯ e^{t}H``."""
-        return min(self.by_norm, self.by_whitened_norm, self.by_rows)
+        return min(self.by_norm, self.by_whitened_norm, self.by_rows, self.by_support)
 
 
-UNCHANGED = HessianChange(0.0, 0.0, 0.0)
+UNCHANGED = HessianChange(0.0, 0.0, 0.0, 0.0)
 """Of no displacement."""
 
 
@@ -163,7 +173,11 @@ def residual(geometry: Geometry, t: float, decrement: float) -> float:
 
 
 def growth_of(t: float) -> float:
-    """e^t; ``inf`` where that says nothing."""
+    """e^t; ``inf`` where that says nothing.
+
+    Args:
+        t: how far the Hessian may have changed since the anchor.
+    """
     return math.exp(t) if t < 700.0 else math.inf
 
 
@@ -181,8 +195,91 @@ def newton_decrement(length: float, before: HessianChange, after: HessianChange)
         _mean_growth(before.by_norm, after.by_norm),
         _mean_growth(before.by_whitened_norm, after.by_whitened_norm),
         _mean_growth(before.by_rows, after.by_rows),
+        _mean_growth(before.by_support, after.by_support),
     )
     return or_infinite(length * growth * ROUND_UP)
+
+
+def linear_remainder(self_concordance: float, t: float, spread: float) -> float:
+    """Bound on ``|∇J(b + D)|_{H⁻¹}`` after D = −H⁻¹q from an average of leverages, where ``newton_decrement`` has the largest.
+
+    Args:
+        self_concordance: c of the loss.
+        t: of D, theory §4.3.
+        spread: √(|D|²_W · DᵀKD).
+
+    Source: theory §4.7, below Lemma 5.
+    """
+    return or_infinite(self_concordance * exponential_tail(t, 2) * spread * ROUND_UP)
+
+
+def cubic_remainder(concordance: tuple[float, float], t: float, length: float, spread: float) -> float:
+    """Bound on ``|∇J(b + E) − m(E)|_{H⁻¹}``, m the gradient's Taylor polynomial of second order at b.
+
+    Args:
+        concordance: c and c₄ of the loss.
+        t: of E, theory §4.3.
+        length: |E|_H.
+        spread: √(|E|²_W · EᵀKE).
+
+    Source: theory §4.7, Lemma 5.
+    """
+    c, c4 = concordance
+    tail = exponential_tail(t, 3)
+    by_largest, by_average = or_infinite((c4 / c * t) ** 2 * tail * length), or_infinite(c4 * c4 / c * t * tail * spread)
+    return or_infinite(min(by_largest, by_average) * ROUND_UP)
+
+
+def hessian_remainder(concordance: tuple[float, float], t: float) -> float:
+    """x with −xH ⪯ ∇²J(b + E) − H − B[E] ⪯ xH.
+
+    Args:
+        concordance: c and c₄ of the loss.
+        t: of E, theory §4.3.
+
+    Source: theory §4.7, sandwich.
+    """
+    c, c4 = concordance
+    return or_infinite((c4 / c * t) ** 2 * exponential_tail(t, 2) * ROUND_UP)
+
+
+def shifted_decrement(
+    length: float,
+    concordance: tuple[float, float],
+    places: tuple[HessianChange, HessianChange],
+    drifts: tuple[HessianChange, HessianChange],
+) -> float:
+    """Bound on ``|∇J(w + δ)|_{H⁻¹}`` after the step δ = −(H + B[E])⁻¹∇J(w), of length |δ|_H.
+
+    Args:
+        length: |δ|_H.
+        concordance: c and c₄ of the loss.
+        places: of w − b and of w + δ − b.
+        drifts: of w − b − E and of w + δ − b − E.
+
+    Source: theory §4.7, passes: the bound is convex along the step in each norm, so that the mean of its ends holds.
+    """
+    names = [each.name for each in fields(HessianChange)]
+    beyond = min(sum(hessian_remainder(concordance, getattr(place, name)) for place in places) for name in names)
+    drifted = min(sum(getattr(drift, name) for drift in drifts) for name in names)
+    return or_infinite(0.5 * length * (beyond + drifted) * ROUND_UP)
+
+
+def exponential_tail(t: float, k: int) -> float:
+    """(eᵗ − Σ_{j<k} tʲ/j!)/tᵏ = Σ_{j≥k} tʲ⁻ᵏ/j!, rounded up; ``inf`` from 700 on.
+
+    Args:
+        t: at least 0.
+        k: how many terms are left out.
+
+    >>> exponential_tail(0.0, 3) >= 1 / 6
+    True
+    """
+    if not 0.0 <= t < 700.0:
+        return math.inf
+    if t > 1.0:
+        return (math.exp(t) - sum(t**j / math.factorial(j) for j in range(k))) / t**k * (1.0 + 1e-9)
+    return sum(t**j / math.factorial(j + k) for j in range(20)) * (1.0 + 1e-12)
 
 
 def worst_case(

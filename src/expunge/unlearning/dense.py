@@ -42,15 +42,16 @@ class DenseState(State):
             before_refit()
             yield refit(self, remaining, engine, 0, self.anchor)
             return
-        point, measure = state.point, None if remaining is None else Passes(state, remaining, engine)
+        first, measure = from_statistics(state, declared), None if remaining is None else Passes(state, remaining, engine)
         if measure is not None and not is_known:
-            measure(point, True)
-        yield from_statistics(state, declared)
+            measure(first.point, True)
+        yield first
         state = state.tightened()
         if declared is None:
-            yield from_statistics(state)
+            yield from_statistics(state, sharply=True)
         if remaining is None or measure is None:
             return
+        point = first.point
         for candidate in polished(state, point, measure, max_passes):
             yield candidate
             point = candidate.point

@@ -13,22 +13,24 @@ from expunge.unlearning.dense import DenseState
 from expunge.unlearning.ladder import from_statistics
 from expunge.unlearning.remaining import require_rows
 from expunge.unlearning.rung import Rung
+from expunge.unlearning.settings import Settings
 from expunge.unlearning.wide import descended, is_wide
 
 
-def fitted(objective: Objective, source: RowSource, engine: Engine, memory_budget: float) -> Candidate:
-    """A new anchor: with its Hessian, if that fits ``memory_budget`` bytes, else without.
+def fitted(objective: Objective, source: RowSource, engine: Engine, settings: Settings) -> Candidate:
+    """A new anchor: with its Hessian, if that fits the memory budget, else without.
 
     Raises:
         InvalidRows, NoOptimum: the rows cannot be fitted.
     """
-    if not is_wide(objective, memory_budget):
-        return replace(from_statistics(DenseState.fitted(objective, source, engine)), rung=Rung.REFIT)
+    if not is_wide(objective, settings.memory_budget):
+        state = DenseState.fitted(objective, source, engine, order=settings.order_for(objective))
+        return replace(from_statistics(state), rung=Rung.REFIT)
     *_, last = descended(objective, source, engine, np.zeros(objective.n_parameters))
     return last
 
 
-def refit_cold(state: AnchoredState, source: RowSource, engine: Engine, memory_budget: float) -> Candidate:
+def refit_cold(state: AnchoredState, source: RowSource, engine: Engine, settings: Settings) -> Candidate:
     """A fit on the rows that ``state`` holds, as somebody would make it who never saw others.
 
     Raises:
@@ -38,7 +40,7 @@ def refit_cold(state: AnchoredState, source: RowSource, engine: Engine, memory_b
     Source: theory §5.7.
     """
     require_rows(state, source, engine)
-    cold = fitted(state.objective, source, engine, memory_budget)
+    cold = fitted(state.objective, source, engine, settings)
     if cold.rung is not Rung.REFIT:
         raise NoOptimum(
             "the descent stalled before the optimum: its last gradient no longer falls, though it is more than rounding. Scale "

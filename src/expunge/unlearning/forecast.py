@@ -2,7 +2,7 @@
 
 Deletions are simulated on the statistics, and the ladder itself is asked; only what is not at hand is estimated.
 
-- Random rows: those of the sample are really taken away, up to half of it or 4,096. For more, the mean of the state's own
+- Random rows: those of the sample are really taken away, up to half of it or 1,024. For more, the mean of the state's own
   statistics and √m times the fluctuation of those rows take their place; with no sample the fluctuation is drawn from the
   Hessian, which in a likelihood is the covariance of the gradients.
 - A pass over the remaining rows: ∇J(w) = ∇J(b) + H(w − b) + what is beyond second order, estimated from the sample.
@@ -25,7 +25,7 @@ from expunge.numerics.factor import Factor
 from expunge.numerics.statistics import Sums
 from expunge.problem.rows import Rows
 from expunge.unlearning import bounds
-from expunge.unlearning.bounds import UNCHANGED
+from expunge.unlearning.bounds import UNCHANGED, HessianChange
 from expunge.unlearning.declared import DeclaredBound
 from expunge.unlearning.influence import displacements
 from expunge.unlearning.ladder import from_statistics, polished
@@ -35,11 +35,11 @@ from expunge.unlearning.state import State, require_all_classes
 
 Array = NDArray[np.float64]
 
-DRAWS, PASS_DRAWS = 25, 5
+DRAWS, PASS_DRAWS = 9, 5
 """Random orders simulated, and those of them with which the passes are; the forecast is their median."""
 PASS_ROWS = 1 << 13
 """Rows that a simulated pass reads at most."""
-TAKEN = 1 << 12
+TAKEN = 1 << 10
 """Rows that are really taken away at most."""
 TOLERANCE = 0.05
 """Relative width at which the search for a capacity stops."""
@@ -88,11 +88,12 @@ def _needed(simulation: _Simulation, allowed: float, declared: DeclaredBound | N
     def needed(m: int) -> float:
         try:
             state = simulation.after(m)
-            if from_statistics(state, declared).distance_bound <= allowed:
+            found = from_statistics(state, declared, sharply=True)
+            if found.distance_bound <= allowed:
                 return 0.0
             if simulation.rest is not None:
                 passes = simulation.rest(m).over(state)
-                for candidate in polished(state, state.point, passes, simulation.max_passes):
+                for candidate in polished(state, found.point, passes, simulation.max_passes):
                     if candidate.distance_bound <= allowed:
                         return float(candidate.passes)
         except ExpungeError:
@@ -234,7 +235,7 @@ def _whatever_rows(state: State, m: int, declared: DeclaredBound | None) -> floa
         return math.inf
     grown = v / math.sqrt(1.0 - s)
     length = (geometry.length(state.step.x, state.step.product) + m * loss.derivative_bound * v) / math.sqrt(1.0 - s)
-    change = replace(UNCHANGED, by_norm=math.inf, by_whitened_norm=c * grown * length, by_rows=math.inf)
+    change = HessianChange(by_norm=math.inf, by_whitened_norm=c * grown * length, by_rows=math.inf)
     after = replace(
         geometry,
         extremes=replace(geometry.extremes, whitened_norm=grown),

@@ -11,13 +11,15 @@ A wide model, whose Hessian would not fit the memory budget, has the passes of `
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from expunge.engine import Engine
 from expunge.errors import CapacityExceeded, NoOptimum
+from expunge.numerics.factor import Factor, Hessian
 from expunge.numerics.rounding import UNIT_ROUNDOFF, quiet
 from expunge.problem.rows import Rows, RowSource
 from expunge.unlearning import bounds
@@ -27,11 +29,14 @@ from expunge.unlearning.declared import DeclaredBound
 from expunge.unlearning.remaining import Pass, require_rows
 from expunge.unlearning.rung import Rung
 from expunge.unlearning.state import State
+from expunge.unlearning.taylor import Expansion, spread
 
 Array = NDArray[np.float64]
 
 DIVERGED = 1e100
 """A gradient this large comes from passes that run away."""
+SENSITIVITY = 3.0
+"""A step with B moves by no more than this times what its sums are moved by, in the metric of H, where t ≤ ½ (theory §5.7)."""
 HIDDEN = 1e-9
 """Where rounding may be this share of the Hessian, it is what makes the Hessian look singular."""
 
@@ -64,27 +69,72 @@ def _uninformed(why: str) -> CapacityExceeded:
 
 
 @quiet
-def from_statistics(state: State, declared: DeclaredBound | None = None) -> Candidate:
-    """One Newton step from the anchor, certified without rows. Source: theory §4.3."""
+def from_statistics(state: State, declared: DeclaredBound | None = None, *, sharply: bool = False) -> Candidate:
+    """One step from the anchor, certified without rows. Source: theory §4.3, §4.7.
+
+    Args:
+        declared: what certifies it instead of the statistics.
+        sharply: whether to look at third derivatives twice, and for the least eigenvalue, O(p³), where these are kept.
+    """
     step, hessian_step, residual_norm = state.step
+    expansion = None if declared is not None else Expansion.of(state, step)
+    if expansion is not None:
+        return _from_expansion(expansion, sharply)
     geometry = state.geometry
     length = geometry.length(step, hessian_step)
     after = geometry.hessian_change(step, length)
     error, point = state.gradient_error, state.anchor + step
     rounding = geometry.rounding(step, residual_norm, error)
-    rung = Rung.EXACT if state.objective.loss.self_concordance == 0.0 else Rung.STATISTICS
-    wobble = _wobble(geometry, rounding, point)
+    c = state.objective.loss.self_concordance
+    rung, wobble = Rung.STATISTICS if c > 0.0 else Rung.EXACT, _wobble(geometry, rounding, point)
     if declared is not None:
         distance = state.declared_distance(declared, residual_norm + error + state.hessian_error * float(np.linalg.norm(step)))
         return Candidate(state, point, distance + _rounding_of(point), rung, 0, after.t, wobble)
-    decrement = bounds.newton_decrement(length, UNCHANGED, after) + rounding
-    return _candidate(state, point, after.t, decrement, rung, 0, wobble)
+    decrement = bounds.newton_decrement(length, UNCHANGED, after)
+    if c > 0.0:
+        decrement = min(decrement, bounds.linear_remainder(c, after.t, spread(state.higher, state.reference, step)))
+    return _candidate(state, point, after.t, decrement + rounding, rung, 0, wobble)
 
 
-def _candidate(state: State, point: Array, t: float, decrement: float, rung: Rung, passes: int, wobble: float) -> Candidate:
-    """The candidate at ``point``, where |∇J|_{H⁻¹} is at most ``decrement``."""
+def _from_expansion(expansion: Expansion, sharply: bool) -> Candidate:
+    state, geometry, concordance = expansion.state, expansion.state.geometry, concordance_of(expansion.state)
+    step, left, rounding = expansion.stepped()
+    again = Expansion.of(state, step) if sharply else None
+    if again is not None:
+        expansion = again
+        step, left, rounding = expansion.stepped()
+    length = geometry.length(step, state.hessian @ step)
+    t, point = geometry.hessian_change(step, length).t, state.anchor + step
+    beyond = bounds.cubic_remainder(concordance, t, length, spread(state.higher, state.reference, step))
+    growth = bounds.growth_of(t)
+    if sharply:
+        moved = step - expansion.at
+        drift = geometry.hessian_change(moved, geometry.length(moved, state.hessian @ moved)).t
+        least = expansion.lowest() - drift - bounds.hessian_remainder(concordance, t)
+        growth = min(growth, bounds.ROUND_UP / least) if least > 0.0 else growth
+    wobble = _wobble(geometry, SENSITIVITY * rounding, point)
+    return _candidate(state, point, t, beyond + left + rounding, Rung.STATISTICS, 0, wobble, growth)
+
+
+def concordance_of(state: State) -> tuple[float, float]:
+    """c and c₄ of the loss."""
+    loss = state.objective.loss
+    return loss.self_concordance, loss.fourth_order_concordance
+
+
+def _candidate(
+    state: State,
+    point: Array,
+    t: float,
+    decrement: float,
+    rung: Rung,
+    passes: int,
+    wobble: float,
+    growth: float | None = None,
+) -> Candidate:
+    """The candidate at ``point``, where |∇J|_{H⁻¹} is at most ``decrement``; ``growth`` as for ``energy_distance``."""
     geometry, rounding = state.geometry, _rounding_of(point)
-    energy = bounds.energy_distance(geometry, bounds.growth_of(t), decrement)
+    energy = bounds.energy_distance(geometry, bounds.growth_of(t) if growth is None else growth, decrement)
     return Candidate(state, point, geometry.euclidean(energy) + rounding, rung, passes, t, wobble, energy, rounding)
 
 
@@ -106,14 +156,14 @@ def refit(state: State, remaining: RowSource, engine: Engine, passes: int, start
         NoOptimum: the rows determine no model.
     """
     require_rows(state, remaining, engine)
-    fresh = type(state).fitted(state.objective, remaining, engine, start)
+    fresh = type(state).fitted(state.objective, remaining, engine, start, order=state.order)
     anew = replace(from_statistics(fresh), rung=Rung.REFIT, passes=passes)
     return anew if isinstance(remaining, Rows) else anchored_again(state, anew, remaining, engine)
 
 
 def anchored_again(state: State, candidate: Candidate, source: RowSource, engine: Engine) -> Candidate:
     """The anchor taken once more, at its own optimum: two such anchors are at most twice their distance from it apart."""
-    near = type(state).fitted(state.objective, source, engine, candidate.point)
+    near = type(state).fitted(state.objective, source, engine, candidate.point, order=state.order)
     step, hessian_step, residual_norm = near.step
     geometry = near.geometry
     rounding = geometry.rounding(step, residual_norm, near.gradient_error)
@@ -131,6 +181,7 @@ def polished(state: State, point: Array, measure: Pass, max_passes: int) -> Iter
     Source: theory §4.4.
     """
     geometry, hessian, wobble = state.geometry, state.hessian, 0.0
+    operator = _Operator.of(state, point - state.anchor)
     for k in range(1, max_passes + 1):
         measured = measure(point, k == 1)
         gradient = measured.here.gradient_sum + state.objective.penalty_gradient(point, measured.here.count)
@@ -138,17 +189,52 @@ def polished(state: State, point: Array, measure: Pass, max_passes: int) -> Iter
             return  # only a refit can help
         moved = point - state.anchor
         before = geometry.hessian_change(moved, geometry.length(moved, hessian @ moved), measured.row_shift)
-        step, hessian_step, residual_norm = state.factor.solve(hessian, -gradient)
-        length = geometry.length(step, hessian_step)
         error = gradient_error(state.objective, point, measured.here, gradient)
-        rounding = geometry.rounding(step, residual_norm, error)
-        here = _candidate(state, point, before.t, length + rounding, Rung.PASS, k, wobble)
-        moved = moved + step
-        after = geometry.hessian_change(moved, geometry.length(moved, hessian @ moved))
-        after = HessianChange(after.by_norm, after.by_whitened_norm, before.by_rows + geometry.hessian_change(step, length).t)
-        decrement = bounds.newton_decrement(length, before, after) + rounding
-        ahead = point + step
-        wobble += _wobble(geometry, rounding, ahead)
-        there = _candidate(state, ahead, after.t, decrement, Rung.PASS, k, wobble)
+        plain, plain_product, plain_residual = state.factor.solve(hessian, -gradient)
+        rounding = geometry.rounding(plain, plain_residual, error)
+        here = _candidate(state, point, before.t, geometry.length(plain, plain_product) + rounding, Rung.PASS, k, wobble)
+        step, _product, residual_norm = operator.factor.solve(operator.matrix, -gradient)
+        length = geometry.length(step, hessian @ step)
+        rounding = geometry.rounding(step, residual_norm + operator.error * float(np.linalg.norm(step)), error)
+        ahead = moved + step
+        after = geometry.hessian_change(ahead, geometry.length(ahead, hessian @ ahead))
+        after = replace(after, by_rows=before.by_rows + geometry.hessian_change(step, length).t)
+        decrement = operator.decrement(state, length, (before, after), (moved, ahead)) + rounding
+        wobble += _wobble(geometry, SENSITIVITY * rounding, state.anchor + ahead)
+        there = _candidate(state, point + step, after.t, decrement, Rung.PASS, k, wobble)
         yield there if there.distance_bound <= here.distance_bound else here
         point = there.point
+
+
+@dataclass(frozen=True, eq=False)
+class _Operator:
+    """What passes step with: H, or H + B[E] where third derivatives are kept. Source: theory §4.4, §4.7."""
+
+    matrix: Hessian
+    factor: Factor
+    expansion: Expansion | None = None
+
+    @classmethod
+    def of(cls, state: State, at: Array) -> "_Operator":
+        expansion = Expansion.of(state, at)
+        if expansion is not None:
+            with suppress(NoOptimum):
+                return cls(expansion.operator, Factor.of(expansion.operator), expansion)
+        return cls(state.hessian, state.factor)
+
+    @property
+    def error(self) -> float:
+        """How far B[E] may be off."""
+        return 0.0 if self.expansion is None else self.expansion.error
+
+    def decrement(
+        self, state: State, length: float, changes: tuple[HessianChange, HessianChange], displacements: tuple[Array, Array]
+    ) -> float:
+        """Bound on |∇J|_{H⁻¹} after a step of ``length`` from the first of ``displacements`` to the second."""
+        if self.expansion is None:
+            return bounds.newton_decrement(length, *changes)
+        drifts = []
+        for displacement in displacements:
+            drift = displacement - self.expansion.at
+            drifts.append(state.geometry.hessian_change(drift, state.geometry.length(drift, state.hessian @ drift)))
+        return bounds.shifted_decrement(length, concordance_of(state), changes, (drifts[0], drifts[1]))

@@ -2,7 +2,9 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
+from expunge.numerics.tensor import packed_size
 from expunge.privacy import Guarantee, Schedule
 from expunge.problem.objective import Objective
 from expunge.problem.parameters import real, whole
@@ -12,6 +14,9 @@ from expunge.unlearning.rung import Bound
 
 MEMORY_BUDGET = 8.0 * 2**30
 """Eight GiB: about 9,400 parameters."""
+THIRD_SHARE = 1.0 / 64.0
+"""Of the memory budget, that third derivatives may take where nobody asked for them."""
+Order = Literal["auto", 2, 3]
 MONTHLY = Schedule(days=30)
 _FORMULAS = {Bound.WORST_CASE: bounds.worst_case, Bound.SEKHARI2021: bounds.sekhari2021}
 
@@ -29,12 +34,15 @@ class Settings:
         schedule: when a refit resets the budget.
         memory_budget: bytes that the p × p arrays may take; a model for which they would take more keeps none, and makes passes
             over the remaining rows for every change.
+        order: 3 to keep the third derivatives of the loss too, p³/6 numbers, which certify many more deletions from the
+            statistics alone; 2 to keep none; ``"auto"`` for 3 where that takes no more than a 64th of ``memory_budget`` (about
+            430 parameters by default), as the time of a fit grows with it.
         track_rows: whether a keyed digest of every row is kept, 8 bytes a row, by which wrong rows are found; see ``learned``.
         by_subject: the same, with the ids of rows being those of their subjects: rows must be given under the id under which
             they were learned.
 
     Raises:
-        ValueError: sigma negative or not finite, an unknown bound, or a bound without its ``row_norm``.
+        ValueError: sigma negative or not finite, an unknown bound or order, or a bound without its ``row_norm``.
     """
 
     guarantee: Guarantee
@@ -46,6 +54,7 @@ class Settings:
     schedule: Schedule = MONTHLY
     track_rows: bool = False
     by_subject: bool = False
+    order: Order = "auto"
 
     def __post_init__(self) -> None:
         for name, plain in (("sigma", real), ("max_passes", whole), ("memory_budget", real)):
@@ -62,12 +71,40 @@ class Settings:
         if self.max_passes < 0:
             raise ValueError(f"max_passes must be at least 0, got {self.max_passes}")
 
+        if not (self.order in ("auto", 2, 3) and not isinstance(self.order, bool | float)):
+            raise ValueError(f"order must be 2, 3 or 'auto', got {self.order!r}")
+
+    def order_for(self, objective: Objective) -> int:
+        """The order of the statistics that a model keeps: 2 or 3.
+
+        Args:
+            objective: that is minimised.
+
+        Raises:
+            ValueError: third derivatives are asked for, and take more than ``memory_budget``, or there are none.
+
+        Source: theory §4.7.
+        """
+        has_third = objective.loss.self_concordance > 0 and self.bound is Bound.LOCAL
+        needed = 8 * packed_size(objective.n_parameters) if has_third and self.order != 2 else 0
+        if self.order == "auto":
+            return 3 if has_third and needed * objective.loss.outputs <= THIRD_SHARE * self.memory_budget else 2
+        if self.order == 3 and self.bound is not Bound.LOCAL:
+            raise ValueError(f"order=3 needs bound='local', got {self.bound.value!r}: leave order at 'auto', or set it to 2")
+        if needed > self.memory_budget:
+            raise ValueError(
+                f"order=3 keeps {needed / 2**30:.3g} GiB of third derivatives for {objective.n_parameters} parameters, more "
+                f"than memory_budget={self.memory_budget:g} bytes: set order=2 or 'auto', or raise memory_budget"
+            )
+        return 3 if has_third and self.order == 3 else 2
+
     def check(self, objective: Objective) -> None:
-        """Raises ``ValueError`` where the bound does not exist for this objective.
+        """Raises ``ValueError`` where the bound or the order does not exist for this objective.
 
         Args:
             objective: that they are to be used with.
         """
+        self.order_for(objective)
         if self.bound is Bound.LOCAL:
             return
         loss = objective.loss

@@ -6,6 +6,7 @@ kept valid (theory §4.3).
 """
 
 import math
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -18,9 +19,12 @@ from expunge.engine import Engine
 from expunge.errors import LastRows, NoOptimum, NotLearned
 from expunge.numerics.evaluation import Evaluation
 from expunge.numerics.factor import Exchange, Factor, Hessian, Solution, eigenvalue_floor, inverse_error
+from expunge.numerics.higher import HigherSums, HigherTerms, Reference
+from expunge.numerics.leverage import leverages, top_leverage
 from expunge.numerics.rounding import gamma, penalty_scale_error, quiet
 from expunge.numerics.solver import minimise
 from expunge.numerics.statistics import RowExtremes, RowTerms, Statistics, Sums, sum_up
+from expunge.numerics.support import Support
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows, RowSource
 from expunge.unlearning import bounds
@@ -42,18 +46,33 @@ class State(AnchoredState):
     Args:
         factor: an approximate inverse of the Hessian of ``statistics``.
         anchor_gradient: bound on |∇J(b)|₂ for the rows the anchor was fitted on.
+        order: 3 where third derivatives are kept too, else 2; of the next refit as well.
+        higher: what is kept beyond the Hessian; ``None`` where nothing is: a quadratic loss, an ill-conditioned fit, an old
+            file.
+        reference: what leverages in ``higher`` are with respect to.
+        support: where the rows have values; ``None`` if that is not known.
         others: see ``AnchoredState``.
     """
 
     statistics: Statistics
     factor: Factor
     anchor_gradient: float
+    order: int = 2
+    higher: HigherSums | None = None
+    reference: Reference | None = None
+    support: Support | None = None
 
     has_hessian = True
 
     @classmethod
-    def fitted(cls, objective: Objective, source: RowSource, engine: Engine, start: Array | None = None) -> Self:
-        """The state of a new anchor: Newton to the optimum, then one pass for the largest leverage.
+    def fitted(
+        cls, objective: Objective, source: RowSource, engine: Engine, start: Array | None = None, *, order: int = 2
+    ) -> Self:
+        """The state of a new anchor: Newton to the optimum, then one pass for all that is kept beyond the Hessian.
+
+        Args:
+            start: weights to start from, ``(p,)``; see ``solver.minimise``.
+            order: 3 to keep third derivatives too, else 2.
 
         Raises:
             InvalidRows, NoOptimum: see ``solver.minimise``; also a classifier's rows with a class missing.
@@ -68,13 +87,11 @@ class State(AnchoredState):
                 "the Hessian is singular to working precision: columns of X are linearly dependent, or their scales differ "
                 "too much; add a penalty, drop columns or rescale them"
             )
-        eta = inverse_error(hessian, optimum.leverage_factor)
-        leverage = optimum.leverage
-        if leverage is None:
-            leverage = math.inf
-            if eta < 1.0 and objective.loss.self_concordance > 0:
-                leverage = engine.reduce(source, partial(_leverage_of, objective, optimum.leverage_factor), max)
-        whitened = math.sqrt(leverage / (1.0 - eta)) if eta < 1.0 else math.inf
+        reference = Reference.of(hessian, optimum.factor) if objective.loss.self_concordance > 0 else None
+        beyond, whitened = None, math.inf
+        if reference is not None:
+            beyond = engine.reduce(source, partial(_beyond, objective, optimum.anchor, reference, order), operator.add)
+            whitened = math.sqrt(beyond.leverage / (1.0 - reference.eta))
         fresh = cls(
             objective=objective,
             anchor=optimum.anchor,
@@ -84,6 +101,10 @@ class State(AnchoredState):
             curvature_floor=floor,
             changed=0.0,
             anchor_gradient=math.inf,
+            order=order,
+            higher=None if beyond is None else beyond.higher,
+            reference=reference,
+            support=None if beyond is None else beyond.support,
         )
         gradient = float(np.linalg.norm(fresh.gradient)) * (1.0 + gamma(len(fresh.anchor) + 8))
         return replace(fresh, anchor_gradient=gradient + fresh.gradient_error)
@@ -106,7 +127,8 @@ class State(AnchoredState):
     @property
     def geometry(self) -> bounds.Geometry:
         """The Hessian as the bounds see it."""
-        return bounds.Geometry(self.objective.loss.self_concordance, self.extremes, self.curvature_floor, self.hessian_error)
+        c = self.objective.loss.self_concordance
+        return bounds.Geometry(c, self.extremes, self.curvature_floor, self.hessian_error, self.support)
 
     @quiet
     def tightened(self) -> Self:
@@ -141,7 +163,7 @@ class State(AnchoredState):
         """The state with ``rows`` learned. H grows, so that μ and v stay valid for the old rows."""
         at = Evaluation(self.objective, rows.on_host(), self.anchor)
         terms = RowTerms.at(at, self.statistics.anchor)
-        grown = self._with(self.statistics + terms, terms)
+        grown = self._with(self.statistics + terms, terms, at, 1.0)
         row_norm = at.longest
         if not grown.statistics.is_bounded:
             return replace(grown, extremes=self.extremes | RowExtremes(row_norm, math.inf))
@@ -167,7 +189,7 @@ class State(AnchoredState):
         require_short(at.norms, self.extremes.row_norm)
         terms = RowTerms.at(at, self.statistics.anchor)
         require_remaining(terms, self.statistics)
-        shrunk = self._with(self.statistics - terms, terms)
+        shrunk = self._with(self.statistics - terms, terms, at, -1.0)
         require_all_classes(shrunk.statistics, "the rows that would remain")
         if not shrunk.statistics.is_bounded:
             return shrunk
@@ -187,9 +209,15 @@ class State(AnchoredState):
         """Δ from declared constants alone; ``rounding`` is what it adds to |∇J(w̄)|₂. Source: theory §4.1."""
         return declared.distance(self.objective, self.anchor, self.statistics, self.changed, self.anchor_gradient, rounding)
 
-    def _with(self, statistics: Statistics, terms: Sums) -> Self:
-        """The state with ``statistics``, which differ from its own by ``terms``."""
-        return replace(self, statistics=statistics, changed=changed_by(self.changed, terms))
+    def _with(self, statistics: Statistics, terms: Sums, at: Evaluation, sign: float) -> Self:
+        """The state with ``statistics``, which differ from its own by ``sign`` times the ``terms`` of ``at``."""
+        changed = replace(self, statistics=statistics, changed=changed_by(self.changed, terms))
+        if self.higher is not None and self.reference is not None:
+            higher = HigherTerms.at(at, self.reference, self.order)
+            changed = replace(changed, higher=self.higher.plus(higher, sign))
+        if self.support is not None and sign > 0:
+            changed = replace(changed, support=self.support | Support.of(self.objective, at.rows))
+        return changed
 
     def _penalty_share(self, shrunk: Self) -> float:
         """In the mean form rows take their share of the penalty along: at most m/n of H, m the weight that goes."""
@@ -247,13 +275,28 @@ def require_all_classes(statistics: Sums, which: str) -> None:
         )
 
 
-def _leverage_of(objective: Objective, factor: Factor, rows: Rows) -> float:
-    return _top_leverage(Evaluation(objective, rows, np.zeros(objective.n_parameters)), factor)
+@dataclass(frozen=True, eq=False)
+class _Beyond:
+    """What a fit finds out about its rows beyond their Hessian."""
+
+    higher: HigherSums
+    leverage: float
+    support: Support
+
+    def __add__(self, other: "_Beyond") -> "_Beyond":
+        return _Beyond(self.higher + other.higher, max(self.leverage, other.leverage), self.support | other.support)
+
+
+def _beyond(objective: Objective, anchor: Array, reference: Reference, order: int, rows: Rows) -> _Beyond:
+    rows = rows.on_host() if order == 3 else rows  # where the slabs of B are
+    at = Evaluation(objective, rows, anchor)
+    found = leverages(at, reference.root)
+    return _Beyond(HigherSums.at(at, found, order), float(found[0].max(initial=0.0)), Support.of(objective, rows))
 
 
 def _top_leverage(at: Evaluation, factor: Factor) -> float:
     """No less than the largest eigenvalue over rows of XᵢᵀGXᵢ, G the inverse that ``factor`` holds."""
-    return math.inf if factor.root is None else at.top_leverage(factor.root)
+    return math.inf if factor.root is None else top_leverage(at, factor.root)
 
 
 def _no_worse(whitened: float, row_norm: float, curvature_floor: float) -> float:

@@ -21,7 +21,10 @@ from expunge.engine.local import LocalEngine
 from expunge.errors import NoOptimum, StateCorrupt
 from expunge.files import write_file
 from expunge.numerics.factor import Factor, Hessian
+from expunge.numerics.higher import HigherSums, Reference
 from expunge.numerics.statistics import RowExtremes, Statistics, Sums
+from expunge.numerics.support import Support
+from expunge.numerics.tensor import SymmetricTensor
 from expunge.privacy import Guarantee, PrivacyBudget, Schedule
 from expunge.privacy.noise import secure_noise
 from expunge.problem.losses import LOSSES
@@ -32,11 +35,14 @@ from expunge.unlearning.dense import DenseState
 from expunge.unlearning.learned import LearnedRows
 from expunge.unlearning.release import Release, Secret
 from expunge.unlearning.settings import Settings
+from expunge.unlearning.state import State
 from expunge.unlearning.unlearner import Unlearner, secret_of
 from expunge.unlearning.wide import WideState
 
 FORMAT = "expunge-state"
-VERSION = 4
+VERSION = 5
+OLDER = 4
+"""The version before, whose files hold nothing beyond the Hessian: a refit adds that."""
 SCALARS = ("anchor", "n_rows", "count", "count_error", "gradient_error", "hessian_error", "is_weighted")
 """Of ``Sums``."""
 
@@ -58,6 +64,7 @@ def save_unlearner(unlearner: Unlearner, path: str | os.PathLike[str]) -> None:
         "anchor": state.anchor,
         "gradient_sum": statistics.gradient_sum,
         **({"hessian_sum": statistics.hessian_sum} if isinstance(statistics, Statistics) else {}),
+        **_beyond_tensors(state),
         "class_rows": statistics.class_rows.astype(np.float64),
         "point": secret.point,
         "weights": secret.release.weights,
@@ -71,6 +78,7 @@ def save_unlearner(unlearner: Unlearner, path: str | os.PathLike[str]) -> None:
         "statistics": {name: getattr(statistics, name) for name in SCALARS},
         "extremes": asdict(state.extremes),
         "state": _scalars(state),
+        "beyond": _beyond_scalars(state),
         "budget": asdict(secret.budget),
         "n_releases": secret.n_releases,
         "certificate": secret.release.certificate.to_json(),
@@ -111,10 +119,10 @@ def load_unlearner(path: str | os.PathLike[str], engine: Engine | None = None) -
         raise StateCorrupt(
             f"{path} is a safetensors file but no state of an unlearner: give the file that save_unlearner wrote"
         )
-    if metadata.get("version") != str(VERSION):
+    if metadata.get("version") not in (str(VERSION), str(OLDER)):
         raise StateCorrupt(
-            f"{path} has format version {metadata.get('version')}, this library reads {VERSION}: load it with the library that "
-            "wrote it, or fit again"
+            f"{path} has format version {metadata.get('version')}, this library reads {OLDER} and {VERSION}: load it with the "
+            "library that wrote it, or fit again"
         )
     text = metadata.get("content", "")
     if _checksum(text, tensors) != metadata.get("checksum"):
@@ -160,7 +168,47 @@ def _state(objective: Objective, content: dict[str, Any], tensors: dict[str, NDA
         return WideState(statistics=Sums(**sums), **common, **content["state"])
     statistics = Statistics(**sums, hessian_sum=tensors["hessian_sum"])
     factor = Factor.of(Hessian(objective, statistics.hessian_sum, statistics.count))
-    return DenseState(statistics=statistics, factor=factor, **common, **content["state"])
+    beyond = _beyond(content["beyond"], tensors) if content.get("beyond") else {}
+    return DenseState(statistics=statistics, factor=factor, **common, **content["state"], **beyond)
+
+
+def _beyond_tensors(state: AnchoredState) -> dict[str, NDArray[Any]]:
+    """What a state keeps beyond its Hessian (theory §4.7)."""
+    if not isinstance(state, State) or state.higher is None or state.reference is None or state.support is None:
+        return {}
+    third = state.higher.third
+    return {
+        "leverage_sum": state.higher.leverage_sum,
+        "reference_root": state.reference.root,
+        "reference_hessian": state.reference.hessian,
+        "support_largest": state.support.largest,
+        "support_together": state.support.together,
+        **({} if third is None else {"third": third.packed}),
+    }
+
+
+def _beyond_scalars(state: AnchoredState) -> dict[str, float] | None:
+    if not isinstance(state, State) or state.higher is None or state.reference is None:
+        return None
+    higher = state.higher
+    return {
+        "order": state.order,
+        "leverage_error": higher.leverage_error,
+        "third_error": higher.third_error,
+        "third_size": higher.third_size,
+        "eta": state.reference.eta,
+    }
+
+
+def _beyond(content: dict[str, Any], tensors: dict[str, NDArray[np.float64]]) -> dict[str, Any]:
+    third = SymmetricTensor(len(tensors["anchor"]), tensors["third"]) if "third" in tensors else None
+    errors = {name: content[name] for name in ("leverage_error", "third_error", "third_size")}
+    return {
+        "order": int(content["order"]),
+        "higher": HigherSums(leverage_sum=tensors["leverage_sum"], third=third, **errors),
+        "reference": Reference(tensors["reference_root"], tensors["reference_hessian"], content["eta"]),
+        "support": Support(tensors["support_largest"], tensors["support_together"] > 0.0),
+    }
 
 
 def _checksum(text: str, tensors: dict[str, NDArray[Any]]) -> str:

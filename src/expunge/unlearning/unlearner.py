@@ -105,7 +105,7 @@ class Unlearner(Owned):
         started = time.perf_counter()
         engine = LocalEngine() if engine is None else engine
         settings.check(objective)
-        candidate = fitted(objective, source, engine, settings.memory_budget)
+        candidate = fitted(objective, source, engine, settings)
         require_norm(candidate.state.extremes.row_norm, settings.row_norm)
         mu_limit = settings.guarantee.mu if settings.sigma > 0 else math.inf
         try:
@@ -232,7 +232,7 @@ class Unlearner(Owned):
             started = time.perf_counter()
             secret, settings, on = self._secret, self.settings, today()
             self._require_same(secret.learned, source)
-            cold = refit_cold(secret.state, source, self._engine, settings.memory_budget)
+            cold = refit_cold(secret.state, source, self._engine, settings)
             sigma, budget = settings.sigma, secret.budget
             mu, is_due, is_cold = charged_mu(cold, sigma), self.is_refit_due, isinstance(source, Rows)
             wobble = 0.0 if is_cold else charged_wobble(cold, sigma, budget, source)
@@ -351,7 +351,7 @@ class Unlearner(Owned):
         Raises:
             InvalidRows, NoOptimum: ``source`` cannot be fitted.
         """
-        retrained = fitted(self.objective, source, self._engine, self.settings.memory_budget)
+        retrained = fitted(self.objective, source, self._engine, self.settings)
         return float(np.linalg.norm(self._secret.point - retrained.point))
 
     def _operate(self, change: Change, remaining: RowSource | None, before_refit: Announce, is_known: bool) -> Release:

@@ -39,6 +39,11 @@ class Loss(ABC):
         """The constant c of theory §4.3."""
 
     @property
+    @abstractmethod
+    def fourth_order_concordance(self) -> float:
+        """The constant c₄ with ``|ℓ⁗| ≤ c₄² · ℓ″``, of theory §4.7."""
+
+    @property
     def derivative_bound(self) -> float:
         """b₁ ≥ sup |ℓ′|."""
         return math.inf
@@ -86,6 +91,23 @@ class Loss(ABC):
     def curvature_norm(self, t: Array, y: Array) -> Array:
         """Upper bound on the spectral norm of the curvature of each row, ``(n_rows,)``."""
         return self.curvature(t, y)
+
+    @abstractmethod
+    def third_derivative(self, t: Array, y: Array) -> Array:
+        """∂³ℓ/∂t³, of the shape of ``t``; for K outputs ``(n_rows, K, K, K)``."""
+
+    def third_parts(self, t: Array, y: Array) -> tuple[Array, Array]:
+        """w, ``(n_rows, J)``, and v, ``(n_rows, J, K)``, with Σⱼ wⱼ vⱼ⊗vⱼ⊗vⱼ the third derivative of each row."""
+        third = self.third_derivative(t, y)[:, None]
+        return third, namespace(t).ones_like(third)[:, :, None]
+
+    def third_size(self, curvature: Array) -> Array:
+        """No less than Σⱼ |wⱼ||vⱼ|³ of ``third_parts`` for each row, ``(n_rows,)``.
+
+        Args:
+            curvature: ``curvature_norm``.
+        """
+        return self.self_concordance * curvature
 
     def term_size(self, t: Array, slope: Array, curvature: Array) -> Array:
         """Size of the terms that ``derivative`` adds up, ``(n_rows,)``: its rounding error is a few ulps of that.

@@ -26,6 +26,7 @@ class Logistic(Loss):
     has_minimum = False
     classes = 2
     self_concordance = 1.0
+    fourth_order_concordance = 1.0
     derivative_bound = 1.0
     curvature_bound = 0.25
     third_derivative_bound = 1.0 / (6.0 * math.sqrt(3.0))
@@ -41,6 +42,11 @@ class Logistic(Loss):
     def curvature(self, t: Array, y: Array) -> Array:
         e = exp(-abs(t))
         return e / (1.0 + e) ** 2
+
+    def third_derivative(self, t: Array, y: Array) -> Array:
+        e = exp(-abs(t))
+        slope = e * (1.0 - e) / (1.0 + e) ** 3
+        return namespace(t).where(t > 0, -slope, slope)
 
     def invalid_targets(self, y: Array) -> tuple[NDArray[np.bool_], str]:
         return (y != 0) & (y != 1), "class code 0 or 1"
@@ -58,6 +64,7 @@ class Softmax(Loss):
     name: ClassVar[str] = "softmax"
     has_minimum = False
     self_concordance = math.sqrt(2.0)
+    fourth_order_concordance = math.sqrt(2.0)
     derivative_bound = math.sqrt(2.0)
     curvature_bound = 0.5
 
@@ -101,6 +108,18 @@ class Softmax(Loss):
 
     def curvature_norm(self, t: Array, y: Array) -> Array:
         return y * 0.0 + self.curvature_bound
+
+    def third_derivative(self, t: Array, y: Array) -> Array:
+        p, v = self.third_parts(t, y)
+        return (p[:, :, None, None, None] * v[:, :, :, None, None] * v[:, :, None, :, None] * v[:, :, None, None, :]).sum(1)
+
+    def third_parts(self, t: Array, y: Array) -> tuple[Array, Array]:
+        """The third cumulant of the class's indicator e_j, drawn with probability p_j: Σ p_j (e_j − p)⊗(e_j − p)⊗(e_j − p)."""
+        p = self._probabilities(t)
+        return p, beside(np.eye(self.n_classes), t)[None, :, :] - p[:, None, :]
+
+    def third_size(self, curvature: Array) -> Array:
+        return curvature * 0.0 + 2.0 * math.sqrt(2.0)  # |e_j − p| ≤ √2
 
     def term_size(self, t: Array, slope: Array, curvature: Array) -> Array:
         return slope * 0.0 + (1.0 + self.n_classes / 4.0)

@@ -22,6 +22,7 @@ class Poisson(Loss):
     name: ClassVar[str] = "poisson"
     has_minimum = False
     self_concordance = 1.0
+    fourth_order_concordance = 1.0
 
     def value(self, t: Array, y: Array) -> Array:
         return exp(t) - y * t
@@ -30,6 +31,9 @@ class Poisson(Loss):
         return exp(t) - y
 
     def curvature(self, t: Array, y: Array) -> Array:
+        return exp(t)
+
+    def third_derivative(self, t: Array, y: Array) -> Array:
         return exp(t)
 
     def term_size(self, t: Array, slope: Array, curvature: Array) -> Array:
@@ -48,6 +52,7 @@ class Gamma(Loss):
 
     name: ClassVar[str] = "gamma"
     self_concordance = 1.0
+    fourth_order_concordance = 1.0
 
     def value(self, t: Array, y: Array) -> Array:
         return y * exp(-t) + t
@@ -57,6 +62,9 @@ class Gamma(Loss):
 
     def curvature(self, t: Array, y: Array) -> Array:
         return y * exp(-t)
+
+    def third_derivative(self, t: Array, y: Array) -> Array:
+        return -y * exp(-t)
 
     def term_size(self, t: Array, slope: Array, curvature: Array) -> Array:
         return 1.0 + curvature
@@ -85,6 +93,10 @@ class Tweedie(Loss):
     def self_concordance(self) -> float:
         return max(self.power - 1.0, 2.0 - self.power)
 
+    @property
+    def fourth_order_concordance(self) -> float:
+        return self.self_concordance
+
     def _terms(self, t: Array, y: Array) -> tuple[Array, Array]:
         """y e^{(1−k)t} and e^{(2−k)t}; a zero target contributes 0 even where the exponential overflows."""
         claim = y * exp(namespace(t).where(y > 0, (1.0 - self.power) * t, 0.0))
@@ -101,6 +113,10 @@ class Tweedie(Loss):
     def curvature(self, t: Array, y: Array) -> Array:
         claim, mean = self._terms(t, y)
         return (self.power - 1.0) * claim + (2.0 - self.power) * mean
+
+    def third_derivative(self, t: Array, y: Array) -> Array:
+        claim, mean = self._terms(t, y)
+        return (2.0 - self.power) ** 2 * mean - (self.power - 1.0) ** 2 * claim
 
     def term_size(self, t: Array, slope: Array, curvature: Array) -> Array:
         return (slope + 2.0 * curvature) * (1.0 + abs(t))  # the terms, whose exponents are rounded products

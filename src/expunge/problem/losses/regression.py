@@ -18,6 +18,7 @@ class Squared(Loss):
 
     name: ClassVar[str] = "squared"
     self_concordance = 0.0
+    fourth_order_concordance = 0.0
     curvature_bound = 1.0
     third_derivative_bound = 0.0
 
@@ -29,6 +30,9 @@ class Squared(Loss):
 
     def curvature(self, t: Array, y: Array) -> Array:
         return namespace(t).ones_like(t)
+
+    def third_derivative(self, t: Array, y: Array) -> Array:
+        return namespace(t).zeros_like(t)
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,10 @@ class PseudoHuber(Loss):
         return 1.5 / self.scale
 
     @property
+    def fourth_order_concordance(self) -> float:
+        return math.sqrt(3.0) * (1.0 + 1e-15) / self.scale
+
+    @property
     def derivative_bound(self) -> float:
         return self.scale
 
@@ -70,6 +78,11 @@ class PseudoHuber(Loss):
     def curvature(self, t: Array, y: Array) -> Array:
         return _hypot1((t - y) / self.scale) ** -3.0
 
+    def third_derivative(self, t: Array, y: Array) -> Array:
+        r = (t - y) / self.scale
+        length = _hypot1(r)
+        return (-3.0 / self.scale) * (r / length) * length**-4.0
+
 
 @dataclass(frozen=True)
 class LogCosh(Loss):
@@ -80,6 +93,7 @@ class LogCosh(Loss):
 
     name: ClassVar[str] = "log_cosh"
     self_concordance = 2.0
+    fourth_order_concordance = 2.0
     derivative_bound = 1.0
     curvature_bound = 1.0
     third_derivative_bound = 4.0 / (3.0 * math.sqrt(3.0))
@@ -95,6 +109,9 @@ class LogCosh(Loss):
     def curvature(self, t: Array, y: Array) -> Array:
         e = exp(-2.0 * abs(t - y))
         return 4.0 * e / (1.0 + e) ** 2
+
+    def third_derivative(self, t: Array, y: Array) -> Array:
+        return -2.0 * namespace(t).tanh(t - y) * self.curvature(t, y)
 
     def curvature_condition(self, t: Array, y: Array) -> Array | float:
         return 2.0 * abs(t - y)  # the rounded difference is doubled in the exponent

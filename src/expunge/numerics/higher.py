@@ -1,0 +1,160 @@
+"""What a state holds beyond gradient and Hessian: B and K of theory §4.7, sums over rows at the anchor like these.
+
+- **K = Σ weight · hᵢ · ∇²ℓᵢ** with hᵢ the leverage of row i with respect to a matrix G that is fixed at the fit: it bounds the
+  fourth powers of what a displacement does to the rows' predictors.
+- **B = Σ weight · ∇³ℓᵢ**, the third derivative, kept at order 3.
+
+Each carries a bound on its rounding error, which the certificate charges (theory §4.6).
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expunge.numerics.evaluation import Evaluation
+from expunge.numerics.factor import Factor, Hessian, inverse_error
+from expunge.numerics.leverage import leverages
+from expunge.numerics.rounding import UNIT_ROUNDOFF, gamma, quiet
+from expunge.numerics.tensor import SymmetricTensor
+from expunge.problem.arrays import norm, or_infinite
+
+Array = NDArray[np.float64]
+
+CHUNK = 1 << 8
+"""Rows whose third derivatives are multiplied at a time, so that their products stay in the cache."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """W = G⁻¹, near the Hessian as it was at the fit, and never changed: leverages are with respect to G.
+
+    Args:
+        root: the Cholesky factor of G, ``(p, p)``.
+        hessian: the Hessian H at the fit, ``(p, p)``.
+        eta: G ⪰ (1 − η)H⁻¹.
+    """
+
+    root: Array
+    hessian: Array
+    eta: float
+
+    @classmethod
+    def of(cls, hessian: Hessian, factor: Factor) -> "Reference | None":
+        """The reference of a fit; ``None`` where its Hessian is too ill-conditioned for one."""
+        eta = inverse_error(hessian, factor)
+        if factor.root is None or not eta < 1.0:
+            return None
+        return cls(factor.root, hessian.dense(), eta)
+
+    @quiet
+    def square(self, step: Array) -> float:
+        """No less than |step|²_W."""
+        product = self.hessian @ step
+        rounding = gamma(2 * len(step) + 8) * norm(step) * norm(self.hessian) * norm(step)
+        return or_infinite((max(0.0, float(step @ product)) + rounding) / (1.0 - self.eta) * (1.0 + 1e-12))
+
+
+@dataclass(frozen=True, eq=False)
+class HigherTerms:
+    """The same of a few rows, B and K left as what they are made of.
+
+    Args:
+        leverage_sum: K of the rows, ``(p, p)``; ``leverage_error``: a bound on its rounding error, spectral norm.
+        rows: z, ``(m, p)``, and ``weights``: w, ``(m,)``, with B = Σ w z⊗z⊗z; none at order 2.
+        third_error: bound on the rounding error of w and z: |error[E, E]| is at most that times |E|².
+        third_size: no less than Σ |w||z|³.
+    """
+
+    leverage_sum: Array
+    leverage_error: float
+    rows: Array
+    weights: Array
+    third_error: float
+    third_size: float
+
+    @classmethod
+    def at(cls, at: Evaluation, reference: Reference, order: int) -> "HigherTerms":
+        """The terms of evaluated rows."""
+        total, error = at.weighted_hessian(*leverages(at, reference.root))
+        if order < 3:
+            return cls(total, error, np.zeros((0, len(total))), np.zeros(0), 0.0, 0.0)
+        return cls(total, error, *at.third_terms(slice(None)), *at.third_bounds())
+
+
+@dataclass(frozen=True, eq=False)
+class HigherSums:
+    """B and K of all rows learned.
+
+    Args:
+        leverage_sum: K, ``(p, p)``; ``leverage_error``: a bound on its rounding error, spectral norm.
+        third: B; ``None`` at order 2.
+        third_error: |error of B[E, E]| is at most that times |E|².
+        third_size: no less than the Frobenius norm of B.
+    """
+
+    leverage_sum: Array
+    leverage_error: float
+    third: SymmetricTensor | None
+    third_error: float
+    third_size: float
+
+    @classmethod
+    @quiet
+    def at(cls, at: Evaluation, leverages: tuple[Array, Array], order: int) -> "HigherSums":
+        """The sums over one batch of evaluated rows, whose ``leverages`` these are."""
+        total, error = at.weighted_hessian(*leverages)
+        if order < 3:
+            return cls(total, error, None, 0.0, 0.0)
+        third = SymmetricTensor.zeros(len(total))
+        for start in range(0, len(at.rows), CHUNK):
+            third.absorb(*at.third_terms(slice(start, start + CHUNK)))
+        return cls(total, error, third, *at.third_bounds())
+
+    @quiet
+    def __add__(self, other: "HigherSums") -> "HigherSums":
+        """The sums over both batches."""
+        total, size = self.leverage_sum + other.leverage_sum, self.third_size + other.third_size
+        third = None if self.third is None or other.third is None else self.third.plus(other.third)
+        return HigherSums(
+            total,
+            self.leverage_error + other.leverage_error + 2.0 * UNIT_ROUNDOFF * norm(total),
+            third,
+            self.third_error + other.third_error + 2.0 * UNIT_ROUNDOFF * size,
+            size * (1.0 + 1e-12),
+        )
+
+    @quiet
+    def plus(self, terms: HigherTerms, sign: float) -> "HigherSums":
+        """These sums and ``sign`` times ``terms``."""
+        total = self.leverage_sum + sign * terms.leverage_sum
+        size = norm(self.leverage_sum) + norm(total)
+        changed = replace(
+            self,
+            leverage_sum=total,
+            leverage_error=self.leverage_error + terms.leverage_error + 4.0 * UNIT_ROUNDOFF * size,
+        )
+        if self.third is None:
+            return changed
+        third_size = self.third_size + (terms.third_size if sign > 0 else 0.0)
+        rounding = gamma(len(terms.rows) + 8) * (third_size + terms.third_size)
+        return replace(
+            changed,
+            third=self.third.changed(terms.rows, sign * terms.weights),
+            third_error=self.third_error + terms.third_error + rounding,
+            third_size=third_size * (1.0 + 1e-12),
+        )
+
+    @quiet
+    def leverage_square(self, step: Array) -> float:
+        """No less than stepᵀK step."""
+        product, size = self.leverage_sum @ step, norm(step)
+        rounding = gamma(2 * len(step) + 8) * size * norm(self.leverage_sum) * size
+        return or_infinite((max(0.0, float(step @ product)) + rounding + self.leverage_error * size * size) * (1.0 + 1e-12))
+
+    def contraction_error(self, size: float) -> float:
+        """How far, in the spectral norm, the computed B[E] may be from the exact one for |E| = ``size``."""
+        if self.third is None:
+            return math.inf
+        return or_infinite((self.third_error + gamma(2 * self.third.n_coordinates + 8) * self.third_size) * size)
