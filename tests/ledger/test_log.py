@@ -14,7 +14,7 @@ from expunge.evidence.statements import CERTIFICATE, canonical, digest
 from expunge.evidence.verification import verify_file
 from expunge.ledger import log
 from expunge.ledger.database import Database
-from expunge.ledger.facts import add_key, keys
+from expunge.ledger.public_keys import add_key, keys
 from expunge.ledger.sealing import SealKey
 from expunge.ledger.tables import checkpoints, events
 from tests.ledger.consistency import verify_continues

@@ -41,7 +41,7 @@ def lived(tmp_path_factory):
 def genuine(lived):
     """A file of every kind."""
     found, asked = lived
-    with found.place.database.reading() as connection:
+    with found.storage.database.reading() as connection:
         last = releases.current(connection, "churn")
         earlier = Head(3, root_of([canonical(entry) for entry in log.entries(connection, 0, 3)]))
         files = (
@@ -58,14 +58,14 @@ def genuine(lived):
 
 @pytest.fixture(scope="module")
 def keys(lived):
-    with lived[0].place.database.reading() as connection:
-        return lived[0].place.public_keys(connection)
+    with lived[0].storage.database.reading() as connection:
+        return lived[0].storage.public_keys(connection)
 
 
 @pytest.fixture(scope="module")
 def signing_key(lived):
-    with lived[0].place.database.reading() as connection:
-        return lived[0].place.signing_key(connection)
+    with lived[0].storage.database.reading() as connection:
+        return lived[0].storage.signing_key(connection)
 
 
 def refused(text: str, keys: PublicKeys) -> None:

@@ -26,7 +26,7 @@ def anybody(app):
 
 @pytest.fixture(scope="module")
 def token(found):
-    with found.place.database.writing() as connection:
+    with found.storage.database.writing() as connection:
         return {role: tokens.issue(connection, f"Ann the {role}", role) for role in tokens.ROLES}
 
 

@@ -21,10 +21,10 @@ from expunge.cli.shared import (
     console,
     given_list,
     given_subject,
+    notify,
     progress,
     refusing,
     require_writable,
-    say,
     show,
     show_plan,
 )
@@ -173,7 +173,7 @@ def rectify(
             show_plan(found.planned(lambda plans: plans.rectify(person, str(file), **how)), as_json)
             return
         require_writable(receipts)
-        answer, outcomes = found.rectify(person, str(file), accept_undeclared=accept_undeclared, reading=reading, say=say)
+        answer, outcomes = found.rectify(person, str(file), accept_undeclared=accept_undeclared, reading=reading, notify=notify)
         written = write_receipts(receipts, {answer.request: answer.receipt or ""})
     result = {
         "request": answer.request,
@@ -225,7 +225,7 @@ def append(
             aside = None if rejects is None else Rejects()
             show_plan(found.planned(lambda plans: plans.append(data, query, rejects=aside, **how)), as_json)
             return
-        done = found.append(data, query, rejects_to=rejects, say=say, **how)
+        done = found.append(data, query, rejects_to=rejects, notify=notify, **how)
     result = {**done.told, "releases": [described(outcome) for outcome in done.outcomes]}
     replaced = done.told.get("replaced")
     message = f"{done.rows:,} rows added" + (f", {replaced:,} replaced" if replaced else "")
@@ -240,9 +240,9 @@ def process(dry_run: DryRun = False, workspace: InWorkspace = HERE, as_json: AsJ
     with progress("working the queue", as_json):
         found = Workspace.open(workspace)
         if dry_run:
-            show_plan(found.planned(lambda plans: queue.planned(plans.place)), as_json)
+            show_plan(found.planned(lambda plans: queue.planned(plans.storage)), as_json)
             return
-        done = found.process(say)
+        done = found.process(notify)
     result = {
         "closed": done.closed,
         "problems": done.problems,
@@ -272,11 +272,11 @@ def process(dry_run: DryRun = False, workspace: InWorkspace = HERE, as_json: AsJ
 @app.command()
 def status(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
     """Where everything stands: requests and their deadlines, models, and what still depends on those forgotten."""
-    from expunge.workspace.place import Place
     from expunge.workspace.status import status as found_status
+    from expunge.workspace.storage import Storage
 
     with progress("reading the ledger", as_json):
-        found = found_status(Place(workspace))
+        found = found_status(Storage(workspace))
 
     def text() -> None:
         counted = ", ".join(f"{count:,} {state}" for state, count in found["requests"].items() if count) or "none yet"
@@ -326,7 +326,7 @@ def _preview(found: "Workspace", asked: "list[ForgetRequest]") -> dict[str, Any]
     try:
         return found.preview(asked)
     except StateCorrupt as error:
-        say(f"the influence is not known: {error}")
+        notify(f"the influence is not known: {error}")
         return None
 
 

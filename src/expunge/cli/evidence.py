@@ -31,9 +31,9 @@ def releases(
 ) -> None:
     """List the releases and what they spent."""
     from expunge.ledger import releases as ledger
-    from expunge.workspace.place import Place
+    from expunge.workspace.storage import Storage
 
-    with progress("reading the ledger", as_json), Place(workspace).database.reading() as connection:
+    with progress("reading the ledger", as_json), Storage(workspace).database.reading() as connection:
         rows = ledger.listed(connection, name)
     shown = ("rung", "n_forgotten", "n_learned", "remaining", "epsilon_total")
     result = []
@@ -72,12 +72,12 @@ def certificate(
     from expunge.ledger import log
     from expunge.ledger import releases as ledger
     from expunge.ledger.bindings import covering
-    from expunge.workspace.place import Place
+    from expunge.workspace.storage import Storage
 
     with (
         progress("reading the ledger", as_json),
         refusing(as_json, request=request),
-        Place(workspace).database.reading() as connection,
+        Storage(workspace).database.reading() as connection,
     ):
         row = ledger.release(connection, number)
         if row is None:
@@ -110,9 +110,9 @@ def log(
 ) -> None:
     """Write the whole event log under its signed checkpoint, to be checked offline by `expunge verify`."""
     from expunge.ledger import log as ledger
-    from expunge.workspace.place import Place
+    from expunge.workspace.storage import Storage
 
-    with progress("reading the ledger", as_json), Place(workspace).database.reading() as connection:
+    with progress("reading the ledger", as_json), Storage(workspace).database.reading() as connection:
         write_output(out, ledger.export(connection).encode())
     show({"file": str(out)}, as_json, lambda: console.print(f"the log is in {out}", highlight=False))
 
@@ -131,10 +131,10 @@ def doctor(
 ) -> None:
     """Check the invariants of the workspace, changing nothing. Exits with 4 if one does not hold."""
     from expunge.workspace.doctor import examine
-    from expunge.workspace.place import Place
+    from expunge.workspace.storage import Storage
 
     with progress("examining", as_json):
-        findings = list(examine(Place(workspace), depth))  # type: ignore[arg-type]  # checked there
+        findings = list(examine(Storage(workspace), depth))  # type: ignore[arg-type]  # checked there
     result = [vars(finding) for finding in findings]
 
     def text() -> None:

@@ -87,7 +87,7 @@ def show(result: Any, as_json: bool, text: Callable[[], None]) -> None:
     except OSError as error:
         with suppress(OSError, ValueError):  # or Python tries once more when it ends
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        say(
+        notify(
             f"it is done, but the result could not be printed ({error.strerror}): see expunge status for how things stand, and "
             "revoke a token that nobody saw"
         )
@@ -112,7 +112,7 @@ def _listed(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def say(message: str) -> None:
+def notify(message: str) -> None:
     """A word to a person, apart from the result."""
     errors.print(message, highlight=False, soft_wrap=True)
 
@@ -137,7 +137,9 @@ def refusing(as_json: bool, **about: Any) -> Iterator[None]:
         yield
     except RequestRefused as error:
         message, near = str(error), {} if error.near is None else {"near": error.near}
-        show({**about, "state": "refused", "reason": error.reason, **near, "message": message}, as_json, lambda: say(message))
+        show(
+            {**about, "state": "refused", "reason": error.reason, **near, "message": message}, as_json, lambda: notify(message)
+        )
         raise typer.Exit(REFUSED) from error
 
 
@@ -149,7 +151,7 @@ def fail(error: Exception, as_json: bool) -> NoReturn:
             typer.echo(json.dumps({"error": type(error).__name__, "message": message}, indent=2, ensure_ascii=False))
         else:
             errors.print("error:", style="red", end=" ")
-            say(message)
+            notify(message)
     sys.exit(code)
 
 
@@ -219,7 +221,7 @@ def given_list(file: Path, known: Sequence[str], column: str | None, no_heading:
     except ValueError as error:
         hint = " (--column NAME, or --no-heading)" if isinstance(error, Unclear) else ""
         raise ValueError(f"{where}: {error}{hint}") from error
-    say(f"{where}: {found.understood}")
+    notify(f"{where}: {found.understood}")
     return found
 
 

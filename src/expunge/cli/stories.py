@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from expunge.cli.desk import print_outcomes
-from expunge.cli.shared import CHECK_FAILED, HERE, InWorkspace, app, console, progress, require_writable, say
+from expunge.cli.shared import CHECK_FAILED, HERE, InWorkspace, app, console, notify, progress, require_writable
 from expunge.unlearning.rung import Rung
 
 
@@ -81,9 +81,9 @@ def audit(
             verdict = Demo().audited(draws)
         else:
             from expunge.workspace.auditing import audited
-            from expunge.workspace.place import Place
+            from expunge.workspace.storage import Storage
 
-            verdict = audited(Place(workspace), model, draws)
+            verdict = audited(Storage(workspace), model, draws)
     console.print(str(verdict), highlight=False)
     paths = verdict.write(folder)
     console.print(f"written to {paths[0]} and {paths[1]}")
@@ -111,7 +111,7 @@ def _make_sample(workspace: Path) -> None:
     from expunge.workspace.sample import make_sample
 
     with progress("making a sample workspace", as_json=False):
-        data, outcomes = make_sample(workspace, say)
+        data, outcomes = make_sample(workspace, notify)
     print_outcomes(outcomes, f"{workspace} holds the 32,561 people of {data.name}, from the 1994 census, and two models. Try:")
     for line in (
         f"expunge forget p00017 p00023 -w {workspace}",

@@ -18,7 +18,7 @@ KINDS = ("certificate", "receipt", "log", "checkpoint")
 
 
 def verify_file(path: Path, keys: PublicKeys, subject: str | None = None, receipt: Path | None = None) -> dict[str, Any]:
-    """What the file at ``path`` proves, in a few facts.
+    """What the file at ``path`` proves, in a few words.
 
     Args:
         path: of a certificate, receipt, log or checkpoint.
@@ -122,10 +122,10 @@ def _certificate(content: dict[str, Any], keys: PublicKeys, subject: str | None,
     if not all(name in predicate for name in shown):
         raise SignatureInvalid("this is not a certificate in the form that this package signs")
     covered = verify_covered(content["covers"], predicate.get("requests")) if "covers" in content else None
-    facts = {"kind": "certificate", **{name: predicate[name] for name in shown}, "subject": statement["subject"]}
+    claims = {"kind": "certificate", **{name: predicate[name] for name in shown}, "subject": statement["subject"]}
     if receipt is not None:
         _require_covered(content, keys, subject, receipt)
-    return {**facts, "covers": covered, "of_subject": subject}
+    return {**claims, "covers": covered, "of_subject": subject}
 
 
 def _require_covered(content: dict[str, Any], keys: PublicKeys, subject: str | None, receipt: str) -> None:

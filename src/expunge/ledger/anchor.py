@@ -16,12 +16,13 @@ from expunge.errors import LedgerCorrupt, SignatureInvalid
 from expunge.evidence.signing import PublicKeys
 from expunge.evidence.statements import CHECKPOINT, canonical
 from expunge.ledger import log, requests, sealing, tombstones
-from expunge.ledger.facts import fact, keys
+from expunge.ledger.properties import read_property
+from expunge.ledger.public_keys import keys
 from expunge.ledger.restores import Restored
 from expunge.ledger.sealing import SealKey
 
 INSTANCE, FORMER = "instance", "former_instance"
-"""Facts: the id of this copy of the workspace, drawn for it, and of the one whose place it takes."""
+"""Properties: the id of this copy of the workspace, drawn for it, and of the one whose place it takes."""
 OLDER = "Nothing was changed. Put the newest folder and ledger back; if they are gone for good, run expunge recover"
 
 
@@ -63,8 +64,8 @@ class Anchor:
         restored = Restored.last(connection)
         listed, waiting = requests.tombstones_to_keep(connection, batch), requests.open_ids(connection, batch)
         return cls(
-            workspace=str(fact(connection, "workspace")),
-            instance=str(fact(connection, INSTANCE)),
+            workspace=str(read_property(connection, "workspace")),
+            instance=str(read_property(connection, INSTANCE)),
             restores=0 if restored is None else restored.count,
             serial=sealing.serial(connection),
             checkpoint=str(log.checkpoint(connection)),
@@ -108,10 +109,10 @@ class Anchor:
 
     def require_same_workspace(self, connection: sa.Connection) -> None:
         """Raises ``LedgerCorrupt`` unless it is about this workspace, and this copy of it."""
-        if self.workspace != fact(connection, "workspace"):
+        if self.workspace != read_property(connection, "workspace"):
             raise LedgerCorrupt("the anchor belongs to another workspace: give each one of its own. Nothing was changed")
-        if self.instance != fact(connection, INSTANCE):
-            if self.instance == fact(connection, FORMER):
+        if self.instance != read_property(connection, INSTANCE):
+            if self.instance == read_property(connection, FORMER):
                 raise LedgerCorrupt(
                     "taking over from the copy that the anchor names was interrupted: run expunge recover --older"
                 )

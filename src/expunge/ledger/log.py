@@ -23,14 +23,14 @@ from expunge.evidence.heads import Head, signed_head
 from expunge.evidence.signing import PublicKeys, SigningKey
 from expunge.evidence.statements import CHECKPOINT, canonical, predicate_of
 from expunge.ledger import requests, sealing, times
-from expunge.ledger.facts import fact
+from expunge.ledger.properties import read_property
 from expunge.ledger.tables import checkpoints, events, held
 
 LEAP = timedelta(days=35)
 """How far the clock may be ahead of the last thing that happened: longer than the month in which requests are to be closed, so
 that nothing is left undone in between without anybody noticing."""
 SEEN = "seen"
-"""The fact that says when somebody last looked at the queue."""
+"""The property that says when somebody last looked at the queue."""
 
 
 class _Tree(BaseMerkleTree):  # type: ignore[misc]  # pymerkle has no types
@@ -97,7 +97,7 @@ def require_clock(connection: sa.Connection, last: str | None = None) -> None:
         connection: a connection to the ledger's database.
         last: when the last event was, if that is known.
     """
-    seen = max(_last_time(connection) if last is None else last, fact(connection, SEEN) or "")
+    seen = max(_last_time(connection) if last is None else last, read_property(connection, SEEN) or "")
     if seen and times.now() - datetime.fromisoformat(seen) > LEAP:
         raise WorkspaceInvalid(
             f"the clock says {times.now():%Y-%m-%d}, but nothing has happened here since {seen[:10]}: if it is wrong, "

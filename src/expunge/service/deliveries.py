@@ -15,7 +15,7 @@ import httpx
 
 from expunge.ledger import hooks
 from expunge.service.faults import Faults
-from expunge.workspace.place import Place
+from expunge.workspace.storage import Storage
 
 PART = "deliveries"
 LIMIT = 10.0
@@ -80,8 +80,8 @@ def signed(body: bytes, secret: str, at: int) -> str:
 class Deliveries:
     """A thread that tells webhooks: one delivery of each at a time, all webhooks at once."""
 
-    def __init__(self, place: Place, faults: Faults) -> None:
-        self._place = place
+    def __init__(self, storage: Storage, faults: Faults) -> None:
+        self._storage = storage
         self._faults = faults
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="expunge-deliveries", daemon=True)
@@ -126,7 +126,7 @@ class Deliveries:
 
     def _taken(self, besides: list[str]) -> list[Any]:
         """One due delivery of every webhook but ``besides``; no other instance takes them while they are under way."""
-        database, now = self._place.database, datetime.now(UTC)
+        database, now = self._storage.database, datetime.now(UTC)
         with database.reading() as connection:
             if not hooks.due(connection, now.isoformat(), besides):
                 return []
@@ -151,7 +151,7 @@ class Deliveries:
                 await asyncio.sleep(PAUSE)
 
     def _settle(self, row: Any, outcome: str, again: str | None) -> None:
-        with self._place.database.writing() as connection:
+        with self._storage.database.writing() as connection:
             hooks.settle(connection, row.id, row.attempts + 1, outcome, again)
 
 
@@ -160,8 +160,8 @@ async def _told(row: Any) -> str:
     outcome = None
     try:
         require_callable(row.url)  # it may have come into the ledger by another way
-        facts = {name: getattr(row, name) for name in ("release", "model", "number", "at")}
-        body = json.dumps({"event": "release.certified", **facts}, sort_keys=True).encode()
+        about = {name: getattr(row, name) for name in ("release", "model", "number", "at")}
+        body = json.dumps({"event": "release.certified", **about}, sort_keys=True).encode()
         headers = {"Content-Type": "application/json", "Expunge-Signature": signed(body, row.secret, int(time.time()))}
         async with (
             asyncio.timeout(LIMIT),

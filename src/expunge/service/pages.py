@@ -122,9 +122,9 @@ def logout(caller: Visitor) -> Response:
 @router.get("/")
 def overview(request: Request, caller: Visitor) -> Response:
     """Where everything stands."""
-    place = workspace_of(request).place
-    found = status(place)
-    with place.database.reading() as connection:
+    storage = workspace_of(request).storage
+    found = status(storage)
+    with storage.database.reading() as connection:
         for model in found["models"]:
             evidence = [json.loads(row.evidence) for row in releases.recent(connection, model["name"], TIMELINE)]
             model["timeline"] = charts.timeline(evidence)
@@ -135,7 +135,7 @@ def overview(request: Request, caller: Visitor) -> Response:
 @router.get("/requests")
 def request_list(request: Request, caller: Visitor, state: str | None = None) -> Response:
     """Requests, the newest first."""
-    with workspace_of(request).place.database.reading() as connection:
+    with workspace_of(request).storage.database.reading() as connection:
         counted = requests.counts(connection)
         rows = [request_view(row) for row in requests.page(connection, state if state in counted else None, None, SHOWN)]
     return render(request, "requests.html", rows=rows, counted=counted, state=state)
@@ -214,7 +214,7 @@ def cancel(request: Request, caller: Operator, identity: Identity) -> Response:
 @router.get("/certificates")
 def certificate_list(request: Request, caller: Visitor) -> Response:
     """All certificates, the newest first."""
-    with workspace_of(request).place.database.reading() as connection:
+    with workspace_of(request).storage.database.reading() as connection:
         rows = [(row, json.loads(row.evidence)) for row in reversed(releases.listed(connection))][:SHOWN]
     return render(request, "certificates.html", rows=rows)
 
@@ -229,17 +229,17 @@ def certificate(request: Request, caller: Visitor, number: Number) -> Response:
 def verify(request: Request, caller: Visitor, number: Number) -> Response:
     """Verifies a certificate now, as anybody could."""
     values = _certificate(request, number)
-    with workspace_of(request).place.database.reading() as connection:
+    with workspace_of(request).storage.database.reading() as connection:
         row = releases.release(connection, number)
         assert row is not None
-        text, keys = log.bundle(connection, row.envelope, row.event), workspace_of(request).place.public_keys(connection)
+        text, keys = log.bundle(connection, row.envelope, row.event), workspace_of(request).storage.public_keys(connection)
     return render(request, "certificate.html", verified=_verified(text, keys), **values)
 
 
 @router.get("/audit")
 def audit_page(request: Request, caller: Checker) -> Response:
     """The form that starts an audit."""
-    models = status(workspace_of(request).place)["models"]
+    models = status(workspace_of(request).storage)["models"]
     return render(request, "audit.html", models=models, verdict=None, plot=None, model=None, problem="")
 
 
@@ -248,10 +248,10 @@ def run_audit(
     request: Request, caller: Checker, model: Annotated[str, Form(max_length=64, pattern="^[!-~]*$")] = ""
 ) -> Response:
     """Audits a model and shows the verdict."""
-    place = workspace_of(request).place
-    values = {"models": status(place)["models"], "model": model, "verdict": None, "plot": None, "problem": ""}
+    storage = workspace_of(request).storage
+    values = {"models": status(storage)["models"], "model": model, "verdict": None, "plot": None, "problem": ""}
     try:
-        verdict = audited(place, model, DRAWS)
+        verdict = audited(storage, model, DRAWS)
     except (ExpungeError, ValueError) as error:
         return render(request, "audit.html", 422, **{**values, "problem": str(error)})
     plot = charts.trade_off(verdict.certified_mu, verdict.black_box.curve.tolist())
@@ -280,7 +280,7 @@ def _touched(request: Request, made: Draft, actor: str) -> dict[str, Any]:
 
 
 def _request(request: Request, identity: Identity) -> dict[str, Any]:
-    with workspace_of(request).place.database.reading() as connection:
+    with workspace_of(request).storage.database.reading() as connection:
         row = requests.by_id(connection, identity)
         if row is None:
             raise HTTPException(404, "there is no such request")
@@ -292,7 +292,7 @@ def _request(request: Request, identity: Identity) -> dict[str, Any]:
 
 
 def _certificate(request: Request, number: int) -> dict[str, Any]:
-    with workspace_of(request).place.database.reading() as connection:
+    with workspace_of(request).storage.database.reading() as connection:
         row = releases.release(connection, number)
         if row is None:
             raise HTTPException(404, f"there is no certificate {number}")

@@ -54,7 +54,7 @@ def health_view(health: Health) -> dict[str, Any]:
 def expected(state: Any, rows: int) -> list[dict[str, Any]]:
     """By model: the rung that should do for ``rows`` rows at random, and the seconds its last such release took."""
     found = []
-    for model in status(state.workspace.place)["models"]:
+    for model in status(state.workspace.storage)["models"]:
         rung = Rung.EXACT if model["kind"] == "ridge" else _forecast(state, model, rows)
         found.append({"model": model["name"], "rung": rung, "seconds": _seconds(state, model["name"], rung)})
     return found
@@ -74,7 +74,7 @@ def _forecast(state: Any, model: dict[str, Any], rows: int) -> str:
 
 
 def _seconds(state: Any, name: str, rung: str) -> float | None:
-    with state.workspace.place.database.reading() as connection:
+    with state.workspace.storage.database.reading() as connection:
         for row in reversed(releases.listed(connection, name)):
             evidence = json.loads(row.evidence)
             if evidence["rung"] == rung:

@@ -79,7 +79,7 @@ class Worker:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="expunge-worker", daemon=True)
         self.faults = Faults()
-        self.deliveries = Deliveries(workspace.place, self.faults)
+        self.deliveries = Deliveries(workspace.storage, self.faults)
         self._rounds = _Rounds()
         self._queue = _Wait(every, LONGEST_WAIT)
         self.closed = 0

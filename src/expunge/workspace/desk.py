@@ -15,7 +15,7 @@ from expunge.evidence.signing import SigningKey
 from expunge.identities import Rule, canonical, spellings
 from expunge.ledger import log, requests, times, tombstones
 from expunge.workspace.people import UNKNOWN, Found, Id, Near, People, Reason
-from expunge.workspace.place import Place
+from expunge.workspace.storage import Storage
 
 Made = tuple[dict[str, Any], Receipt]
 
@@ -70,17 +70,17 @@ def refusal(answer: Answer) -> RequestRefused:
     return RequestRefused(answer.message, reason=answer.reason or "refused", near=answer.near)
 
 
-def ask(place: Place, wishes: Sequence[ForgetRequest], *, dry_run: bool = False) -> list[Answer]:
+def ask(storage: Storage, wishes: Sequence[ForgetRequest], *, dry_run: bool = False) -> list[Answer]:
     """Answers wishes to be forgotten, in order; all in one transaction. After a dry run nobody has asked."""
-    people = People(place)
+    people = People(storage)
     ids = [Id(wish.subject, wish.by) for wish in wishes]
     found = people.find(ids)
     near = people.near(ids, found)
     likes = [like.who for listed in near.values() for like in listed]
     stones = {stone for each in (*found, *likes) for stone in each.tombstones}
-    stones |= {place.subject_key.tombstone(tag) for each in found for tag in each.person}
-    with place.database.reading() if dry_run else place.database.writing() as connection:
-        desk = _Desk(place, connection, people, tombstones.requests_by(connection, stones))
+    stones |= {storage.subject_key.tombstone(tag) for each in found for tag in each.person}
+    with storage.database.reading() if dry_run else storage.database.writing() as connection:
+        desk = _Desk(storage, connection, people, tombstones.requests_by(connection, stones))
         answers = [
             desk.answer(wish, who, near.get(number, ())) for number, (wish, who) in enumerate(zip(wishes, found, strict=True))
         ]
@@ -89,34 +89,34 @@ def ask(place: Place, wishes: Sequence[ForgetRequest], *, dry_run: bool = False)
     return answers
 
 
-def accepted(place: Place, connection: sa.Connection, subject: str, person: str, actor: str, kind: str) -> Made:
+def accepted(storage: Storage, connection: sa.Connection, subject: str, person: str, actor: str, kind: str) -> Made:
     """The row and receipt of a request that is worked at once, and leaves no tombstone.
 
     Args:
         subject: the id that was given; ``person``: the pseudonym of who has it.
     """
-    values = _request(place, times.now(), actor, kind, None)
+    values = _request(storage, times.now(), actor, kind, None)
     values |= {"subject": person, "state": "accepted"}
-    key = place.subject_key
-    receipt = _receipt(place, place.signing_key(connection), values, key.canonical(subject), key.rule)
+    key = storage.subject_key
+    receipt = _receipt(storage, storage.signing_key(connection), values, key.canonical(subject), key.rule)
     return {**values, "commitment": receipt.commitment}, receipt
 
 
-def receipt_again(place: Place, request: str, subject: str) -> Receipt:
+def receipt_again(storage: Storage, request: str, subject: str) -> Receipt:
     """The receipt of ``request``, once more, for somebody who knows whose it is; the same but for a signing key changed since.
 
     Raises:
         RequestRefused: there is no such request, it was refused, or it is not of ``subject``.
     """
-    with place.database.reading() as connection:
+    with storage.database.reading() as connection:
         row = requests.by_id(connection, request)
         if row is None:
             raise RequestRefused(f"there is no request {request!r}", reason="unknown-request")
         if not row.commitment:
             raise RequestRefused(f"request {request} was refused: there is no receipt of it", reason="no-receipt")
-        for rule, form in _forms(place, subject):
-            if committed(place.subject_key.receipt_salt(request), request, form) == row.commitment:
-                return _receipt(place, place.signing_key(connection), row._asdict(), form, rule)
+        for rule, form in _forms(storage, subject):
+            if committed(storage.subject_key.receipt_salt(request), request, form) == row.commitment:
+                return _receipt(storage, storage.signing_key(connection), row._asdict(), form, rule)
     raise RequestRefused(
         f"request {request} was not made by this id: check it and its spelling, and whether it was made by another id of the "
         "same person",
@@ -124,22 +124,22 @@ def receipt_again(place: Place, request: str, subject: str) -> Receipt:
     )
 
 
-def _forms(place: Place, subject: str) -> list[tuple[Rule, str]]:
+def _forms(storage: Storage, subject: str) -> list[tuple[Rule, str]]:
     """The forms of an id by the present rule and by earlier ones; none where it is not an id."""
-    *earlier, rule = place.subject_key.rules
+    *earlier, rule = storage.subject_key.rules
     try:
         return [(rule, canonical(subject, rule)), *((old, form) for old in earlier for form in spellings(subject, old))]
     except ValueError:
         return []
 
 
-def cancel(place: Place, request: str, *, dry_run: bool = False) -> None:
+def cancel(storage: Storage, request: str, *, dry_run: bool = False) -> None:
     """Withdraws a request that nobody works on yet; a dry run finds out whether it could be.
 
     Raises:
         RequestRefused: there is no such request, or it is past cancelling.
     """
-    with place.database.reading() if dry_run else place.database.writing() as connection:
+    with storage.database.reading() if dry_run else storage.database.writing() as connection:
         row = requests.by_id(connection, request)
         if row is None:
             raise RequestRefused(f"there is no request {request!r}", reason="unknown-request")
@@ -158,12 +158,12 @@ class _Desk:
         known: by tombstone, the newest request under it.
     """
 
-    def __init__(self, place: Place, connection: sa.Connection, people: People, known: Mapping[str, Any]) -> None:
-        self._place, self._connection, self._people = place, connection, people
+    def __init__(self, storage: Storage, connection: sa.Connection, people: People, known: Mapping[str, Any]) -> None:
+        self._storage, self._connection, self._people = storage, connection, people
         self._known = dict(known)
         self._now = times.now()
         self._left: dict[str, int] = {}
-        self._signing_key = place.signing_key(connection)
+        self._signing_key = storage.signing_key(connection)
         self._keys: dict[str, Any] = {}
         self._made: list[dict[str, Any]] = []
         self._received: list[dict[str, Any]] = []
@@ -175,7 +175,7 @@ class _Desk:
         if actor not in self._left:
             since = (self._now - timedelta(days=1)).isoformat()
             made = requests.made_since(self._connection, actor, since)
-            self._left[actor] = self._place.configuration.requests_per_day - made
+            self._left[actor] = self._storage.configuration.requests_per_day - made
         before, earlier = self._keyed(key), self._earlier(who)
         if before is not None:
             if before.state != "refused" and before.tombstone not in {*who.tombstones, *(row.tombstone for row in earlier)}:
@@ -185,7 +185,7 @@ class _Desk:
         if is_open and len(who.people) < 2 and len(is_open) >= len(who.person):
             return self._repeated(is_open[0])
         if self._left[actor] <= 0:
-            limit = self._place.configuration.requests_per_day
+            limit = self._storage.configuration.requests_per_day
             return self._refuse(actor, None, "limit", f"more than {limit:,} requests in 24 hours: try again tomorrow")
         if who.problem is not None:
             return self._refuse(actor, key, who.problem.reason, who.problem.message)
@@ -213,7 +213,7 @@ class _Desk:
 
     def _earlier(self, who: Found) -> list[Any]:
         """The requests about somebody, the newest first; about who was called so, if nobody is now."""
-        stones = map(self._place.subject_key.tombstone, who.person) if who.people else who.tombstones
+        stones = map(self._storage.subject_key.tombstone, who.person) if who.people else who.tombstones
         rows = {row.id: row for stone in stones if (row := self._known.get(stone)) is not None}
         return sorted(rows.values(), key=lambda row: row.received, reverse=True)
 
@@ -236,23 +236,23 @@ class _Desk:
         return Answer(values["id"], "accepted", message, values["deadline"], who.rows, receipt=receipt.document)
 
     def _is_asked(self, person: str) -> bool:
-        known = self._known.get(self._place.subject_key.tombstone(person))
+        known = self._known.get(self._storage.subject_key.tombstone(person))
         return known is not None and known.state in requests.OPEN
 
     def _request(self, wish: ForgetRequest, person: str, key: str | None) -> Made:
-        key_of_ids = self._place.subject_key
+        key_of_ids = self._storage.subject_key
         tomb = key_of_ids.tombstone(person)
-        values = _request(self._place, self._now, wish.actor, "forget", key)
+        values = _request(self._storage, self._now, wish.actor, "forget", key)
         values |= {"subject": person, "tombstone": tomb, "state": "accepted"}
         form = key_of_ids.canonical(wish.subject)
-        receipt = _receipt(self._place, self._signing_key, values, form, key_of_ids.rule)
+        receipt = _receipt(self._storage, self._signing_key, values, form, key_of_ids.rule)
         self._take(values | {"commitment": receipt.commitment})
         self._known[tomb] = _Values(self._made[-1])
         self._received.append({"request": values["id"], "request_kind": "forget", "commitment": receipt.commitment})
         return values, receipt
 
     def _refuse(self, actor: str, key: str | None, reason: Reason, message: str, near: Likeness | None = None) -> Answer:
-        values = _request(self._place, self._now, actor, "forget", key)
+        values = _request(self._storage, self._now, actor, "forget", key)
         self._take(values | {"state": "refused", "problem": reason, "closed": values["received"]})
         self._refused.append({"request": values["id"]})  # not why: that tells who has rows here
         return Answer(values["id"], "refused", message, values["deadline"], reason=reason, near=near)
@@ -274,9 +274,9 @@ class _Values:
         self.__dict__.update(values)
 
 
-def _request(place: Place, now: datetime, actor: str, kind: str, key: str | None) -> dict[str, Any]:
+def _request(storage: Storage, now: datetime, actor: str, kind: str, key: str | None) -> dict[str, Any]:
     identity = f"r-{secrets.token_hex(10)}"
-    deadline = times.coarse(now) + timedelta(days=place.configuration.deadline_days)
+    deadline = times.coarse(now) + timedelta(days=storage.configuration.deadline_days)
     return {
         "id": identity,
         "key": key or identity,
@@ -294,9 +294,9 @@ def _request(place: Place, now: datetime, actor: str, kind: str, key: str | None
     }
 
 
-def _receipt(place: Place, key: SigningKey, values: Mapping[str, Any], form: str, rule: Rule) -> Receipt:
+def _receipt(storage: Storage, key: SigningKey, values: Mapping[str, Any], form: str, rule: Rule) -> Receipt:
     """The receipt for the id whose form by ``rule`` is ``form``. It says the hour of the request, from which its deadline
     counts, and the rule, so that whoever checks it knows which spellings are the same id."""
     received = times.coarse(datetime.fromisoformat(values["received"])).isoformat()
     details = {"kind": values["kind"], "received": received, "deadline": values["deadline"], "ids": str(rule)}
-    return Receipt.issue(key, place.subject_key.receipt_salt(values["id"]), values["id"], form, details)
+    return Receipt.issue(key, storage.subject_key.receipt_salt(values["id"]), values["id"], form, details)

@@ -19,8 +19,8 @@ from expunge.data.pseudonyms import Identification, SubjectKey
 from expunge.data.table import SubjectTable
 from expunge.errors import InvalidRows, RequestRefused
 from expunge.ledger import tombstones
-from expunge.ledger.facts import fact
-from expunge.workspace.place import Place
+from expunge.ledger.properties import read_property
+from expunge.workspace.storage import Storage
 
 Reason = Literal[
     "unknown-subject", "already-forgotten", "several-people", "key-reused", "limit", "empty", "invalid-id", "unknown-column"
@@ -30,9 +30,9 @@ UNKNOWN = "no rows here have this id: check the id and its spelling"
 LOOKED_AT = 100
 """Unknown ids of one call, up to which near forms of them are looked for."""
 ALIASES = "alias_columns"
-"""The fact that names the alias columns, as JSON."""
+"""The property that names the alias columns, as JSON."""
 SUBJECT_COLUMN = "subject_column"
-"""The fact that names the subject column."""
+"""The property that names the subject column."""
 
 
 @dataclass(frozen=True)
@@ -93,22 +93,22 @@ class Returned:
 
 
 class People:
-    """Who is in the table of ``place``, and who was."""
+    """Who is in the table of ``storage``, and who was."""
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
-        with place.database.reading() as connection:
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        with storage.database.reading() as connection:
             self.subject, self.aliases = id_columns(connection)
-            if place.subject_key.fingerprint() != fact(connection, "subject_key"):
-                del place.__dict__["subject_key"]  # another process has taken a new rule of ids into use
+            if storage.subject_key.fingerprint() != read_property(connection, "subject_key"):
+                del storage.__dict__["subject_key"]  # another process has taken a new rule of ids into use
 
     @property
     def _table(self) -> SubjectTable:
-        return self._place.table
+        return self._storage.table
 
     @property
     def _key(self) -> SubjectKey:
-        return self._place.subject_key
+        return self._storage.subject_key
 
     @cached_property
     def identification(self) -> Identification:
@@ -220,14 +220,14 @@ class People:
         found = set(self._table.counts(listed))
         for column in alias_names(len(self.aliases)):
             found |= set(self._table.owners(column, listed))
-        with self._place.database.reading() as connection:
+        with self._storage.database.reading() as connection:
             stones = tombstones.standing(connection)
         return found | {tag for tag in listed if self._key.tombstone(tag) in stones}
 
 
 def id_columns(connection: sa.Connection) -> tuple[str, tuple[str, ...]]:
     """The subject column, and the columns with other ids of a person."""
-    return str(fact(connection, SUBJECT_COLUMN)), tuple(json.loads(fact(connection, ALIASES) or "[]"))
+    return str(read_property(connection, SUBJECT_COLUMN)), tuple(json.loads(read_property(connection, ALIASES) or "[]"))
 
 
 def refused_return(back: Returned, names: Sequence[int]) -> InvalidRows:

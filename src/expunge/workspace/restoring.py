@@ -23,14 +23,15 @@ from expunge.files import copy_file, delete_file, sync_folder, write_file
 from expunge.ledger import data_files, log, releases, requests, sealing, times, tombstones
 from expunge.ledger.anchor import FORMER, INSTANCE, Anchor
 from expunge.ledger.database import Database
-from expunge.ledger.facts import fact, keys, set_fact
+from expunge.ledger.properties import read_property, set_property
+from expunge.ledger.public_keys import keys
 from expunge.ledger.restores import Restored, newest_release, owe_refits
 from expunge.ledger.sealing import SealKey
 from expunge.ledger.witness import Witness
 from expunge.workspace import anchoring, making
 from expunge.workspace.backup import LEDGER, Manifest
 from expunge.workspace.configuration import Configuration
-from expunge.workspace.place import Place
+from expunge.workspace.storage import Storage
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,10 @@ def restore(
     """
     manifest = Manifest.read(source)
     _require_gone(manifest)
-    with making.folder(target) as (place, instance):
+    with making.folder(target) as (storage, instance):
         require_plain(target.resolve())
-        _copy(source, manifest, place)
-        key, settings = SealKey.load(place.seal_key_path), Configuration.read(place.configuration_path)
+        _copy(source, manifest, storage)
+        key, settings = SealKey.load(storage.seal_key_path), Configuration.read(storage.configuration_path)
         url = settings.anchor if use_anchor else ""
         anchor = anchoring.read(url, key) if url else None
         if url and anchor is None:
@@ -93,14 +94,16 @@ def restore(
         elsewhere = None if database is None else Database(database, key)
         if elsewhere is not None:
             elsewhere.require_free(instance)
-        ledger = Database(sqlite_url(place.path.absolute() / LEDGER), key, None, lambda c: log.seal(c, place.signing_key(c)))
-        verify(place, ledger, manifest.checkpoint)
+        ledger = Database(
+            sqlite_url(storage.path.absolute() / LEDGER), key, None, lambda c: log.seal(c, storage.signing_key(c))
+        )
+        verify(storage, ledger, manifest.checkpoint)
         if anchor is not None:
             with ledger.reading() as connection:
                 _require_ours(anchor, connection, instance, replaces)
         with ledger.writing() as connection:
             _require_clock(connection, is_clock_right)
-            result = go_on(place, connection, settings, anchor, instance, None)
+            result = go_on(storage, connection, settings, anchor, instance, None)
         with ledger.reading() as connection:
             standing, signed = sealing.read(connection, key), str(log.checkpoint(connection))
             known = Anchor.of(connection)
@@ -108,21 +111,21 @@ def restore(
                 elsewhere.take(connection, instance)
         ledger.close()
         if elsewhere is not None:
-            delete_file(place.path / LEDGER)
+            delete_file(storage.path / LEDGER)
             elsewhere.close()
         url_now = Configuration.database if database is None else database
-        Configuration.change(place.configuration_path, "database", url_now)
+        Configuration.change(storage.configuration_path, "database", url_now)
         if settings.anchor and not use_anchor:
-            Configuration.change(place.configuration_path, "anchor", "")
-        write_file(place.checkpoint_path, signed.encode())
-        Witness(place.witness_path).reset(standing)
+            Configuration.change(storage.configuration_path, "anchor", "")
+        write_file(storage.checkpoint_path, signed.encode())
+        Witness(storage.witness_path).reset(standing)
         if url:
             anchoring.write(url, known, key)
     return result
 
 
 def go_on(
-    place: Place,
+    storage: Storage,
     connection: sa.Connection,
     settings: Configuration,
     anchor: Anchor | None,
@@ -144,23 +147,23 @@ def go_on(
     now = times.now()
     Restored(count + 1 if is_next else count, now.date(), newest_release(connection)).note(connection)
     owe_refits(connection, times.published())
-    if fact(connection, INSTANCE) != instance:
-        set_fact(connection, FORMER, str(fact(connection, INSTANCE)))
-        set_fact(connection, INSTANCE, instance)
-    set_fact(connection, "folder", place.mark())
+    if read_property(connection, INSTANCE) != instance:
+        set_property(connection, FORMER, str(read_property(connection, INSTANCE)))
+        set_property(connection, INSTANCE, instance)
+    set_property(connection, "folder", storage.mark())
     lost = None if given_up is None else {"size": given_up[0], "root": given_up[1]}
     log.note(connection, "workspace.restored", [{"instance": instance, "size": size, "gives_up": lost}])
-    again, noted = (0, 0) if anchor is None else _forget_again(place, connection, settings, anchor)
+    again, noted = (0, 0) if anchor is None else _forget_again(storage, connection, settings, anchor)
     unknown = [] if anchor is None else [name for name in anchor.open if requests.by_id(connection, name) is None]
     rotated = anchor is not None and len(anchor.keys) > len(keys(connection))
     return Resumption(size, given_up, again, noted, rotated, tuple(unknown), anchor is not None)
 
 
-def _forget_again(place: Place, connection: sa.Connection, settings: Configuration, anchor: Anchor) -> tuple[int, int]:
+def _forget_again(storage: Storage, connection: sa.Connection, settings: Configuration, anchor: Anchor) -> tuple[int, int]:
     """Makes the requests anew of those whose tombstones are in the ``anchor``: open where the table has rows of them, closed
     where it has none, with the tombstones for their other ids; how many of each."""
     files = data_files.present(connection)
-    table, key = SubjectTable(place.path / "table", lambda: files), SubjectKey.load(place.subject_key_path)
+    table, key = SubjectTable(storage.path / "table", lambda: files), SubjectKey.load(storage.subject_key_path)
     wanted, rows = set(anchor.forgotten), {}
     if wanted:
         rows = {key.tombstone(tag): tag for tag in table.subjects().to_pylist()}
@@ -199,7 +202,7 @@ def _is_continued(connection: sa.Connection, size: int, root: str) -> bool:
 def _require_clock(connection: sa.Connection, is_right: bool) -> None:
     """Raises ``WorkspaceInvalid`` where the clock is far ahead of the backup, unless somebody confirms it."""
     if is_right:
-        set_fact(connection, log.SEEN, times.published())
+        set_property(connection, log.SEEN, times.published())
         return
     try:
         log.require_clock(connection)
@@ -210,7 +213,7 @@ def _require_clock(connection: sa.Connection, is_right: bool) -> None:
         ) from None
 
 
-def verify(place: Place, ledger: Database, checkpoint: str | None) -> None:
+def verify(storage: Storage, ledger: Database, checkpoint: str | None) -> None:
     """Checks that ledger, table and states in a folder are of one piece.
 
     Args:
@@ -221,47 +224,50 @@ def verify(place: Place, ledger: Database, checkpoint: str | None) -> None:
     """
     with ledger.reading() as connection:
         sealing.verify(connection)
-        log.verify_log(connection, place.public_keys(connection), checkpoint)
+        log.verify_log(connection, storage.public_keys(connection), checkpoint)
         files = data_files.present(connection)
-        table = SubjectTable(place.path / "table", lambda: files)
+        table = SubjectTable(storage.path / "table", lambda: files)
         for file in files:
             table.verify(file)
         if table.logged() != {file.path for file in files}:
             raise WorkspaceInvalid("the table's transaction log names other files than the ledger: use another copy")
         for model in releases.all_models(connection):
             last = releases.current(connection, model.name)
-            path = place.state_path(model.name, last.number)
+            path = storage.state_path(model.name, last.number)
             if not path.is_file() or digest(path.read_bytes()) != last.state_digest:
                 raise StateCorrupt(f"{path} is missing, or not the file that the ledger names: use another copy")
-        place.signing_key(connection)
-        if SubjectKey.load(place.subject_key_path).fingerprint() != fact(connection, "subject_key"):
+        storage.signing_key(connection)
+        if SubjectKey.load(storage.subject_key_path).fingerprint() != read_property(connection, "subject_key"):
             raise WorkspaceInvalid("keys/subject.key is another key than the table was made with: use another copy")
 
 
-def _copy(source: Path, manifest: Manifest, place: Place) -> None:
+def _copy(source: Path, manifest: Manifest, storage: Storage) -> None:
     """Copies the files of a backup, each as the manifest says."""
     for name, expected in manifest.files.items():
-        target = place.path / name
+        target = storage.path / name
         for above in reversed(Path(name).parents[:-1]):
-            (place.path / above).mkdir(mode=0o700, exist_ok=True)
+            (storage.path / above).mkdir(mode=0o700, exist_ok=True)
         try:
             found = copy_file(source / name, target)
         except FileNotFoundError:
             raise WorkspaceInvalid(f"the backup lacks {name}: use another one; nothing was changed") from None
         if found != expected:
             raise WorkspaceInvalid(f"{source / name} is not what was backed up: use another backup; nothing was changed")
-    for made in (place.path, *(path for path in place.path.rglob("*") if path.is_dir())):
+    for made in (storage.path, *(path for path in storage.path.rglob("*") if path.is_dir())):
         sync_folder(made)
 
 
 def _require_gone(manifest: Manifest) -> None:
     """Raises ``WorkspaceInvalid`` if the workspace that was backed up still works on this machine."""
-    original = Place(Path(manifest.folder))
+    original = Storage(Path(manifest.folder))
     if not os.path.isfile(original.configuration_path):
         return
     try:
         with original.unproven_database.reading() as connection:
-            is_same = fact(connection, "workspace") == manifest.workspace and fact(connection, "folder") == original.mark()
+            is_same = (
+                read_property(connection, "workspace") == manifest.workspace
+                and read_property(connection, "folder") == original.mark()
+            )
             lives = is_same and sealing.serial(connection) >= manifest.serial
         original.unproven_database.require_newest()
     except ExpungeError:
@@ -278,14 +284,14 @@ def _require_gone(manifest: Manifest) -> None:
 
 def _require_ours(anchor: Anchor, connection: sa.Connection, instance: str, replaces: str | None) -> None:
     """Raises ``LedgerCorrupt`` unless the anchor is of this workspace and says that no other copy lives."""
-    if anchor.workspace != fact(connection, "workspace"):
+    if anchor.workspace != read_property(connection, "workspace"):
         raise LedgerCorrupt(
             "the anchor belongs to another workspace: correct the setting, or say --no-anchor; nothing was changed"
         )
     pairs = zip(anchor.keys, keys(connection), strict=False)
     if any(known != own for known, own in pairs):
         raise LedgerCorrupt("the anchor knows other signing keys than the backup: use another backup; nothing was changed")
-    if anchor.instance not in (instance, fact(connection, INSTANCE), replaces):
+    if anchor.instance not in (instance, read_property(connection, INSTANCE), replaces):
         raise LedgerCorrupt(
             f"another copy of this workspace, {anchor.instance}, was restored since this backup was made. If that one is given "
             f"up too, say --replaces {anchor.instance}; nothing was changed"

@@ -37,11 +37,11 @@ from expunge.unlearning.cost import SAMPLE
 from expunge.unlearning.release import Release
 from expunge.unlearning.storage import load_unlearner, save_unlearner
 from expunge.unlearning.unlearner import Unlearner
-from expunge.workspace.place import Place
 from expunge.workspace.specification import Specification
+from expunge.workspace.storage import Storage
 
 Kind = Literal["fit", "forget", "append", "rectify", "refit", "replace", "retire", "upsert", "widen"]
-Say = Callable[[str], None]
+Notify = Callable[[str], None]
 MODEL_FAULTS = (CapacityExceeded, BudgetSpent, NoiseTooLarge, StateCorrupt)
 """What keeps a model from forgetting anybody, whoever asks; any other error is about the rows of somebody."""
 
@@ -129,32 +129,32 @@ class Forgetting(NamedTuple):
         return {request: person for request, person in asked.items() if is_complete(request)}
 
 
-def state_of(place: Place, model: str) -> Unlearner:
+def state_of(storage: Storage, model: str) -> Unlearner:
     """The secret state of ``model`` now, also while another process makes a newer one.
 
     Raises:
         StateCorrupt: its file is missing, damaged, or not the one that the ledger names.
     """
     while True:
-        with place.database.reading() as connection:
+        with storage.database.reading() as connection:
             number = releases.current(connection, model).number
             try:
-                return load(place, connection, model)
+                return load(storage, connection, model)
             except StateCorrupt as error:
                 problem = error
-        with place.database.reading() as connection:
+        with storage.database.reading() as connection:
             if releases.current(connection, model).number == number:
                 raise problem
 
 
-def load(place: Place, connection: sa.Connection, model: str) -> Unlearner:
-    """The secret state of ``model`` after its last release, for whoever holds ``place.exclusive()``.
+def load(storage: Storage, connection: sa.Connection, model: str) -> Unlearner:
+    """The secret state of ``model`` after its last release, for whoever holds ``storage.exclusive()``.
 
     Raises:
         StateCorrupt: its file is missing, damaged, or not the one that the ledger names.
     """
     current = releases.current(connection, model)
-    path = place.state_path(model, current.number)
+    path = storage.state_path(model, current.number)
     try:
         found = digest(path.read_bytes())
     except OSError as error:
@@ -170,7 +170,7 @@ def load(place: Place, connection: sa.Connection, model: str) -> Unlearner:
         raise WorkspaceInvalid(
             f"the rows that {path} holds are not those of the table: run expunge doctor, and restore a backup"
         )
-    unlearner, restored = load_unlearner(path, place.engine), Restored.last(connection)
+    unlearner, restored = load_unlearner(path, storage.engine), Restored.last(connection)
     if restored is not None and not restored.is_before(current):
         began = date.fromisoformat(unlearner.release.certificate.since)
         unlearner.resume_restored(restored.count, restored.since(began, unlearner.settings.schedule.days))
@@ -197,17 +197,17 @@ def chosen_models(connection: sa.Connection, work: Work) -> list[Task]:
 
 
 def prepared_states(
-    place: Place, work: Work, chosen: Sequence[Task], before: Forgetting, change: Change, say: Say
+    storage: Storage, work: Work, chosen: Sequence[Task], before: Forgetting, change: Change, notify: Notify
 ) -> tuple[list[Prepared], dict[str, str]]:
     """New states beside the old ones, one after the other; and the models that fail to forget, with the reason."""
     prepared, aside = [], {}
     for task in chosen:
         if work.fitted is not None and task.model == work.fitted[0]:  # whoever asked to be forgotten is not learned
-            source = task.specification.source(place.table, before.people.values())
-            prepared.append(_saved(place, task, _fitted(place, task.specification, source), {}, tuple(before.people)))
+            source = task.specification.source(storage.table, before.people.values())
+            prepared.append(_saved(storage, task, _fitted(storage, task.specification, source), {}, tuple(before.people)))
             continue
         try:
-            prepared.append(_attempt(place, work, task, before, change, say))
+            prepared.append(_attempt(storage, work, task, before, change, notify))
         except MODEL_FAULTS as error:
             if work.kind != "forget":
                 raise
@@ -215,7 +215,7 @@ def prepared_states(
     return prepared, aside
 
 
-def _attempt(place: Place, work: Work, task: Task, before: Forgetting, change: Change, say: Say) -> Prepared:
+def _attempt(storage: Storage, work: Work, task: Task, before: Forgetting, change: Change, notify: Notify) -> Prepared:
     """The model's new state, without as many of the people as it can forget."""
     hidden, blamed = before.forgotten(task.model), dict[str, str]()
     made: tuple[Unlearner, dict[str, float]] | None = None
@@ -223,15 +223,15 @@ def _attempt(place: Place, work: Work, task: Task, before: Forgetting, change: C
 
     def tried(chosen: Sequence[str]) -> tuple[Unlearner, dict[str, float]]:
         gone = [*(work.requests[request] for request in chosen), *work.gone]
-        leaving, coming = _moving(place.table.of_subjects(gone) if gone else None, work.added)
+        leaving, coming = _moving(storage.table.of_subjects(gone) if gone else None, work.added)
         removed = None if leaving is None else task.specification.rows(leaving)
         added = None if coming is None else task.specification.rows(coming)
         without = hidden.union(gone) if work.added is None else hidden
-        source = place.cached(task.specification.source(place.table, without, change))
-        with place.database.reading() as connection:
-            unlearner = load(place, connection, task.model)
+        source = storage.cached(task.specification.source(storage.table, without, change))
+        with storage.database.reading() as connection:
+            unlearner = load(storage, connection, task.model)
         moved = influences(unlearner, leaving, removed)
-        _operate(unlearner, work.kind, removed, added, source, task.model, say)
+        _operate(unlearner, work.kind, removed, added, source, task.model, notify)
         return unlearner, moved
 
     def most(sure: list[str], more: list[str]) -> list[str]:
@@ -253,7 +253,7 @@ def _attempt(place: Place, work: Work, task: Task, before: Forgetting, change: C
 
     forgot = most([], wanted)
     unlearner, moved = tried(forgot) if made is None else made
-    return _saved(place, task, unlearner, moved, tuple(forgot), blamed)
+    return _saved(storage, task, unlearner, moved, tuple(forgot), blamed)
 
 
 def _moving(leaving: pa.Table | None, added: pa.Table | None) -> tuple[pa.Table | None, pa.Table | None]:
@@ -280,16 +280,16 @@ def _explained(task: Task, error: ExpungeError) -> ExpungeError:
     return InvalidRows(f"{last}: {first}run expunge replace {name}, which learns the other classes, or expunge retire {name}")
 
 
-def _fitted(place: Place, specification: Specification, source: TableSource) -> Unlearner:
+def _fitted(storage: Storage, specification: Specification, source: TableSource) -> Unlearner:
     objective, settings = specification.objective, specification.settings
-    unlearner = Unlearner.learn_from(objective, place.cached(source), settings, engine=place.engine)
+    unlearner = Unlearner.learn_from(objective, storage.cached(source), settings, engine=storage.engine)
     if settings.sigma > 0:
         unlearner.noise_cost(source.sample(SAMPLE)).require_worth()
     return unlearner
 
 
 def _operate(
-    unlearner: Unlearner, kind: Kind, removed: Rows | None, added: Rows | None, source: RowSource, name: str, say: Say
+    unlearner: Unlearner, kind: Kind, removed: Rows | None, added: Rows | None, source: RowSource, name: str, notify: Notify
 ) -> None:
     """Makes the new release, also if the model learned none of the rows: who had no target must not show in the log.
 
@@ -298,7 +298,7 @@ def _operate(
     """
 
     def before_refit() -> None:
-        say(f"{name}: no pass over the remaining rows proves enough for this request; refitting")
+        notify(f"{name}: no pass over the remaining rows proves enough for this request; refitting")
 
     if kind == "refit":
         unlearner.refit(source)
@@ -325,14 +325,14 @@ def influences(unlearner: Unlearner, leaving: pa.Table | None, removed: Rows | N
 
 
 def _saved(
-    place: Place,
+    storage: Storage,
     task: Task,
     unlearner: Unlearner,
     influences: dict[str, float],
     forgot: tuple[str, ...],
     blamed: Mapping[str, str] = MappingProxyType({}),
 ) -> Prepared:
-    path = place.state_path(task.model, task.number)
+    path = storage.state_path(task.model, task.number)
     path.parent.mkdir(mode=0o700, exist_ok=True)
     save_unlearner(unlearner, path)
     state = digest(path.read_bytes())

@@ -5,29 +5,29 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from expunge.ledger import releases, requests, tombstones
-from expunge.ledger.facts import fact
+from expunge.ledger.properties import read_property
 from expunge.ledger.restores import Restored
 from expunge.workspace import drafts
 from expunge.workspace.forgetting import PURPOSE
-from expunge.workspace.place import Place
+from expunge.workspace.storage import Storage
 
 SHOWN = 20
 """Open requests that are listed; all are counted."""
 
 
-def status(place: Place) -> dict[str, Any]:
+def status(storage: Storage) -> dict[str, Any]:
     """Requests by state with their deadlines, models with their last release, and what still depends on those forgotten.
 
     Times are ISO 8601 in UTC; ``still_derived`` lists what was derived from forgotten rows, and when it goes: the anchors of
     models, and what of a draft schema fewer than ten people share since, which goes when somebody corrects it.
     """
     now = datetime.now(UTC)
-    with place.database.reading() as connection:
+    with storage.database.reading() as connection:
         counts = requests.counts(connection)
         waiting = requests.open_requests(connection, SHOWN)
-        few, kept = drafts.noted(place, connection), tombstones.kept(connection)
+        few, kept = drafts.noted(storage, connection), tombstones.kept(connection)
         unfinished = [row.id for row in requests.unfinished(connection)]
-        rows, restored = int(fact(connection, "rows") or 0), Restored.last(connection)
+        rows, restored = int(read_property(connection, "rows") or 0), Restored.last(connection)
         models = []
         for model in releases.all_models(connection):
             last = releases.current(connection, model.name)
@@ -58,7 +58,7 @@ def status(place: Place) -> dict[str, Any]:
                 }
             )
     return {
-        "workspace": str(place.path),
+        "workspace": str(storage.path),
         "rows": rows,
         "requests": {state: counts.get(state, 0) for state in (*requests.OPEN, "closed", "returned", "cancelled", "refused")},
         "open": [
@@ -85,11 +85,11 @@ def status(place: Place) -> dict[str, Any]:
             "why": PURPOSE,
             "people": kept.people,
             "other_ids": kept.aliases,
-            "first_goes": _after(kept.first, place.configuration.tombstone_days),
-            "last_goes": _after(kept.last, place.configuration.tombstone_days),
+            "first_goes": _after(kept.first, storage.configuration.tombstone_days),
+            "last_goes": _after(kept.last, storage.configuration.tombstone_days),
         },
         "unfinished_batches": unfinished,
-        "is_anchored": bool(place.configuration.anchor),
+        "is_anchored": bool(storage.configuration.anchor),
     }
 
 
