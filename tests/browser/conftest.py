@@ -50,7 +50,7 @@ def found(tmp_path_factory):
 @pytest.fixture(scope="module")
 def token(found):
     with found.storage.database.writing() as connection:
-        return {role: tokens.issue(connection, f"Ann the {role}", role) for role in tokens.ROLES}
+        return {role: tokens.issue(connection, f"Ann the {role}", role) for role in tokens.Role}
 
 
 @pytest.fixture(scope="module")

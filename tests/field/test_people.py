@@ -9,6 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from expunge.errors import InvalidRows, RequestRefused, WorkspaceInvalid
+from expunge.evidence.events import EventKind
 from expunge.identities import FIRST, Rule
 from expunge.ledger import log, times, tokens, tombstones
 from expunge.service.app import create_app
@@ -175,8 +176,8 @@ class TestTombstones:
         cancelled = found.forget(["5"])[0].request
         found.cancel(cancelled)
         found.process()
-        shown = status(found.storage)["tombstones"]
-        assert (shown["people"], shown["other_ids"]) == (3, 4)
+        shown = status(found.storage).tombstones
+        assert (shown.people, shown.other_ids) == (3, 4)
         _pass_days(monkeypatch, found, 1094)
         assert found.process().purged == 0 and found.forget(["a@x"])[0].reason == "already-forgotten"
         _pass_days(monkeypatch, found, 1)
@@ -184,8 +185,8 @@ class TestTombstones:
         assert found.process().purged == 3
         with found.storage.database.reading() as connection:
             assert tombstones.kept(connection) == (0, 0, None, None) and not tombstones.standing(connection)
-            events = list(log.of_kind(connection, "tombstones.purged"))
-        assert [event["count"] for event in events] == [3] and set(events[0]) == {"seq", "at", "kind", "count"}
+            events = list(log.of_kind(connection, EventKind.TOMBSTONES_PURGED))
+        assert [event.content["count"] for event in events] == [3] and set(events[0].content) == {"seq", "at", "kind", "count"}
         assert [answer.reason for answer in found.forget(["1", "a@x"])] == ["unknown-subject"] * 2
         assert found.append(new(tmp_path, "1", "a@x", None)).rows == 1 and not problems(found)
 

@@ -189,7 +189,7 @@ def meaning(storage: Storage) -> dict[str, Any]:
             "deliveries": told("deliveries", "id", "webhook", "release", "attempts", "outcome"),
             "keys": told("public_keys", "keyid", "pem", "since", "until"),
             "facts": [row for row in told("facts", "name", "value") if row[0] != log.SEEN],
-            "events": [event["kind"] for event in log.entries(connection, 0, 10_000)],
+            "events": [event.kind for event in log.entries(connection, 0, 10_000)],
         }
     for name, last in living.items():
         secret = load_unlearner(storage.state_path(name, last.number))._secret

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from expunge.cli import app
 from expunge.errors import LedgerCorrupt, WorkspaceInvalid
+from expunge.evidence.events import EventKind
 from expunge.files import PARTIAL
 from expunge.ledger import log, releases, requests, times
 from expunge.ledger.restores import Restored
@@ -152,10 +153,10 @@ def test_restoring_forgets_again_and_treats_budgets_as_spent(tmp_path):
     assert f"1 open requests are lost and must be made again: {lost.request}" in output
     again = Workspace.open(tmp_path / "ws")
     with again.storage.database.reading() as connection:
-        (event,) = log.of_kind(connection, "workspace.restored")
+        (event,) = log.of_kind(connection, EventKind.WORKSPACE_RESTORED)
         last = releases.current(connection, "visits")
         state = states.load(again.storage, connection, "visits")
-    assert event["gives_up"] == {"size": before[0], "root": before[1]}
+    assert event.content["gives_up"] == {"size": before[0], "root": before[1]}
     evidence = json.loads(last.evidence)
     assert evidence["rung"] == "refit"
     assert evidence["mu_total"] == pytest.approx(state.settings.guarantee.mu, rel=1e-6)
@@ -166,7 +167,7 @@ def test_restoring_forgets_again_and_treats_budgets_as_spent(tmp_path):
     assert problems(again) == {}
     forgotten(again, "person-5")
     with again.storage.database.reading() as connection:
-        assert json.loads(releases.current(connection, "visits").evidence)["rung"] == "refit"
+        assert releases.current(connection, "visits").figures.rung == "refit"
     assert again.refit("visits").release.certificate.requests > 0, "it is charged: the schedule has not come"
 
 
@@ -175,8 +176,8 @@ def test_a_restored_model_keeps_the_days_of_its_schedule(tmp_path):
     forgotten(found, "person-1")
     with found.storage.database.writing() as connection:
         Restored(1, date(2030, 1, 20), 99).note(connection)
-    (model,) = status(found.storage)["models"]
-    due, began = date.fromisoformat(model["refit_due"]), date.fromisoformat(model["at"][:10])
+    (model,) = status(found.storage).models
+    due, began = date.fromisoformat(model.refit_due), date.fromisoformat(model.at[:10])
     assert due > date(2030, 1, 20)
     assert (due - began).days % 30 == 0
     with found.storage.database.reading() as connection:
@@ -193,7 +194,7 @@ def newcomers(folder: Path) -> Path:
 def size_and_root(found: Workspace) -> tuple[int, str]:
     head = json.loads((found.storage.path.parent / "anchor.json").read_text())["checkpoint"]
     with found.storage.database.reading() as connection:
-        predicate = found.storage.public_keys(connection).verified(head, "urn:expunge:checkpoint:v1")["predicate"]
+        predicate = found.storage.public_keys(connection).verified(head, "urn:expunge:checkpoint:v1").predicate
     return predicate["size"], predicate["root"]
 
 

@@ -59,7 +59,7 @@ class TestNothingWasChanged:
         before = found.storage.table.present()
         assert invoke("rectify", "person-0", "--file", "right.parquet", "-w", "ws").exit_code == 1
         assert found.storage.table.present() == before
-        assert set(status(found.storage)["requests"].values()) == {0}
+        assert set(status(found.storage).requests.values()) == {0}
 
     def test_receipts_are_for_their_owner(self, found, tmp_path):
         pq.write_table(people(1, 1), tmp_path / "right.parquet")
@@ -120,7 +120,7 @@ class TestDoneButNotAll:
         assert "is done and certified" in said and "1.safetensors: Is a directory" in said and "run expunge process" in said
         found.storage.state_path("churn", 1).rmdir()
         assert invoke("process", "-w", "ws").exit_code == 0
-        assert status(found.storage)["requests"]["closed"] == 2
+        assert status(found.storage).requests["closed"] == 2
         assert problems(found) == {}
 
     def test_a_correction_says_how_to_get_its_receipt(self, found, tmp_path):

@@ -7,7 +7,9 @@ from functools import cache
 import pytest
 import sqlalchemy as sa
 
-from expunge.ledger import log, requests, tokens
+from expunge.evidence.events import EventKind
+from expunge.ledger import batches, log, tokens
+from expunge.ledger.batches import BatchKind
 from expunge.ledger.tables import metadata
 from expunge.workspace import Workspace
 from expunge.workspace.doctor import EDITED
@@ -109,7 +111,9 @@ def test_what_people_edited_is_noted_once_it_is_used(patient):
     found = Workspace.open(patient.path)
     found.process()
     with found.storage.database.reading() as connection:
-        assert [event["settings"] for event in log.of_kind(connection, "settings.changed")] == [["deadline_days"]]
+        assert [event.texts("settings") for event in log.of_kind(connection, EventKind.SETTINGS_CHANGED)] == [
+            ("deadline_days",)
+        ]
     found.storage.database.close()
     assert not set(problems(patient.path))
 
@@ -139,8 +143,8 @@ def test_every_edit(patient, record_property):
 def test_every_edit_of_what_waits_for_a_batch_to_end(patient):
     found = Workspace.open(patient.path)
     with found.storage.database.writing() as connection:
-        _seq, at = log.append(connection, "batch.begun", [{"batch_kind": "refit", "requests": 0}])
-        requests.begin_batch(connection, "refit", [], at)
+        _seq, at = log.append(connection, EventKind.BATCH_BEGUN, [{"batch_kind": "refit", "requests": 0}])
+        batches.begin(connection, BatchKind.REFIT, [], at)
         tokens.issue(connection, "somebody", "auditor")
     found.storage.database.close()
     interrupted = Kept(patient.path)

@@ -18,6 +18,7 @@ from expunge.data.files import listing_digest
 from expunge.data.pseudonyms import SubjectKey
 from expunge.errors import LedgerCorrupt
 from expunge.evidence.coverage import Coverage
+from expunge.evidence.events import EventKind
 from expunge.evidence.proofs import root_of
 from expunge.evidence.receipts import committed
 from expunge.evidence.signing import SigningKey
@@ -146,7 +147,9 @@ class TestCoverage:
             assert len(set(values)) == 6 and all(HEX.fullmatch(value) for value in values)  # one batch, one table, other salts
         assert len({(claim["model"], claim["schema"]) for claim in claims}) == 2
         with found.storage.database.reading() as connection:
-            fitted = {event["model"]: event["specification"] for event in log.of_kind(connection, "model.fitted")}
+            fitted = {
+                event.text("model"): event.text("specification") for event in log.of_kind(connection, EventKind.MODEL_FITTED)
+            }
         assert {claim["model"]: claim["schema"] for claim in claims} == fitted
 
     def test_they_are_opened_by_the_salt(self, tmp_path):
@@ -182,7 +185,7 @@ class TestCoverage:
 
             answer = get(f"/v1/certificates/3?request={one}")
             receipt = (run.folder / f"receipts/{one}.json").read_text()
-            assert verify_content(answer.text, keys, "person-1", receipt)["covers"] == one
+            assert verify_content(answer.text, keys, "person-1", receipt).covers == one
             assert get(f"/v1/certificates/3?request={later}").status_code == 404
             assert get("/v1/certificates/3?request=r-0").status_code == 404
             assert get(f"/v1/certificates/3?request={one}&form=dsse").status_code == 422

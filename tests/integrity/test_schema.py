@@ -76,7 +76,7 @@ def leaving(tmp_path) -> str:
     """All that leaves the house, or may be seen from a copy of it without the keys and the rows: files, log, facts."""
     found = Workspace.open(tmp_path / "ws")
     with found.storage.database.reading() as connection:
-        events = log.entries(connection, 0, 1000)
+        events = [event.content for event in log.entries(connection, 0, 1000)]
         properties = [read_property(connection, name) for name in ("draft", "short")]
         specifications = [row.specification for row in releases.all_models(connection)]
     exports = [path.read_text() for path in tmp_path.glob("*.json")]
@@ -152,7 +152,7 @@ def test_the_log_does_not_tell_whether_a_draft_was_mended(tmp_path, monkeypatch,
         run("forget", subject, "-w", folder)
         run("process", "-w", folder)
         with Workspace.open(tmp_path / folder).storage.database.reading() as connection:
-            kinds.append([(event["kind"], sorted(event)) for event in log.entries(connection, 0, 100)])
+            kinds.append([(event.kind, sorted(event.content)) for event in log.entries(connection, 0, 100)])
     assert "Malta" not in schema(tmp_path) and "Malta" in (tmp_path / "other/schema.toml").read_text()
     assert kinds[0] == kinds[1]
 

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
 from expunge.errors import WorkspaceInvalid
+from expunge.evidence.events import EventKind
 from expunge.ledger import hooks, log, requests, sealing, tokens
 from expunge.ledger.tables import requests as table
 from expunge.service import deliveries
@@ -35,7 +36,7 @@ class Desk:
     def __init__(self, client, found):
         self.client, self.found = client, found
         with found.storage.database.writing() as connection:
-            self.tokens = {role: tokens.issue(connection, role, role) for role in tokens.ROLES}
+            self.tokens = {role: tokens.issue(connection, role, role) for role in tokens.Role}
 
     def call(self, role, method, path, **kwargs):
         headers = {"Authorization": f"Bearer {self.tokens[role]}", **kwargs.pop("headers", {})}
@@ -165,7 +166,7 @@ def test_a_request_that_cannot_be_worked_holds_up_nobody_and_is_tried_less_and_l
     assert desk.client.get("/healthz").text == "ok\n"
     assert desk.call("auditor", "GET", f"/v1/requests/{stuck}").json()["problem"] in fault["message"]
     with desk.found.storage.database.reading() as connection:
-        assert len(log.of_kind(connection, "request.stuck")) == 1
+        assert len(log.of_kind(connection, EventKind.REQUEST_STUCK)) == 1
         row = requests.by_id(connection, stuck)
     assert row.attempts == 1 and row.again > row.received  # in an hour, whatever else is worked meanwhile
 

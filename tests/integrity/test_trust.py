@@ -248,7 +248,7 @@ class TestClocks:
             with pytest.raises(WorkspaceInvalid, match=r"the clock says .* expunge recover --clock"):
                 act()
         with found.storage.database.reading() as connection:
-            assert all(event["at"] < (now + timedelta(days=40)).isoformat() for event in log.entries(connection, 0, 500))
+            assert all(event.at < (now + timedelta(days=40)).isoformat() for event in log.entries(connection, 0, 500))
         monkeypatch.setattr(times, "now", lambda: now + timedelta(days=34, hours=1))
         (answer,) = found.forget(["person-2"])
         assert answer.deadline < (now + timedelta(days=66)).isoformat()

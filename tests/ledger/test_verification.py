@@ -43,7 +43,7 @@ def genuine(lived):
     found, asked = lived
     with found.storage.database.reading() as connection:
         last = releases.current(connection, "churn")
-        earlier = Head(3, root_of([canonical(entry) for entry in log.entries(connection, 0, 3)]))
+        earlier = Head(3, root_of([canonical(entry.content) for entry in log.entries(connection, 0, 3)]))
         files = (
             log.bundle(connection, last.envelope, last.event),
             log.bundle(connection, last.envelope, last.event, covering(connection, last, asked[0].request)),
@@ -76,7 +76,7 @@ def refused(text: str, keys: PublicKeys) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_genuine_files_are_taken(kind, genuine, keys):
-    assert verify_content(genuine[kind], keys)["kind"] in kind
+    assert verify_content(genuine[kind], keys).kind in kind
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -152,7 +152,7 @@ class TestSignatures:
         assert again["payload"] == one["payload"]
         both = PublicKeys({key.keyid: key.pem for key in (signing_key, other)})
         for envelope in (one, again):
-            assert both.verified(canonical(envelope), CHECKPOINT)["predicate"] == payload["predicate"]
+            assert both.verified(canonical(envelope), CHECKPOINT).predicate == payload["predicate"]
         for signatures in (
             one["signatures"] + again["signatures"],
             again["signatures"] + one["signatures"],

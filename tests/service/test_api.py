@@ -39,7 +39,7 @@ def test_from_request_to_verified_certificate(as_role, found):
         trusted = found.storage.public_keys(connection)
     for number in shown["certificates"]:
         text = as_role("auditor", "GET", f"/v1/certificates/{number}").text
-        assert verify_content(text, trusted)["kind"] == "certificate"
+        assert verify_content(text, trusted).kind == "certificate"
         evidence = as_role("auditor", "GET", f"/v1/certificates/{number}?form=evidence").json()
         assert evidence["evidence"]["n_forgotten"] >= 1
         envelope = as_role("auditor", "GET", f"/v1/certificates/{number}?form=dsse")
@@ -127,8 +127,8 @@ def test_proofs_of_the_log(as_role, found):
         json.loads(proven["checkpoint"]) and size,
         as_role("auditor", "GET", "/v1/log/events?limit=500").json()["items"][-1]["seq"],
     ]
-    head = trusted.verified(later, "urn:expunge:checkpoint:v1")["predicate"]["size"]
-    begun = trusted.verified(earlier, "urn:expunge:checkpoint:v1")["predicate"]["size"]
+    head = trusted.verified(later, "urn:expunge:checkpoint:v1").predicate["size"]
+    begun = trusted.verified(earlier, "urn:expunge:checkpoint:v1").predicate["size"]
     proof = as_role("auditor", "GET", f"/v1/log/consistency?earlier={begun}&later={head}").json()
     verify_continues(earlier, later, proof, PublicKeys(trusted.pems))
     assert sizes[1] >= head

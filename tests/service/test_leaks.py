@@ -116,7 +116,7 @@ def lived(folder: Path, table: pa.Table) -> Life:
     found = workspace(folder, table=table, aliases=("mail",))
     receiver, published = Receiver(failures=0), {}
     with found.storage.database.writing() as connection:
-        token = {role: tokens.issue(connection, role, role) for role in tokens.ROLES}
+        token = {role: tokens.issue(connection, role, role) for role in tokens.Role}
     with TestClient(create_app(found, every=0.1)) as client:
 
         def call(role: str, method: str, path: str, **kwargs: object):
@@ -174,7 +174,7 @@ def _evidence(found: Workspace) -> list[str]:
 
 def _head(connection: sa.Connection, size: int) -> Head:
     """The log's head when it had ``size`` events."""
-    return Head(size, root_of([canonical(entry) for entry in log.entries(connection, 0, size)]))
+    return Head(size, root_of([canonical(entry.content) for entry in log.entries(connection, 0, size)]))
 
 
 def _opened(connection: sa.Connection, row: sa.Row) -> set[str]:
@@ -224,11 +224,11 @@ def _covering(found: Workspace) -> list[str]:
 def _verified(published: dict[str, object], keys: PublicKeys) -> None:
     for name, content in published.items():
         if name.startswith("/v1/certificates") and name.endswith("json"):
-            assert verify_content(content[2], keys)["kind"] == "certificate"
+            assert verify_content(content[2], keys).kind == "certificate"
         if name.startswith("covering"):
-            assert verify_content(content, keys)["covers"]
-    assert verify_content(published["log"], keys)["kind"] == "log"
-    assert verify_content(published["receipt of a correction"], keys)["kind"] == "receipt"
+            assert verify_content(content, keys).covers
+    assert verify_content(published["log"], keys).kind == "log"
+    assert verify_content(published["receipt of a correction"], keys).kind == "receipt"
 
 
 def exported(found: Workspace, name: str, form: str, folder: Path) -> object:
@@ -332,7 +332,7 @@ def test_what_comes_while_a_batch_is_worked_follows_it_in_the_log(tmp_path):
     with found.storage.database.reading() as connection:
         events = log.entries(connection, 0, 100)
         assert log.verify_log(connection, found.storage.public_keys(connection), log.checkpoint(connection)) == len(events)
-    kinds = [event["kind"] for event in events]
+    kinds = [event.kind for event in events]
     batch = ["batch.begun", "batch.certified", "release.certified", "batch.closed"]
     assert kinds[-6:] == [*batch, "request.accepted", "request.refused"]
     assert events[-2]["request"] == late[0].request

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from expunge.data.own_columns import bucket_of
 from expunge.errors import LedgerCorrupt, WorkspaceInvalid
+from expunge.evidence.events import EventKind
 from expunge.ledger import log
 from expunge.ledger.tables import events
 from expunge.workspace import Workspace
@@ -125,10 +126,10 @@ def test_postgresql_restarted_in_the_middle(tmp_path, postgresql):
 
     def interrupted() -> None:
         with found.storage.database.writing() as connection:
-            log.append(connection, "test.event", [{}])
+            log.append(connection, EventKind.CLOCK_CONFIRMED, [{}])
             postgresql.stop()
             postgresql.start()
-            log.append(connection, "test.event", [{}])
+            log.append(connection, EventKind.CLOCK_CONFIRMED, [{}])
 
     with pytest.raises(WorkspaceInvalid, match="cannot be used"):
         interrupted()
@@ -219,7 +220,7 @@ class TestDamage:
             found.process()
         part.write_bytes(kept)
         found.process()
-        assert status(found.storage)["requests"]["closed"] == 1
+        assert status(found.storage).requests["closed"] == 1
         shutil.rmtree(found.storage.table.path / "_delta_log")
         found.forget(["person-2"])
         with pytest.raises(WorkspaceInvalid, match="cannot be opened"):

@@ -7,6 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from expunge.errors import CapacityExceeded, WorkspaceInvalid
+from expunge.evidence.events import EventKind
 from expunge.ledger import log, releases, requests, times
 from expunge.ledger.tables import releases as release_table
 from expunge.workspace import Workspace, desk, states
@@ -44,8 +45,8 @@ def test_the_others_go_on_and_the_rows_stay(exhausted, tmp_path):
     assert list(problems(exhausted)) == ["every model can forget"]
     truth, certified = true_distance(exhausted, "churn", ["person-5"])
     assert truth <= certified
-    (shown,) = [row for row in status(exhausted.storage)["models"] if row["aside"]]
-    assert shown["name"] == "big"
+    (shown,) = [row for row in status(exhausted.storage).models if row.aside]
+    assert shown.name == "big"
 
     exhausted.forget(["person-6"])  # life goes on for the others
     again = exhausted.process()
@@ -89,7 +90,7 @@ def test_retiring_it_closes_what_waited_for_it(exhausted):
         assert requests.by_id(connection, exhausted.asked).state == "closed"
         kept = connection.execute(sa.select(release_table.c.weights).where(release_table.c.model == "big")).scalars()
         assert set(kept) == {None}
-        assert [event["model"] for event in log.of_kind(connection, "model.retired")] == ["big"]
+        assert [event.text("model") for event in log.of_kind(connection, EventKind.MODEL_RETIRED)] == ["big"]
     with pytest.raises(WorkspaceInvalid, match="was retired on"):
         exhausted.refit("big")
     with pytest.raises(WorkspaceInvalid, match="already, or was"):
@@ -151,7 +152,7 @@ def test_one_person_that_a_model_cannot_forget_is_forgotten_by_the_others(tmp_pa
     assert found.process(is_due=True).outcomes == []  # not before an hour has passed
     found.process()
     with found.storage.database.reading() as connection:
-        assert len(log.of_kind(connection, "request.stuck")) == 1  # said once
+        assert len(log.of_kind(connection, EventKind.REQUEST_STUCK)) == 1  # said once
         row = requests.by_id(connection, stuck)
     assert (row.attempts, row.again > times.exact()) == (2, True)
     found.retire("churn")

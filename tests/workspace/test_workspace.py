@@ -84,13 +84,11 @@ def test_a_life(tmp_path, database):
     assert problems(found) == {}
 
     shown = status(found.storage)
-    assert shown["requests"]["closed"] == 5
-    assert {derived["what"] for derived in shown["still_derived"]} == {
-        f"the anchor of {m}" for m in ("churn", "spend", "visits")
-    }
+    assert shown.requests["closed"] == 5
+    assert {derived.what for derived in shown.still_derived} == {f"the anchor of {m}" for m in ("churn", "spend", "visits")}
     for name in ("churn", "spend", "visits"):
         assert found.refit(name).release.certificate.rung == "refit"
-    assert status(found.storage)["still_derived"] == []
+    assert status(found.storage).still_derived == ()
     assert problems(found) == {}
     assert "rows at random" in str(found.capacity("churn"))
 
@@ -220,8 +218,8 @@ def test_a_request_that_cannot_be_worked_is_set_apart(tmp_path):
     assert done.closed == 3
     assert list(done.problems) == [asked[1].request]
     assert "churn" in done.problems[asked[1].request] or "class" in done.problems[asked[1].request]
-    (shown,) = status(found.storage)["open"]
-    assert shown["problem"] is not None and shown["request"] == asked[1].request
+    (shown,) = status(found.storage).open
+    assert shown.problem is not None and shown.request == asked[1].request
     assert problems(found) == {}
     assert found.process().closed == 0  # still not, and nothing is lost
 
@@ -251,11 +249,11 @@ def test_models_are_refitted_on_the_schedule_they_were_fitted_with(tmp_path):
     by_hand = found.refit("churn").release.certificate
     assert not by_hand.scheduled
     assert by_hand.mu_total >= first.release.certificate.mu_total > 0
-    assert status(found.storage)["models"][0]["refit_due"] is None
+    assert status(found.storage).models[0].refit_due is None
     found.forget(["person-2"])
     forgotten, refitted = found.process().outcomes
     assert forgotten.release.certificate.requests == 3
-    assert status(found.storage)["models"][0]["refit_due"] is None
+    assert status(found.storage).models[0].refit_due is None
     certificate = refitted.release.certificate
     assert (certificate.rung, certificate.scheduled, certificate.requests) == ("refit", True, 0)
     assert certificate.mu_total >= forgotten.release.certificate.mu_total
@@ -263,7 +261,7 @@ def test_models_are_refitted_on_the_schedule_they_were_fitted_with(tmp_path):
     (after,) = found.process().outcomes
     assert after.release.certificate.mu_total == pytest.approx(after.release.certificate.mu)
     due = date.fromisoformat(after.release.certificate.since) + timedelta(days=30)
-    assert status(found.storage)["models"][0]["refit_due"] == due.isoformat()
+    assert status(found.storage).models[0].refit_due == due.isoformat()
     assert problems(found) == {}
 
 

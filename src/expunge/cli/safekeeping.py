@@ -126,7 +126,7 @@ def _forgotten_again(workspace: Path) -> "Processed":
 
 def _tell(head: dict[str, Any], found: "Resumption", done: "Processed", as_json: bool) -> None:
     """Says what going on from an earlier day did, and what is lost."""
-    given_up = None if found.given_up is None else {"size": found.given_up[0], "root": found.given_up[1]}
+    given_up = None if found.given_up is None else vars(found.given_up)
     result = {
         **head,
         "continues": found.size,

@@ -70,7 +70,7 @@ def issue(
     from expunge.workspace.storage import Storage
 
     with progress("issuing", as_json), Storage(workspace).database.writing() as connection:
-        token = tokens.issue(connection, name, role)  # type: ignore[arg-type]  # checked there
+        token = tokens.issue(connection, name, role)
     show({"name": name, "role": role, "token": token}, as_json, lambda: typer.echo(token))
 
 

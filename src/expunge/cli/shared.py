@@ -136,10 +136,11 @@ def refusing(as_json: bool, **about: Any) -> Iterator[None]:
     try:
         yield
     except RequestRefused as error:
+        from expunge.ledger.requests import RequestState
+
         message, near = str(error), {} if error.near is None else {"near": error.near}
-        show(
-            {**about, "state": "refused", "reason": error.reason, **near, "message": message}, as_json, lambda: notify(message)
-        )
+        result = {**about, "state": RequestState.REFUSED, "reason": error.reason, **near, "message": message}
+        show(result, as_json, lambda: notify(message))
         raise typer.Exit(REFUSED) from error
 
 

@@ -1,5 +1,6 @@
 """Commands for whoever holds evidence: verify a file offline, compare two checkpoints, write one to be kept."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,7 +41,7 @@ def verify(
     with progress("checking", as_json):
         keys, asked = PublicKeys.read(key), None if subject is None else given_subject(subject)
         try:
-            claims = verify_file(file, keys, asked, receipt)
+            claims = asdict(verify_file(file, keys, asked, receipt))
         except SignatureInvalid as error:
             problem, is_genuine = str(error), isinstance(error, NotShown)
     result = {"file": str(file), "genuine": is_genuine, "problem": problem, **claims}

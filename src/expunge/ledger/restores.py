@@ -3,12 +3,12 @@
 import json
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
 
 import sqlalchemy as sa
 
 from expunge.ledger import releases
 from expunge.ledger.properties import read_property, set_property
+from expunge.ledger.releases import Release
 from expunge.ledger.tables import releases as release_table
 
 RESTORED = "restored"
@@ -43,9 +43,9 @@ class Restored:
         value = {"count": self.count, "on": self.on.isoformat(), "release": self.release}
         set_property(connection, RESTORED, json.dumps(value))
 
-    def is_before(self, release: sa.Row[Any]) -> bool:
+    def is_before(self, release: Release) -> bool:
         """Whether ``release`` was made since, by a model that knows of the restore."""
-        return int(release.id) > self.release
+        return release.id > self.release
 
     def since(self, began: date, days: int | None) -> date:
         """When a period of the budget began that began on the day ``began`` in the backup: what was lost may have ended it, but

@@ -151,9 +151,9 @@ def require(*roles: Role) -> Callable[[Request], Caller]:
     return dependency
 
 
-Anybody = Annotated[Caller, Depends(require("operator", "engineer", "auditor"))]
-Public = Annotated[Caller, Depends(require("operator", "engineer", "auditor", "consumer"))]
-Serving = Annotated[Caller, Depends(require("engineer", "consumer"))]
-Operator = Annotated[Caller, Depends(require("operator"))]
-Engineer = Annotated[Caller, Depends(require("engineer"))]
-Checker = Annotated[Caller, Depends(require("engineer", "auditor"))]
+Anybody = Annotated[Caller, Depends(require(Role.OPERATOR, Role.ENGINEER, Role.AUDITOR))]
+Public = Annotated[Caller, Depends(require(*Role))]
+Serving = Annotated[Caller, Depends(require(Role.ENGINEER, Role.CONSUMER))]
+Operator = Annotated[Caller, Depends(require(Role.OPERATOR))]
+Engineer = Annotated[Caller, Depends(require(Role.ENGINEER))]
+Checker = Annotated[Caller, Depends(require(Role.ENGINEER, Role.AUDITOR))]

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
 
-import numpy as np
 from fastapi import APIRouter, Header, HTTPException, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from expunge.errors import WorkspaceInvalid
 from expunge.ledger import hooks, log, releases, requests
 from expunge.ledger.bindings import covering
+from expunge.ledger.requests import RequestState
+from expunge.ledger.tokens import Role
 from expunge.service.access import Anybody, Checker, Engineer, Operator, Public, Serving
 from expunge.service.bodies import (
     Answered,
@@ -35,7 +36,7 @@ from expunge.service.views import certificate_view, expected, health_view, reque
 from expunge.workspace import Workspace, desk
 from expunge.workspace.auditing import audited
 from expunge.workspace.desk import Answer, ForgetRequest
-from expunge.workspace.status import status
+from expunge.workspace.status import as_json, status
 
 T = TypeVar("T")
 EVENTS = 1_000
@@ -95,7 +96,7 @@ def preview_requests(asked: Previewed, request: Request, caller: Operator) -> di
 def list_requests(
     request: Request,
     _caller: Anybody,
-    state: Literal["accepted", "working", "certified", "closed", "returned", "cancelled", "refused"] | None = None,
+    state: RequestState | None = None,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
     limit: Limit = 50,
 ) -> dict[str, Any]:
@@ -132,7 +133,7 @@ def get_receipt(
 @router.get("/models")
 def list_models(request: Request, _caller: Anybody) -> dict[str, Any]:
     """The models, with their last release."""
-    return {"items": status(workspace_of(request).storage)["models"]}
+    return {"items": [as_json(model) for model in status(workspace_of(request).storage).models]}
 
 
 @router.get("/models/{name}/capacity")
@@ -186,8 +187,7 @@ def latest_release(
     if seen is not None and tag in [part.strip().removeprefix("W/") for part in seen.split(",")]:
         return Response(status_code=304, headers={"ETag": tag})
     response.headers["ETag"] = tag
-    weights = np.frombuffer(last.weights, dtype="<f8").tolist()
-    return {"model": name, "release": last.number, "certificate": last.id, "at": last.at, "weights": weights}
+    return {"model": name, "release": last.number, "certificate": last.id, "at": last.at, "weights": last.parameters}
 
 
 @router.get("/certificates/{number}")
@@ -200,7 +200,7 @@ def get_certificate(
 ) -> Response:
     """A certificate: ``json`` to be verified offline, ``dsse`` its bare envelope, ``evidence`` for who may see the data. With
     ``request`` in the query, the ``json`` also shows that it answers that request, to whoever has its receipt."""
-    if form == "evidence" and caller.role == "consumer":
+    if form == "evidence" and caller.role == Role.CONSUMER:
         raise HTTPException(403, "the evidence depends on people's rows: it is not for the role consumer")
     if answered is not None and form != "json":
         raise HTTPException(422, "only the form json shows that a request is answered: leave form out")
@@ -229,14 +229,14 @@ def get_events(
 ) -> dict[str, Any]:
     """Events of the log, the oldest first, from the one after ``after``."""
     with workspace_of(request).storage.database.reading() as connection:
-        return {"items": log.entries(connection, after, limit)}
+        return {"items": [event.content for event in log.entries(connection, after, limit)]}
 
 
 @router.get("/log/inclusion/{seq}")
 def get_inclusion(seq: Number, request: Request, _caller: Public) -> dict[str, Any]:
     """The proof that an event is in the log under the newest checkpoint."""
     with workspace_of(request).storage.database.reading() as connection:
-        return _found(log.prove_inclusion(connection, seq), f"event {seq} under a checkpoint")
+        return vars(_found(log.prove_inclusion(connection, seq), f"event {seq} under a checkpoint"))
 
 
 @router.get("/log/consistency")
@@ -250,7 +250,7 @@ def get_consistency(
     with workspace_of(request).storage.database.reading() as connection:
         if not earlier <= later <= log.size(connection):
             raise HTTPException(422, f"earlier must be at most later, and later at most {log.size(connection)}")
-        return log.prove_consistency(connection, earlier, later)
+        return dict(log.prove_consistency(connection, earlier, later))
 
 
 @router.get("/webhooks")
@@ -281,8 +281,7 @@ def delete_webhook(webhook: Identity, request: Request, _caller: Engineer) -> No
 def get_health(request: Request, _caller: Anybody) -> dict[str, Any]:
     """Whether the queue is worked, what stands in its way, and what is overdue."""
     found = status(workspace_of(request).storage)
-    overdue = sum(row["days_left"] < 0 for row in found["open"])
-    return {"requests": found["requests"], "overdue": overdue, **health_view(request.app.state.worker.health)}
+    return {"requests": found.requests, "overdue": found.overdue, **health_view(request.app.state.worker.health)}
 
 
 def _found(value: T | None, what: str) -> T:

@@ -156,11 +156,11 @@ def _watch(app: FastAPI) -> None:
         for cause, total in worker.faults.totals.items():
             count(failures.labels(cause), cause, total)
         round_at.set(worker.health.last_round.timestamp())
-        for state, number in found["requests"].items():
+        for state, number in found.requests.items():
             counted.labels(state).set(number)
-        for model in found["models"]:
-            spent.labels(model["name"]).set(float(model["epsilon_total"]))
-        overdue.set(sum(row["days_left"] < 0 for row in found["open"]))
+        for model in found.models:
+            spent.labels(model.name).set(model.epsilon_total)
+        overdue.set(found.overdue)
         return Response(generate_latest(registry), media_type="text/plain; version=0.0.4")
 
 

@@ -23,7 +23,7 @@ from expunge.data.row_numbers import rows_of
 from expunge.data.schema import FeatureSchema
 from expunge.data.widening import wider_of
 from expunge.errors import InvalidRows, WorkspaceInvalid, WrongValue
-from expunge.ledger import releases, requests
+from expunge.ledger import batches, releases
 from expunge.ledger.properties import read_property, set_property
 from expunge.ledger.sealing import SealKey
 from expunge.workspace.people import People
@@ -159,7 +159,7 @@ def keyed_content(key: SealKey, content: Content) -> str:
 def added_before(connection: sa.Connection, content: str) -> str | None:
     """When the rows of this keyed digest were added, if they were and that is still known."""
     first, at = json.loads(read_property(connection, FIRST) or '[null, ""]')
-    return str(at) if first == content else requests.added_before(connection, content)
+    return str(at) if first == content else batches.added_before(connection, content)
 
 
 def forget_contents(connection: sa.Connection, before: str) -> None:
@@ -167,7 +167,7 @@ def forget_contents(connection: sa.Connection, before: str) -> None:
     _first, at = json.loads(read_property(connection, FIRST) or '[null, ""]')
     if at and at < before:
         set_property(connection, FIRST, '[null, ""]')
-    requests.forget_contents(connection, before)
+    batches.forget_contents(connection, before)
 
 
 def expected(storage: Storage, found: Arrival, *, accept_undeclared: bool) -> dict[str, Odd]:

@@ -6,13 +6,16 @@ import stat
 
 from expunge.errors import LedgerCorrupt, WorkspaceInvalid
 from expunge.evidence.bundles import verify_bundle
+from expunge.evidence.events import EventKind
 from expunge.evidence.receipts import committed
 from expunge.evidence.statements import digest
 from expunge.files import PARTIAL
+from expunge.ledger import batches, releases, requests, sealing, times, tokens, tombstones
 from expunge.ledger import log as events
-from expunge.ledger import releases, requests, sealing, times, tokens, tombstones
+from expunge.ledger.batches import BatchKind
 from expunge.ledger.bindings import require_bound
 from expunge.ledger.properties import read_property
+from expunge.ledger.requests import RequestState
 from expunge.privacy import Guarantee
 from expunge.unlearning.certificate import Certificate
 from expunge.workspace import drafts
@@ -58,7 +61,7 @@ def private(storage: Storage) -> None:
 def finished(storage: Storage) -> None:
     """No batch was interrupted, and no event waits for one that is over."""
     with storage.database.reading() as connection:
-        unfinished, held = [str(row.id) for row in requests.unfinished(connection)], events.count_held(connection)
+        unfinished, held = [str(row.id) for row in batches.unfinished(connection)], events.count_held(connection)
     if unfinished:
         raise WorkspaceInvalid(f"batch {', '.join(unfinished)} was interrupted: the next command that writes finishes it")
     if held:
@@ -84,7 +87,7 @@ def certificates(storage: Storage) -> None:
         keys, numbers = storage.public_keys(connection), dict[str, int]()
         for expected, row in enumerate(releases.all_releases(connection), 1):
             where = f"release {row.number} of {row.model}"
-            predicate = verify_bundle(json.loads(events.bundle(connection, row.envelope, row.event)), keys)["predicate"]
+            predicate = verify_bundle(json.loads(events.bundle(connection, row.envelope, row.event)), keys).predicate
             numbers[row.model] = numbers.get(row.model, 0) + 1
             if row.id != expected or row.number != numbers[row.model]:
                 raise LedgerCorrupt(f"{where} is out of order: a release is missing")
@@ -101,7 +104,9 @@ def certificates(storage: Storage) -> None:
 def specifications(storage: Storage) -> None:
     """Every model is specified as the log says it was fitted."""
     with storage.database.reading() as connection:
-        said = {event["model"]: event["specification"] for event in events.of_kind(connection, "model.fitted")}
+        said = {
+            event.text("model"): event.text("specification") for event in events.of_kind(connection, EventKind.MODEL_FITTED)
+        }
         for model in releases.all_models(connection):
             if committed(model.salt, model.name, model.specification) != said.get(model.name):
                 raise LedgerCorrupt(f"the specification of {model.name} is not the one it was fitted with, by the log")
@@ -118,7 +123,7 @@ def budgets(storage: Storage) -> None:
                 continue
             if certificate.mu_total > Guarantee(certificate.epsilon, certificate.delta).mu:
                 raise LedgerCorrupt(f"release {row.number} of {row.model} spent more than was promised")
-            if kinds[row.id] in ("fit", "replace"):  # another model, with a budget of its own
+            if kinds[row.id] in (BatchKind.FIT, BatchKind.REPLACE):  # another model, with a budget of its own
                 spent[row.model] = 0.0
                 continue
             is_owed = certificate.n_forgotten > 0 or spent.get(row.model, 0.0) > 0.0
@@ -152,7 +157,7 @@ def rows(storage: Storage) -> None:
     """Every model has learned as many rows as the table holds for it."""
     with storage.database.reading() as connection:
         for model in releases.all_models(connection):
-            learned = json.loads(releases.current(connection, model.name).evidence)["remaining"]
+            learned = releases.current(connection, model.name).figures.remaining
             hidden = Forgetting.of(connection).forgotten(model.name)
             rows = storage.table.count(Specification.from_json(model.specification).target, hidden)
             if learned != rows:
@@ -241,15 +246,17 @@ def able(storage: Storage) -> None:
 def asked(storage: Storage) -> None:
     """Requests and tokens are what the log says of them."""
     with storage.database.reading() as connection:
-        held = events.held_of_kind(connection, "request.accepted")
-        accepted = {event["request"]: event["commitment"] for event in [*events.of_kind(connection, "request.accepted"), *held]}
-        certified = {name for event in events.of_kind(connection, "batch.certified") for name in event["requests"]}
-        restored = {event["request"]: event["commitment"] for event in events.of_kind(connection, "request.restored")}
-        held_of = events.held_of_kind
-        issued_by = [*events.of_kind(connection, "token.issued"), *held_of(connection, "token.issued")]
-        revoked_by = [*events.of_kind(connection, "token.revoked"), *held_of(connection, "token.revoked")]
-        issued = {event["token"]: event["role"] for event in issued_by}
-        revoked = {event["token"] for event in revoked_by}
+        of, held = events.of_kind, events.held_of_kind
+        asked_by = [*of(connection, EventKind.REQUEST_ACCEPTED), *held(connection, EventKind.REQUEST_ACCEPTED)]
+        accepted = {event.text("request"): event.text("commitment") for event in asked_by}
+        done = of(connection, EventKind.BATCH_CERTIFIED)
+        certified = {name for event in done for name in event.texts("requests")}
+        again = of(connection, EventKind.REQUEST_RESTORED)
+        restored = {event.text("request"): event.text("commitment") for event in again}
+        issued_by = [*of(connection, EventKind.TOKEN_ISSUED), *held(connection, EventKind.TOKEN_ISSUED)]
+        revoked_by = [*of(connection, EventKind.TOKEN_REVOKED), *held(connection, EventKind.TOKEN_REVOKED)]
+        issued = {event.text("token"): event.text("role") for event in issued_by}
+        revoked = {event.text("token") for event in revoked_by}
         rows = {row.id: row for row in requests.to_forget(connection)}
         holders = tokens.listed(connection)
     accepted, certified = {**accepted, **restored}, {*certified, *restored}
@@ -257,9 +264,9 @@ def asked(storage: Storage) -> None:
         if name not in rows or rows[name].commitment != commitment:
             raise LedgerCorrupt(f"request {name}, which the log says was accepted, is missing or another one")
     for name, row in rows.items():
-        if row.state != "refused" and name not in accepted:
+        if row.state != RequestState.REFUSED and name not in accepted:
             raise LedgerCorrupt(f"the log knows nothing of request {name}")
-        if (row.state in ("certified", "closed", "returned")) != (name in certified):
+        if (row.state in (RequestState.CERTIFIED, RequestState.CLOSED, RequestState.RETURNED)) != (name in certified):
             raise LedgerCorrupt(f"request {name} is {row.state}, but the log says otherwise")
     for token in holders:
         if issued.get(token.id) != token.role or (token.revoked is not None) != (token.id in revoked):

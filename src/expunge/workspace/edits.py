@@ -13,6 +13,7 @@ from dataclasses import asdict
 
 import sqlalchemy as sa
 
+from expunge.evidence.events import EventKind
 from expunge.evidence.statements import digest
 from expunge.ledger import log
 from expunge.ledger.properties import read_property, set_property
@@ -56,7 +57,7 @@ def take(storage: Storage) -> None:
         _keep(connection, now)
         changed = sorted(name for name in before if name != SCHEMA and before[name] != now[name])
         if changed:  # not whether the schema is another: a draft is corrected for those who were just forgotten
-            log.append(connection, "settings.changed", [{"settings": changed}])
+            log.append(connection, EventKind.SETTINGS_CHANGED, [{"settings": changed}])
 
 
 def remember(connection: sa.Connection, storage: Storage) -> None:

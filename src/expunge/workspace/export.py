@@ -27,7 +27,7 @@ def export(storage: Storage, name: str, form: Format, path: Path) -> None:
         bundle = log.bundle(connection, last.envelope, last.event)
     specification = Specification.from_json(model.specification)
     objective = specification.objective
-    served = specification.estimator.published(objective, np.frombuffer(last.weights, dtype="<f8"))
+    served = specification.estimator.published(objective, np.array(last.parameters))
     names = specification.features.feature_names
     if form == "sklearn":
         from skops.io import dumps

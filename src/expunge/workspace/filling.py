@@ -19,6 +19,7 @@ from expunge.data.schema import FeatureSchema
 from expunge.data.table import SubjectTable
 from expunge.data.urls import sqlite_url
 from expunge.errors import InvalidRows
+from expunge.evidence.events import EventKind
 from expunge.evidence.signing import PublicKeys, SigningKey
 from expunge.files import write_file
 from expunge.identities import EXACT, Rule
@@ -173,7 +174,7 @@ def _record(
     fingerprint = imported.key.fingerprint()
     with ledger.writing() as connection:
         body = {"workspace": identity, "subject_key": fingerprint, "keyid": signing_key.keyid}
-        log.append(connection, "workspace.created", [body])  # not how many rows: who knows all but one could tell
+        log.append(connection, EventKind.WORKSPACE_CREATED, [body])  # not how many rows: who knows all but one could tell
         add_key(connection, signing_key.keyid, signing_key.pem, times.exact())
         for name, value in ((SUBJECT_COLUMN, ids.subject), ("next_row", imported.rows), ("rows", imported.rows)):
             set_property(connection, name, value)

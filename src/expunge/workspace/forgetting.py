@@ -3,6 +3,7 @@
 from contextlib import suppress
 from datetime import timedelta
 
+from expunge.evidence.events import EventKind
 from expunge.ledger import log, times, tombstones
 from expunge.workspace import anchoring
 from expunge.workspace.storage import Storage
@@ -24,7 +25,7 @@ def purge_tombstones(storage: Storage) -> int:
             return 0
     with storage.database.writing() as connection:
         count = tombstones.purge(connection, until(storage))
-        log.append(connection, "tombstones.purged", [{"count": count}])
+        log.append(connection, EventKind.TOMBSTONES_PURGED, [{"count": count}])
     storage.database.wipe_free_space()
     with suppress(anchoring.Unreachable):  # the next batch writes it
         anchoring.keep(storage)

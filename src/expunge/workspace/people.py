@@ -8,7 +8,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 import sqlalchemy as sa
@@ -17,15 +17,11 @@ from expunge.data.near import MEANING, Likeness, near_forms
 from expunge.data.own_columns import SUBJECT, alias_names
 from expunge.data.pseudonyms import Identification, SubjectKey
 from expunge.data.table import SubjectTable
-from expunge.errors import InvalidRows, RequestRefused
+from expunge.errors import InvalidRows, Refusal, RequestRefused
 from expunge.ledger import tombstones
 from expunge.ledger.properties import read_property
 from expunge.workspace.storage import Storage
 
-Reason = Literal[
-    "unknown-subject", "already-forgotten", "several-people", "key-reused", "limit", "empty", "invalid-id", "unknown-column"
-]
-"""Why a wish is refused."""
 UNKNOWN = "no rows here have this id: check the id and its spelling"
 LOOKED_AT = 100
 """Unknown ids of one call, up to which near forms of them are looked for."""
@@ -46,7 +42,7 @@ class Id:
 class Problem(NamedTuple):
     """Why something is not an id of this table."""
 
-    reason: Reason
+    reason: Refusal
     message: str
 
 
@@ -158,9 +154,9 @@ class People:
         if not found.people:
             near = next((kind for kind, who in self.near(ids, [found])[0] if who.people), None)
             hint = "" if near is None else f"; somebody has {MEANING[near]}"
-            raise RequestRefused(f"{UNKNOWN}{hint}", reason="unknown-subject", near=near)
+            raise RequestRefused(f"{UNKNOWN}{hint}", reason=Refusal.UNKNOWN_SUBJECT, near=near)
         if not found.person:
-            raise RequestRefused(self.several(len(found.people)), reason="several-people")
+            raise RequestRefused(self.several(len(found.people)), reason=Refusal.SEVERAL_PEOPLE)
         return found.person
 
     def several(self, count: int) -> str:
@@ -201,12 +197,12 @@ class People:
     def _problem(self, given: Id) -> Problem | None:
         columns = (self.subject, *self.aliases)
         if given.by is not None and given.by not in columns:
-            return Problem("unknown-column", f"there is no column {given.by!r} of ids: there are {', '.join(columns)}")
+            return Problem(Refusal.UNKNOWN_COLUMN, f"there is no column {given.by!r} of ids: there are {', '.join(columns)}")
         try:
             is_empty = not self._key.canonical(given.text)
         except ValueError as error:
-            return Problem("invalid-id", str(error))
-        return Problem("empty", "the subject is empty: give an id") if is_empty else None
+            return Problem(Refusal.INVALID_ID, str(error))
+        return Problem(Refusal.EMPTY, "the subject is empty: give an id") if is_empty else None
 
     def _found(self, own: Sequence[str], others: Sequence[str], stones: Sequence[str], rows: Mapping[str, int]) -> Found:
         theirs = tuple(tag for tag in own if tag in rows)

@@ -14,14 +14,16 @@ from expunge.data.reading import UNKNOWN, Reading
 from expunge.data.rejects import Rejects
 from expunge.data.widening import TYPES, Wider, require_wider
 from expunge.errors import InvalidRows, LastRows, WorkspaceInvalid
-from expunge.ledger import releases, requests
+from expunge.ledger import batches, releases, requests
+from expunge.ledger.batches import BatchKind
 from expunge.privacy import Guarantee
 from expunge.workspace import arrivals, row_keys
 from expunge.workspace.arrivals import Arrival, arrival, expected, in_table, odd_told, read_schema, require_whole
 from expunge.workspace.batch import Outcome
 from expunge.workspace.comparison import require_same
+from expunge.workspace.model_kinds import ModelKind
 from expunge.workspace.people import People, refused_return
-from expunge.workspace.specification import Kind, Specification
+from expunge.workspace.specification import Specification
 from expunge.workspace.states import Forgetting, Work
 from expunge.workspace.storage import Storage
 
@@ -38,7 +40,7 @@ class How(TypedDict, total=False):
         sigma: its noise; by default it follows from ``excess_risk`` (0.001) and the schema (theory §5.3).
     """
 
-    model: Kind
+    model: str
     penalty: float
     epsilon: float
     delta: float
@@ -118,7 +120,7 @@ def looking(storage: Storage) -> Iterator["Plans"]:
         WorkspaceInvalid: a batch was interrupted, so that nobody knows what the next command would find.
     """
     with storage.database.reading() as connection:
-        if requests.unfinished(connection):
+        if batches.unfinished(connection):
             raise WorkspaceInvalid("a batch was interrupted, which the next command finishes first: run expunge process")
     yield Plans(storage)
 
@@ -144,7 +146,7 @@ class Plans:
         with self.storage.database.reading() as connection:
             if releases.model(connection, name) is not None:
                 raise WorkspaceInvalid(f"there is a model {name!r} already, or was: choose another name")
-        return self._fitted("fit", name, {"target": target, **how}, accept_undeclared)
+        return self._fitted(BatchKind.FIT, name, {"target": target, **how}, accept_undeclared)
 
     def replace(self, name: str, how: How, *, accept_undeclared: bool = False) -> Plan:
         """A model learned anew.
@@ -157,7 +159,7 @@ class Plans:
         old = self._model(name)
         kept = {key: getattr(old, key) for key in ("target", "penalty", "epsilon", "delta", "sigma")}
         try:
-            return self._fitted("replace", name, {**kept, "model": old.kind, **how}, accept_undeclared)
+            return self._fitted(BatchKind.REPLACE, name, {**kept, "model": old.kind, **how}, accept_undeclared)
         except LastRows as error:
             raise InvalidRows(f"{error}; or run expunge retire {name}") from error
 
@@ -168,7 +170,7 @@ class Plans:
             WorkspaceInvalid: no such model.
         """
         self._model(name)
-        work = Work("retire", models=(name,))
+        work = Work(BatchKind.RETIRE, models=(name,))
         with self.storage.database.reading() as connection:
             closed = Forgetting.of(connection).complete(work, [])
         return Plan(work, {"model": name, "closed": len(closed)})
@@ -184,17 +186,17 @@ class Plans:
             hidden = sorted(Forgetting.of(connection).forgotten(name))
         odd = in_table(self.storage, [specification.features], hidden)
         rows = self.storage.table.count(specification.target, hidden)
-        return Plan(Work("refit", models=(name,)), {"model": name, "rows": rows, **odd_told(odd)})
+        return Plan(Work(BatchKind.REFIT, models=(name,)), {"model": name, "rows": rows, **odd_told(odd)})
 
-    def _fitted(self, kind: Any, name: str, how: Mapping[str, Any], accept_undeclared: bool) -> Plan:
+    def _fitted(self, kind: BatchKind, name: str, how: Mapping[str, Any], accept_undeclared: bool) -> Plan:
         Guarantee(how.get("epsilon", 1.0), how.get("delta", 1e-6))
         schema, settings = read_schema(self.storage.schema_path), self.storage.configuration
         with self.storage.database.reading() as connection:
-            asked = [row.subject for row in requests.asked(connection)]
+            asked = [request.person for request in requests.asked(connection)]
         specification = Specification.of(
             self.storage.table,
             schema,
-            kind=how.get("model", "logistic"),
+            kind=how.get("model", ModelKind.LOGISTIC),
             target=how["target"],
             penalty=how.get("penalty", 1.0),
             epsilon=how.get("epsilon", 1.0),
@@ -210,7 +212,7 @@ class Plans:
             require_declared(odd, settings.undeclared_percent)
         rows = self.storage.table.count(specification.target, asked)
         seen = {"model": name, "rows": rows, "sigma": specification.sigma, "classes": list(specification.classes)}
-        models = () if kind == "fit" else (name,)
+        models = () if kind == BatchKind.FIT else (name,)
         return Plan(Work(kind, models=models, fitted=(name, specification)), {**seen, **odd_told(odd)})
 
     def rotate_key(self, *, is_revoked: bool) -> Plan:
@@ -254,7 +256,7 @@ class Plans:
         told |= {"rows": len(found.rows), "set_aside": len(rejects or ()), **odd_told(odd)}
         if not len(found.rows):
             return Plan(None, told)
-        return self._keyed(Work("append", added=found.rows, returning=stones, content=found.content), found, told, how)
+        return self._keyed(Work(BatchKind.APPEND, added=found.rows, returning=stones, content=found.content), found, told, how)
 
     def _keyed(self, work: Work, found: Arrival, told: dict[str, Any], how: Taking) -> Plan:
         """The plan for rows of which the table may have some already, by their row key."""
@@ -272,7 +274,7 @@ class Plans:
             return Plan(replace(work, added=rows) if len(rows) else None, told)
         gone, written = row_keys.replaced(self.storage, keyed, rows)
         require_whole(self.storage, keyed.old, keyed.names)
-        return Plan(replace(work, kind="upsert", gone=gone, added=written), told)
+        return Plan(replace(work, kind=BatchKind.UPSERT, gone=gone, added=written), told)
 
     def widen(self, column: str, to: str) -> Plan:
         """Another type of a column, in the same rows.
@@ -288,7 +290,7 @@ class Plans:
         require_wider(column, given, to)
         wider: tuple[str, Wider] = (column, to)  # type: ignore[assignment]  # as required above
         require_same(self.storage, *wider)
-        work = Work("widen", models=(), wider=wider)
+        work = Work(BatchKind.WIDEN, models=(), wider=wider)
         return Plan(
             work, {"column": column, "from": str(given), "to": str(TYPES[wider[1]]), "rows": self.storage.table.count()}
         )
@@ -316,4 +318,4 @@ class Plans:
         row_keys.require_own(self.storage, found.rows, found.names, tags)
         odd = expected(self.storage, found, accept_undeclared=accept_undeclared)
         told = {"rows": len(found.rows), "left_out": list(found.left_out), **odd_told(odd)}
-        return Plan(Work("rectify", gone=tags, added=found.rows), told)
+        return Plan(Work(BatchKind.RECTIFY, gone=tags, added=found.rows), told)

@@ -1,14 +1,15 @@
 """The queue: requests that wait, refits that are due, and a look at the models from time to time; all worked at once."""
 
-import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
 
 from expunge.errors import ExpungeError, WorkUnfinished
 from expunge.ledger import log, releases, requests, times
+from expunge.ledger.batches import BatchKind
 from expunge.ledger.properties import read_property, set_property
+from expunge.ledger.releases import Model, Release
+from expunge.ledger.requests import Request
 from expunge.ledger.restores import Restored
 from expunge.privacy.budget import today
 from expunge.workspace import arrivals, batch, comparison
@@ -144,9 +145,9 @@ def _waiting(storage: Storage, now: str | None, unfit: Collection[str]) -> Work 
     for row in waiting:
         answered = by.get(row.id, {}).keys()
         if _is_time(row, now) and (able - answered or not {model.name for model in living} - answered):
-            asked[row.id] = row.subject
+            asked[row.id] = row.person
             wanted |= able - answered
-    return Work("forget", asked, models=sorted(wanted)) if asked else None
+    return Work(BatchKind.FORGET, asked, models=sorted(wanted)) if asked else None
 
 
 def _refit_due(storage: Storage, now: str | None, unfit: Collection[str], notify: Notify) -> Iterator[Outcome]:
@@ -154,7 +155,7 @@ def _refit_due(storage: Storage, now: str | None, unfit: Collection[str], notify
     for name in _due(storage, now, unfit):
         notify(f"{name}: its refit is due")
         try:
-            yield from batch.run(storage, Work("refit", models=(name,)), notify).outcomes
+            yield from batch.run(storage, Work(BatchKind.REFIT, models=(name,)), notify).outcomes
         except MODEL_FAULTS as error:
             batch.set_aside(storage, name, str(error))
 
@@ -167,15 +168,15 @@ def _due(storage: Storage, now: str | None, unfit: Collection[str]) -> list[str]
         return [row.name for row in owed if _is_due(row, releases.current(connection, row.name), restored)]
 
 
-def _is_time(row: Any, now: str | None) -> bool:
+def _is_time(row: Request | Model, now: str | None) -> bool:
     """Whether a request or a model that may have failed is to be tried; by hand (``now`` is ``None``) it always is."""
     return now is None or row.again is None or row.again <= now
 
 
-def _is_due(model: Any, last: Any, restored: Restored | None) -> bool:
+def _is_due(model: Model, last: Release, restored: Restored | None) -> bool:
     """Whether the scheduled refit of a model is due, by its last release."""
-    evidence, specification = json.loads(last.evidence), Specification.from_json(model.specification)
-    schedule, since, requests = specification.settings.schedule, date.fromisoformat(evidence["since"]), evidence["requests"]
+    schedule = Specification.from_json(model.specification).settings.schedule
+    since, requests = last.figures.since, last.figures.requests
     if restored is not None and not restored.is_before(last):
         since, requests = restored.since(since, schedule.days), 1
     return schedule.is_due(since, requests, today())

@@ -4,9 +4,10 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from expunge.errors import ExpungeError, LedgerCorrupt, SignatureInvalid, WorkspaceInvalid
+from expunge.errors import ExpungeError, LedgerCorrupt, WorkspaceInvalid
+from expunge.evidence.events import EventKind
+from expunge.evidence.heads import Head, signed_head
 from expunge.evidence.signing import PublicKeys
-from expunge.evidence.statements import CHECKPOINT
 from expunge.files import write_file
 from expunge.ledger import log, sealing, times
 from expunge.ledger.anchor import FORMER, INSTANCE
@@ -92,14 +93,14 @@ def moved(storage: Storage) -> None:
     anchoring.require_continued(storage)
     with storage.unproven_database.writing() as connection:
         set_property(connection, "folder", storage.mark())
-        log.note(connection, "workspace.moved", [{}])
+        log.note(connection, EventKind.WORKSPACE_MOVED, [{}])
 
 
 def clock(storage: Storage) -> None:
     """Confirms that the clock is right, though it is far ahead of the last thing that happened here."""
     with storage.unproven_database.writing() as connection:
         set_property(connection, log.SEEN, times.published())
-        log.note(connection, "clock.confirmed", [{}])
+        log.note(connection, EventKind.CLOCK_CONFIRMED, [{}])
 
 
 def anchors(storage: Storage) -> None:
@@ -115,7 +116,7 @@ def anchors(storage: Storage) -> None:
     with storage.unproven_database.writing() as connection:
         public = storage.public_keys(connection)
         log.verify_log(connection, public, None)
-        log.note(connection, "anchors.restored", [{}])
+        log.note(connection, EventKind.ANCHORS_RESTORED, [{}])
     _publish(storage)
     anchoring.keep_again(storage)
 
@@ -160,13 +161,12 @@ def older(storage: Storage) -> Resumption:
     return result
 
 
-def _head(storage: Storage) -> tuple[int, str] | None:
+def _head(storage: Storage) -> Head | None:
     """The head of the log that lies beside the ledger, if it and the key that signed it are there."""
     try:
         known = PublicKeys.read(storage.public_key_path)
-        found = known.verified(storage.checkpoint_path.read_text(encoding="utf-8").strip(), CHECKPOINT)["predicate"]
-        return int(found["size"]), str(found["root"])
-    except (ExpungeError, SignatureInvalid, OSError, ValueError, KeyError, TypeError):
+        return signed_head(storage.checkpoint_path.read_text(encoding="utf-8").strip(), known)
+    except (ExpungeError, OSError, ValueError):
         return None
 
 

@@ -18,6 +18,8 @@ from expunge.data.table import SubjectTable
 from expunge.data.transaction_log import require_plain
 from expunge.data.urls import sqlite_url
 from expunge.errors import ExpungeError, LedgerCorrupt, StateCorrupt, WorkspaceInvalid
+from expunge.evidence.events import EventKind
+from expunge.evidence.heads import Head
 from expunge.evidence.statements import digest
 from expunge.files import copy_file, delete_file, sync_folder, write_file
 from expunge.ledger import data_files, log, releases, requests, sealing, times, tombstones
@@ -25,6 +27,7 @@ from expunge.ledger.anchor import FORMER, INSTANCE, Anchor
 from expunge.ledger.database import Database
 from expunge.ledger.properties import read_property, set_property
 from expunge.ledger.public_keys import keys
+from expunge.ledger.requests import Request, RequestKind, RequestState
 from expunge.ledger.restores import Restored, newest_release, owe_refits
 from expunge.ledger.sealing import SealKey
 from expunge.ledger.witness import Witness
@@ -40,7 +43,7 @@ class Resumption:
 
     Args:
         size: events in the log that it continues.
-        given_up: size and root of the newest known head of the log that is lost; ``None`` if none is known to be.
+        given_up: the newest known head of the log that is lost; ``None`` if none is known to be.
         again: how many people the table holds who were forgotten since; ``noted``: how many are noted as forgotten who have no
             rows in it.
         rotated: whether the lost copy signed with a newer key.
@@ -49,7 +52,7 @@ class Resumption:
     """
 
     size: int
-    given_up: tuple[int, str] | None
+    given_up: Head | None
     again: int
     noted: int
     rotated: bool
@@ -130,7 +133,7 @@ def go_on(
     settings: Configuration,
     anchor: Anchor | None,
     instance: str,
-    head: tuple[int, str] | None,
+    head: Head | None,
 ) -> Resumption:
     """Makes an earlier copy of a workspace, in a writing transaction, the one that lives from now on.
 
@@ -141,7 +144,9 @@ def go_on(
     """
     size, before = sealing.log_size(connection), Restored.last(connection)
     known = [found for found in (head, anchor.head if anchor is not None else None) if found is not None]
-    given_up = max((found for found in known if not _is_continued(connection, *found)), default=None)
+    given_up = max(
+        (found for found in known if not _is_continued(connection, found)), key=lambda found: found.size, default=None
+    )
     count = max(0 if before is None else before.count, 0 if anchor is None else anchor.restores)
     is_next = anchor is None or anchor.instance != instance
     now = times.now()
@@ -151,8 +156,8 @@ def go_on(
         set_property(connection, FORMER, str(read_property(connection, INSTANCE)))
         set_property(connection, INSTANCE, instance)
     set_property(connection, "folder", storage.mark())
-    lost = None if given_up is None else {"size": given_up[0], "root": given_up[1]}
-    log.note(connection, "workspace.restored", [{"instance": instance, "size": size, "gives_up": lost}])
+    lost = None if given_up is None else vars(given_up)
+    log.note(connection, EventKind.WORKSPACE_RESTORED, [{"instance": instance, "size": size, "gives_up": lost}])
     again, noted = (0, 0) if anchor is None else _forget_again(storage, connection, settings, anchor)
     unknown = [] if anchor is None else [name for name in anchor.open if requests.by_id(connection, name) is None]
     rotated = anchor is not None and len(anchor.keys) > len(keys(connection))
@@ -168,32 +173,44 @@ def _forget_again(storage: Storage, connection: sa.Connection, settings: Configu
     if wanted:
         rows = {key.tombstone(tag): tag for tag in table.subjects().to_pylist()}
     asked = requests.found_by(connection, "tombstone", wanted)
-    open_now = {tomb for tomb, row in asked.items() if row.state in requests.OPEN}
+    open_now = {tomb for tomb, row in asked.items() if row.is_open}
     again = sorted(tomb for tomb in wanted if tomb in rows and tomb not in open_now)
-    closed = sorted(tomb for tomb in wanted if tomb not in rows and (tomb not in asked or asked[tomb].state != "closed"))
+    closed = sorted(
+        tomb for tomb in wanted if tomb not in rows and (tomb not in asked or asked[tomb].state != RequestState.CLOSED)
+    )
     now, deadline = times.exact(), times.coarse(times.now()) + timedelta(days=settings.deadline_days)
     made = []
     for tomb in (*again, *closed):
-        identity = f"r-{secrets.token_hex(10)}"
-        values = {"id": identity, "key": identity, "kind": "forget", "actor": requests.RESTORE, "received": now, "attempts": 0}
-        values |= {"tombstone": tomb, "commitment": secrets.token_hex(32), "deadline": deadline.isoformat()}
-        is_open = tomb in rows
-        state = {"state": "accepted", "subject": rows[tomb]} if is_open else {"state": "closed", "closed": now}
-        made.append({**values, **state})
+        identity, is_open = f"r-{secrets.token_hex(10)}", tomb in rows
+        made.append(
+            Request(
+                id=identity,
+                kind=RequestKind.FORGET,
+                actor=requests.RESTORE,
+                state=RequestState.ACCEPTED if is_open else RequestState.CLOSED,
+                received=now,
+                deadline=deadline.isoformat(),
+                key=identity,
+                subject=rows.get(tomb),
+                tombstone=tomb,
+                commitment=secrets.token_hex(32),
+                closed=None if is_open else now,
+            )
+        )
     requests.insert(connection, made)
-    closed_now = {row["tombstone"]: row["id"] for row in made[len(again) :]}
+    closed_now = {request.tombstone: request.id for request in made[len(again) :]}
     others = {name: [stone for stone, of in anchor.aliases if of == tomb] for tomb, name in closed_now.items()}
     tombstones.keep_aliases(connection, others)
-    bodies = [{"request": row["id"], "request_kind": "forget", "commitment": row["commitment"]} for row in made]
-    log.note(connection, "request.accepted", bodies[: len(again)])
-    log.note(connection, "request.restored", bodies[len(again) :])
+    bodies = [{"request": new.id, "request_kind": new.kind, "commitment": new.commitment} for new in made]
+    log.note(connection, EventKind.REQUEST_ACCEPTED, bodies[: len(again)])
+    log.note(connection, EventKind.REQUEST_RESTORED, bodies[len(again) :])
     return len({tomb for tomb in wanted if tomb in rows}), len(closed)
 
 
-def _is_continued(connection: sa.Connection, size: int, root: str) -> bool:
+def _is_continued(connection: sa.Connection, head: Head) -> bool:
     """Whether a head of the log is one that this copy knows."""
     try:
-        log.require_head(connection, size, root)
+        log.require_head(connection, head)
     except LedgerCorrupt:
         return False
     return True

@@ -1,6 +1,7 @@
 """Rotation: another key signs from now on, and the one before vouches for it."""
 
 from expunge.errors import ExpungeError, WorkUnfinished
+from expunge.evidence.events import EventKind
 from expunge.evidence.signing import SigningKey, endorse
 from expunge.evidence.statements import digest
 from expunge.ledger import log, times
@@ -33,7 +34,7 @@ def rotate_key(storage: Storage, *, is_revoked: bool) -> str:
             old = storage.signing_key(connection)
             log.seal(connection, old)
             endorsement = endorse(old, key, log.size(connection), is_revoked=is_revoked)
-            kind = "key.revoked" if is_revoked else "key.rotated"
+            kind = EventKind.KEY_REVOKED if is_revoked else EventKind.KEY_ROTATED
             log.append(connection, kind, [{"from": old.keyid, "keyid": key.keyid, "endorsement": digest(endorsement)}])
             add_key(connection, key.keyid, key.pem, times.exact(), endorsement)
             set_property(connection, COMING_KEY, "")

@@ -5,6 +5,7 @@ from pathlib import Path
 from expunge.data.census import SPLIT, SUBJECT, TARGET, census_schema, census_table
 from expunge.errors import WorkspaceInvalid
 from expunge.workspace.batch import Outcome
+from expunge.workspace.model_kinds import ModelKind
 from expunge.workspace.states import Notify, silent
 from expunge.workspace.workspace import Workspace
 
@@ -41,5 +42,5 @@ def make_sample(folder: Path, notify: Notify = silent) -> tuple[Path, list[Outco
         data.unlink(missing_ok=True)
         raise
     income = made.fit("income", TARGET, delta=DELTA)
-    hours = made.fit("hours", "hours_per_week", model="ridge", delta=DELTA)
+    hours = made.fit("hours", "hours_per_week", model=ModelKind.RIDGE, delta=DELTA)
     return data, [income, hours]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -31,6 +31,8 @@ from expunge.errors import (
 )
 from expunge.evidence.statements import digest
 from expunge.ledger import data_files, releases, requests
+from expunge.ledger.batches import BatchKind
+from expunge.ledger.requests import Request
 from expunge.ledger.restores import Restored
 from expunge.problem.rows import Rows, RowSource
 from expunge.unlearning.cost import SAMPLE
@@ -40,7 +42,6 @@ from expunge.unlearning.unlearner import Unlearner
 from expunge.workspace.specification import Specification
 from expunge.workspace.storage import Storage
 
-Kind = Literal["fit", "forget", "append", "rectify", "refit", "replace", "retire", "upsert", "widen"]
 Notify = Callable[[str], None]
 MODEL_FAULTS = (CapacityExceeded, BudgetSpent, NoiseTooLarge, StateCorrupt)
 """What keeps a model from forgetting anybody, whoever asks; any other error is about the rows of somebody."""
@@ -53,7 +54,8 @@ class Work:
     Args:
         kind: of the batch.
         requests: by id, the pseudonyms of the people whom requests ask to forget.
-        made: the row of a correction, which begins and ends with the batch; ``gone``: pseudonyms of whose rows are replaced.
+        made: the request of a correction, which begins and ends with the batch.
+        gone: pseudonyms of whose rows are replaced.
         added: numbered rows that come, or ``None``; of those who are ``gone`` also the rows that stay, with their numbers.
         returning: tombstones of people who were forgotten and come back with ``added``.
         models: names of the models it concerns; ``None`` for all.
@@ -62,10 +64,10 @@ class Work:
         content: keyed digest of the rows that come, by which they are recognised when they come again.
     """
 
-    kind: Kind
+    kind: BatchKind
     requests: Mapping[str, str] = field(default_factory=dict, repr=False)
     gone: Sequence[str] = field(default=(), repr=False)
-    made: Sequence[Mapping[str, Any]] = ()
+    made: Sequence[Request] = ()
     added: pa.Table | None = None
     returning: Sequence[str] = ()
     models: Sequence[str] | None = None
@@ -109,7 +111,7 @@ class Forgetting(NamedTuple):
     @classmethod
     def of(cls, connection: sa.Connection) -> "Forgetting":
         living = {row.name for row in releases.all_models(connection)}
-        people = {row.id: row.subject for row in requests.asked(connection)}
+        people = {request.id: request.person for request in requests.asked(connection)}
         return cls(living, people, requests.forgetting(connection))
 
     def forgotten(self, model: str) -> set[str]:
@@ -118,14 +120,14 @@ class Forgetting(NamedTuple):
 
     def complete(self, work: Work, prepared: Sequence[Prepared]) -> dict[str, str]:
         """The requests, with their people, that every living model will have answered after the batch."""
-        living = self.living - (set(work.models or ()) if work.kind == "retire" else set())
+        living = self.living - (set(work.models or ()) if work.kind == BatchKind.RETIRE else set())
         answered = {new.model: set(new.forgot) for new in prepared}
 
         def is_complete(request: str) -> bool:
             by = self.by.get(request, {})
             return all(model in by or request in answered.get(model, ()) for model in living)
 
-        asked = self.people if work.kind in ("replace", "retire") else work.requests
+        asked = self.people if work.kind in (BatchKind.REPLACE, BatchKind.RETIRE) else work.requests
         return {request: person for request, person in asked.items() if is_complete(request)}
 
 
@@ -190,7 +192,7 @@ def chosen_models(connection: sa.Connection, work: Work) -> list[Task]:
                 )
     chosen = [Task(name, 1, specification) for name, specification in fitted.items() if name not in living]
     for row in living.values():
-        if work.kind != "retire" and (work.models is None or row.name in work.models):
+        if work.kind != BatchKind.RETIRE and (work.models is None or row.name in work.models):
             specification = fitted.get(row.name) or Specification.from_json(row.specification)
             chosen.append(Task(row.name, releases.current(connection, row.name).number + 1, specification))
     return chosen
@@ -209,7 +211,7 @@ def prepared_states(
         try:
             prepared.append(_attempt(storage, work, task, before, change, notify))
         except MODEL_FAULTS as error:
-            if work.kind != "forget":
+            if work.kind != BatchKind.FORGET:
                 raise
             aside[task.model] = str(error)
     return prepared, aside
@@ -289,7 +291,13 @@ def _fitted(storage: Storage, specification: Specification, source: TableSource)
 
 
 def _operate(
-    unlearner: Unlearner, kind: Kind, removed: Rows | None, added: Rows | None, source: RowSource, name: str, notify: Notify
+    unlearner: Unlearner,
+    kind: BatchKind,
+    removed: Rows | None,
+    added: Rows | None,
+    source: RowSource,
+    name: str,
+    notify: Notify,
 ) -> None:
     """Makes the new release, also if the model learned none of the rows: who had no target must not show in the log.
 
@@ -300,7 +308,7 @@ def _operate(
     def before_refit() -> None:
         notify(f"{name}: no pass over the remaining rows proves enough for this request; refitting")
 
-    if kind == "refit":
+    if kind == BatchKind.REFIT:
         unlearner.refit(source)
     elif removed and added:
         unlearner.rectify(removed, added, source, before_refit=before_refit, is_known=True)

@@ -220,7 +220,7 @@ class Storage:
                 raise LedgerCorrupt(
                     f"{self.checkpoint_path} is not signed with a key of {self.public_key_path}: {advice}"
                 ) from error
-            log.require_head(connection, head.size, head.root)
+            log.require_head(connection, head)
 
     def mark(self) -> str:
         """What tells this folder from its copies."""

@@ -13,6 +13,7 @@ from expunge.evidence.receipts import Receipt
 from expunge.files import write_output
 from expunge.identities import CASELESS, EXACT
 from expunge.ledger import releases
+from expunge.ledger.requests import RequestKind, RequestState
 from expunge.unlearning.report import CapacityReport
 from expunge.workspace import batch, desk, making, queue, rotation, row_keys, states
 from expunge.workspace.arrivals import read_schema
@@ -303,12 +304,12 @@ class Workspace:
             plan = self._plans.rectify(subject, data, reading=reading, accept_undeclared=accept_undeclared)
             assert plan.work is not None  # rows that are corrected always are
             with self.storage.database.reading() as connection:
-                values, receipt = desk.accepted(self.storage, connection, subject, plan.work.gone[0], actor, "rectify")
+                made, receipt = desk.accepted(self.storage, connection, subject, plan.work.gone[0], actor, RequestKind.RECTIFY)
             try:
-                done = self._run(Plan(replace(plan.work, made=(values,)), plan.told), notify)
+                done = self._run(Plan(replace(plan.work, made=(made,)), plan.told), notify)
             except WorkUnfinished as error:
-                raise WorkUnfinished(f"{error}. Make the receipt with expunge receipt {values['id']} --subject -") from error
-        answer = Answer(values["id"], "closed", "corrected", values["deadline"], plan.told["rows"], receipt=receipt.document)
+                raise WorkUnfinished(f"{error}. Make the receipt with expunge receipt {made.id} --subject -") from error
+        answer = Answer(made.id, RequestState.CLOSED, "corrected", made.deadline, plan.told["rows"], receipt=receipt.document)
         return answer, done.outcomes
 
     def append(
