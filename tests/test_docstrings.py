@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from enum import Enum
 from importlib import import_module
 from pathlib import Path
 
@@ -40,11 +41,13 @@ def missing() -> list[str]:
     """``place.name:parameter`` of every parameter without a line."""
     found = set()
     for value in reference():
-        storage = f"{value.__module__}.{value.__qualname__}"
+        place = f"{value.__module__}.{value.__qualname__}"
+        if inspect.isclass(value) and issubclass(value, Enum):  # its members say what they are
+            continue
         if inspect.isclass(value):
             said = set().union(*(documented(base.__doc__) for base in value.__mro__ if base is not object))
             own = value.__init__ if value.__init__ is not object.__init__ else None
-            found |= {f"{storage}:{name}" for name in parameters(own) - said}
+            found |= {f"{place}:{name}" for name in parameters(own) - said}
             for name, method in inspect.getmembers(value):
                 if (
                     not name.startswith("_")
@@ -54,7 +57,7 @@ def missing() -> list[str]:
                     home = f"{method.__module__}.{method.__qualname__}"
                     found |= {f"{home}:{parameter}" for parameter in parameters(method) - documented(inspect.getdoc(method))}
         else:
-            found |= {f"{storage}:{name}" for name in parameters(value) - documented(value.__doc__)}
+            found |= {f"{place}:{name}" for name in parameters(value) - documented(value.__doc__)}
     return sorted(found)
 
 

@@ -42,9 +42,9 @@ def test_any_flipped_byte_is_found(state):
     whole = state.read_bytes()
     rng = np.random.default_rng(0)
     places = np.unique(np.r_[0:64, rng.integers(len(whole), size=300), len(whole) - 32 : len(whole)])
-    for storage in places:
+    for place in places:
         altered = bytearray(whole)
-        altered[storage] ^= 1 << int(rng.integers(8))
+        altered[place] ^= 1 << int(rng.integers(8))
         state.write_bytes(bytes(altered))
         with pytest.raises(StateCorrupt, match=r"m\.state"):
             load_unlearner(state)

@@ -335,7 +335,7 @@ def test_what_comes_while_a_batch_is_worked_follows_it_in_the_log(tmp_path):
     kinds = [event.kind for event in events]
     batch = ["batch.begun", "batch.certified", "release.certified", "batch.closed"]
     assert kinds[-6:] == [*batch, "request.accepted", "request.refused"]
-    assert events[-2]["request"] == late[0].request
+    assert events[-2].text("request") == late[0].request
     assert found.process().closed == 1
 
 

@@ -21,11 +21,14 @@ KINDS = ("certificate", "receipt", "log", "checkpoint")
 
 @dataclass(frozen=True)
 class ProvenCertificate:
-    """What a certificate proves; ``kind`` is ``certificate``.
+    """What a certificate proves.
 
     Args:
+        kind: ``certificate``.
         model: of the release; ``release``: its number; ``issued``: the hour, ISO 8601.
-        epsilon: what everybody forgotten is promised, as are ``delta`` and ``sigma``; see ``Certificate.public``.
+        epsilon: what everybody forgotten is promised, in nats; ``"inf"`` for nothing.
+        delta: of the same promise.
+        sigma: standard deviation of the noise in each weight.
         subject: the digest of the weights, under the name of the release.
         covers: the request that the file shows to be answered; ``None`` if it shows none.
         of_subject: the id that was asked for.
@@ -45,9 +48,10 @@ class ProvenCertificate:
 
 @dataclass(frozen=True)
 class ProvenReceipt:
-    """What a receipt proves; ``kind`` is ``receipt``.
+    """What a receipt proves.
 
     Args:
+        kind: ``receipt``.
         request: its id; ``received``: the hour, ISO 8601.
         of_subject: the id that was asked for, which is that of the receipt; ``None`` if none was.
     """
@@ -60,7 +64,12 @@ class ProvenReceipt:
 
 @dataclass(frozen=True)
 class ProvenLog:
-    """What a log proves: how many ``events`` there are; ``kind`` is ``log``."""
+    """What a log proves.
+
+    Args:
+        kind: ``log``.
+        events: how many there are.
+    """
 
     kind: str
     events: int
@@ -68,9 +77,10 @@ class ProvenLog:
 
 @dataclass(frozen=True)
 class ProvenCheckpoint:
-    """What a checkpoint proves; ``kind`` is ``checkpoint``.
+    """What a checkpoint proves.
 
     Args:
+        kind: ``checkpoint``.
         events: how many there are; ``root``: of the Merkle tree over them, in hexadecimal.
         since: size of an earlier log that this one is shown to begin with.
     """
