@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 
 from expunge.data.lists import IdList, Unclear, is_table, read_list
 from expunge.errors import ExpungeError, WorkspaceBusy, WorkspaceInvalid, WorkUnfinished, missing
+from expunge.files import delete_unfinished
 from expunge.identities import canonical
 
 if TYPE_CHECKING:
@@ -227,7 +228,8 @@ def given_list(file: Path, known: Sequence[str], column: str | None, no_heading:
 
 
 def require_writable(folder: Path) -> None:
-    """Makes ``folder`` if need be, and tries whether a file can be written there.
+    """Makes ``folder`` if need be, tries whether a file can be written there, and deletes what a command that was killed had
+    begun to write.
 
     Raises:
         WorkspaceInvalid: not a folder, or one that cannot be written to.
@@ -236,6 +238,7 @@ def require_writable(folder: Path) -> None:
         folder.mkdir(exist_ok=True, parents=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
+        delete_unfinished(folder)
     except OSError as error:
         raise WorkspaceInvalid(
             f"{folder} cannot be written to ({(error.strerror or '').lower()}): choose another folder. Nothing was changed"

@@ -46,6 +46,7 @@ class Arrival:
         given: the same rows as they were read, if some may be set aside.
         content: keyed digest by which the same rows are recognised when they come again.
         left_out: columns that the table does not have.
+        models: how the living models are specified.
     """
 
     rows: pa.Table = field(repr=False)
@@ -53,6 +54,7 @@ class Arrival:
     given: pa.Table | None = field(repr=False)
     content: str = field(repr=False)
     left_out: tuple[str, ...]
+    models: tuple[Specification, ...] = field(repr=False)
 
     def without(self, reasons: Mapping[int, str], rejects: Rejects) -> "Arrival":
         """The same without the rows at these places, which are set aside."""
@@ -84,6 +86,7 @@ def arrival(storage: Storage, data: str, query: str | None, reading: Reading, re
     """
     with storage.database.reading() as connection:
         next_row = int(read_property(connection, "next_row") or 0)
+        models = tuple(Specification.from_json(model.specification) for model in releases.all_models(connection))
         reading = reading.over(Reading.from_json(str(read_property(connection, READING))))
     who, columns = People(storage).identification, storage.table.columns
     ids = (who.subject, *who.aliases)
@@ -101,10 +104,10 @@ def arrival(storage: Storage, data: str, query: str | None, reading: Reading, re
         content.add(part, without=ROW)
     keyed = keyed_content(SealKey.load(storage.seal_key_path), content)
     left_out = tuple(name for name in given.names if name not in known)
-    found = Arrival(rows, seen.names, seen.given, keyed, left_out)
+    found = Arrival(rows, seen.names, seen.given, keyed, left_out, models)
     if rejects is not None:
-        found = found.without(_of_no_class(storage, found.rows), rejects)
-    for specification in _models(storage):
+        found = found.without(_of_no_class(found), rejects)
+    for specification in models:
         specification.table_columns.rows(found.rows, found.names)  # says which row fits no class, before anything is begun
     return found
 
@@ -116,12 +119,12 @@ def _with_way_out(error: WrongValue, columns: pa.Schema) -> InvalidRows:
     return InvalidRows(f"{error}. To allow such values in the table, run expunge widen {shlex.quote(error.column)} --to {to}")
 
 
-def _of_no_class(storage: Storage, rows: pa.Table) -> dict[int, str]:
+def _of_no_class(arrived: Arrival) -> dict[int, str]:
     """Rows whose target is not a class that a model knows, with the reason."""
     found: dict[int, str] = {}
-    for model in _models(storage):
+    for model in arrived.models:
         if model.classes:
-            unknown = np.flatnonzero(codes_of(rows[model.target], model.classes) == -1)
+            unknown = np.flatnonzero(codes_of(arrived.rows[model.target], model.classes) == -1)
             found |= dict.fromkeys(unknown.tolist(), f"column {model.target!r}: no class that a model has learned")
     return found
 
@@ -176,7 +179,7 @@ def expected(storage: Storage, found: Arrival, *, accept_undeclared: bool) -> di
     Raises:
         InvalidRows: too much of a column is undeclared, unless that was accepted; or as ``require_whole`` does.
     """
-    schemas = _schemas(storage)
+    schemas = _schemas(storage, found.models)
     odd = odd_values([found.rows], schemas)
     if not accept_undeclared:
         require_declared(odd, storage.configuration.undeclared_percent, lambda: in_table(storage, schemas))
@@ -203,14 +206,9 @@ def in_table(storage: Storage, schemas: Collection[FeatureSchema], without: Sequ
     return odd_values((read(columns)[1] for read in storage.table.by_bucket(without)), schemas)
 
 
-def _models(storage: Storage) -> list[Specification]:
-    with storage.database.reading() as connection:
-        return [Specification.from_json(row.specification) for row in releases.all_models(connection)]
-
-
-def _schemas(storage: Storage) -> list[FeatureSchema]:
+def _schemas(storage: Storage, models: Sequence[Specification]) -> list[FeatureSchema]:
     """How rows become features: in the models, and in schema.toml where it can be used."""
-    found = [FeatureSchema.from_toml(text) for text in dict.fromkeys(model.schema for model in _models(storage))]
+    found = list({model.schema: model.features for model in models}.values())
     if found:
         return found
     try:

@@ -28,7 +28,7 @@ from expunge.ledger.anchor import INSTANCE
 from expunge.ledger.properties import set_property
 from expunge.ledger.public_keys import add_key, keys
 from expunge.ledger.sealing import SealKey
-from expunge.workspace import drafts, edits
+from expunge.workspace import drafts, edits, row_keys
 from expunge.workspace.arrivals import FIRST, READING, keyed_content
 from expunge.workspace.configuration import Configuration
 from expunge.workspace.people import ALIASES, SUBJECT_COLUMN
@@ -114,6 +114,7 @@ def fill(
     ids: IdColumns,
     schema: FeatureSchema | None,
     database: str | None,
+    row_key: Sequence[str],
     notify: Notify,
 ) -> None:
     """Makes all parts of the workspace ``identity`` in its folder.
@@ -121,18 +122,21 @@ def fill(
     Args:
         schema: how rows become features; without it one is drafted from rows all over the file.
         database: URL of an empty database for the ledger; without it a file in the folder.
+        row_key: columns that together name a row; none if there are none.
         notify: told what was understood, and what to look at next.
 
     Raises:
         InvalidRows: rows that cannot be read, or without a subject.
-        WorkspaceInvalid: the folder or the database is in use, or cannot be written to.
+        WorkspaceInvalid: the folder or the database is in use, or cannot be written to; or the row key names no row.
     """
     configuration = Configuration() if database is None else Configuration(database=database)
     configuration.write(storage.configuration_path)
     imported = _imported(storage, origin, ids, set() if schema is None else set(schema.columns), notify)
+    if row_key:
+        row_keys.require_key(SubjectTable(storage.path / "table", lambda: imported.files), ids.columns, row_key)
     features = schema or ids.proposed(imported.sample)
     write_file(storage.schema_path, features.to_toml().encode())
-    _record(storage, identity, ids, imported, features if schema is None else None, database)
+    _record(storage, identity, ids, imported, features if schema is None else None, database, row_key)
     notify(f"{imported.rows:,} rows imported; subject ids are kept nowhere, only keyed hashes of them")
     if schema is None:
         notify(
@@ -164,7 +168,13 @@ def _imported(storage: Storage, origin: Origin, ids: IdColumns, declared: set[st
 
 
 def _record(
-    storage: Storage, identity: str, ids: IdColumns, imported: _Imported, draft: FeatureSchema | None, database: str | None
+    storage: Storage,
+    identity: str,
+    ids: IdColumns,
+    imported: _Imported,
+    draft: FeatureSchema | None,
+    database: str | None,
+    row_key: Sequence[str],
 ) -> None:
     """Keys, and a ledger that knows what was imported; the log's first head is signed, and published beside the key."""
     signing_key = SigningKey.create(storage.keys)
@@ -186,6 +196,8 @@ def _record(
         set_property(connection, READING, imported.reading.to_json())
         data_files.add(connection, imported.files, 0)
         edits.remember(connection, storage)
+        if row_key:
+            row_keys.remember(connection, row_key)
         if draft is not None:
             drafts.remember(connection, draft.to_toml())
     with ledger.reading() as connection:

@@ -301,7 +301,7 @@ class Plans:
         Raises:
             WorkspaceInvalid: there is no such column, or these name no row.
         """
-        row_keys.require_key(self.storage, columns)
+        row_keys.require_key(self.storage.table, row_keys.id_names(self.storage), columns)
         return Plan(None, {"row_key": list(columns)})
 
     def rectify(self, subject: str, data: str, *, reading: Reading = UNKNOWN, accept_undeclared: bool = False) -> Plan:

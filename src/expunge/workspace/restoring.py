@@ -244,8 +244,7 @@ def verify(storage: Storage, ledger: Database, checkpoint: str | None) -> None:
         log.verify_log(connection, storage.public_keys(connection), checkpoint)
         files = data_files.present(connection)
         table = SubjectTable(storage.path / "table", lambda: files)
-        for file in files:
-            table.verify(file)
+        table.verified(files)
         if table.logged() != {file.path for file in files}:
             raise WorkspaceInvalid("the table's transaction log names other files than the ledger: use another copy")
         for model in releases.all_models(connection):

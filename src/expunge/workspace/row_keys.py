@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from expunge.data.own_columns import BUCKET, ROW, SUBJECT, alias_names
+from expunge.data.table import SubjectTable
 from expunge.errors import InvalidRows, WorkspaceInvalid
 from expunge.ledger.properties import read_property, set_property
 from expunge.workspace.people import id_columns
@@ -46,22 +47,31 @@ def declare(storage: Storage, names: Sequence[str]) -> None:
     Raises:
         WorkspaceInvalid: as ``require_key`` does.
     """
-    require_key(storage, names)
+    require_key(storage.table, id_names(storage), names)
     with storage.database.writing() as connection:
-        set_property(connection, ROW_KEY, json.dumps(list(names)))
+        remember(connection, names)
 
 
-def require_key(storage: Storage, names: Sequence[str]) -> None:
-    """Raises ``WorkspaceInvalid`` unless every row of the table has a value in these columns, and no two the same."""
-    columns = _stored(storage, names)
-    known = [SUBJECT, *alias_names(len(_ids(storage)) - 1), *storage.table.columns.names]
+def remember(connection: sa.Connection, names: Sequence[str]) -> None:
+    """Notes that these columns are the row key."""
+    set_property(connection, ROW_KEY, json.dumps(list(names)))
+
+
+def require_key(table: SubjectTable, ids: Sequence[str], names: Sequence[str]) -> None:
+    """Raises ``WorkspaceInvalid`` unless every row of the table has a value in these columns, and no two the same.
+
+    Args:
+        ids: the columns of ids: the subject's, then its aliases.
+    """
+    columns = _stored(ids, names)
+    known = [SUBJECT, *alias_names(len(ids) - 1), *table.columns.names]
     unknown = [name for name, column in zip(names, columns, strict=True) if column not in known]
     if unknown or not names or len(set(columns)) < len(columns):
         raise WorkspaceInvalid(
             f"a row key is one or more different columns of the table, got {', '.join(map(repr, names)) or 'none'}"
             + (f": there is no column {unknown[0]!r}" if unknown else "")
         )
-    if storage.table.repeats(columns):
+    if table.repeats(columns):
         raise WorkspaceInvalid(
             f"columns {', '.join(names)} name no row: some rows have the same values there, or none. Choose columns that tell "
             "every row from all others"
@@ -78,7 +88,7 @@ def known(storage: Storage, rows: pa.Table, called: Sequence[int]) -> Known | No
         names = declared(connection)
     if not names:
         return None
-    columns = _stored(storage, names)
+    columns = _stored(id_names(storage), names)
     keys = _keys(rows, columns)
     _require_different(keys, names, called)
     old = storage.table.having(rows.select(columns))
@@ -115,15 +125,15 @@ def replaced(storage: Storage, found: Known, rows: pa.Table) -> tuple[tuple[str,
     return owners, pa.concat_tables([kept.select(rows.column_names).cast(rows.schema), rows])
 
 
-def _ids(storage: Storage) -> tuple[str, ...]:
+def id_names(storage: Storage) -> tuple[str, ...]:
+    """The columns of ids: the subject's, then its aliases."""
     with storage.database.reading() as connection:
         subject, aliases = id_columns(connection)
     return (subject, *aliases)
 
 
-def _stored(storage: Storage, names: Sequence[str]) -> list[str]:
+def _stored(ids: Sequence[str], names: Sequence[str]) -> list[str]:
     """What the table calls these columns: of ids it has pseudonyms."""
-    ids = _ids(storage)
     stored = dict(zip(ids, [SUBJECT, *alias_names(len(ids) - 1)], strict=True))
     return [stored.get(name, name) for name in names]
 

@@ -8,7 +8,7 @@ from typing import Any, Unpack
 
 from expunge.data.reading import UNKNOWN, Reading
 from expunge.data.rejects import Rejects
-from expunge.errors import WorkspaceInvalid, WorkUnfinished
+from expunge.errors import WorkUnfinished
 from expunge.evidence.receipts import Receipt
 from expunge.files import write_output
 from expunge.identities import CASELESS, EXACT
@@ -20,7 +20,7 @@ from expunge.workspace.arrivals import read_schema
 from expunge.workspace.batch import Done, Outcome
 from expunge.workspace.desk import Answer, ForgetRequest
 from expunge.workspace.filling import IdColumns, Origin, fill
-from expunge.workspace.people import Id, People, id_columns
+from expunge.workspace.people import Id, People
 from expunge.workspace.plans import Appended, How, Plan, Plans, Taking, looking
 from expunge.workspace.queue import Processed
 from expunge.workspace.specification import Specification
@@ -73,20 +73,13 @@ class Workspace:
 
         Raises:
             InvalidRows: rows that cannot be read, or without a subject.
-            WorkspaceInvalid: the folder or the database is in use, or cannot be written to.
-            WorkUnfinished: the workspace is made, but the row key names no row.
+            WorkspaceInvalid: the folder or the database is in use, or cannot be written to; or the row key names no row.
         """
         with making.folder(Path(path)) as (storage, identity):
             ids = IdColumns(subject, tuple(aliases), CASELESS if ignore_case else EXACT)
             features = None if schema is None else read_schema(Path(schema))
-            fill(storage, identity, Origin(data, query, reading), ids, features, database, notify)
-        made = cls.open(path)
-        if row_key:
-            try:
-                made.declare_row_key(row_key)
-            except WorkspaceInvalid as error:
-                raise WorkUnfinished(f"the workspace is made, but without a row key: {error}, with expunge row-key") from error
-        return made
+            fill(storage, identity, Origin(data, query, reading), ids, features, database, row_key, notify)
+        return cls.open(path)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "Workspace":
@@ -229,9 +222,7 @@ class Workspace:
     @property
     def id_columns(self) -> tuple[str, ...]:
         """The columns of ids: the subject's, then its aliases."""
-        with self.storage.database.reading() as connection:
-            subject, aliases = id_columns(connection)
-        return subject, *aliases
+        return row_keys.id_names(self.storage)
 
     def cancel(self, request: str, *, dry_run: bool = False) -> None:
         """Withdraws an accepted request; see ``desk.cancel``.
