@@ -37,7 +37,7 @@ def made(folder: Path) -> tuple[Workspace, list[str]]:
     pq.write_table(pa.table(columns), folder / "p.parquet")
     found = Workspace.create(folder / "ws", str(folder / "p.parquet"), "who")
     found.fit("model", "target", delta=1e-5)
-    with found.place.database.writing() as connection:
+    with found.storage.database.writing() as connection:
         return found, [tokens.issue(connection, f"operator {i}", "operator") for i in range(OPERATORS)]
 
 
@@ -93,7 +93,7 @@ def main() -> None:
     console = Console(width=120)
     with tempfile.TemporaryDirectory() as folder:
         found, token = made(Path(folder))
-        process, port = serve(found.place.path)
+        process, port = serve(found.storage.path)
         try:
             out: Any = multiprocessing.get_context("spawn").Queue()
             subjects = [f"p{i}" for i in range(SUBJECTS)]
@@ -104,10 +104,10 @@ def main() -> None:
             asking.join()
             statuses = {status: sum(code == status for code, _t, _r in seen) for status in {code for code, _t, _r in seen}}
             latencies = np.array([seconds for _code, seconds, _request in seen])
-            with found.place.database.reading() as connection:
+            with found.storage.database.reading() as connection:
                 kept = set(connection.execute(sa.select(requests.c.id)).scalars())
             lost = [request for code, _t, request in seen if code == 201 and request not in kept]
-            with found.place.database.writing() as connection:  # more of the past
+            with found.storage.database.writing() as connection:  # more of the past
                 one = dict(connection.execute(sa.select(requests).limit(1)).mappings().one())
                 one |= {"state": "closed", "subject": None, "batch": None}
                 rows = ({**one, "id": f"r-{i:020x}", "key": f"{i}", "tombstone": f"{i}"} for i in range(PAST))

@@ -56,9 +56,9 @@ def main() -> None:
         figures[f"{REQUESTS:,} requests worked, certified and erased, s"], done = seconds(made.process)
         assert done.closed == REQUESTS and not done.problems
         figures["rungs"] = {outcome.model: outcome.release.certificate.rung for outcome in done.outcomes}
-        figures["doctor, s"], findings = seconds(lambda: list(examine(made.place)))
+        figures["doctor, s"], findings = seconds(lambda: list(examine(made.storage)))
         assert not [finding for finding in findings if finding.problem]
-        with made.place.database.writing() as connection:  # more of the past, as the ledger keeps it
+        with made.storage.database.writing() as connection:  # more of the past, as the ledger keeps it
             one = dict(connection.execute(sa.select(requests).where(requests.c.state == "closed").limit(1)).mappings().one())
             ids = (f"r-{number:020x}" for number in range(PAST - REQUESTS))
             connection.execute(sa.insert(requests), [{**one, "id": name, "key": name, "tombstone": name} for name in ids])

@@ -143,3 +143,12 @@ def test_bad_input():
         model.capacity(X[:, :5], y)
     with pytest.raises(ValueError, match="with sigma=0 nothing is promised"):
         LogisticRegression(sigma=0).fit(X, y).capacity()
+
+
+def test_a_sample_without_the_weights_of_its_rows_is_refused_and_not_a_capacity_of_nothing():
+    model, X, y = generated("poisson")
+    weights = np.linspace(0.5, 1.5, len(X))
+    model.fit(X, y, sample_weight=weights)
+    with pytest.raises(InvalidRows, match="some rows come with weights and others without"):
+        model.capacity(X, y)
+    assert all(forecast.random > 0 for forecast in model.capacity(X, y, weights).forecasts)

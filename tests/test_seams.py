@@ -1,4 +1,4 @@
-"""What is a class's own stays its own: nobody reads the underscore names of another object."""
+"""What is a class's own stays its own, a family of words has one owner, and no file is too long."""
 
 import ast
 from pathlib import Path
@@ -49,3 +49,51 @@ def test_no_file_is_too_long_to_be_read_at_once():
         str(path.relative_to(SOURCE)): n for path in SOURCE.rglob("*.py") if (n := len(path.read_text().splitlines())) > 400
     }
     assert long == {}
+
+
+def words_of(tree: ast.Module) -> set[str]:
+    """The values of the families of words (enums of strings) that a module defines."""
+    families = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and {ast.unparse(base) for base in node.bases} & {"StrEnum", "Word"}
+    ]
+    return {
+        member.value.value
+        for family in families
+        for member in family.body
+        if isinstance(member, ast.Assign) and isinstance(member.value, ast.Constant) and isinstance(member.value.value, str)
+    }
+
+
+def own_words(tree: ast.Module) -> set[str]:
+    """The words that a module declares as a type of its own, which may be spelled as those of another family."""
+    literals = [node for node in ast.walk(tree) if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "Literal"]
+    constants = [part for literal in literals for part in ast.walk(literal.slice) if isinstance(part, ast.Constant)]
+    return {part.value for part in constants if isinstance(part.value, str)}
+
+
+def compared(tree: ast.Module) -> list[tuple[int, str]]:
+    """Texts, with their lines, that something is compared with in a module."""
+    sides = [side for node in ast.walk(tree) if isinstance(node, ast.Compare) for side in (node.left, *node.comparators)]
+    sides += [node.value for node in ast.walk(tree) if isinstance(node, ast.MatchValue)]
+    found = []
+    for side in sides:
+        parts = side.elts if isinstance(side, ast.Tuple | ast.List | ast.Set) else [side]
+        found += [(part.lineno, part.value) for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+    return found
+
+
+TREES = {str(path.relative_to(SOURCE)): ast.parse(path.read_text()) for path in SOURCE.rglob("*.py")}
+WORDS = {word: name for name, tree in TREES.items() for word in words_of(tree)}
+
+
+def test_the_families_of_words_are_found():
+    assert {"refit", "certified", "logistic", "operator", "release.certified", "unknown-subject", "local"} <= set(WORDS)
+
+
+@pytest.mark.parametrize("name", sorted(TREES))
+def test_nobody_compares_with_a_word_of_a_family_by_writing_it_again(name):
+    foreign = WORDS.keys() - own_words(TREES[name])
+    again = [f"line {line}: {text!r} of {WORDS[text]}" for line, text in compared(TREES[name]) if text in foreign]
+    assert again == []

@@ -1,5 +1,7 @@
 """The errors a caller can act on. Every message says what happened, to which row, and what to do next."""
 
+from enum import StrEnum
+
 
 class ExpungeError(Exception):
     """Base of all errors raised on purpose by this package."""
@@ -104,13 +106,31 @@ class WorkspaceBusy(ExpungeError):
     """Another process is writing to the workspace."""
 
 
+class Refusal(StrEnum):
+    """Why a request is refused."""
+
+    UNKNOWN_SUBJECT = "unknown-subject"
+    ALREADY_FORGOTTEN = "already-forgotten"
+    SEVERAL_PEOPLE = "several-people"
+    KEY_REUSED = "key-reused"
+    LIMIT = "limit"
+    EMPTY = "empty"
+    INVALID_ID = "invalid-id"
+    UNKNOWN_COLUMN = "unknown-column"
+    UNKNOWN_REQUEST = "unknown-request"
+    NO_RECEIPT = "no-receipt"
+    ANOTHER_SUBJECT = "another-subject"
+    TOO_LATE = "too-late"
+    NOT_COVERED = "not-covered"
+
+
 class RequestRefused(ExpungeError):
-    """A request that cannot be accepted; ``reason`` is a short code, and the refusal is in the log.
+    """A request that cannot be accepted, and the ``reason``; the refusal is in the log.
 
     ``near`` is a short code too, of how an unknown id is like one that somebody has.
     """
 
-    def __init__(self, message: str, *, reason: str, near: str | None = None) -> None:
+    def __init__(self, message: str, *, reason: Refusal, near: str | None = None) -> None:
         super().__init__(message)
         self.reason, self.near = reason, near
 

@@ -4,11 +4,13 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import tempfile
 from pathlib import Path
 
 PARTIAL = ".expunge-partial-"
 """How the name of an unfinished file begins; ``delete_unfinished`` deletes what a crash left of them."""
+_PARTIAL_NAME = re.compile(re.escape(PARTIAL) + "[a-z0-9_]{8}")
 
 
 def write_file(path: Path, payload: bytes, *, is_new: bool = False) -> None:
@@ -84,6 +86,8 @@ def _begun(folder: Path) -> tuple[int, str]:
 def delete_unfinished(folder: Path) -> None:
     """Deletes the unfinished files in ``folder`` that nobody is at any more."""
     for path in folder.glob(f"{PARTIAL}*"):
+        if not _PARTIAL_NAME.fullmatch(path.name) or path.is_symlink() or not path.is_file():
+            continue  # it is none of ours
         with contextlib.suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.unlink()

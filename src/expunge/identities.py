@@ -74,8 +74,10 @@ def canonical(text: str, rule: Rule = EXACT) -> str:
     >>> canonical(" 00007\u200b "), canonical("Cafe\u0301") == "Caf\xe9", canonical("Ann", CASELESS)
     ('00007', True, 'ann')
     """
-    if rule == FIRST:
+    if rule.version == 1:
         kept = text.strip()
+    elif text.isascii() and text.isprintable() and not rule.ignores_case:  # as most ids are: nothing of them is left out
+        kept = text.strip(" ")
     else:
         seen = text if text.isascii() else unicodedata.normalize("NFC", text.translate(_NOTHING))
         kept = seen.strip(WHITE_SPACE)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from expunge.data.column_types import Misfit
+from expunge.data.column_types import Inexact, Misfit
 from expunge.data.fitting import WrongType, fitted
 from tests.conftest import examples
 
@@ -51,6 +51,13 @@ def test_numbers_stay_the_same_numbers(given_values, wanted):
         with pytest.raises(Misfit) as refusal:
             fitted(column, wanted)
         assert refusal.value.index == right.index(False)
+
+
+@pytest.mark.parametrize("given_values", [[0.5, 0.1], [1.0, 1e300], [16777216, 16777217]])
+def test_a_number_that_would_be_rounded_is_told_from_what_is_none(given_values):
+    with pytest.raises(Inexact) as refusal:
+        fitted(pa.array(given_values), pa.float32())
+    assert refusal.value.index == 1 and refusal.value.reason(pa.float32()) == "would be rounded in a column of 32-bit numbers"
 
 
 @pytest.mark.parametrize(

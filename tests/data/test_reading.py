@@ -6,9 +6,11 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
+import sqlalchemy as sa
 
 from expunge.data.databases import Query
 from expunge.data.reading import read_batches, understood
+from expunge.data.rejects import Rejects
 from expunge.errors import InvalidRows
 from expunge.workspace import Workspace
 from tests.workspace.people import people
@@ -93,7 +95,42 @@ def test_a_query_whose_columns_are_declared_is_run_once(tmp_path, monkeypatch):
 
 
 def test_a_query_that_fails(tmp_path):
-    with pytest.raises(InvalidRows, match="the query failed: no such table"):
+    with pytest.raises(InvalidRows, match=r"the query failed: OperationalError, SQLITE_ERROR \(it is no SQL of this database"):
         read(f"sqlite:///{tmp_path}/p.sqlite", "SELECT * FROM none")
+    with pytest.raises(InvalidRows, match=r"ResourceClosedError \(the statement gives no rows"):
+        read(f"sqlite:///{tmp_path}/p.sqlite", "CREATE TABLE p (a)")
     with pytest.raises(InvalidRows, match="the query gave no rows"):
         read(f"sqlite:///{tmp_path}/p.sqlite", "SELECT 1 WHERE 0")
+
+
+def test_a_drivers_words_which_may_quote_a_value_are_not_shown(postgresql, tmp_path):
+    url = postgresql.new_database()
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE p (who TEXT, age TEXT)")
+        connection.exec_driver_sql("INSERT INTO p VALUES ('ann', '21'), ('bob', 'canary-97')")
+    cast = "SELECT who, CAST(age AS INTEGER) AS age FROM p"
+    with pytest.raises(sa.exc.DataError, match="canary-97"), engine.connect() as connection:
+        connection.exec_driver_sql(cast)
+    engine.dispose()
+    for query, means in (
+        (cast, r"22P02 \(a value cannot be computed"),
+        ("SELECT who FROM p WHERE canary_97 = 1", r"42703 \(it is no SQL of this database, or names a table or column"),
+    ):
+        with pytest.raises(InvalidRows, match=f"the query failed: .*{means}") as refused:
+            read(url, query)
+        assert "canary" not in str(refused.value)
+    with pytest.raises(InvalidRows, match=r"the query failed: OperationalError.* in its own client"):
+        read(f"{url}_not_there", cast)
+
+
+def test_a_number_that_the_column_would_round_is_refused_for_that(tmp_path):
+    pq.write_table(pa.table({"age": pa.array([1.5, 0.1], pa.float64())}), tmp_path / "t.parquet")
+    columns = pa.schema([("age", pa.float32())])
+    message = r"row 2, column 'age': the number has more digits than the column holds, whose numbers have 32 bits \(about 7 dig"
+    with pytest.raises(InvalidRows, match=message):
+        list(read_batches(str(tmp_path / "t.parquet"), columns=columns)[1])
+    aside = Rejects()
+    kept = list(read_batches(str(tmp_path / "t.parquet"), columns=columns, rejects=aside)[1])
+    assert [batch["age"].to_pylist() for batch in kept] == [[1.5]]
+    assert aside.document == "row,reason,age\n2,column 'age': would be rounded in a column of 32-bit numbers,0.1\n"

@@ -139,14 +139,14 @@ def test_no_cluster(monkeypatch, source):
 
 def test_a_workspace_on_the_cluster(address, tmp_path):
     local = workspace(tmp_path)
-    path = local.place.configuration_path
+    path = local.storage.configuration_path
     path.write_text(path.read_text().replace('engine = "local"', f'engine = "{address}"'))
-    found = Workspace.open(local.place.path)
-    assert isinstance(found.place.engine, DaskEngine)
+    found = Workspace.open(local.storage.path)
+    assert isinstance(found.storage.engine, DaskEngine)
     found.forget([f"person-{i}" for i in range(20)])
     assert found.process().closed == 20
     found.refit("churn")
-    found.place.engine.close()
+    found.storage.engine.close()
 
 
 def test_the_workers_make_the_digests_of_tracked_rows(engine, source):

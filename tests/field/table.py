@@ -11,15 +11,15 @@ from expunge.workspace import Workspace
 
 def stored(folder: Path) -> pa.Table:
     """All rows in the order of their numbers."""
-    place = Workspace.open(folder).place
-    parts = [pq.ParquetFile(place.table.path / file.path).read() for file in place.table.present()]
-    return pa.concat_tables(parts).sort_by(ROW) if parts else place.table.schema.empty_table()
+    storage = Workspace.open(folder).storage
+    parts = [pq.ParquetFile(storage.table.path / file.path).read() for file in storage.table.present()]
+    return pa.concat_tables(parts).sort_by(ROW) if parts else storage.table.schema.empty_table()
 
 
 def stored_rows(folder: Path, subjects: list[str]) -> dict[str, list[dict[str, object]]]:
     """The rows of each of these people who has any, without the table's own columns."""
-    place = Workspace.open(folder).place
-    names = {place.subject_key.pseudonym(subject): subject for subject in subjects}
+    storage = Workspace.open(folder).storage
+    names = {storage.subject_key.pseudonym(subject): subject for subject in subjects}
     found: dict[str, list[dict[str, object]]] = {}
     for row in stored(folder).to_pylist():
         who = names[row.pop(SUBJECT)]

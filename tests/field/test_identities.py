@@ -73,7 +73,7 @@ def made(
 
 def owned(found: Workspace) -> dict[str, list[int]]:
     """By pseudonym, the values in the table."""
-    rows = found.place.table.of_subjects(found.place.table.subjects().to_pylist())
+    rows = found.storage.table.of_subjects(found.storage.table.subjects().to_pylist())
     by: dict[str, list[int]] = {}
     for tag, value in zip(rows[SUBJECT].to_pylist(), rows["value"].to_pylist(), strict=True):
         by.setdefault(tag, []).append(value)
@@ -91,7 +91,7 @@ def run(*arguments: object, given: str | None = None, code: int = 0):
 @pytest.mark.parametrize("form", ["csv", "parquet", "dictionary", "sql"])
 def test_different_ids_are_different_people_in_every_source(tmp_path, form):
     found = made(tmp_path, form, [*DIFFERENT, *map(spoilt, DIFFERENT)])
-    key, n = found.place.subject_key, len(DIFFERENT)
+    key, n = found.storage.subject_key, len(DIFFERENT)
     assert owned(found) == {key.pseudonym(text): [i, n + i] for i, text in enumerate(DIFFERENT)}
 
 
@@ -123,11 +123,11 @@ class Desk:
         return [answer.request for answer in self.found.forget(ids)]
 
     def arguments(self, ids):
-        given = ["forget", "-w", self.found.place.path, "--receipts", self.folder / "receipts", "--", *ids]
+        given = ["forget", "-w", self.found.storage.path, "--receipts", self.folder / "receipts", "--", *ids]
         return [line["request"] for line in run(*given)]
 
     def _listed(self, *more, given=None):
-        command = ["forget", *more, "-w", self.found.place.path, "--receipts", self.folder / "receipts"]
+        command = ["forget", *more, "-w", self.found.storage.path, "--receipts", self.folder / "receipts"]
         return [line["request"] for line in run(*command, given=given)]
 
     def file(self, ids):
@@ -181,7 +181,7 @@ DOORS = ("arguments", "table", "api", "api_in_bulk", "upload", *LINES)
 def desk(tmp_path_factory):
     folder = tmp_path_factory.mktemp("desk")
     found = made(folder, "parquet", DIFFERENT)
-    with found.place.database.writing() as connection:
+    with found.storage.database.writing() as connection:
         token = tokens.issue(connection, "Ann", "operator")
     with TestClient(create_app(found, every=3600.0), follow_redirects=False) as client:
         yield Desk(folder, found, client, token)
@@ -203,9 +203,9 @@ def test_the_same_person_asks_through_every_door(desk, asked, door):
 def test_receipts_are_of_one_person_and_of_nobody_else(desk, asked):
     """Made again, and checked offline, by another spelling of the id."""
     for text, other in zip(DIFFERENT[::6], DIFFERENT[1::6], strict=False):
-        at = ["-w", desk.found.place.path, "--receipts", desk.folder / "again"]
+        at = ["-w", desk.found.storage.path, "--receipts", desk.folder / "again"]
         path = run("receipt", asked[text], "--subject", "-", *at, given=spoilt(text))["receipt"]
-        key = ["--key", desk.found.place.public_key_path]
+        key = ["--key", desk.found.storage.public_key_path]
         assert run("verify", path, "--subject", "-", *key, given=spoilt(text) + "\r\n")["problem"] is None
         assert "not of this subject" in run("verify", path, "--subject", "-", *key, given=other, code=4)["problem"]
         with pytest.raises(RequestRefused) as refused:
@@ -229,7 +229,7 @@ def test_rows_come_to_the_same_person_and_those_forgotten_stay_out(tmp_path, for
     new = tmp_path / "new"
     new.mkdir()
     found.append(written(new, form, [spoilt(text) for text in DIFFERENT], value=[100 + i for i in range(len(DIFFERENT))])[0])
-    key = found.place.subject_key
+    key = found.storage.subject_key
     assert owned(found) == {key.pseudonym(text): [i, 100 + i] for i, text in enumerate(DIFFERENT)}
     answer, _outcomes = found.rectify(spoilt("00007"), written(new, form, ["00007"], value=[555])[0])
     assert owned(found)[key.pseudonym("00007")] == [555] and answer.rows == 1
@@ -268,14 +268,14 @@ class TestNear:
     def test_an_unknown_id_that_is_like_one_is_told_to_the_operator_alone(self, near, asked, kind, said):
         (answer,) = near.forget([asked])
         assert (answer.reason, answer.near) == ("unknown-subject", kind) and said in answer.message
-        with near.place.database.reading() as connection:
+        with near.storage.database.reading() as connection:
             text = json.dumps([tuple(row) for row in connection.execute(sa.text("SELECT kind, entry FROM events"))])
             kept = json.dumps([list(map(str, row)) for row in connection.execute(sa.text("SELECT * FROM requests"))])
         assert "case" not in text and "near" not in text and said not in kept
 
     def test_a_correction_of_nobody_is_told_so_too(self, near, tmp_path):
         data = written(tmp_path, "parquet", ["7"], value=[1])[0]
-        at = ["-w", near.place.path, "--receipts", tmp_path / "receipts"]
+        at = ["-w", near.storage.path, "--receipts", tmp_path / "receipts"]
         assert run("rectify", "7", "--file", data, *at, code=3)["near"] == "zeros"
 
     def test_case_may_be_ignored_if_that_is_declared(self, tmp_path):
@@ -284,7 +284,7 @@ class TestNear:
         assert [answer.rows for answer in answers] == [2, 0, 1] and answers[0].request == answers[1].request
         path = tmp_path / "receipt.json"
         path.write_text(answers[0].receipt)
-        shown = run("verify", path, "--subject", "ANN", "--key", found.place.public_key_path)
+        shown = run("verify", path, "--subject", "ANN", "--key", found.storage.public_key_path)
         assert shown["problem"] is None
 
 

@@ -302,8 +302,14 @@ class TestRowKeys:
         assert run("append", "night.csv", "--upsert", "-w", "ws")["replaced"] == 1
         assert 99 in ages() and len(ages()) == 60 and problems(Path("ws"), "models") == {}
         write("bad.csv", "a,30,10115,1", "a,31,10115,2")
-        unfinished = ("init", "other", "--data", "bad.csv", "--subject", "who", "--schema", "schema.toml", "--row-key", "who")
-        assert "the workspace is made, but without a row key" in run(*unfinished, code=6)["message"]
+        other = ("init", "other", "--data", "bad.csv", "--subject", "who", "--schema", "schema.toml", "--row-key")
+        for key in ("who", "visits,who,day", ","):
+            assert "row key" in run(*other, key, code=1)["message"] or "name no row" in run(*other, key, code=1)["message"]
+            assert not Path("other").exists()
+        run(*other, "who,age")
+        assert run("append", "bad.csv", "-w", "other")["added_before"]
+        write("bad.csv", "a,31,10115,5")
+        assert run("append", "bad.csv", "--upsert", "-w", "other")["replaced"] == 1
 
     def test_a_correction_takes_nobody_elses_key(self, folder):
         run("row-key", "age", "-w", "ws")
@@ -353,6 +359,19 @@ class TestWidening:
         assert stored(Path("ws"))["postcode"].to_pylist()[-1] == "A-1010" and problems(Path("ws")) == {}
         run("log", "log.json", "-w", "ws")
         assert '"table.widened"' in Path("log.json").read_text().replace("\\", "")
+
+    def test_a_column_of_numbers_with_fewer_digits(self, folder):
+        rows = {"who": [f"p{i}" for i in range(20)], "postcode": ["10115"] * 20, "visits": list(range(20))}
+        pq.write_table(pa.table({**rows, "age": pa.array([20.5 + i for i in range(20)], pa.float32())}), "single.parquet")
+        run("init", "single", "--data", "single.parquet", "--subject", "who", "--schema", "schema.toml")
+        night = {"who": ["x"], "postcode": ["10115"], "visits": [1], "age": [45.1]}
+        pq.write_table(pa.table(night), "night.parquet")
+        refused = run("append", "night.parquet", "-w", "single", code=1)["message"]
+        assert "row 1, column 'age'" in refused and "run expunge widen age --to number" in refused and "45.1" not in refused
+        run("widen", "age", "--to", "number", "-w", "single")
+        assert run("append", "night.parquet", "-w", "single")["rows"] == 1
+        assert stored(Path("single"))["age"].to_pylist() == [*(20.5 + i for i in range(20)), 45.1]
+        assert problems(Path("single")) == {}
 
     def test_what_cannot_be_is_refused(self, folder):
         before = fingerprint()

@@ -9,6 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from expunge.errors import InvalidRows, RequestRefused, WorkspaceInvalid
+from expunge.evidence.events import EventKind
 from expunge.identities import FIRST, Rule
 from expunge.ledger import log, times, tokens, tombstones
 from expunge.service.app import create_app
@@ -39,7 +40,7 @@ def new(folder, who, mail, device, value=7):
 
 def problems(found: Workspace) -> list[str]:
     """What the doctor finds."""
-    return [f"{finding.check}: {finding.problem}" for finding in examine(found.place, "minutes") if finding.problem]
+    return [f"{finding.check}: {finding.problem}" for finding in examine(found.storage, "minutes") if finding.problem]
 
 
 class TestAliases:
@@ -49,7 +50,7 @@ class TestAliases:
         assert first.rows == 2 and {answer.request for answer in others} == {first.request}
         assert found.process().closed == 1
         assert [answer.reason for answer in found.forget(["1", "a@x", "a2@x", "d9"])] == ["already-forgotten"] * 4
-        assert found.place.table.count() == 4 and not problems(found)
+        assert found.storage.table.count() == 4 and not problems(found)
         assert found.forget(["d1"])[0].rows == 1  # of 2, whose it still is
 
     def test_an_id_of_several_people_takes_nobody(self, tmp_path):
@@ -63,15 +64,15 @@ class TestAliases:
 
     def test_values_of_aliases_are_kept_nowhere_and_go_with_the_rows(self, tmp_path):
         found = people(tmp_path)
-        assert found.place.table.columns.names == ["value"]
-        stored = b"".join(path.read_bytes() for path in found.place.path.rglob("*") if path.is_file())
+        assert found.storage.table.columns.names == ["value"]
+        stored = b"".join(path.read_bytes() for path in found.storage.path.rglob("*") if path.is_file())
         assert b"a2@x" not in stored
-        tags = found.place.table.aliases_of([found.place.subject_key.pseudonym("1")], "_alias_1")
+        tags = found.storage.table.aliases_of([found.storage.subject_key.pseudonym("1")], "_alias_1")
         gone = [tag.encode() for listed in tags.values() for tag in listed]
         assert len(gone) == 2 and all(tag in _columns(found, "_alias_1") for tag in gone)
         found.forget(["1"])
         found.process()
-        after = b"".join(path.read_bytes() for path in found.place.path.rglob("*") if path.is_file())
+        after = b"".join(path.read_bytes() for path in found.storage.path.rglob("*") if path.is_file())
         assert not any(tag in _columns(found, "_alias_1") or tag in after for tag in gone)
 
     def test_an_alias_that_is_a_feature_too_is_kept_as_it_is(self, tmp_path):
@@ -79,7 +80,7 @@ class TestAliases:
         data, _ = written(tmp_path / "rows", "parquet", ["1"], device=["d1"], value=[1])
         (tmp_path / "s.toml").write_text(SCHEMA + '[columns."device"]\nkind = "category"\nvalues = ["d1", "d2"]\n')
         found = Workspace.create(tmp_path / "ws", data, "who", aliases=["device"], schema=tmp_path / "s.toml")
-        assert found.place.table.columns.names == ["device", "value"] and found.forget(["d1"])[0].rows == 1
+        assert found.storage.table.columns.names == ["device", "value"] and found.forget(["d1"])[0].rows == 1
 
     def test_those_forgotten_do_not_come_back_by_another_id(self, tmp_path):
         found = people(tmp_path)
@@ -112,14 +113,14 @@ class TestAliases:
 
     def test_a_restored_backup_knows_them_too(self, tmp_path):
         found = people(tmp_path)
-        settings = found.place.configuration_path
+        settings = found.storage.configuration_path
         settings.write_text(settings.read_text().replace('anchor = ""', f'anchor = "{tmp_path}/anchor.json"'))
-        found = Workspace.open(found.place.path)
-        back_up(found.place, tmp_path / "backup")
+        found = Workspace.open(found.storage.path)
+        back_up(found.storage, tmp_path / "backup")
         found.append(new(tmp_path, "6", "f@x", "d6"))
         found.forget(["6", "1"])
         found.process()
-        found.place.path.rename(tmp_path / "lost")
+        found.storage.path.rename(tmp_path / "lost")
         restore(tmp_path / "backup", tmp_path / "again")
         again = Workspace.open(tmp_path / "again")
         assert again.forget(["f@x"])[0].reason == "already-forgotten"
@@ -141,7 +142,7 @@ class TestAliases:
         lines = run("forget", "--file", tmp_path / "ids.csv", *at, code=3)
         assert [(line["line"], line["reason"]) for line in lines] == [(2, "unknown-subject"), (3, None)]
         found = Workspace.open(tmp_path / "ws")
-        with found.place.database.writing() as connection:
+        with found.storage.database.writing() as connection:
             token = {"Authorization": f"Bearer {tokens.issue(connection, 'Ann', 'operator')}"}
         with TestClient(create_app(found, every=3600.0)) as client:
             got = client.post("/v1/requests", headers=token, json={"subject": "d1"})
@@ -164,7 +165,7 @@ def _commitment(receipt: str) -> str:
 
 def _columns(found: Workspace, name: str) -> bytes:
     """All that is in a column of the table's files."""
-    values = [pq.read_table(path, columns=[name])[name].to_pylist() for path in found.place.table.path.rglob("*.parquet")]
+    values = [pq.read_table(path, columns=[name])[name].to_pylist() for path in found.storage.table.path.rglob("*.parquet")]
     return "".join(str(value) for listed in values for value in listed).encode()
 
 
@@ -175,17 +176,17 @@ class TestTombstones:
         cancelled = found.forget(["5"])[0].request
         found.cancel(cancelled)
         found.process()
-        shown = status(found.place)["tombstones"]
-        assert (shown["people"], shown["other_ids"]) == (3, 4)
+        shown = status(found.storage).tombstones
+        assert (shown.people, shown.other_ids) == (3, 4)
         _pass_days(monkeypatch, found, 1094)
         assert found.process().purged == 0 and found.forget(["a@x"])[0].reason == "already-forgotten"
         _pass_days(monkeypatch, found, 1)
         assert "the term of 3 tombstones is over" in "".join(problems(found))
         assert found.process().purged == 3
-        with found.place.database.reading() as connection:
+        with found.storage.database.reading() as connection:
             assert tombstones.kept(connection) == (0, 0, None, None) and not tombstones.standing(connection)
-            events = list(log.of_kind(connection, "tombstones.purged"))
-        assert [event["count"] for event in events] == [3] and set(events[0]) == {"seq", "at", "kind", "count"}
+            events = list(log.of_kind(connection, EventKind.TOMBSTONES_PURGED))
+        assert [event.content["count"] for event in events] == [3] and set(events[0].content) == {"seq", "at", "kind", "count"}
         assert [answer.reason for answer in found.forget(["1", "a@x"])] == ["unknown-subject"] * 2
         assert found.append(new(tmp_path, "1", "a@x", None)).rows == 1 and not problems(found)
 
@@ -199,10 +200,10 @@ class TestTombstones:
         waits = found.forget(["3"])[0]
         _pass_days(monkeypatch, found, 600)
         purged = []
-        with found.place.exclusive():
+        with found.storage.exclusive():
             from expunge.workspace.forgetting import purge_tombstones
 
-            purged.append(purge_tombstones(found.place))
+            purged.append(purge_tombstones(found.storage))
         assert purged == [1] and found.forget(["3"])[0].request == waits.request
         assert [answer.reason for answer in found.forget(["b@x", "1"])] == ["already-forgotten", "unknown-subject"]
 
@@ -219,12 +220,12 @@ class TestTombstones:
         found = people(tmp_path)
         found.forget(["1"])
         found.process()
-        with found.place.database.reading() as connection:
+        with found.storage.database.reading() as connection:
             stones = [stone.encode() for stone in tombstones.standing(connection)]
         _pass_days(monkeypatch, found, 1096)
         found.process()
-        found.place.database.close()
-        left = b"".join(path.read_bytes() for path in found.place.path.glob("ledger.sqlite*"))
+        found.storage.database.close()
+        left = b"".join(path.read_bytes() for path in found.storage.path.glob("ledger.sqlite*"))
         assert len(stones) == 4 and not [stone for stone in stones if stone in left]
 
 
@@ -232,10 +233,10 @@ def _pass_days(monkeypatch, found: Workspace, days: int) -> None:
     """Lets days pass, with somebody looking at the queue now and then."""
     now = times.now() + timedelta(days=days)
     monkeypatch.setattr(times, "now", lambda: now)
-    with found.place.database.writing() as connection:
-        from expunge.ledger.facts import set_fact
+    with found.storage.database.writing() as connection:
+        from expunge.ledger.properties import set_property
 
-        set_fact(connection, log.SEEN, times.published())
+        set_property(connection, log.SEEN, times.published())
 
 
 class TestRules:
@@ -253,14 +254,14 @@ class TestRules:
     def test_nobody_is_lost_when_the_rule_changes(self, tmp_path, found, monkeypatch):
         receipt = found.forget(["gone"])[0]
         found.process()
-        before = {text: found.place.subject_key.pseudonym(text) for text in self.OLD}
+        before = {text: found.storage.subject_key.pseudonym(text) for text in self.OLD}
         assert len(set(before.values())) == 5
         monkeypatch.undo()
-        found = Workspace.open(found.place.path)
+        found = Workspace.open(found.storage.path)
         (tmp_path / "new").mkdir()
         who = ["Zoe\u0308", "Zo\xeb", "plain", "x\u200b", "fresh", "fresh\u200b"]
         found.append(written(tmp_path / "new", "parquet", who, value=list(range(6)))[0])
-        assert found.place.subject_key_path.read_text().splitlines()[1:] == ["ids by rule 1", "ids by rule 2"]
+        assert found.storage.subject_key_path.read_text().splitlines()[1:] == ["ids by rule 1", "ids by rule 2"]
         assert [answer.rows for answer in found.forget(["Zo\xeb", "x\u200b", "plain", "fresh"])] == [3, 2, 2, 2]
         assert found.forget(["gone\u200b"])[0].reason == "already-forgotten"
         assert found.receipt(receipt.request, " gone").commitment == _commitment(receipt.receipt)
@@ -268,32 +269,32 @@ class TestRules:
             found.append(written(tmp_path / "new", "parquet", ["gone"], value=[1])[0])
         (both,) = found.forget(["Rene\u0301\u200b"])
         assert both.rows == 2 and "By an earlier rule of ids this was more than one person" in both.message
-        assert found.process().closed == 6 and found.place.table.count() == 0 and not problems(found)
+        assert found.process().closed == 6 and found.storage.table.count() == 0 and not problems(found)
         assert {answer.reason for answer in found.forget([*self.OLD, "Ren\xe9"])} == {"already-forgotten"}
 
     def test_a_change_that_is_interrupted_is_finished(self, found, monkeypatch):
         monkeypatch.undo()
-        place = Workspace.open(found.place.path).place
+        storage = Workspace.open(found.storage.path).storage
         with monkeypatch.context() as patch:
             patch.setattr("expunge.data.pseudonyms.SubjectKey.save", lambda key, path: 1 / 0)
-            with pytest.raises(ZeroDivisionError), place.exclusive():
-                place.renew_subject_key()
-        again = Workspace.open(place.path)
+            with pytest.raises(ZeroDivisionError), storage.exclusive():
+                storage.renew_subject_key()
+        again = Workspace.open(storage.path)
         assert again.forget(["Zoe\u0308"])[0].rows == 1
         again.process()
-        assert place.subject_key_path.read_text().count("ids by rule") == 2 and not problems(again)
+        assert storage.subject_key_path.read_text().count("ids by rule") == 2 and not problems(again)
 
     def test_a_rule_that_somebody_wrote_into_the_file_is_noticed(self, tmp_path):
         found = made(tmp_path, "parquet", ["Ann", "ann"])
-        path = found.place.subject_key_path
+        path = found.storage.subject_key_path
         path.write_text(path.read_text().replace("rule 2", "rule 2 ignoring case"))
         with pytest.raises(WorkspaceInvalid, match="names another rule of ids"):
-            Workspace.open(found.place.path).forget(["ann"])
+            Workspace.open(found.storage.path).forget(["ann"])
 
 
 def test_the_page_shows_how_a_file_was_read_and_lets_it_be_read_otherwise(tmp_path):
     found = people(tmp_path)
-    with found.place.database.writing() as connection:
+    with found.storage.database.writing() as connection:
         token = tokens.issue(connection, "Ann", "operator")
         other = tokens.issue(connection, "Bob", "operator")
     with TestClient(create_app(found, every=3600.0), follow_redirects=False) as client:

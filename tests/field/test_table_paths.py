@@ -66,11 +66,11 @@ def test_everybody_elses_values_are_the_original_ones(name, tmp_path):
     run("backup", folder / "copy", "-w", ws)
     subjects = [*rows_of(table), "new-1", "new-2"]
     assert stored_rows(ws, subjects) == expected
-    place = Workspace.open(ws).place
-    foreign = DeltaTable(place.table.path)  # whom nothing tells of our list
+    storage = Workspace.open(ws).storage
+    foreign = DeltaTable(storage.table.path)  # whom nothing tells of our list
     assert foreign.to_pyarrow_table().select([SUBJECT, "ward", "age"]).num_rows == sum(map(len, expected.values()))
     assert set(foreign.to_pyarrow_table()["ward"].to_pylist()) == {"A"}
-    asked = place.table.of_subjects([place.subject_key.pseudonym(subject) for subject in expected])
+    asked = storage.table.of_subjects([storage.subject_key.pseudonym(subject) for subject in expected])
     assert set(asked["ward"].to_pylist()) == {"A"}
     assert run("doctor", "--depth", "everything", "-w", ws)[-1]["problem"] is None
 
@@ -94,7 +94,7 @@ def test_files_that_look_like_the_tables_are_not_read(tmp_path):
         Path(tmp_path / name).mkdir()
         pq.write_table(people(60, 40, seed=len(name)), tmp_path / name / "people.parquet")
         run("init", tmp_path / name / "ws", "--data", tmp_path / name / "people.parquet", "--subject", "who")
-    table = Workspace.open(tmp_path / "[ab]" / "ws").place.table
+    table = Workspace.open(tmp_path / "[ab]" / "ws").storage.table
     first = table.present()[0].path
     (table.path / first).with_name("stray.parquet").write_bytes((table.path / first).read_bytes())
     assert table.count("age") == 60

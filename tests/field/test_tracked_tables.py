@@ -29,7 +29,7 @@ def found(tmp_path, monkeypatch) -> Workspace:
 
 
 def specification(found: Workspace, model: str) -> Specification:
-    with found.place.database.reading() as connection:
+    with found.storage.database.reading() as connection:
         return Specification.from_json(releases.named(connection, model).specification)
 
 
@@ -51,19 +51,19 @@ def test_rows_that_come_in_other_types_are_known_when_they_go(found, tmp_path):
 
 
 def test_every_model_tracks_and_of_those_forgotten_nothing_is_left(found):
-    before = {model: states.state_of(found.place, model)._secret.learned for model in ("churn", "spend", "visits")}
-    gone = found.place.table.of_subjects([found.place.subject_key.pseudonym("person-3")])
+    before = {model: states.state_of(found.storage, model)._secret.learned for model in ("churn", "spend", "visits")}
+    gone = found.storage.table.of_subjects([found.storage.subject_key.pseudonym("person-3")])
     run("forget", "person-3", "-w", "ws")
     run("process", "-w", "ws")
     for model, learned in before.items():
-        unlearner = states.state_of(found.place, model)
+        unlearner = states.state_of(found.storage, model)
         after = unlearner._secret.learned
         assert after.key == learned.key
         left = np.isin(learned.digests, after.digests)
         rows = specification(found, model).rows(gone)
         mine = row_digests(rows, learned.key, by_subject=False)
         assert sorted(mine) == sorted(learned.digests[~left])
-        (state,) = (found.place.models / model).glob("*.safetensors")
+        (state,) = (found.storage.models / model).glob("*.safetensors")
         assert all(digest.tobytes() not in state.read_bytes() for digest in mine)
         with pytest.raises(NotLearned, match="is forgotten already"):
             unlearner.forget(rows)

@@ -357,7 +357,7 @@ class TestExcel:
         init(tmp_path, self.book(tmp_path / "T.XLSX", rows))
         found = stored(tmp_path / "ws").drop_columns(["_subject", "_row", "who"]).to_pylist()
         assert found[0] == {"n": 1, "x": 1.5, "when": day.date(), "at": day.replace(hour=10), "code": "007"}
-        key = Workspace.open(tmp_path / "ws").place.subject_key
+        key = Workspace.open(tmp_path / "ws").storage.subject_key
         assert column(tmp_path, "_subject") == [key.pseudonym("7"), key.pseudonym("00007")]
 
     @pytest.mark.parametrize("who", [7.5, 1e21, datetime.datetime(2024, 2, 29), True])
@@ -423,8 +423,8 @@ class TestTypedFiles:
         init(tmp_path, tmp_path / "t.parquet")
         run("forget", "p2", "-w", tmp_path / "ws", "--receipts", tmp_path / "r")
         run("process", "-w", tmp_path / "ws")
-        place = Workspace.open(tmp_path / "ws").place
-        (found,) = place.table.of_subjects([place.subject_key.pseudonym("p1")]).to_pylist()
+        storage = Workspace.open(tmp_path / "ws").storage
+        (found,) = storage.table.of_subjects([storage.subject_key.pseudonym("p1")]).to_pylist()
         for name, values in KEPT.items():
             wanted = datetime.datetime(2024, 2, 29, 10) if name == "stamp" else values[0].as_py()
             assert found[name] == wanted, name
@@ -470,7 +470,7 @@ class TestTypedFiles:
         for name in ("_SUCCESS", ".part-0.parquet.crc"):
             (folder / name).write_bytes(b"")
         init(tmp_path, folder)
-        key = Workspace.open(tmp_path / "ws").place.subject_key
+        key = Workspace.open(tmp_path / "ws").storage.subject_key
         assert set(column(tmp_path, "_subject")) == {key.pseudonym(name) for name in ("part-0.parquet", "deep/part-1.PARQUET")}
 
     def test_folders_that_do_not_hold_together(self, tmp_path):
@@ -556,5 +556,5 @@ def test_one_id_is_one_person_from_every_kind_of_file(tmp_path):
     ):
         folder = tmp_path / str(number)
         run("init", folder, "--data", data, *query, "--subject", "who", "--schema", tmp_path / "s.toml")
-        key = Workspace.open(folder).place.subject_key
+        key = Workspace.open(folder).storage.subject_key
         assert stored(folder)["_subject"].to_pylist() == [key.pseudonym(who) for who in ids]

@@ -96,17 +96,17 @@ def test_without_an_extra_the_command_line_says_which_one_it_needs(core):
 
 def test_an_auditor_verifies_with_a_crypto_library_alone(wheel, tmp_path):
     made = workspace(tmp_path)
-    with made.place.database.reading() as connection:
+    with made.storage.database.reading() as connection:
         first = releases.all_releases(connection)[0]
         certificate = tmp_path / "certificate.json"
         certificate.write_text(log.bundle(connection, first.envelope, first.event))
     auditor = Bare(tmp_path / "env", wheel, requirements("verify"))
-    key = str(made.place.public_key_path)
+    key = str(made.storage.public_key_path)
     done = auditor.run("expunge", "verify", str(certificate), "--key", key)
     assert done.returncode == 0, done.stderr
     certificate.write_text(certificate.read_text().replace("release.certified", "release.certifeid", 1))
     assert auditor.run("expunge", "verify", str(certificate), "--key", key).returncode == 4
-    done = auditor.run("expunge", "status", "-w", str(made.place.path))
+    done = auditor.run("expunge", "status", "-w", str(made.storage.path))
     assert done.returncode == 1
     assert "pip install 'expunge[workspace]'" in done.stderr
     done = auditor.run("expunge", "--version")

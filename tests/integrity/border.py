@@ -311,5 +311,5 @@ def main(folder: Path, count: int, seed: int, pattern: str = "*", only: str = "*
 
 
 if __name__ == "__main__":
-    place, count, seed, *chosen = sys.argv[1:]
-    main(Path(place).absolute(), int(count), int(seed), *chosen)
+    folder, count, seed, *chosen = sys.argv[1:]
+    main(Path(folder).absolute(), int(count), int(seed), *chosen)

@@ -22,7 +22,7 @@ from expunge.ledger.tables import metadata
 from expunge.unlearning.storage import load_unlearner
 from expunge.workspace import Workspace
 from expunge.workspace.doctor import EDITED, examine
-from expunge.workspace.place import Place
+from expunge.workspace.storage import Storage
 from tests.workspace.people import CLASSES, SCHEMA, people, with_mail, workspace
 
 Verdict = Literal["found", "refused", "harmless"]
@@ -43,31 +43,31 @@ def prepare(folder: Path, database: str | None = None) -> Path:
     """
     table, schema = with_mail(people(60, 40)), SCHEMA + CLASSES
     made = workspace(folder, models=False, table=table, schema=schema, database=database, aliases=("mail",))
-    place = made.place
+    storage = made.storage
     made.fit("churn", "churn", delta=1e-5)
     made.fit("spend", "spend", model="ridge", sigma=0.05)
     made.fit("visits", "visits", model="ridge", sigma=0.05)
     made.retire("visits")
-    with place.database.writing() as connection:
+    with storage.database.writing() as connection:
         hooks.add(connection, "http://127.0.0.1:9/told", times.exact())
         for role in ("operator", "auditor"):
             tokens.issue(connection, role, role)
     made.forget(["person-1", "person-2"])
     if database is None:
-        place.database.close()
-        (folder / EARLIER).write_bytes((place.path / "ledger.sqlite").read_bytes())
+        storage.database.close()
+        (folder / EARLIER).write_bytes((storage.path / "ledger.sqlite").read_bytes())
     made.process()
     made.rotate_key()
-    with place.database.writing() as connection:
+    with storage.database.writing() as connection:
         tokens.revoke(connection, tokens.listed(connection)[1].id)
     made.forget(["person-3", "nobody"])
     made.process()
     (given_up, _waits) = made.forget(["person-4", "person-5"])
     made.cancel(given_up.request)
-    with place.database.writing() as connection:
+    with storage.database.writing() as connection:
         hooks.add(connection, "http://127.0.0.1:9/also", times.exact())
-    place.database.close()
-    return place.path
+    storage.database.close()
+    return storage.path
 
 
 class Kept:
@@ -100,13 +100,13 @@ class Kept:
 
 def problems(path: Path) -> Iterator[str]:
     """The doctor's checks that find something."""
-    place = Place(path)
+    storage = Storage(path)
     try:
-        for finding in examine(place):
+        for finding in examine(storage):
             if finding.problem or (finding.check == EDITED and finding.warning):
                 yield finding.check
     finally:
-        _close(place)
+        _close(storage)
 
 
 def verdict(path: Path, before: set[str], undamaged: Callable[[], dict[str, Any]]) -> tuple[Verdict, str]:
@@ -135,9 +135,9 @@ def verdict(path: Path, before: set[str], undamaged: Callable[[], dict[str, Any]
     return "harmless", ""
 
 
-def _close(place: Place) -> None:
-    if "unproven_database" in vars(place):
-        place.unproven_database.close()
+def _close(storage: Storage) -> None:
+    if "unproven_database" in vars(storage):
+        storage.unproven_database.close()
 
 
 def _equal(one: Any, other: Any) -> bool:
@@ -154,14 +154,14 @@ def operated(path: Path) -> dict[str, Any]:
     try:
         found.forget(["person-7"])
         found.process()
-        return meaning(found.place)
+        return meaning(found.storage)
     finally:
-        _close(found.place)
+        _close(found.storage)
 
 
-def meaning(place: Place) -> dict[str, Any]:
+def meaning(storage: Storage) -> dict[str, Any]:
     """Everything that a workspace says, promises and holds, without what is another every time: noise, names, times."""
-    with place.database.reading() as connection:
+    with storage.database.reading() as connection:
 
         def told(name: str, *columns: str) -> list[tuple[Any, ...]]:
             table = metadata.tables[name]
@@ -170,8 +170,8 @@ def meaning(place: Place) -> dict[str, Any]:
         rows = list(connection.execute(sa.select(metadata.tables["requests"])))
         living = {model.name: releases.current(connection, model.name) for model in releases.all_models(connection)}
         found: dict[str, Any] = {
-            "settings": place.configuration,
-            "schema": FeatureSchema.read(place.schema_path),
+            "settings": storage.configuration,
+            "schema": FeatureSchema.read(storage.schema_path),
             "requests": sorted(
                 (row.tombstone, row.kind, row.state, row.actor, row.problem or "", row.attempts, row.batch or 0, _days(row))
                 for row in rows
@@ -189,14 +189,14 @@ def meaning(place: Place) -> dict[str, Any]:
             "deliveries": told("deliveries", "id", "webhook", "release", "attempts", "outcome"),
             "keys": told("public_keys", "keyid", "pem", "since", "until"),
             "facts": [row for row in told("facts", "name", "value") if row[0] != log.SEEN],
-            "events": [event["kind"] for event in log.entries(connection, 0, 10_000)],
+            "events": [event.kind for event in log.entries(connection, 0, 10_000)],
         }
     for name, last in living.items():
-        secret = load_unlearner(place.state_path(name, last.number))._secret
+        secret = load_unlearner(storage.state_path(name, last.number))._secret
         found[f"point of {name}"] = secret.point
         found[f"budget of {name}"] = secret.budget
-    subjects = sorted(place.table.subjects().to_pylist())
-    return {**found, "rows": place.table.of_subjects(subjects).to_pylist()}
+    subjects = sorted(storage.table.subjects().to_pylist())
+    return {**found, "rows": storage.table.of_subjects(subjects).to_pylist()}
 
 
 def _days(request: Any) -> int:

@@ -27,11 +27,11 @@ assert LOADED
 def prepare(folder: Path) -> None:
     """A workspace with an anchor, its backup, and somebody who was forgotten since."""
     made = workspace(folder, models=False, table=people(60, 40))
-    settings = made.place.configuration_path
+    settings = made.storage.configuration_path
     settings.write_text(settings.read_text().replace('anchor = ""', f'anchor = "{folder}/anchor.json"'))
     made = Workspace.open(folder / "ws")
     made.fit("visits", "visits", model="ridge", sigma=0.05)
-    back_up(made.place, folder / "monday")
+    back_up(made.storage, folder / "monday")
     made.forget(["person-1"])
     made.process()
 
@@ -53,10 +53,10 @@ def check_backup(folder: Path) -> str:
             return "an empty backup"
         shutil.move(target, folder / "whole")
         restore_apart(folder, folder / "whole")
-    place = Workspace.open(folder / "ws").place
-    back_up(place, target)
+    storage = Workspace.open(folder / "ws").storage
+    back_up(storage, target)
     restore_apart(folder, target)
-    found = [f"{finding.check}: {finding.problem}" for finding in examine(place) if finding.problem]
+    found = [f"{finding.check}: {finding.problem}" for finding in examine(storage) if finding.problem]
     left = sorted(path.name for path in folder.glob("*.unfinished"))
     return "; ".join([*found, *left])
 
@@ -85,50 +85,50 @@ def check_restore(folder: Path, operation: Callable[[], object]) -> str:
     found.process()
     if found.forget(["person-1"])[0].reason != "already-forgotten":
         return "person-1 came back"
-    with found.place.database.reading() as connection:
+    with found.storage.database.reading() as connection:
         if requests.counts(connection)["closed"] != 1:
             return "forgotten twice"
-    return "; ".join(f"{finding.check}: {finding.problem}" for finding in examine(found.place) if finding.problem)
+    return "; ".join(f"{finding.check}: {finding.problem}" for finding in examine(found.storage) if finding.problem)
 
 
 def main(folder: Path, kind: str, rounds: int, databases: list[str]) -> None:
     """Plays the rounds, killing at even steps through the operation."""
     lines = 0
     for number in range(rounds + 1):  # the first is not killed: it tells how long the operation is
-        place = folder / f"round-{number}"
-        place.mkdir()
-        assert os.waitpid(forked(lambda: prepare(place)), 0)[1] == 0  # noqa: B023
+        storage = folder / f"round-{number}"
+        storage.mkdir()
+        assert os.waitpid(forked(lambda: prepare(storage)), 0)[1] == 0  # noqa: B023
         database = databases[number] if databases else None
 
         def operation() -> object:
             if kind == "backup":
-                return back_up(Workspace.open(place / "ws").place, place / "tuesday")  # noqa: B023
-            return restore(place / "monday", place / "new", database=database)  # noqa: B023
+                return back_up(Workspace.open(storage / "ws").storage, storage / "tuesday")  # noqa: B023
+            return restore(storage / "monday", storage / "new", database=database)  # noqa: B023
 
         if kind == "restore":
-            shutil.move(place / "ws", place / "lost")
+            shutil.move(storage / "ws", storage / "lost")
         limit = number * lines // (rounds + 1)
-        child = forked(lambda: worked(operation, limit, place / "lines"))  # noqa: B023
+        child = forked(lambda: worked(operation, limit, storage / "lines"))  # noqa: B023
         ended = os.waitpid(child, 0)[1]
         if number == 0:
             assert ended == 0
-            lines = int((place / "lines").read_text())
+            lines = int((storage / "lines").read_text())
             if kind == "backup":
-                shutil.move(place / "tuesday", place / "first")
+                shutil.move(storage / "tuesday", storage / "first")
 
         def looked() -> None:
             try:
-                said = check_backup(place) if kind == "backup" else check_restore(place, operation)  # noqa: B023
+                said = check_backup(storage) if kind == "backup" else check_restore(storage, operation)  # noqa: B023
             except ExpungeError as error:
                 said = f"{type(error).__name__}: {error}"
-            (place / "problem").write_text(said)  # noqa: B023
+            (storage / "problem").write_text(said)  # noqa: B023
 
         failed = os.waitpid(forked(looked), 0)[1] != 0
-        found = "the check itself failed" if failed else (place / "problem").read_text()
+        found = "the check itself failed" if failed else (storage / "problem").read_text()
         result = {"round": number, "limit": limit, "killed": os.WIFSIGNALED(ended), "problem": found}
         print(json.dumps(result), flush=True)  # noqa: T201
         if not found:
-            shutil.rmtree(place)
+            shutil.rmtree(storage)
 
 
 if __name__ == "__main__":

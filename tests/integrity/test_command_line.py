@@ -23,9 +23,9 @@ from expunge.errors import InvalidRows, WorkspaceInvalid
 from expunge.ledger.database import Database
 from expunge.ledger.sealing import SealKey
 from expunge.workspace import Workspace
-from expunge.workspace.place import Place
 from expunge.workspace.recovery import moved
 from expunge.workspace.status import status
+from expunge.workspace.storage import Storage
 from tests.workspace.people import people, workspace
 from tests.workspace.test_workspace import problems
 
@@ -56,10 +56,10 @@ class TestNothingWasChanged:
         assert result.exit_code == 1
         assert "receipts cannot be written to (file exists): choose another folder" in " ".join(result.stderr.split())
         pq.write_table(people(1, 1), tmp_path / "right.parquet")
-        before = found.place.table.present()
+        before = found.storage.table.present()
         assert invoke("rectify", "person-0", "--file", "right.parquet", "-w", "ws").exit_code == 1
-        assert found.place.table.present() == before
-        assert set(status(found.place)["requests"].values()) == {0}
+        assert found.storage.table.present() == before
+        assert set(status(found.storage).requests.values()) == {0}
 
     def test_receipts_are_for_their_owner(self, found, tmp_path):
         pq.write_table(people(1, 1), tmp_path / "right.parquet")
@@ -113,24 +113,24 @@ class TestDoneButNotAll:
         found.forget(["person-1"])
         assert invoke("process", "-w", "ws").exit_code == 0
         found.forget(["person-2"])
-        found.place.state_path("churn", 1).mkdir()  # deleted long ago, and deleted once more
+        found.storage.state_path("churn", 1).mkdir()  # deleted long ago, and deleted once more
         result = invoke("process", "-w", "ws")
         assert result.exit_code == 6
         said = " ".join(result.stderr.split())
         assert "is done and certified" in said and "1.safetensors: Is a directory" in said and "run expunge process" in said
-        found.place.state_path("churn", 1).rmdir()
+        found.storage.state_path("churn", 1).rmdir()
         assert invoke("process", "-w", "ws").exit_code == 0
-        assert status(found.place)["requests"]["closed"] == 2
+        assert status(found.storage).requests["closed"] == 2
         assert problems(found) == {}
 
     def test_a_correction_says_how_to_get_its_receipt(self, found, tmp_path):
         pq.write_table(people(1, 1), tmp_path / "right.parquet")
         found.refit("churn")
-        found.place.state_path("churn", 1).mkdir()
+        found.storage.state_path("churn", 1).mkdir()
         result = invoke("rectify", "person-0", "--file", "right.parquet", "-w", "ws")
         assert result.exit_code == 6
         request = " ".join(result.stderr.split()).partition("expunge receipt ")[2].split()[0]
-        found.place.state_path("churn", 1).rmdir()
+        found.storage.state_path("churn", 1).rmdir()
         made = invoke("receipt", request, "--subject", "-", "-w", "ws", stdin="person-0\n")
         assert made.exit_code == 0, made.output
 
@@ -148,7 +148,7 @@ class TestDoneButNotAll:
         assert result.exit_code == 6
         assert "the new key signs from now on, but the old one could not be put away" in " ".join(result.stderr.split())
         assert invoke("process", "-w", "ws").exit_code == 0
-        assert len(list(found.place.keys.glob("signing-*"))) == 1
+        assert len(list(found.storage.keys.glob("signing-*"))) == 1
 
     @pytest.mark.parametrize("command", [("forget", "person-1"), ("token", "issue", "x", "--role", "auditor"), ("status",)])
     @pytest.mark.parametrize("more", [(), ("--json",)])
@@ -212,7 +212,7 @@ class TestSecrets:
         url = postgresql.new_database()
         result = invoke("init", "ws", "--subject", "who", EXPUNGE_DATA="people.parquet", EXPUNGE_DATABASE=url)
         assert result.exit_code == 0, result.output
-        assert Workspace.open("ws").place.configuration.database == url
+        assert Workspace.open("ws").storage.configuration.database == url
         assert stat.S_IMODE((tmp_path / "ws/workspace.toml").stat().st_mode) == 0o600
 
     @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ class TestSecrets:
         url = url.replace("{}", "sesame")
         made = invoke("init", "new", "--subject", "who", EXPUNGE_DATA="people.parquet", EXPUNGE_DATABASE=url)
         queried = invoke("init", "new", "--subject", "who", "--query", "SELECT 1", EXPUNGE_DATA=url)
-        settings = found.place.configuration_path
+        settings = found.storage.configuration_path
         settings.write_text(f"database = {json.dumps(url)}\n")
         for result in (made, queried, *(invoke(command, "-w", "ws") for command in ("status", "doctor", "process"))):
             assert result.exit_code in (1, 4), result.output
@@ -260,7 +260,7 @@ class TestModes:
         found.rotate_key()
         assert problems(found) == {}
         public = {"expunge.pub", "checkpoint.json"}
-        for path in (found.place.path, *found.place.path.rglob("*")):
+        for path in (found.storage.path, *found.storage.path.rglob("*")):
             if path.name not in public:
                 assert not stat.S_IMODE(path.stat().st_mode) & 0o077, path
 
@@ -268,15 +268,15 @@ class TestModes:
         "loose", ["ledger.witness", "workspace.toml", "keys", "models/churn", "table/_delta_log/00000000000000000000.json", "."]
     )
     def test_the_doctor_names_what_others_may_see(self, loose, found):
-        path = found.place.path / loose
+        path = found.storage.path / loose
         path.chmod(0o755 if path.is_dir() else 0o640)
         problem = problems(found)["private files are readable by their owner alone"]
         assert f"{path} is open to others" in problem
         assert f"chmod {'700' if path.is_dir() else '600'} {path}" in problem
         subprocess.run(problem.partition(": ")[2].partition(";")[0], shell=True, check=True)
         assert problems(found) == {}
-        found.place.public_key_path.chmod(0o644)
-        found.place.checkpoint_path.chmod(0o644)
+        found.storage.public_key_path.chmod(0o644)
+        found.storage.checkpoint_path.chmod(0o644)
         assert problems(found) == {}
 
 
@@ -304,11 +304,11 @@ def test_a_folder_that_can_only_be_read():
         found.forget(["person-1"])
         found.process()
         (waiting,) = found.forget(["person-3"])
-        ws = str(found.place.path)
+        ws = str(found.storage.path)
         assert invoke("certificate", "1", "--out", f"{folder}/c.json", "-w", ws).exit_code == 0
-        found.place.database.close()
+        found.storage.database.close()
         shutil.copytree(ws, folder / "twin")
-        moved(Place(folder / "twin"))
+        moved(Storage(folder / "twin"))
         expected = {
             ("status", "-w", ws): 0,
             ("releases", "-w", ws): 0,

@@ -7,7 +7,9 @@ from functools import cache
 import pytest
 import sqlalchemy as sa
 
-from expunge.ledger import log, requests, tokens
+from expunge.evidence.events import EventKind
+from expunge.ledger import batches, log, tokens
+from expunge.ledger.batches import BatchKind
 from expunge.ledger.tables import metadata
 from expunge.workspace import Workspace
 from expunge.workspace.doctor import EDITED
@@ -101,16 +103,18 @@ def test_a_digit_of_what_people_may_edit(name, before, after, patient):
 
 def test_what_people_edited_is_noted_once_it_is_used(patient):
     found = Workspace.open(patient.path)
-    settings = found.place.configuration_path.read_text()
-    found.place.configuration_path.write_text(settings.replace("deadline_days = 30", "deadline_days = 70"))
-    with found.place.schema_path.open("a") as file:
+    settings = found.storage.configuration_path.read_text()
+    found.storage.configuration_path.write_text(settings.replace("deadline_days = 30", "deadline_days = 70"))
+    with found.storage.schema_path.open("a") as file:
         file.write("# read and found good\n")
     assert set(problems(patient.path)) == {EDITED}
     found = Workspace.open(patient.path)
     found.process()
-    with found.place.database.reading() as connection:
-        assert [event["settings"] for event in log.of_kind(connection, "settings.changed")] == [["deadline_days"]]
-    found.place.database.close()
+    with found.storage.database.reading() as connection:
+        assert [event.texts("settings") for event in log.of_kind(connection, EventKind.SETTINGS_CHANGED)] == [
+            ("deadline_days",)
+        ]
+    found.storage.database.close()
     assert not set(problems(patient.path))
 
 
@@ -138,11 +142,11 @@ def test_every_edit(patient, record_property):
 
 def test_every_edit_of_what_waits_for_a_batch_to_end(patient):
     found = Workspace.open(patient.path)
-    with found.place.database.writing() as connection:
-        _seq, at = log.append(connection, "batch.begun", [{"batch_kind": "refit", "requests": 0}])
-        requests.begin_batch(connection, "refit", [], at)
+    with found.storage.database.writing() as connection:
+        _seq, at = log.append(connection, EventKind.BATCH_BEGUN, [{"batch_kind": "refit", "requests": 0}])
+        batches.begin(connection, BatchKind.REFIT, [], at)
         tokens.issue(connection, "somebody", "auditor")
-    found.place.database.close()
+    found.storage.database.close()
     interrupted = Kept(patient.path)
     before = set(problems(patient.path))
     assert before == {"no batch is unfinished"}

@@ -18,6 +18,7 @@ from expunge.data.files import listing_digest
 from expunge.data.pseudonyms import SubjectKey
 from expunge.errors import LedgerCorrupt
 from expunge.evidence.coverage import Coverage
+from expunge.evidence.events import EventKind
 from expunge.evidence.proofs import root_of
 from expunge.evidence.receipts import committed
 from expunge.evidence.signing import SigningKey
@@ -78,7 +79,7 @@ def lived(tmp_path_factory):
 
 
 def predicates(found: Workspace) -> list[dict]:
-    with found.place.database.reading() as connection:
+    with found.storage.database.reading() as connection:
         return [predicate_of(row.envelope) for row in releases.all_releases(connection)]
 
 
@@ -145,19 +146,21 @@ class TestCoverage:
             values = [claim[name] for claim in claims]
             assert len(set(values)) == 6 and all(HEX.fullmatch(value) for value in values)  # one batch, one table, other salts
         assert len({(claim["model"], claim["schema"]) for claim in claims}) == 2
-        with found.place.database.reading() as connection:
-            fitted = {event["model"]: event["specification"] for event in log.of_kind(connection, "model.fitted")}
+        with found.storage.database.reading() as connection:
+            fitted = {
+                event.text("model"): event.text("specification") for event in log.of_kind(connection, EventKind.MODEL_FITTED)
+            }
         assert {claim["model"]: claim["schema"] for claim in claims} == fitted
 
     def test_they_are_opened_by_the_salt(self, tmp_path):
         found = workspace(tmp_path, models=False)
         found.fit("churn", "churn", delta=1e-5)
-        with found.place.database.reading() as connection:
+        with found.storage.database.reading() as connection:
             row, model = releases.current(connection, "churn"), releases.named(connection, "churn")
         salt, (claim,) = json.loads(row.evidence)["salt"], predicates(found)
         assert claim["requests"] == Coverage.of(salt, []).root
         assert claim["schema"] == committed(model.salt, "churn", model.specification)
-        assert claim["table"] == table_commitment(salt, listing_digest(found.place.table.files()))
+        assert claim["table"] == table_commitment(salt, listing_digest(found.storage.table.files()))
 
     def test_a_correction_is_covered_too(self, tmp_path):
         found, run = workspace(tmp_path, models=False), Line(tmp_path)
@@ -171,10 +174,10 @@ class TestCoverage:
     def test_over_the_api(self, lived):
         run, (one, _other, later) = lived
         found = Workspace.open(run.folder / "ws")
-        with found.place.database.writing() as connection:
+        with found.storage.database.writing() as connection:
             token = {role: tokens.issue(connection, role, role) for role in ("consumer", "operator")}
-        with found.place.database.reading() as connection:
-            keys = found.place.public_keys(connection)
+        with found.storage.database.reading() as connection:
+            keys = found.storage.public_keys(connection)
         with TestClient(create_app(found, every=600)) as client:
 
             def get(path: str):
@@ -182,7 +185,7 @@ class TestCoverage:
 
             answer = get(f"/v1/certificates/3?request={one}")
             receipt = (run.folder / f"receipts/{one}.json").read_text()
-            assert verify_content(answer.text, keys, "person-1", receipt)["covers"] == one
+            assert verify_content(answer.text, keys, "person-1", receipt).covers == one
             assert get(f"/v1/certificates/3?request={later}").status_code == 404
             assert get("/v1/certificates/3?request=r-0").status_code == 404
             assert get(f"/v1/certificates/3?request={one}&form=dsse").status_code == 422
@@ -269,7 +272,7 @@ class TestReceipts:
 
     def test_a_damaged_state_does_not_keep_people_from_asking(self, tmp_path):
         found, run = workspace(tmp_path), Line(tmp_path)
-        found.place.state_path("churn", 1).write_bytes(b"")
+        found.storage.state_path("churn", 1).write_bytes(b"")
         result = run.raw("forget", "person-1", "--json", "-w", "ws")
         (answer,) = json.loads(result.stdout)
         assert result.exit_code == 0 and answer["state"] == "accepted" and answer["influence"] is None
@@ -299,8 +302,8 @@ def states(tmp_path_factory):
     run("checkpoint", "late since.json", "--since", "early.json", "-w", "ws")
     run("log", "late log.json", "-w", "ws")
     run("certificate", "2", "--out", "late certificate.json", "-w", "ws")
-    with found.place.database.reading() as connection:
-        key = found.place.signing_key(connection)
+    with found.storage.database.reading() as connection:
+        key = found.storage.signing_key(connection)
     entries = json.loads((folder / "late log.json").read_text())["events"]
     size = len(json.loads((folder / "early log.json").read_text())["events"])
     rewritten = [entries[0], canonical({**json.loads(entries[1]), "kind": "nothing"}), *entries[2:]]
@@ -427,9 +430,9 @@ def test_edited_requests_are_noticed(tmp_path):
         "UPDATE requests SET commitment = '{}' WHERE id = '{}'".format("0" * 64, asked[0]["request"]),
         "UPDATE requests SET batch = NULL WHERE id = '{}'".format(asked[1]["request"]),
     ):
-        with found.place.database.engine.begin() as connection:
+        with found.storage.database.engine.begin() as connection:
             connection.exec_driver_sql(statement)
-        with found.place.database.reading() as connection, pytest.raises(LedgerCorrupt):
+        with found.storage.database.reading() as connection, pytest.raises(LedgerCorrupt):
             require_bound(connection, releases.current(connection, "churn"))
         run("doctor", "-w", "ws", code=4)
 
@@ -438,30 +441,40 @@ def test_no_secret_is_in_a_repr(tmp_path):
     found = workspace(tmp_path, models=False)
     found.fit("churn", "churn", delta=1e-5)
     (answer,) = found.forget(["person-1"])
-    place = found.place
-    with place.database.writing() as connection:
+    storage = found.storage
+    with storage.database.writing() as connection:
         _identity, secret = hooks.add(connection, "https://example.org", "2026")
-        key, evidence = place.signing_key(connection), json.loads(releases.current(connection, "churn").evidence)
+        key, evidence = storage.signing_key(connection), json.loads(releases.current(connection, "churn").evidence)
         hook = hooks.listed(connection)
-    unlearner = state_of(place, "churn")
-    private = base64.b64decode("".join(next(place.keys.glob("signing-*.pem")).read_text().splitlines()[1:-1]))[-32:]
+    unlearner = state_of(storage, "churn")
+    private = base64.b64decode("".join(next(storage.keys.glob("signing-*.pem")).read_text().splitlines()[1:-1]))[-32:]
     configuration = Configuration(database="postgresql+psycopg://ann:pass-word@host/ledger")
-    shown = [place, place.subject_key, key, key.signer, unlearner, unlearner._secret, unlearner.release, found, configuration]
+    shown = [
+        storage,
+        storage.subject_key,
+        key,
+        key.signer,
+        unlearner,
+        unlearner._secret,
+        unlearner.release,
+        found,
+        configuration,
+    ]
     shown += [
         answer,
         ForgetRequest("person-1", "ann"),
-        AccessControl(place, b"session secret", is_secure=False),
+        AccessControl(storage, b"session secret", is_secure=False),
         hook,
-        place.database,
+        storage.database,
     ]
-    shown += [SubjectKey(b"subject secret"), place.database.url, unlearner.release.certificate]
+    shown += [SubjectKey(b"subject secret"), storage.database.url, unlearner.release.certificate]
     text = " ".join(map(repr, shown))
     salt = predicate_of(json.loads(answer.receipt)["envelope"])["salt"]
     point = [repr(float(value)) for value in unlearner._secret.point]
-    hidden = [secret, evidence["salt"], salt, private.hex(), repr(private), place.subject_key.secret.hex(), "pass-word"]
+    hidden = [secret, evidence["salt"], salt, private.hex(), repr(private), storage.subject_key.secret.hex(), "pass-word"]
     hidden += [
         json.loads(json.loads(answer.receipt)["envelope"])["payload"][-40:],
-        repr(place.subject_key.secret),
+        repr(storage.subject_key.secret),
         "person-1",
         "subject secret",
         *(value[:10] for value in point),

@@ -37,7 +37,7 @@ def small(folder: Path, n_subjects: int) -> Workspace:
 
 def require_all_closed(found: Workspace, acknowledged: set[str]) -> None:
     """Nothing acknowledged is lost, nobody has two requests, no request was certified twice, and the doctor is content."""
-    with found.place.database.reading() as connection:
+    with found.storage.database.reading() as connection:
         rows = {row.id: row for row in connection.execute(sa.select(request_table).where(request_table.c.kind == "forget"))}
         entries = connection.execute(sa.text("SELECT entry FROM events WHERE kind = 'batch.certified'")).scalars()
         certified = [request for entry in entries for request in json.loads(entry)["requests"]]
@@ -131,9 +131,9 @@ def test_three_at_once(tmp_path, record_property):
     acknowledged = {answer["request"] for command, answers in asked if command[0] == "forget" for answer in answers}
     assert acknowledged
     require_all_closed(found, acknowledged)
-    left = set(found.place.table.subjects().to_pylist())
+    left = set(found.storage.table.subjects().to_pylist())
     for command, _answer in appended:
-        assert found.place.subject_key.pseudonym(f"{command[1].removesuffix('.parquet')}-0") in left
+        assert found.storage.subject_key.pseudonym(f"{command[1].removesuffix('.parquet')}-0") in left
     kills, commands = sum(hand.killed for hand in hands), sum(len(hand.said) for hand in hands)
     record_property(
         "figures",
@@ -144,7 +144,7 @@ def test_three_at_once(tmp_path, record_property):
 def test_the_service_under_load(tmp_path, record_property):
     people_there = 300 if SOAK == 1 else 10_000
     found = small(tmp_path, people_there)
-    with found.place.database.writing() as connection:
+    with found.storage.database.writing() as connection:
         headers = {"Authorization": f"Bearer {tokens.issue(connection, 'Ann', 'operator')}"}
     subjects, lock = iter(range(people_there)), threading.Lock()
     acknowledged: dict[str, int] = {}
@@ -197,7 +197,7 @@ def test_the_service_under_load(tmp_path, record_property):
         for asker in askers:
             asker.join(60)
     assert wrong == [] and len(acknowledged) > kills
-    with found.place.database.reading() as connection:
+    with found.storage.database.reading() as connection:
         at_work = len(requests.waiting(connection))
     found.process()
     require_all_closed(found, set(acknowledged))

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from expunge.cli import app
 from expunge.ledger import log, releases
-from expunge.ledger.facts import fact
+from expunge.ledger.properties import read_property
 from expunge.workspace import Workspace
 from tests.workspace.people import people
 
@@ -75,12 +75,12 @@ def forget(run, *subjects: str) -> None:
 def leaving(tmp_path) -> str:
     """All that leaves the house, or may be seen from a copy of it without the keys and the rows: files, log, facts."""
     found = Workspace.open(tmp_path / "ws")
-    with found.place.database.reading() as connection:
-        events = log.entries(connection, 0, 1000)
-        facts = [fact(connection, name) for name in ("draft", "short")]
+    with found.storage.database.reading() as connection:
+        events = [event.content for event in log.entries(connection, 0, 1000)]
+        properties = [read_property(connection, name) for name in ("draft", "short")]
         specifications = [row.specification for row in releases.all_models(connection)]
     exports = [path.read_text() for path in tmp_path.glob("*.json")]
-    return "\n".join([schema(tmp_path), json.dumps(events), json.dumps(facts), *specifications, *exports])
+    return "\n".join([schema(tmp_path), json.dumps(events), json.dumps(properties), *specifications, *exports])
 
 
 def test_what_one_person_has_is_in_nothing_that_leaves(run, tmp_path):
@@ -111,7 +111,7 @@ def test_forgetting_the_tenth_takes_the_value_out_of_an_unedited_draft(run, tmp_
     assert run("status", "-w", "ws")["still_derived"] == []
     forget(run, *[f"person-{i}" for i in range(40, 60)])  # it is still the draft, and corrected again if it must be
     text = schema(tmp_path)
-    table = Workspace.open(tmp_path / "ws").place.table
+    table = Workspace.open(tmp_path / "ws").storage.table
     for name in ("job", "churn"):
         values = table.distinct(name, 10)
         assert columns(text)[name]["values"] == values
@@ -151,8 +151,8 @@ def test_the_log_does_not_tell_whether_a_draft_was_mended(tmp_path, monkeypatch,
     for folder, subject in (("ws", TEN[0]), ("other", "person-100")):
         run("forget", subject, "-w", folder)
         run("process", "-w", folder)
-        with Workspace.open(tmp_path / folder).place.database.reading() as connection:
-            kinds.append([(event["kind"], sorted(event)) for event in log.entries(connection, 0, 100)])
+        with Workspace.open(tmp_path / folder).storage.database.reading() as connection:
+            kinds.append([(event.kind, sorted(event.content)) for event in log.entries(connection, 0, 100)])
     assert "Malta" not in schema(tmp_path) and "Malta" in (tmp_path / "other/schema.toml").read_text()
     assert kinds[0] == kinds[1]
 
@@ -190,8 +190,8 @@ def test_classes_taken_from_the_rows_are_looked_at_again(run, tmp_path):
     run("fit", "malta", "--target", "country", "--delta", "1e-5", "-w", "ws", code=1)  # Andorra has nine
     table = incomes()
     nobody = [None if name in ("Andorra", ALONE) else name for name in table["country"].to_pylist()]
-    place = table.schema.get_field_index("country")
-    pq.write_table(table.set_column(place, "country", pa.array(nobody)), tmp_path / "q.parquet")
+    storage = table.schema.get_field_index("country")
+    pq.write_table(table.set_column(storage, "country", pa.array(nobody)), tmp_path / "q.parquet")
     run("init", "two", "--data", "q.parquet", "--subject", "who", "--schema", "ws/schema.toml")
     run("fit", "malta", "--target", "country", "--delta", "1e-5", "-w", "two")
     run("forget", TEN[3], "-w", "two")

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
 from expunge.errors import WorkspaceInvalid
+from expunge.evidence.events import EventKind
 from expunge.ledger import hooks, log, requests, sealing, tokens
 from expunge.ledger.tables import requests as table
 from expunge.service import deliveries
@@ -34,8 +35,8 @@ class Desk:
 
     def __init__(self, client, found):
         self.client, self.found = client, found
-        with found.place.database.writing() as connection:
-            self.tokens = {role: tokens.issue(connection, role, role) for role in tokens.ROLES}
+        with found.storage.database.writing() as connection:
+            self.tokens = {role: tokens.issue(connection, role, role) for role in tokens.Role}
 
     def call(self, role, method, path, **kwargs):
         headers = {"Authorization": f"Bearer {self.tokens[role]}", **kwargs.pop("headers", {})}
@@ -69,8 +70,8 @@ def desk(request, tmp_path, monkeypatch):
 def test_a_table_that_cannot_be_read_turns_health_red_and_the_queue_moves_when_it_is_back(desk, caplog):
     caplog.set_level(logging.INFO, "expunge.service")
     assert desk.client.get("/healthz").text == "ok\n"
-    path, kept = desk.found.place.table.path / "_delta_log", desk.found.place.path / "kept"
-    with desk.found.place.exclusive():
+    path, kept = desk.found.storage.table.path / "_delta_log", desk.found.storage.path / "kept"
+    with desk.found.storage.exclusive():
         path.rename(kept)
         asked = desk.ask("person-1")
     assert wait_for(lambda: desk.client.get("/healthz").status_code == 503)
@@ -86,7 +87,7 @@ def test_a_table_that_cannot_be_read_turns_health_red_and_the_queue_moves_when_i
     assert float(re.search(r'expunge_worker_failures_total{cause="environment"} (\S+)', metrics)[1]) >= 3
     assert float(re.search(r"(?m)^expunge_worker_last_round_timestamp_seconds (\S+)", metrics)[1]) > 1.7e9
     assert sum("cannot be opened" in record.getMessage() for record in caplog.records) == 1  # counted after that
-    with desk.found.place.exclusive():
+    with desk.found.storage.exclusive():
         kept.rename(path)
     assert wait_for(lambda: desk.is_closed(asked))
     assert wait_for(lambda: desk.client.get("/healthz").text == "ok\n")
@@ -96,7 +97,7 @@ def test_a_table_that_cannot_be_read_turns_health_red_and_the_queue_moves_when_i
 
 def test_somebody_who_works_by_hand_is_waited_for(desk, monkeypatch):
     monkeypatch.setattr(module, "PATIENCE", 0.1)
-    with desk.found.place.exclusive():
+    with desk.found.storage.exclusive():
         asked = desk.ask("person-1")
         assert wait_for(lambda: {fault["cause"] for fault in desk.health()["faults"]} == {"busy"})
         began = desk.health()["working_since"]
@@ -120,8 +121,8 @@ def test_a_worker_that_has_ended_is_dead(desk):
 def test_instances_take_turns(postgresql, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "LATE", 0.5)
     found = workspace(tmp_path, models=False, database=postgresql.new_database())
-    workers = [module.Worker(Workspace.open(found.place.path), every=0.1) for _ in range(2)]
-    with found.place.database.leading() as is_leading:  # as somebody on another machine does
+    workers = [module.Worker(Workspace.open(found.storage.path), every=0.1) for _ in range(2)]
+    with found.storage.database.leading() as is_leading:  # as somebody on another machine does
         assert is_leading
         for worker in workers:
             worker.start()
@@ -164,8 +165,8 @@ def test_a_request_that_cannot_be_worked_holds_up_nobody_and_is_tried_less_and_l
     assert (fault["cause"], health["worker"]) == ("model", "ok") and "a request cannot be worked" in health["problem"]
     assert desk.client.get("/healthz").text == "ok\n"
     assert desk.call("auditor", "GET", f"/v1/requests/{stuck}").json()["problem"] in fault["message"]
-    with desk.found.place.database.reading() as connection:
-        assert len(log.of_kind(connection, "request.stuck")) == 1
+    with desk.found.storage.database.reading() as connection:
+        assert len(log.of_kind(connection, EventKind.REQUEST_STUCK)) == 1
         row = requests.by_id(connection, stuck)
     assert row.attempts == 1 and row.again > row.received  # in an hour, whatever else is worked meanwhile
 
@@ -173,7 +174,7 @@ def test_a_request_that_cannot_be_worked_holds_up_nobody_and_is_tried_less_and_l
 def test_an_error_that_nobody_foresaw_shows_nothing(desk, caplog):
     asked = desk.ask("person-1")
     assert wait_for(lambda: desk.is_closed(asked))
-    with desk.found.place.database.writing() as connection:
+    with desk.found.storage.database.writing() as connection:
         sealing.update(connection, table, table.c.id == asked, deadline="of person-77")
     answer = desk.call("auditor", "GET", f"/v1/requests/{asked}")
     assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
@@ -263,7 +264,7 @@ FORM = "application/x-www-form-urlencoded"
 @pytest.mark.parametrize("content", [b"", b"\n", b"0" * 63, b"g" * 64, b"0" * 65, b"0" * 64 + b"\n", bytes(64)])
 def test_a_session_key_that_is_none_is_refused(content, tmp_path):
     found = workspace(tmp_path, models=False)
-    path = found.place.keys / "session.key"
+    path = found.storage.keys / "session.key"
     path.write_bytes(content)
     with pytest.raises(WorkspaceInvalid, match="delete it and start again"):
         create_app(found)
@@ -278,8 +279,8 @@ def test_a_session_key_that_is_none_is_refused(content, tmp_path):
 
 def test_serve_says_that_the_session_key_is_empty(tmp_path):
     found = workspace(tmp_path, models=False)
-    (found.place.keys / "session.key").touch()
-    command = [sys.executable, "-m", "expunge", "serve", "--port", "0", "-w", str(found.place.path)]
+    (found.storage.keys / "session.key").touch()
+    command = [sys.executable, "-m", "expunge", "serve", "--port", "0", "-w", str(found.storage.path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     said = " ".join(done.stderr.split())
     assert done.returncode == 1 and "session.key is empty or damaged: delete it and start again" in said
@@ -294,7 +295,7 @@ def test_sigterm_ends_a_round_a_stalled_upload_and_a_dripping_webhook(tmp_path):
     assert 3.0 + module.STOPPING + deliveries.STOPPING < 10.0
     found, drip = workspace(tmp_path), Dripping(b"HTTP/1.1 200 OK\r\nX-Long: ")
     found.forget(["person-1"])
-    with found.place.database.writing() as connection:
+    with found.storage.database.writing() as connection:
         token = tokens.issue(connection, "Ann", "operator")
         hooks.add(connection, drip.url, "2026")
     process, url = serve(found, tmp_path)
@@ -303,10 +304,10 @@ def test_sigterm_ends_a_round_a_stalled_upload_and_a_dripping_webhook(tmp_path):
         assert wait_for(lambda: drip.calls > 0)
         stalled = socket.create_connection(("127.0.0.1", int(url.rsplit(":", 1)[1])))
         stalled.sendall(UPLOAD)
-        with found.place.exclusive():
+        with found.storage.exclusive():
             headers = {"Authorization": f"Bearer {token}"}
             asked = httpx.post(f"{url}/v1/requests", json={"subject": "person-2"}, headers=headers).json()["request"]
-            locked = sqlite3.connect(found.place.path / "ledger.sqlite", isolation_level=None)
+            locked = sqlite3.connect(found.storage.path / "ledger.sqlite", isolation_level=None)
             locked.execute("BEGIN IMMEDIATE")
         assert wait_for(lambda: _is_worked(found))
         process.send_signal(signal.SIGTERM)
@@ -320,14 +321,14 @@ def test_sigterm_ends_a_round_a_stalled_upload_and_a_dripping_webhook(tmp_path):
             opened.close()
     assert "Traceback" not in (tmp_path / f"{url.rsplit(':', 1)[1]}.log").read_text()
     found.process()
-    with found.place.database.reading() as connection:
+    with found.storage.database.reading() as connection:
         assert requests.by_id(connection, asked).state == "closed"
     assert problems(found) == {}
 
 
 def _is_worked(found):
     """Whether another process works in the workspace, by the lock that it holds."""
-    inode = os.stat(found.place.path / "lock").st_ino
+    inode = os.stat(found.storage.path / "lock").st_ino
     with open("/proc/locks") as locks:
         return any(line.split()[5].endswith(f":{inode}") for line in locks)
 
@@ -335,7 +336,7 @@ def _is_worked(found):
 def test_a_database_that_is_away_turns_health_red_until_it_is_back(postgresql, tmp_path):
     url = postgresql.new_database()
     found = workspace(tmp_path, models=False, database=url)
-    with found.place.database.writing() as connection:
+    with found.storage.database.writing() as connection:
         token = tokens.issue(connection, "Ann", "operator")
     process, service = serve(found, tmp_path)
     server = sa.create_engine(sa.make_url(url).set(database="postgres"), isolation_level="AUTOCOMMIT")

@@ -17,7 +17,7 @@ from expunge.evidence.statements import CHECKPOINT, predicate_of
 from expunge.ledger import data_files, log, sealing, times
 from expunge.ledger.tables import data_files as table
 from expunge.workspace import Workspace, recovery
-from expunge.workspace.place import UNFINISHED, Place
+from expunge.workspace.storage import UNFINISHED, Storage
 from tests.workspace.people import people, workspace
 from tests.workspace.test_workspace import problems
 
@@ -61,19 +61,19 @@ class TestSevenNames:
         (tmp_path / "parent").symlink_to(tmp_path, target_is_directory=True)
         found.fit("churn", "churn", delta=1e-5)
         names = ["ws", str(tmp_path / "ws"), "../other/../ws", "link", "parent/ws", "./ws/", "ws/../ws"]
-        rows = found.place.table.count()
+        rows = found.storage.table.count()
         for number, name in enumerate(names):
             base = tmp_path / "other" if name.startswith("..") else tmp_path
             run(base, "forget", f"person-{number}", "-w", name, "--receipts", str(tmp_path / "receipts"))
             assert run(base, "process", "-w", name)["closed"] == 1
             rows -= sum(who == f"person-{number}" for who in people()["who"].to_pylist())
-            assert Workspace.open(tmp_path / "ws").place.table.count("age") == rows
+            assert Workspace.open(tmp_path / "ws").storage.table.count("age") == rows
         assert problems(Workspace.open(tmp_path / "ws")) == {}
 
     def test_a_file_of_somebody_else_stays_wherever_it_lies(self, tmp_path):
         found = workspace(tmp_path, models=False)
         found.fit("churn", "churn", delta=1e-5)
-        ws = found.place.path
+        ws = found.storage.path
         foreign = ("table/backup.parquet", "table/_bucket=3/mine.parquet", "models/churn/9.safetensors", "keys/signing-old.pem")
         for name in (*foreign, "models/notes.txt", "checkpoint.old"):
             (ws / name).parent.mkdir(exist_ok=True)
@@ -95,12 +95,12 @@ class TestTheNewest:
     def test_an_older_ledger_stops_every_command_and_destroys_nothing(self, transactions, tmp_path):
         found = workspace(tmp_path, models=False)
         found.fit("churn", "churn", delta=1e-5)
-        found.place.database.close()
+        found.storage.database.close()
         older = ledger_of(tmp_path / "ws")
         found.forget(["person-1"])
         if transactions > 1:
             found.process()
-        found.place.database.close()
+        found.storage.database.close()
         newest = ledger_of(tmp_path / "ws")
         put_ledger(tmp_path / "ws", older)
         before = files(tmp_path / "ws")
@@ -118,16 +118,16 @@ class TestTheNewest:
     @pytest.mark.parametrize("content", [None, b"", b"{}", b'{"states": []}', b"\xff", b"[" * 10_000])
     def test_without_its_witness_nothing_is_done(self, content, tmp_path):
         found = workspace(tmp_path, models=False)
-        path = found.place.witness_path
+        path = found.storage.witness_path
         path.unlink() if content is None else path.write_bytes(content)
         with pytest.raises(LedgerCorrupt, match="expunge recover"):
-            Workspace.open(found.place.path).forget(["person-1"])
+            Workspace.open(found.storage.path).forget(["person-1"])
 
     def test_history_that_was_rewritten_and_signed_by_a_foreign_key_does_not_become_genuine(self, tmp_path):
         found = workspace(tmp_path, models=False)
         found.forget(["person-1"])
         found.process()
-        found.place.database.close()
+        found.storage.database.close()
         foreign = SigningKey.create(tmp_path)
         with sqlite3.connect(tmp_path / "ws" / "ledger.sqlite") as connection:
             connection.execute("DELETE FROM events WHERE kind = 'request.accepted'")
@@ -148,24 +148,24 @@ class TestTheNewest:
     @pytest.mark.parametrize("content", [None, b"", b"nonsense"])
     def test_an_anchor_that_is_gone_is_an_alarm(self, name, content, tmp_path):
         found = workspace(tmp_path, models=False)
-        path = found.place.path / name
+        path = found.storage.path / name
         kept = path.read_bytes()
         path.unlink() if content is None else path.write_bytes(content)
         for act in (found.process, found.rotate_key):
             with pytest.raises((LedgerCorrupt, WorkspaceInvalid), match="expunge"):
                 act()
         assert "the ledger is the newest, and this folder's own" in problems(found)
-        recovery.anchors(Place(found.place.path))
-        assert PublicKeys.read(found.place.public_key_path).pems and (name != "expunge.pub" or path.read_bytes() == kept)
+        recovery.anchors(Storage(found.storage.path))
+        assert PublicKeys.read(found.storage.public_key_path).pems and (name != "expunge.pub" or path.read_bytes() == kept)
         found.process()
         assert problems(found) == {}
 
     def test_an_acceptance_is_sealed_when_it_is_made(self, tmp_path):
         found = workspace(tmp_path, models=False)
-        with found.place.database.reading() as connection:
+        with found.storage.database.reading() as connection:
             before = predicate_of(log.checkpoint(connection))["size"]
         found.forget(["person-1"])
-        with found.place.database.reading() as connection:
+        with found.storage.database.reading() as connection:
             assert predicate_of(log.checkpoint(connection))["size"] == log.size(connection) == before + 1
             assert log.prove_inclusion(connection, before + 1) is not None
 
@@ -173,7 +173,7 @@ class TestTheNewest:
 class TestKeys:
     def test_another_subject_key_stops_every_answer(self, tmp_path):
         found = workspace(tmp_path, models=False)
-        path = found.place.keys / "subject.key"
+        path = found.storage.keys / "subject.key"
         kept = path.read_bytes()
         path.write_text("ab" * 32)
         for command in (
@@ -188,7 +188,7 @@ class TestKeys:
 
     def test_another_seal_key_stops_everything(self, tmp_path):
         found = workspace(tmp_path, models=False)
-        (found.place.keys / "seal.key").write_text("ab" * 32)
+        (found.storage.keys / "seal.key").write_text("ab" * 32)
         assert "keys/seal.key is another key" in run(tmp_path, "process", "-w", "ws", code=1)["message"]
 
 
@@ -198,7 +198,7 @@ class TestCopies:
         database = None if kind == "sqlite" else request.getfixturevalue("postgresql").new_database()
         found = workspace(tmp_path, models=False, database=database)
         found.fit("churn", "churn", delta=1e-5)
-        found.place.database.close()
+        found.storage.database.close()
         shutil.copytree(tmp_path / "ws", tmp_path / "copy")
         for command in (["process"], ["forget", "person-1"], ["status"]):
             assert "is a copy of the workspace's folder" in run(tmp_path, *command, "-w", "copy", code=1)["message"]
@@ -206,12 +206,12 @@ class TestCopies:
         assert found.process().closed == 1
         if kind == "postgresql":  # the ledger has gone on without the copy, which can never be taken for the newest again
             with pytest.raises(LedgerCorrupt, match=r"has gone on by .* transactions without this folder"):
-                recovery.moved(Place(tmp_path / "copy"))
+                recovery.moved(Storage(tmp_path / "copy"))
 
     def test_the_one_that_was_left_behind_stops(self, tmp_path, postgresql):
         found = workspace(tmp_path, models=False, database=postgresql.new_database())
         shutil.copytree(tmp_path / "ws", tmp_path / "copy")
-        recovery.moved(Place(tmp_path / "copy"))
+        recovery.moved(Storage(tmp_path / "copy"))
         moved = Workspace.open(tmp_path / "copy")
         moved.forget(["person-1"])
         assert moved.process().closed == 1
@@ -219,16 +219,16 @@ class TestCopies:
         for act in (lambda: found.forget(["person-2"]), found.process, lambda: Workspace.open(tmp_path / "ws").process()):
             with pytest.raises(LedgerCorrupt, match="has gone on"):
                 act()
-        assert found.place.table.path.exists() and len(list(found.place.table.path.rglob("*.parquet"))) > 0
+        assert found.storage.table.path.exists() and len(list(found.storage.table.path.rglob("*.parquet"))) > 0
 
     def test_a_folder_may_be_renamed(self, tmp_path):
-        workspace(tmp_path, models=False).place.database.close()
+        workspace(tmp_path, models=False).storage.database.close()
         os.rename(tmp_path / "ws", tmp_path / "renamed")
         assert run(tmp_path, "forget", "person-1", "-w", "renamed")[0]["state"] == "accepted"
 
     def test_the_command_line_takes_the_lease_of_the_service(self, tmp_path, postgresql):
         found = workspace(tmp_path, models=False, database=postgresql.new_database())
-        with found.place.database.leading() as is_leading:  # as a service on another machine does
+        with found.storage.database.leading() as is_leading:  # as a service on another machine does
             assert is_leading
             with pytest.raises(WorkspaceBusy):
                 found.process(patience=0.2)
@@ -247,13 +247,13 @@ class TestClocks:
         for act in (lambda: found.forget(["person-2"]), found.process, lambda: found.refit("churn")):
             with pytest.raises(WorkspaceInvalid, match=r"the clock says .* expunge recover --clock"):
                 act()
-        with found.place.database.reading() as connection:
-            assert all(event["at"] < (now + timedelta(days=40)).isoformat() for event in log.entries(connection, 0, 500))
+        with found.storage.database.reading() as connection:
+            assert all(event.at < (now + timedelta(days=40)).isoformat() for event in log.entries(connection, 0, 500))
         monkeypatch.setattr(times, "now", lambda: now + timedelta(days=34, hours=1))
         (answer,) = found.forget(["person-2"])
         assert answer.deadline < (now + timedelta(days=66)).isoformat()
         monkeypatch.setattr(times, "now", lambda: now + timedelta(days=500))
-        recovery.clock(Place(found.place.path))
+        recovery.clock(Storage(found.storage.path))
         assert found.forget(["person-3"])[0].state == "accepted"
 
     def test_idle_days_are_none_if_somebody_looks(self, tmp_path, monkeypatch):
@@ -267,7 +267,7 @@ class TestClocks:
 
 class TestMaking:
     def test_what_an_interrupted_one_left_is_cleared_by_the_next(self, tmp_path):
-        workspace(tmp_path, models=False).place.database.close()
+        workspace(tmp_path, models=False).storage.database.close()
         (tmp_path / "ws" / UNFINISHED).write_text("0123456789abcdef")
         for command in (["status"], ["process"], ["doctor"]):
             assert "run expunge init, or restore, again" in run(tmp_path, *command, "-w", "ws", code=1)["message"]
@@ -293,11 +293,11 @@ def test_a_file_that_the_state_was_not_made_with_is_no_table(tmp_path):
     """The state knows the rows it holds: a table of another moment is not worked with, though every file of it is genuine."""
     found = workspace(tmp_path, models=False)
     found.fit("churn", "churn", delta=1e-5)
-    with found.place.database.writing() as connection:
+    with found.storage.database.writing() as connection:
         first = data_files.present(connection)[0]
         sealing.delete(connection, table, table.c.path == first.path)  # by somebody who has the key
     with pytest.raises(WorkspaceInvalid, match="other files than the ledger"):
         found.refit("churn")
-    found.place.table.follow()
+    found.storage.table.follow()
     with pytest.raises(WorkspaceInvalid, match="are not those of the table"):
         found.refit("churn")

@@ -15,9 +15,9 @@ from expunge.errors import WorkspaceBusy, WorkspaceInvalid
 from expunge.ledger import database as module
 from expunge.ledger import sealing
 from expunge.ledger.database import HEAD, Database
-from expunge.ledger.facts import set_fact
+from expunge.ledger.properties import set_property
 from expunge.ledger.sealing import SealKey
-from expunge.ledger.tables import facts, metadata
+from expunge.ledger.tables import metadata, properties
 
 KEY = SealKey(bytes(32))
 SCRIPTS = ScriptDirectory(Path(expunge.ledger.migrations.__file__).parent)
@@ -72,10 +72,10 @@ def test_a_ledger_from_the_future_is_refused(database):
 
 def test_a_reader_sees_one_moment(database):
     with database.reading() as connection:
-        assert connection.execute(sa.select(facts.c.name)).all() == []
+        assert connection.execute(sa.select(properties.c.name)).all() == []
         with database.writing() as writer:
-            set_fact(writer, "x", "1")
-        assert connection.execute(sa.select(facts.c.name)).all() == []
+            set_property(writer, "x", "1")
+        assert connection.execute(sa.select(properties.c.name)).all() == []
         sealing.verify(connection)
 
 
@@ -95,9 +95,9 @@ def test_what_is_deleted_is_gone_from_the_files(tmp_path):
     database = Database(f"sqlite:///{tmp_path}/l.sqlite", KEY)
     database.migrate()
     with database.writing() as connection:
-        set_fact(connection, "x", "canary-" * 500)
+        set_property(connection, "x", "canary-" * 500)
     with database.writing() as connection:
-        sealing.delete(connection, facts, facts.c.name == "x")
+        sealing.delete(connection, properties, properties.c.name == "x")
     database.wipe_free_space()
     assert all(b"canary-" not in path.read_bytes() for path in tmp_path.iterdir())
     database.close()
@@ -106,13 +106,13 @@ def test_what_is_deleted_is_gone_from_the_files(tmp_path):
 def test_a_transaction_that_raises_changes_nothing(database):
     def failing() -> None:
         with database.writing() as connection:
-            set_fact(connection, "x", "1")
+            set_property(connection, "x", "1")
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
         failing()
     with database.reading() as connection:
-        assert connection.execute(sa.select(facts)).all() == []
+        assert connection.execute(sa.select(properties)).all() == []
 
 
 def test_a_writer_that_takes_too_long(database, monkeypatch):

@@ -8,13 +8,14 @@ import pytest
 import sqlalchemy as sa
 
 from expunge.errors import LedgerCorrupt, SignatureInvalid
+from expunge.evidence.events import EventKind
 from expunge.evidence.receipts import Receipt
 from expunge.evidence.signing import PublicKeys, SigningKey
 from expunge.evidence.statements import CERTIFICATE, canonical, digest
-from expunge.evidence.verification import verify_file
+from expunge.evidence.verification import ProvenLog, verify_file
 from expunge.ledger import log
 from expunge.ledger.database import Database
-from expunge.ledger.facts import add_key, keys
+from expunge.ledger.public_keys import add_key, keys
 from expunge.ledger.sealing import SealKey
 from expunge.ledger.tables import checkpoints, events
 from tests.ledger.consistency import verify_continues
@@ -41,7 +42,7 @@ def key(tmp_path):
 def filled(database: Database, key: SigningKey, count: int = 9) -> None:
     with database.writing() as connection:
         for i in range(count):
-            log.append(connection, "test", [{"number": i}])
+            log.append(connection, EventKind.CLOCK_CONFIRMED, [{"number": i}])
         add_key(connection, key.keyid, key.pem, "2026")
         log.seal(connection, key)
 
@@ -52,8 +53,8 @@ def certified(database: Database, key: SigningKey, folder: Path) -> Path:
     with database.writing() as connection:
         claim = {"model": "m", "release": 1, "issued": "2026", "epsilon": 1.0, "delta": 1e-6, "sigma": 0.1}
         envelope = key.sign(CERTIFICATE, {"m/1": "0" * 64}, claim)
-        seq, _at = log.append(connection, "release.certified", [{"certificate": digest(envelope)}])
-        log.append(connection, "test", [{"number": i} for i in range(5)])
+        seq, _at = log.append(connection, EventKind.RELEASE_CERTIFIED, [{"certificate": digest(envelope)}])
+        log.append(connection, EventKind.CLOCK_CONFIRMED, [{"number": i} for i in range(5)])
         log.seal(connection, key)
     with database.reading() as connection:
         (folder / "c.json").write_text(log.bundle(connection, envelope, seq))
@@ -62,12 +63,12 @@ def certified(database: Database, key: SigningKey, folder: Path) -> Path:
 
 def test_bundle_receipt_and_log_are_verified_offline(database, key, tmp_path):
     path, trusted = certified(database, key, tmp_path), PublicKeys.of([(key.pem, None)])
-    assert verify_file(path, trusted)["model"] == "m"
+    assert verify_file(path, trusted).model == "m"
     with database.reading() as connection:
         (tmp_path / "log.json").write_text(log.export(connection))
-    assert verify_file(tmp_path / "log.json", trusted) == {"kind": "log", "events": 15}
+    assert verify_file(tmp_path / "log.json", trusted) == ProvenLog("log", 15)
     (tmp_path / "r.json").write_text(Receipt.issue(key, "5a" * 32, "r-1", "ann", {"received": "2026", "ids": "2"}).document)
-    assert verify_file(tmp_path / "r.json", trusted, "ann")["request"] == "r-1"
+    assert verify_file(tmp_path / "r.json", trusted, "ann").request == "r-1"
     with pytest.raises(SignatureInvalid, match="not of this subject"):
         verify_file(tmp_path / "r.json", trusted, "bob")
 
@@ -185,7 +186,7 @@ class TestTheDatabase:
     def test_a_checkpoint_by_another_key(self, database, key, tmp_path):
         filled(database, key)
         with noticed(database, key) as connection:
-            log.append(connection, "test", [{}])
+            log.append(connection, EventKind.CLOCK_CONFIRMED, [{}])
             log.seal(connection, SigningKey.create(tmp_path))
 
 
@@ -194,7 +195,7 @@ def test_the_log_only_grows(database, key):
     with database.reading() as connection:
         earlier = log.checkpoint(connection)
     with database.writing() as connection:
-        log.append(connection, "test", [{"number": i} for i in range(20)])
+        log.append(connection, EventKind.CLOCK_CONFIRMED, [{"number": i} for i in range(20)])
         later = log.seal(connection, key)
         proof = log.prove_consistency(connection, 9, 29)
         trusted = PublicKeys.of(keys(connection))
@@ -208,7 +209,7 @@ def test_events_of_a_transaction_that_fails_never_were(database, key):
 
     def failing() -> None:
         with database.writing() as connection:
-            log.append(connection, "test", [{"number": 100}])
+            log.append(connection, EventKind.CLOCK_CONFIRMED, [{"number": 100}])
             raise RuntimeError
 
     with pytest.raises(RuntimeError):

@@ -41,9 +41,9 @@ def lived(tmp_path_factory):
 def genuine(lived):
     """A file of every kind."""
     found, asked = lived
-    with found.place.database.reading() as connection:
+    with found.storage.database.reading() as connection:
         last = releases.current(connection, "churn")
-        earlier = Head(3, root_of([canonical(entry) for entry in log.entries(connection, 0, 3)]))
+        earlier = Head(3, root_of([canonical(entry.content) for entry in log.entries(connection, 0, 3)]))
         files = (
             log.bundle(connection, last.envelope, last.event),
             log.bundle(connection, last.envelope, last.event, covering(connection, last, asked[0].request)),
@@ -58,14 +58,14 @@ def genuine(lived):
 
 @pytest.fixture(scope="module")
 def keys(lived):
-    with lived[0].place.database.reading() as connection:
-        return lived[0].place.public_keys(connection)
+    with lived[0].storage.database.reading() as connection:
+        return lived[0].storage.public_keys(connection)
 
 
 @pytest.fixture(scope="module")
 def signing_key(lived):
-    with lived[0].place.database.reading() as connection:
-        return lived[0].place.signing_key(connection)
+    with lived[0].storage.database.reading() as connection:
+        return lived[0].storage.signing_key(connection)
 
 
 def refused(text: str, keys: PublicKeys) -> None:
@@ -76,7 +76,7 @@ def refused(text: str, keys: PublicKeys) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_genuine_files_are_taken(kind, genuine, keys):
-    assert verify_content(genuine[kind], keys)["kind"] in kind
+    assert verify_content(genuine[kind], keys).kind in kind
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -152,7 +152,7 @@ class TestSignatures:
         assert again["payload"] == one["payload"]
         both = PublicKeys({key.keyid: key.pem for key in (signing_key, other)})
         for envelope in (one, again):
-            assert both.verified(canonical(envelope), CHECKPOINT)["predicate"] == payload["predicate"]
+            assert both.verified(canonical(envelope), CHECKPOINT).predicate == payload["predicate"]
         for signatures in (
             one["signatures"] + again["signatures"],
             again["signatures"] + one["signatures"],

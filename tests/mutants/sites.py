@@ -20,7 +20,7 @@ from cosmic_ray.work_db import use_db
 from cosmic_ray.work_item import MutationSpec
 
 SETTINGS = tomllib.loads((Path(__file__).parent / "mutants.toml").read_text())
-Place = tuple[int, int]
+Position = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Module:
             return is_lowered == (self._text_at(spec.start_pos, spec.end_pos) in self._floats)
         return not (operator == "AddNot" and spec.start_pos in self._comparisons)
 
-    def _text_at(self, start: Place, end: Place) -> str:
+    def _text_at(self, start: Position, end: Position) -> str:
         return self.text.splitlines()[start[0] - 1][start[1] : end[1]]
 
     @cached_property
@@ -105,25 +105,25 @@ class Module:
         }
 
     @cached_property
-    def _spared(self) -> list[tuple[Place, Place]]:
+    def _spared(self) -> list[tuple[Position, Position]]:
         """Where nothing is mutated: annotations and texts for people."""
         return [self._span(node) for node in _spared(self.tree)]
 
     @cached_property
-    def _calculations(self) -> list[tuple[Place, Place]]:
+    def _calculations(self) -> list[tuple[Position, Position]]:
         return [self._span(node) for node in ast.walk(self.tree) if isinstance(node, ast.BinOp)]
 
     @cached_property
-    def _comparisons(self) -> set[Place]:
+    def _comparisons(self) -> set[Position]:
         """Starts of conditions that are one comparison, which an operator of its own negates."""
         tests = [node.test for node in ast.walk(self.tree) if isinstance(node, ast.If | ast.While | ast.IfExp)]
         return {self._span(test)[0] for test in tests if isinstance(test, ast.Compare) and len(test.ops) == 1}
 
-    def _span(self, node: ast.expr | ast.stmt) -> tuple[Place, Place]:
+    def _span(self, node: ast.expr | ast.stmt) -> tuple[Position, Position]:
         """Line and column in characters; ``ast`` counts columns in bytes."""
         lines = self.text.splitlines()
 
-        def place(line: int, column: int) -> Place:
+        def place(line: int, column: int) -> Position:
             return line, len(lines[line - 1].encode()[:column].decode())
 
         return place(node.lineno, node.col_offset), place(node.end_lineno, node.end_col_offset)

@@ -26,8 +26,8 @@ def anybody(app):
 
 @pytest.fixture(scope="module")
 def token(found):
-    with found.place.database.writing() as connection:
-        return {role: tokens.issue(connection, f"Ann the {role}", role) for role in tokens.ROLES}
+    with found.storage.database.writing() as connection:
+        return {role: tokens.issue(connection, f"Ann the {role}", role) for role in tokens.Role}
 
 
 @pytest.fixture(scope="module")

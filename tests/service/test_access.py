@@ -143,8 +143,8 @@ def test_over_https_the_cookie_and_the_headers_demand_it(found, token):
 
 
 def test_a_forged_or_old_session_opens_nothing(anybody, found, app, monkeypatch, token):
-    other = access.AccessControl(found.place, b"another secret", is_secure=False)
-    with found.place.database.reading() as connection:
+    other = access.AccessControl(found.storage, b"another secret", is_secure=False)
+    with found.storage.database.reading() as connection:
         holder = tokens.holder(connection, token["operator"])
     client = TestClient(app)
     for cookie in ("nonsense", other.session(holder)):
@@ -164,20 +164,20 @@ def test_logging_out(logged_in):
 def test_a_revoked_token_opens_nothing(found, monkeypatch):
     monkeypatch.setattr(access, "CACHE_SECONDS", 0.0)
     with TestClient(create_app(found, every=60)) as client:
-        with found.place.database.writing() as connection:
+        with found.storage.database.writing() as connection:
             mine = tokens.issue(connection, "Bob", "auditor")
         headers = {"Authorization": f"Bearer {mine}"}
         assert client.get("/v1/models", headers=headers).status_code == 200
         client.post("/login", data={"token": mine})
         assert client.get("/").status_code == 200
-        with found.place.database.writing() as connection:
+        with found.storage.database.writing() as connection:
             assert tokens.revoke(connection, mine.split("_")[1])
         client.cookies.clear()
         assert client.get("/v1/models", headers=headers).status_code == 401
 
 
 def test_tokens_are_kept_as_hashes(found, token):
-    for path in found.place.path.glob("ledger.sqlite*"):
+    for path in found.storage.path.glob("ledger.sqlite*"):
         content = path.read_bytes()
         assert all(value.split("_", 2)[2].encode() not in content for value in token.values())
 
@@ -222,7 +222,7 @@ def test_static_files_come_from_the_package(anybody):
 
 def test_what_people_write_is_shown_as_text(tmp_path):
     found = workspace(tmp_path)
-    with found.place.database.writing() as connection:
+    with found.storage.database.writing() as connection:
         mine = tokens.issue(connection, "<script>alert(1)</script>", "operator")
     with TestClient(create_app(found, every=60)) as client:
         client.post("/login", data={"token": mine})
@@ -247,6 +247,6 @@ def test_no_subject_in_logs_or_urls(found, app, as_role, caplog, tmp_path):
 
 @pytest.mark.parametrize(("host", "is_refused"), [("0.0.0.0", True), ("192.0.2.1", True), ("example.org", True)])
 def test_it_does_not_listen_beyond_this_machine_without_tls(host, is_refused, found):
-    command = [sys.executable, "-m", "expunge", "serve", "--host", host, "-w", str(found.place.path)]
+    command = [sys.executable, "-m", "expunge", "serve", "--host", host, "-w", str(found.storage.path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1 and "can be reached from other machines" in " ".join(done.stderr.split())

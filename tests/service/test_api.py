@@ -35,11 +35,11 @@ def test_from_request_to_verified_certificate(as_role, found):
     assert wait_for(lambda: state(as_role, answer["request"]) == "closed")
     shown = as_role("auditor", "GET", f"/v1/requests/{answer['request']}").json()
     assert len(shown["certificates"]) == 3
-    with found.place.database.reading() as connection:
-        trusted = found.place.public_keys(connection)
+    with found.storage.database.reading() as connection:
+        trusted = found.storage.public_keys(connection)
     for number in shown["certificates"]:
         text = as_role("auditor", "GET", f"/v1/certificates/{number}").text
-        assert verify_content(text, trusted)["kind"] == "certificate"
+        assert verify_content(text, trusted).kind == "certificate"
         evidence = as_role("auditor", "GET", f"/v1/certificates/{number}?form=evidence").json()
         assert evidence["evidence"]["n_forgotten"] >= 1
         envelope = as_role("auditor", "GET", f"/v1/certificates/{number}?form=dsse")
@@ -87,7 +87,7 @@ def test_pages_of_requests(as_role):
 
 
 def test_cancelling(as_role, found):
-    with found.place.exclusive():  # nobody works meanwhile
+    with found.storage.exclusive():  # nobody works meanwhile
         made = as_role("operator", "POST", "/v1/requests", json={"subject": "person-50"}).json()
         assert as_role("operator", "POST", f"/v1/requests/{made['request']}/cancel").status_code == 204
         late = as_role("operator", "POST", f"/v1/requests/{made['request']}/cancel")
@@ -115,8 +115,8 @@ def test_capacity_and_audit(as_role):
 
 
 def test_proofs_of_the_log(as_role, found):
-    with found.place.database.reading() as connection:
-        trusted = found.place.public_keys(connection)
+    with found.storage.database.reading() as connection:
+        trusted = found.storage.public_keys(connection)
         earlier = log.checkpoint(connection)
         size = log.size(connection)
     proven = as_role("auditor", "GET", "/v1/log/inclusion/3").json()
@@ -127,8 +127,8 @@ def test_proofs_of_the_log(as_role, found):
         json.loads(proven["checkpoint"]) and size,
         as_role("auditor", "GET", "/v1/log/events?limit=500").json()["items"][-1]["seq"],
     ]
-    head = trusted.verified(later, "urn:expunge:checkpoint:v1")["predicate"]["size"]
-    begun = trusted.verified(earlier, "urn:expunge:checkpoint:v1")["predicate"]["size"]
+    head = trusted.verified(later, "urn:expunge:checkpoint:v1").predicate["size"]
+    begun = trusted.verified(earlier, "urn:expunge:checkpoint:v1").predicate["size"]
     proof = as_role("auditor", "GET", f"/v1/log/consistency?earlier={begun}&later={head}").json()
     verify_continues(earlier, later, proof, PublicKeys(trusted.pems))
     assert sizes[1] >= head
@@ -186,7 +186,7 @@ def test_what_is_asked_together_is_answered_together(as_role, found, token, app)
     # the intake belongs to the running app's loop; another loop needs one of its own
     from expunge.service.intake import Intake
 
-    before, app.state.intake = app.state.intake, Intake(found.place)
+    before, app.state.intake = app.state.intake, Intake(found.storage)
     try:
         with ThreadPoolExecutor(1) as thread:  # Playwright's loop may be running in this one
             answers = thread.submit(asyncio.run, many()).result()

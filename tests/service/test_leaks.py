@@ -115,15 +115,15 @@ def lived(folder: Path, table: pa.Table) -> Life:
     """A workspace on ``table`` with its service: requests, refits, corrections, new rows, a new key; and what was published."""
     found = workspace(folder, table=table, aliases=("mail",))
     receiver, published = Receiver(failures=0), {}
-    with found.place.database.writing() as connection:
-        token = {role: tokens.issue(connection, role, role) for role in tokens.ROLES}
+    with found.storage.database.writing() as connection:
+        token = {role: tokens.issue(connection, role, role) for role in tokens.Role}
     with TestClient(create_app(found, every=0.1)) as client:
 
         def call(role: str, method: str, path: str, **kwargs: object):
             return client.request(method, path, headers={"Authorization": f"Bearer {token[role]}"}, **kwargs)
 
         def worked(subjects: list[str]) -> None:
-            with found.place.exclusive():  # so that the worker takes them together
+            with found.storage.exclusive():  # so that the worker takes them together
                 answers = call("operator", "POST", "/v1/requests/bulk", json={"subjects": subjects}).json()
             made = [answer["request"] for answer in answers if answer["state"] == "accepted"]
             assert wait_for(lambda: {call("auditor", "GET", f"/v1/requests/{i}").json()["state"] for i in made} == {"closed"})
@@ -148,14 +148,14 @@ def lived(folder: Path, table: pa.Table) -> Life:
             published[path] = [answer.status_code, headers, answer.text]
         for number, path in enumerate(_covering(found)):
             published[f"covering certificate {number}"] = call("consumer", "GET", path).text
-    with found.place.database.reading() as connection:
+    with found.storage.database.reading() as connection:
         published["log"] = log.export(connection)
         published["checkpoint"] = log.checkpoint_file(connection, _head(connection, 5))
-        keys, rows = found.place.public_keys(connection), releases.all_releases(connection)
+        keys, rows = found.storage.public_keys(connection), releases.all_releases(connection)
         specified = [committed(row.salt, row.name, row.specification) for row in releases.all_models(connection)]
         bound = [_opened(connection, row) for row in rows]
     _verified(published, keys)
-    published["public keys"] = len(found.place.public_key_path.read_text().splitlines())
+    published["public keys"] = len(found.storage.public_key_path.read_text().splitlines())
     for name in MODELS:
         published |= {f"{name} as {form}": exported(found, name, form, folder) for form in ("json", "onnx", "sklearn")}
     salted = {digest(row.evidence) for row in rows if re.fullmatch("[0-9a-f]{64}", json.loads(row.evidence)["salt"])}
@@ -168,13 +168,13 @@ def lived(folder: Path, table: pa.Table) -> Life:
 
 
 def _evidence(found: Workspace) -> list[str]:
-    with found.place.database.reading() as connection:
+    with found.storage.database.reading() as connection:
         return [row.evidence for row in releases.all_releases(connection)]
 
 
 def _head(connection: sa.Connection, size: int) -> Head:
     """The log's head when it had ``size`` events."""
-    return Head(size, root_of([canonical(entry) for entry in log.entries(connection, 0, size)]))
+    return Head(size, root_of([canonical(entry.content) for entry in log.entries(connection, 0, size)]))
 
 
 def _opened(connection: sa.Connection, row: sa.Row) -> set[str]:
@@ -192,7 +192,7 @@ def _opened(connection: sa.Connection, row: sa.Row) -> set[str]:
 
 def _paths(found: Workspace) -> list[str]:
     """All that the role for outsiders may ask for, and some that it may not."""
-    with found.place.database.reading() as connection:
+    with found.storage.database.reading() as connection:
         size, numbers = log.size(connection), [row.id for row in releases.all_releases(connection)]
     return [
         *(f"/v1/certificates/{number}?form={form}" for number in numbers for form in ("json", "dsse", "evidence")),
@@ -214,7 +214,7 @@ def _paths(found: Workspace) -> list[str]:
 
 def _covering(found: Workspace) -> list[str]:
     """Every certificate with every request that it answers."""
-    with found.place.database.reading() as connection:
+    with found.storage.database.reading() as connection:
         rows = releases.all_releases(connection)
         answered = [(row.id, request.id) for row in rows for request in requests.of_batch(connection, row.batch)]
     assert len(answered) >= 6 * len(MODELS)
@@ -224,17 +224,17 @@ def _covering(found: Workspace) -> list[str]:
 def _verified(published: dict[str, object], keys: PublicKeys) -> None:
     for name, content in published.items():
         if name.startswith("/v1/certificates") and name.endswith("json"):
-            assert verify_content(content[2], keys)["kind"] == "certificate"
+            assert verify_content(content[2], keys).kind == "certificate"
         if name.startswith("covering"):
-            assert verify_content(content, keys)["covers"]
-    assert verify_content(published["log"], keys)["kind"] == "log"
-    assert verify_content(published["receipt of a correction"], keys)["kind"] == "receipt"
+            assert verify_content(content, keys).covers
+    assert verify_content(published["log"], keys).kind == "log"
+    assert verify_content(published["receipt of a correction"], keys).kind == "receipt"
 
 
 def exported(found: Workspace, name: str, form: str, folder: Path) -> object:
     """What a model's export holds: all but the numbers in it, of which the sizes are kept."""
     path = folder / f"{name}.{form}"
-    export(found.place, name, form, path)
+    export(found.storage, name, form, path)
     if form == "json":
         return path.read_text()
     if form == "onnx":
@@ -318,7 +318,7 @@ def test_a_refit_that_had_to_be_does_not_show_in_the_schedule(tmp_path):
 
 def _owed(found: Workspace) -> dict[str, bool]:
     """By model, whether its anchor still depends on somebody forgotten, so that a refit will come."""
-    with found.place.database.reading() as connection:
+    with found.storage.database.reading() as connection:
         return {row.name: row.owed_since is not None for row in releases.all_models(connection)}
 
 
@@ -327,15 +327,15 @@ def test_what_comes_while_a_batch_is_worked_follows_it_in_the_log(tmp_path):
     found.fit("churn", "churn", delta=1e-5)
     found.forget(ASKED)
     late = []
-    found.process(say=lambda _message: late.extend(found.forget(["person-9", "nobody"])))
+    found.process(notify=lambda _message: late.extend(found.forget(["person-9", "nobody"])))
     assert [answer.state for answer in late] == ["accepted", "refused"]
-    with found.place.database.reading() as connection:
+    with found.storage.database.reading() as connection:
         events = log.entries(connection, 0, 100)
-        assert log.verify_log(connection, found.place.public_keys(connection), log.checkpoint(connection)) == len(events)
-    kinds = [event["kind"] for event in events]
+        assert log.verify_log(connection, found.storage.public_keys(connection), log.checkpoint(connection)) == len(events)
+    kinds = [event.kind for event in events]
     batch = ["batch.begun", "batch.certified", "release.certified", "batch.closed"]
     assert kinds[-6:] == [*batch, "request.accepted", "request.refused"]
-    assert events[-2]["request"] == late[0].request
+    assert events[-2].text("request") == late[0].request
     assert found.process().closed == 1
 
 

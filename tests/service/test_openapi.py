@@ -24,8 +24,8 @@ def served(tmp_path_factory):
     access.FAILURES, kept = 10**9, access.FAILURES
     found = workspace(tmp_path_factory.mktemp("openapi"))
     app = create_app(found, every=0.5)
-    with found.place.database.writing() as connection:
-        app.state.test_tokens = {role: tokens.issue(connection, role, role) for role in tokens.ROLES}
+    with found.storage.database.writing() as connection:
+        app.state.test_tokens = {role: tokens.issue(connection, role, role) for role in tokens.Role}
     with TestClient(app):
         yield app
     access.FAILURES = kept

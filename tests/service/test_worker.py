@@ -81,7 +81,7 @@ class Dripping:
 def test_webhooks_are_signed_and_tried_again(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "FIRST_RETRY", 0.05)
     found, receiver = workspace(tmp_path), Receiver(failures=2)
-    with found.place.database.writing() as connection:
+    with found.storage.database.writing() as connection:
         _identity, secret = hooks.add(connection, receiver.url, "2026")
     worker = Worker(found, every=0.05)
     worker.start()
@@ -106,7 +106,7 @@ def test_webhooks_are_signed_and_tried_again(tmp_path, monkeypatch):
 def test_a_webhook_that_never_answers_is_given_up(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "FIRST_RETRY", 0.0001)
     found = workspace(tmp_path)
-    with found.place.database.writing() as connection:
+    with found.storage.database.writing() as connection:
         hooks.add(connection, "http://127.0.0.1:1/nobody", "2026")
     found.forget(["person-1"])
     worker = Worker(found, every=0.01)
@@ -115,7 +115,7 @@ def test_a_webhook_that_never_answers_is_given_up(tmp_path, monkeypatch):
         assert wait_for(lambda: worker.closed == 1 and not _due(found), 120)
     finally:
         worker.stop()
-    with found.place.database.reading() as connection:
+    with found.storage.database.reading() as connection:
         rows = connection.execute(sa.select(deliveries.c.attempts, deliveries.c.outcome)).all()
     assert {row.attempts for row in rows} == {module.ATTEMPTS}
     assert all(row.outcome.startswith("failed") for row in rows)
@@ -142,7 +142,7 @@ def test_no_webhook_waits_for_another_and_requests_wait_for_none(tmp_path, monke
         "https://a b\r\n/": "failed: the URL holds spaces or control characters: write it without",
         good.url: "delivered",
     }
-    with found.place.database.writing() as connection:  # by another way than the API, which refuses most of them
+    with found.storage.database.writing() as connection:  # by another way than the API, which refuses most of them
         of = {hooks.add(connection, url, "2026")[0]: url for url in expected}
     worker = Worker(found, every=0.05)
     worker.start()
@@ -167,9 +167,9 @@ def test_no_webhook_waits_for_another_and_requests_wait_for_none(tmp_path, monke
 
 def test_what_two_instances_have_to_tell_is_told_once(tmp_path):
     found, receiver = workspace(tmp_path), Receiver(failures=0)
-    with found.place.database.writing() as connection:
+    with found.storage.database.writing() as connection:
         hooks.add(connection, receiver.url, "2026")
-    workers = [Worker(Workspace.open(found.place.path), every=0.05) for _ in range(3)]
+    workers = [Worker(Workspace.open(found.storage.path), every=0.05) for _ in range(3)]
     for worker in workers:
         worker.start()
     try:
@@ -224,17 +224,17 @@ def test_where_webhooks_may_not_go(url):
 
 
 def _state(found, request):
-    with found.place.database.reading() as connection:
+    with found.storage.database.reading() as connection:
         return requests.by_id(connection, request).state
 
 
 def _outcomes(found):
-    with found.place.database.reading() as connection:
+    with found.storage.database.reading() as connection:
         return connection.execute(sa.select(deliveries).where(deliveries.c.outcome.is_not(None))).all()
 
 
 def _due(found):
-    with found.place.database.reading() as connection:
+    with found.storage.database.reading() as connection:
         return connection.execute(sa.select(deliveries.c.id).where(deliveries.c.due.is_not(None))).all()
 
 
@@ -243,7 +243,7 @@ def serve(found, folder):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "expunge", "serve", "--port", str(port), "-w", str(found.place.path)]
+    command = [sys.executable, "-m", "expunge", "serve", "--port", str(port), "-w", str(found.storage.path)]
     with open(folder / f"{port}.log", "w") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out)
     url = f"http://127.0.0.1:{port}"
@@ -262,7 +262,7 @@ def serve(found, folder):
 def test_another_instance_takes_over_after_a_kill(database, tmp_path, request):
     url = None if database == "sqlite" else request.getfixturevalue("postgresql").new_database()
     found = workspace(tmp_path, database=url)
-    with found.place.database.writing() as connection:
+    with found.storage.database.writing() as connection:
         token = tokens.issue(connection, "Ann", "operator")
     headers = {"Authorization": f"Bearer {token}"}
     first, second = serve(found, tmp_path), serve(found, tmp_path)
@@ -291,7 +291,7 @@ def test_another_instance_takes_over_after_a_kill(database, tmp_path, request):
 
 def test_only_one_leads(postgresql, tmp_path):
     found = workspace(tmp_path, models=False, database=postgresql.new_database())
-    with found.place.database.leading() as first, found.place.database.leading() as second:
+    with found.storage.database.leading() as first, found.storage.database.leading() as second:
         assert (first, second) == (True, False)
-    with found.place.database.leading() as again:
+    with found.storage.database.leading() as again:
         assert again

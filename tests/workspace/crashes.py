@@ -33,8 +33,8 @@ from expunge.data.table import SubjectTable
 from expunge.ledger.sealing import Sealed
 from expunge.ledger.witness import Witness
 from expunge.workspace import batch, export, making
-from expunge.workspace.place import Place
 from expunge.workspace.recovery import moved
+from expunge.workspace.storage import Storage
 from tests.workspace.moments import watched
 from tests.workspace.operations import MAKING, check, operate, prepare
 
@@ -124,7 +124,7 @@ def played(operation: str, folder: Path, template: Path, round_: Round, duration
     """What became of one round."""
     shutil.copytree(template, folder)
     if operation not in MAKING:
-        assert os.waitpid(forked(lambda: moved(Place(folder / "ws"))), 0)[1] == 0
+        assert os.waitpid(forked(lambda: moved(Storage(folder / "ws"))), 0)[1] == 0
     (folder / "said").touch()
     started = time.monotonic()
     child = forked(lambda: worked(operation, folder, round_))
@@ -145,7 +145,7 @@ def main(folder: Path, operation: str, count: int, seed: int, *plants: str) -> N
     """Plays the rounds; prints a JSON line for each, and before that how many moments there are. ``plants`` may be ``every``,
     for a kill at every moment, and names of faults, to show that the rounds notice."""
     if "no-rollback" in plants:
-        batch._abandon = lambda _place, _batch: None
+        batch._abandon = lambda _storage, _batch: None
     if "no-erasure" in plants:
         SubjectTable.delete = lambda _table, _files: None
     if "late-witness" in plants:

@@ -14,11 +14,11 @@ import sqlalchemy as sa
 from expunge.errors import WorkspaceInvalid
 from expunge.evidence.statements import digest
 from expunge.ledger import releases, requests
-from expunge.ledger.facts import fact
+from expunge.ledger.properties import read_property
 from expunge.unlearning.storage import load_unlearner
 from expunge.workspace import Workspace, drafts
 from expunge.workspace.doctor import examine
-from expunge.workspace.place import UNFINISHED
+from expunge.workspace.storage import UNFINISHED
 from tests.workspace.moments import watched
 from tests.workspace.people import SCHEMA, people, workspace
 
@@ -104,7 +104,7 @@ def operate(operation: str, folder: Path, acknowledge: Callable[[str], None]) ->
     elif operation == "rotate":
         found.rotate_key()
     elif operation == "cancel":
-        with found.place.database.reading() as connection:
+        with found.storage.database.reading() as connection:
             (waiting,) = requests.waiting(connection)
         found.cancel(waiting.id)
     acknowledge("done")
@@ -116,11 +116,11 @@ def check(operation: str, folder: Path, acknowledged: list[str]) -> str | None:
     if operation in MAKING and (wrong := _made_again(folder, is_done)):
         return wrong
     found = Workspace.open(folder / "ws")
-    place = found.place
+    storage = found.storage
     orphans = []
-    with place.database.reading() as connection:
+    with storage.database.reading() as connection:
         known = {row.state_digest for row in releases.all_releases(connection)}
-    for path in place.models.rglob("*.safetensors"):
+    for path in storage.models.rglob("*.safetensors"):
         if not path.name.startswith(".") and digest(path.read_bytes()) not in known:
             secret = load_unlearner(path)._secret
             orphans.append(secret.release.weights - secret.point)
@@ -129,10 +129,10 @@ def check(operation: str, folder: Path, acknowledged: list[str]) -> str | None:
         if wrong := _waits(found, acknowledged):
             return wrong
         found.retire("big")
-    for finding in examine(place):
+    for finding in examine(storage):
         if finding.problem:
             return f"{finding.check}: {finding.problem}"
-    with place.database.reading() as connection:
+    with storage.database.reading() as connection:
         for request in set(acknowledged) - {"done"}:
             row = requests.by_id(connection, request)
             if row is None or row.state != "closed":
@@ -143,26 +143,26 @@ def check(operation: str, folder: Path, acknowledged: list[str]) -> str | None:
             return "a request was certified twice"
         models = {row.name: releases.current(connection, row.name) for row in releases.all_models(connection)}
         cancelled = connection.execute(sa.text("SELECT count(*) FROM requests WHERE state = 'cancelled'")).scalar_one()
-        made = json.loads(fact(connection, drafts.DRAFT) or "[]")
+        made = json.loads(read_property(connection, drafts.DRAFT) or "[]")
     for name in models:
-        secret = load_unlearner(place.state_path(name, models[name].number))._secret
+        secret = load_unlearner(storage.state_path(name, models[name].number))._secret
         noise = secret.release.weights - secret.point
         if any(other.shape == noise.shape and np.allclose(other, noise, rtol=0, atol=1e-12) for other in orphans):
             return f"{name}: noise drawn for a release that never was is used again"
-    people_left = set(place.table.subjects().to_pylist())
+    people_left = set(storage.table.subjects().to_pylist())
     if operation == "cancel" and is_done and not cancelled:
         return "a cancelled request is not cancelled"
     gone = {1: True, 2: not cancelled, 3: operation in ("forget", "draft", "aside") and len(acknowledged) > 0}
     for number in gone if operation not in MAKING else ():
-        if gone[number] and place.subject_key.pseudonym(f"person-{number}") in people_left:
+        if gone[number] and storage.subject_key.pseudonym(f"person-{number}") in people_left:
             return f"person-{number} is still there"
-    if cancelled and place.subject_key.pseudonym("person-2") not in people_left:
+    if cancelled and storage.subject_key.pseudonym("person-2") not in people_left:
         return "person-2 was forgotten, whose request was cancelled"
-    if operation == "append" and is_done and place.subject_key.pseudonym("new-0") not in people_left:
+    if operation == "append" and is_done and storage.subject_key.pseudonym("new-0") not in people_left:
         return "appended rows are lost"
-    if operation == "upsert" and is_done and place.table.distinct("visits", 99).count(LATER) != 1:
+    if operation == "upsert" and is_done and storage.table.distinct("visits", 99).count(LATER) != 1:
         return "rows that were replaced are the old ones"
-    if operation == "widen" and is_done and place.table.columns.field("tenure").type != pa.float64():
+    if operation == "widen" and is_done and storage.table.columns.field("tenure").type != pa.float64():
         return "a column that was widened is as it was"
     if operation == "fit" and is_done and "spend" not in models:
         return "a fitted model is lost"
@@ -171,12 +171,12 @@ def check(operation: str, folder: Path, acknowledged: list[str]) -> str | None:
     if operation == "replace" and is_done and json.loads(models["visits"].evidence)["sigma"] != 0.1:
         return "a replaced model is the old one"
     if operation == "draft":
-        text = place.schema_path.read_text()
+        text = storage.schema_path.read_text()
         if digest(text) not in made:
             return "the draft counts as edited, which nobody has"
         if gone[3] and RARE in text:
             return "the draft holds what nine people share"
-    return None if place.table.count() else "no rows are left"
+    return None if storage.table.count() else "no rows are left"
 
 
 def _make(folder: Path) -> None:
@@ -185,29 +185,29 @@ def _make(folder: Path) -> None:
 
 def _made_again(folder: Path, is_done: bool) -> str | None:
     """What is wrong once a workspace was made where making one may have been interrupted."""
-    place = folder / "ws"
-    if (place / UNFINISHED).exists():
+    storage = folder / "ws"
+    if (storage / UNFINISHED).exists():
         with pytest.raises(WorkspaceInvalid, match="was interrupted: run expunge init, or restore, again"):
-            Workspace.open(place)
-    is_whole = place.is_dir() and any(place.iterdir()) and not (place / UNFINISHED).exists()
+            Workspace.open(storage)
+    is_whole = storage.is_dir() and any(storage.iterdir()) and not (storage / UNFINISHED).exists()
     if is_done and not is_whole:
         return "a workspace that was made is lost"
     if not is_whole:
         _make(folder)
     beside = {path.name for path in folder.iterdir()} - {"ws", "people.parquet", "schema.toml", "said", "lines", "moments"}
-    keys = sorted(path.suffix for path in (place / "keys").iterdir())
-    if beside or keys != [".key", ".key", ".pem"] or any((place / "models").iterdir()):
+    keys = sorted(path.suffix for path in (storage / "keys").iterdir())
+    if beside or keys != [".key", ".key", ".pem"] or any((storage / "models").iterdir()):
         return f"left lying: {beside}, {keys}"
-    if any(path.name.startswith(".") for path in place.rglob("*")):
+    if any(path.name.startswith(".") for path in storage.rglob("*")):
         return "something hidden is left lying"
-    if Workspace.open(place).place.table.count() != 60:
+    if Workspace.open(storage).storage.table.count() != 60:
         return "the workspace does not hold the rows that it was made from"
     return None
 
 
 def _waits(found: Workspace, acknowledged: list[str]) -> str | None:
     """What is wrong with requests that one model has answered and one that is set aside has not."""
-    with found.place.database.reading() as connection:
+    with found.storage.database.reading() as connection:
         by = requests.forgetting(connection)
         states = {request: requests.by_id(connection, request) for request in set(acknowledged) - {"done"}}
         aside = [row.name for row in releases.all_models(connection) if row.aside]

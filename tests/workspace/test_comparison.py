@@ -26,7 +26,7 @@ def found(tmp_path, monkeypatch) -> Workspace:
 
 def tampered(found: Workspace, change: Change) -> None:
     """Changes the ledger as somebody does who has its key, models and all."""
-    with found.place.database.writing() as connection:
+    with found.storage.database.writing() as connection:
         data_files.drop(connection, 0)
         for file in change.going:
             sealing.delete(connection, data_files.data_files, data_files.data_files.c.path == file.path)
@@ -51,8 +51,8 @@ def test_honest_models_agree_whatever_was_done(found, tmp_path):
 
 
 def test_a_row_that_was_changed_together_with_its_digests_is_found(found, tmp_path):
-    file = found.place.table.present()[0]
-    path = found.place.table.path / file.path
+    file = found.storage.table.present()[0]
+    path = found.storage.table.path / file.path
     rows = pq.ParquetFile(path).read()
     ages = rows["age"].to_pylist()
     changed = rows.set_column(rows.schema.get_field_index("age"), "age", pa.array([ages[0] + 0.1, *ages[1:]]))
@@ -71,24 +71,24 @@ def test_a_state_of_another_model_is_found(found, tmp_path):
     run("fit", "other", "--target", "spend", "--model", "ridge", "--sigma", "0.05", "--penalty", "3", "-w", "ws")
     run("fit", "age", "--target", "age", "--model", "ridge", "--sigma", "0.05", "-w", "ws")
     for one, another in (("spend", "visits"), ("spend", "other"), ("other", "age")):
-        shutil.copy(found.place.state_path(one, 1), tmp_path / "kept")
-        shutil.copy(found.place.state_path(another, 1), found.place.state_path(one, 1))
-        with found.place.database.writing() as connection:
-            state = digest(found.place.state_path(one, 1).read_bytes())
+        shutil.copy(found.storage.state_path(one, 1), tmp_path / "kept")
+        shutil.copy(found.storage.state_path(another, 1), found.storage.state_path(one, 1))
+        with found.storage.database.writing() as connection:
+            state = digest(found.storage.state_path(one, 1).read_bytes())
             sealing.update(connection, release_table, release_table.c.model == one, state_digest=state)
         assert f"{one}: its state is that of a model of another kind" in problems(tmp_path / "ws", "models")[CHECK]
-        shutil.copy(tmp_path / "kept", found.place.state_path(one, 1))
-        with found.place.database.writing() as connection:
+        shutil.copy(tmp_path / "kept", found.storage.state_path(one, 1))
+        with found.storage.database.writing() as connection:
             state = digest((tmp_path / "kept").read_bytes())
             sealing.update(connection, release_table, release_table.c.model == one, state_digest=state)
     assert problems(tmp_path / "ws", "models") == {}
 
 
 def test_models_are_compared_on_a_schedule_and_those_that_do_not_agree_are_set_aside(found, tmp_path, monkeypatch):
-    shutil.copy(found.place.state_path("visits", 1), tmp_path / "state")
-    shutil.copy(found.place.state_path("spend", 1), found.place.state_path("visits", 1))
-    with found.place.database.writing() as connection:
-        state = digest(found.place.state_path("spend", 1).read_bytes())
+    shutil.copy(found.storage.state_path("visits", 1), tmp_path / "state")
+    shutil.copy(found.storage.state_path("spend", 1), found.storage.state_path("visits", 1))
+    with found.storage.database.writing() as connection:
+        state = digest(found.storage.state_path("spend", 1).read_bytes())
         sealing.update(connection, release_table, release_table.c.model == "visits", state_digest=state)
     run("process", "-w", "ws")  # its day has not come
     later = date.today() + timedelta(days=31)
@@ -104,5 +104,5 @@ def test_models_are_compared_on_a_schedule_and_those_that_do_not_agree_are_set_a
     assert aside["spend"] is aside["churn"] is None and "run expunge replace visits" in aside["visits"]
     run("replace", "visits", "-w", "ws")
     assert run("process", "-w", "ws")["aside"] == {}
-    with found.place.database.reading() as connection:
-        assert queue.fact(connection, queue.COMPARED) == later.isoformat()
+    with found.storage.database.reading() as connection:
+        assert queue.read_property(connection, queue.COMPARED) == later.isoformat()

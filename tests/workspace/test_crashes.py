@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from expunge.data.own_columns import bucket_of
 from expunge.errors import LedgerCorrupt, WorkspaceInvalid
+from expunge.evidence.events import EventKind
 from expunge.ledger import log
 from expunge.ledger.tables import events
 from expunge.workspace import Workspace
@@ -78,7 +79,7 @@ def test_the_rounds_would_notice(operation, plant, tmp_path):
 def test_two_processes_at_once(tmp_path):
     found = workspace(tmp_path)
     found.forget([f"person-{i}" for i in range(10)])
-    command = [sys.executable, "-m", "expunge", "process", "-w", str(found.place.path), "--json"]
+    command = [sys.executable, "-m", "expunge", "process", "-w", str(found.storage.path), "--json"]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     closed = sorted(json.loads(process.communicate()[0])["closed"] for process in both)
     assert closed == [0, 10]
@@ -88,7 +89,7 @@ def test_two_processes_at_once(tmp_path):
 def test_many_ask_at_once(tmp_path):
     found = workspace(tmp_path, models=False)
     asked = [
-        [sys.executable, "-m", "expunge", "forget", f"person-{i}", "person-0", "--json", "-w", str(found.place.path)]
+        [sys.executable, "-m", "expunge", "forget", f"person-{i}", "person-0", "--json", "-w", str(found.storage.path)]
         for i in range(1, 5)
     ]
     all_of_them = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path) for command in asked]
@@ -105,12 +106,12 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     for path in [tmp_path, *tmp_path.parents]:
         if path.stat().st_uid == 0 and path != Path("/"):
             path.chmod(path.stat().st_mode | 0o055)
-    for path in found.place.path.rglob("*"):
+    for path in found.storage.path.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)
-    found.place.path.chmod(0o755)
+    found.storage.path.chmod(0o755)
     source = (
         "import os\nfrom expunge.cli import app\nimport expunge.workspace.workspace, deltalake, duckdb\nos.setuid(65534)\n"
-        f"app(['process', '-w', {str(found.place.path)!r}, '--json'])"
+        f"app(['process', '-w', {str(found.storage.path)!r}, '--json'])"
     )
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=False, cwd="/")
     assert done.returncode == 1, done.stderr + done.stdout
@@ -120,19 +121,19 @@ def test_a_folder_that_cannot_be_written(tmp_path):
 
 def test_postgresql_restarted_in_the_middle(tmp_path, postgresql):
     found = workspace(tmp_path, models=False, database=postgresql.new_database())
-    with found.place.database.reading() as connection:
+    with found.storage.database.reading() as connection:
         before = connection.execute(sa.select(sa.func.count()).select_from(events)).scalar_one()
 
     def interrupted() -> None:
-        with found.place.database.writing() as connection:
-            log.append(connection, "test.event", [{}])
+        with found.storage.database.writing() as connection:
+            log.append(connection, EventKind.CLOCK_CONFIRMED, [{}])
             postgresql.stop()
             postgresql.start()
-            log.append(connection, "test.event", [{}])
+            log.append(connection, EventKind.CLOCK_CONFIRMED, [{}])
 
     with pytest.raises(WorkspaceInvalid, match="cannot be used"):
         interrupted()
-    with found.place.database.reading() as connection:
+    with found.storage.database.reading() as connection:
         assert connection.execute(sa.select(sa.func.count()).select_from(events)).scalar_one() == before
     assert found.forget(["person-1"])[0].state == "accepted"
     postgresql.stop()
@@ -147,52 +148,52 @@ class TestDamage:
     @pytest.mark.parametrize("at", [0, 100, 4096])
     def test_of_the_database(self, at, tmp_path):
         found = workspace(tmp_path, models=False)
-        found.place.database.close()
-        path = found.place.path / "ledger.sqlite"
+        found.storage.database.close()
+        path = found.storage.path / "ledger.sqlite"
         content = bytearray(path.read_bytes())
         content[at : at + 2000] = b"\xff" * 2000
         path.write_bytes(content)
-        found = Workspace.open(found.place.path)
+        found = Workspace.open(found.storage.path)
         with pytest.raises((LedgerCorrupt, WorkspaceInvalid), match=r"damaged|restore|cannot be used"):
-            found.place.database.verify()
+            found.storage.database.verify()
         assert path.read_bytes() == content
 
     def test_of_the_ledger_file(self, tmp_path):
         found = workspace(tmp_path, models=False)
-        found.place.database.close()
-        (found.place.path / "ledger.sqlite").unlink()
+        found.storage.database.close()
+        (found.storage.path / "ledger.sqlite").unlink()
         with pytest.raises(WorkspaceInvalid, match="is missing: restore it"):
-            Workspace.open(found.place.path).process()
-        assert not (found.place.path / "ledger.sqlite").exists()
+            Workspace.open(found.storage.path).process()
+        assert not (found.storage.path / "ledger.sqlite").exists()
 
     @pytest.mark.parametrize("name", ["subject.key", "signing"])
     def test_of_a_key(self, name, tmp_path):
         found = workspace(tmp_path, models=False)
-        (path,) = found.place.keys.glob(f"{name}*")
+        (path,) = found.storage.keys.glob(f"{name}*")
         kept = path.read_bytes()
         for content in (b"", b"nonsense\n", kept[:20]):
             path.write_bytes(content)
             with pytest.raises(WorkspaceInvalid, match="is damaged"):
-                Workspace.open(found.place.path).forget(["person-1"])
+                Workspace.open(found.storage.path).forget(["person-1"])
         path.unlink()
         with pytest.raises(WorkspaceInvalid, match="is missing: restore it"):
-            Workspace.open(found.place.path).forget(["person-1"])
+            Workspace.open(found.storage.path).forget(["person-1"])
 
     def test_of_the_schema(self, tmp_path):
         found = workspace(tmp_path, models=False)
-        found.place.schema_path.write_text("[columns.age]\nkind = 'colour'\n")
+        found.storage.schema_path.write_text("[columns.age]\nkind = 'colour'\n")
         with pytest.raises(WorkspaceInvalid, match=r"age.*kind must be"):
             found.fit("churn", "churn")
-        found.place.schema_path.write_text("[columns.shoe]\nkind = 'number'\nlow = 1\nhigh = 60\n")
+        found.storage.schema_path.write_text("[columns.shoe]\nkind = 'number'\nlow = 1\nhigh = 60\n")
         with pytest.raises(Exception, match="'shoe', which the table does not have"):
             found.fit("churn", "churn")
-        found.place.schema_path.unlink()
+        found.storage.schema_path.unlink()
         with pytest.raises(WorkspaceInvalid, match="no schema at"):
             found.fit("churn", "churn")
 
     def test_of_the_settings(self, tmp_path):
         found = workspace(tmp_path, models=False)
-        path = found.place.configuration_path
+        path = found.storage.configuration_path
         for text, message in (
             ("databse = 'x'", "no setting 'databse'"),
             ("refit_days = 'soon'", "must be a positive whole number"),
@@ -201,13 +202,13 @@ class TestDamage:
         ):
             path.write_text(text)
             with pytest.raises(WorkspaceInvalid, match=message):
-                Workspace.open(found.place.path)
+                Workspace.open(found.storage.path)
 
     def test_of_the_table(self, tmp_path):
         found = workspace(tmp_path)
         found.forget(["person-1"])
-        bucket = bucket_of(found.place.subject_key.pseudonym("person-1"))
-        (part,) = (found.place.table.path / f"_bucket={bucket}").iterdir()
+        bucket = bucket_of(found.storage.subject_key.pseudonym("person-1"))
+        (part,) = (found.storage.table.path / f"_bucket={bucket}").iterdir()
         kept = part.read_bytes()
         part.write_bytes(b"")
         done = None
@@ -219,8 +220,8 @@ class TestDamage:
             found.process()
         part.write_bytes(kept)
         found.process()
-        assert status(found.place)["requests"]["closed"] == 1
-        shutil.rmtree(found.place.table.path / "_delta_log")
+        assert status(found.storage).requests["closed"] == 1
+        shutil.rmtree(found.storage.table.path / "_delta_log")
         found.forget(["person-2"])
         with pytest.raises(WorkspaceInvalid, match="cannot be opened"):
             found.process()

@@ -7,6 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from expunge.errors import CapacityExceeded, WorkspaceInvalid
+from expunge.evidence.events import EventKind
 from expunge.ledger import log, releases, requests, times
 from expunge.ledger.tables import releases as release_table
 from expunge.workspace import Workspace, desk, states
@@ -33,7 +34,7 @@ def exhausted(tmp_path):
 
 
 def rows_of(found: Workspace, who: str) -> int:
-    return sum(found.place.table.counts([found.place.subject_key.pseudonym(who)]).values())
+    return sum(found.storage.table.counts([found.storage.subject_key.pseudonym(who)]).values())
 
 
 def test_the_others_go_on_and_the_rows_stay(exhausted, tmp_path):
@@ -44,8 +45,8 @@ def test_the_others_go_on_and_the_rows_stay(exhausted, tmp_path):
     assert list(problems(exhausted)) == ["every model can forget"]
     truth, certified = true_distance(exhausted, "churn", ["person-5"])
     assert truth <= certified
-    (shown,) = [row for row in status(exhausted.place)["models"] if row["aside"]]
-    assert shown["name"] == "big"
+    (shown,) = [row for row in status(exhausted.storage).models if row.aside]
+    assert shown.name == "big"
 
     exhausted.forget(["person-6"])  # life goes on for the others
     again = exhausted.process()
@@ -65,31 +66,31 @@ def test_the_others_go_on_and_the_rows_stay(exhausted, tmp_path):
     with pytest.raises(CapacityExceeded):
         exhausted.refit("big")
     fitted = exhausted.fit("visits", "visits", model="poisson", penalty=0.01, sigma=0.05)
-    assert fitted.release.certificate.remaining == exhausted.place.table.count() - sum(
+    assert fitted.release.certificate.remaining == exhausted.storage.table.count() - sum(
         rows_of(exhausted, who) for who in ("person-5", "person-6")
     )
     assert list(problems(exhausted)) == ["every model can forget"]
 
 
 def true_distance(found: Workspace, name: str, without: list[str]) -> tuple[float, float]:
-    tags = [found.place.subject_key.pseudonym(who) for who in without]
-    with found.place.database.reading() as connection:
+    tags = [found.storage.subject_key.pseudonym(who) for who in without]
+    with found.storage.database.reading() as connection:
         specification = Specification.from_json(releases.named(connection, name).specification)
-        unlearner = states.load(found.place, connection, name)
-    rows = specification.source(found.place.table, tags).in_one_block()
+        unlearner = states.load(found.storage, connection, name)
+    rows = specification.source(found.storage.table, tags).in_one_block()
     return unlearner.true_distance(rows), unlearner.release.certificate.distance_bound
 
 
 def test_retiring_it_closes_what_waited_for_it(exhausted):
     assert exhausted.retire("big") == 1
     assert rows_of(exhausted, "person-5") == 0
-    place = exhausted.place
-    assert not list((place.models / "big").glob("*"))
-    with place.database.reading() as connection:
+    storage = exhausted.storage
+    assert not list((storage.models / "big").glob("*"))
+    with storage.database.reading() as connection:
         assert requests.by_id(connection, exhausted.asked).state == "closed"
         kept = connection.execute(sa.select(release_table.c.weights).where(release_table.c.model == "big")).scalars()
         assert set(kept) == {None}
-        assert [event["model"] for event in log.of_kind(connection, "model.retired")] == ["big"]
+        assert [event.text("model") for event in log.of_kind(connection, EventKind.MODEL_RETIRED)] == ["big"]
     with pytest.raises(WorkspaceInvalid, match="was retired on"):
         exhausted.refit("big")
     with pytest.raises(WorkspaceInvalid, match="already, or was"):
@@ -106,7 +107,7 @@ def test_replacing_it_closes_what_waited_for_it(exhausted):
     assert rows_of(exhausted, "person-5") == 0
     for name, (truth, certified) in true_distances(exhausted).items():
         assert truth <= certified, name
-    with exhausted.place.database.reading() as connection:
+    with exhausted.storage.database.reading() as connection:
         older = sa.select(release_table.c.weights).where(release_table.c.model == "big", release_table.c.number < 7)
         assert set(connection.execute(older).scalars()) == {None}
     assert problems(exhausted) == {}
@@ -118,7 +119,7 @@ def test_replacing_it_closes_what_waited_for_it(exhausted):
 
 def test_it_comes_back_once_it_can_be_certified(tmp_path):
     found = workspace(tmp_path)
-    path = found.place.state_path("churn", 1)
+    path = found.storage.state_path("churn", 1)
     state = path.read_bytes()
     path.unlink()
     found.forget(["person-1"])
@@ -141,7 +142,7 @@ def test_one_person_that_a_model_cannot_forget_is_forgotten_by_the_others(tmp_pa
     assert done.closed == 3 and done.aside == {}
     (stuck,) = done.problems
     assert stuck in asked[:3] and done.problems[stuck].startswith("churn: ")
-    with found.place.database.reading() as connection:
+    with found.storage.database.reading() as connection:
         assert list(requests.batches_of(connection, stuck)) == ["visits"]
     left = [f"person-{i}" for i in range(3) if rows_of(found, f"person-{i}")]
     assert len(left) == 1
@@ -150,8 +151,8 @@ def test_one_person_that_a_model_cannot_forget_is_forgotten_by_the_others(tmp_pa
     assert problems(found) == {}
     assert found.process(is_due=True).outcomes == []  # not before an hour has passed
     found.process()
-    with found.place.database.reading() as connection:
-        assert len(log.of_kind(connection, "request.stuck")) == 1  # said once
+    with found.storage.database.reading() as connection:
+        assert len(log.of_kind(connection, EventKind.REQUEST_STUCK)) == 1  # said once
         row = requests.by_id(connection, stuck)
     assert (row.attempts, row.again > times.exact()) == (2, True)
     found.retire("churn")
@@ -163,4 +164,4 @@ def test_a_workspace_without_models_just_erases(tmp_path):
     found = workspace(tmp_path, models=False)
     found.forget(["person-1"])
     assert found.process().closed == 1
-    assert found.place.subject_key.pseudonym("person-1") not in found.place.table.subjects().to_pylist()
+    assert found.storage.subject_key.pseudonym("person-1") not in found.storage.table.subjects().to_pylist()

@@ -50,8 +50,8 @@ def traces(folder: Path, needles: dict[str, bytes]) -> list[str]:
 
 
 def test_nothing_is_left(planted, tmp_path):
-    folder = planted.place.path
-    pseudonym = planted.place.subject_key.pseudonym(CANARY_ID)
+    folder = planted.storage.path
+    pseudonym = planted.storage.subject_key.pseudonym(CANARY_ID)
     row = np.array([CANARY_NUMBER, 4.987654321])
     needles = {
         "id": CANARY_ID.encode(),
@@ -62,13 +62,13 @@ def test_nothing_is_left(planted, tmp_path):
     }
     assert not [trace for trace in traces(folder, {**needles, "pseudonym": b"?"}) if CANARY_ID in trace]
     assert traces(folder, needles)  # the row is there before
-    states = {path.name: path.read_bytes() for path in planted.place.models.rglob("*.safetensors")}
-    encoded = [load_unlearner(path) for path in planted.place.models.rglob("*.safetensors")]
+    states = {path.name: path.read_bytes() for path in planted.storage.models.rglob("*.safetensors")}
+    encoded = [load_unlearner(path) for path in planted.storage.models.rglob("*.safetensors")]
     assert states and encoded
     planted.forget([CANARY_ID])
     planted.process()
     assert traces(folder, needles) == []
-    left = [path.read_bytes() for path in planted.place.models.rglob("*.safetensors")]
+    left = [path.read_bytes() for path in planted.storage.models.rglob("*.safetensors")]
     assert not set(left) & set(states.values())  # the states that had learned the row are gone
 
 
@@ -77,14 +77,14 @@ def test_old_weights_go_with_the_person(planted):
 
     from expunge.ledger.tables import releases
 
-    with planted.place.database.reading() as connection:
+    with planted.storage.database.reading() as connection:
         before = list(connection.execute(sa.select(releases.c.weights)).scalars())
     planted.forget([CANARY_ID])
     planted.process()
-    with planted.place.database.reading() as connection:
+    with planted.storage.database.reading() as connection:
         kept = connection.execute(sa.select(releases.c.number, releases.c.weights, releases.c.purged)).all()
     assert all((weights is None) == (number == 1) == (purged is not None) for number, weights, purged in kept)
-    for path in planted.place.path.glob("ledger.sqlite*"):
+    for path in planted.storage.path.glob("ledger.sqlite*"):
         content = path.read_bytes()
         assert not any(weights in content for weights in before)
 
@@ -100,7 +100,7 @@ def test_an_interrupted_correction_leaves_no_row(planted, tmp_path, monkeypatch)
     with pytest.raises(RuntimeError, match="in the middle"):
         planted.rectify(CANARY_ID, str(tmp_path / "right.parquet"))
     monkeypatch.undo()
-    assert planted.place.table.strays() == []
+    assert planted.storage.table.strays() == []
     needle = np.array([55.987654321]).tobytes()
-    assert not [path for path in planted.place.path.rglob("*") if path.is_file() and needle in path.read_bytes()]
+    assert not [path for path in planted.storage.path.rglob("*") if path.is_file() and needle in path.read_bytes()]
     assert planted.forget([CANARY_ID])[0].state == "accepted"

@@ -24,17 +24,17 @@ from tests.workspace.people import CLASSES, SCHEMA, people, workspace
 
 
 def problems(found: Workspace) -> dict[str, str]:
-    return {finding.check: finding.problem for finding in examine(found.place) if finding.problem}
+    return {finding.check: finding.problem for finding in examine(found.storage) if finding.problem}
 
 
 def true_distances(found: Workspace) -> dict[str, tuple[float, float]]:
     """By model: the distance to the model retrained on the table as it is now, and what is certified."""
     distances = {}
-    with found.place.database.reading() as connection:
+    with found.storage.database.reading() as connection:
         for row in releases.all_models(connection):
             specification = Specification.from_json(row.specification)
-            unlearner = states.load(found.place, connection, row.name)
-            truth = unlearner.true_distance(specification.source(found.place.table).in_one_block())
+            unlearner = states.load(found.storage, connection, row.name)
+            truth = unlearner.true_distance(specification.source(found.storage.table).in_one_block())
             distances[row.name] = truth, unlearner.release.certificate.distance_bound
     return distances
 
@@ -57,7 +57,7 @@ def test_a_life(tmp_path, database):
     assert (done.closed, done.problems) == (3, {})
     assert {outcome.model for outcome in done.outcomes} == {"churn", "spend", "visits"}
     assert all(outcome.number == 2 for outcome in done.outcomes)
-    assert found.place.table.count() == 400 - held
+    assert found.storage.table.count() == 400 - held
     for name, (truth, certified) in true_distances(found).items():
         assert truth <= certified, name
     assert problems(found) == {}
@@ -78,19 +78,17 @@ def test_a_life(tmp_path, database):
     pq.write_table(renamed.slice(3, 1).set_column(1, "age", pa.array([99.0])), tmp_path / "right.parquet")
     answer, outcomes = found.rectify("new-3", str(tmp_path / "right.parquet"))
     assert answer.rows == 1 and len(outcomes) >= 2
-    assert found.place.table.of_subjects([found.place.subject_key.pseudonym("new-3")])["age"].to_pylist() == [99.0]
+    assert found.storage.table.of_subjects([found.storage.subject_key.pseudonym("new-3")])["age"].to_pylist() == [99.0]
     for name, (truth, certified) in true_distances(found).items():
         assert truth <= certified, name
     assert problems(found) == {}
 
-    shown = status(found.place)
-    assert shown["requests"]["closed"] == 5
-    assert {derived["what"] for derived in shown["still_derived"]} == {
-        f"the anchor of {m}" for m in ("churn", "spend", "visits")
-    }
+    shown = status(found.storage)
+    assert shown.requests["closed"] == 5
+    assert {derived.what for derived in shown.still_derived} == {f"the anchor of {m}" for m in ("churn", "spend", "visits")}
     for name in ("churn", "spend", "visits"):
         assert found.refit(name).release.certificate.rung == "refit"
-    assert status(found.place)["still_derived"] == []
+    assert status(found.storage).still_derived == ()
     assert problems(found) == {}
     assert "rows at random" in str(found.capacity("churn"))
 
@@ -115,7 +113,7 @@ def test_rows_without_the_target_are_not_learned_and_not_forgotten(tmp_path):
     assert done.closed == 1
     (outcome,) = done.outcomes  # the model never learned the row; the table had it, and the log shows no difference
     assert (outcome.number, outcome.release.certificate.n_forgotten, outcome.release.certificate.remaining) == (2, 0, 58)
-    assert found.place.table.count() == 59
+    assert found.storage.table.count() == 59
     assert problems(found) == {}
 
 
@@ -137,12 +135,12 @@ def test_a_model_that_learned_none_of_the_rows_pays_for_its_release(tmp_path):
 def test_influence_is_what_forgetting_does(tmp_path):
     found = workspace(tmp_path)
     preview = found.preview([ForgetRequest("person-4", "Ann"), ForgetRequest("person-5", "Ann")])
-    with found.place.database.reading() as connection:
-        before = states.load(found.place, connection, "spend")._secret.point
+    with found.storage.database.reading() as connection:
+        before = states.load(found.storage, connection, "spend")._secret.point
     found.forget(["person-4"])
     found.process()
-    with found.place.database.reading() as connection:
-        after = states.load(found.place, connection, "spend")._secret.point
+    with found.storage.database.reading() as connection:
+        after = states.load(found.storage, connection, "spend")._secret.point
     moved = np.linalg.norm(after - before) / 0.05
     assert moved <= preview["influence"]["spend"][0] * 1.1
     assert moved > 0
@@ -163,16 +161,16 @@ class TestAnswers:
     def test_a_key_names_one_request_among_those_asked_together_too(self, tmp_path):
         found = workspace(tmp_path, models=False)
         wishes = [desk.ForgetRequest(subject, "ann", "k") for subject in ("person-1", "person-1", "person-2")]
-        first, again, other = desk.ask(found.place, wishes)
+        first, again, other = desk.ask(found.storage, wishes)
         assert again.request == first.request
         assert other.reason == "key-reused"
-        assert desk.ask(found.place, [desk.ForgetRequest("nobody", "ann", "n")] * 2)[1].reason == "unknown-subject"
+        assert desk.ask(found.storage, [desk.ForgetRequest("nobody", "ann", "n")] * 2)[1].reason == "unknown-subject"
 
     def test_there_is_a_limit_a_day(self, tmp_path):
         found = workspace(tmp_path, models=False)
-        settings = found.place.configuration_path
+        settings = found.storage.configuration_path
         settings.write_text(settings.read_text().replace("100000", "3"))
-        found = Workspace.open(found.place.path)
+        found = Workspace.open(found.storage.path)
         answers = found.forget([f"person-{i}" for i in range(5)], actor="a")
         assert [answer.reason for answer in answers] == [None, None, None, "limit", "limit"]
         assert found.forget(["person-9"], actor="b")[0].state == "accepted"
@@ -180,7 +178,7 @@ class TestAnswers:
     def test_a_refusal_is_in_the_log(self, tmp_path):
         found = workspace(tmp_path, models=False)
         (answer,) = found.forget(["nobody"])
-        with found.place.database.reading() as connection:
+        with found.storage.database.reading() as connection:
             row = connection.execute(sa.text("SELECT entry FROM events WHERE kind = 'request.refused'")).scalar_one()
         assert json.loads(row)["request"] == answer.request
         assert "nobody" not in row
@@ -188,8 +186,8 @@ class TestAnswers:
     def test_a_receipt_proves_the_request_to_whoever_knows_the_subject(self, tmp_path):
         found = workspace(tmp_path, models=False)
         (answer,) = found.forget(["person-1"])
-        with found.place.database.reading() as connection:
-            keys = found.place.public_keys(connection)
+        with found.storage.database.reading() as connection:
+            keys = found.storage.public_keys(connection)
             kept = requests.by_id(connection, answer.request).commitment
             assert kept in connection.execute(sa.text("SELECT entry FROM events WHERE kind = 'request.accepted'")).scalar_one()
         content = json.loads(answer.receipt)
@@ -220,8 +218,8 @@ def test_a_request_that_cannot_be_worked_is_set_apart(tmp_path):
     assert done.closed == 3
     assert list(done.problems) == [asked[1].request]
     assert "churn" in done.problems[asked[1].request] or "class" in done.problems[asked[1].request]
-    (shown,) = status(found.place)["open"]
-    assert shown["problem"] is not None and shown["request"] == asked[1].request
+    (shown,) = status(found.storage).open
+    assert shown.problem is not None and shown.request == asked[1].request
     assert problems(found) == {}
     assert found.process().closed == 0  # still not, and nothing is lost
 
@@ -240,22 +238,22 @@ def test_a_batch_that_forces_a_refit_says_so_first(tmp_path):
 def test_models_are_refitted_on_the_schedule_they_were_fitted_with(tmp_path):
     """By hand a refit is charged like any release; the schedule's, for which somebody forgotten calls, resets the budget."""
     found = workspace(tmp_path, models=False)
-    text = found.place.configuration_path.read_text()
-    found.place.configuration_path.write_text(text.replace("refit_requests = 0", "refit_requests = 3"))
-    found = Workspace.open(found.place.path)
+    text = found.storage.configuration_path.read_text()
+    found.storage.configuration_path.write_text(text.replace("refit_requests = 0", "refit_requests = 3"))
+    found = Workspace.open(found.storage.path)
     found.fit("churn", "churn", delta=1e-5)
-    found.place.configuration_path.write_text(text)
-    found = Workspace.open(found.place.path)
+    found.storage.configuration_path.write_text(text)
+    found = Workspace.open(found.storage.path)
     found.forget(["person-1"])
     (first,) = found.process().outcomes
     by_hand = found.refit("churn").release.certificate
     assert not by_hand.scheduled
     assert by_hand.mu_total >= first.release.certificate.mu_total > 0
-    assert status(found.place)["models"][0]["refit_due"] is None
+    assert status(found.storage).models[0].refit_due is None
     found.forget(["person-2"])
     forgotten, refitted = found.process().outcomes
     assert forgotten.release.certificate.requests == 3
-    assert status(found.place)["models"][0]["refit_due"] is None
+    assert status(found.storage).models[0].refit_due is None
     certificate = refitted.release.certificate
     assert (certificate.rung, certificate.scheduled, certificate.requests) == ("refit", True, 0)
     assert certificate.mu_total >= forgotten.release.certificate.mu_total
@@ -263,7 +261,7 @@ def test_models_are_refitted_on_the_schedule_they_were_fitted_with(tmp_path):
     (after,) = found.process().outcomes
     assert after.release.certificate.mu_total == pytest.approx(after.release.certificate.mu)
     due = date.fromisoformat(after.release.certificate.since) + timedelta(days=30)
-    assert status(found.place)["models"][0]["refit_due"] == due.isoformat()
+    assert status(found.storage).models[0].refit_due == due.isoformat()
     assert problems(found) == {}
 
 
@@ -286,7 +284,7 @@ def test_those_forgotten_do_not_come_back_by_accident(tmp_path):
 
 def test_a_row_put_into_the_table_from_outside_poisons_nothing(tmp_path):
     found = workspace(tmp_path)
-    table = found.place.table
+    table = found.storage.table
     row = next(table.row_groups([SUBJECT])[0].tables([SUBJECT]))
     intruder = table.of_subjects(row[SUBJECT].to_pylist()[:1]).slice(0, 1)
     intruder = intruder.set_column(intruder.schema.get_field_index(ROW), ROW, pa.array([10**6]))
@@ -300,15 +298,15 @@ def test_a_row_put_into_the_table_from_outside_poisons_nothing(tmp_path):
 def test_a_state_that_is_not_the_ledgers_is_refused(tmp_path):
     found = workspace(tmp_path)
     found.forget(["person-1"])
-    path = found.place.state_path("churn", 1)
+    path = found.storage.state_path("churn", 1)
     old = path.read_bytes()
     path.write_bytes(old[:-1] + bytes([old[-1] ^ 1]))
     done = found.process()
     assert "not the file that the ledger names" in done.aside["churn"]
     assert (done.closed, {outcome.model for outcome in done.outcomes}) == (0, {"spend", "visits"})
     path.unlink()
-    with pytest.raises(StateCorrupt, match="is missing"), found.place.database.reading() as connection:
-        states.load(found.place, connection, "churn")
+    with pytest.raises(StateCorrupt, match="is missing"), found.storage.database.reading() as connection:
+        states.load(found.storage, connection, "churn")
     path.write_bytes(old)
     assert found.process().closed == 1
     assert problems(found) == {}
@@ -316,14 +314,14 @@ def test_a_state_that_is_not_the_ledgers_is_refused(tmp_path):
 
 def test_two_at_once_the_other_waits_or_says_so(tmp_path):
     found = workspace(tmp_path)
-    with found.place.exclusive(), pytest.raises(WorkspaceBusy, match="another process is working"):
+    with found.storage.exclusive(), pytest.raises(WorkspaceBusy, match="another process is working"):
         found.process(patience=0.1)
     assert found.process().closed == 0
 
 
 def test_requests_are_accepted_while_a_batch_is_worked(tmp_path):
     found = workspace(tmp_path)
-    with found.place.exclusive():
+    with found.storage.exclusive():
         assert found.forget(["person-1"])[0].state == "accepted"
 
 
@@ -345,7 +343,7 @@ def test_the_log_names_what_happened(tmp_path):
     found = workspace(tmp_path)
     found.forget(["person-1"])
     found.process()
-    with found.place.database.reading() as connection:
+    with found.storage.database.reading() as connection:
         kinds = list(connection.execute(sa.text("SELECT kind FROM events ORDER BY seq")).scalars())
     assert kinds[0] == "workspace.created"
     assert kinds[-6:] == ["batch.begun", "batch.certified", *["release.certified"] * 3, "batch.closed"]
@@ -355,7 +353,7 @@ def test_the_pseudonym_goes_when_a_request_is_closed(tmp_path):
     found = workspace(tmp_path)
     found.forget(["person-1", "person-2"])
     found.process()
-    with found.place.database.reading() as connection:
+    with found.storage.database.reading() as connection:
         assert set(connection.execute(sa.select(request_table.c.subject)).scalars()) == {None}
 
 
@@ -395,7 +393,7 @@ class TestAppending:
         pq.write_table(new.set_column(0, "who", pa.array(["a", "b"])), tmp_path / "new.parquet")
         with pytest.raises(InvalidRows, match="row 2 has a churn that the model has not learned"):
             found.append(str(tmp_path / "new.parquet"))
-        assert found.place.table.count() == 400
+        assert found.storage.table.count() == 400
         assert problems(found) == {}
 
     def test_no_rows(self, tmp_path):

@@ -21,10 +21,10 @@ from expunge.cli.shared import (
     console,
     given_list,
     given_subject,
+    notify,
     progress,
     refusing,
     require_writable,
-    say,
     show,
     show_plan,
 )
@@ -135,6 +135,7 @@ def cancel(
 ) -> None:
     """Withdraw an accepted request that nobody works on yet."""
     from expunge.errors import RequestRefused
+    from expunge.ledger.requests import RequestState
     from expunge.workspace import Workspace
 
     refused: RequestRefused | None = None
@@ -143,7 +144,8 @@ def cancel(
             Workspace.open(workspace).cancel(request, dry_run=dry_run)
         except RequestRefused as error:
             refused = error
-    state = "refused" if refused is not None else "accepted" if dry_run else "cancelled"
+    done_state = RequestState.ACCEPTED if dry_run else RequestState.CANCELLED
+    state = done_state if refused is None else RequestState.REFUSED
     result = {"request": request, "state": state, "message": "" if refused is None else str(refused)}
     done = f"{request} can be cancelled; this was a dry run" if dry_run else f"{request} is cancelled"
     show(result, as_json, lambda: console.print(str(refused) if refused else done, highlight=False))
@@ -173,7 +175,7 @@ def rectify(
             show_plan(found.planned(lambda plans: plans.rectify(person, str(file), **how)), as_json)
             return
         require_writable(receipts)
-        answer, outcomes = found.rectify(person, str(file), accept_undeclared=accept_undeclared, reading=reading, say=say)
+        answer, outcomes = found.rectify(person, str(file), accept_undeclared=accept_undeclared, reading=reading, notify=notify)
         written = write_receipts(receipts, {answer.request: answer.receipt or ""})
     result = {
         "request": answer.request,
@@ -225,7 +227,7 @@ def append(
             aside = None if rejects is None else Rejects()
             show_plan(found.planned(lambda plans: plans.append(data, query, rejects=aside, **how)), as_json)
             return
-        done = found.append(data, query, rejects_to=rejects, say=say, **how)
+        done = found.append(data, query, rejects_to=rejects, notify=notify, **how)
     result = {**done.told, "releases": [described(outcome) for outcome in done.outcomes]}
     replaced = done.told.get("replaced")
     message = f"{done.rows:,} rows added" + (f", {replaced:,} replaced" if replaced else "")
@@ -240,9 +242,9 @@ def process(dry_run: DryRun = False, workspace: InWorkspace = HERE, as_json: AsJ
     with progress("working the queue", as_json):
         found = Workspace.open(workspace)
         if dry_run:
-            show_plan(found.planned(lambda plans: queue.planned(plans.place)), as_json)
+            show_plan(found.planned(lambda plans: queue.planned(plans.storage)), as_json)
             return
-        done = found.process(say)
+        done = found.process(notify)
     result = {
         "closed": done.closed,
         "problems": done.problems,
@@ -272,51 +274,50 @@ def process(dry_run: DryRun = False, workspace: InWorkspace = HERE, as_json: AsJ
 @app.command()
 def status(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
     """Where everything stands: requests and their deadlines, models, and what still depends on those forgotten."""
-    from expunge.workspace.place import Place
     from expunge.workspace.status import status as found_status
+    from expunge.workspace.storage import Storage
 
     with progress("reading the ledger", as_json):
-        found = found_status(Place(workspace))
+        found = found_status(Storage(workspace))
 
     def text() -> None:
-        counted = ", ".join(f"{count:,} {state}" for state, count in found["requests"].items() if count) or "none yet"
-        console.print(f"{found['rows']:,} rows. Requests: {counted}", highlight=False)
-        if found["open"]:
+        counted = ", ".join(f"{count:,} {state}" for state, count in found.requests.items() if count) or "none yet"
+        console.print(f"{found.rows:,} rows. Requests: {counted}", highlight=False)
+        if found.open:
             table = Table(title="Open requests, the most urgent first")
             for heading in ("request", "kind", "state", "days left", "problem"):
                 table.add_column(heading)
-            for row in found["open"]:
-                table.add_row(row["request"], row["kind"], row["state"], str(row["days_left"]), row["problem"] or "")
+            for row in found.open:
+                table.add_row(row.request, row.kind, row.state, str(row.days_left), row.problem or "")
             console.print(table)
-        if found["models"]:
+        if found.models:
             table = Table(title="Models")
             for heading in ("model", "predicts", "release", "rung", "ε promised", "ε spent", "rows", "refit due"):
                 table.add_column(heading)
-            for row in found["models"]:
-                numbers = [f"{float(row[name]):.3g}" for name in ("epsilon", "epsilon_total")]
-                due = (row["refit_due"] or "")[:10]
-                rows = f"{row['remaining']:,.0f}"
-                table.add_row(row["name"], row["target"], str(row["release"]), row["rung"], *numbers, rows, due)
+            for model in found.models:
+                numbers = [f"{number:.3g}" for number in (model.epsilon, model.epsilon_total)]
+                rows, due = f"{model.remaining:,.0f}", (model.refit_due or "")[:10]
+                table.add_row(model.name, model.target, str(model.release), model.rung, *numbers, rows, due)
             console.print(table)
-        for row in found["models"]:
-            if row["aside"] is not None:
-                console.print(f"{row['name']} is set aside, and requests wait for it: {row['aside']}", highlight=False)
-        for derived in found["still_derived"]:
-            until = f"until {derived['goes'][:10]}" if derived["goes"] else "until that is fixed, as expunge doctor says"
-            console.print(f"{derived['what']} still depends on people forgotten, {until}", highlight=False)
-        stones = found["tombstones"]
-        if stones["people"]:
-            goes = f"the first goes on {stones['first_goes'][:10]}, the last on {stones['last_goes'][:10]}"
-            counted = f"{stones['people']:,} people and {stones['other_ids']:,} other ids of theirs"
-            console.print(f"Tombstones (for {stones['why']}): {counted}; {goes}", highlight=False)
-        if found["unfinished_batches"]:
+        for model in found.models:
+            if model.aside is not None:
+                console.print(f"{model.name} is set aside, and requests wait for it: {model.aside}", highlight=False)
+        for derived in found.still_derived:
+            until = f"until {derived.goes[:10]}" if derived.goes else "until that is fixed, as expunge doctor says"
+            console.print(f"{derived.what} still depends on people forgotten, {until}", highlight=False)
+        stones = found.tombstones
+        if stones.people:
+            goes = f"the first goes on {str(stones.first_goes)[:10]}, the last on {str(stones.last_goes)[:10]}"
+            counted = f"{stones.people:,} people and {stones.other_ids:,} other ids of theirs"
+            console.print(f"Tombstones (for {stones.why}): {counted}; {goes}", highlight=False)
+        if found.unfinished_batches:
             console.print("a batch was interrupted; the next command that writes finishes it")
-        if not found["is_anchored"]:
+        if not found.is_anchored:
             console.print(
                 "no anchor is set: an older copy of this workspace would not be noticed (expunge doctor)", highlight=False
             )
 
-    show(found, as_json, text)
+    show(found.as_json(), as_json, text)
 
 
 def _preview(found: "Workspace", asked: "list[ForgetRequest]") -> dict[str, Any] | None:
@@ -326,7 +327,7 @@ def _preview(found: "Workspace", asked: "list[ForgetRequest]") -> dict[str, Any]
     try:
         return found.preview(asked)
     except StateCorrupt as error:
-        say(f"the influence is not known: {error}")
+        notify(f"the influence is not known: {error}")
         return None
 
 

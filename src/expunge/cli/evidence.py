@@ -31,27 +31,33 @@ def releases(
 ) -> None:
     """List the releases and what they spent."""
     from expunge.ledger import releases as ledger
-    from expunge.workspace.place import Place
+    from expunge.workspace.storage import Storage
 
-    with progress("reading the ledger", as_json), Place(workspace).database.reading() as connection:
+    with progress("reading the ledger", as_json), Storage(workspace).database.reading() as connection:
         rows = ledger.listed(connection, name)
     shown = ("rung", "n_forgotten", "n_learned", "remaining", "epsilon_total")
-    result = []
-    for row in rows:
-        evidence = json.loads(row.evidence)
-        head = {"certificate": row.id, "model": row.model, "release": row.number, "at": row.at, "batch": row.kind}
-        result.append({**head, **{key: evidence[key] for key in shown}, "purged": row.purged})
+    result = [
+        {
+            "certificate": row.id,
+            "model": row.model,
+            "release": row.number,
+            "at": row.at,
+            "batch": row.kind,
+            **{name: row.figures.content[name] for name in shown},
+            "purged": row.purged,
+        }
+        for row in rows
+    ]
 
     def text() -> None:
         table = Table(caption="purged: when the weights were deleted, because somebody in them was forgotten")
         counted = ("forgotten", "learned", "rows")
         for heading in ("certificate", "model", "release", "at", "why", "rung", *counted, "ε spent", "purged"):
             table.add_column(heading)
-        for line in result:
-            counts = [f"{line[key]:,.0f}" for key in ("n_forgotten", "n_learned", "remaining")]
-            spent = f"{float(line['epsilon_total']):.2g}"
-            head = [str(line[key]) for key in ("certificate", "model", "release")]
-            table.add_row(*head, line["at"][:16], line["batch"], line["rung"], *counts, spent, (line["purged"] or "")[:16])
+        for row in rows:
+            found, head = row.figures, (str(row.id), row.model, str(row.number), row.at[:16], row.kind)
+            counts = [f"{number:,.0f}" for number in (found.n_forgotten, found.n_learned, found.remaining)]
+            table.add_row(*head, found.rung, *counts, f"{found.epsilon_total:.2g}", (row.purged or "")[:16])
         console.print(table)
 
     show(result, as_json, text)
@@ -72,12 +78,12 @@ def certificate(
     from expunge.ledger import log
     from expunge.ledger import releases as ledger
     from expunge.ledger.bindings import covering
-    from expunge.workspace.place import Place
+    from expunge.workspace.storage import Storage
 
     with (
         progress("reading the ledger", as_json),
         refusing(as_json, request=request),
-        Place(workspace).database.reading() as connection,
+        Storage(workspace).database.reading() as connection,
     ):
         row = ledger.release(connection, number)
         if row is None:
@@ -86,14 +92,15 @@ def certificate(
         bundle = log.bundle(connection, row.envelope, row.event, covers)
         if out is not None:
             write_output(out, bundle.encode())
-    evidence = json.loads(row.evidence)
-    result = {"model": row.model, "release": row.number, "at": row.at, "evidence": evidence, "bundle": json.loads(bundle)}
+    found = row.figures
+    head = {"model": row.model, "release": row.number, "at": row.at}
+    result = {**head, "evidence": found.content, "bundle": json.loads(bundle)}
 
     def text() -> None:
         console.print(
-            f"Release {row.number} of {row.model}: {evidence['n_forgotten']} rows forgotten. Nobody can tell, up to "
-            f"ε = {evidence['epsilon']}, δ = {evidence['delta']}, the released weights from those of a model trained without "
-            f"everybody forgotten so far; spent since {evidence['since']}: ε = {float(evidence['epsilon_total']):.3g}.",
+            f"Release {row.number} of {row.model}: {found.n_forgotten} rows forgotten. Nobody can tell, up to "
+            f"ε = {found.epsilon}, δ = {found.delta}, the released weights from those of a model trained without "
+            f"everybody forgotten so far; spent since {found.since}: ε = {found.epsilon_total:.3g}.",
             highlight=False,
         )
         console.print("The evidence, for those who may see the data:")
@@ -110,9 +117,9 @@ def log(
 ) -> None:
     """Write the whole event log under its signed checkpoint, to be checked offline by `expunge verify`."""
     from expunge.ledger import log as ledger
-    from expunge.workspace.place import Place
+    from expunge.workspace.storage import Storage
 
-    with progress("reading the ledger", as_json), Place(workspace).database.reading() as connection:
+    with progress("reading the ledger", as_json), Storage(workspace).database.reading() as connection:
         write_output(out, ledger.export(connection).encode())
     show({"file": str(out)}, as_json, lambda: console.print(f"the log is in {out}", highlight=False))
 
@@ -131,10 +138,10 @@ def doctor(
 ) -> None:
     """Check the invariants of the workspace, changing nothing. Exits with 4 if one does not hold."""
     from expunge.workspace.doctor import examine
-    from expunge.workspace.place import Place
+    from expunge.workspace.storage import Storage
 
     with progress("examining", as_json):
-        findings = list(examine(Place(workspace), depth))  # type: ignore[arg-type]  # checked there
+        findings = list(examine(Storage(workspace), depth))  # type: ignore[arg-type]  # checked there
     result = [vars(finding) for finding in findings]
 
     def text() -> None:

@@ -7,7 +7,19 @@ import typer
 
 from expunge.cli.desk import described, print_outcomes
 from expunge.cli.reading import DATA, reads_files
-from expunge.cli.shared import HERE, AcceptUndeclared, AsJson, DryRun, InWorkspace, app, console, progress, say, show, show_plan
+from expunge.cli.shared import (
+    HERE,
+    AcceptUndeclared,
+    AsJson,
+    DryRun,
+    InWorkspace,
+    app,
+    console,
+    notify,
+    progress,
+    show,
+    show_plan,
+)
 from expunge.data.dialect import UNKNOWN, Reading
 from expunge.files import write_file
 
@@ -63,9 +75,9 @@ def init(
             schema=schema,
             database=database,
             row_key=columns,
-            say=say,
+            notify=notify,
         )
-    result = {"workspace": str(made.place.path), "schema": str(made.place.schema_path), "proposed": schema is None}
+    result = {"workspace": str(made.storage.path), "schema": str(made.storage.schema_path), "proposed": schema is None}
     show(result, as_json, lambda: console.print(f"{folder} is ready; next: expunge fit NAME --target COLUMN", highlight=False))
 
 
@@ -126,7 +138,7 @@ def propose(
         features = propose_schema(Origin(data, query, reading), subject)
         write_file(out, features.to_toml().encode(), is_new=True)
     result = {"schema": str(out), "columns": list(features.columns)}
-    say("check its ranges and categories: they should come from what you know of the world, not from the data")
+    notify("check its ranges and categories: they should come from what you know of the world, not from the data")
     show(result, as_json, lambda: console.print(f"{len(features.columns)} columns proposed in {out}", highlight=False))
 
 
@@ -163,7 +175,7 @@ def fit(
             plan = found.planned(lambda plans: plans.fit(name, target, how, accept_undeclared=accept_undeclared))
             show_plan(plan, as_json)
             return
-        outcome = found.fit(name, target, accept_undeclared=accept_undeclared, say=say, **how)
+        outcome = found.fit(name, target, accept_undeclared=accept_undeclared, notify=notify, **how)
     sigma = outcome.release.certificate.sigma
     rows = outcome.release.certificate.remaining
     result = {**described(outcome), "sigma": sigma}
@@ -195,7 +207,7 @@ def replace(
             plan = found.planned(lambda plans: plans.replace(name, how, accept_undeclared=accept_undeclared))
             show_plan(plan, as_json)
             return
-        outcome = found.replace(name, accept_undeclared=accept_undeclared, say=say, **how)
+        outcome = found.replace(name, accept_undeclared=accept_undeclared, notify=notify, **how)
     show(
         described(outcome),
         as_json,
@@ -241,7 +253,7 @@ def refit(
         if dry_run:
             show_plan(found.planned(lambda plans: plans.refit(name)), as_json)
             return
-        outcome = found.refit(name, say=say)
+        outcome = found.refit(name, notify=notify)
     show(described(outcome), as_json, lambda: print_outcomes([outcome], f"{name} is refitted"))
 
 
@@ -269,10 +281,10 @@ def export(
 ) -> None:
     """Write a model's released weights for use elsewhere; nothing secret is in them."""
     from expunge.workspace.export import export as write
-    from expunge.workspace.place import Place
+    from expunge.workspace.storage import Storage
 
     with progress("exporting", as_json):
         if form not in ("sklearn", "json", "onnx"):
             raise ValueError(f"--format must be sklearn, json or onnx, got {form!r}")
-        write(Place(workspace), name, form, out)  # type: ignore[arg-type]
+        write(Storage(workspace), name, form, out)  # type: ignore[arg-type]
     show({"model": name, "file": str(out)}, as_json, lambda: console.print(f"{name} is in {out}", highlight=False))

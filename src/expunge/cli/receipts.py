@@ -13,10 +13,10 @@ from expunge.cli.shared import (
     app,
     console,
     given_subject,
+    notify,
     progress,
     refusing,
     require_writable,
-    say,
     show,
 )
 from expunge.files import write_file
@@ -51,7 +51,7 @@ def write_receipts(folder: Path, documents: Mapping[str, str]) -> dict[str, str]
         try:
             write_file(path, document.encode())
         except OSError as error:
-            say(
+            notify(
                 f"request {request} stands, but its receipt could not be written ({error.strerror}): make it again with "
                 f"expunge receipt {request} --subject -"
             )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from expunge.cli.shared import CHECK_FAILED, HERE, REFUSED, AsJson, InWorkspace, app, console, progress, say, show
+from expunge.cli.shared import CHECK_FAILED, HERE, REFUSED, AsJson, InWorkspace, app, console, notify, progress, show
 
 if TYPE_CHECKING:
     from expunge.workspace.queue import Processed
@@ -20,10 +20,10 @@ def backup(
 ) -> None:
     """Copy the workspace, while the service runs: ledger, table, models, keys and settings, each file checked."""
     from expunge.workspace.backup import back_up, described
-    from expunge.workspace.place import Place
+    from expunge.workspace.storage import Storage
 
     with progress("copying", as_json):
-        result = {"backup": str(folder), **described(back_up(Place(workspace), folder))}
+        result = {"backup": str(folder), **described(back_up(Storage(workspace), folder))}
 
     def text() -> None:
         parts = f"{result['table_files']:,} files of the table, {result['models']} models, {result['keys']} keys, the ledger"
@@ -77,13 +77,13 @@ def recover(
     Exits with 4 if something stands in the way.
     """
     from expunge.workspace import recovery
-    from expunge.workspace.place import Place
+    from expunge.workspace.storage import Storage
 
     chosen = [name for name, is_set in (("moved", moved), ("clock", clock), ("anchors", anchors), ("older", older)) if is_set]
-    place = Place(workspace)
+    storage = Storage(workspace)
     if older and len(chosen) == 1:
         with progress("going on", as_json):
-            found = recovery.older(place)
+            found = recovery.older(storage)
         with progress("forgetting again", as_json):
             done = _forgotten_again(workspace)
         _tell({"workspace": str(workspace)}, found, done, as_json)
@@ -92,8 +92,8 @@ def recover(
         if len(chosen) > 1:
             raise ValueError("give one flag at a time, the one that expunge recover names first")
         for name in chosen:
-            {"moved": recovery.moved, "clock": recovery.clock, "anchors": recovery.anchors}[name](place)
-        causes = recovery.diagnose(Place(workspace))
+            {"moved": recovery.moved, "clock": recovery.clock, "anchors": recovery.anchors}[name](storage)
+        causes = recovery.diagnose(Storage(workspace))
     result = {"confirmed": chosen, "causes": [{"what": cause.what, "confirm": cause.flag} for cause in causes]}
 
     def text() -> None:
@@ -117,7 +117,7 @@ def _forgotten_again(workspace: Path) -> "Processed":
     from expunge.workspace import Workspace
 
     try:
-        return Workspace.open(workspace).process(say)
+        return Workspace.open(workspace).process(notify)
     except (ExpungeError, OSError) as error:
         raise WorkUnfinished(
             f"{workspace} goes on from an earlier day, but not everybody is forgotten again yet ({error}): run expunge process"
@@ -126,7 +126,7 @@ def _forgotten_again(workspace: Path) -> "Processed":
 
 def _tell(head: dict[str, Any], found: "Resumption", done: "Processed", as_json: bool) -> None:
     """Says what going on from an earlier day did, and what is lost."""
-    given_up = None if found.given_up is None else {"size": found.given_up[0], "root": found.given_up[1]}
+    given_up = None if found.given_up is None else vars(found.given_up)
     result = {
         **head,
         "continues": found.size,

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from expunge.cli.shared import HERE, REFUSED, AsJson, InWorkspace, app, console, progress, say, show
+from expunge.cli.shared import HERE, REFUSED, AsJson, InWorkspace, app, console, notify, progress, show
 
 token_app = typer.Typer(help="Tokens: who may use the service, and as what.", no_args_is_help=True)
 app.add_typer(token_app, name="token")
@@ -39,7 +39,7 @@ def serve(
             )
         found = Workspace.open(workspace)
         service = create_app(found, is_secure=is_secure or plain_http)
-    say(f"serving {found.place.path} on http{'s' if is_secure else ''}://{host}:{port}")
+    notify(f"serving {found.storage.path} on http{'s' if is_secure else ''}://{host}:{port}")
     uvicorn.run(
         service,
         host=host,
@@ -67,10 +67,10 @@ def issue(
 ) -> None:
     """Issue a token; it is shown once and kept as a hash."""
     from expunge.ledger import tokens
-    from expunge.workspace.place import Place
+    from expunge.workspace.storage import Storage
 
-    with progress("issuing", as_json), Place(workspace).database.writing() as connection:
-        token = tokens.issue(connection, name, role)  # type: ignore[arg-type]  # checked there
+    with progress("issuing", as_json), Storage(workspace).database.writing() as connection:
+        token = tokens.issue(connection, name, role)
     show({"name": name, "role": role, "token": token}, as_json, lambda: typer.echo(token))
 
 
@@ -78,9 +78,9 @@ def issue(
 def list_tokens(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
     """List the tokens, without their secrets."""
     from expunge.ledger import tokens
-    from expunge.workspace.place import Place
+    from expunge.workspace.storage import Storage
 
-    with progress("reading the ledger", as_json), Place(workspace).database.reading() as connection:
+    with progress("reading the ledger", as_json), Storage(workspace).database.reading() as connection:
         rows = tokens.listed(connection)
     names = ("id", "name", "role", "created", "revoked")
     result = [{name: getattr(row, name) for name in names} for row in rows]
@@ -102,9 +102,9 @@ def revoke(
 ) -> None:
     """Revoke a token; it opens nothing from then on."""
     from expunge.ledger import tokens
-    from expunge.workspace.place import Place
+    from expunge.workspace.storage import Storage
 
-    with progress("revoking", as_json), Place(workspace).database.writing() as connection:
+    with progress("revoking", as_json), Storage(workspace).database.writing() as connection:
         is_revoked = tokens.revoke(connection, identity)
     message = f"{identity} is revoked" if is_revoked else f"there is no token {identity}, or it was revoked before"
     show({"token": identity, "revoked": is_revoked}, as_json, lambda: console.print(message, highlight=False))

@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 
 from expunge.data.lists import IdList, Unclear, is_table, read_list
 from expunge.errors import ExpungeError, WorkspaceBusy, WorkspaceInvalid, WorkUnfinished, missing
+from expunge.files import delete_unfinished
 from expunge.identities import canonical
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def show(result: Any, as_json: bool, text: Callable[[], None]) -> None:
     except OSError as error:
         with suppress(OSError, ValueError):  # or Python tries once more when it ends
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        say(
+        notify(
             f"it is done, but the result could not be printed ({error.strerror}): see expunge status for how things stand, and "
             "revoke a token that nobody saw"
         )
@@ -112,7 +113,7 @@ def _listed(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def say(message: str) -> None:
+def notify(message: str) -> None:
     """A word to a person, apart from the result."""
     errors.print(message, highlight=False, soft_wrap=True)
 
@@ -136,8 +137,11 @@ def refusing(as_json: bool, **about: Any) -> Iterator[None]:
     try:
         yield
     except RequestRefused as error:
+        from expunge.ledger.requests import RequestState
+
         message, near = str(error), {} if error.near is None else {"near": error.near}
-        show({**about, "state": "refused", "reason": error.reason, **near, "message": message}, as_json, lambda: say(message))
+        result = {**about, "state": RequestState.REFUSED, "reason": error.reason, **near, "message": message}
+        show(result, as_json, lambda: notify(message))
         raise typer.Exit(REFUSED) from error
 
 
@@ -149,7 +153,7 @@ def fail(error: Exception, as_json: bool) -> NoReturn:
             typer.echo(json.dumps({"error": type(error).__name__, "message": message}, indent=2, ensure_ascii=False))
         else:
             errors.print("error:", style="red", end=" ")
-            say(message)
+            notify(message)
     sys.exit(code)
 
 
@@ -219,12 +223,13 @@ def given_list(file: Path, known: Sequence[str], column: str | None, no_heading:
     except ValueError as error:
         hint = " (--column NAME, or --no-heading)" if isinstance(error, Unclear) else ""
         raise ValueError(f"{where}: {error}{hint}") from error
-    say(f"{where}: {found.understood}")
+    notify(f"{where}: {found.understood}")
     return found
 
 
 def require_writable(folder: Path) -> None:
-    """Makes ``folder`` if need be, and tries whether a file can be written there.
+    """Makes ``folder`` if need be, tries whether a file can be written there, and deletes what a command that was killed had
+    begun to write.
 
     Raises:
         WorkspaceInvalid: not a folder, or one that cannot be written to.
@@ -233,6 +238,7 @@ def require_writable(folder: Path) -> None:
         folder.mkdir(exist_ok=True, parents=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
+        delete_unfinished(folder)
     except OSError as error:
         raise WorkspaceInvalid(
             f"{folder} cannot be written to ({(error.strerror or '').lower()}): choose another folder. Nothing was changed"

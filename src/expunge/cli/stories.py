@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from expunge.cli.desk import print_outcomes
-from expunge.cli.shared import CHECK_FAILED, HERE, InWorkspace, app, console, progress, require_writable, say
+from expunge.cli.shared import CHECK_FAILED, HERE, InWorkspace, app, console, notify, progress, require_writable
 from expunge.unlearning.rung import Rung
 
 
@@ -37,11 +37,14 @@ def demo(
         title="Forgetting, beside retraining",
         caption="distance to the retrained weights: proven bound, and truth by retraining",
     )
-    for heading in ("forget", "rung", "ms", "refit ms*", "certified", "true", "ε spent†"):
-        distances.add_column(heading, justify="left" if heading in ("forget", "rung") else "right", no_wrap=True)
+    for heading in ("forget", "rung"):
+        distances.add_column(heading, no_wrap=True)
+    for heading in ("ms", "refit ms*", "certified", "true", "ε spent†"):
+        distances.add_column(heading, justify="right", no_wrap=True)
     scores = Table(title="Held-out accuracy / log-loss", caption=f"on {len(story.y_test):,} people not trained on")
-    for heading in ("forget", "original", "forgotten", "retrained"):
-        scores.add_column(heading, justify="left" if heading == "forget" else "right", no_wrap=True)
+    scores.add_column("forget", no_wrap=True)
+    for heading in ("original", "forgotten", "retrained"):
+        scores.add_column(heading, justify="right", no_wrap=True)
     for step in steps:
         certificate = step.certificate
         passes = f" × {certificate.passes}" if certificate.rung == Rung.PASS else ""
@@ -81,9 +84,9 @@ def audit(
             verdict = Demo().audited(draws)
         else:
             from expunge.workspace.auditing import audited
-            from expunge.workspace.place import Place
+            from expunge.workspace.storage import Storage
 
-            verdict = audited(Place(workspace), model, draws)
+            verdict = audited(Storage(workspace), model, draws)
     console.print(str(verdict), highlight=False)
     paths = verdict.write(folder)
     console.print(f"written to {paths[0]} and {paths[1]}")
@@ -111,7 +114,7 @@ def _make_sample(workspace: Path) -> None:
     from expunge.workspace.sample import make_sample
 
     with progress("making a sample workspace", as_json=False):
-        data, outcomes = make_sample(workspace, say)
+        data, outcomes = make_sample(workspace, notify)
     print_outcomes(outcomes, f"{workspace} holds the 32,561 people of {data.name}, from the 1994 census, and two models. Try:")
     for line in (
         f"expunge forget p00017 p00023 -w {workspace}",

@@ -1,5 +1,6 @@
 """Commands for whoever holds evidence: verify a file offline, compare two checkpoints, write one to be kept."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,14 +37,14 @@ def verify(
     from expunge.evidence.verification import verify_file
 
     problem, is_genuine = None, True
-    facts: dict[str, Any] = {}
+    claims: dict[str, Any] = {}
     with progress("checking", as_json):
         keys, asked = PublicKeys.read(key), None if subject is None else given_subject(subject)
         try:
-            facts = verify_file(file, keys, asked, receipt)
+            claims = asdict(verify_file(file, keys, asked, receipt))
         except SignatureInvalid as error:
             problem, is_genuine = str(error), isinstance(error, NotShown)
-    result = {"file": str(file), "genuine": is_genuine, "problem": problem, **facts}
+    result = {"file": str(file), "genuine": is_genuine, "problem": problem, **claims}
 
     def text() -> None:
         if problem is not None:
@@ -52,10 +53,10 @@ def verify(
             return
         console.print("genuine:", style="green", end=" ")
         console.print(file, highlight=False)
-        for name, value in facts.items():
+        for name, value in claims.items():
             console.print(f"  {name}: {value}", highlight=False)
         if receipt is not None:
-            console.print(f"  release {facts['release']} of {facts['model']} answers request {facts['covers']}")
+            console.print(f"  release {claims['release']} of {claims['model']} answers request {claims['covers']}")
 
     show(result, as_json, text)
     if problem is not None:
@@ -76,14 +77,14 @@ def checkpoint(
     from expunge.errors import LedgerCorrupt, SignatureInvalid
     from expunge.evidence.verification import witnessed
     from expunge.ledger import log
-    from expunge.workspace.place import Place
+    from expunge.workspace.storage import Storage
 
     problem = None
     with progress("reading the ledger", as_json):
-        place = Place(workspace)
-        with place.database.reading() as connection:
+        storage = Storage(workspace)
+        with storage.database.reading() as connection:
             try:
-                earlier = None if since is None else witnessed(since, place.public_keys(connection)).head
+                earlier = None if since is None else witnessed(since, storage.public_keys(connection)).head
                 write_output(out, log.checkpoint_file(connection, earlier).encode())
             except (LedgerCorrupt, SignatureInvalid) as error:
                 problem = str(error)

@@ -31,6 +31,18 @@ class Misfit(ValueError):
     def __init__(self, index: int) -> None:
         self.index = index
 
+    def reason(self, wanted: pa.DataType) -> str:
+        """Why it is not of type ``wanted``, for a file of rejects."""
+        return f"no {named(wanted)}"
+
+
+class Inexact(Misfit):
+    """A number that a column of numbers could only hold by rounding it."""
+
+    def reason(self, wanted: pa.DataType) -> str:
+        """Why it is not of type ``wanted``, for a file of rejects."""
+        return f"would be rounded in a column of {wanted.bit_width}-bit numbers"
+
 
 @dataclass(frozen=True)
 class Rules:

@@ -11,13 +11,43 @@ from pyarrow import types
 
 from expunge.data.headings import require_names
 from expunge.data.row_numbers import counted
-from expunge.data.urls import database_url, without_password
+from expunge.data.urls import database_url
 from expunge.errors import InvalidRows
 
 BATCH = 65_536
 """Rows read at a time."""
 DIGITS = 38
 """Digits that an exact number may have."""
+
+
+_NO_SQL = "it is no SQL of this database, or names a table or column that is not there or may not be read"
+_UNREACHED = "the database cannot be reached"
+MEANINGS = {
+    "SQLITE_ERROR": _NO_SQL,
+    "SQLITE_CANTOPEN": _UNREACHED,
+    "SQLITE_NOTADB": "the file is no database",
+    "SQLITE_BUSY": "another program is writing there",
+    "ResourceClosedError": "the statement gives no rows",
+    "08": _UNREACHED,
+    "22": "a value cannot be computed or converted",
+    "28": "the user or the password is not accepted",
+    "3D": "there is no such database",
+    "42": _NO_SQL,
+    "57": "the database has stopped it",
+}
+"""What drivers' codes mean, by the code or by how it begins (classes of SQLSTATE)."""
+
+
+def _failed(error: BaseException) -> InvalidRows:
+    """What to say of a driver's error: its kind and its code. Its words may quote a value, or a part of the statement."""
+    found = getattr(error, "sqlstate", None) or getattr(error, "sqlite_errorname", None)
+    code = str(found or next((part for part in error.args[:1] if isinstance(part, int)), ""))
+    kind = type(error).__name__
+    means = next((MEANINGS[key] for key in (code, kind, code[:2]) if key in MEANINGS), "")
+    return InvalidRows(
+        f"the query failed: {', '.join(filter(None, (kind, code)))}{f' ({means})' if means else ''}. The database's own words "
+        "are not shown, because they may quote a value: run the query in its own client to see them. Nothing was changed"
+    )
 
 
 class Query:
@@ -78,10 +108,12 @@ class Query:
                         yield names, [tuple(row) for row in part]
             finally:
                 engine.dispose()
-        except (sa.exc.SQLAlchemyError, ImportError) as error:
-            cause = str(getattr(error, "orig", None) or error).strip().splitlines()
-            said = without_password(cause[0], self._address) if cause else type(error).__name__
-            raise InvalidRows(f"the query failed: {said}") from error
+        except ImportError as error:
+            raise InvalidRows(
+                f"the query failed: {error.name} is not installed, with which this kind of database is reached: install it"
+            ) from error
+        except sa.exc.SQLAlchemyError as error:
+            raise _failed(getattr(error, "orig", None) or error) from error
 
 
 _KINDS = dict.fromkeys((bool, int, float, Decimal, str, bytes, date, datetime, time, timedelta)) | {

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
-from expunge.data.column_types import Misfit
+from expunge.data.column_types import Inexact, Misfit
 
 
 class WrongType(ValueError):
@@ -32,7 +32,7 @@ def fitted(values: pa.Array, wanted: pa.DataType) -> pa.Array:
             try:
                 _exact(values.slice(index, 1), wanted)
             except (pa.ArrowInvalid, Misfit):
-                raise Misfit(index) from None
+                raise (Inexact if types.is_floating(wanted) else Misfit)(index) from None
         raise WrongType from None
     except pa.ArrowNotImplementedError:
         raise WrongType from None
@@ -44,7 +44,7 @@ def _exact(values: pa.Array, wanted: pa.DataType) -> pa.Array:
         # Arrow lets digits go here
         same = pc.or_(pc.equal(made.cast(values.type), values), pc.is_nan(values))
         if pc.all(same).as_py() is False:
-            raise Misfit(pc.index(same, False).as_py())
+            raise Inexact(pc.index(same, False).as_py())
     return made
 
 

@@ -9,9 +9,11 @@ import hashlib
 import hmac
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from expunge.data import keyfiles
+from expunge.data.keyed_hash import KeyedHash
 from expunge.identities import EXACT, FIRST, Rule, canonical, spellings
 
 _NAME, _LOSS = "subject key", "nobody's rows can be found again"
@@ -75,20 +77,29 @@ class SubjectKey:
         Raises:
             ValueError: no id.
         """
-        return self._pseudonym(self.canonical(text), alias)
+        return self._hashed([self.canonical(text)], alias)[0]
+
+    def present(self, texts: Collection[str], alias: str | None = None) -> dict[str, str]:
+        """What stands for each of ``texts`` by the present rule; see ``pseudonym``."""
+        rule = self.rule
+        return dict(zip(texts, self._hashed([canonical(text, rule) for text in texts], alias), strict=True))
 
     def pseudonyms(self, text: str, alias: str | None = None) -> list[str]:
         """All that may stand for the id ``text``, the present one first, then those by earlier rules."""
         earlier = [spelled for rule in self.rules[:-1] for spelled in spellings(text, rule)]
-        return list(dict.fromkeys(self._pseudonym(form, alias) for form in (self.canonical(text), *earlier)))
+        return list(dict.fromkeys(self._hashed([self.canonical(text), *earlier], alias)))
 
-    def _pseudonym(self, form: str, alias: str | None) -> str:
+    def _hashed(self, forms: Sequence[str], alias: str | None) -> list[str]:
         kind = "subject" if alias is None else f"alias\0{alias}"
-        return hmac.digest(self.secret, f"{kind}\0{form}".encode(), "sha256").hex()[:32]
+        return [tag[:32] for tag in self._keyed.hexdigests(f"{kind}\0".encode(), map(str.encode, forms))]
 
     def tombstone(self, pseudonym: str) -> str:
         """What stands for it in the ledger for its term, 32 hexadecimal digits."""
-        return hmac.digest(self.secret, b"tombstone\0" + pseudonym.encode(), "sha256").hex()[:32]
+        return self._keyed.hexdigest(b"tombstone\0" + pseudonym.encode())[:32]
+
+    @cached_property
+    def _keyed(self) -> KeyedHash:
+        return KeyedHash(self.secret)
 
     def receipt_salt(self, request: str) -> str:
         """The salt of the receipt for ``request``, 64 hexadecimal digits: nobody knows it who has neither key nor receipt."""
@@ -122,6 +133,9 @@ class Identification:
 
     def pseudonyms(self, texts: Sequence[str], alias: str | None = None) -> list[str]:
         """What stands for each of ``texts``: the pseudonym by an earlier rule where somebody has that, else the present one."""
+        if len(self.key.rules) == 1:  # as in every workspace that is made today: there is one pseudonym of an id
+            present = self.key.present(set(texts), alias)
+            return [present[text] for text in texts]
         made = {text: self.key.pseudonyms(text, alias) for text in dict.fromkeys(texts)}
         earlier = {pseudonym for _present, *before in made.values() for pseudonym in before}
         taken = set(self.taken(earlier)) if earlier else set[str]()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from expunge.data.column_types import Misfit, Rules, is_written, named
+from expunge.data.column_types import Inexact, Misfit, Rules, is_written, named
 from expunge.data.databases import Query
 from expunge.data.dialect import UNKNOWN, Reading
 from expunge.data.excel import ExcelFile
@@ -31,6 +31,8 @@ TEXT, EXCEL, PARQUET = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 _SAID = {TEXT: ("delimiter", "encoding", "heading"), EXCEL: ("heading", "sheet"), PARQUET: ()}
 """Options of reading, beside those of values, that each kind of file has."""
 HOW_WRITTEN = ", or say how the file writes it (--decimal, --thousands, --date-format, --null-word)"
+DIGITS = {16: 3, 32: 7, 64: 15}
+"""Decimal digits that a number of so many bits holds, about."""
 ENDS = ", ".join((*TEXT, *EXCEL, *PARQUET))
 
 
@@ -199,12 +201,23 @@ def _fitted(
     made, reasons = [], None if rejects is None else dict[int, str]()
     for name, values in zip(batch.schema.names, batch.columns, strict=True):
         kind = wanted.field(name).type
+
+        def reason(error: Misfit, name: str = name, kind: pa.DataType = kind) -> str:
+            return f"column {name!r}: {error.reason(kind)}"
+
         try:
-            made.append(fitting(partial(make, name, kind), values, reasons, f"column {name!r}: no {named(kind)}"))
+            made.append(fitting(partial(make, name, kind), values, reasons, reason))
         except WrongType:
             raise WrongValue(
                 f"{source}: column {name!r} holds {named(values.type)} from row {row_of(batch, 0)} on, where the table has "
                 f"{named(kind)}: cast it there. Nothing was changed",
+                name,
+            ) from None
+        except Inexact as error:
+            raise WrongValue(
+                f"{source}, row {row_of(batch, error.index)}, column {name!r}: the number has more digits than the column "
+                f"holds, whose numbers have {kind.bit_width} bits (about {DIGITS[kind.bit_width]} digits), and would be "
+                "rounded: round it yourself. Nothing was changed",
                 name,
             ) from None
         except Misfit as error:

@@ -52,8 +52,10 @@ class Rejects:
         return out.getvalue()
 
 
-def fitting(make: Callable[[pa.Array], pa.Array], cells: pa.Array, reasons: dict[int, str] | None, reason: str) -> pa.Array:
-    """What ``make`` makes of ``cells``; those that it refuses are missing, and ``reasons`` has their places.
+def fitting(
+    make: Callable[[pa.Array], pa.Array], cells: pa.Array, reasons: dict[int, str] | None, reason: Callable[[Misfit], str]
+) -> pa.Array:
+    """What ``make`` makes of ``cells``; those that it refuses are missing, and ``reasons`` has their places and the ``reason``.
 
     Raises:
         Misfit: it refuses one, and nobody wants the reasons.
@@ -66,4 +68,4 @@ def fitting(make: Callable[[pa.Array], pa.Array], cells: pa.Array, reasons: dict
             if reasons is None:
                 raise
             fits[error.index] = False
-            reasons.setdefault(error.index, reason)
+            reasons.setdefault(error.index, reason(error))

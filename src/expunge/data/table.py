@@ -171,9 +171,7 @@ class SubjectTable(TableFiles):
         Raises:
             WorkspaceInvalid: a file is missing or damaged.
         """
-        files = change.applied(self._listed())
-        for file in files:
-            self.verify(file)
+        files = self.verified(change.applied(self._listed()))
         try:
             return files_row_groups([str(self.path / file.path) for file in files], columns)
         except InvalidRows as error:
@@ -193,9 +191,7 @@ class SubjectTable(TableFiles):
     ) -> tuple[NDArray[np.intp], pa.Table]:
         for left in reversed(range(RETRIES)):
             try:
-                for file in files:
-                    self.verify(file)
-                rows = pa.concat_tables(self._read(file, [SUBJECT, *columns]) for file in files)
+                rows = pa.concat_tables(self._read(file, [SUBJECT, *columns]) for file in self.verified(files))
                 rows = _without(rows, gone) if len(gone) else rows
                 return rows[SUBJECT].combine_chunks().dictionary_encode().indices.to_numpy(), rows
             except WorkspaceInvalid:

@@ -37,10 +37,14 @@ class TableFiles:
             WorkspaceInvalid: one is missing, or is not the file that was written.
         """
         wanted = None if buckets is None else set(buckets)
-        found = [file for file in self._listed() if wanted is None or file.bucket in wanted]
+        return self.verified(file for file in self._listed() if wanted is None or file.bucket in wanted)
+
+    def verified(self, files: Iterable[DataFile]) -> list[DataFile]:
+        """``files``, each of which is what was written, in the order of their rows; see ``verify``."""
+        found = sorted(files, key=lambda file: file.place)
         for file in found:
             self.verify(file)
-        return sorted(found, key=lambda file: file.place)
+        return found
 
     def verify(self, file: DataFile) -> None:
         """Raises ``WorkspaceInvalid`` unless ``file`` is what was written; reads it where it may have changed since."""

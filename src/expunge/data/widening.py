@@ -16,8 +16,11 @@ def require_wider(column: str, given: pa.DataType, to: str) -> None:
     """Raises ``ValueError`` unless a column of type ``given`` can become a ``number`` or a ``text``."""
     if to not in get_args(Wider):
         raise ValueError(f"--to must be {' or '.join(get_args(Wider))}, got {to!r}")
-    if to == "number" and not types.is_integer(given):
-        raise ValueError(f"column {column!r} holds {given}: only whole numbers can become numbers with decimals")
+    is_narrow = types.is_floating(given) and given.bit_width < TYPES["number"].bit_width
+    if to == "number" and not (types.is_integer(given) or is_narrow):
+        raise ValueError(
+            f"column {column!r} holds {given}: only whole numbers, and numbers of fewer digits, can become numbers"
+        )
     if to == "text" and (types.is_string(given) or types.is_nested(given) or types.is_binary(given)):
         raise ValueError(f"column {column!r} holds {given}, which cannot become text")
 

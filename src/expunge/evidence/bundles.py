@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from expunge.errors import SignatureInvalid
+from expunge.evidence.events import EventKind
 from expunge.evidence.heads import signed_head
 from expunge.evidence.proofs import require_included, root_of
 from expunge.evidence.signing import PublicKeys
-from expunge.evidence.statements import CERTIFICATE, digest, parsed, require_members
+from expunge.evidence.statements import CERTIFICATE, Statement, digest, parsed, require_members
 
 
-def verify_bundle(content: Mapping[str, Any], keys: PublicKeys) -> dict[str, Any]:
+def verify_bundle(content: Mapping[str, Any], keys: PublicKeys) -> Statement:
     """What a certificate bundle claims, if its signature, its event and its place in the log all hold.
 
     Raises:
@@ -24,7 +25,7 @@ def verify_bundle(content: Mapping[str, Any], keys: PublicKeys) -> dict[str, Any
     except SignatureInvalid as error:
         raise SignatureInvalid("the certificate is not in the log that was signed, or its proof was altered") from error
     entry = parsed(given["event"])
-    claimed = ("release.certified", seq, digest(given["certificate"]))
+    claimed = (EventKind.RELEASE_CERTIFIED, seq, digest(given["certificate"]))
     if not isinstance(entry, dict) or tuple(entry.get(name) for name in ("kind", "seq", "certificate")) != claimed:
         raise SignatureInvalid("the event in the log is about another certificate")
     keys.require_in_time(given["certificate"], seq)

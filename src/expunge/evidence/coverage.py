@@ -6,7 +6,7 @@ derived from the salt of the release's evidence, so that a proof can be made as 
 """
 
 import hmac
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,20 @@ from expunge.evidence.statements import canonical, digest, require_members
 
 LEAST = 64
 """Leaves of a batch of so many requests or fewer, also of one without any."""
+
+
+@dataclass(frozen=True)
+class Covered:
+    """What shows that a request is answered.
+
+    Args:
+        request: its id; ``commitment``: to whose it is, as in the receipt.
+        proof: that both are under the root that the certificate signs, as pymerkle writes it.
+    """
+
+    request: str
+    commitment: str
+    proof: Mapping[str, object] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -42,13 +56,13 @@ class Coverage:
         """What is signed, in hexadecimal."""
         return str(Leaves(self.leaves).get_root().hex())
 
-    def proof(self, request: str, commitment: str) -> dict[str, Any] | None:
+    def proof(self, request: str, commitment: str) -> "Covered | None":
         """What shows that ``request`` is answered, for whoever has the certificate; ``None`` if it is not."""
         leaf = _leaf(request, commitment)
         if leaf not in self.leaves:
             return None
         proof = Leaves(self.leaves).prove_inclusion(self.leaves.index(leaf) + 1).serialize()
-        return {"request": request, "commitment": commitment, "proof": proof}
+        return Covered(request, commitment, proof)
 
 
 def verify_covered(covers: Any, root: Any) -> str:

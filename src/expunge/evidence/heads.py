@@ -60,7 +60,7 @@ def signed_head(envelope: str, keys: PublicKeys) -> Head:
     Raises:
         SignatureInvalid: altered, or not signed by ``keys``.
     """
-    predicate = require_members(keys.verified(envelope, CHECKPOINT)["predicate"], {"size": int, "root": str})
+    predicate = require_members(keys.verified(envelope, CHECKPOINT).predicate, {"size": int, "root": str})
     if predicate["size"] < 1 or len(predicate["root"]) != 64:
         raise SignatureInvalid("the checkpoint is of no log")
     keys.require_in_time(envelope, predicate["size"])

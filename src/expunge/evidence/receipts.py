@@ -45,7 +45,7 @@ def committed(salt: str, name: str, value: str) -> str:
     return hashlib.sha256(b"".join(len(part).to_bytes(8, "big") + part for part in parts)).hexdigest()
 
 
-def verify_receipt(content: Mapping[str, Any], keys: PublicKeys, subject: str | None = None) -> dict[str, Any]:
+def verify_receipt(content: Mapping[str, Any], keys: PublicKeys, subject: str | None = None) -> Mapping[str, Any]:
     """What a receipt says; with ``subject`` given, only if it is that subject's, by the rule of ids that it names.
 
     Raises:
@@ -54,7 +54,7 @@ def verify_receipt(content: Mapping[str, Any], keys: PublicKeys, subject: str | 
     envelope = require_members(content, {"expunge": str, "envelope": str})["envelope"]
     if content["expunge"] != "receipt":
         raise SignatureInvalid("this is not a receipt")
-    predicate: dict[str, Any] = keys.verified(envelope, RECEIPT)["predicate"]
+    predicate = keys.verified(envelope, RECEIPT).predicate
     if not all(isinstance(predicate.get(name), str) for name in ("request", "salt", "commitment", "received", "ids")):
         raise SignatureInvalid("this is not a receipt in the form that this package signs")
     keys.require_unrevoked(envelope)

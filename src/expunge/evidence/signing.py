@@ -18,7 +18,7 @@ from securesystemslib.signer._crypto_signer import CryptoSigner
 from securesystemslib.signer._key import SSlibKey
 
 from expunge.errors import SignatureInvalid, WorkspaceInvalid
-from expunge.evidence.statements import PAYLOAD, ROTATION, STATEMENT, canonical, digest, parsed, require_members
+from expunge.evidence.statements import PAYLOAD, ROTATION, STATEMENT, Statement, canonical, digest, parsed, require_members
 from expunge.files import write_file
 
 PEM_BEGIN, PEM_END = "-----BEGIN PUBLIC KEY-----", "-----END PUBLIC KEY-----"
@@ -133,7 +133,7 @@ class PublicKeys:
         keyid, before = str(_public(pem).keyid), next(reversed(list(self.pems)), None)
         if before is None:
             return PublicKeys({keyid: pem})
-        said = PublicKeys({before: self.pems[before]}).verified(endorsement or "", ROTATION)["predicate"]
+        said = PublicKeys({before: self.pems[before]}).verified(endorsement or "", ROTATION).predicate
         given = require_members(said, {"from": str, "to": str, "size": int, "is_revoked": bool})
         if (given["from"], given["to"]) != (before, keyid) or keyid in self.pems:
             raise SignatureInvalid("a key is not endorsed by the one before")
@@ -175,7 +175,7 @@ class PublicKeys:
         if _keyid(envelope) in self.revoked:
             raise SignatureInvalid("it is signed with a key that was revoked: have it made again with expunge receipt")
 
-    def verified(self, envelope: str, kind: str) -> dict[str, Any]:
+    def verified(self, envelope: str, kind: str) -> Statement:
         """The statement in ``envelope``, if one of these keys signed it, nobody else did, and it is of this ``kind``.
 
         Raises:
@@ -199,7 +199,7 @@ class PublicKeys:
         is_ours = read.payload_type == PAYLOAD and statement["_type"] == STATEMENT
         if not (is_exact and is_ours and statement["predicateType"] == kind):
             raise SignatureInvalid(f"this is no {kind.split(':')[2]} in the form that this package signs")
-        return statement
+        return Statement(statement["subject"], statement["predicate"])
 
 
 def _read_chain(text: str) -> list[tuple[str, str | None]]:

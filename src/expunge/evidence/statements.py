@@ -3,7 +3,8 @@
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from expunge.errors import SignatureInvalid
@@ -14,6 +15,14 @@ CERTIFICATE = "urn:expunge:certificate:v1"
 RECEIPT = "urn:expunge:receipt:v1"
 CHECKPOINT = "urn:expunge:checkpoint:v1"
 ROTATION = "urn:expunge:rotation:v1"
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What was signed: ``predicate``, about ``subject``, a list of names with their digests (in-toto)."""
+
+    subject: Sequence[Mapping[str, Any]]
+    predicate: Mapping[str, Any]
 
 
 def canonical(value: Any) -> str:
@@ -63,6 +72,6 @@ def digest(text: str | bytes) -> str:
     return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()
 
 
-def predicate_of(envelope: str) -> dict[str, Any]:
+def predicate_of(envelope: str) -> Mapping[str, Any]:
     """What an ``envelope`` says; its signature is not looked at."""
     return dict(json.loads(base64.b64decode(json.loads(envelope)["payload"]))["predicate"])

@@ -3,6 +3,8 @@
 A file is accepted byte for byte as it was written, or refused; whatever is done to one, the answer is ``SignatureInvalid``.
 """
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,83 @@ from expunge.evidence.statements import canonical, parsed, require_members
 KINDS = ("certificate", "receipt", "log", "checkpoint")
 
 
-def verify_file(path: Path, keys: PublicKeys, subject: str | None = None, receipt: Path | None = None) -> dict[str, Any]:
-    """What the file at ``path`` proves, in a few facts.
+@dataclass(frozen=True)
+class ProvenCertificate:
+    """What a certificate proves.
+
+    Args:
+        kind: ``certificate``.
+        model: of the release; ``release``: its number; ``issued``: the hour, ISO 8601.
+        epsilon: what everybody forgotten is promised, in nats; ``"inf"`` for nothing.
+        delta: of the same promise.
+        sigma: standard deviation of the noise in each weight.
+        subject: the digest of the weights, under the name of the release.
+        covers: the request that the file shows to be answered; ``None`` if it shows none.
+        of_subject: the id that was asked for.
+    """
+
+    kind: str
+    model: str
+    release: int
+    issued: str
+    epsilon: float | str
+    delta: float
+    sigma: float
+    subject: Sequence[Mapping[str, Any]]
+    covers: str | None
+    of_subject: str | None
+
+
+@dataclass(frozen=True)
+class ProvenReceipt:
+    """What a receipt proves.
+
+    Args:
+        kind: ``receipt``.
+        request: its id; ``received``: the hour, ISO 8601.
+        of_subject: the id that was asked for, which is that of the receipt; ``None`` if none was.
+    """
+
+    kind: str
+    request: str
+    received: str
+    of_subject: str | None
+
+
+@dataclass(frozen=True)
+class ProvenLog:
+    """What a log proves.
+
+    Args:
+        kind: ``log``.
+        events: how many there are.
+    """
+
+    kind: str
+    events: int
+
+
+@dataclass(frozen=True)
+class ProvenCheckpoint:
+    """What a checkpoint proves.
+
+    Args:
+        kind: ``checkpoint``.
+        events: how many there are; ``root``: of the Merkle tree over them, in hexadecimal.
+        since: size of an earlier log that this one is shown to begin with.
+    """
+
+    kind: str
+    events: int
+    root: str
+    since: int | None
+
+
+Proven = ProvenCertificate | ProvenReceipt | ProvenLog | ProvenCheckpoint
+
+
+def verify_file(path: Path, keys: PublicKeys, subject: str | None = None, receipt: Path | None = None) -> Proven:
+    """What the file at ``path`` proves.
 
     Args:
         path: of a certificate, receipt, log or checkpoint.
@@ -34,7 +111,7 @@ def verify_file(path: Path, keys: PublicKeys, subject: str | None = None, receip
     return verify_content(_text(path), keys, subject, None if receipt is None else _text(receipt))
 
 
-def verify_content(text: str, keys: PublicKeys, subject: str | None = None, receipt: str | None = None) -> dict[str, Any]:
+def verify_content(text: str, keys: PublicKeys, subject: str | None = None, receipt: str | None = None) -> Proven:
     """The same of a file's content.
 
     Args:
@@ -56,12 +133,12 @@ def verify_content(text: str, keys: PublicKeys, subject: str | None = None, rece
         return _certificate(content, keys, subject, receipt)
     if kind == "receipt":
         predicate = verify_receipt(content, keys, subject)
-        return {"kind": kind, "request": predicate["request"], "received": predicate["received"], "of_subject": subject}
+        return ProvenReceipt(kind, predicate["request"], predicate["received"], subject)
     if kind == "log":
-        return {"kind": kind, "events": verify_export(content, keys)}
+        return ProvenLog(kind, verify_export(content, keys))
     witness = _witness(content, keys)
     since = None if witness.since is None else witness.since.size
-    return {"kind": kind, "events": witness.head.size, "root": witness.head.root, "since": since}
+    return ProvenCheckpoint(kind, witness.head.size, witness.head.root, since)
 
 
 def verify_continues(earlier: Path, later: Path, keys: PublicKeys) -> Relation:
@@ -114,18 +191,18 @@ def _witness(content: Any, keys: PublicKeys) -> Witness:
     return Witness(head, shown_since(given["since"], head) if since else None)
 
 
-def _certificate(content: dict[str, Any], keys: PublicKeys, subject: str | None, receipt: str | None) -> dict[str, Any]:
+def _certificate(content: dict[str, Any], keys: PublicKeys, subject: str | None, receipt: str | None) -> ProvenCertificate:
     """What a certificate says, and which request it answers."""
     statement = verify_bundle({name: value for name, value in content.items() if name != "covers"}, keys)
-    predicate = statement["predicate"]
+    predicate = statement.predicate
     shown = ("model", "release", "issued", "epsilon", "delta", "sigma")
     if not all(name in predicate for name in shown):
         raise SignatureInvalid("this is not a certificate in the form that this package signs")
     covered = verify_covered(content["covers"], predicate.get("requests")) if "covers" in content else None
-    facts = {"kind": "certificate", **{name: predicate[name] for name in shown}, "subject": statement["subject"]}
     if receipt is not None:
         _require_covered(content, keys, subject, receipt)
-    return {**facts, "covers": covered, "of_subject": subject}
+    claims = {name: predicate[name] for name in shown}
+    return ProvenCertificate("certificate", **claims, subject=statement.subject, covers=covered, of_subject=subject)
 
 
 def _require_covered(content: dict[str, Any], keys: PublicKeys, subject: str | None, receipt: str) -> None:

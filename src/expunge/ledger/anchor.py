@@ -13,15 +13,17 @@ from typing import Any
 import sqlalchemy as sa
 
 from expunge.errors import LedgerCorrupt, SignatureInvalid
+from expunge.evidence.heads import Head, signed_head
 from expunge.evidence.signing import PublicKeys
-from expunge.evidence.statements import CHECKPOINT, canonical
+from expunge.evidence.statements import canonical
 from expunge.ledger import log, requests, sealing, tombstones
-from expunge.ledger.facts import fact, keys
+from expunge.ledger.properties import read_property
+from expunge.ledger.public_keys import keys
 from expunge.ledger.restores import Restored
 from expunge.ledger.sealing import SealKey
 
 INSTANCE, FORMER = "instance", "former_instance"
-"""Facts: the id of this copy of the workspace, drawn for it, and of the one whose place it takes."""
+"""Properties: the id of this copy of the workspace, drawn for it, and of the one whose place it takes."""
 OLDER = "Nothing was changed. Put the newest folder and ledger back; if they are gone for good, run expunge recover"
 
 
@@ -63,8 +65,8 @@ class Anchor:
         restored = Restored.last(connection)
         listed, waiting = requests.tombstones_to_keep(connection, batch), requests.open_ids(connection, batch)
         return cls(
-            workspace=str(fact(connection, "workspace")),
-            instance=str(fact(connection, INSTANCE)),
+            workspace=str(read_property(connection, "workspace")),
+            instance=str(read_property(connection, INSTANCE)),
             restores=0 if restored is None else restored.count,
             serial=sealing.serial(connection),
             checkpoint=str(log.checkpoint(connection)),
@@ -98,20 +100,19 @@ class Anchor:
             raise Unreadable("the anchor was altered, or is not of a workspace with this seal.key") from error
 
     @property
-    def head(self) -> tuple[int, str]:
-        """Size and root of the newest head of the log."""
+    def head(self) -> Head:
+        """The newest head of the log."""
         try:
-            found = PublicKeys.of(self.keys).verified(self.checkpoint, CHECKPOINT)["predicate"]
+            return signed_head(self.checkpoint, PublicKeys.of(self.keys))
         except (SignatureInvalid, ValueError) as error:
             raise Unreadable("the anchor's checkpoint is not signed with a key of its own") from error
-        return int(found["size"]), str(found["root"])
 
     def require_same_workspace(self, connection: sa.Connection) -> None:
         """Raises ``LedgerCorrupt`` unless it is about this workspace, and this copy of it."""
-        if self.workspace != fact(connection, "workspace"):
+        if self.workspace != read_property(connection, "workspace"):
             raise LedgerCorrupt("the anchor belongs to another workspace: give each one of its own. Nothing was changed")
-        if self.instance != fact(connection, INSTANCE):
-            if self.instance == fact(connection, FORMER):
+        if self.instance != read_property(connection, INSTANCE):
+            if self.instance == read_property(connection, FORMER):
                 raise LedgerCorrupt(
                     "taking over from the copy that the anchor names was interrupted: run expunge recover --older"
                 )
@@ -131,13 +132,13 @@ class Anchor:
             )
         if list(self.keys) != keys(connection)[: len(self.keys)]:
             raise LedgerCorrupt(f"the ledger has other signing keys than its anchor. {OLDER}")
-        size, root = self.head
+        head = self.head
         try:
-            log.require_head(connection, size, root)
+            log.require_head(connection, head)
         except LedgerCorrupt as error:
             raise LedgerCorrupt(
-                f"the log does not continue the checkpoint over {size} events that its anchor holds: a copy of an earlier day "
-                f"has gone on, or it was rewritten. {OLDER}"
+                f"the log does not continue the checkpoint over {head.size} events that its anchor holds: a copy of an earlier "
+                f"day has gone on, or it was rewritten. {OLDER}"
             ) from error
 
 

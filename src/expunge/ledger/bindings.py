@@ -1,22 +1,21 @@
 """What the ledger binds a release to: the requests that it answers, the specification of its model, the table."""
 
-import json
 from collections.abc import Iterable
-from typing import Any
 
 import sqlalchemy as sa
 
-from expunge.errors import LedgerCorrupt, RequestRefused
-from expunge.evidence.coverage import Coverage
+from expunge.errors import LedgerCorrupt, Refusal, RequestRefused
+from expunge.evidence.coverage import Coverage, Covered
+from expunge.evidence.events import EventKind
 from expunge.evidence.receipts import committed
 from expunge.evidence.statements import predicate_of
 from expunge.ledger import releases, requests
 from expunge.ledger.log import of_kind
+from expunge.ledger.releases import Release
+from expunge.ledger.requests import Request
 
 
-def bound(
-    connection: sa.Connection, model: str, salt: str, answered: Iterable[sa.Row[Any]], table_digest: str
-) -> dict[str, str]:
+def bound(connection: sa.Connection, model: str, salt: str, answered: Iterable[Request], table_digest: str) -> dict[str, str]:
     """What a certificate of ``model`` is bound to, under the ``salt`` of its evidence: requests, specification and table.
 
     Args:
@@ -31,18 +30,22 @@ def bound(
     }
 
 
-def require_bound(connection: sa.Connection, release: sa.Row[Any]) -> None:
+def require_bound(connection: sa.Connection, release: Release) -> None:
     """Raises ``LedgerCorrupt`` unless ``release`` was signed for the requests and the specification that the ledger has."""
-    salt, signed = json.loads(release.evidence)["salt"], predicate_of(release.envelope)
+    salt, signed = release.figures.salt, predicate_of(release.envelope)
     wrong = f"certificate {release.id} was signed for other"
     if signed.get("requests") != _root(salt, requests.answered(connection, release.batch, release.model)):
         raise LedgerCorrupt(f"{wrong} requests than the ledger has: run expunge doctor")
-    specified = [event["specification"] for event in of_kind(connection, "model.fitted") if event["model"] == release.model]
+    specified = [
+        event.text("specification")
+        for event in of_kind(connection, EventKind.MODEL_FITTED)
+        if event.text("model") == release.model
+    ]
     if signed.get("schema") not in specified:
         raise LedgerCorrupt(f"{wrong} specification of its model than the ledger has: run expunge doctor")
 
 
-def covering(connection: sa.Connection, release: sa.Row[Any], request: str) -> dict[str, Any]:
+def covering(connection: sa.Connection, release: Release, request: str) -> Covered:
     """What shows, to be put into the certificate of ``release``, that it answers ``request``.
 
     Raises:
@@ -51,16 +54,18 @@ def covering(connection: sa.Connection, release: sa.Row[Any], request: str) -> d
     """
     row = requests.by_id(connection, request)
     if row is None:
-        raise RequestRefused(f"there is no request {request!r}", reason="unknown-request")
+        raise RequestRefused(f"there is no request {request!r}", reason=Refusal.UNKNOWN_REQUEST)
     made = requests.releases_of(connection, row)
     if release.id not in made:
         numbers = ", ".join(map(str, made))
         instead = f"certificates {numbers} do" if made else f"it is {row.state}, and no certificate answers it"
-        raise RequestRefused(f"certificate {release.id} does not answer request {request}: {instead}", reason="not-covered")
+        raise RequestRefused(
+            f"certificate {release.id} does not answer request {request}: {instead}", reason=Refusal.NOT_COVERED
+        )
     require_bound(connection, release)
     theirs = requests.answered(connection, release.batch, release.model)
     answered = [(other.id, other.commitment) for other in theirs]
-    proof = Coverage.of(json.loads(release.evidence)["salt"], answered).proof(request, row.commitment)
+    proof = Coverage.of(release.figures.salt, answered).proof(request, row.commitment)
     assert proof is not None
     return proof
 
@@ -70,5 +75,5 @@ def table_commitment(salt: str, table_digest: str) -> str:
     return committed(salt, "table", table_digest)
 
 
-def _root(salt: str, answered: Iterable[sa.Row[Any]]) -> str:
+def _root(salt: str, answered: Iterable[Request]) -> str:
     return Coverage.of(salt, [(row.id, row.commitment) for row in answered]).root

@@ -16,9 +16,9 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 from expunge.data.urls import database_url, shown, without_password
 from expunge.errors import LedgerCorrupt, WorkspaceBusy, WorkspaceInvalid
 from expunge.ledger import sealing
-from expunge.ledger.facts import set_fact
+from expunge.ledger.properties import set_property
 from expunge.ledger.sealing import Sealing, SealKey
-from expunge.ledger.tables import facts, metadata
+from expunge.ledger.tables import metadata, properties
 from expunge.ledger.witness import Witness
 
 HEAD = "0001"
@@ -153,14 +153,14 @@ class Database:
         if self.is_sqlite:
             Path(str(self.url.database)).touch(mode=0o600)  # SQLite would let others read it
         with self._locked() as connection:
-            if sa.inspect(connection).has_table(facts.name):
-                owner = connection.execute(sa.select(facts.c.value).where(facts.c.name == "workspace")).scalar()
+            if sa.inspect(connection).has_table(properties.name):
+                owner = connection.execute(sa.select(properties.c.value).where(properties.c.name == "workspace")).scalar()
                 if owner not in (None, workspace):  # without one the attempt ended before it said whose
                     raise WorkspaceInvalid("the database holds the ledger of another workspace: give an empty one")
                 self._drop(connection)
         self.migrate()
         with self.writing() as connection:
-            set_fact(connection, "workspace", workspace)
+            set_property(connection, "workspace", workspace)
 
     def take(self, source: sa.Connection, instance: str) -> None:
         """Makes the tables in an empty database, and everything in them as it is in ``source``; all of it or nothing.
@@ -185,9 +185,9 @@ class Database:
     def require_free(self, instance: str) -> None:
         """Raises ``WorkspaceInvalid`` unless the database is empty, or holds no more than an attempt at this copy."""
         with self._explained(), self.engine.connect() as connection, connection.begin():
-            if not sa.inspect(connection).has_table(facts.name):
+            if not sa.inspect(connection).has_table(properties.name):
                 return
-            found = dict(connection.execute(sa.select(facts.c.name, facts.c.value)).all())
+            found = dict(connection.execute(sa.select(properties.c.name, properties.c.value)).all())
         if found and found.get("instance") != instance:
             raise WorkspaceInvalid("the database holds a ledger already: give an empty one; nothing was changed")
 
@@ -197,7 +197,7 @@ class Database:
             self._drop(connection)
 
     def _drop(self, connection: sa.Connection) -> None:
-        if sa.inspect(connection).has_table(facts.name):
+        if sa.inspect(connection).has_table(properties.name):
             metadata.drop_all(connection)
             connection.exec_driver_sql("DROP TABLE alembic_version")
 

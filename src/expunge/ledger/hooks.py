@@ -2,12 +2,43 @@
 
 import secrets
 from collections.abc import Collection, Sequence
-from typing import Any
+from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
 from expunge.ledger import sealing
 from expunge.ledger.tables import deliveries, releases, webhooks
+
+
+@dataclass(frozen=True)
+class Webhook:
+    """Who is told; ``secret``: with which deliveries are signed."""
+
+    id: str
+    url: str = field(repr=False)  # there may be a password in it
+    secret: str = field(repr=False)
+    created: str
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A release that a webhook is still to be told of.
+
+    Args:
+        webhook: its id; ``url`` and ``secret``: where it goes, and with what it is signed.
+        attempts: in vain.
+        release: id of the release; ``number``: among those of its ``model``; ``at``: when it was made.
+    """
+
+    id: int
+    webhook: str
+    attempts: int
+    url: str = field(repr=False)
+    secret: str = field(repr=False)
+    release: int
+    model: str
+    number: int
+    at: str
 
 
 def add(connection: sa.Connection, url: str, at: str) -> tuple[str, str]:
@@ -17,9 +48,10 @@ def add(connection: sa.Connection, url: str, at: str) -> tuple[str, str]:
     return identity, secret
 
 
-def listed(connection: sa.Connection) -> list[sa.Row[Any]]:
+def listed(connection: sa.Connection) -> list[Webhook]:
     """All webhooks."""
-    return sealing.rows(connection, sa.select(webhooks).order_by(webhooks.c.created), webhooks)
+    found = sealing.rows(connection, sa.select(webhooks).order_by(webhooks.c.created), webhooks)
+    return [Webhook(row.id, row.url, row.secret, row.created) for row in found]
 
 
 def remove(connection: sa.Connection, identity: str) -> bool:
@@ -36,14 +68,15 @@ def announce(connection: sa.Connection, release: int, at: str) -> None:
         sealing.insert(connection, deliveries, [values])
 
 
-def due(connection: sa.Connection, now: str, besides: Collection[str]) -> list[sa.Row[Any]]:
+def due(connection: sa.Connection, now: str, besides: Collection[str]) -> list[Delivery]:
     """The oldest delivery to be tried now of each webhook but ``besides``, with where it goes and what of."""
     waiting = sa.select(sa.func.min(deliveries.c.id)).where(deliveries.c.due <= now, deliveries.c.webhook.not_in(besides))
     wanted = (deliveries.c.id, deliveries.c.webhook, deliveries.c.attempts, webhooks.c.url, webhooks.c.secret)
     about = (releases.c.id.label("release"), releases.c.model, releases.c.number, releases.c.at)
     chosen = sa.select(*wanted, *about).join(webhooks, deliveries.c.webhook == webhooks.c.id)
     chosen = chosen.join(releases, deliveries.c.release == releases.c.id)
-    return list(connection.execute(chosen.where(deliveries.c.id.in_(waiting.group_by(deliveries.c.webhook)))))
+    found = connection.execute(chosen.where(deliveries.c.id.in_(waiting.group_by(deliveries.c.webhook))))
+    return [Delivery(**row._mapping) for row in found]
 
 
 def postpone(connection: sa.Connection, ids: Sequence[int], until: str) -> None:

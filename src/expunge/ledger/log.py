@@ -19,18 +19,21 @@ from pymerkle import BaseMerkleTree, InmemoryTree
 from pymerkle.hasher import MerkleHasher
 
 from expunge.errors import LedgerCorrupt, SignatureInvalid, WorkspaceInvalid
+from expunge.evidence.coverage import Covered
+from expunge.evidence.events import EventKind
 from expunge.evidence.heads import Head, signed_head
 from expunge.evidence.signing import PublicKeys, SigningKey
 from expunge.evidence.statements import CHECKPOINT, canonical, predicate_of
-from expunge.ledger import requests, sealing, times
-from expunge.ledger.facts import fact
+from expunge.ledger import batches, sealing, times
+from expunge.ledger.events import Event, Inclusion
+from expunge.ledger.properties import read_property
 from expunge.ledger.tables import checkpoints, events, held
 
 LEAP = timedelta(days=35)
 """How far the clock may be ahead of the last thing that happened: longer than the month in which requests are to be closed, so
 that nothing is left undone in between without anybody noticing."""
 SEEN = "seen"
-"""The fact that says when somebody last looked at the queue."""
+"""The property that says when somebody last looked at the queue."""
 
 
 class _Tree(BaseMerkleTree):  # type: ignore[misc]  # pymerkle has no types
@@ -57,7 +60,9 @@ class _Tree(BaseMerkleTree):  # type: ignore[misc]  # pymerkle has no types
         return int(self._connection.execute(sa.select(sa.func.coalesce(sa.func.max(events.c.seq), 0))).scalar_one())
 
 
-def append(connection: sa.Connection, kind: str, bodies: Iterable[Mapping[str, Any]], at: str | None = None) -> tuple[int, str]:
+def append(
+    connection: sa.Connection, kind: EventKind, bodies: Iterable[Mapping[str, Any]], at: str | None = None
+) -> tuple[int, str]:
     """Adds one event per body in a writing transaction; returns the number of the last one and its time.
 
     Args:
@@ -97,7 +102,7 @@ def require_clock(connection: sa.Connection, last: str | None = None) -> None:
         connection: a connection to the ledger's database.
         last: when the last event was, if that is known.
     """
-    seen = max(_last_time(connection) if last is None else last, fact(connection, SEEN) or "")
+    seen = max(_last_time(connection) if last is None else last, read_property(connection, SEEN) or "")
     if seen and times.now() - datetime.fromisoformat(seen) > LEAP:
         raise WorkspaceInvalid(
             f"the clock says {times.now():%Y-%m-%d}, but nothing has happened here since {seen[:10]}: if it is wrong, "
@@ -105,7 +110,7 @@ def require_clock(connection: sa.Connection, last: str | None = None) -> None:
         )
 
 
-def note(connection: sa.Connection, kind: str, bodies: Iterable[Mapping[str, Any]]) -> None:
+def note(connection: sa.Connection, kind: EventKind, bodies: Iterable[Mapping[str, Any]]) -> None:
     """Adds events that belong to no batch, in a writing transaction; those that come while one is worked follow it.
 
     Args:
@@ -113,7 +118,7 @@ def note(connection: sa.Connection, kind: str, bodies: Iterable[Mapping[str, Any
         kind: of all these events.
         bodies: what each says beside its number, time and kind.
     """
-    if not requests.unfinished(connection):
+    if not batches.unfinished(connection):
         append(connection, kind, bodies)
         return
     last = int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(held.c.id), 0))).scalar_one())
@@ -130,7 +135,7 @@ def release_held(connection: sa.Connection) -> None:
     """
     waiting = sealing.rows(connection, sa.select(held).order_by(held.c.id), held)
     for (kind, at), rows in groupby(waiting, key=lambda row: (row.kind, row.at)):
-        append(connection, kind, [json.loads(row.body) for row in rows], at)
+        append(connection, EventKind(kind), [json.loads(row.body) for row in rows], at)
     sealing.delete(connection, held, sa.true())
 
 
@@ -185,7 +190,7 @@ def size(connection: sa.Connection) -> int:
     return int(_Tree(connection).get_size())
 
 
-def entries(connection: sa.Connection, after: int, limit: int) -> list[dict[str, Any]]:
+def entries(connection: sa.Connection, after: int, limit: int) -> list[Event]:
     """Up to ``limit`` events from the one after ``after``.
 
     Args:
@@ -194,21 +199,21 @@ def entries(connection: sa.Connection, after: int, limit: int) -> list[dict[str,
         limit: how many at the most.
     """
     chosen = sa.select(events.c.entry).where(events.c.seq > after).order_by(events.c.seq).limit(limit)
-    return [dict(json.loads(entry)) for entry in connection.execute(chosen).scalars()]
+    return [Event.of(entry) for entry in connection.execute(chosen).scalars()]
 
 
-def of_kind(connection: sa.Connection, kind: str) -> list[dict[str, Any]]:
+def of_kind(connection: sa.Connection, kind: EventKind) -> list[Event]:
     """All events of one kind.
 
     Args:
         connection: a connection to the ledger's database.
-        kind: of the events, such as ``request.accepted``.
+        kind: of the events.
     """
     chosen = sa.select(events.c.entry).where(events.c.kind == kind).order_by(events.c.seq)
-    return [dict(json.loads(entry)) for entry in connection.execute(chosen).scalars()]
+    return [Event.of(entry) for entry in connection.execute(chosen).scalars()]
 
 
-def held_of_kind(connection: sa.Connection, kind: str) -> list[dict[str, Any]]:
+def held_of_kind(connection: sa.Connection, kind: EventKind) -> list[Event]:
     """All events of one kind that wait for the end of a batch.
 
     Args:
@@ -216,10 +221,10 @@ def held_of_kind(connection: sa.Connection, kind: str) -> list[dict[str, Any]]:
         kind: of the events.
     """
     chosen = sa.select(held).where(held.c.kind == kind).order_by(held.c.id)
-    return [dict(json.loads(row.body)) for row in sealing.rows(connection, chosen, held)]
+    return [Event.of(row.body) for row in sealing.rows(connection, chosen, held)]
 
 
-def prove_inclusion(connection: sa.Connection, seq: int) -> dict[str, Any] | None:
+def prove_inclusion(connection: sa.Connection, seq: int) -> Inclusion | None:
     """The event, the proof that it is in the log, and the checkpoint it is under; ``None`` if it is under none.
 
     Args:
@@ -231,10 +236,26 @@ def prove_inclusion(connection: sa.Connection, seq: int) -> dict[str, Any] | Non
     if not 1 <= seq <= covered:
         return None
     entry = connection.execute(sa.select(events.c.entry).where(events.c.seq == seq)).scalar_one()
-    return {"event": entry, "proof": _Tree(connection).prove_inclusion(seq, covered).serialize(), "checkpoint": signed}
+    return Inclusion(entry, _Tree(connection).prove_inclusion(seq, covered).serialize(), str(signed))
 
 
-def bundle(connection: sa.Connection, envelope: str, seq: int, covers: Mapping[str, Any] | None = None) -> str:
+def require_included(connection: sa.Connection, seq: int) -> Inclusion:
+    """The same, of an event that a release was made with.
+
+    Args:
+        connection: a connection to the ledger's database.
+        seq: number of the event, from 1 on.
+
+    Raises:
+        LedgerCorrupt: it is under no signed checkpoint.
+    """
+    proven = prove_inclusion(connection, seq)
+    if proven is None:
+        raise LedgerCorrupt(f"event {seq} is under no signed checkpoint: run expunge doctor")
+    return proven
+
+
+def bundle(connection: sa.Connection, envelope: str, seq: int, covers: Covered | None = None) -> str:
     """A certificate that can be checked offline: the envelope, its event, the proof that it is in the log, the head.
 
     Args:
@@ -243,11 +264,9 @@ def bundle(connection: sa.Connection, envelope: str, seq: int, covers: Mapping[s
         seq: number of the event that tells of it.
         covers: the proof that it answers a request.
     """
-    proven = prove_inclusion(connection, seq)
-    if proven is None:
-        raise LedgerCorrupt(f"event {seq} is under no signed checkpoint: run expunge doctor")
-    covered = {} if covers is None else {"covers": dict(covers)}
-    return canonical({"expunge": "certificate", "certificate": envelope, **proven, **covered})
+    proven = require_included(connection, seq)
+    covered = {} if covers is None else {"covers": vars(covers)}
+    return canonical({"expunge": "certificate", "certificate": envelope, **vars(proven), **covered})
 
 
 def export(connection: sa.Connection) -> str:
@@ -318,17 +337,17 @@ def verify_log(connection: sa.Connection, keys: PublicKeys, earlier: str | None)
     heads = list(connection.execute(sa.select(checkpoints.c.size, checkpoints.c.envelope).order_by(checkpoints.c.size)))
     for size, signed in [*heads, *([(None, earlier)] if earlier else [])]:
         try:
-            head = vars(signed_head(signed, keys))
+            head = signed_head(signed, keys)
         except SignatureInvalid as error:
             raise LedgerCorrupt(f"the checkpoint over {size} events is not what this workspace signed: {error}") from error
-        if head["size"] > seq or tree.get_root(head["size"]).hex() != head["root"]:
+        if head.size > seq or tree.get_root(head.size).hex() != head.root:
             raise LedgerCorrupt(
-                f"the first {head['size']} events are not those that were signed: restore the ledger from a backup"
+                f"the first {head.size} events are not those that were signed: restore the ledger from a backup"
             )
     return seq
 
 
-def prove_consistency(connection: sa.Connection, earlier: int, later: int) -> dict[str, Any]:
+def prove_consistency(connection: sa.Connection, earlier: int, later: int) -> Mapping[str, object]:
     """pymerkle's proof that the log of ``later`` events begins with the log of ``earlier`` events, as JSON values.
 
     Args:
@@ -339,17 +358,16 @@ def prove_consistency(connection: sa.Connection, earlier: int, later: int) -> di
     return dict(_Tree(connection).prove_consistency(earlier, later).serialize())
 
 
-def require_head(connection: sa.Connection, size: int, root: str) -> None:
-    """Raises ``LedgerCorrupt`` unless a head of ``size`` events with this root was signed here.
+def require_head(connection: sa.Connection, head: Head) -> None:
+    """Raises ``LedgerCorrupt`` unless this head was signed here.
 
     Args:
         connection: a connection to the ledger's database.
-        size: number of events.
-        root: of the Merkle tree over them, in hexadecimal.
+        head: that the log must know.
     """
-    found = _signed(connection, size)
-    if found is None or bytes(found.root).hex() != root:
+    found = _signed(connection, head.size)
+    if found is None or bytes(found.root).hex() != head.root:
         raise LedgerCorrupt(
-            f"the log does not continue the checkpoint over {size} events that is kept beside it: it was rewritten, or belongs "
-            "to another workspace. Nothing was changed; run expunge doctor"
+            f"the log does not continue the checkpoint over {head.size} events that is kept beside it: it was rewritten, or "
+            "belongs to another workspace. Nothing was changed; run expunge doctor"
         )

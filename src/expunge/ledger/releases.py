@@ -1,15 +1,106 @@
 """Models and their releases, as the ledger keeps them."""
 
 import secrets
-from collections.abc import Iterable, Mapping
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
 
-from expunge.errors import WorkspaceInvalid
+from expunge.errors import LedgerCorrupt, WorkspaceInvalid
 from expunge.evidence.receipts import committed
 from expunge.ledger import sealing
+from expunge.ledger.batches import BatchKind
+from expunge.ledger.figures import Figures
 from expunge.ledger.tables import batches, models, releases
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model.
+
+    Args:
+        specification: JSON, of whoever fits models.
+        salt: of what the log says of the specification.
+        created: ISO 8601, as are all times here.
+        owed_since: the earliest deletion on which the anchor still depends.
+        aside: why it cannot forget now, while the others go on; ``again``: it is not tried before.
+        retired: when it was withdrawn for good.
+    """
+
+    name: str
+    specification: str = field(repr=False)
+    salt: str = field(repr=False)
+    created: str
+    owed_since: str | None
+    aside: str | None
+    again: str | None
+    retired: str | None
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release of a model.
+
+    Args:
+        id: of the release, among all; ``number``: 1, 2, 3… of its model.
+        event: number of the event that tells of it; ``envelope``: the signed public certificate.
+        evidence: JSON, for those who may see the data.
+        weights: little-endian float64; gone once somebody in it was forgotten.
+        state_digest: SHA-256 of the state file; ``None`` once that is gone.
+        table_digest: of the files whose rows the state holds; ``None`` once the state is gone.
+        at: ISO 8601; ``purged``: when the weights went.
+    """
+
+    id: int
+    model: str
+    number: int
+    batch: int
+    event: int
+    envelope: str = field(repr=False)
+    evidence: str = field(repr=False)
+    weights: bytes | None = field(repr=False)
+    state_digest: str | None
+    table_digest: str | None
+    at: str
+    purged: str | None = None
+
+    @cached_property
+    def figures(self) -> Figures:
+        """What the evidence says."""
+        return Figures.of(self.evidence)
+
+    @property
+    def parameters(self) -> list[float]:
+        """The weights as numbers.
+
+        Raises:
+            LedgerCorrupt: they are gone.
+        """
+        if self.weights is None:
+            raise LedgerCorrupt(f"the weights of release {self.number} of {self.model} are gone: run expunge doctor")
+        return [value for (value,) in struct.iter_unpack("<d", self.weights)]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A release as lists show it, with what its batch was for."""
+
+    id: int
+    model: str
+    number: int
+    at: str
+    evidence: str = field(repr=False)
+    purged: str | None
+    batch: int
+    kind: BatchKind
+
+    @cached_property
+    def figures(self) -> Figures:
+        """What the evidence says."""
+        return Figures.of(self.evidence)
 
 
 def add_model(connection: sa.Connection, name: str, specification: str, at: str) -> str:
@@ -20,18 +111,18 @@ def add_model(connection: sa.Connection, name: str, specification: str, at: str)
     return committed(salt, name, specification)
 
 
-def all_models(connection: sa.Connection) -> list[sa.Row[Any]]:
+def all_models(connection: sa.Connection) -> list[Model]:
     """The living models, by name, also those that are set aside."""
-    return sealing.rows(connection, sa.select(models).where(models.c.retired.is_(None)).order_by(models.c.name), models)
+    return _models(connection, sa.select(models).where(models.c.retired.is_(None)).order_by(models.c.name))
 
 
-def model(connection: sa.Connection, name: str) -> sa.Row[Any] | None:
+def model(connection: sa.Connection, name: str) -> Model | None:
     """The model called ``name``."""
-    found = sealing.rows(connection, sa.select(models).where(models.c.name == name), models)
+    found = _models(connection, sa.select(models).where(models.c.name == name))
     return found[0] if found else None
 
 
-def named(connection: sa.Connection, name: str) -> sa.Row[Any]:
+def named(connection: sa.Connection, name: str) -> Model:
     """The model called ``name``.
 
     Raises:
@@ -97,62 +188,67 @@ def next_release(connection: sa.Connection) -> int:
     return int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(releases.c.id), 0))).scalar_one()) + 1
 
 
-def add_release(connection: sa.Connection, values: Mapping[str, Any]) -> None:
+def add_release(connection: sa.Connection, made: Release) -> None:
     """Adds a release."""
-    sealing.insert(connection, releases, [values])
+    sealing.insert(connection, releases, [vars(made)])
 
 
-def current(connection: sa.Connection, name: str) -> sa.Row[Any]:
+def current(connection: sa.Connection, name: str) -> Release:
     """The last release of a model."""
-    chosen = sa.select(releases).where(releases.c.model == name).order_by(releases.c.number.desc()).limit(1)
-    return sealing.rows(connection, chosen, releases)[0]
+    return recent(connection, name, 1)[0]
 
 
-def release(connection: sa.Connection, number: int) -> sa.Row[Any] | None:
+def release(connection: sa.Connection, number: int) -> Release | None:
     """The release with this id."""
-    found = sealing.rows(connection, sa.select(releases).where(releases.c.id == number), releases)
+    found = _releases(connection, sa.select(releases).where(releases.c.id == number))
     return found[0] if found else None
 
 
-def listed(connection: sa.Connection, name: str | None = None) -> list[sa.Row[Any]]:
+def listed(connection: sa.Connection, name: str | None = None) -> list[Listed]:
     """All releases, of one model or of all, the oldest first, with what their batch was."""
     wanted = (releases.c[key] for key in ("id", "model", "number", "at", "evidence", "purged", "batch"))
     chosen = sa.select(*wanted, batches.c.kind).join(batches, releases.c.batch == batches.c.id).order_by(releases.c.id)
-    return list(connection.execute(chosen if name is None else chosen.where(releases.c.model == name)))
+    found = connection.execute(chosen if name is None else chosen.where(releases.c.model == name))
+    return [Listed(**{**row._mapping, "kind": BatchKind.read(row.kind)}) for row in found]
 
 
-def recent(connection: sa.Connection, name: str, limit: int) -> list[sa.Row[Any]]:
+def recent(connection: sa.Connection, name: str, limit: int) -> list[Release]:
     """The last releases of a model, the oldest of them first."""
     chosen = sa.select(releases).where(releases.c.model == name).order_by(releases.c.number.desc()).limit(limit)
-    return list(reversed(sealing.rows(connection, chosen, releases)))
+    return _releases(connection, chosen)[::-1]
 
 
-def of_batch(connection: sa.Connection, batch: int) -> list[sa.Row[Any]]:
+def of_batch(connection: sa.Connection, batch: int) -> list[Release]:
     """The releases that a batch made."""
-    return sealing.rows(connection, sa.select(releases).where(releases.c.batch == batch).order_by(releases.c.id), releases)
+    return _releases(connection, sa.select(releases).where(releases.c.batch == batch).order_by(releases.c.id))
 
 
-def all_releases(connection: sa.Connection) -> list[sa.Row[Any]]:
+def all_releases(connection: sa.Connection) -> list[Release]:
     """Everything about every release, the oldest first."""
-    return sealing.rows(connection, sa.select(releases).order_by(releases.c.id), releases)
+    return _releases(connection, sa.select(releases).order_by(releases.c.id))
 
 
-def purge_superseded(connection: sa.Connection, batch: int, at: str, *, weights: bool) -> list[tuple[str, int]]:
-    """Drops what older releases of the batch's models kept; the (model, number) whose state files are to be deleted.
+def purge_superseded(connection: sa.Connection, batch: int, at: str, *, weights: bool) -> None:
+    """Drops what older releases of the batch's models kept.
 
     Args:
         weights: whether their weights go as well, because somebody in them was forgotten.
     """
     newest = sa.select(releases.c.model, releases.c.number).where(releases.c.batch == batch)
-    purged = []
     for name, number in connection.execute(newest).all():
         older = (releases.c.model == name) & (releases.c.number < number)
         kept = older & (releases.c.state_digest.is_not(None) | releases.c.weights.is_not(None))
-        purged += [(name, int(n)) for n in connection.execute(sa.select(releases.c.number).where(kept)).scalars()]
-        changes: dict[str, Any] = {
-            "state_digest": None,
-            "table_digest": None,
-            **({"weights": None, "purged": at} if weights else {}),
-        }
-        sealing.update(connection, releases, kept, **changes)
-    return purged
+        gone = {"weights": None, "purged": at} if weights else {}
+        sealing.update(connection, releases, kept, state_digest=None, table_digest=None, **gone)
+
+
+def _models(connection: sa.Connection, chosen: sa.Select[Any]) -> list[Model]:
+    return [Model(**_values(row)) for row in sealing.rows(connection, chosen, models)]
+
+
+def _releases(connection: sa.Connection, chosen: sa.Select[Any]) -> list[Release]:
+    return [Release(**_values(row)) for row in sealing.rows(connection, chosen, releases)]
+
+
+def _values(row: sa.Row[Any]) -> dict[str, Any]:
+    return {name: value for name, value in row._mapping.items() if name != "seal"}

@@ -3,16 +3,16 @@
 import json
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
 
 import sqlalchemy as sa
 
 from expunge.ledger import releases
-from expunge.ledger.facts import fact, set_fact
+from expunge.ledger.properties import read_property, set_property
+from expunge.ledger.releases import Release
 from expunge.ledger.tables import releases as release_table
 
 RESTORED = "restored"
-"""The fact that tells of the last restore."""
+"""The property that tells of the last restore."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Restored:
     @classmethod
     def last(cls, connection: sa.Connection) -> "Restored | None":
         """The last restore; ``None`` for a ledger that was never restored."""
-        found = fact(connection, RESTORED)
+        found = read_property(connection, RESTORED)
         if found is None:
             return None
         value = json.loads(found)
@@ -41,11 +41,11 @@ class Restored:
     def note(self, connection: sa.Connection) -> None:
         """Makes this the last one."""
         value = {"count": self.count, "on": self.on.isoformat(), "release": self.release}
-        set_fact(connection, RESTORED, json.dumps(value))
+        set_property(connection, RESTORED, json.dumps(value))
 
-    def is_before(self, release: sa.Row[Any]) -> bool:
+    def is_before(self, release: Release) -> bool:
         """Whether ``release`` was made since, by a model that knows of the restore."""
-        return int(release.id) > self.release
+        return release.id > self.release
 
     def since(self, began: date, days: int | None) -> date:
         """When a period of the budget began that began on the day ``began`` in the backup: what was lost may have ended it, but

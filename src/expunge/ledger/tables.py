@@ -20,8 +20,8 @@ def _sealed(name: str, *columns: Column[object] | Index) -> Table:
     return _table(name, *columns, Column("seal", Text, nullable=False))
 
 
-facts = _sealed(
-    "facts",  # what is true of the workspace now: the table's version, the next row number
+properties = _sealed(
+    "facts",  # what is true of the workspace now, such as the next row number; the seals of its rows name it so
     Column("name", Text, primary_key=True),
     Column("value", Text, nullable=False),
 )

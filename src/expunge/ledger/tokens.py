@@ -4,15 +4,34 @@ import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import sqlalchemy as sa
 
+from expunge.evidence.events import EventKind
 from expunge.ledger import log, sealing, times
 from expunge.ledger.tables import tokens
+from expunge.ledger.words import Word
 
-Role = Literal["operator", "engineer", "auditor", "consumer"]
-ROLES: tuple[Role, ...] = get_args(Role)
+
+class Role(Word):
+    """What the holder of a token may do; see ``expunge.service.access``."""
+
+    OPERATOR = "operator"
+    ENGINEER = "engineer"
+    AUDITOR = "auditor"
+    CONSUMER = "consumer"
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token without its secret; times are ISO 8601."""
+
+    id: str
+    name: str
+    role: Role
+    created: str
+    revoked: str | None
 
 
 @dataclass(frozen=True)
@@ -24,18 +43,18 @@ class Holder:
     role: Role
 
 
-def issue(connection: sa.Connection, name: str, role: Role) -> str:
+def issue(connection: sa.Connection, name: str, role: str) -> str:
     """A new token for ``name``, in a writing transaction; it is not kept and cannot be shown again.
 
     Raises:
         ValueError: an unknown role, or no name.
     """
-    if role not in ROLES:
-        raise ValueError(f"role must be one of {', '.join(ROLES)}, got {role!r}")
+    if role not in tuple(Role):
+        raise ValueError(f"role must be one of {', '.join(Role)}, got {role!r}")
     if not name.strip():
         raise ValueError("a token needs the name of its holder")
     identity, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
-    log.note(connection, "token.issued", [{"token": identity, "role": role}])
+    log.note(connection, EventKind.TOKEN_ISSUED, [{"token": identity, "role": role}])
     values = {"id": identity, "name": name, "role": role, "digest": _digest(secret), "created": times.exact()}
     sealing.insert(connection, tokens, [values])
     return f"exp_{identity}_{secret}"
@@ -49,27 +68,28 @@ def holder(connection: sa.Connection, token: str) -> Holder | None:
     row = _living(connection, parts[1])
     if row is None or not hmac.compare_digest(row.digest, _digest(parts[2])):
         return None
-    return Holder(row.id, row.name, row.role)
+    return Holder(row.id, row.name, Role.read(row.role))
 
 
 def by_id(connection: sa.Connection, identity: str) -> Holder | None:
     """Who holds the token with this id, if it was not revoked."""
     row = _living(connection, identity)
-    return None if row is None else Holder(row.id, row.name, row.role)
+    return None if row is None else Holder(row.id, row.name, Role.read(row.role))
 
 
 def revoke(connection: sa.Connection, identity: str) -> bool:
     """Revokes a token, in a writing transaction; whether there was one."""
     if _living(connection, identity) is None:
         return False
-    log.note(connection, "token.revoked", [{"token": identity}])
+    log.note(connection, EventKind.TOKEN_REVOKED, [{"token": identity}])
     sealing.update(connection, tokens, tokens.c.id == identity, revoked=times.exact())
     return True
 
 
-def listed(connection: sa.Connection) -> list[sa.Row[Any]]:
+def listed(connection: sa.Connection) -> list[Token]:
     """All tokens, the oldest first."""
-    return sealing.rows(connection, sa.select(tokens).order_by(tokens.c.created), tokens)
+    found = sealing.rows(connection, sa.select(tokens).order_by(tokens.c.created), tokens)
+    return [Token(row.id, row.name, Role.read(row.role), row.created, row.revoked) for row in found]
 
 
 def _living(connection: sa.Connection, identity: str) -> sa.Row[Any] | None:

@@ -6,15 +6,16 @@ go when their term is over; what they answered is then unknown.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
 from expunge.ledger import requests, sealing
+from expunge.ledger.requests import Request, RequestState
 from expunge.ledger.tables import alias_tombstones
 from expunge.ledger.tables import requests as table
 
-OVER = ("closed", "returned", "cancelled")
+OVER = (RequestState.CLOSED, RequestState.RETURNED, RequestState.CANCELLED)
 """States of requests whose tombstones wait for the end of their term."""
 PART = requests.PART
 
@@ -39,7 +40,7 @@ def keep_aliases(connection: sa.Connection, by_request: Mapping[str, Sequence[st
     sealing.insert(connection, alias_tombstones, rows)
 
 
-def requests_by(connection: sa.Connection, stones: Iterable[str]) -> dict[str, sa.Row[Any]]:
+def requests_by(connection: sa.Connection, stones: Iterable[str]) -> dict[str, Request]:
     """The newest request for each of these tombstones, of a person or of an alias."""
     listed = list(dict.fromkeys(stones))
     found = requests.found_by(connection, "tombstone", listed)
@@ -63,10 +64,11 @@ def welcome_back(connection: sa.Connection, stones: Sequence[str]) -> None:
     """Notes that people who were forgotten have come back: neither their requests nor their aliases keep them out."""
     for start in range(0, len(stones), PART):
         part = stones[start : start + PART]
-        theirs = sa.select(table.c.id).where(table.c.tombstone.in_(part), table.c.state == "closed")
+        forgotten = table.c.tombstone.in_(part) & (table.c.state == RequestState.CLOSED)
+        theirs = sa.select(table.c.id).where(forgotten)
         own = alias_tombstones.c.tombstone.in_(part) | alias_tombstones.c.request.in_(theirs)
         sealing.delete(connection, alias_tombstones, own)
-        sealing.update(connection, table, table.c.tombstone.in_(part) & (table.c.state == "closed"), state="returned")
+        sealing.update(connection, table, forgotten, state=RequestState.RETURNED)
 
 
 def due(connection: sa.Connection, until: str) -> int:

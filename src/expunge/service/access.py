@@ -23,7 +23,7 @@ from itsdangerous import BadSignature, URLSafeTimedSerializer
 
 from expunge.ledger import tokens
 from expunge.ledger.tokens import Holder, Role
-from expunge.workspace.place import Place
+from expunge.workspace.storage import Storage
 
 COOKIE = "expunge_session"
 SESSION_SECONDS = 8 * 3600
@@ -51,8 +51,8 @@ class Caller:
 class AccessControl:
     """Tells who calls, and counts."""
 
-    def __init__(self, place: Place, secret: bytes, *, is_secure: bool) -> None:
-        self.place = place
+    def __init__(self, storage: Storage, secret: bytes, *, is_secure: bool) -> None:
+        self.storage = storage
         self.is_secure = is_secure
         self._sessions = URLSafeTimedSerializer(secret, salt="expunge session")
         self._known: dict[str, tuple[float, Holder | None]] = {}
@@ -71,7 +71,7 @@ class AccessControl:
         if known is None or known[0] < time.monotonic():
             if self._count(f"failed {address}", 0) >= FAILURES:
                 raise HTTPException(429, "too many wrong tokens from this address: wait a minute", {"Retry-After": "60"})
-            with self.place.database.reading() as connection:
+            with self.storage.database.reading() as connection:
                 known = time.monotonic() + CACHE_SECONDS, tokens.holder(connection, token)
             if known[1] is None:
                 self._count(f"failed {address}", 1)
@@ -93,7 +93,7 @@ class AccessControl:
         key = f"session {content['token']}"
         known = self._known.get(key)
         if known is None or known[0] < time.monotonic():
-            with self.place.database.reading() as connection:
+            with self.storage.database.reading() as connection:
                 known = time.monotonic() + CACHE_SECONDS, tokens.by_id(connection, content["token"])
             self._known[key] = known
         return None if known[1] is None else Caller(known[1], content["csrf"])
@@ -151,9 +151,9 @@ def require(*roles: Role) -> Callable[[Request], Caller]:
     return dependency
 
 
-Anybody = Annotated[Caller, Depends(require("operator", "engineer", "auditor"))]
-Public = Annotated[Caller, Depends(require("operator", "engineer", "auditor", "consumer"))]
-Serving = Annotated[Caller, Depends(require("engineer", "consumer"))]
-Operator = Annotated[Caller, Depends(require("operator"))]
-Engineer = Annotated[Caller, Depends(require("engineer"))]
-Checker = Annotated[Caller, Depends(require("engineer", "auditor"))]
+Anybody = Annotated[Caller, Depends(require(Role.OPERATOR, Role.ENGINEER, Role.AUDITOR))]
+Public = Annotated[Caller, Depends(require(*Role))]
+Serving = Annotated[Caller, Depends(require(Role.ENGINEER, Role.CONSUMER))]
+Operator = Annotated[Caller, Depends(require(Role.OPERATOR))]
+Engineer = Annotated[Caller, Depends(require(Role.ENGINEER))]
+Checker = Annotated[Caller, Depends(require(Role.ENGINEER, Role.AUDITOR))]

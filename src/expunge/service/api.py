@@ -7,13 +7,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
 
-import numpy as np
 from fastapi import APIRouter, Header, HTTPException, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from expunge.errors import WorkspaceInvalid
 from expunge.ledger import hooks, log, releases, requests
 from expunge.ledger.bindings import covering
+from expunge.ledger.requests import RequestState
+from expunge.ledger.tokens import Role
 from expunge.service.access import Anybody, Checker, Engineer, Operator, Public, Serving
 from expunge.service.bodies import (
     Answered,
@@ -35,7 +36,7 @@ from expunge.service.views import certificate_view, expected, health_view, reque
 from expunge.workspace import Workspace, desk
 from expunge.workspace.auditing import audited
 from expunge.workspace.desk import Answer, ForgetRequest
-from expunge.workspace.status import status
+from expunge.workspace.status import as_json, status
 
 T = TypeVar("T")
 EVENTS = 1_000
@@ -95,12 +96,12 @@ def preview_requests(asked: Previewed, request: Request, caller: Operator) -> di
 def list_requests(
     request: Request,
     _caller: Anybody,
-    state: Literal["accepted", "working", "certified", "closed", "returned", "cancelled", "refused"] | None = None,
+    state: RequestState | None = None,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
     limit: Limit = 50,
 ) -> dict[str, Any]:
     """Requests, the newest first, page by page."""
-    with workspace_of(request).place.database.reading() as connection:
+    with workspace_of(request).storage.database.reading() as connection:
         rows = requests.page(connection, state, _decoded(cursor), limit)
     more = _encoded(rows[-1].received, rows[-1].id) if len(rows) == limit else None
     return {"items": [request_view(row) for row in rows], "next": more}
@@ -109,7 +110,7 @@ def list_requests(
 @router.get("/requests/{request_id}")
 def get_request(request_id: Identity, request: Request, _caller: Anybody) -> dict[str, Any]:
     """One request, its state, and the certificates it produced."""
-    with workspace_of(request).place.database.reading() as connection:
+    with workspace_of(request).storage.database.reading() as connection:
         row = _found(requests.by_id(connection, request_id), f"request {request_id!r}")
         made = requests.releases_of(connection, row)
     return {**request_view(row), "certificates": made}
@@ -132,7 +133,7 @@ def get_receipt(
 @router.get("/models")
 def list_models(request: Request, _caller: Anybody) -> dict[str, Any]:
     """The models, with their last release."""
-    return {"items": status(workspace_of(request).place)["models"]}
+    return {"items": [as_json(model) for model in status(workspace_of(request).storage).models]}
 
 
 @router.get("/models/{name}/capacity")
@@ -157,7 +158,7 @@ def refit_model(name: Name, request: Request, _caller: Engineer) -> dict[str, An
 def audit_model(name: Name, asked: Audited, request: Request, _caller: Checker) -> dict[str, Any]:
     """Audits a model's last release by retraining and from the outside."""
     _require_model(request, name)
-    verdict = _plainly(lambda: audited(workspace_of(request).place, name, asked.draws))
+    verdict = _plainly(lambda: audited(workspace_of(request).storage, name, asked.draws))
     return {"text": str(verdict), **json.loads(verdict.to_json())}
 
 
@@ -165,7 +166,7 @@ def audit_model(name: Name, asked: Audited, request: Request, _caller: Checker) 
 def list_releases(name: Name, request: Request, _caller: Anybody) -> dict[str, Any]:
     """All releases of a model, the oldest first."""
     _require_model(request, name)
-    with workspace_of(request).place.database.reading() as connection:
+    with workspace_of(request).storage.database.reading() as connection:
         rows = releases.listed(connection, name)
     return {"items": [{"certificate": row.id, "release": row.number, "at": row.at, "purged": row.purged} for row in rows]}
 
@@ -180,14 +181,13 @@ def latest_release(
 ) -> Any:
     """The published weights. Poll with If-None-Match: 304 costs next to nothing."""
     _require_model(request, name)
-    with workspace_of(request).place.database.reading() as connection:
+    with workspace_of(request).storage.database.reading() as connection:
         last = releases.current(connection, name)
     tag = f'"{last.id}"'
     if seen is not None and tag in [part.strip().removeprefix("W/") for part in seen.split(",")]:
         return Response(status_code=304, headers={"ETag": tag})
     response.headers["ETag"] = tag
-    weights = np.frombuffer(last.weights, dtype="<f8").tolist()
-    return {"model": name, "release": last.number, "certificate": last.id, "at": last.at, "weights": weights}
+    return {"model": name, "release": last.number, "certificate": last.id, "at": last.at, "weights": last.parameters}
 
 
 @router.get("/certificates/{number}")
@@ -200,11 +200,11 @@ def get_certificate(
 ) -> Response:
     """A certificate: ``json`` to be verified offline, ``dsse`` its bare envelope, ``evidence`` for who may see the data. With
     ``request`` in the query, the ``json`` also shows that it answers that request, to whoever has its receipt."""
-    if form == "evidence" and caller.role == "consumer":
+    if form == "evidence" and caller.role == Role.CONSUMER:
         raise HTTPException(403, "the evidence depends on people's rows: it is not for the role consumer")
     if answered is not None and form != "json":
         raise HTTPException(422, "only the form json shows that a request is answered: leave form out")
-    with workspace_of(request).place.database.reading() as connection:
+    with workspace_of(request).storage.database.reading() as connection:
         row = _found(releases.release(connection, number), f"certificate {number}")
         covers = None if answered is None else covering(connection, row, answered)
         content = {
@@ -219,7 +219,7 @@ def get_certificate(
 @router.get("/log/checkpoint")
 def get_checkpoint(request: Request, _caller: Public) -> Response:
     """The newest signed head of the log."""
-    with workspace_of(request).place.database.reading() as connection:
+    with workspace_of(request).storage.database.reading() as connection:
         return Response(_found(log.checkpoint(connection), "checkpoint"), media_type="application/json")
 
 
@@ -228,15 +228,15 @@ def get_events(
     request: Request, _caller: Public, after: Annotated[int, Query(ge=0, le=2**53)] = 0, limit: Limit = 100
 ) -> dict[str, Any]:
     """Events of the log, the oldest first, from the one after ``after``."""
-    with workspace_of(request).place.database.reading() as connection:
-        return {"items": log.entries(connection, after, limit)}
+    with workspace_of(request).storage.database.reading() as connection:
+        return {"items": [event.content for event in log.entries(connection, after, limit)]}
 
 
 @router.get("/log/inclusion/{seq}")
 def get_inclusion(seq: Number, request: Request, _caller: Public) -> dict[str, Any]:
     """The proof that an event is in the log under the newest checkpoint."""
-    with workspace_of(request).place.database.reading() as connection:
-        return _found(log.prove_inclusion(connection, seq), f"event {seq} under a checkpoint")
+    with workspace_of(request).storage.database.reading() as connection:
+        return vars(_found(log.prove_inclusion(connection, seq), f"event {seq} under a checkpoint"))
 
 
 @router.get("/log/consistency")
@@ -247,23 +247,23 @@ def get_consistency(
     later: Annotated[int, Query(ge=1, le=2**53)],
 ) -> dict[str, Any]:
     """The proof that the log of ``later`` events begins with the log of ``earlier`` events."""
-    with workspace_of(request).place.database.reading() as connection:
+    with workspace_of(request).storage.database.reading() as connection:
         if not earlier <= later <= log.size(connection):
             raise HTTPException(422, f"earlier must be at most later, and later at most {log.size(connection)}")
-        return log.prove_consistency(connection, earlier, later)
+        return dict(log.prove_consistency(connection, earlier, later))
 
 
 @router.get("/webhooks")
 def list_webhooks(request: Request, _caller: Engineer) -> dict[str, Any]:
     """Who is told of certified releases."""
-    with workspace_of(request).place.database.reading() as connection:
+    with workspace_of(request).storage.database.reading() as connection:
         return {"items": [{"webhook": row.id, "url": row.url, "created": row.created} for row in hooks.listed(connection)]}
 
 
 @router.post("/webhooks", status_code=201)
 def create_webhook(asked: Hooked, request: Request, _caller: Engineer) -> dict[str, Any]:
     """Announces certified releases to a URL from now on; the secret that signs deliveries is shown once."""
-    with workspace_of(request).place.database.writing() as connection:
+    with workspace_of(request).storage.database.writing() as connection:
         identity, secret = hooks.add(connection, asked.url, datetime.now(UTC).isoformat())
     return {"webhook": identity, "secret": secret}
 
@@ -271,7 +271,7 @@ def create_webhook(asked: Hooked, request: Request, _caller: Engineer) -> dict[s
 @router.delete("/webhooks/{webhook}", status_code=204, response_class=Response)
 def delete_webhook(webhook: Identity, request: Request, _caller: Engineer) -> None:
     """Announces nothing to it any more."""
-    with workspace_of(request).place.database.writing() as connection:
+    with workspace_of(request).storage.database.writing() as connection:
         if not hooks.remove(connection, webhook):
             raise HTTPException(404, f"there is no webhook {webhook!r}")
     request.app.state.worker.faults.over(f"webhook {webhook}")
@@ -280,9 +280,8 @@ def delete_webhook(webhook: Identity, request: Request, _caller: Engineer) -> No
 @router.get("/health")
 def get_health(request: Request, _caller: Anybody) -> dict[str, Any]:
     """Whether the queue is worked, what stands in its way, and what is overdue."""
-    found = status(workspace_of(request).place)
-    overdue = sum(row["days_left"] < 0 for row in found["open"])
-    return {"requests": found["requests"], "overdue": overdue, **health_view(request.app.state.worker.health)}
+    found = status(workspace_of(request).storage)
+    return {"requests": found.requests, "overdue": found.overdue, **health_view(request.app.state.worker.health)}
 
 
 def _found(value: T | None, what: str) -> T:
@@ -292,7 +291,7 @@ def _found(value: T | None, what: str) -> T:
 
 
 def _require_model(request: Request, name: str) -> None:
-    with workspace_of(request).place.database.reading() as connection:
+    with workspace_of(request).storage.database.reading() as connection:
         try:
             releases.named(connection, name)
         except WorkspaceInvalid as error:

@@ -50,7 +50,7 @@ def create_app(workspace: Workspace, *, is_secure: bool = False, every: float = 
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.intake = Intake(workspace.place)
+        app.state.intake = Intake(workspace.storage)
         app.state.worker = Worker(workspace, every)
         app.state.worker.start()
         yield
@@ -68,7 +68,7 @@ def create_app(workspace: Workspace, *, is_secure: bool = False, every: float = 
     )
     app.state.workspace = workspace
     app.state.access = AccessControl(
-        workspace.place, _session_secret(workspace.place.keys / "session.key"), is_secure=is_secure
+        workspace.storage, _session_secret(workspace.storage.keys / "session.key"), is_secure=is_secure
     )
     app.state.forecasts = {}
     app.state.drafts = Drafts()
@@ -141,7 +141,7 @@ def _watch(app: FastAPI) -> None:
     def healthz() -> PlainTextResponse:
         """Whether the ledger can be read and the queue is worked; anybody may ask, and so it says no more."""
         try:
-            with app.state.workspace.place.database.reading():
+            with app.state.workspace.storage.database.reading():
                 problem = app.state.worker.health.late
         except ExpungeError:
             problem = "the ledger cannot be read"
@@ -150,17 +150,17 @@ def _watch(app: FastAPI) -> None:
     @app.get("/metrics", include_in_schema=False)
     def metrics(_caller: Anybody) -> Response:
         """Prometheus metrics."""
-        found = status(app.state.workspace.place)
+        found = status(app.state.workspace.storage)
         worker: Worker = app.state.worker
         count(closed, "closed", worker.closed)
         for cause, total in worker.faults.totals.items():
             count(failures.labels(cause), cause, total)
         round_at.set(worker.health.last_round.timestamp())
-        for state, number in found["requests"].items():
+        for state, number in found.requests.items():
             counted.labels(state).set(number)
-        for model in found["models"]:
-            spent.labels(model["name"]).set(float(model["epsilon_total"]))
-        overdue.set(sum(row["days_left"] < 0 for row in found["open"]))
+        for model in found.models:
+            spent.labels(model.name).set(model.epsilon_total)
+        overdue.set(found.overdue)
         return Response(generate_latest(registry), media_type="text/plain; version=0.0.4")
 
 

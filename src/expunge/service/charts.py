@@ -6,38 +6,40 @@ from typing import Any
 
 from scipy.stats import norm
 
+from expunge.ledger.figures import Figures
 from expunge.unlearning.rung import Rung
 
 WIDTH, HEIGHT = 320, 90
 SQUARE = 260
 
 
-def gauges(evidence: dict[str, Any]) -> list[dict[str, Any]]:
+def gauges(figures: Figures) -> list[dict[str, Any]]:
     """Shares used: of the certified distance allowed, and of the budget."""
     from expunge.privacy import Guarantee
 
-    sigma, total, epsilon = float(evidence["sigma"]), float(evidence["mu_total"]), float(evidence["epsilon"])
-    if sigma == 0 or math.isinf(epsilon):
+    sigma, total = figures.sigma, figures.mu_total
+    if sigma == 0 or math.isinf(figures.epsilon):
         return []
-    mu = Guarantee(epsilon, float(evidence["delta"])).mu
-    left = math.sqrt(max(0.0, mu**2 - total**2 + float(evidence["mu"]) ** 2))
+    mu = Guarantee(figures.epsilon, figures.delta).mu
+    left = math.sqrt(max(0.0, mu**2 - total**2 + figures.mu**2))
     shares = {
-        "certified distance, of that allowed": float(evidence["distance_bound"]) / (sigma * left) if left else 1.0,
+        "certified distance, of that allowed": figures.distance_bound / (sigma * left) if left else 1.0,
         "budget spent": (total / mu) ** 2,
     }
     return [{"name": name, "percent": round(100 * min(1.0, share), 1)} for name, share in shares.items()]
 
 
-def timeline(releases: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def timeline(releases: Sequence[Figures]) -> dict[str, Any]:
     """Cumulative ε over releases, as steps: ``points`` for a polyline, and a mark for every refit."""
-    values = [min(float(release["epsilon_total"]), 1e6) for release in releases]
-    highest = max(float(releases[-1]["epsilon"]) if not math.isinf(float(releases[-1]["epsilon"])) else 1.0, *values, 1e-9)
+    values = [min(release.epsilon_total, 1e6) for release in releases]
+    asked = releases[-1].epsilon
+    highest = max(1.0 if math.isinf(asked) else asked, *values, 1e-9)
     across = WIDTH / max(1, len(releases))
     points, refits = [], []
     for i, (release, value) in enumerate(zip(releases, values, strict=True)):
         y = HEIGHT - (HEIGHT - 10) * value / highest
         points += [f"{i * across:.1f},{y:.1f}", f"{(i + 1) * across:.1f},{y:.1f}"]
-        if release["rung"] == Rung.REFIT:
+        if release.rung == Rung.REFIT:
             refits.append(round((i + 0.5) * across, 1))
     text = f"cumulative ε over {len(releases)} releases, now {values[-1]:.2g} of {highest:.2g}; {len(refits)} refits"
     return {"points": " ".join(points), "refits": refits, "width": WIDTH, "height": HEIGHT, "text": text}

@@ -9,13 +9,14 @@ import re
 import threading
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import httpx
 
+from expunge.evidence.events import EventKind
 from expunge.ledger import hooks
-from expunge.service.faults import Faults
-from expunge.workspace.place import Place
+from expunge.ledger.hooks import Delivery
+from expunge.service.faults import Cause, Faults
+from expunge.workspace.storage import Storage
 
 PART = "deliveries"
 LIMIT = 10.0
@@ -80,8 +81,8 @@ def signed(body: bytes, secret: str, at: int) -> str:
 class Deliveries:
     """A thread that tells webhooks: one delivery of each at a time, all webhooks at once."""
 
-    def __init__(self, place: Place, faults: Faults) -> None:
-        self._place = place
+    def __init__(self, storage: Storage, faults: Faults) -> None:
+        self._storage = storage
         self._faults = faults
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="expunge-deliveries", daemon=True)
@@ -124,9 +125,9 @@ class Deliveries:
             for task in telling.values():
                 task.cancel()
 
-    def _taken(self, besides: list[str]) -> list[Any]:
+    def _taken(self, besides: list[str]) -> list[Delivery]:
         """One due delivery of every webhook but ``besides``; no other instance takes them while they are under way."""
-        database, now = self._place.database, datetime.now(UTC)
+        database, now = self._storage.database, datetime.now(UTC)
         with database.reading() as connection:
             if not hooks.due(connection, now.isoformat(), besides):
                 return []
@@ -135,12 +136,12 @@ class Deliveries:
             hooks.postpone(connection, [row.id for row in taken], (now + timedelta(seconds=UNDER_WAY)).isoformat())
         return taken
 
-    async def _tell(self, row: Any) -> None:
+    async def _tell(self, row: Delivery) -> None:
         outcome, again = await _told(row), None
         if outcome == "delivered":
             self._faults.over(f"webhook {row.webhook}")
         else:
-            self._faults.add(f"webhook {row.webhook}", "delivery", outcome)
+            self._faults.add(f"webhook {row.webhook}", Cause.DELIVERY, outcome)
             if row.attempts + 1 < ATTEMPTS:
                 again = (datetime.now(UTC) + timedelta(seconds=FIRST_RETRY * 2**row.attempts)).isoformat()
         while True:  # until it is noted, so that nothing is delivered twice because the ledger was locked
@@ -150,18 +151,18 @@ class Deliveries:
                 self._faults.met(PART, error)
                 await asyncio.sleep(PAUSE)
 
-    def _settle(self, row: Any, outcome: str, again: str | None) -> None:
-        with self._place.database.writing() as connection:
+    def _settle(self, row: Delivery, outcome: str, again: str | None) -> None:
+        with self._storage.database.writing() as connection:
             hooks.settle(connection, row.id, row.attempts + 1, outcome, again)
 
 
-async def _told(row: Any) -> str:
+async def _told(row: Delivery) -> str:
     """What became of one attempt; of the answer only its status is read."""
     outcome = None
     try:
         require_callable(row.url)  # it may have come into the ledger by another way
-        facts = {name: getattr(row, name) for name in ("release", "model", "number", "at")}
-        body = json.dumps({"event": "release.certified", **facts}, sort_keys=True).encode()
+        about = {name: getattr(row, name) for name in ("release", "model", "number", "at")}
+        body = json.dumps({"event": EventKind.RELEASE_CERTIFIED, **about}, sort_keys=True).encode()
         headers = {"Content-Type": "application/json", "Expunge-Signature": signed(body, row.secret, int(time.time()))}
         async with (
             asyncio.timeout(LIMIT),

@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
-from typing import Literal, get_args
 
 from sqlalchemy.exc import TimeoutError as NoConnection
 
@@ -33,16 +33,22 @@ from expunge.errors import (
 
 log = logging.getLogger("expunge.service")
 
-Cause = Literal["busy", "model", "environment", "delivery", "bug"]
-"""What is to be done about a fault.
 
-- busy: nothing, another process works in the workspace;
-- model: look at the request or the model that it names; the others go on;
-- environment: repair the disk, the database, the files;
-- delivery: correct the webhook's URL, or who listens there;
-- bug: report it.
-"""
-CAUSES: tuple[Cause, ...] = get_args(Cause)
+class Cause(StrEnum):
+    """What is to be done about a fault."""
+
+    BUSY = "busy"
+    """Nothing, another process works in the workspace."""
+    MODEL = "model"
+    """Look at the request or the model that it names; the others go on."""
+    ENVIRONMENT = "environment"
+    """Repair the disk, the database, the files."""
+    DELIVERY = "delivery"
+    """Correct the webhook's URL, or who listens there."""
+    BUG = "bug"
+    """Report it."""
+
+
 OF_MODELS = (
     InvalidRows,
     NotLearned,
@@ -61,10 +67,10 @@ PACKAGE = Path(__file__).parents[1]
 def cause_of(error: BaseException) -> Cause:
     """Whose fault it is."""
     if isinstance(error, WorkspaceBusy) and error.__cause__ is None:
-        return "busy"  # with a cause it is the database that does not answer
+        return Cause.BUSY  # with a cause it is the database that does not answer
     if isinstance(error, OF_MODELS):
-        return "model"
-    return "environment" if isinstance(error, OF_THE_ENVIRONMENT) else "bug"
+        return Cause.MODEL
+    return Cause.ENVIRONMENT if isinstance(error, OF_THE_ENVIRONMENT) else Cause.BUG
 
 
 def described(error: BaseException) -> str:
@@ -129,12 +135,12 @@ class Faults:
     def totals(self) -> Mapping[Cause, int]:
         """How many there were since the start, by cause."""
         with self._lock:
-            return {cause: self._totals[cause] for cause in CAUSES}
+            return {cause: self._totals[cause] for cause in Cause}
 
     def met(self, part: str, error: BaseException) -> Cause:
         """Notes an exception that stopped ``part``."""
         cause = cause_of(error)
-        if self.add(part, cause, described(error)) and cause == "bug":
+        if self.add(part, cause, described(error)) and cause == Cause.BUG:
             log.error("%s", traced(error))
         return cause
 
@@ -148,7 +154,7 @@ class Faults:
             before = Fault(part, cause, message, datetime.now(UTC), 0) if is_new else known[key]
             known[key] = replace(before, message=message, count=before.count + 1)
         if is_new:
-            log.log(logging.INFO if cause == "busy" else logging.ERROR, "%s: %s", part, message)
+            log.log(logging.INFO if cause == Cause.BUSY else logging.ERROR, "%s: %s", part, message)
         return is_new
 
     def over(self, part: str, besides: Collection[str] = ()) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from expunge.errors import ExpungeError
 from expunge.workspace import desk
 from expunge.workspace.desk import Answer, ForgetRequest
-from expunge.workspace.place import Place
+from expunge.workspace.storage import Storage
 
 TOGETHER = 500
 """Calls answered in one go."""
@@ -23,8 +23,8 @@ class _Call:
 class Intake:
     """Queues wishes to be forgotten and answers all that wait at once."""
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
         self._waiting: list[_Call] = []
         self._thread = ThreadPoolExecutor(1, "expunge-intake")
         self._answering: asyncio.Task[None] | None = None
@@ -45,7 +45,7 @@ class Intake:
     async def _answer_together(self, calls: Sequence[_Call]) -> None:
         wishes = [wish for call in calls for wish in call.wishes]
         try:
-            answers = iter(await asyncio.get_running_loop().run_in_executor(self._thread, desk.ask, self._place, wishes))
+            answers = iter(await asyncio.get_running_loop().run_in_executor(self._thread, desk.ask, self._storage, wishes))
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # a panic of a Rust library is no Exception, and somebody waits for the answer

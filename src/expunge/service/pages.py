@@ -1,7 +1,6 @@
 """The page: rendered on the server, complete without JavaScript; htmx only keeps a request's path up to date."""
 
 import hashlib
-import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from importlib.resources import files
@@ -18,13 +17,14 @@ from expunge.errors import ExpungeError, SignatureInvalid
 from expunge.evidence.signing import PublicKeys
 from expunge.evidence.verification import verify_content
 from expunge.ledger import log, releases, requests
+from expunge.ledger.requests import RequestState
 from expunge.ledger.tokens import Role
 from expunge.service import charts
 from expunge.service.access import COOKIE, SESSION_SECONDS, AccessControl, Caller, caller_of, require
 from expunge.service.api import workspace_of
 from expunge.service.bodies import BULK, PREVIEWED, Identity, Number
 from expunge.service.drafts import MINUTES, Draft, Given
-from expunge.service.views import PATH, certificate_view, expected, request_view
+from expunge.service.views import certificate_view, expected, request_view
 from expunge.workspace.auditing import audited
 from expunge.workspace.desk import Answer, ForgetRequest
 from expunge.workspace.status import status
@@ -33,6 +33,7 @@ router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 pages = Environment(
     loader=PackageLoader("expunge.service"), autoescape=select_autoescape(), undefined=StrictUndefined, trim_blocks=True
 )
+pages.globals.update(Role=Role, RequestState=RequestState)
 STATIC = {"style.css": "text/css", "htmx.min.js": "text/javascript", "icon.svg": "image/svg+xml"}
 DRAWS = 500
 GONE = f"What was shown is kept for {MINUTES} minutes, and not if the service is started again: give the ids anew."
@@ -77,9 +78,9 @@ def _let_in(request: Request, roles: Sequence[Role]) -> Caller:
     return request.state.caller  # type: ignore[no-any-return]
 
 
-Visitor = Annotated[Caller, Depends(visitor("operator", "engineer", "auditor"))]
-Operator = Annotated[Caller, Depends(visitor("operator"))]
-Checker = Annotated[Caller, Depends(visitor("engineer", "auditor"))]
+Visitor = Annotated[Caller, Depends(visitor(Role.OPERATOR, Role.ENGINEER, Role.AUDITOR))]
+Operator = Annotated[Caller, Depends(visitor(Role.OPERATOR))]
+Checker = Annotated[Caller, Depends(visitor(Role.ENGINEER, Role.AUDITOR))]
 
 
 def login_page(request: Request, status_code: int = 401, problem: str = "") -> HTMLResponse:
@@ -122,22 +123,25 @@ def logout(caller: Visitor) -> Response:
 @router.get("/")
 def overview(request: Request, caller: Visitor) -> Response:
     """Where everything stands."""
-    place = workspace_of(request).place
-    found = status(place)
-    with place.database.reading() as connection:
-        for model in found["models"]:
-            evidence = [json.loads(row.evidence) for row in releases.recent(connection, model["name"], TIMELINE)]
-            model["timeline"] = charts.timeline(evidence)
-            model["gauges"] = charts.gauges(evidence[-1])
-    return render(request, "overview.html", found=found, health=request.app.state.worker.health)
+    storage = workspace_of(request).storage
+    found = status(storage)
+    with storage.database.reading() as connection:
+        recent = {model.name: releases.recent(connection, model.name, TIMELINE) for model in found.models}
+    figures = {name: [release.figures for release in made] for name, made in recent.items()}
+    timelines = {name: charts.timeline(made) for name, made in figures.items()}
+    gauges = {name: charts.gauges(made[-1]) for name, made in figures.items()}
+    return render(
+        request, "overview.html", found=found, timelines=timelines, gauges=gauges, health=request.app.state.worker.health
+    )
 
 
 @router.get("/requests")
 def request_list(request: Request, caller: Visitor, state: str | None = None) -> Response:
     """Requests, the newest first."""
-    with workspace_of(request).place.database.reading() as connection:
+    with workspace_of(request).storage.database.reading() as connection:
         counted = requests.counts(connection)
-        rows = [request_view(row) for row in requests.page(connection, state if state in counted else None, None, SHOWN)]
+        wanted = RequestState(state) if state in counted else None
+        rows = [request_view(found) for found in requests.page(connection, wanted, None, SHOWN)]
     return render(request, "requests.html", rows=rows, counted=counted, state=state)
 
 
@@ -214,8 +218,8 @@ def cancel(request: Request, caller: Operator, identity: Identity) -> Response:
 @router.get("/certificates")
 def certificate_list(request: Request, caller: Visitor) -> Response:
     """All certificates, the newest first."""
-    with workspace_of(request).place.database.reading() as connection:
-        rows = [(row, json.loads(row.evidence)) for row in reversed(releases.listed(connection))][:SHOWN]
+    with workspace_of(request).storage.database.reading() as connection:
+        rows = releases.listed(connection)[::-1][:SHOWN]
     return render(request, "certificates.html", rows=rows)
 
 
@@ -229,17 +233,17 @@ def certificate(request: Request, caller: Visitor, number: Number) -> Response:
 def verify(request: Request, caller: Visitor, number: Number) -> Response:
     """Verifies a certificate now, as anybody could."""
     values = _certificate(request, number)
-    with workspace_of(request).place.database.reading() as connection:
+    with workspace_of(request).storage.database.reading() as connection:
         row = releases.release(connection, number)
         assert row is not None
-        text, keys = log.bundle(connection, row.envelope, row.event), workspace_of(request).place.public_keys(connection)
+        text, keys = log.bundle(connection, row.envelope, row.event), workspace_of(request).storage.public_keys(connection)
     return render(request, "certificate.html", verified=_verified(text, keys), **values)
 
 
 @router.get("/audit")
 def audit_page(request: Request, caller: Checker) -> Response:
     """The form that starts an audit."""
-    models = status(workspace_of(request).place)["models"]
+    models = status(workspace_of(request).storage).models
     return render(request, "audit.html", models=models, verdict=None, plot=None, model=None, problem="")
 
 
@@ -248,10 +252,10 @@ def run_audit(
     request: Request, caller: Checker, model: Annotated[str, Form(max_length=64, pattern="^[!-~]*$")] = ""
 ) -> Response:
     """Audits a model and shows the verdict."""
-    place = workspace_of(request).place
-    values = {"models": status(place)["models"], "model": model, "verdict": None, "plot": None, "problem": ""}
+    storage = workspace_of(request).storage
+    values: dict[str, Any] = {"models": status(storage).models, "model": model, "verdict": None, "plot": None, "problem": ""}
     try:
-        verdict = audited(place, model, DRAWS)
+        verdict = audited(storage, model, DRAWS)
     except (ExpungeError, ValueError) as error:
         return render(request, "audit.html", 422, **{**values, "problem": str(error)})
     plot = charts.trade_off(verdict.certified_mu, verdict.black_box.curve.tolist())
@@ -280,19 +284,19 @@ def _touched(request: Request, made: Draft, actor: str) -> dict[str, Any]:
 
 
 def _request(request: Request, identity: Identity) -> dict[str, Any]:
-    with workspace_of(request).place.database.reading() as connection:
+    with workspace_of(request).storage.database.reading() as connection:
         row = requests.by_id(connection, identity)
         if row is None:
             raise HTTPException(404, "there is no such request")
         made = [releases.release(connection, number) for number in requests.releases_of(connection, row)]
     shown = request_view(row)
-    is_done = shown["state"] not in ("accepted", "working", "certified")
-    steps = [(state, PATH.index(state) <= PATH.index(shown["state"])) for state in PATH] if shown["state"] in PATH else []
-    return {"shown": shown, "steps": steps, "is_done": is_done, "made": made}
+    path, state = requests.PATH, row.state
+    steps = [(step, path.index(step) <= path.index(state)) for step in path] if state in path else []
+    return {"shown": shown, "steps": steps, "is_done": not row.is_open, "made": made}
 
 
 def _certificate(request: Request, number: int) -> dict[str, Any]:
-    with workspace_of(request).place.database.reading() as connection:
+    with workspace_of(request).storage.database.reading() as connection:
         row = releases.release(connection, number)
         if row is None:
             raise HTTPException(404, f"there is no certificate {number}")

@@ -20,6 +20,7 @@ from expunge.errors import (
     InvalidRows,
     LedgerCorrupt,
     NotLearned,
+    Refusal,
     RequestRefused,
     StateCorrupt,
     WorkspaceBusy,
@@ -31,20 +32,20 @@ log = logging.getLogger("expunge.service")
 MEDIA_TYPE = "application/problem+json"
 PAGE = (files("expunge.service") / "templates" / "error.html").read_text(encoding="utf-8")
 """Complete in itself and read beforehand, so that it can be shown whatever fails."""
-REFUSALS = {
-    "limit": 429,
-    "already-forgotten": 409,
-    "key-reused": 409,
-    "too-late": 409,
-    "unknown-request": 404,
-    "no-receipt": 404,
-    "another-subject": 422,
-    "not-covered": 404,
-    "unknown-subject": 422,
-    "several-people": 409,
-    "invalid-id": 422,
-    "unknown-column": 422,
-    "empty": 422,
+REFUSALS: dict[Refusal, int] = {
+    Refusal.LIMIT: 429,
+    Refusal.ALREADY_FORGOTTEN: 409,
+    Refusal.KEY_REUSED: 409,
+    Refusal.TOO_LATE: 409,
+    Refusal.UNKNOWN_REQUEST: 404,
+    Refusal.NO_RECEIPT: 404,
+    Refusal.ANOTHER_SUBJECT: 422,
+    Refusal.NOT_COVERED: 404,
+    Refusal.UNKNOWN_SUBJECT: 422,
+    Refusal.SEVERAL_PEOPLE: 409,
+    Refusal.INVALID_ID: 422,
+    Refusal.UNKNOWN_COLUMN: 422,
+    Refusal.EMPTY: 422,
 }
 STATUSES: list[tuple[type[Exception], int]] = [
     (WorkspaceBusy, 409),
@@ -84,7 +85,7 @@ def install(app: FastAPI) -> None:
     async def ours(_request: Request, error: ExpungeError) -> Response:
         if isinstance(error, RequestRefused):
             near = {} if error.near is None else {"near": error.near}
-            return problem(REFUSALS.get(error.reason, 422), "Refused", str(error), reason=error.reason, **near)
+            return problem(REFUSALS[error.reason], "Refused", str(error), reason=error.reason, **near)
         status = next(status for kind, status in STATUSES if isinstance(error, kind))
         more = {"headers": {"Retry-After": "5"}} if status in (409, 503) else {}
         return problem(status, type(error).__name__, str(error), **more)

@@ -1,39 +1,39 @@
 """What API and pages show of requests, releases and forecasts, in one form."""
 
-import json
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from expunge.ledger import log, releases
+from expunge.ledger.events import Event
+from expunge.ledger.releases import Release
+from expunge.ledger.requests import Request
 from expunge.service.worker import Health
 from expunge.unlearning.rung import Rung
-from expunge.workspace.status import status
-
-PATH = ("accepted", "working", "certified", "closed")
-"""States that a request goes through."""
+from expunge.workspace.model_kinds import ModelKind
+from expunge.workspace.status import ModelStatus, status
 
 
-def request_view(row: sa.Row[Any]) -> dict[str, Any]:
+def request_view(found: Request) -> dict[str, Any]:
     """A request, without anything that points to its subject."""
     names = ("id", "kind", "state", "received", "deadline", "closed", "problem", "batch")
-    days = (datetime.fromisoformat(row.deadline) - datetime.now(UTC)).days
-    return {**{name: getattr(row, name) for name in names}, "days_left": days}
+    days = (datetime.fromisoformat(found.deadline) - datetime.now(UTC)).days
+    return {**{name: getattr(found, name) for name in names}, "days_left": days}
 
 
-def certificate_view(connection: sa.Connection, row: sa.Row[Any]) -> dict[str, Any]:
+def certificate_view(connection: sa.Connection, row: Release) -> dict[str, Any]:
     """A release with its evidence and its place in the log."""
-    bundle = json.loads(log.bundle(connection, row.envelope, row.event))
+    proven = log.require_included(connection, row.event)
     return {
         "certificate": row.id,
         "model": row.model,
         "release": row.number,
         "at": row.at,
         "purged": row.purged,
-        "evidence": json.loads(row.evidence),
-        "event": json.loads(bundle["event"]),
-        "proof": bundle["proof"],
+        "evidence": row.figures.content,
+        "event": Event.of(proven.event).content,
+        "proof": proven.proof,
     }
 
 
@@ -54,17 +54,17 @@ def health_view(health: Health) -> dict[str, Any]:
 def expected(state: Any, rows: int) -> list[dict[str, Any]]:
     """By model: the rung that should do for ``rows`` rows at random, and the seconds its last such release took."""
     found = []
-    for model in status(state.workspace.place)["models"]:
-        rung = Rung.EXACT if model["kind"] == "ridge" else _forecast(state, model, rows)
-        found.append({"model": model["name"], "rung": rung, "seconds": _seconds(state, model["name"], rung)})
+    for model in status(state.workspace.storage).models:
+        rung = Rung.EXACT if model.kind == ModelKind.RIDGE else _forecast(state, model, rows)
+        found.append({"model": model.name, "rung": rung, "seconds": _seconds(state, model.name, rung)})
     return found
 
 
-def _forecast(state: Any, model: dict[str, Any], rows: int) -> str:
-    key = model["name"], model["release"]
+def _forecast(state: Any, model: ModelStatus, rows: int) -> Rung:
+    key = model.name, model.release
     if key not in state.forecasts:
         try:
-            state.forecasts[key] = state.workspace.capacity(model["name"]).forecasts
+            state.forecasts[key] = state.workspace.capacity(model.name).forecasts
         except ValueError:  # sigma 0: nothing is promised, and the statistics do
             state.forecasts[key] = ()
     for forecast in state.forecasts[key]:
@@ -73,10 +73,9 @@ def _forecast(state: Any, model: dict[str, Any], rows: int) -> str:
     return Rung.REFIT if state.forecasts[key] else Rung.STATISTICS
 
 
-def _seconds(state: Any, name: str, rung: str) -> float | None:
-    with state.workspace.place.database.reading() as connection:
+def _seconds(state: Any, name: str, rung: Rung) -> float | None:
+    with state.workspace.storage.database.reading() as connection:
         for row in reversed(releases.listed(connection, name)):
-            evidence = json.loads(row.evidence)
-            if evidence["rung"] == rung:
-                return float(evidence["seconds"])
+            if row.figures.rung == rung:
+                return row.figures.seconds
     return None

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from expunge.service.deliveries import Deliveries
-from expunge.service.faults import Fault, Faults
+from expunge.service.faults import Cause, Fault, Faults
 from expunge.workspace import Workspace
 
 log = logging.getLogger("expunge.service")
@@ -65,7 +65,9 @@ class Health:
     @property
     def problem(self) -> str | None:
         """For those who may see the data: what to look at first."""
-        stopping = [fault for fault in self.faults if fault.cause != "delivery" and (fault.cause != "busy" or self.late)]
+        stopping = [
+            fault for fault in self.faults if fault.cause != Cause.DELIVERY and (fault.cause != Cause.BUSY or self.late)
+        ]
         said = [self.late, "webhooks are not told: start the service again" if self.deliveries == "dead" else None]
         return ": ".join([*filter(None, said), *(fault.message for fault in stopping[-1:])]) or None
 
@@ -79,7 +81,7 @@ class Worker:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="expunge-worker", daemon=True)
         self.faults = Faults()
-        self.deliveries = Deliveries(workspace.place, self.faults)
+        self.deliveries = Deliveries(workspace.storage, self.faults)
         self._rounds = _Rounds()
         self._queue = _Wait(every, LONGEST_WAIT)
         self.closed = 0
@@ -114,7 +116,7 @@ class Worker:
             try:
                 self._round()
             except BaseException as error:  # a panic of a Rust library is no Exception
-                if self.faults.met(QUEUE, error) != "busy":
+                if self.faults.met(QUEUE, error) != Cause.BUSY:
                     self._rounds.fail()
                     self._queue.lengthen()
             else:
@@ -132,7 +134,7 @@ class Worker:
         problems = [f"a request cannot be worked: {problem}" for problem in done.problems.values()]
         problems += [f"model {name} is set aside: {reason}" for name, reason in done.aside.items()]
         for problem in problems:
-            self.faults.add(STUCK, "model", problem)
+            self.faults.add(STUCK, Cause.MODEL, problem)
         self.faults.over(STUCK, besides=problems)
 
 

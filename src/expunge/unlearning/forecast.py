@@ -19,7 +19,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from expunge.errors import ExpungeError
+from expunge.errors import LastRows, NoOptimum, NotLearned
 from expunge.numerics.evaluation import Evaluation
 from expunge.numerics.factor import Factor
 from expunge.numerics.statistics import Sums
@@ -43,6 +43,9 @@ TAKEN = 1 << 10
 """Rows that are really taken away at most."""
 TOLERANCE = 0.05
 """Relative width at which the search for a capacity stops."""
+NOT_CERTIFIED = (LastRows, NoOptimum, NotLearned)
+"""What a deletion meets that is too large for the model: no row of a class is left, no minimum, or more curvature would go than
+there is. Whatever else is raised is about the sample, and is for the caller."""
 
 
 def forecasts(
@@ -96,7 +99,7 @@ def _needed(simulation: _Simulation, allowed: float, declared: DeclaredBound | N
                 for candidate in polished(state, found.point, passes, simulation.max_passes):
                     if candidate.distance_bound <= allowed:
                         return float(candidate.passes)
-        except ExpungeError:
+        except NOT_CERTIFIED:
             pass
         return math.inf
 

@@ -10,12 +10,12 @@ from expunge.errors import LedgerCorrupt, WorkspaceInvalid
 from expunge.evidence.statements import digest
 from expunge.files import write_file
 from expunge.ledger.anchor import Anchor
-from expunge.ledger.facts import fact, set_fact
+from expunge.ledger.properties import read_property, set_property
 from expunge.ledger.sealing import SealKey
-from expunge.workspace.place import Place
+from expunge.workspace.storage import Storage
 
 ANCHORED = "anchored"
-"""The fact that tells where the anchor was written: a digest of the setting, which may hold a password."""
+"""The property that tells where the anchor was written: a digest of the setting, which may hold a password."""
 
 
 class Unreachable(WorkspaceInvalid):
@@ -64,27 +64,27 @@ def write(url: str, anchor: Anchor, key: SealKey) -> None:
         raise _unreachable(error) from error
 
 
-def require_continued(place: Place) -> None:
+def require_continued(storage: Storage) -> None:
     """Raises ``LedgerCorrupt`` unless the ledger goes on from what its anchor knows; does nothing where none is set.
 
     Raises:
         Unreachable: the anchor cannot be read; ``Missing``: it is not where it was written.
     """
-    url = place.configuration.anchor
+    url = storage.configuration.anchor
     if not url:
         return
-    found = read(url, SealKey.load(place.seal_key_path))
-    with place.unproven_database.reading() as connection:
+    found = read(url, SealKey.load(storage.seal_key_path))
+    with storage.unproven_database.reading() as connection:
         if found is not None:
             found.require_continued(connection)
-        elif fact(connection, ANCHORED) == mark(url):
+        elif read_property(connection, ANCHORED) == mark(url):
             raise Missing(
                 "the anchor is not where it was written, so that nobody can tell if this is the newest copy: batches wait. "
                 "Put it back; if it is gone for good, run expunge recover --anchors"
             )
 
 
-def keep(place: Place, batch: int | None = None) -> None:
+def keep(storage: Storage, batch: int | None = None) -> None:
     """Writes what is known now to the anchor, if one is set.
 
     Args:
@@ -93,48 +93,48 @@ def keep(place: Place, batch: int | None = None) -> None:
     Raises:
         Unreachable: it cannot be written.
     """
-    url = place.configuration.anchor
+    url = storage.configuration.anchor
     if not url:
         return
-    with place.unproven_database.reading() as connection:
+    with storage.unproven_database.reading() as connection:
         anchor = Anchor.of(connection, batch)
-        is_known = fact(connection, ANCHORED) == mark(url)
-    write(url, anchor, SealKey.load(place.seal_key_path))
+        is_known = read_property(connection, ANCHORED) == mark(url)
+    write(url, anchor, SealKey.load(storage.seal_key_path))
     if not is_known:
-        with place.unproven_database.writing() as connection:
-            set_fact(connection, ANCHORED, mark(url))
+        with storage.unproven_database.writing() as connection:
+            set_property(connection, ANCHORED, mark(url))
 
 
-def keep_first(place: Place) -> None:
+def keep_first(storage: Storage) -> None:
     """Writes the anchor if it was never written where the settings say."""
-    url = place.configuration.anchor
+    url = storage.configuration.anchor
     if not url:
         return
-    with place.unproven_database.reading() as connection:
-        is_known = fact(connection, ANCHORED) == mark(url)
+    with storage.unproven_database.reading() as connection:
+        is_known = read_property(connection, ANCHORED) == mark(url)
     if not is_known:
-        keep(place)
+        keep(storage)
 
 
-def keep_again(place: Place) -> None:
+def keep_again(storage: Storage) -> None:
     """Writes the anchor anew where it is gone or damaged; on the word of a person.
 
     Raises:
         LedgerCorrupt: it is there, and the ledger does not go on from it.
     """
-    url = place.configuration.anchor
+    url = storage.configuration.anchor
     if not url:
         return
     try:
-        found = read(url, SealKey.load(place.seal_key_path))
+        found = read(url, SealKey.load(storage.seal_key_path))
     except Unreachable:
         raise
     except LedgerCorrupt:
         found = None
     if found is not None:
-        with place.unproven_database.reading() as connection:
+        with storage.unproven_database.reading() as connection:
             found.require_continued(connection)
-    keep(place)
+    keep(storage)
 
 
 def mark(url: str) -> str:

@@ -23,18 +23,18 @@ from expunge.data.row_numbers import rows_of
 from expunge.data.schema import FeatureSchema
 from expunge.data.widening import wider_of
 from expunge.errors import InvalidRows, WorkspaceInvalid, WrongValue
-from expunge.ledger import releases, requests
-from expunge.ledger.facts import fact, set_fact
+from expunge.ledger import batches, releases
+from expunge.ledger.properties import read_property, set_property
 from expunge.ledger.sealing import SealKey
 from expunge.workspace.people import People
-from expunge.workspace.place import Place
 from expunge.workspace.specification import Specification
 from expunge.workspace.states import Forgetting
+from expunge.workspace.storage import Storage
 
 READING = "reading"
-"""The fact that says how values were written when the workspace was made, and so are in later files."""
+"""The property that says how values were written when the workspace was made, and so are in later files."""
 FIRST = "first_content"
-"""The fact that holds the keyed digest of the rows that the workspace was made from, and when, as JSON."""
+"""The property that holds the keyed digest of the rows that the workspace was made from, and when, as JSON."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class Arrival:
         given: the same rows as they were read, if some may be set aside.
         content: keyed digest by which the same rows are recognised when they come again.
         left_out: columns that the table does not have.
+        models: how the living models are specified.
     """
 
     rows: pa.Table = field(repr=False)
@@ -53,6 +54,7 @@ class Arrival:
     given: pa.Table | None = field(repr=False)
     content: str = field(repr=False)
     left_out: tuple[str, ...]
+    models: tuple[Specification, ...] = field(repr=False)
 
     def without(self, reasons: Mapping[int, str], rejects: Rejects) -> "Arrival":
         """The same without the rows at these places, which are set aside."""
@@ -72,7 +74,7 @@ def odd_told(odd: Mapping[str, Odd]) -> dict[str, Any]:
     }
 
 
-def arrival(place: Place, data: str, query: str | None, reading: Reading, rejects: Rejects | None = None) -> Arrival:
+def arrival(storage: Storage, data: str, query: str | None, reading: Reading, rejects: Rejects | None = None) -> Arrival:
     """The rows of a file or a query, as the table would hold them.
 
     Args:
@@ -82,10 +84,11 @@ def arrival(place: Place, data: str, query: str | None, reading: Reading, reject
     Raises:
         InvalidRows: they cannot be read, have no subject, or do not fit the table; names the row.
     """
-    with place.database.reading() as connection:
-        next_row = int(fact(connection, "next_row") or 0)
-        reading = reading.over(Reading.from_json(str(fact(connection, READING))))
-    who, columns = People(place).identification, place.table.columns
+    with storage.database.reading() as connection:
+        next_row = int(read_property(connection, "next_row") or 0)
+        models = tuple(Specification.from_json(model.specification) for model in releases.all_models(connection))
+        reading = reading.over(Reading.from_json(str(read_property(connection, READING))))
+    who, columns = People(storage).identification, storage.table.columns
     ids = (who.subject, *who.aliases)
     given, batches = read_batches(data, query, texts=ids, reading=reading, columns=columns, rejects=rejects)
     seen = _Seen(who.subject, rejects)
@@ -99,12 +102,12 @@ def arrival(place: Place, data: str, query: str | None, reading: Reading, reject
     content = Content()
     for part in parts:
         content.add(part, without=ROW)
-    keyed = keyed_content(SealKey.load(place.seal_key_path), content)
+    keyed = keyed_content(SealKey.load(storage.seal_key_path), content)
     left_out = tuple(name for name in given.names if name not in known)
-    found = Arrival(rows, seen.names, seen.given, keyed, left_out)
+    found = Arrival(rows, seen.names, seen.given, keyed, left_out, models)
     if rejects is not None:
-        found = found.without(_of_no_class(place, found.rows), rejects)
-    for specification in _models(place):
+        found = found.without(_of_no_class(found), rejects)
+    for specification in models:
         specification.table_columns.rows(found.rows, found.names)  # says which row fits no class, before anything is begun
     return found
 
@@ -116,12 +119,12 @@ def _with_way_out(error: WrongValue, columns: pa.Schema) -> InvalidRows:
     return InvalidRows(f"{error}. To allow such values in the table, run expunge widen {shlex.quote(error.column)} --to {to}")
 
 
-def _of_no_class(place: Place, rows: pa.Table) -> dict[int, str]:
+def _of_no_class(arrived: Arrival) -> dict[int, str]:
     """Rows whose target is not a class that a model knows, with the reason."""
     found: dict[int, str] = {}
-    for model in _models(place):
+    for model in arrived.models:
         if model.classes:
-            unknown = np.flatnonzero(codes_of(rows[model.target], model.classes) == -1)
+            unknown = np.flatnonzero(codes_of(arrived.rows[model.target], model.classes) == -1)
             found |= dict.fromkeys(unknown.tolist(), f"column {model.target!r}: no class that a model has learned")
     return found
 
@@ -158,35 +161,35 @@ def keyed_content(key: SealKey, content: Content) -> str:
 
 def added_before(connection: sa.Connection, content: str) -> str | None:
     """When the rows of this keyed digest were added, if they were and that is still known."""
-    first, at = json.loads(fact(connection, FIRST) or '[null, ""]')
-    return str(at) if first == content else requests.added_before(connection, content)
+    first, at = json.loads(read_property(connection, FIRST) or '[null, ""]')
+    return str(at) if first == content else batches.added_before(connection, content)
 
 
 def forget_contents(connection: sa.Connection, before: str) -> None:
     """Drops the digests of rows that were added before that time."""
-    _first, at = json.loads(fact(connection, FIRST) or '[null, ""]')
+    _first, at = json.loads(read_property(connection, FIRST) or '[null, ""]')
     if at and at < before:
-        set_fact(connection, FIRST, '[null, ""]')
-    requests.forget_contents(connection, before)
+        set_property(connection, FIRST, '[null, ""]')
+    batches.forget_contents(connection, before)
 
 
-def expected(place: Place, found: Arrival, *, accept_undeclared: bool) -> dict[str, Odd]:
+def expected(storage: Storage, found: Arrival, *, accept_undeclared: bool) -> dict[str, Odd]:
     """What is odd in the rows.
 
     Raises:
         InvalidRows: too much of a column is undeclared, unless that was accepted; or as ``require_whole`` does.
     """
-    schemas = _schemas(place)
+    schemas = _schemas(storage, found.models)
     odd = odd_values([found.rows], schemas)
     if not accept_undeclared:
-        require_declared(odd, place.configuration.undeclared_percent, lambda: in_table(place, schemas))
-    require_whole(place, found.rows, found.names)
+        require_declared(odd, storage.configuration.undeclared_percent, lambda: in_table(storage, schemas))
+    require_whole(storage, found.rows, found.names)
     return odd
 
 
-def require_whole(place: Place, rows: pa.Table, names: Sequence[int]) -> None:
+def require_whole(storage: Storage, rows: pa.Table, names: Sequence[int]) -> None:
     """Raises ``InvalidRows`` if a row is of somebody whom only some of the models have forgotten; it is called by ``names``."""
-    with place.database.reading() as connection:
+    with storage.database.reading() as connection:
         before = Forgetting.of(connection)
     leaving = {before.people[request] for request in before.by if request in before.people}
     row = next((row for row, tag in enumerate(rows[SUBJECT].to_pylist()) if tag in leaving), None)
@@ -197,27 +200,22 @@ def require_whole(place: Place, rows: pa.Table, names: Sequence[int]) -> None:
         )
 
 
-def in_table(place: Place, schemas: Collection[FeatureSchema], without: Sequence[str] = ()) -> dict[str, Odd]:
+def in_table(storage: Storage, schemas: Collection[FeatureSchema], without: Sequence[str] = ()) -> dict[str, Odd]:
     """What is odd in the table's rows; the people in ``without`` are left out."""
     columns = list(dict.fromkeys(name for schema in schemas for name in schema.columns))
-    return odd_values((read(columns)[1] for read in place.table.by_bucket(without)), schemas)
+    return odd_values((read(columns)[1] for read in storage.table.by_bucket(without)), schemas)
 
 
-def _models(place: Place) -> list[Specification]:
-    with place.database.reading() as connection:
-        return [Specification.from_json(row.specification) for row in releases.all_models(connection)]
-
-
-def _schemas(place: Place) -> list[FeatureSchema]:
+def _schemas(storage: Storage, models: Sequence[Specification]) -> list[FeatureSchema]:
     """How rows become features: in the models, and in schema.toml where it can be used."""
-    found = [FeatureSchema.from_toml(text) for text in dict.fromkeys(model.schema for model in _models(place))]
+    found = list({model.schema: model.features for model in models}.values())
     if found:
         return found
     try:
-        schema = read_schema(place.schema_path)
+        schema = read_schema(storage.schema_path)
     except WorkspaceInvalid:  # of no use to what has no model
         return []
-    names = set(place.table.columns.names)
+    names = set(storage.table.columns.names)
     return [FeatureSchema({name: column for name, column in schema.columns.items() if name in names})]
 
 

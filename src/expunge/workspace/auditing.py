@@ -5,11 +5,11 @@ from expunge.audit.verdict import Verdict
 from expunge.ledger import releases
 from expunge.unlearning.unlearner import Unlearner
 from expunge.workspace import batch, states
-from expunge.workspace.place import Place
 from expunge.workspace.specification import Specification
+from expunge.workspace.storage import Storage
 
 
-def audited(place: Place, name: str, draws: int) -> Verdict:
+def audited(storage: Storage, name: str, draws: int) -> Verdict:
     """The verdict on the last release of model ``name``.
 
     Args:
@@ -19,14 +19,14 @@ def audited(place: Place, name: str, draws: int) -> Verdict:
         WorkspaceInvalid: no such model.
         ValueError: it was fitted with sigma 0, so that nothing is promised.
     """
-    with place.database.reading() as connection:
+    with storage.database.reading() as connection:
         specification = Specification.from_json(releases.named(connection, name).specification)
-    with batch.in_charge(place):  # state and rows of one moment
-        unlearner = states.state_of(place, name)
-        rows = place.cached(specification.source(place.table))
+    with batch.in_charge(storage):  # state and rows of one moment
+        unlearner = states.state_of(storage, name)
+        rows = storage.cached(specification.source(storage.table))
     if unlearner.settings.sigma == 0:
         raise ValueError("with sigma 0 nothing is promised, and so there is nothing to audit")
-    never = Unlearner.learn_from(unlearner.objective, rows, unlearner.settings, engine=place.engine)
+    never = Unlearner.learn_from(unlearner.objective, rows, unlearner.settings, engine=storage.engine)
     certificate, distance = unlearner.release.certificate, unlearner.true_distance(rows)
     found = audit.AuditedRelease(
         rung=certificate.rung,

@@ -24,10 +24,11 @@ from expunge.files import PARTIAL, copy_file, sync_folder, write_file
 from expunge.ledger import data_files, log, releases, sealing, times
 from expunge.ledger.anchor import INSTANCE
 from expunge.ledger.database import Database
-from expunge.ledger.facts import fact, signing_keyid
+from expunge.ledger.properties import read_property
+from expunge.ledger.public_keys import signing_keyid
 from expunge.ledger.sealing import SealKey
 from expunge.workspace import batch, making
-from expunge.workspace.place import MANIFEST, Place
+from expunge.workspace.storage import MANIFEST, Storage
 
 UNFINISHED = ".unfinished"
 """How the name of a backup ends that is being made."""
@@ -86,7 +87,7 @@ class Manifest:
         return found
 
 
-def back_up(place: Place, target: Path) -> Manifest:
+def back_up(storage: Storage, target: Path) -> Manifest:
     """Copies the workspace to the new folder ``target``; what is in it.
 
     Raises:
@@ -96,13 +97,13 @@ def back_up(place: Place, target: Path) -> Manifest:
     target = target.resolve()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise WorkspaceInvalid(f"{target} is there already and is not empty: choose another folder; nothing was changed")
-    if target.is_relative_to(place.path.resolve()):
+    if target.is_relative_to(storage.path.resolve()):
         raise WorkspaceInvalid(f"{target} lies in the workspace, and would be lost with it: choose another folder")
     try:
-        with batch.in_charge(place), _beside(target) as folder:
-            with place.database.reading() as connection:
-                manifest = _filled(place, connection, folder)
-            manifest.write(folder, SealKey.load(place.seal_key_path))
+        with batch.in_charge(storage), _beside(target) as folder:
+            with storage.database.reading() as connection:
+                manifest = _filled(storage, connection, folder)
+            manifest.write(folder, SealKey.load(storage.seal_key_path))
             folder.rename(target)
             sync_folder(target.parent)
     except OSError as error:
@@ -142,12 +143,12 @@ def _beside(target: Path) -> Iterator[Path]:
         os.close(handle)
 
 
-def _filled(place: Place, connection: sa.Connection, folder: Path) -> Manifest:
+def _filled(storage: Storage, connection: sa.Connection, folder: Path) -> Manifest:
     """Copies everything; each file is checked against the ledger as it is copied."""
     found: dict[str, str] = {}
 
     def copy(path: Path, expected: str | None = None) -> None:
-        name = path.resolve().relative_to(place.path.resolve())
+        name = path.resolve().relative_to(storage.path.resolve())
         for above in reversed(name.parents[:-1]):
             (folder / above).mkdir(mode=0o700, exist_ok=True)
         found[str(name)] = copy_file(path, folder / name)
@@ -155,28 +156,28 @@ def _filled(place: Place, connection: sa.Connection, folder: Path) -> Manifest:
             raise StateCorrupt(f"{path} is not the file that the ledger names: run expunge doctor; no backup was made")
 
     for file in data_files.present(connection):
-        copy(place.table.path / file.path, file.digest)
-    for path in sorted((place.table.path / "_delta_log").iterdir()):
+        copy(storage.table.path / file.path, file.digest)
+    for path in sorted((storage.table.path / "_delta_log").iterdir()):
         if path.is_file():
             copy(path)
     for model in releases.all_models(connection):
         last = releases.current(connection, model.name)
-        copy(place.state_path(model.name, last.number), last.state_digest)
-    for path in (place.configuration_path, place.schema_path):
+        copy(storage.state_path(model.name, last.number), last.state_digest)
+    for path in (storage.configuration_path, storage.schema_path):
         copy(path)
-    for path in (*sorted(place.keys.glob("*.key")), key_path(place.keys, str(signing_keyid(connection)))):
+    for path in (*sorted(storage.keys.glob("*.key")), key_path(storage.keys, str(signing_keyid(connection)))):
         copy(path)
     signed = str(log.checkpoint(connection))
-    for path, text in ((place.public_key_path, str(place.public_keys(connection))), (place.checkpoint_path, signed)):
+    for path, text in ((storage.public_key_path, str(storage.public_keys(connection))), (storage.checkpoint_path, signed)):
         write_file(folder / path.name, text.encode())
         found[path.name] = digest(text)
-    found[LEDGER] = _ledger(connection, folder / LEDGER, SealKey.load(place.seal_key_path))
+    found[LEDGER] = _ledger(connection, folder / LEDGER, SealKey.load(storage.seal_key_path))
     for made in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
         sync_folder(made)
     return Manifest(
-        workspace=str(fact(connection, "workspace")),
-        instance=str(fact(connection, INSTANCE)),
-        folder=str(place.path.resolve()),
+        workspace=str(read_property(connection, "workspace")),
+        instance=str(read_property(connection, INSTANCE)),
+        folder=str(storage.path.resolve()),
         at=times.published(),
         serial=sealing.serial(connection),
         checkpoint=signed,

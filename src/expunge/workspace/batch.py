@@ -12,9 +12,8 @@ batch that the ledger knows, under a name that it knows.
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
@@ -23,22 +22,25 @@ import sqlalchemy as sa
 from expunge.data.files import NOTHING, Change, listing_digest
 from expunge.data.own_columns import ROW
 from expunge.errors import ExpungeError, WorkspaceInvalid, WorkUnfinished
+from expunge.evidence.events import EventKind
 from expunge.evidence.signing import key_path
 from expunge.evidence.statements import CERTIFICATE, digest
 from expunge.files import delete_file, delete_unfinished, write_file
-from expunge.ledger import data_files, hooks, log, releases, requests, times, tombstones
+from expunge.ledger import batches, data_files, hooks, log, releases, requests, times, tombstones
+from expunge.ledger.batches import FORGETTING, Batch, BatchKind, BatchState
 from expunge.ledger.bindings import bound
-from expunge.ledger.facts import fact, retired_keyids, set_fact
+from expunge.ledger.properties import read_property, set_property
+from expunge.ledger.public_keys import retired_keyids
 from expunge.unlearning.release import Release
 from expunge.workspace import anchoring, drafts, edits
 from expunge.workspace.people import People
-from expunge.workspace.place import PATIENCE, Place
-from expunge.workspace.states import Forgetting, Prepared, Say, Work, chosen_models, prepared_states, silent
+from expunge.workspace.states import Forgetting, Notify, Prepared, Work, chosen_models, prepared_states, silent
+from expunge.workspace.storage import PATIENCE, Storage
 
 COMING_KEY = "coming_key"
-"""The fact that names a signing key which is being made; one that was never taken into use is deleted."""
+"""The property that names a signing key which is being made; one that was never taken into use is deleted."""
 WIDER = "wider"
-"""The fact that names the column that was last widened and what its type became, as JSON."""
+"""The property that names the column that was last widened and what its type became, as JSON."""
 FIRST_AGAIN, AGAIN = timedelta(hours=1), timedelta(days=1)
 """Until a request or a model that failed is tried again by itself: at first, doubled each time, and at most."""
 
@@ -76,8 +78,8 @@ class Done:
     closed: list[str]
 
 
-def run(place: Place, work: Work, say: Say) -> Done:
-    """Does the work; whatever raises leaves everything as it was. The caller holds ``place.exclusive()`` and has recovered.
+def run(storage: Storage, work: Work, notify: Notify) -> Done:
+    """Does the work; whatever raises leaves everything as it was. The caller holds ``storage.exclusive()`` and has recovered.
 
     Only a batch that forgets goes on without a model that fails: that one is set aside.
 
@@ -85,63 +87,63 @@ def run(place: Place, work: Work, say: Say) -> Done:
         ExpungeError: the rows do not fit a model, cannot be forgotten, or something on disk is not as it should be.
         WorkUnfinished: the work is done and certified, but the table or an old state could not be tidied up yet.
     """
-    place.table.require_logged()
-    with place.database.writing() as connection:
+    storage.table.require_logged()
+    with storage.database.writing() as connection:
         chosen = chosen_models(connection, work)
-        _seq, at = log.append(connection, "batch.begun", [{"batch_kind": work.kind, "requests": len(work.requests)}])
-        batch = requests.begin_batch(connection, work.kind, [task[:2] for task in chosen], at, work.content)
-        requests.insert(connection, [{**row, "batch": batch} for row in work.made])
+        _seq, at = log.append(connection, EventKind.BATCH_BEGUN, [{"batch_kind": work.kind, "requests": len(work.requests)}])
+        batch = batches.begin(connection, work.kind, [task[:2] for task in chosen], at, work.content)
+        requests.insert(connection, [replace(request, batch=batch) for request in work.made])
         requests.assign(connection, list(work.requests), batch)
     try:
-        change = _prepared(place, batch, work)
-        with place.database.reading() as connection:
+        change = _prepared(storage, batch, work)
+        with storage.database.reading() as connection:
             before = Forgetting.of(connection)
-        prepared, aside = prepared_states(place, work, chosen, before, change, say)
+        prepared, aside = prepared_states(storage, work, chosen, before, change, notify)
         complete = before.complete(work, prepared)
-        stones = People(place).leaving(complete)
+        stones = People(storage).leaving(complete)
         if complete:
-            change = place.table.prepare(batch, list(complete.values()), None)
-        with place.database.writing() as connection:
-            requests.require_batch(connection, batch, "intent")
-            done = _certify(place, connection, batch, work, prepared, aside, stones, change, at)
+            change = storage.table.prepare(batch, list(complete.values()), None)
+        with storage.database.writing() as connection:
+            batches.require(connection, batch, BatchState.INTENT)
+            done = _certify(storage, connection, batch, work, prepared, aside, stones, change, at)
     except BaseException as error:
         with suppress(ExpungeError, OSError):  # recovery does it, if it cannot be done now
-            _abandon(place, batch)
-        if _is_certified(place, batch):  # stopped between the commit and its acknowledgement
+            _abandon(storage, batch)
+        if _is_certified(storage, batch):  # stopped between the commit and its acknowledgement
             raise _unfinished(batch, error) from error
         if isinstance(error, OSError):
-            raise WorkspaceInvalid(f"{place.path} cannot be written to ({error.strerror}); nothing was changed") from error
+            raise WorkspaceInvalid(f"{storage.path} cannot be written to ({error.strerror}); nothing was changed") from error
         raise
     try:
-        recover(place, say)
+        recover(storage, notify)
     except (Exception, KeyboardInterrupt) as error:
         raise _unfinished(batch, error) from error
     return done
 
 
-def _prepared(place: Place, batch: int, work: Work) -> Change:
+def _prepared(storage: Storage, batch: int, work: Work) -> Change:
     """What becomes of the table before any model is looked at."""
     if work.wider is not None:
-        return place.table.prepare_widened(batch, *work.wider)
-    return NOTHING if work.added is None else place.table.prepare(batch, work.gone, work.added)
+        return storage.table.prepare_widened(batch, *work.wider)
+    return NOTHING if work.added is None else storage.table.prepare(batch, work.gone, work.added)
 
 
-def recover(place: Place, say: Say = silent) -> None:
-    """Finishes or gives up whatever was interrupted, and removes what it left lying. The caller holds ``place.exclusive()``."""
-    with place.database.reading() as connection:
-        unfinished = requests.unfinished(connection)
+def recover(storage: Storage, notify: Notify = silent) -> None:
+    """Finishes or gives up what was interrupted, and removes what it left lying. The caller holds ``storage.exclusive()``."""
+    with storage.database.reading() as connection:
+        unfinished = batches.unfinished(connection)
     for batch in unfinished:
-        if batch.state == "intent":
-            _abandon(place, batch.id)
+        if batch.state == BatchState.INTENT:
+            _abandon(storage, batch.id)
         else:
-            _finish(place, batch, say)
-    _tidy(place)
+            _finish(storage, batch, notify)
+    _tidy(storage)
 
 
-def _is_certified(place: Place, batch: int) -> bool:
+def _is_certified(storage: Storage, batch: int) -> bool:
     try:
-        with place.database.reading() as connection:
-            return any(row.id == batch and row.state == "certified" for row in requests.unfinished(connection))
+        with storage.database.reading() as connection:
+            return any(found.id == batch and found.state == BatchState.CERTIFIED for found in batches.unfinished(connection))
     except (ExpungeError, OSError):
         return False
 
@@ -156,24 +158,24 @@ def _unfinished(batch: int, error: BaseException) -> WorkUnfinished:
     )
 
 
-def set_aside(place: Place, model: str, reason: str) -> None:
+def set_aside(storage: Storage, model: str, reason: str) -> None:
     """Lets the others go on without a model that cannot make a release now."""
-    with place.database.writing() as connection:
+    with storage.database.writing() as connection:
         _set_aside(connection, model, reason, None)
 
 
 @contextmanager
-def in_charge(place: Place, patience: float = PATIENCE) -> Iterator[None]:
+def in_charge(storage: Storage, patience: float = PATIENCE) -> Iterator[None]:
     """The right to change models and table, with whatever was interrupted finished first; waits ``patience`` seconds for it."""
-    with place.exclusive(patience):
-        place.renew_subject_key()
-        recover(place)
-        edits.take(place)
+    with storage.exclusive(patience):
+        storage.renew_subject_key()
+        recover(storage)
+        edits.take(storage)
         yield
 
 
 def _certify(
-    place: Place,
+    storage: Storage,
     connection: sa.Connection,
     batch: int,
     work: Work,
@@ -187,31 +189,31 @@ def _certify(
 
     ``complete`` has the requests that every living model has answered, with the tombstones for other ids of their people.
     """
-    key = place.signing_key(connection)
-    log.append(connection, "batch.certified", [{"batch": batch, "requests": list(complete)}], at)
+    key = storage.signing_key(connection)
+    log.append(connection, EventKind.BATCH_CERTIFIED, [{"batch": batch, "requests": list(complete)}], at)
     if work.fitted is not None:
         name, specification = work.fitted[0], work.fitted[1].to_json()
-        if work.kind == "fit":
+        if work.kind == BatchKind.FIT:
             commitment = releases.add_model(connection, name, specification, at)
         else:
             commitment = releases.replace(connection, name, specification)
-        log.append(connection, "model.fitted", [{"model": name, "specification": commitment}], at)
-    if work.kind == "retire":
+        log.append(connection, EventKind.MODEL_FITTED, [{"model": name, "specification": commitment}], at)
+    if work.kind == BatchKind.RETIRE:
         for name in work.models or ():
             releases.retire(connection, name, at)
-            log.append(connection, "model.retired", [{"model": name}], at)
+            log.append(connection, EventKind.MODEL_RETIRED, [{"model": name}], at)
     if work.wider is not None:
-        set_fact(connection, WIDER, json.dumps(work.wider))
-        log.append(connection, "table.widened", [dict(zip(("column", "to"), work.wider, strict=True))], at)
+        set_property(connection, WIDER, json.dumps(work.wider))
+        log.append(connection, EventKind.TABLE_WIDENED, [dict(zip(("column", "to"), work.wider, strict=True))], at)
     for name, reason in aside.items():
         _set_aside(connection, name, reason, at)
     data_files.change(connection, change, batch)
     files = data_files.present(connection)
     table_digest = listing_digest(files)
-    set_fact(connection, "rows", sum(file.rows for file in files))
+    set_property(connection, "rows", sum(file.rows for file in files))
     if work.added is not None:
         last = int(pc.max(work.added[ROW]).as_py())
-        set_fact(connection, "next_row", max(int(fact(connection, "next_row") or 0), last + 1))
+        set_property(connection, "next_row", max(int(read_property(connection, "next_row") or 0), last + 1))
     if change != NOTHING:
         for row in releases.all_models(connection):
             releases.follow_table(connection, row.name, table_digest)
@@ -227,34 +229,34 @@ def _certify(
         subject = {f"{new.model}/{new.number}": certificate.weights_digest}
         envelope = key.sign(CERTIFICATE, subject, {**certificate.public(), **claim})
         body = {"release": identity, "model": new.model, "number": new.number, "certificate": digest(envelope)}
-        event, _at = log.append(connection, "release.certified", [body], at)
+        event, _at = log.append(connection, EventKind.RELEASE_CERTIFIED, [body], at)
         releases.add_release(
             connection,
-            {
-                "id": identity,
-                "model": new.model,
-                "number": new.number,
-                "batch": batch,
-                "event": event,
-                "envelope": envelope,
-                "evidence": evidence,
-                "weights": np.ascontiguousarray(weights, dtype="<f8").tobytes(),
-                "state_digest": new.state_digest,
-                "table_digest": table_digest,
-                "at": at,
-            },
+            releases.Release(
+                id=identity,
+                model=new.model,
+                number=new.number,
+                batch=batch,
+                event=event,
+                envelope=envelope,
+                evidence=evidence,
+                weights=np.ascontiguousarray(weights, dtype="<f8").tobytes(),
+                state_digest=new.state_digest,
+                table_digest=table_digest,
+                at=at,
+            ),
         )
         hooks.announce(connection, identity, times.exact())
-        if work.kind == "refit":  # one that the ladder was forced into is not: the schedule must not tell the rung
+        if work.kind == BatchKind.REFIT:  # one that the ladder was forced into is not: the schedule must not tell the rung
             releases.owe(connection, new.model, None)
         elif work.gone or new.forgot:
             releases.owe(connection, new.model, None if work.fitted else at)
         releases.set_aside(connection, new.model, None)
         outcomes.append(Outcome(new.model, new.number, identity, new.release, new.influences))
-    requests.certify(connection, batch, [*complete, *(row["id"] for row in work.made)])
+    requests.certify(connection, batch, [*complete, *(request.id for request in work.made)])
     tombstones.keep_aliases(connection, complete)
     tombstones.welcome_back(connection, work.returning)
-    requests.set_batch(connection, batch, "certified")
+    batches.set_state(connection, batch, BatchState.CERTIFIED)
     blamed: dict[str, dict[str, str]] = {}
     for new in prepared:
         for request, reason in new.blamed.items():
@@ -267,84 +269,83 @@ def _certify(
 def _set_aside(connection: sa.Connection, model: str, reason: str, at: str | None) -> None:
     """Notes why a model can forget nobody now; the log hears of it once."""
     if releases.named(connection, model).aside is None:
-        log.append(connection, "model.set_aside", [{"model": model}], at)
+        log.append(connection, EventKind.MODEL_SET_ASIDE, [{"model": model}], at)
     releases.set_aside(connection, model, reason, _later(AGAIN))
 
 
 def _blame(connection: sa.Connection, request: str, reasons: Mapping[str, str], at: str) -> None:
     """Notes which models cannot answer a request, and why; the log hears of it once."""
-    row = requests.by_id(connection, request)
-    assert row is not None  # it is of this batch
-    if not row.attempts:
-        log.append(connection, "request.stuck", [{"request": request}], at)
+    found = requests.by_id(connection, request)
+    assert found is not None  # it is of this batch
+    if not found.attempts:
+        log.append(connection, EventKind.REQUEST_STUCK, [{"request": request}], at)
     text = "; ".join(f"{model}: {reason}" for model, reason in reasons.items())
-    requests.note_problem(connection, row, text, _later(min(FIRST_AGAIN * 2**row.attempts, AGAIN)))
+    requests.note_problem(connection, found, text, _later(min(FIRST_AGAIN * 2**found.attempts, AGAIN)))
 
 
 def _later(wait: timedelta) -> str:
     return (times.now() + wait).isoformat(timespec="microseconds")
 
 
-def _finish(place: Place, batch: sa.Row[Any], say: Say) -> None:
+def _finish(storage: Storage, batch: Batch, notify: Notify) -> None:
     """Everything after the transaction: the table's transaction log, deleting what is superseded, close."""
-    with place.database.reading() as connection:
-        requests.require_batch(connection, batch.id, "certified")
+    with storage.database.reading() as connection:
+        batches.require(connection, batch.id, BatchState.CERTIFIED)
         gone = [row.subject for row in requests.of_batch(connection, batch.id) if row.subject is not None]
         affected, going = releases.of_batch(connection, batch.id), data_files.going(connection, batch.id)
         retired = releases.left_by_the_retired(connection)
-        wider = json.loads(fact(connection, WIDER) or "null")
-    anchoring.keep(place, batch.id)
-    place.table.follow(wider if batch.kind == "widen" else None)
-    place.table.delete(going)
+        wider = json.loads(read_property(connection, WIDER) or "null")
+    anchoring.keep(storage, batch.id)
+    storage.table.follow(wider if batch.kind == BatchKind.WIDEN else None)
+    storage.table.delete(going)
     superseded = [(row.model, number) for row in affected for number in range(1, row.number)]
     for model, number in (*superseded, *retired):
-        delete_file(place.state_path(model, number))
-    shared_by_few = drafts.looked_again(place, say) if gone else None
-    with place.database.writing() as connection:
-        requests.require_batch(connection, batch.id, "certified")
-        log.append(connection, "batch.closed", [{"batch": batch.id, "erased": len(gone)}], batch.started)
+        delete_file(storage.state_path(model, number))
+    shared_by_few = drafts.looked_again(storage, notify) if gone else None
+    with storage.database.writing() as connection:
+        batches.require(connection, batch.id, BatchState.CERTIFIED)
+        log.append(connection, EventKind.BATCH_CLOSED, [{"batch": batch.id, "erased": len(gone)}], batch.started)
         at = times.exact()
-        has_forgotten = batch.kind in ("forget", "rectify", "replace", "retire", "upsert")
-        releases.purge_superseded(connection, batch.id, at, weights=has_forgotten)
+        releases.purge_superseded(connection, batch.id, at, weights=batch.kind in FORGETTING)
         releases.forget_states(connection, retired)
         data_files.drop(connection, batch.id)
         if shared_by_few is not None:
             drafts.note(connection, shared_by_few)
         requests.close(connection, batch.id, at)
-        requests.set_batch(connection, batch.id, "closed", at)
+        batches.set_state(connection, batch.id, BatchState.CLOSED, at)
         log.release_held(connection)
-    place.database.wipe_free_space()
+    storage.database.wipe_free_space()
 
 
-def _abandon(place: Place, batch: int) -> None:
+def _abandon(storage: Storage, batch: int) -> None:
     """Undoes what a batch has done before its transaction: the files that it is known to write, then the ledger."""
-    with place.database.reading() as connection:
-        found = requests.require_batch(connection, batch, "intent")
-    place.table.discard(batch)
-    for model, number in json.loads(found.states):
-        path = place.state_path(model, number)
+    with storage.database.reading() as connection:
+        found = batches.require(connection, batch, BatchState.INTENT)
+    storage.table.discard(batch)
+    for model, number in found.states:
+        path = storage.state_path(model, number)
         delete_file(path)
         if number == 1:  # of a model that never was
             with suppress(FileNotFoundError):
                 path.parent.rmdir()
-    with place.database.writing() as connection:
-        requests.require_batch(connection, batch, "intent")
+    with storage.database.writing() as connection:
+        batches.require(connection, batch, BatchState.INTENT)
         requests.release(connection, batch)
-        log.append(connection, "batch.abandoned", [{"batch": batch}], found.started)
-        requests.set_batch(connection, batch, "abandoned", times.exact())
+        log.append(connection, EventKind.BATCH_ABANDONED, [{"batch": batch}], found.started)
+        batches.set_state(connection, batch, BatchState.ABANDONED, times.exact())
         log.release_held(connection)
 
 
-def _tidy(place: Place) -> None:
+def _tidy(storage: Storage) -> None:
     """Deletes private keys that sign no more and files that were never finished; publishes public keys and the log's head."""
-    with place.database.reading() as connection:
-        retired = [*retired_keyids(connection), *filter(None, [fact(connection, COMING_KEY)])]
-        public, signed = str(place.public_keys(connection)), log.checkpoint(connection)
+    with storage.database.reading() as connection:
+        retired = [*retired_keyids(connection), *filter(None, [read_property(connection, COMING_KEY)])]
+        public, signed = str(storage.public_keys(connection)), log.checkpoint(connection)
     for keyid in retired:
-        delete_file(key_path(place.keys, keyid))
-    for folder in (place.path, place.keys, *place.models.iterdir()):
+        delete_file(key_path(storage.keys, keyid))
+    for folder in (storage.path, storage.keys, *storage.models.iterdir()):
         delete_unfinished(folder)
-    for path, text in ((place.public_key_path, public), (place.checkpoint_path, signed)):
+    for path, text in ((storage.public_key_path, public), (storage.checkpoint_path, signed)):
         if text is not None and (not path.exists() or path.read_text() != text):
             write_file(path, text.encode())
-    anchoring.keep_first(place)
+    anchoring.keep_first(storage)

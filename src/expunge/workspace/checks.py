@@ -6,21 +6,24 @@ import stat
 
 from expunge.errors import LedgerCorrupt, WorkspaceInvalid
 from expunge.evidence.bundles import verify_bundle
+from expunge.evidence.events import EventKind
 from expunge.evidence.receipts import committed
 from expunge.evidence.statements import digest
 from expunge.files import PARTIAL
+from expunge.ledger import batches, releases, requests, sealing, times, tokens, tombstones
 from expunge.ledger import log as events
-from expunge.ledger import releases, requests, sealing, times, tokens, tombstones
+from expunge.ledger.batches import BatchKind
 from expunge.ledger.bindings import require_bound
-from expunge.ledger.facts import fact
+from expunge.ledger.properties import read_property
+from expunge.ledger.requests import RequestState
 from expunge.privacy import Guarantee
 from expunge.unlearning.certificate import Certificate
 from expunge.workspace import drafts
 from expunge.workspace.comparison import unfit
 from expunge.workspace.forgetting import until
-from expunge.workspace.place import Place
 from expunge.workspace.specification import Specification
 from expunge.workspace.states import Forgetting, load
+from expunge.workspace.storage import Storage
 
 NAMES = (
     *("keys", "models", "table", "lock", "ledger.lock", "ledger.witness", "ledger.sqlite", "ledger.sqlite-wal"),
@@ -29,62 +32,62 @@ NAMES = (
 """What may lie in the folder."""
 
 
-def readable(place: Place) -> None:
+def readable(storage: Storage) -> None:
     """Settings, schema and keys can be read, and the keys are the workspace's own."""
     from expunge.data.schema import FeatureSchema
 
-    FeatureSchema.read(place.schema_path)
-    with place.database.reading() as connection:
-        place.signing_key(connection)
-        expected, public = fact(connection, "subject_key"), str(place.public_keys(connection))
-    if place.subject_key.fingerprint() != expected:
+    FeatureSchema.read(storage.schema_path)
+    with storage.database.reading() as connection:
+        storage.signing_key(connection)
+        expected, public = read_property(connection, "subject_key"), str(storage.public_keys(connection))
+    if storage.subject_key.fingerprint() != expected:
         raise WorkspaceInvalid("keys/subject.key is another key than the table was made with: restore it from a backup")
-    if place.public_key_path.read_text() != public:
+    if storage.public_key_path.read_text() != public:
         raise WorkspaceInvalid("expunge.pub does not hold the ledger's public keys: any command that writes fixes it")
 
 
-def private(place: Place) -> None:
+def private(storage: Storage) -> None:
     """Nothing but what is to be published can be read by others than the owner."""
     loose = []
-    for path in (place.path, *sorted(place.path.rglob("*"))):
+    for path in (storage.path, *sorted(storage.path.rglob("*"))):
         mode, least = stat.S_IMODE(path.lstat().st_mode), 0o700 if path.is_dir() else 0o600
-        if mode & 0o077 and path not in (place.public_key_path, place.checkpoint_path) and not path.is_symlink():
+        if mode & 0o077 and path not in (storage.public_key_path, storage.checkpoint_path) and not path.is_symlink():
             loose.append(f"{path} is open to others (mode {mode:o}): chmod {least:o} {shlex.quote(str(path))}")
     if loose:
-        more = f"; and {len(loose) - 1} more, all with: chmod -R go= {shlex.quote(str(place.path))}" if len(loose) > 1 else ""
+        more = f"; and {len(loose) - 1} more, all with: chmod -R go= {shlex.quote(str(storage.path))}" if len(loose) > 1 else ""
         raise WorkspaceInvalid(loose[0] + more)
 
 
-def finished(place: Place) -> None:
+def finished(storage: Storage) -> None:
     """No batch was interrupted, and no event waits for one that is over."""
-    with place.database.reading() as connection:
-        unfinished, held = [str(row.id) for row in requests.unfinished(connection)], events.count_held(connection)
+    with storage.database.reading() as connection:
+        unfinished, held = [str(row.id) for row in batches.unfinished(connection)], events.count_held(connection)
     if unfinished:
         raise WorkspaceInvalid(f"batch {', '.join(unfinished)} was interrupted: the next command that writes finishes it")
     if held:
         raise LedgerCorrupt(f"{held} events wait for a batch that is over: restore the ledger from a backup")
 
 
-def sealed(place: Place) -> None:
+def sealed(storage: Storage) -> None:
     """Every entry of the ledger is as it was sealed, and none is missing or too many."""
-    with place.database.reading() as connection:
+    with storage.database.reading() as connection:
         sealing.verify(connection)
 
 
-def log(place: Place) -> None:
+def log(storage: Storage) -> None:
     """Every event is what was signed, and the log continues the checkpoint beside it."""
-    earlier = place.checkpoint_path.read_text() if place.checkpoint_path.exists() else None
-    with place.database.reading() as connection:
-        events.verify_log(connection, place.public_keys(connection), earlier)
+    earlier = storage.checkpoint_path.read_text() if storage.checkpoint_path.exists() else None
+    with storage.database.reading() as connection:
+        events.verify_log(connection, storage.public_keys(connection), earlier)
 
 
-def certificates(place: Place) -> None:
+def certificates(storage: Storage) -> None:
     """Every certificate is signed, in the log, and says what its evidence says."""
-    with place.database.reading() as connection:
-        keys, numbers = place.public_keys(connection), dict[str, int]()
+    with storage.database.reading() as connection:
+        keys, numbers = storage.public_keys(connection), dict[str, int]()
         for expected, row in enumerate(releases.all_releases(connection), 1):
             where = f"release {row.number} of {row.model}"
-            predicate = verify_bundle(json.loads(events.bundle(connection, row.envelope, row.event)), keys)["predicate"]
+            predicate = verify_bundle(json.loads(events.bundle(connection, row.envelope, row.event)), keys).predicate
             numbers[row.model] = numbers.get(row.model, 0) + 1
             if row.id != expected or row.number != numbers[row.model]:
                 raise LedgerCorrupt(f"{where} is out of order: a release is missing")
@@ -98,19 +101,21 @@ def certificates(place: Place) -> None:
                 raise LedgerCorrupt(f"the weights of {where} are not those certified")
 
 
-def specifications(place: Place) -> None:
+def specifications(storage: Storage) -> None:
     """Every model is specified as the log says it was fitted."""
-    with place.database.reading() as connection:
-        said = {event["model"]: event["specification"] for event in events.of_kind(connection, "model.fitted")}
+    with storage.database.reading() as connection:
+        said = {
+            event.text("model"): event.text("specification") for event in events.of_kind(connection, EventKind.MODEL_FITTED)
+        }
         for model in releases.all_models(connection):
             if committed(model.salt, model.name, model.specification) != said.get(model.name):
                 raise LedgerCorrupt(f"the specification of {model.name} is not the one it was fitted with, by the log")
 
 
-def budgets(place: Place) -> None:
+def budgets(storage: Storage) -> None:
     """No model has spent more than was promised."""
     spent: dict[str, float] = {}  # Σ μ² since the earliest deletion of the period
-    with place.database.reading() as connection:
+    with storage.database.reading() as connection:
         kinds = {row.id: row.kind for row in releases.listed(connection)}
         for row in releases.all_releases(connection):
             certificate = Certificate.from_json(row.evidence)
@@ -118,7 +123,7 @@ def budgets(place: Place) -> None:
                 continue
             if certificate.mu_total > Guarantee(certificate.epsilon, certificate.delta).mu:
                 raise LedgerCorrupt(f"release {row.number} of {row.model} spent more than was promised")
-            if kinds[row.id] in ("fit", "replace"):  # another model, with a budget of its own
+            if kinds[row.id] in (BatchKind.FIT, BatchKind.REPLACE):  # another model, with a budget of its own
                 spent[row.model] = 0.0
                 continue
             is_owed = certificate.n_forgotten > 0 or spent.get(row.model, 0.0) > 0.0
@@ -129,57 +134,57 @@ def budgets(place: Place) -> None:
             spent[row.model] = 0.0 if certificate.scheduled else certificate.mu_total**2
 
 
-def states(place: Place) -> None:
+def states(storage: Storage) -> None:
     """Every state file is the one released, and holds the rows of the table."""
-    with place.database.reading() as connection:
+    with storage.database.reading() as connection:
         for model in releases.all_models(connection):
-            unlearner, last = load(place, connection, model.name), releases.current(connection, model.name)
+            unlearner, last = load(storage, connection, model.name), releases.current(connection, model.name)
             if unlearner.release.certificate.to_json() != last.evidence:
                 raise LedgerCorrupt(f"the state of {model.name} belongs to another release than its last")
 
 
-def table(place: Place) -> None:
+def table(storage: Storage) -> None:
     """Every file of the table is the one that was written, and its transaction log names no other."""
-    with place.database.reading() as connection:
-        rows = fact(connection, "rows")
-    place.table.files()
-    place.table.require_logged()
-    if str(place.table.count()) != rows:
-        raise WorkspaceInvalid(f"the table has {place.table.count()} rows, the ledger knows {rows}")
+    with storage.database.reading() as connection:
+        rows = read_property(connection, "rows")
+    storage.table.files()
+    storage.table.require_logged()
+    if str(storage.table.count()) != rows:
+        raise WorkspaceInvalid(f"the table has {storage.table.count()} rows, the ledger knows {rows}")
 
 
-def rows(place: Place) -> None:
+def rows(storage: Storage) -> None:
     """Every model has learned as many rows as the table holds for it."""
-    with place.database.reading() as connection:
+    with storage.database.reading() as connection:
         for model in releases.all_models(connection):
-            learned = json.loads(releases.current(connection, model.name).evidence)["remaining"]
+            learned = releases.current(connection, model.name).figures.remaining
             hidden = Forgetting.of(connection).forgotten(model.name)
-            rows = place.table.count(Specification.from_json(model.specification).target, hidden)
+            rows = storage.table.count(Specification.from_json(model.specification).target, hidden)
             if learned != rows:
                 raise WorkspaceInvalid(f"{model.name} holds {learned:g} rows, the table has {rows} with its target for it")
 
 
-def forgotten(place: Place) -> None:
+def forgotten(storage: Storage) -> None:
     """Nobody who was forgotten has rows."""
-    with place.database.reading() as connection:
+    with storage.database.reading() as connection:
         gone = requests.closed_tombstones(connection)
-    for pseudonym in place.table.subjects().to_pylist():
-        if place.subject_key.tombstone(pseudonym) in gone:
+    for pseudonym in storage.table.subjects().to_pylist():
+        if storage.subject_key.tombstone(pseudonym) in gone:
             raise WorkspaceInvalid("somebody who was forgotten has rows in the table")
 
 
-def buried(place: Place) -> None:
+def buried(storage: Storage) -> None:
     """No tombstone is kept for longer than the settings say."""
-    with place.database.reading() as connection:
-        due = tombstones.due(connection, until(place))
+    with storage.database.reading() as connection:
+        due = tombstones.due(connection, until(storage))
     if due:
         raise WorkspaceInvalid(f"the term of {due:,} tombstones is over: run expunge process")
 
 
-def shared(place: Place) -> None:
+def shared(storage: Storage) -> None:
     """At least ten people share whatever was taken from the rows."""
     found = []
-    for few in drafts.lacking(place):
+    for few in drafts.lacking(storage):
         what = f"{sum(few.values.values())} values in columns {', '.join(few.values)}"
         model = few.source.model
         remedy = "edit it" if model is None else f"edit schema.toml, then run expunge replace {model}"
@@ -188,68 +193,70 @@ def shared(place: Place) -> None:
         raise WorkspaceInvalid(f"fewer than ten people share some of what was taken from the rows: {'; '.join(found)}")
 
 
-def strays(place: Place) -> None:
+def strays(storage: Storage) -> None:
     """No file is there that nothing refers to."""
-    with place.database.reading() as connection:
+    with storage.database.reading() as connection:
         current = {
-            place.state_path(m.name, releases.current(connection, m.name).number) for m in releases.all_models(connection)
+            storage.state_path(m.name, releases.current(connection, m.name).number) for m in releases.all_models(connection)
         }
-    found = [path for path in place.models.rglob("*") if path.is_file() and path not in current]
-    found += [*place.table.strays(), *place.path.rglob(f"{PARTIAL}*")]
-    found += [path for path in place.path.iterdir() if path.name not in NAMES]
+    found = [path for path in storage.models.rglob("*") if path.is_file() and path not in current]
+    found += [*storage.table.strays(), *storage.path.rglob(f"{PARTIAL}*")]
+    found += [path for path in storage.path.iterdir() if path.name not in NAMES]
     if found:
         raise WorkspaceInvalid(f"{found[0]} is not of the workspace: move it elsewhere, or delete it if you know what it is")
 
 
-def deadlines(place: Place) -> None:
+def deadlines(storage: Storage) -> None:
     """No open request is past its deadline."""
-    with place.database.reading() as connection:
+    with storage.database.reading() as connection:
         first = requests.open_requests(connection, 1)
     if first and first[0].deadline < times.exact():
         raise WorkspaceInvalid(f"request {first[0].id} was due on {first[0].deadline[:10]}: run expunge process")
 
 
-def newest(place: Place) -> None:
+def newest(storage: Storage) -> None:
     """The ledger is the newest that this folder knows, and the folder is the ledger's own."""
-    place.unproven_database.require_newest()
-    place.require_own()
-    place.require_anchors()
+    storage.unproven_database.require_newest()
+    storage.require_own()
+    storage.require_anchors()
 
 
-def present(place: Place) -> None:
+def present(storage: Storage) -> None:
     """Every file that the ledger knows is there, and as long as it was."""
-    for file in place.table.present():
-        path = place.table.path / file.path
+    for file in storage.table.present():
+        path = storage.table.path / file.path
         if not path.is_file() or path.stat().st_size != file.size:
             raise WorkspaceInvalid(f"the file {path} of the table is missing or was changed")
-    with place.database.reading() as connection:
+    with storage.database.reading() as connection:
         for model in releases.all_models(connection):
-            path = place.state_path(model.name, releases.current(connection, model.name).number)
+            path = storage.state_path(model.name, releases.current(connection, model.name).number)
             if not path.is_file():
                 raise WorkspaceInvalid(f"the state of model {model.name}, {path}, is missing")
 
 
-def able(place: Place) -> None:
+def able(storage: Storage) -> None:
     """Every model can forget."""
-    with place.database.reading() as connection:
+    with storage.database.reading() as connection:
         aside = {row.name: row.aside for row in releases.all_models(connection) if row.aside is not None}
     if aside:
         said = "; ".join(f"{name} is set aside, and requests wait for it: {reason}" for name, reason in aside.items())
         raise WorkspaceInvalid(said)
 
 
-def asked(place: Place) -> None:
+def asked(storage: Storage) -> None:
     """Requests and tokens are what the log says of them."""
-    with place.database.reading() as connection:
-        held = events.held_of_kind(connection, "request.accepted")
-        accepted = {event["request"]: event["commitment"] for event in [*events.of_kind(connection, "request.accepted"), *held]}
-        certified = {name for event in events.of_kind(connection, "batch.certified") for name in event["requests"]}
-        restored = {event["request"]: event["commitment"] for event in events.of_kind(connection, "request.restored")}
-        held_of = events.held_of_kind
-        issued_by = [*events.of_kind(connection, "token.issued"), *held_of(connection, "token.issued")]
-        revoked_by = [*events.of_kind(connection, "token.revoked"), *held_of(connection, "token.revoked")]
-        issued = {event["token"]: event["role"] for event in issued_by}
-        revoked = {event["token"] for event in revoked_by}
+    with storage.database.reading() as connection:
+        of, held = events.of_kind, events.held_of_kind
+        asked_by = [*of(connection, EventKind.REQUEST_ACCEPTED), *held(connection, EventKind.REQUEST_ACCEPTED)]
+        accepted = {event.text("request"): event.text("commitment") for event in asked_by}
+        done = of(connection, EventKind.BATCH_CERTIFIED)
+        certified = {name for event in done for name in event.texts("requests")}
+        again = of(connection, EventKind.REQUEST_RESTORED)
+        restored = {event.text("request"): event.text("commitment") for event in again}
+        issued_by = [*of(connection, EventKind.TOKEN_ISSUED), *held(connection, EventKind.TOKEN_ISSUED)]
+        revoked_by = [*of(connection, EventKind.TOKEN_REVOKED), *held(connection, EventKind.TOKEN_REVOKED)]
+        issued = {event.text("token"): event.text("role") for event in issued_by}
+        revoked = {event.text("token") for event in revoked_by}
         rows = {row.id: row for row in requests.to_forget(connection)}
         holders = tokens.listed(connection)
     accepted, certified = {**accepted, **restored}, {*certified, *restored}
@@ -257,29 +264,29 @@ def asked(place: Place) -> None:
         if name not in rows or rows[name].commitment != commitment:
             raise LedgerCorrupt(f"request {name}, which the log says was accepted, is missing or another one")
     for name, row in rows.items():
-        if row.state != "refused" and name not in accepted:
+        if row.state != RequestState.REFUSED and name not in accepted:
             raise LedgerCorrupt(f"the log knows nothing of request {name}")
-        if (row.state in ("certified", "closed", "returned")) != (name in certified):
+        if (row.state in (RequestState.CERTIFIED, RequestState.CLOSED, RequestState.RETURNED)) != (name in certified):
             raise LedgerCorrupt(f"request {name} is {row.state}, but the log says otherwise")
     for token in holders:
         if issued.get(token.id) != token.role or (token.revoked is not None) != (token.id in revoked):
             raise LedgerCorrupt(f"the token {token.id} is not what the log says was issued or revoked")
 
 
-def compared(place: Place) -> None:
+def compared(storage: Storage) -> None:
     """Every model holds the rows of the table, by their sums at its anchor."""
-    if found := unfit(place):
+    if found := unfit(storage):
         raise WorkspaceInvalid("; ".join(f"{name}: {reason}" for name, reason in found.items()))
 
 
-def retrained(place: Place) -> None:
+def retrained(storage: Storage) -> None:
     """Every model is as near to one retrained on the table as its last certificate says."""
-    with place.database.reading() as connection:
+    with storage.database.reading() as connection:
         living = [(row.name, Specification.from_json(row.specification)) for row in releases.all_models(connection)]
         hidden = Forgetting.of(connection)
-        loaded = {name: load(place, connection, name) for name, _specification in living}
+        loaded = {name: load(storage, connection, name) for name, _specification in living}
     for name, specification in living:
         bound = loaded[name].release.certificate.distance_bound
-        distance = loaded[name].true_distance(place.cached(specification.source(place.table, hidden.forgotten(name))))
+        distance = loaded[name].true_distance(storage.cached(specification.source(storage.table, hidden.forgotten(name))))
         if not distance <= bound:
             raise WorkspaceInvalid(f"{name} is {distance:.4g} from the model retrained on the table, certified are {bound:.4g}")

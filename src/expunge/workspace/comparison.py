@@ -9,31 +9,31 @@ import numpy as np
 from expunge.data.widening import Wider, widened
 from expunge.errors import InvalidRows, NotLearned, StateCorrupt
 from expunge.ledger import releases
-from expunge.workspace.place import Place
 from expunge.workspace.specification import Specification
 from expunge.workspace.states import Forgetting, load
+from expunge.workspace.storage import Storage
 
 
-def unfit(place: Place) -> dict[str, str]:
+def unfit(storage: Storage) -> dict[str, str]:
     """The models that do not hold the rows of the table, with the reason.
 
     Raises:
         WorkspaceInvalid: the table cannot be read.
     """
-    with place.database.reading() as connection:
+    with storage.database.reading() as connection:
         names = [row.name for row in releases.all_models(connection)]
-    found = {name: _problem(place, name) for name in names}
+    found = {name: _problem(storage, name) for name in names}
     return {name: problem for name, problem in found.items() if problem is not None}
 
 
-def require_same(place: Place, column: str, to: Wider) -> None:
+def require_same(storage: Storage, column: str, to: Wider) -> None:
     """Raises ``InvalidRows`` if some model would see other values in ``column`` after it was widened."""
-    with place.database.reading() as connection:
+    with storage.database.reading() as connection:
         models = {row.name: Specification.from_json(row.specification).table_columns for row in releases.all_models(connection)}
     for name, columns in models.items():
         if column not in columns.columns:
             continue
-        for read in place.table.by_bucket():
+        for read in storage.table.by_bucket():
             _people, rows = read(columns.columns)
             before = columns.rows(rows, range(len(rows)))
             try:
@@ -50,20 +50,20 @@ def require_same(place: Place, column: str, to: Wider) -> None:
                 )
 
 
-def _problem(place: Place, name: str) -> str | None:
+def _problem(storage: Storage, name: str) -> str | None:
     """What keeps a model from being one of the table's rows, if anything."""
-    with place.database.reading() as connection:
+    with storage.database.reading() as connection:
         specification = Specification.from_json(releases.named(connection, name).specification)
         hidden = Forgetting.of(connection).forgotten(name)
         try:
-            unlearner = load(place, connection, name)
+            unlearner = load(storage, connection, name)
         except StateCorrupt as error:
             return str(error)
     remedy = f"restore table and state from a backup, or run expunge replace {name}"
     if unlearner.objective != specification.objective:
         return f"its state is that of a model of another kind: {remedy}"
     try:
-        unlearner.require_rows(place.cached(specification.source(place.table, hidden)))
+        unlearner.require_rows(storage.cached(specification.source(storage.table, hidden)))
     except (InvalidRows, NotLearned) as error:
         return f"its state does not hold the rows of the table ({error}): {remedy}"
     return None

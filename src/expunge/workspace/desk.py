@@ -2,22 +2,23 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 import sqlalchemy as sa
 
 from expunge.data.near import MEANING, Likeness
-from expunge.errors import RequestRefused
+from expunge.errors import Refusal, RequestRefused
+from expunge.evidence.events import EventKind
 from expunge.evidence.receipts import Receipt, committed
 from expunge.evidence.signing import SigningKey
 from expunge.identities import Rule, canonical, spellings
 from expunge.ledger import log, requests, times, tombstones
-from expunge.workspace.people import UNKNOWN, Found, Id, Near, People, Reason
-from expunge.workspace.place import Place
+from expunge.ledger.requests import Request, RequestKind, RequestState
+from expunge.workspace.people import UNKNOWN, Found, Id, Near, People
+from expunge.workspace.storage import Storage
 
-Made = tuple[dict[str, Any], Receipt]
+Made = tuple[Request, Receipt]
 
 
 @dataclass(frozen=True)
@@ -51,36 +52,37 @@ class Answer:
     """
 
     request: str
-    state: str
+    state: RequestState
     message: str
     deadline: str
     rows: int = 0
-    reason: Reason | None = None
+    reason: Refusal | None = None
     near: Likeness | None = None
     receipt: str | None = field(default=None, repr=False)
 
     @property
     def is_refused(self) -> bool:
         """Whether it was refused now."""
-        return self.state == "refused"
+        return self.state == RequestState.REFUSED
 
 
 def refusal(answer: Answer) -> RequestRefused:
     """A refused answer, as an error."""
-    return RequestRefused(answer.message, reason=answer.reason or "refused", near=answer.near)
+    assert answer.reason is not None
+    return RequestRefused(answer.message, reason=answer.reason, near=answer.near)
 
 
-def ask(place: Place, wishes: Sequence[ForgetRequest], *, dry_run: bool = False) -> list[Answer]:
+def ask(storage: Storage, wishes: Sequence[ForgetRequest], *, dry_run: bool = False) -> list[Answer]:
     """Answers wishes to be forgotten, in order; all in one transaction. After a dry run nobody has asked."""
-    people = People(place)
+    people = People(storage)
     ids = [Id(wish.subject, wish.by) for wish in wishes]
     found = people.find(ids)
     near = people.near(ids, found)
     likes = [like.who for listed in near.values() for like in listed]
     stones = {stone for each in (*found, *likes) for stone in each.tombstones}
-    stones |= {place.subject_key.tombstone(tag) for each in found for tag in each.person}
-    with place.database.reading() if dry_run else place.database.writing() as connection:
-        desk = _Desk(place, connection, people, tombstones.requests_by(connection, stones))
+    stones |= {storage.subject_key.tombstone(tag) for each in found for tag in each.person}
+    with storage.database.reading() if dry_run else storage.database.writing() as connection:
+        desk = _Desk(storage, connection, people, tombstones.requests_by(connection, stones))
         answers = [
             desk.answer(wish, who, near.get(number, ())) for number, (wish, who) in enumerate(zip(wishes, found, strict=True))
         ]
@@ -89,66 +91,67 @@ def ask(place: Place, wishes: Sequence[ForgetRequest], *, dry_run: bool = False)
     return answers
 
 
-def accepted(place: Place, connection: sa.Connection, subject: str, person: str, actor: str, kind: str) -> Made:
-    """The row and receipt of a request that is worked at once, and leaves no tombstone.
+def accepted(storage: Storage, connection: sa.Connection, subject: str, person: str, actor: str, kind: RequestKind) -> Made:
+    """The request and its receipt, for one that is worked at once, and leaves no tombstone.
 
     Args:
         subject: the id that was given; ``person``: the pseudonym of who has it.
     """
-    values = _request(place, times.now(), actor, kind, None)
-    values |= {"subject": person, "state": "accepted"}
-    key = place.subject_key
-    receipt = _receipt(place, place.signing_key(connection), values, key.canonical(subject), key.rule)
-    return {**values, "commitment": receipt.commitment}, receipt
+    made = replace(_request(storage, times.now(), actor, kind, None), subject=person)
+    key = storage.subject_key
+    receipt = _receipt(storage, storage.signing_key(connection), made, key.canonical(subject), key.rule)
+    return replace(made, commitment=receipt.commitment), receipt
 
 
-def receipt_again(place: Place, request: str, subject: str) -> Receipt:
+def receipt_again(storage: Storage, request: str, subject: str) -> Receipt:
     """The receipt of ``request``, once more, for somebody who knows whose it is; the same but for a signing key changed since.
 
     Raises:
         RequestRefused: there is no such request, it was refused, or it is not of ``subject``.
     """
-    with place.database.reading() as connection:
+    with storage.database.reading() as connection:
         row = requests.by_id(connection, request)
         if row is None:
-            raise RequestRefused(f"there is no request {request!r}", reason="unknown-request")
+            raise RequestRefused(f"there is no request {request!r}", reason=Refusal.UNKNOWN_REQUEST)
         if not row.commitment:
-            raise RequestRefused(f"request {request} was refused: there is no receipt of it", reason="no-receipt")
-        for rule, form in _forms(place, subject):
-            if committed(place.subject_key.receipt_salt(request), request, form) == row.commitment:
-                return _receipt(place, place.signing_key(connection), row._asdict(), form, rule)
+            raise RequestRefused(f"request {request} was refused: there is no receipt of it", reason=Refusal.NO_RECEIPT)
+        for rule, form in _forms(storage, subject):
+            if committed(storage.subject_key.receipt_salt(request), request, form) == row.commitment:
+                return _receipt(storage, storage.signing_key(connection), row, form, rule)
     raise RequestRefused(
         f"request {request} was not made by this id: check it and its spelling, and whether it was made by another id of the "
         "same person",
-        reason="another-subject",
+        reason=Refusal.ANOTHER_SUBJECT,
     )
 
 
-def _forms(place: Place, subject: str) -> list[tuple[Rule, str]]:
+def _forms(storage: Storage, subject: str) -> list[tuple[Rule, str]]:
     """The forms of an id by the present rule and by earlier ones; none where it is not an id."""
-    *earlier, rule = place.subject_key.rules
+    *earlier, rule = storage.subject_key.rules
     try:
         return [(rule, canonical(subject, rule)), *((old, form) for old in earlier for form in spellings(subject, old))]
     except ValueError:
         return []
 
 
-def cancel(place: Place, request: str, *, dry_run: bool = False) -> None:
+def cancel(storage: Storage, request: str, *, dry_run: bool = False) -> None:
     """Withdraws a request that nobody works on yet; a dry run finds out whether it could be.
 
     Raises:
         RequestRefused: there is no such request, or it is past cancelling.
     """
-    with place.database.reading() if dry_run else place.database.writing() as connection:
+    with storage.database.reading() if dry_run else storage.database.writing() as connection:
         row = requests.by_id(connection, request)
         if row is None:
-            raise RequestRefused(f"there is no request {request!r}", reason="unknown-request")
+            raise RequestRefused(f"there is no request {request!r}", reason=Refusal.UNKNOWN_REQUEST)
         if not requests.is_untouched(connection, request):
-            state = "worked already by some of the models" if row.state == "accepted" else row.state
-            raise RequestRefused(f"request {request} is {state}: only an untouched one can be cancelled", reason="too-late")
+            state = "worked already by some of the models" if row.state == RequestState.ACCEPTED else row.state
+            raise RequestRefused(
+                f"request {request} is {state}: only an untouched one can be cancelled", reason=Refusal.TOO_LATE
+            )
         if not dry_run:
             requests.cancel(connection, request, times.exact())
-            log.note(connection, "request.cancelled", [{"request": request}])
+            log.note(connection, EventKind.REQUEST_CANCELLED, [{"request": request}])
 
 
 class _Desk:
@@ -158,16 +161,16 @@ class _Desk:
         known: by tombstone, the newest request under it.
     """
 
-    def __init__(self, place: Place, connection: sa.Connection, people: People, known: Mapping[str, Any]) -> None:
-        self._place, self._connection, self._people = place, connection, people
+    def __init__(self, storage: Storage, connection: sa.Connection, people: People, known: Mapping[str, Request]) -> None:
+        self._storage, self._connection, self._people = storage, connection, people
         self._known = dict(known)
         self._now = times.now()
         self._left: dict[str, int] = {}
-        self._signing_key = place.signing_key(connection)
-        self._keys: dict[str, Any] = {}
-        self._made: list[dict[str, Any]] = []
-        self._received: list[dict[str, Any]] = []
-        self._refused: list[dict[str, Any]] = []
+        self._signing_key = storage.signing_key(connection)
+        self._keys: dict[str, Request] = {}
+        self._made: list[Request] = []
+        self._received: list[dict[str, str]] = []
+        self._refused: list[dict[str, str]] = []
 
     def answer(self, wish: ForgetRequest, who: Found, near: Sequence[Near]) -> Answer:
         """What becomes of one wish."""
@@ -175,26 +178,29 @@ class _Desk:
         if actor not in self._left:
             since = (self._now - timedelta(days=1)).isoformat()
             made = requests.made_since(self._connection, actor, since)
-            self._left[actor] = self._place.configuration.requests_per_day - made
+            self._left[actor] = self._storage.configuration.requests_per_day - made
         before, earlier = self._keyed(key), self._earlier(who)
         if before is not None:
-            if before.state != "refused" and before.tombstone not in {*who.tombstones, *(row.tombstone for row in earlier)}:
-                return self._refuse(actor, None, "key-reused", "this key was used for another subject: choose a new one")
+            if before.state != RequestState.REFUSED and before.tombstone not in {
+                *who.tombstones,
+                *(row.tombstone for row in earlier),
+            }:
+                return self._refuse(actor, None, Refusal.KEY_REUSED, "this key was used for another subject: choose a new one")
             return self._repeated(before)
-        is_open = [row for row in earlier if row.state in requests.OPEN]
+        is_open = [row for row in earlier if row.is_open]
         if is_open and len(who.people) < 2 and len(is_open) >= len(who.person):
             return self._repeated(is_open[0])
         if self._left[actor] <= 0:
-            limit = self._place.configuration.requests_per_day
-            return self._refuse(actor, None, "limit", f"more than {limit:,} requests in 24 hours: try again tomorrow")
+            limit = self._storage.configuration.requests_per_day
+            return self._refuse(actor, None, Refusal.LIMIT, f"more than {limit:,} requests in 24 hours: try again tomorrow")
         if who.problem is not None:
             return self._refuse(actor, key, who.problem.reason, who.problem.message)
         if len(who.people) > 1:
-            return self._refuse(actor, key, "several-people", self._people.several(len(who.people)))
-        closed = [row for row in earlier if row.state == "closed"]
+            return self._refuse(actor, key, Refusal.SEVERAL_PEOPLE, self._people.several(len(who.people)))
+        closed = [row for row in earlier if row.state == RequestState.CLOSED]
         if not who.people and closed:
-            message = f"already forgotten: request {closed[0].id} was closed on {closed[0].closed[:10]}"
-            return self._refuse(actor, key, "already-forgotten", message)
+            message = f"already forgotten: request {closed[0].id} was closed on {str(closed[0].closed)[:10]}"
+            return self._refuse(actor, key, Refusal.ALREADY_FORGOTTEN, message)
         if not who.people:
             return self._unknown(actor, key, near)
         return self._accept(wish, who)
@@ -202,18 +208,18 @@ class _Desk:
     def record(self) -> None:
         """Writes what was answered."""
         requests.insert(self._connection, self._made)
-        log.note(self._connection, "request.accepted", self._received)
-        log.note(self._connection, "request.refused", self._refused)
+        log.note(self._connection, EventKind.REQUEST_ACCEPTED, self._received)
+        log.note(self._connection, EventKind.REQUEST_REFUSED, self._refused)
 
-    def _keyed(self, key: str | None) -> Any:
+    def _keyed(self, key: str | None) -> Request | None:
         """The request made with ``key``, now or before."""
         if not key:
             return None
         return self._keys.get(key) or requests.found_by(self._connection, "key", [key]).get(key)
 
-    def _earlier(self, who: Found) -> list[Any]:
+    def _earlier(self, who: Found) -> list[Request]:
         """The requests about somebody, the newest first; about who was called so, if nobody is now."""
-        stones = map(self._place.subject_key.tombstone, who.person) if who.people else who.tombstones
+        stones = map(self._storage.subject_key.tombstone, who.person) if who.people else who.tombstones
         rows = {row.id: row for stone in stones if (row := self._known.get(stone)) is not None}
         return sorted(rows.values(), key=lambda row: row.received, reverse=True)
 
@@ -222,81 +228,70 @@ class _Desk:
         for kind, who in near:
             if who.people or any(stone in self._known for stone in who.tombstones):
                 message = f"{UNKNOWN}; somebody has, or had, {MEANING[kind]}"
-                return self._refuse(actor, key, "unknown-subject", message, near=kind)
-        return self._refuse(actor, key, "unknown-subject", UNKNOWN)
+                return self._refuse(actor, key, Refusal.UNKNOWN_SUBJECT, message, near=kind)
+        return self._refuse(actor, key, Refusal.UNKNOWN_SUBJECT, UNKNOWN)
 
     def _accept(self, wish: ForgetRequest, who: Found) -> Answer:
         """A request for each of the person's pseudonyms: they have more than one only by an earlier rule of ids."""
         asked = [tag for tag in who.person if not self._is_asked(tag)]
         answers = [self._request(wish, tag, wish.key if tag == asked[0] else None) for tag in asked]
-        values, receipt = answers[0]
-        message = f"accepted; to be closed by {values['deadline'][:10]}"
-        if others := [made["id"] for made, _receipt in answers[1:]]:
+        made, receipt = answers[0]
+        message = f"accepted; to be closed by {made.deadline[:10]}"
+        if others := [other.id for other, _receipt in answers[1:]]:
             message += f". By an earlier rule of ids this was more than one person: request {', '.join(others)} is made too"
-        return Answer(values["id"], "accepted", message, values["deadline"], who.rows, receipt=receipt.document)
+        return Answer(made.id, made.state, message, made.deadline, who.rows, receipt=receipt.document)
 
     def _is_asked(self, person: str) -> bool:
-        known = self._known.get(self._place.subject_key.tombstone(person))
-        return known is not None and known.state in requests.OPEN
+        known = self._known.get(self._storage.subject_key.tombstone(person))
+        return known is not None and known.is_open
 
     def _request(self, wish: ForgetRequest, person: str, key: str | None) -> Made:
-        key_of_ids = self._place.subject_key
+        key_of_ids = self._storage.subject_key
         tomb = key_of_ids.tombstone(person)
-        values = _request(self._place, self._now, wish.actor, "forget", key)
-        values |= {"subject": person, "tombstone": tomb, "state": "accepted"}
+        made = _request(self._storage, self._now, wish.actor, RequestKind.FORGET, key)
+        made = replace(made, subject=person, tombstone=tomb)
         form = key_of_ids.canonical(wish.subject)
-        receipt = _receipt(self._place, self._signing_key, values, form, key_of_ids.rule)
-        self._take(values | {"commitment": receipt.commitment})
-        self._known[tomb] = _Values(self._made[-1])
-        self._received.append({"request": values["id"], "request_kind": "forget", "commitment": receipt.commitment})
-        return values, receipt
+        receipt = _receipt(self._storage, self._signing_key, made, form, key_of_ids.rule)
+        made = replace(made, commitment=receipt.commitment)
+        self._take(made)
+        self._known[tomb] = made
+        self._received.append({"request": made.id, "request_kind": made.kind, "commitment": made.commitment})
+        return made, receipt
 
-    def _refuse(self, actor: str, key: str | None, reason: Reason, message: str, near: Likeness | None = None) -> Answer:
-        values = _request(self._place, self._now, actor, "forget", key)
-        self._take(values | {"state": "refused", "problem": reason, "closed": values["received"]})
-        self._refused.append({"request": values["id"]})  # not why: that tells who has rows here
-        return Answer(values["id"], "refused", message, values["deadline"], reason=reason, near=near)
+    def _refuse(self, actor: str, key: str | None, reason: Refusal, message: str, near: Likeness | None = None) -> Answer:
+        made = _request(self._storage, self._now, actor, RequestKind.FORGET, key)
+        self._take(replace(made, state=RequestState.REFUSED, problem=reason, closed=made.received))
+        self._refused.append({"request": made.id})  # not why: that tells who has rows here
+        return Answer(made.id, RequestState.REFUSED, message, made.deadline, reason=reason, near=near)
 
-    def _take(self, values: dict[str, Any]) -> None:
-        self._made.append(values)
-        self._keys[values["key"]] = _Values(values)
-        self._left[values["actor"]] -= 1
+    def _take(self, made: Request) -> None:
+        self._made.append(made)
+        self._keys[made.key] = made
+        self._left[made.actor] -= 1
 
-    def _repeated(self, row: Any) -> Answer:
-        message = f"requested before, on {row.received[:10]}; that request is {row.state}"
-        return Answer(row.id, row.state, message, row.deadline, reason=row.problem if row.state == "refused" else None)
-
-
-class _Values:
-    """A row that is not yet in the database."""
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self.__dict__.update(values)
+    def _repeated(self, before: Request) -> Answer:
+        message = f"requested before, on {before.received[:10]}; that request is {before.state}"
+        reason = Refusal(str(before.problem)) if before.state == RequestState.REFUSED else None
+        return Answer(before.id, before.state, message, before.deadline, reason=reason)
 
 
-def _request(place: Place, now: datetime, actor: str, kind: str, key: str | None) -> dict[str, Any]:
+def _request(storage: Storage, now: datetime, actor: str, kind: RequestKind, key: str | None) -> Request:
     identity = f"r-{secrets.token_hex(10)}"
-    deadline = times.coarse(now) + timedelta(days=place.configuration.deadline_days)
-    return {
-        "id": identity,
-        "key": key or identity,
-        "kind": kind,
-        "subject": None,
-        "tombstone": "",
-        "commitment": "",
-        "actor": actor,
-        "problem": None,
-        "attempts": 0,
-        "again": None,
-        "received": now.isoformat(timespec="microseconds"),
-        "deadline": deadline.isoformat(),
-        "closed": None,
-    }
+    deadline = times.coarse(now) + timedelta(days=storage.configuration.deadline_days)
+    return Request(
+        id=identity,
+        kind=kind,
+        actor=actor,
+        state=RequestState.ACCEPTED,
+        received=now.isoformat(timespec="microseconds"),
+        deadline=deadline.isoformat(),
+        key=key or identity,
+    )
 
 
-def _receipt(place: Place, key: SigningKey, values: Mapping[str, Any], form: str, rule: Rule) -> Receipt:
+def _receipt(storage: Storage, key: SigningKey, request: Request, form: str, rule: Rule) -> Receipt:
     """The receipt for the id whose form by ``rule`` is ``form``. It says the hour of the request, from which its deadline
     counts, and the rule, so that whoever checks it knows which spellings are the same id."""
-    received = times.coarse(datetime.fromisoformat(values["received"])).isoformat()
-    details = {"kind": values["kind"], "received": received, "deadline": values["deadline"], "ids": str(rule)}
-    return Receipt.issue(key, place.subject_key.receipt_salt(values["id"]), values["id"], form, details)
+    received = times.coarse(datetime.fromisoformat(request.received)).isoformat()
+    details = {"kind": request.kind, "received": received, "deadline": request.deadline, "ids": str(rule)}
+    return Receipt.issue(key, storage.subject_key.receipt_salt(request.id), request.id, form, details)

@@ -7,13 +7,13 @@ from typing import Literal, get_args
 
 from expunge.errors import ExpungeError
 from expunge.workspace import checks, edits
-from expunge.workspace.place import Place
+from expunge.workspace.storage import Storage
 
 Depth = Literal["seconds", "minutes", "models", "everything"]
 DEPTHS: tuple[Depth, ...] = get_args(Depth)
 EDITED = "settings and schema are as they were last used"
 RESTORE = "put the newest copy back, or run expunge restore from the newest backup"
-CHECKS: tuple[tuple[str, Depth, Callable[[Place], None], str], ...] = (
+CHECKS: tuple[tuple[str, Depth, Callable[[Storage], None], str], ...] = (
     ("settings, schema and keys can be read", "seconds", checks.readable, "correct the file that is named, or restore it"),
     (
         "the ledger is the newest, and this folder's own",
@@ -28,7 +28,7 @@ CHECKS: tuple[tuple[str, Depth, Callable[[Place], None], str], ...] = (
     ("every model can forget", "seconds", checks.able, "fix the cause, or run expunge replace or expunge retire"),
     ("no request is past its deadline", "seconds", checks.deadlines, "run expunge process"),
     ("no tombstone has outlived its term", "seconds", checks.buried, "run expunge process"),
-    ("the database is sound", "minutes", lambda place: place.database.verify(), RESTORE),
+    ("the database is sound", "minutes", lambda storage: storage.database.verify(), RESTORE),
     ("every entry of the ledger is as it was sealed", "minutes", checks.sealed, RESTORE),
     ("the log is what was signed", "minutes", checks.log, RESTORE),
     ("requests and tokens are what the log says", "minutes", checks.asked, RESTORE),
@@ -63,11 +63,11 @@ class Finding:
     warning: str | None = None
 
 
-def examine(place: Place, depth: Depth = "minutes") -> Iterator[Finding]:
+def examine(storage: Storage, depth: Depth = "minutes") -> Iterator[Finding]:
     """Every check of this depth and what it found, in order. A batch that was interrupted is one until the next command.
 
     Args:
-        place: of the workspace.
+        storage: of the workspace.
         depth: ``seconds``, whatever the workspace's size; ``minutes``, which also reads every file and every entry of the
             ledger; ``models``, which also compares every model with the rows, in one pass each; ``everything``, which also
             retrains every model.
@@ -78,8 +78,8 @@ def examine(place: Place, depth: Depth = "minutes") -> Iterator[Finding]:
     """
     if depth not in DEPTHS:
         raise ValueError(f"depth must be one of {', '.join(DEPTHS)}, got {depth!r}")
-    place.configuration  # noqa: B018  # says if there is no workspace
-    examined = place.examined()
+    storage.configuration  # noqa: B018  # says if there is no workspace
+    examined = storage.examined()
     edited = None
     try:
         for name, needs, check, remedy in CHECKS:
@@ -100,10 +100,10 @@ def examine(place: Place, depth: Depth = "minutes") -> Iterator[Finding]:
         if "unproven_database" in vars(examined):
             examined.unproven_database.close()
     yield Finding(EDITED, None, warning=edited)
-    yield Finding("an older copy of this workspace would be noticed", None, warning=_unanchored(place))
+    yield Finding("an older copy of this workspace would be noticed", None, warning=_unanchored(storage))
 
 
-def _unanchored(place: Place) -> str | None:
-    if place.configuration.anchor:
+def _unanchored(storage: Storage) -> str | None:
+    if storage.configuration.anchor:
         return None
     return "no anchor is set, so that a copy of yesterday's folder would pass for today's: set one in workspace.toml"

@@ -19,13 +19,13 @@ from expunge.errors import WorkspaceInvalid
 from expunge.evidence.statements import digest
 from expunge.files import write_file
 from expunge.ledger import releases
-from expunge.ledger.facts import fact, set_fact
-from expunge.workspace.place import Place
+from expunge.ledger.properties import read_property, set_property
+from expunge.workspace.storage import Storage
 
 DRAFT = "draft"
-"""The fact that holds the digests of the texts that are the draft as it was made, and not a person's work."""
+"""The property that holds the digests of the texts that are the draft as it was made, and not a person's work."""
 SHORT = "short"
-"""The fact that holds, by digest of a schema or specification, how much of it too few people shared when last looked at."""
+"""The property that holds, by digest of a schema or specification, how much of it too few people shared when last looked at."""
 
 
 @dataclass(frozen=True)
@@ -47,41 +47,41 @@ class Lacking:
 
 def remember(connection: sa.Connection, text: str) -> None:
     """Notes that ``text`` is the draft as it was made."""
-    set_fact(connection, DRAFT, json.dumps([digest(text)]))
+    set_property(connection, DRAFT, json.dumps([digest(text)]))
 
 
 def as_made(connection: sa.Connection) -> list[str]:
     """The digests of the texts that are the draft as it was made."""
-    return list(json.loads(fact(connection, DRAFT) or "[]"))
+    return list(json.loads(read_property(connection, DRAFT) or "[]"))
 
 
-def lacking(place: Place) -> list[Lacking]:
+def lacking(storage: Storage) -> list[Lacking]:
     """What fewer than ten people share now, of schema.toml and of each model."""
-    with place.database.reading() as connection:
-        sources = [*_drafts(place), *_models(connection)]
-    found = _short(place, sources)
+    with storage.database.reading() as connection:
+        sources = [*_drafts(storage), *_models(connection)]
+    found = _short(storage, sources)
     return [Lacking(source, _values(source, found)) for source in sources if _values(source, found)]
 
 
-def looked_again(place: Place, say: Callable[[str], None]) -> dict[str, int] | None:
+def looked_again(storage: Storage, notify: Callable[[str], None]) -> dict[str, int] | None:
     """Mends schema.toml if nobody has edited it; how much too few people share of the rest, by digest. Twice is once.
 
-    The caller holds ``place.exclusive()``. Where the rows cannot be read nothing is known, and nothing waits for it.
+    The caller holds ``storage.exclusive()``. Where the rows cannot be read nothing is known, and nothing waits for it.
     """
-    with place.database.reading() as connection:
-        drafts, models = _drafts(place), _models(connection)
+    with storage.database.reading() as connection:
+        drafts, models = _drafts(storage), _models(connection)
         made = as_made(connection)
     try:
-        found = _short(place, [*drafts, *models])
+        found = _short(storage, [*drafts, *models])
     except WorkspaceInvalid as error:
-        say(f"what was drafted from the rows could not be looked at again: {error}")
+        notify(f"what was drafted from the rows could not be looked at again: {error}")
         return None
     for draft in drafts:
         values = _values(draft, found)
         if values and digest(draft.text) in made:
-            _mend(place, draft, found)
+            _mend(storage, draft, found)
             drafts = []
-            say(f"schema.toml, an unedited draft: took out {sum(values.values()):,} values that fewer than ten people share")
+            notify(f"schema.toml, an unedited draft: took out {sum(values.values()):,} values that fewer than ten people share")
     return {
         digest(source.text): sum(_values(source, found).values()) for source in [*drafts, *models] if _values(source, found)
     }
@@ -89,23 +89,23 @@ def looked_again(place: Place, say: Callable[[str], None]) -> dict[str, int] | N
 
 def note(connection: sa.Connection, counts: Mapping[str, int]) -> None:
     """Keeps what ``looked_again`` found, for the status."""
-    if counts or fact(connection, SHORT) is not None:
-        set_fact(connection, SHORT, json.dumps(counts))
+    if counts or read_property(connection, SHORT) is not None:
+        set_property(connection, SHORT, json.dumps(counts))
 
 
-def noted(place: Place, connection: sa.Connection) -> list[tuple[str | None, int]]:
+def noted(storage: Storage, connection: sa.Connection) -> list[tuple[str | None, int]]:
     """What was found when somebody was last forgotten, of what is still the same: which model, if it is one, and how much."""
-    counts = json.loads(fact(connection, SHORT) or "{}")
+    counts = json.loads(read_property(connection, SHORT) or "{}")
     known: list[tuple[str | None, str]] = [(row.name, row.specification) for row in releases.all_models(connection)]
     with suppress(OSError, ValueError):
-        known.insert(0, (None, place.schema_path.read_text(encoding="utf-8")))
+        known.insert(0, (None, storage.schema_path.read_text(encoding="utf-8")))
     return [(model, counts[digest(text)]) for model, text in known if digest(text) in counts]
 
 
-def _drafts(place: Place) -> list[Source]:
+def _drafts(storage: Storage) -> list[Source]:
     """schema.toml, if it can be read and is a draft."""
     try:
-        text = place.schema_path.read_text(encoding="utf-8")
+        text = storage.schema_path.read_text(encoding="utf-8")
         schema = FeatureSchema.from_toml(text)
     except (OSError, ValueError):  # the doctor's first check says so
         return []
@@ -124,23 +124,23 @@ def _models(connection: sa.Connection) -> list[Source]:
     return found
 
 
-def _short(place: Place, sources: Iterable[Source]) -> dict[tuple[str, Column], Short]:
-    names = set(place.table.columns.names)
+def _short(storage: Storage, sources: Iterable[Source]) -> dict[tuple[str, Column], Short]:
+    names = set(storage.table.columns.names)
     declared = {(name, column) for source in sources for name, column in source.columns.items() if name in names}
-    return short(place.table, declared)
+    return short(storage.table, declared)
 
 
 def _values(source: Source, found: Mapping[tuple[str, Column], Short]) -> dict[str, int]:
     return {name: found[name, column].values for name, column in source.columns.items() if (name, column) in found}
 
 
-def _mend(place: Place, draft: Source, found: Mapping[tuple[str, Column], Short]) -> None:
+def _mend(storage: Storage, draft: Source, found: Mapping[tuple[str, Column], Short]) -> None:
     """Takes out of schema.toml what too few people share; it counts as unedited whatever happens in between."""
     schema = FeatureSchema.from_toml(draft.text)
     left = {name: found[name, column].left if (name, column) in found else column for name, column in schema.columns.items()}
     text = replace(schema, columns={name: column for name, column in left.items() if column is not None}).to_toml()
-    with place.database.writing() as connection:
-        set_fact(connection, DRAFT, json.dumps([digest(draft.text), digest(text)]))
-    write_file(place.schema_path, text.encode())
-    with place.database.writing() as connection:
+    with storage.database.writing() as connection:
+        set_property(connection, DRAFT, json.dumps([digest(draft.text), digest(text)]))
+    write_file(storage.schema_path, text.encode())
+    with storage.database.writing() as connection:
         remember(connection, text)

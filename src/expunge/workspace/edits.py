@@ -13,24 +13,25 @@ from dataclasses import asdict
 
 import sqlalchemy as sa
 
+from expunge.evidence.events import EventKind
 from expunge.evidence.statements import digest
 from expunge.ledger import log
-from expunge.ledger.facts import fact, set_fact
+from expunge.ledger.properties import read_property, set_property
 from expunge.workspace import drafts
 from expunge.workspace.configuration import Configuration
-from expunge.workspace.place import Place
+from expunge.workspace.storage import Storage
 
 USED = "used"
-"""The fact that holds, by setting and for the schema, the digest of what was last used."""
+"""The property that holds, by setting and for the schema, the digest of what was last used."""
 SCHEMA = "schema.toml"
 
 
-def noticed(place: Place) -> str | None:
+def noticed(storage: Storage) -> str | None:
     """What the two files say otherwise than when they were last used, for the doctor; ``None`` if nothing."""
-    with place.database.reading() as connection:
-        before = json.loads(fact(connection, USED) or "{}")
+    with storage.database.reading() as connection:
+        before = json.loads(read_property(connection, USED) or "{}")
         made = drafts.as_made(connection)
-    now = _now(place)
+    now = _now(storage)
     changed = sorted(name for name in before if before[name] != now[name])
     if now[SCHEMA] in made:
         changed = [name for name in changed if name != SCHEMA]
@@ -45,34 +46,34 @@ def noticed(place: Place) -> str | None:
     )
 
 
-def take(place: Place) -> None:
+def take(storage: Storage) -> None:
     """Notes what the two files say now as used; which settings are others goes into the log. The caller is in charge."""
-    now = _now(place)
-    with place.database.reading() as connection:
-        before = json.loads(fact(connection, USED) or "{}")
+    now = _now(storage)
+    with storage.database.reading() as connection:
+        before = json.loads(read_property(connection, USED) or "{}")
     if now == before:
         return
-    with place.database.writing() as connection:
+    with storage.database.writing() as connection:
         _keep(connection, now)
         changed = sorted(name for name in before if name != SCHEMA and before[name] != now[name])
         if changed:  # not whether the schema is another: a draft is corrected for those who were just forgotten
-            log.append(connection, "settings.changed", [{"settings": changed}])
+            log.append(connection, EventKind.SETTINGS_CHANGED, [{"settings": changed}])
 
 
-def remember(connection: sa.Connection, place: Place) -> None:
+def remember(connection: sa.Connection, storage: Storage) -> None:
     """Notes what the two files say now, in a workspace that is being made."""
-    _keep(connection, _now(place))
+    _keep(connection, _now(storage))
 
 
 def _keep(connection: sa.Connection, now: Mapping[str, str]) -> None:
-    set_fact(connection, USED, json.dumps(now, sort_keys=True))
+    set_property(connection, USED, json.dumps(now, sort_keys=True))
 
 
-def _now(place: Place) -> dict[str, str]:
+def _now(storage: Storage) -> dict[str, str]:
     """By setting, and for the schema, the digest of what it says; of a database's address without the password."""
-    values = asdict(Configuration.read(place.configuration_path))
+    values = asdict(Configuration.read(storage.configuration_path))
     values["database"] = sa.make_url(values["database"]).render_as_string(hide_password=True)
     schema = b""
     with suppress(OSError):  # the doctor's first check says so
-        schema = place.schema_path.read_bytes()
+        schema = storage.schema_path.read_bytes()
     return {**{name: digest(json.dumps(value)) for name, value in values.items()}, SCHEMA: digest(schema)}

@@ -8,26 +8,26 @@ import numpy as np
 
 from expunge.files import write_output
 from expunge.ledger import log, releases
-from expunge.workspace.place import Place
 from expunge.workspace.specification import Specification
+from expunge.workspace.storage import Storage
 
 Format = Literal["sklearn", "json", "onnx"]
 
 
-def export(place: Place, name: str, form: Format, path: Path) -> None:
+def export(storage: Storage, name: str, form: Format, path: Path) -> None:
     """Writes the last release of model ``name`` to ``path``: skops for scikit-learn, JSON with schema and certificate, or ONNX.
 
     Raises:
         WorkspaceInvalid: no such model.
         ImportError: the package that writes the format is not installed.
     """
-    with place.database.reading() as connection:
+    with storage.database.reading() as connection:
         model = releases.named(connection, name)
         last = releases.current(connection, name)
         bundle = log.bundle(connection, last.envelope, last.event)
     specification = Specification.from_json(model.specification)
     objective = specification.objective
-    served = specification.estimator.published(objective, np.frombuffer(last.weights, dtype="<f8"))
+    served = specification.estimator.published(objective, np.array(last.parameters))
     names = specification.features.feature_names
     if form == "sklearn":
         from skops.io import dumps

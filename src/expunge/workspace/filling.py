@@ -19,19 +19,21 @@ from expunge.data.schema import FeatureSchema
 from expunge.data.table import SubjectTable
 from expunge.data.urls import sqlite_url
 from expunge.errors import InvalidRows
+from expunge.evidence.events import EventKind
 from expunge.evidence.signing import PublicKeys, SigningKey
 from expunge.files import write_file
 from expunge.identities import EXACT, Rule
 from expunge.ledger import data_files, log, times
 from expunge.ledger.anchor import INSTANCE
-from expunge.ledger.facts import add_key, keys, set_fact
+from expunge.ledger.properties import set_property
+from expunge.ledger.public_keys import add_key, keys
 from expunge.ledger.sealing import SealKey
-from expunge.workspace import drafts, edits
+from expunge.workspace import drafts, edits, row_keys
 from expunge.workspace.arrivals import FIRST, READING, keyed_content
 from expunge.workspace.configuration import Configuration
 from expunge.workspace.people import ALIASES, SUBJECT_COLUMN
-from expunge.workspace.place import Place
-from expunge.workspace.states import Say
+from expunge.workspace.states import Notify
+from expunge.workspace.storage import Storage
 
 PROPOSED_FROM = 100_000
 """Rows that a schema is proposed from."""
@@ -106,52 +108,56 @@ class _Imported:
 
 
 def fill(
-    place: Place,
+    storage: Storage,
     identity: str,
     origin: Origin,
     ids: IdColumns,
     schema: FeatureSchema | None,
     database: str | None,
-    say: Say,
+    row_key: Sequence[str],
+    notify: Notify,
 ) -> None:
     """Makes all parts of the workspace ``identity`` in its folder.
 
     Args:
         schema: how rows become features; without it one is drafted from rows all over the file.
         database: URL of an empty database for the ledger; without it a file in the folder.
-        say: told what was understood, and what to look at next.
+        row_key: columns that together name a row; none if there are none.
+        notify: told what was understood, and what to look at next.
 
     Raises:
         InvalidRows: rows that cannot be read, or without a subject.
-        WorkspaceInvalid: the folder or the database is in use, or cannot be written to.
+        WorkspaceInvalid: the folder or the database is in use, or cannot be written to; or the row key names no row.
     """
     configuration = Configuration() if database is None else Configuration(database=database)
-    configuration.write(place.configuration_path)
-    imported = _imported(place, origin, ids, set() if schema is None else set(schema.columns), say)
+    configuration.write(storage.configuration_path)
+    imported = _imported(storage, origin, ids, set() if schema is None else set(schema.columns), notify)
+    if row_key:
+        row_keys.require_key(SubjectTable(storage.path / "table", lambda: imported.files), ids.columns, row_key)
     features = schema or ids.proposed(imported.sample)
-    write_file(place.schema_path, features.to_toml().encode())
-    _record(place, identity, ids, imported, features if schema is None else None, database)
-    say(f"{imported.rows:,} rows imported; subject ids are kept nowhere, only keyed hashes of them")
+    write_file(storage.schema_path, features.to_toml().encode())
+    _record(storage, identity, ids, imported, features if schema is None else None, database, row_key)
+    notify(f"{imported.rows:,} rows imported; subject ids are kept nowhere, only keyed hashes of them")
     if schema is None:
-        say(
+        notify(
             "schema.toml was drafted from what at least ten people share: check its ranges and categories before you fit. "
             "They should come from what you know of the world: what is taken from the data remembers the people in it"
         )
 
 
-def _imported(place: Place, origin: Origin, ids: IdColumns, declared: set[str], say: Say) -> _Imported:
+def _imported(storage: Storage, origin: Origin, ids: IdColumns, declared: set[str], notify: Notify) -> _Imported:
     """The rows, in the table, under a new key; columns of ids are kept as they are only if they are ``declared`` features."""
     found = understood(origin.data, origin.query, texts=ids.columns, reading=origin.reading)
     for sentence in found.words:
-        say(sentence)
+        notify(sentence)
     ids.require(found.schema)
     if missing := sorted(declared - set(found.schema.names)):
         raise InvalidRows(f"the schema declares column {missing[0]!r}, which the data does not have")
-    key, hashed = SubjectKey.create(place.subject_key_path, ids.rule), set(ids.columns) - declared
+    key, hashed = SubjectKey.create(storage.subject_key_path, ids.rule), set(ids.columns) - declared
     kept = pa.schema([field for field in found.schema if field.name not in hashed])
     require_storable(kept)
-    SubjectTable.create(place.path / "table", kept, len(ids.aliases))
-    table, sample, content = SubjectTable(place.path / "table", list), Sample(PROPOSED_FROM), Content()
+    SubjectTable.create(storage.path / "table", kept, len(ids.aliases))
+    table, sample, content = SubjectTable(storage.path / "table", list), Sample(PROPOSED_FROM), Content()
     batches = sample.of(found.open(table.columns))
     first = next(batches, None)
     if first is None:
@@ -162,36 +168,44 @@ def _imported(place: Place, origin: Origin, ids: IdColumns, declared: set[str], 
 
 
 def _record(
-    place: Place, identity: str, ids: IdColumns, imported: _Imported, draft: FeatureSchema | None, database: str | None
+    storage: Storage,
+    identity: str,
+    ids: IdColumns,
+    imported: _Imported,
+    draft: FeatureSchema | None,
+    database: str | None,
+    row_key: Sequence[str],
 ) -> None:
     """Keys, and a ledger that knows what was imported; the log's first head is signed, and published beside the key."""
-    signing_key = SigningKey.create(place.keys)
-    keyed = keyed_content(SealKey.create(place.seal_key_path), imported.content)
-    ledger = place.reach(sqlite_url(place.path.absolute() / "ledger.sqlite") if database is None else database)
+    signing_key = SigningKey.create(storage.keys)
+    keyed = keyed_content(SealKey.create(storage.seal_key_path), imported.content)
+    ledger = storage.reach(sqlite_url(storage.path.absolute() / "ledger.sqlite") if database is None else database)
     ledger.claim(identity)
     fingerprint = imported.key.fingerprint()
     with ledger.writing() as connection:
         body = {"workspace": identity, "subject_key": fingerprint, "keyid": signing_key.keyid}
-        log.append(connection, "workspace.created", [body])  # not how many rows: who knows all but one could tell
+        log.append(connection, EventKind.WORKSPACE_CREATED, [body])  # not how many rows: who knows all but one could tell
         add_key(connection, signing_key.keyid, signing_key.pem, times.exact())
         for name, value in ((SUBJECT_COLUMN, ids.subject), ("next_row", imported.rows), ("rows", imported.rows)):
-            set_fact(connection, name, value)
-        set_fact(connection, ALIASES, json.dumps(ids.aliases))
-        set_fact(connection, "folder", place.mark())
-        set_fact(connection, INSTANCE, secrets.token_hex(8))
-        set_fact(connection, "subject_key", fingerprint)
-        set_fact(connection, FIRST, json.dumps([keyed, times.published()]))
-        set_fact(connection, READING, imported.reading.to_json())
+            set_property(connection, name, value)
+        set_property(connection, ALIASES, json.dumps(ids.aliases))
+        set_property(connection, "folder", storage.mark())
+        set_property(connection, INSTANCE, secrets.token_hex(8))
+        set_property(connection, "subject_key", fingerprint)
+        set_property(connection, FIRST, json.dumps([keyed, times.published()]))
+        set_property(connection, READING, imported.reading.to_json())
         data_files.add(connection, imported.files, 0)
-        edits.remember(connection, place)
+        edits.remember(connection, storage)
+        if row_key:
+            row_keys.remember(connection, row_key)
         if draft is not None:
             drafts.remember(connection, draft.to_toml())
     with ledger.reading() as connection:
         signed, pems = log.checkpoint(connection), keys(connection)
-    SubjectTable(place.path / "table", lambda: imported.files).follow()
+    SubjectTable(storage.path / "table", lambda: imported.files).follow()
     ledger.close()
-    write_file(place.checkpoint_path, str(signed).encode())
-    write_file(place.public_key_path, str(PublicKeys.of(pems)).encode())
+    write_file(storage.checkpoint_path, str(signed).encode())
+    write_file(storage.public_key_path, str(PublicKeys.of(pems)).encode())
 
 
 def propose_schema(origin: Origin, subject: str) -> FeatureSchema:

@@ -3,29 +3,30 @@
 from contextlib import suppress
 from datetime import timedelta
 
+from expunge.evidence.events import EventKind
 from expunge.ledger import log, times, tombstones
 from expunge.workspace import anchoring
-from expunge.workspace.place import Place
+from expunge.workspace.storage import Storage
 
 PURPOSE = "answers to repeated requests, refusing rows of people forgotten, forgetting again after a restore"
 """Why there are tombstones."""
 
 
-def until(place: Place) -> str:
+def until(storage: Storage) -> str:
     """Tombstones of requests that were over by then have served their term, ISO 8601."""
-    return (times.now() - timedelta(days=place.configuration.tombstone_days)).isoformat(timespec="microseconds")
+    return (times.now() - timedelta(days=storage.configuration.tombstone_days)).isoformat(timespec="microseconds")
 
 
-def purge_tombstones(place: Place) -> int:
-    """Drops the tombstones whose term is over; of how many requests. The caller holds ``place.exclusive()``, has recovered and
-    knows that the clock can be believed."""
-    with place.database.reading() as connection:
-        if not tombstones.due(connection, until(place)):
+def purge_tombstones(storage: Storage) -> int:
+    """Drops the tombstones whose term is over; of how many requests. The caller holds ``storage.exclusive()``, has recovered,
+    and knows that the clock can be believed."""
+    with storage.database.reading() as connection:
+        if not tombstones.due(connection, until(storage)):
             return 0
-    with place.database.writing() as connection:
-        count = tombstones.purge(connection, until(place))
-        log.append(connection, "tombstones.purged", [{"count": count}])
-    place.database.wipe_free_space()
+    with storage.database.writing() as connection:
+        count = tombstones.purge(connection, until(storage))
+        log.append(connection, EventKind.TOMBSTONES_PURGED, [{"count": count}])
+    storage.database.wipe_free_space()
     with suppress(anchoring.Unreachable):  # the next batch writes it
-        anchoring.keep(place)
+        anchoring.keep(storage)
     return count

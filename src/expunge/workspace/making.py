@@ -9,7 +9,7 @@ from pathlib import Path
 
 from expunge.errors import WorkspaceBusy, WorkspaceInvalid
 from expunge.files import PARTIAL, sync_folder
-from expunge.workspace.place import UNFINISHED, Place
+from expunge.workspace.storage import UNFINISHED, Storage
 
 PATTERNS = (
     "keys/*.key",
@@ -45,7 +45,7 @@ FOLDERS = (
 
 
 @contextmanager
-def folder(path: Path) -> Iterator[tuple[Place, str]]:
+def folder(path: Path) -> Iterator[tuple[Storage, str]]:
     """A folder in which a workspace may be made, and the workspace's identity; all of it is taken back if that fails.
 
     Raises:
@@ -55,7 +55,7 @@ def folder(path: Path) -> Iterator[tuple[Place, str]]:
     was_there, marker = path.is_dir(), path / UNFINISHED
     if path.exists() and not marker.is_file() and (not was_there or any(path.iterdir())):
         raise WorkspaceInvalid(f"{path} is there already and is not empty: choose another folder")
-    place = Place(path)
+    storage = Storage(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
         path.chmod(0o700)
@@ -75,11 +75,11 @@ def folder(path: Path) -> Iterator[tuple[Place, str]]:
             os.pwrite(handle, identity.encode(), 0)
             os.fsync(handle)
         clear(path)
-        for made in (place.keys, place.models):
+        for made in (storage.keys, storage.models):
             made.mkdir(mode=0o700)
-        place.lock_path.touch(mode=0o600)
+        storage.lock_path.touch(mode=0o600)
         try:
-            yield place, identity
+            yield storage, identity
         except BaseException:
             clear(path)
             raise

@@ -8,7 +8,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 import sqlalchemy as sa
@@ -17,22 +17,18 @@ from expunge.data.near import MEANING, Likeness, near_forms
 from expunge.data.own_columns import SUBJECT, alias_names
 from expunge.data.pseudonyms import Identification, SubjectKey
 from expunge.data.table import SubjectTable
-from expunge.errors import InvalidRows, RequestRefused
+from expunge.errors import InvalidRows, Refusal, RequestRefused
 from expunge.ledger import tombstones
-from expunge.ledger.facts import fact
-from expunge.workspace.place import Place
+from expunge.ledger.properties import read_property
+from expunge.workspace.storage import Storage
 
-Reason = Literal[
-    "unknown-subject", "already-forgotten", "several-people", "key-reused", "limit", "empty", "invalid-id", "unknown-column"
-]
-"""Why a wish is refused."""
 UNKNOWN = "no rows here have this id: check the id and its spelling"
 LOOKED_AT = 100
 """Unknown ids of one call, up to which near forms of them are looked for."""
 ALIASES = "alias_columns"
-"""The fact that names the alias columns, as JSON."""
+"""The property that names the alias columns, as JSON."""
 SUBJECT_COLUMN = "subject_column"
-"""The fact that names the subject column."""
+"""The property that names the subject column."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +42,7 @@ class Id:
 class Problem(NamedTuple):
     """Why something is not an id of this table."""
 
-    reason: Reason
+    reason: Refusal
     message: str
 
 
@@ -93,22 +89,22 @@ class Returned:
 
 
 class People:
-    """Who is in the table of ``place``, and who was."""
+    """Who is in the table of ``storage``, and who was."""
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
-        with place.database.reading() as connection:
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        with storage.database.reading() as connection:
             self.subject, self.aliases = id_columns(connection)
-            if place.subject_key.fingerprint() != fact(connection, "subject_key"):
-                del place.__dict__["subject_key"]  # another process has taken a new rule of ids into use
+            if storage.subject_key.fingerprint() != read_property(connection, "subject_key"):
+                del storage.__dict__["subject_key"]  # another process has taken a new rule of ids into use
 
     @property
     def _table(self) -> SubjectTable:
-        return self._place.table
+        return self._storage.table
 
     @property
     def _key(self) -> SubjectKey:
-        return self._place.subject_key
+        return self._storage.subject_key
 
     @cached_property
     def identification(self) -> Identification:
@@ -158,9 +154,9 @@ class People:
         if not found.people:
             near = next((kind for kind, who in self.near(ids, [found])[0] if who.people), None)
             hint = "" if near is None else f"; somebody has {MEANING[near]}"
-            raise RequestRefused(f"{UNKNOWN}{hint}", reason="unknown-subject", near=near)
+            raise RequestRefused(f"{UNKNOWN}{hint}", reason=Refusal.UNKNOWN_SUBJECT, near=near)
         if not found.person:
-            raise RequestRefused(self.several(len(found.people)), reason="several-people")
+            raise RequestRefused(self.several(len(found.people)), reason=Refusal.SEVERAL_PEOPLE)
         return found.person
 
     def several(self, count: int) -> str:
@@ -201,12 +197,12 @@ class People:
     def _problem(self, given: Id) -> Problem | None:
         columns = (self.subject, *self.aliases)
         if given.by is not None and given.by not in columns:
-            return Problem("unknown-column", f"there is no column {given.by!r} of ids: there are {', '.join(columns)}")
+            return Problem(Refusal.UNKNOWN_COLUMN, f"there is no column {given.by!r} of ids: there are {', '.join(columns)}")
         try:
             is_empty = not self._key.canonical(given.text)
         except ValueError as error:
-            return Problem("invalid-id", str(error))
-        return Problem("empty", "the subject is empty: give an id") if is_empty else None
+            return Problem(Refusal.INVALID_ID, str(error))
+        return Problem(Refusal.EMPTY, "the subject is empty: give an id") if is_empty else None
 
     def _found(self, own: Sequence[str], others: Sequence[str], stones: Sequence[str], rows: Mapping[str, int]) -> Found:
         theirs = tuple(tag for tag in own if tag in rows)
@@ -220,14 +216,14 @@ class People:
         found = set(self._table.counts(listed))
         for column in alias_names(len(self.aliases)):
             found |= set(self._table.owners(column, listed))
-        with self._place.database.reading() as connection:
+        with self._storage.database.reading() as connection:
             stones = tombstones.standing(connection)
         return found | {tag for tag in listed if self._key.tombstone(tag) in stones}
 
 
 def id_columns(connection: sa.Connection) -> tuple[str, tuple[str, ...]]:
     """The subject column, and the columns with other ids of a person."""
-    return str(fact(connection, SUBJECT_COLUMN)), tuple(json.loads(fact(connection, ALIASES) or "[]"))
+    return str(read_property(connection, SUBJECT_COLUMN)), tuple(json.loads(read_property(connection, ALIASES) or "[]"))
 
 
 def refused_return(back: Returned, names: Sequence[int]) -> InvalidRows:

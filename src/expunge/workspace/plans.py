@@ -14,16 +14,18 @@ from expunge.data.reading import UNKNOWN, Reading
 from expunge.data.rejects import Rejects
 from expunge.data.widening import TYPES, Wider, require_wider
 from expunge.errors import InvalidRows, LastRows, WorkspaceInvalid
-from expunge.ledger import releases, requests
+from expunge.ledger import batches, releases, requests
+from expunge.ledger.batches import BatchKind
 from expunge.privacy import Guarantee
 from expunge.workspace import arrivals, row_keys
 from expunge.workspace.arrivals import Arrival, arrival, expected, in_table, odd_told, read_schema, require_whole
 from expunge.workspace.batch import Outcome
 from expunge.workspace.comparison import require_same
+from expunge.workspace.model_kinds import ModelKind
 from expunge.workspace.people import People, refused_return
-from expunge.workspace.place import Place
-from expunge.workspace.specification import Kind, Specification
+from expunge.workspace.specification import Specification
 from expunge.workspace.states import Forgetting, Work
+from expunge.workspace.storage import Storage
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
@@ -38,7 +40,7 @@ class How(TypedDict, total=False):
         sigma: its noise; by default it follows from ``excess_risk`` (0.001) and the schema (theory §5.3).
     """
 
-    model: Kind
+    model: str
     penalty: float
     epsilon: float
     delta: float
@@ -111,23 +113,23 @@ class Appended:
 
 
 @contextmanager
-def looking(place: Place) -> Iterator["Plans"]:
+def looking(storage: Storage) -> Iterator["Plans"]:
     """The plans of commands that are not to be carried out: nothing changes, not even what an interrupted one left.
 
     Raises:
         WorkspaceInvalid: a batch was interrupted, so that nobody knows what the next command would find.
     """
-    with place.database.reading() as connection:
-        if requests.unfinished(connection):
+    with storage.database.reading() as connection:
+        if batches.unfinished(connection):
             raise WorkspaceInvalid("a batch was interrupted, which the next command finishes first: run expunge process")
-    yield Plans(place)
+    yield Plans(storage)
 
 
 class Plans:
-    """The plan of each command on the workspace at ``place``."""
+    """The plan of each command on the workspace at ``storage``."""
 
-    def __init__(self, place: Place) -> None:
-        self.place = place
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
 
     # models
 
@@ -141,10 +143,10 @@ class Plans:
         """
         if not NAME.fullmatch(name):
             raise ValueError(f"a model's name is made of lower-case letters, digits, '.', '_' and '-', got {name!r}")
-        with self.place.database.reading() as connection:
+        with self.storage.database.reading() as connection:
             if releases.model(connection, name) is not None:
                 raise WorkspaceInvalid(f"there is a model {name!r} already, or was: choose another name")
-        return self._fitted("fit", name, {"target": target, **how}, accept_undeclared)
+        return self._fitted(BatchKind.FIT, name, {"target": target, **how}, accept_undeclared)
 
     def replace(self, name: str, how: How, *, accept_undeclared: bool = False) -> Plan:
         """A model learned anew.
@@ -157,7 +159,7 @@ class Plans:
         old = self._model(name)
         kept = {key: getattr(old, key) for key in ("target", "penalty", "epsilon", "delta", "sigma")}
         try:
-            return self._fitted("replace", name, {**kept, "model": old.kind, **how}, accept_undeclared)
+            return self._fitted(BatchKind.REPLACE, name, {**kept, "model": old.kind, **how}, accept_undeclared)
         except LastRows as error:
             raise InvalidRows(f"{error}; or run expunge retire {name}") from error
 
@@ -168,8 +170,8 @@ class Plans:
             WorkspaceInvalid: no such model.
         """
         self._model(name)
-        work = Work("retire", models=(name,))
-        with self.place.database.reading() as connection:
+        work = Work(BatchKind.RETIRE, models=(name,))
+        with self.storage.database.reading() as connection:
             closed = Forgetting.of(connection).complete(work, [])
         return Plan(work, {"model": name, "closed": len(closed)})
 
@@ -180,21 +182,21 @@ class Plans:
             WorkspaceInvalid: no such model.
         """
         specification = self._model(name)
-        with self.place.database.reading() as connection:
+        with self.storage.database.reading() as connection:
             hidden = sorted(Forgetting.of(connection).forgotten(name))
-        odd = in_table(self.place, [specification.features], hidden)
-        rows = self.place.table.count(specification.target, hidden)
-        return Plan(Work("refit", models=(name,)), {"model": name, "rows": rows, **odd_told(odd)})
+        odd = in_table(self.storage, [specification.features], hidden)
+        rows = self.storage.table.count(specification.target, hidden)
+        return Plan(Work(BatchKind.REFIT, models=(name,)), {"model": name, "rows": rows, **odd_told(odd)})
 
-    def _fitted(self, kind: Any, name: str, how: Mapping[str, Any], accept_undeclared: bool) -> Plan:
+    def _fitted(self, kind: BatchKind, name: str, how: Mapping[str, Any], accept_undeclared: bool) -> Plan:
         Guarantee(how.get("epsilon", 1.0), how.get("delta", 1e-6))
-        schema, settings = read_schema(self.place.schema_path), self.place.configuration
-        with self.place.database.reading() as connection:
-            asked = [row.subject for row in requests.asked(connection)]
+        schema, settings = read_schema(self.storage.schema_path), self.storage.configuration
+        with self.storage.database.reading() as connection:
+            asked = [request.person for request in requests.asked(connection)]
         specification = Specification.of(
-            self.place.table,
+            self.storage.table,
             schema,
-            kind=how.get("model", "logistic"),
+            kind=how.get("model", ModelKind.LOGISTIC),
             target=how["target"],
             penalty=how.get("penalty", 1.0),
             epsilon=how.get("epsilon", 1.0),
@@ -205,12 +207,12 @@ class Plans:
             refit_requests=settings.refit_requests,
             without=asked,
         )
-        odd = in_table(self.place, [specification.features], asked)
+        odd = in_table(self.storage, [specification.features], asked)
         if not accept_undeclared and not schema.draft:  # which leaves out what is rare, whatever its share
             require_declared(odd, settings.undeclared_percent)
-        rows = self.place.table.count(specification.target, asked)
+        rows = self.storage.table.count(specification.target, asked)
         seen = {"model": name, "rows": rows, "sigma": specification.sigma, "classes": list(specification.classes)}
-        models = () if kind == "fit" else (name,)
+        models = () if kind == BatchKind.FIT else (name,)
         return Plan(Work(kind, models=models, fitted=(name, specification)), {**seen, **odd_told(odd)})
 
     def rotate_key(self, *, is_revoked: bool) -> Plan:
@@ -219,11 +221,11 @@ class Plans:
         Raises:
             WorkspaceInvalid: the present one, which vouches for it, cannot be used.
         """
-        with self.place.database.reading() as connection:
-            return Plan(None, {"signs_no_more": self.place.signing_key(connection).keyid, "revoked": is_revoked})
+        with self.storage.database.reading() as connection:
+            return Plan(None, {"signs_no_more": self.storage.signing_key(connection).keyid, "revoked": is_revoked})
 
     def _model(self, name: str) -> Specification:
-        with self.place.database.reading() as connection:
+        with self.storage.database.reading() as connection:
             return Specification.from_json(releases.named(connection, name).specification)
 
     # rows
@@ -238,10 +240,10 @@ class Plans:
         Raises:
             InvalidRows: rows that do not fit, or, unless ``returning``, rows of somebody forgotten.
         """
-        found = arrival(self.place, data, query, how.get("reading", UNKNOWN), rejects)
-        with self.place.database.reading() as connection:
+        found = arrival(self.storage, data, query, how.get("reading", UNKNOWN), rejects)
+        with self.storage.database.reading() as connection:
             before = arrivals.added_before(connection, found.content)
-            back = People(self.place).returned(connection, found.rows)
+            back = People(self.storage).returned(connection, found.rows)
         told: dict[str, Any] = {"rows": 0, "added_before": before, "known": 0, "replaced": 0, "left_out": list(found.left_out)}
         if before is not None:
             return Plan(None, told)
@@ -249,16 +251,16 @@ class Plans:
             if rejects is None:
                 raise refused_return(back, found.names)
             found, back = found.without(dict.fromkeys(back.rows, "of somebody who was forgotten"), rejects), None
-        odd = expected(self.place, found, accept_undeclared=how.get("accept_undeclared", False))
+        odd = expected(self.storage, found, accept_undeclared=how.get("accept_undeclared", False))
         stones = () if back is None else back.tombstones
         told |= {"rows": len(found.rows), "set_aside": len(rejects or ()), **odd_told(odd)}
         if not len(found.rows):
             return Plan(None, told)
-        return self._keyed(Work("append", added=found.rows, returning=stones, content=found.content), found, told, how)
+        return self._keyed(Work(BatchKind.APPEND, added=found.rows, returning=stones, content=found.content), found, told, how)
 
     def _keyed(self, work: Work, found: Arrival, told: dict[str, Any], how: Taking) -> Plan:
         """The plan for rows of which the table may have some already, by their row key."""
-        keyed = row_keys.known(self.place, found.rows, found.names)
+        keyed = row_keys.known(self.storage, found.rows, found.names)
         if keyed is None:
             return Plan(work, told)
         if len(keyed.changed) and not how.get("upsert"):
@@ -270,9 +272,9 @@ class Plans:
         told |= {"rows": len(keyed.new), "known": keyed.same, "replaced": len(keyed.changed)}
         if not len(keyed.changed):
             return Plan(replace(work, added=rows) if len(rows) else None, told)
-        gone, written = row_keys.replaced(self.place, keyed, rows)
-        require_whole(self.place, keyed.old, keyed.names)
-        return Plan(replace(work, kind="upsert", gone=gone, added=written), told)
+        gone, written = row_keys.replaced(self.storage, keyed, rows)
+        require_whole(self.storage, keyed.old, keyed.names)
+        return Plan(replace(work, kind=BatchKind.UPSERT, gone=gone, added=written), told)
 
     def widen(self, column: str, to: str) -> Plan:
         """Another type of a column, in the same rows.
@@ -281,15 +283,17 @@ class Plans:
             ValueError: it cannot become that.
             InvalidRows: there is no such column, or a model would see other values.
         """
-        columns = self.place.table.columns
+        columns = self.storage.table.columns
         if column not in columns.names:
             raise InvalidRows(f"the table has no column {column!r}: it has {', '.join(map(repr, columns.names))}")
         given = columns.field(column).type
         require_wider(column, given, to)
         wider: tuple[str, Wider] = (column, to)  # type: ignore[assignment]  # as required above
-        require_same(self.place, *wider)
-        work = Work("widen", models=(), wider=wider)
-        return Plan(work, {"column": column, "from": str(given), "to": str(TYPES[wider[1]]), "rows": self.place.table.count()})
+        require_same(self.storage, *wider)
+        work = Work(BatchKind.WIDEN, models=(), wider=wider)
+        return Plan(
+            work, {"column": column, "from": str(given), "to": str(TYPES[wider[1]]), "rows": self.storage.table.count()}
+        )
 
     def row_key(self, columns: Sequence[str]) -> Plan:
         """Columns that name a row.
@@ -297,7 +301,7 @@ class Plans:
         Raises:
             WorkspaceInvalid: there is no such column, or these name no row.
         """
-        row_keys.require_key(self.place, columns)
+        row_keys.require_key(self.storage.table, row_keys.id_names(self.storage), columns)
         return Plan(None, {"row_key": list(columns)})
 
     def rectify(self, subject: str, data: str, *, reading: Reading = UNKNOWN, accept_undeclared: bool = False) -> Plan:
@@ -307,11 +311,11 @@ class Plans:
             RequestRefused: no rows here have this id.
             InvalidRows: rows of somebody else, or rows that do not fit.
         """
-        tags = People(self.place).one(subject)
-        found = arrival(self.place, data, None, reading)
+        tags = People(self.storage).one(subject)
+        found = arrival(self.storage, data, None, reading)
         if not set(found.rows[SUBJECT].to_pylist()) <= set(tags):
             raise InvalidRows(f"{data} holds rows of somebody else: a correction is about one subject")
-        row_keys.require_own(self.place, found.rows, found.names, tags)
-        odd = expected(self.place, found, accept_undeclared=accept_undeclared)
+        row_keys.require_own(self.storage, found.rows, found.names, tags)
+        odd = expected(self.storage, found, accept_undeclared=accept_undeclared)
         told = {"rows": len(found.rows), "left_out": list(found.left_out), **odd_told(odd)}
-        return Plan(Work("rectify", gone=tags, added=found.rows), told)
+        return Plan(Work(BatchKind.RECTIFY, gone=tags, added=found.rows), told)

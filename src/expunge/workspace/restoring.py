@@ -18,19 +18,23 @@ from expunge.data.table import SubjectTable
 from expunge.data.transaction_log import require_plain
 from expunge.data.urls import sqlite_url
 from expunge.errors import ExpungeError, LedgerCorrupt, StateCorrupt, WorkspaceInvalid
+from expunge.evidence.events import EventKind
+from expunge.evidence.heads import Head
 from expunge.evidence.statements import digest
 from expunge.files import copy_file, delete_file, sync_folder, write_file
 from expunge.ledger import data_files, log, releases, requests, sealing, times, tombstones
 from expunge.ledger.anchor import FORMER, INSTANCE, Anchor
 from expunge.ledger.database import Database
-from expunge.ledger.facts import fact, keys, set_fact
+from expunge.ledger.properties import read_property, set_property
+from expunge.ledger.public_keys import keys
+from expunge.ledger.requests import Request, RequestKind, RequestState
 from expunge.ledger.restores import Restored, newest_release, owe_refits
 from expunge.ledger.sealing import SealKey
 from expunge.ledger.witness import Witness
 from expunge.workspace import anchoring, making
 from expunge.workspace.backup import LEDGER, Manifest
 from expunge.workspace.configuration import Configuration
-from expunge.workspace.place import Place
+from expunge.workspace.storage import Storage
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Resumption:
 
     Args:
         size: events in the log that it continues.
-        given_up: size and root of the newest known head of the log that is lost; ``None`` if none is known to be.
+        given_up: the newest known head of the log that is lost; ``None`` if none is known to be.
         again: how many people the table holds who were forgotten since; ``noted``: how many are noted as forgotten who have no
             rows in it.
         rotated: whether the lost copy signed with a newer key.
@@ -48,7 +52,7 @@ class Resumption:
     """
 
     size: int
-    given_up: tuple[int, str] | None
+    given_up: Head | None
     again: int
     noted: int
     rotated: bool
@@ -79,10 +83,10 @@ def restore(
     """
     manifest = Manifest.read(source)
     _require_gone(manifest)
-    with making.folder(target) as (place, instance):
+    with making.folder(target) as (storage, instance):
         require_plain(target.resolve())
-        _copy(source, manifest, place)
-        key, settings = SealKey.load(place.seal_key_path), Configuration.read(place.configuration_path)
+        _copy(source, manifest, storage)
+        key, settings = SealKey.load(storage.seal_key_path), Configuration.read(storage.configuration_path)
         url = settings.anchor if use_anchor else ""
         anchor = anchoring.read(url, key) if url else None
         if url and anchor is None:
@@ -93,14 +97,16 @@ def restore(
         elsewhere = None if database is None else Database(database, key)
         if elsewhere is not None:
             elsewhere.require_free(instance)
-        ledger = Database(sqlite_url(place.path.absolute() / LEDGER), key, None, lambda c: log.seal(c, place.signing_key(c)))
-        verify(place, ledger, manifest.checkpoint)
+        ledger = Database(
+            sqlite_url(storage.path.absolute() / LEDGER), key, None, lambda c: log.seal(c, storage.signing_key(c))
+        )
+        verify(storage, ledger, manifest.checkpoint)
         if anchor is not None:
             with ledger.reading() as connection:
                 _require_ours(anchor, connection, instance, replaces)
         with ledger.writing() as connection:
             _require_clock(connection, is_clock_right)
-            result = go_on(place, connection, settings, anchor, instance, None)
+            result = go_on(storage, connection, settings, anchor, instance, None)
         with ledger.reading() as connection:
             standing, signed = sealing.read(connection, key), str(log.checkpoint(connection))
             known = Anchor.of(connection)
@@ -108,26 +114,26 @@ def restore(
                 elsewhere.take(connection, instance)
         ledger.close()
         if elsewhere is not None:
-            delete_file(place.path / LEDGER)
+            delete_file(storage.path / LEDGER)
             elsewhere.close()
         url_now = Configuration.database if database is None else database
-        Configuration.change(place.configuration_path, "database", url_now)
+        Configuration.change(storage.configuration_path, "database", url_now)
         if settings.anchor and not use_anchor:
-            Configuration.change(place.configuration_path, "anchor", "")
-        write_file(place.checkpoint_path, signed.encode())
-        Witness(place.witness_path).reset(standing)
+            Configuration.change(storage.configuration_path, "anchor", "")
+        write_file(storage.checkpoint_path, signed.encode())
+        Witness(storage.witness_path).reset(standing)
         if url:
             anchoring.write(url, known, key)
     return result
 
 
 def go_on(
-    place: Place,
+    storage: Storage,
     connection: sa.Connection,
     settings: Configuration,
     anchor: Anchor | None,
     instance: str,
-    head: tuple[int, str] | None,
+    head: Head | None,
 ) -> Resumption:
     """Makes an earlier copy of a workspace, in a writing transaction, the one that lives from now on.
 
@@ -138,59 +144,73 @@ def go_on(
     """
     size, before = sealing.log_size(connection), Restored.last(connection)
     known = [found for found in (head, anchor.head if anchor is not None else None) if found is not None]
-    given_up = max((found for found in known if not _is_continued(connection, *found)), default=None)
+    given_up = max(
+        (found for found in known if not _is_continued(connection, found)), key=lambda found: found.size, default=None
+    )
     count = max(0 if before is None else before.count, 0 if anchor is None else anchor.restores)
     is_next = anchor is None or anchor.instance != instance
     now = times.now()
     Restored(count + 1 if is_next else count, now.date(), newest_release(connection)).note(connection)
     owe_refits(connection, times.published())
-    if fact(connection, INSTANCE) != instance:
-        set_fact(connection, FORMER, str(fact(connection, INSTANCE)))
-        set_fact(connection, INSTANCE, instance)
-    set_fact(connection, "folder", place.mark())
-    lost = None if given_up is None else {"size": given_up[0], "root": given_up[1]}
-    log.note(connection, "workspace.restored", [{"instance": instance, "size": size, "gives_up": lost}])
-    again, noted = (0, 0) if anchor is None else _forget_again(place, connection, settings, anchor)
+    if read_property(connection, INSTANCE) != instance:
+        set_property(connection, FORMER, str(read_property(connection, INSTANCE)))
+        set_property(connection, INSTANCE, instance)
+    set_property(connection, "folder", storage.mark())
+    lost = None if given_up is None else vars(given_up)
+    log.note(connection, EventKind.WORKSPACE_RESTORED, [{"instance": instance, "size": size, "gives_up": lost}])
+    again, noted = (0, 0) if anchor is None else _forget_again(storage, connection, settings, anchor)
     unknown = [] if anchor is None else [name for name in anchor.open if requests.by_id(connection, name) is None]
     rotated = anchor is not None and len(anchor.keys) > len(keys(connection))
     return Resumption(size, given_up, again, noted, rotated, tuple(unknown), anchor is not None)
 
 
-def _forget_again(place: Place, connection: sa.Connection, settings: Configuration, anchor: Anchor) -> tuple[int, int]:
+def _forget_again(storage: Storage, connection: sa.Connection, settings: Configuration, anchor: Anchor) -> tuple[int, int]:
     """Makes the requests anew of those whose tombstones are in the ``anchor``: open where the table has rows of them, closed
     where it has none, with the tombstones for their other ids; how many of each."""
     files = data_files.present(connection)
-    table, key = SubjectTable(place.path / "table", lambda: files), SubjectKey.load(place.subject_key_path)
+    table, key = SubjectTable(storage.path / "table", lambda: files), SubjectKey.load(storage.subject_key_path)
     wanted, rows = set(anchor.forgotten), {}
     if wanted:
         rows = {key.tombstone(tag): tag for tag in table.subjects().to_pylist()}
     asked = requests.found_by(connection, "tombstone", wanted)
-    open_now = {tomb for tomb, row in asked.items() if row.state in requests.OPEN}
+    open_now = {tomb for tomb, row in asked.items() if row.is_open}
     again = sorted(tomb for tomb in wanted if tomb in rows and tomb not in open_now)
-    closed = sorted(tomb for tomb in wanted if tomb not in rows and (tomb not in asked or asked[tomb].state != "closed"))
+    closed = sorted(
+        tomb for tomb in wanted if tomb not in rows and (tomb not in asked or asked[tomb].state != RequestState.CLOSED)
+    )
     now, deadline = times.exact(), times.coarse(times.now()) + timedelta(days=settings.deadline_days)
     made = []
     for tomb in (*again, *closed):
-        identity = f"r-{secrets.token_hex(10)}"
-        values = {"id": identity, "key": identity, "kind": "forget", "actor": requests.RESTORE, "received": now, "attempts": 0}
-        values |= {"tombstone": tomb, "commitment": secrets.token_hex(32), "deadline": deadline.isoformat()}
-        is_open = tomb in rows
-        state = {"state": "accepted", "subject": rows[tomb]} if is_open else {"state": "closed", "closed": now}
-        made.append({**values, **state})
+        identity, is_open = f"r-{secrets.token_hex(10)}", tomb in rows
+        made.append(
+            Request(
+                id=identity,
+                kind=RequestKind.FORGET,
+                actor=requests.RESTORE,
+                state=RequestState.ACCEPTED if is_open else RequestState.CLOSED,
+                received=now,
+                deadline=deadline.isoformat(),
+                key=identity,
+                subject=rows.get(tomb),
+                tombstone=tomb,
+                commitment=secrets.token_hex(32),
+                closed=None if is_open else now,
+            )
+        )
     requests.insert(connection, made)
-    closed_now = {row["tombstone"]: row["id"] for row in made[len(again) :]}
+    closed_now = {request.tombstone: request.id for request in made[len(again) :]}
     others = {name: [stone for stone, of in anchor.aliases if of == tomb] for tomb, name in closed_now.items()}
     tombstones.keep_aliases(connection, others)
-    bodies = [{"request": row["id"], "request_kind": "forget", "commitment": row["commitment"]} for row in made]
-    log.note(connection, "request.accepted", bodies[: len(again)])
-    log.note(connection, "request.restored", bodies[len(again) :])
+    bodies = [{"request": new.id, "request_kind": new.kind, "commitment": new.commitment} for new in made]
+    log.note(connection, EventKind.REQUEST_ACCEPTED, bodies[: len(again)])
+    log.note(connection, EventKind.REQUEST_RESTORED, bodies[len(again) :])
     return len({tomb for tomb in wanted if tomb in rows}), len(closed)
 
 
-def _is_continued(connection: sa.Connection, size: int, root: str) -> bool:
+def _is_continued(connection: sa.Connection, head: Head) -> bool:
     """Whether a head of the log is one that this copy knows."""
     try:
-        log.require_head(connection, size, root)
+        log.require_head(connection, head)
     except LedgerCorrupt:
         return False
     return True
@@ -199,7 +219,7 @@ def _is_continued(connection: sa.Connection, size: int, root: str) -> bool:
 def _require_clock(connection: sa.Connection, is_right: bool) -> None:
     """Raises ``WorkspaceInvalid`` where the clock is far ahead of the backup, unless somebody confirms it."""
     if is_right:
-        set_fact(connection, log.SEEN, times.published())
+        set_property(connection, log.SEEN, times.published())
         return
     try:
         log.require_clock(connection)
@@ -210,7 +230,7 @@ def _require_clock(connection: sa.Connection, is_right: bool) -> None:
         ) from None
 
 
-def verify(place: Place, ledger: Database, checkpoint: str | None) -> None:
+def verify(storage: Storage, ledger: Database, checkpoint: str | None) -> None:
     """Checks that ledger, table and states in a folder are of one piece.
 
     Args:
@@ -221,47 +241,49 @@ def verify(place: Place, ledger: Database, checkpoint: str | None) -> None:
     """
     with ledger.reading() as connection:
         sealing.verify(connection)
-        log.verify_log(connection, place.public_keys(connection), checkpoint)
+        log.verify_log(connection, storage.public_keys(connection), checkpoint)
         files = data_files.present(connection)
-        table = SubjectTable(place.path / "table", lambda: files)
-        for file in files:
-            table.verify(file)
+        table = SubjectTable(storage.path / "table", lambda: files)
+        table.verified(files)
         if table.logged() != {file.path for file in files}:
             raise WorkspaceInvalid("the table's transaction log names other files than the ledger: use another copy")
         for model in releases.all_models(connection):
             last = releases.current(connection, model.name)
-            path = place.state_path(model.name, last.number)
+            path = storage.state_path(model.name, last.number)
             if not path.is_file() or digest(path.read_bytes()) != last.state_digest:
                 raise StateCorrupt(f"{path} is missing, or not the file that the ledger names: use another copy")
-        place.signing_key(connection)
-        if SubjectKey.load(place.subject_key_path).fingerprint() != fact(connection, "subject_key"):
+        storage.signing_key(connection)
+        if SubjectKey.load(storage.subject_key_path).fingerprint() != read_property(connection, "subject_key"):
             raise WorkspaceInvalid("keys/subject.key is another key than the table was made with: use another copy")
 
 
-def _copy(source: Path, manifest: Manifest, place: Place) -> None:
+def _copy(source: Path, manifest: Manifest, storage: Storage) -> None:
     """Copies the files of a backup, each as the manifest says."""
     for name, expected in manifest.files.items():
-        target = place.path / name
+        target = storage.path / name
         for above in reversed(Path(name).parents[:-1]):
-            (place.path / above).mkdir(mode=0o700, exist_ok=True)
+            (storage.path / above).mkdir(mode=0o700, exist_ok=True)
         try:
             found = copy_file(source / name, target)
         except FileNotFoundError:
             raise WorkspaceInvalid(f"the backup lacks {name}: use another one; nothing was changed") from None
         if found != expected:
             raise WorkspaceInvalid(f"{source / name} is not what was backed up: use another backup; nothing was changed")
-    for made in (place.path, *(path for path in place.path.rglob("*") if path.is_dir())):
+    for made in (storage.path, *(path for path in storage.path.rglob("*") if path.is_dir())):
         sync_folder(made)
 
 
 def _require_gone(manifest: Manifest) -> None:
     """Raises ``WorkspaceInvalid`` if the workspace that was backed up still works on this machine."""
-    original = Place(Path(manifest.folder))
+    original = Storage(Path(manifest.folder))
     if not os.path.isfile(original.configuration_path):
         return
     try:
         with original.unproven_database.reading() as connection:
-            is_same = fact(connection, "workspace") == manifest.workspace and fact(connection, "folder") == original.mark()
+            is_same = (
+                read_property(connection, "workspace") == manifest.workspace
+                and read_property(connection, "folder") == original.mark()
+            )
             lives = is_same and sealing.serial(connection) >= manifest.serial
         original.unproven_database.require_newest()
     except ExpungeError:
@@ -278,14 +300,14 @@ def _require_gone(manifest: Manifest) -> None:
 
 def _require_ours(anchor: Anchor, connection: sa.Connection, instance: str, replaces: str | None) -> None:
     """Raises ``LedgerCorrupt`` unless the anchor is of this workspace and says that no other copy lives."""
-    if anchor.workspace != fact(connection, "workspace"):
+    if anchor.workspace != read_property(connection, "workspace"):
         raise LedgerCorrupt(
             "the anchor belongs to another workspace: correct the setting, or say --no-anchor; nothing was changed"
         )
     pairs = zip(anchor.keys, keys(connection), strict=False)
     if any(known != own for known, own in pairs):
         raise LedgerCorrupt("the anchor knows other signing keys than the backup: use another backup; nothing was changed")
-    if anchor.instance not in (instance, fact(connection, INSTANCE), replaces):
+    if anchor.instance not in (instance, read_property(connection, INSTANCE), replaces):
         raise LedgerCorrupt(
             f"another copy of this workspace, {anchor.instance}, was restored since this backup was made. If that one is given "
             f"up too, say --replaces {anchor.instance}; nothing was changed"

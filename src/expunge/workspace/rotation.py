@@ -1,43 +1,45 @@
 """Rotation: another key signs from now on, and the one before vouches for it."""
 
 from expunge.errors import ExpungeError, WorkUnfinished
+from expunge.evidence.events import EventKind
 from expunge.evidence.signing import SigningKey, endorse
 from expunge.evidence.statements import digest
 from expunge.ledger import log, times
-from expunge.ledger.facts import add_key, set_fact
+from expunge.ledger.properties import set_property
+from expunge.ledger.public_keys import add_key
 from expunge.workspace import batch
 from expunge.workspace.batch import COMING_KEY
-from expunge.workspace.place import Place
+from expunge.workspace.storage import Storage
 
 
-def rotate_key(place: Place, *, is_revoked: bool) -> str:
+def rotate_key(storage: Storage, *, is_revoked: bool) -> str:
     """Signs with a new key from now on, which the old one endorses; the new key's id.
 
     Args:
-        place: of the workspace.
+        storage: of the workspace.
         is_revoked: somebody else may have the old key: of what it signed, only what is in the log up to now stays valid.
 
     Raises:
         WorkspaceInvalid: the old key is not there to vouch for another one.
         WorkUnfinished: the new key signs, but the old one could not be deleted yet.
     """
-    with batch.in_charge(place):
-        with place.database.reading() as connection:
-            place.signing_key(connection)  # without which no other key can be vouched for
+    with batch.in_charge(storage):
+        with storage.database.reading() as connection:
+            storage.signing_key(connection)  # without which no other key can be vouched for
         key = SigningKey.generate()
-        with place.database.writing() as connection:
-            set_fact(connection, COMING_KEY, key.keyid)
-        key.save(place.keys)
-        with place.database.writing() as connection:
-            old = place.signing_key(connection)
+        with storage.database.writing() as connection:
+            set_property(connection, COMING_KEY, key.keyid)
+        key.save(storage.keys)
+        with storage.database.writing() as connection:
+            old = storage.signing_key(connection)
             log.seal(connection, old)
             endorsement = endorse(old, key, log.size(connection), is_revoked=is_revoked)
-            kind = "key.revoked" if is_revoked else "key.rotated"
+            kind = EventKind.KEY_REVOKED if is_revoked else EventKind.KEY_ROTATED
             log.append(connection, kind, [{"from": old.keyid, "keyid": key.keyid, "endorsement": digest(endorsement)}])
             add_key(connection, key.keyid, key.pem, times.exact(), endorsement)
-            set_fact(connection, COMING_KEY, "")
+            set_property(connection, COMING_KEY, "")
         try:
-            batch.recover(place)  # deletes the old private key and publishes the new public one
+            batch.recover(storage)  # deletes the old private key and publishes the new public one
         except (ExpungeError, OSError) as error:
             raise WorkUnfinished(
                 f"the new key signs from now on, but the old one could not be put away ({error}): run expunge process when "

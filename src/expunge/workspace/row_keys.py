@@ -9,13 +9,14 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from expunge.data.own_columns import BUCKET, ROW, SUBJECT, alias_names
+from expunge.data.table import SubjectTable
 from expunge.errors import InvalidRows, WorkspaceInvalid
-from expunge.ledger.facts import fact
+from expunge.ledger.properties import read_property, set_property
 from expunge.workspace.people import id_columns
-from expunge.workspace.place import Place
+from expunge.workspace.storage import Storage
 
 ROW_KEY = "row_key"
-"""The fact that names the columns of the row key, as JSON."""
+"""The property that names the columns of the row key, as JSON."""
 
 
 @dataclass(frozen=True)
@@ -37,40 +38,60 @@ class Known:
 
 def declared(connection: sa.Connection) -> tuple[str, ...]:
     """The columns of the row key, none if none was declared."""
-    return tuple(json.loads(fact(connection, ROW_KEY) or "[]"))
+    return tuple(json.loads(read_property(connection, ROW_KEY) or "[]"))
 
 
-def require_key(place: Place, names: Sequence[str]) -> None:
-    """Raises ``WorkspaceInvalid`` unless every row of the table has a value in these columns, and no two the same."""
-    columns = _stored(place, names)
-    known = [SUBJECT, *alias_names(len(_ids(place)) - 1), *place.table.columns.names]
+def declare(storage: Storage, names: Sequence[str]) -> None:
+    """Makes these columns the row key. The caller holds ``storage.exclusive()``.
+
+    Raises:
+        WorkspaceInvalid: as ``require_key`` does.
+    """
+    require_key(storage.table, id_names(storage), names)
+    with storage.database.writing() as connection:
+        remember(connection, names)
+
+
+def remember(connection: sa.Connection, names: Sequence[str]) -> None:
+    """Notes that these columns are the row key."""
+    set_property(connection, ROW_KEY, json.dumps(list(names)))
+
+
+def require_key(table: SubjectTable, ids: Sequence[str], names: Sequence[str]) -> None:
+    """Raises ``WorkspaceInvalid`` unless every row of the table has a value in these columns, and no two the same.
+
+    Args:
+        ids: the columns of ids: the subject's, then its aliases.
+    """
+    columns = _stored(ids, names)
+    known = [SUBJECT, *alias_names(len(ids) - 1), *table.columns.names]
     unknown = [name for name, column in zip(names, columns, strict=True) if column not in known]
     if unknown or not names or len(set(columns)) < len(columns):
         raise WorkspaceInvalid(
             f"a row key is one or more different columns of the table, got {', '.join(map(repr, names)) or 'none'}"
             + (f": there is no column {unknown[0]!r}" if unknown else "")
         )
-    if place.table.repeats(columns):
+    if table.repeats(columns):
         raise WorkspaceInvalid(
             f"columns {', '.join(names)} name no row: some rows have the same values there, or none. Choose columns that tell "
             "every row from all others"
         )
 
 
-def known(place: Place, rows: pa.Table, called: Sequence[int]) -> Known | None:
+def known(storage: Storage, rows: pa.Table, called: Sequence[int]) -> Known | None:
     """Which of ``rows``, ``called`` so in their file, the table has already; ``None`` if there is no row key.
 
     Raises:
         InvalidRows: a row without a key, or two with the same; names them.
     """
-    with place.database.reading() as connection:
+    with storage.database.reading() as connection:
         names = declared(connection)
     if not names:
         return None
-    columns = _stored(place, names)
+    columns = _stored(id_names(storage), names)
     keys = _keys(rows, columns)
     _require_different(keys, names, called)
-    old = place.table.having(rows.select(columns))
+    old = storage.table.having(rows.select(columns))
     place_of = {key: row for row, key in enumerate(_keys(old, columns))}
     pairs = [(row, place_of[key]) for row, key in enumerate(keys) if key in place_of]
     values = [name for name in rows.column_names if name not in (ROW, BUCKET)]
@@ -87,32 +108,32 @@ def known(place: Place, rows: pa.Table, called: Sequence[int]) -> Known | None:
     )
 
 
-def require_own(place: Place, rows: pa.Table, called: Sequence[int], people: Collection[str]) -> None:
+def require_own(storage: Storage, rows: pa.Table, called: Sequence[int], people: Collection[str]) -> None:
     """Raises ``InvalidRows`` if a row has the row key of a row of anybody but these ``people``, or as ``known`` does."""
-    found = known(place, rows, called)
+    found = known(storage, rows, called)
     owners = [] if found is None else found.old[SUBJECT].to_pylist()
     for row, owner in zip(found.names if found else (), owners, strict=True):
         if owner not in people:
             raise InvalidRows(f"row {row} has the row key of somebody else's row: correct it. Nothing was changed")
 
 
-def replaced(place: Place, found: Known, rows: pa.Table) -> tuple[tuple[str, ...], pa.Table]:
+def replaced(storage: Storage, found: Known, rows: pa.Table) -> tuple[tuple[str, ...], pa.Table]:
     """How ``rows`` take the place of ``found.old``: whose rows are written anew, and all rows that are then written."""
     owners = tuple(sorted(set(found.old[SUBJECT].to_pylist())))
-    theirs = place.table.of_subjects(owners)
+    theirs = storage.table.of_subjects(owners)
     kept = theirs.filter(pc.invert(pc.is_in(theirs[ROW], value_set=found.old[ROW].combine_chunks())))
     return owners, pa.concat_tables([kept.select(rows.column_names).cast(rows.schema), rows])
 
 
-def _ids(place: Place) -> tuple[str, ...]:
-    with place.database.reading() as connection:
+def id_names(storage: Storage) -> tuple[str, ...]:
+    """The columns of ids: the subject's, then its aliases."""
+    with storage.database.reading() as connection:
         subject, aliases = id_columns(connection)
     return (subject, *aliases)
 
 
-def _stored(place: Place, names: Sequence[str]) -> list[str]:
+def _stored(ids: Sequence[str], names: Sequence[str]) -> list[str]:
     """What the table calls these columns: of ids it has pseudonyms."""
-    ids = _ids(place)
     stored = dict(zip(ids, [SUBJECT, *alias_names(len(ids) - 1)], strict=True))
     return [stored.get(name, name) for name in names]
 

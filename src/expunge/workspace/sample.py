@@ -5,19 +5,20 @@ from pathlib import Path
 from expunge.data.census import SPLIT, SUBJECT, TARGET, census_schema, census_table
 from expunge.errors import WorkspaceInvalid
 from expunge.workspace.batch import Outcome
-from expunge.workspace.states import Say, silent
+from expunge.workspace.model_kinds import ModelKind
+from expunge.workspace.states import Notify, silent
 from expunge.workspace.workspace import Workspace
 
 DELTA = 1e-5
 
 
-def make_sample(folder: Path, say: Say = silent) -> tuple[Path, list[Outcome]]:
+def make_sample(folder: Path, notify: Notify = silent) -> tuple[Path, list[Outcome]]:
     """Makes a workspace in ``folder`` from a CSV file that is written beside it; the file, and the releases of two models.
 
     ``income`` says whether somebody earned over $50,000 a year, ``hours`` how many hours a week they work.
 
     Args:
-        say: told what is done.
+        notify: told what is done.
 
     Raises:
         WorkspaceInvalid: the folder or the file is there already.
@@ -34,12 +35,12 @@ def make_sample(folder: Path, say: Say = silent) -> tuple[Path, list[Outcome]]:
         schema = data.with_suffix(".toml")
         census_schema().write(schema)
         try:
-            made = Workspace.create(folder, str(data), SUBJECT, schema=schema, say=say)
+            made = Workspace.create(folder, str(data), SUBJECT, schema=schema, notify=notify)
         finally:
             schema.unlink()
     except BaseException:
         data.unlink(missing_ok=True)
         raise
     income = made.fit("income", TARGET, delta=DELTA)
-    hours = made.fit("hours", "hours_per_week", model="ridge", delta=DELTA)
+    hours = made.fit("hours", "hours_per_week", model=ModelKind.RIDGE, delta=DELTA)
     return data, [income, hours]

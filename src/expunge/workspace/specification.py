@@ -5,7 +5,6 @@ import math
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Literal, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -32,15 +31,16 @@ from expunge.problem.rows import Rows
 from expunge.unlearning.cost import Undeclared, affordable_sigma
 from expunge.unlearning.settings import Settings
 from expunge.workspace.configuration import Configuration
+from expunge.workspace.model_kinds import ModelKind
 
-Kind = Literal["logistic", "ridge", "pseudo-huber", "poisson", "gamma", "tweedie"]
-KINDS: dict[Kind, type[UnlearningModel]] = dict(
-    zip(
-        get_args(Kind),
-        (LogisticRegression, Ridge, PseudoHuberRegressor, PoissonRegressor, GammaRegressor, TweedieRegressor),
-        strict=True,
-    )
-)
+ESTIMATORS: dict[ModelKind, type[UnlearningModel]] = {
+    ModelKind.LOGISTIC: LogisticRegression,
+    ModelKind.RIDGE: Ridge,
+    ModelKind.PSEUDO_HUBER: PseudoHuberRegressor,
+    ModelKind.POISSON: PoissonRegressor,
+    ModelKind.GAMMA: GammaRegressor,
+    ModelKind.TWEEDIE: TweedieRegressor,
+}
 CLASSES = 100
 """More different targets than this are no classes."""
 TWEEDIE_POWER = 1.5
@@ -61,7 +61,7 @@ class Specification:
         refit_days, refit_requests: its schedule of refits, as in workspace.toml.
     """
 
-    kind: Kind
+    kind: ModelKind
     target: str
     penalty: float
     epsilon: float
@@ -79,7 +79,7 @@ class Specification:
         table: SubjectTable,
         schema: FeatureSchema,
         *,
-        kind: Kind,
+        kind: str,
         target: str,
         penalty: float,
         epsilon: float,
@@ -101,8 +101,9 @@ class Specification:
             LastRows: nobody has a target, or all have the same class.
             ValueError: an unknown kind, or no range declared for a target whose loss needs one.
         """
-        if kind not in KINDS:
-            raise ValueError(f"model must be one of {', '.join(KINDS)}, got {kind!r}")
+        if kind not in tuple(ModelKind):
+            raise ValueError(f"model must be one of {', '.join(ModelKind)}, got {kind!r}")
+        kind = ModelKind(kind)
         if target not in table.columns.names:
             raise InvalidRows(f"the table has no column {target!r} to predict: it has {', '.join(table.columns.names)}")
         features = {name: column for name, column in schema.columns.items() if name != target}
@@ -116,7 +117,7 @@ class Specification:
             raise LastRows(f"there is no row with a {target} to learn from: add some with expunge append")
         classes: tuple[str, ...] = ()
         declared = columns.get(target)
-        if kind == "logistic":
+        if kind == ModelKind.LOGISTIC:
             classes = _classes(table, target, declared, without)
         noise, schedule = 0.0 if sigma is None else sigma, (refit_days, refit_requests)
         is_declared = isinstance(declared, Category) and not schema.draft
@@ -144,7 +145,7 @@ class Specification:
     def from_json(cls, text: str) -> "Specification":
         """The specification that ``to_json`` wrote."""
         given = json.loads(text)
-        return cls(**{**given, "classes": tuple(given["classes"])})
+        return cls(**{**given, "kind": ModelKind(given["kind"]), "classes": tuple(given["classes"])})
 
     def to_json(self) -> str:
         """All of it, as JSON."""
@@ -179,7 +180,7 @@ class Specification:
     @property
     def estimator(self) -> UnlearningModel:
         """The estimator, unfitted, knowing its classes."""
-        made = KINDS[self.kind](
+        made = ESTIMATORS[self.kind](
             epsilon=self.epsilon,
             delta=self.delta,
             sigma=self.sigma,
@@ -187,8 +188,8 @@ class Specification:
             refit_requests=self.refit_requests or None,
             track_rows=True,
         )
-        strength = {"C" if self.kind == "logistic" else "alpha": self.penalty}
-        made.set_params(**strength, **({"power": TWEEDIE_POWER} if self.kind == "tweedie" else {}))
+        strength = {"C" if self.kind == ModelKind.LOGISTIC else "alpha": self.penalty}
+        made.set_params(**strength, **({"power": TWEEDIE_POWER} if self.kind == ModelKind.TWEEDIE else {}))
         if self.classes:
             made.classes_ = np.array(self.classes)
         return made

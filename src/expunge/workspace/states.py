@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -31,17 +31,18 @@ from expunge.errors import (
 )
 from expunge.evidence.statements import digest
 from expunge.ledger import data_files, releases, requests
+from expunge.ledger.batches import BatchKind
+from expunge.ledger.requests import Request
 from expunge.ledger.restores import Restored
 from expunge.problem.rows import Rows, RowSource
 from expunge.unlearning.cost import SAMPLE
 from expunge.unlearning.release import Release
 from expunge.unlearning.storage import load_unlearner, save_unlearner
 from expunge.unlearning.unlearner import Unlearner
-from expunge.workspace.place import Place
 from expunge.workspace.specification import Specification
+from expunge.workspace.storage import Storage
 
-Kind = Literal["fit", "forget", "append", "rectify", "refit", "replace", "retire", "upsert", "widen"]
-Say = Callable[[str], None]
+Notify = Callable[[str], None]
 MODEL_FAULTS = (CapacityExceeded, BudgetSpent, NoiseTooLarge, StateCorrupt)
 """What keeps a model from forgetting anybody, whoever asks; any other error is about the rows of somebody."""
 
@@ -53,7 +54,8 @@ class Work:
     Args:
         kind: of the batch.
         requests: by id, the pseudonyms of the people whom requests ask to forget.
-        made: the row of a correction, which begins and ends with the batch; ``gone``: pseudonyms of whose rows are replaced.
+        made: the request of a correction, which begins and ends with the batch.
+        gone: pseudonyms of whose rows are replaced.
         added: numbered rows that come, or ``None``; of those who are ``gone`` also the rows that stay, with their numbers.
         returning: tombstones of people who were forgotten and come back with ``added``.
         models: names of the models it concerns; ``None`` for all.
@@ -62,10 +64,10 @@ class Work:
         content: keyed digest of the rows that come, by which they are recognised when they come again.
     """
 
-    kind: Kind
+    kind: BatchKind
     requests: Mapping[str, str] = field(default_factory=dict, repr=False)
     gone: Sequence[str] = field(default=(), repr=False)
-    made: Sequence[Mapping[str, Any]] = ()
+    made: Sequence[Request] = ()
     added: pa.Table | None = None
     returning: Sequence[str] = ()
     models: Sequence[str] | None = None
@@ -109,7 +111,7 @@ class Forgetting(NamedTuple):
     @classmethod
     def of(cls, connection: sa.Connection) -> "Forgetting":
         living = {row.name for row in releases.all_models(connection)}
-        people = {row.id: row.subject for row in requests.asked(connection)}
+        people = {request.id: request.person for request in requests.asked(connection)}
         return cls(living, people, requests.forgetting(connection))
 
     def forgotten(self, model: str) -> set[str]:
@@ -118,43 +120,43 @@ class Forgetting(NamedTuple):
 
     def complete(self, work: Work, prepared: Sequence[Prepared]) -> dict[str, str]:
         """The requests, with their people, that every living model will have answered after the batch."""
-        living = self.living - (set(work.models or ()) if work.kind == "retire" else set())
+        living = self.living - (set(work.models or ()) if work.kind == BatchKind.RETIRE else set())
         answered = {new.model: set(new.forgot) for new in prepared}
 
         def is_complete(request: str) -> bool:
             by = self.by.get(request, {})
             return all(model in by or request in answered.get(model, ()) for model in living)
 
-        asked = self.people if work.kind in ("replace", "retire") else work.requests
+        asked = self.people if work.kind in (BatchKind.REPLACE, BatchKind.RETIRE) else work.requests
         return {request: person for request, person in asked.items() if is_complete(request)}
 
 
-def state_of(place: Place, model: str) -> Unlearner:
+def state_of(storage: Storage, model: str) -> Unlearner:
     """The secret state of ``model`` now, also while another process makes a newer one.
 
     Raises:
         StateCorrupt: its file is missing, damaged, or not the one that the ledger names.
     """
     while True:
-        with place.database.reading() as connection:
+        with storage.database.reading() as connection:
             number = releases.current(connection, model).number
             try:
-                return load(place, connection, model)
+                return load(storage, connection, model)
             except StateCorrupt as error:
                 problem = error
-        with place.database.reading() as connection:
+        with storage.database.reading() as connection:
             if releases.current(connection, model).number == number:
                 raise problem
 
 
-def load(place: Place, connection: sa.Connection, model: str) -> Unlearner:
-    """The secret state of ``model`` after its last release, for whoever holds ``place.exclusive()``.
+def load(storage: Storage, connection: sa.Connection, model: str) -> Unlearner:
+    """The secret state of ``model`` after its last release, for whoever holds ``storage.exclusive()``.
 
     Raises:
         StateCorrupt: its file is missing, damaged, or not the one that the ledger names.
     """
     current = releases.current(connection, model)
-    path = place.state_path(model, current.number)
+    path = storage.state_path(model, current.number)
     try:
         found = digest(path.read_bytes())
     except OSError as error:
@@ -170,7 +172,7 @@ def load(place: Place, connection: sa.Connection, model: str) -> Unlearner:
         raise WorkspaceInvalid(
             f"the rows that {path} holds are not those of the table: run expunge doctor, and restore a backup"
         )
-    unlearner, restored = load_unlearner(path, place.engine), Restored.last(connection)
+    unlearner, restored = load_unlearner(path, storage.engine), Restored.last(connection)
     if restored is not None and not restored.is_before(current):
         began = date.fromisoformat(unlearner.release.certificate.since)
         unlearner.resume_restored(restored.count, restored.since(began, unlearner.settings.schedule.days))
@@ -190,32 +192,32 @@ def chosen_models(connection: sa.Connection, work: Work) -> list[Task]:
                 )
     chosen = [Task(name, 1, specification) for name, specification in fitted.items() if name not in living]
     for row in living.values():
-        if work.kind != "retire" and (work.models is None or row.name in work.models):
+        if work.kind != BatchKind.RETIRE and (work.models is None or row.name in work.models):
             specification = fitted.get(row.name) or Specification.from_json(row.specification)
             chosen.append(Task(row.name, releases.current(connection, row.name).number + 1, specification))
     return chosen
 
 
 def prepared_states(
-    place: Place, work: Work, chosen: Sequence[Task], before: Forgetting, change: Change, say: Say
+    storage: Storage, work: Work, chosen: Sequence[Task], before: Forgetting, change: Change, notify: Notify
 ) -> tuple[list[Prepared], dict[str, str]]:
     """New states beside the old ones, one after the other; and the models that fail to forget, with the reason."""
     prepared, aside = [], {}
     for task in chosen:
         if work.fitted is not None and task.model == work.fitted[0]:  # whoever asked to be forgotten is not learned
-            source = task.specification.source(place.table, before.people.values())
-            prepared.append(_saved(place, task, _fitted(place, task.specification, source), {}, tuple(before.people)))
+            source = task.specification.source(storage.table, before.people.values())
+            prepared.append(_saved(storage, task, _fitted(storage, task.specification, source), {}, tuple(before.people)))
             continue
         try:
-            prepared.append(_attempt(place, work, task, before, change, say))
+            prepared.append(_attempt(storage, work, task, before, change, notify))
         except MODEL_FAULTS as error:
-            if work.kind != "forget":
+            if work.kind != BatchKind.FORGET:
                 raise
             aside[task.model] = str(error)
     return prepared, aside
 
 
-def _attempt(place: Place, work: Work, task: Task, before: Forgetting, change: Change, say: Say) -> Prepared:
+def _attempt(storage: Storage, work: Work, task: Task, before: Forgetting, change: Change, notify: Notify) -> Prepared:
     """The model's new state, without as many of the people as it can forget."""
     hidden, blamed = before.forgotten(task.model), dict[str, str]()
     made: tuple[Unlearner, dict[str, float]] | None = None
@@ -223,15 +225,15 @@ def _attempt(place: Place, work: Work, task: Task, before: Forgetting, change: C
 
     def tried(chosen: Sequence[str]) -> tuple[Unlearner, dict[str, float]]:
         gone = [*(work.requests[request] for request in chosen), *work.gone]
-        leaving, coming = _moving(place.table.of_subjects(gone) if gone else None, work.added)
+        leaving, coming = _moving(storage.table.of_subjects(gone) if gone else None, work.added)
         removed = None if leaving is None else task.specification.rows(leaving)
         added = None if coming is None else task.specification.rows(coming)
         without = hidden.union(gone) if work.added is None else hidden
-        source = place.cached(task.specification.source(place.table, without, change))
-        with place.database.reading() as connection:
-            unlearner = load(place, connection, task.model)
+        source = storage.cached(task.specification.source(storage.table, without, change))
+        with storage.database.reading() as connection:
+            unlearner = load(storage, connection, task.model)
         moved = influences(unlearner, leaving, removed)
-        _operate(unlearner, work.kind, removed, added, source, task.model, say)
+        _operate(unlearner, work.kind, removed, added, source, task.model, notify)
         return unlearner, moved
 
     def most(sure: list[str], more: list[str]) -> list[str]:
@@ -253,7 +255,7 @@ def _attempt(place: Place, work: Work, task: Task, before: Forgetting, change: C
 
     forgot = most([], wanted)
     unlearner, moved = tried(forgot) if made is None else made
-    return _saved(place, task, unlearner, moved, tuple(forgot), blamed)
+    return _saved(storage, task, unlearner, moved, tuple(forgot), blamed)
 
 
 def _moving(leaving: pa.Table | None, added: pa.Table | None) -> tuple[pa.Table | None, pa.Table | None]:
@@ -280,16 +282,22 @@ def _explained(task: Task, error: ExpungeError) -> ExpungeError:
     return InvalidRows(f"{last}: {first}run expunge replace {name}, which learns the other classes, or expunge retire {name}")
 
 
-def _fitted(place: Place, specification: Specification, source: TableSource) -> Unlearner:
+def _fitted(storage: Storage, specification: Specification, source: TableSource) -> Unlearner:
     objective, settings = specification.objective, specification.settings
-    unlearner = Unlearner.learn_from(objective, place.cached(source), settings, engine=place.engine)
+    unlearner = Unlearner.learn_from(objective, storage.cached(source), settings, engine=storage.engine)
     if settings.sigma > 0:
         unlearner.noise_cost(source.sample(SAMPLE)).require_worth()
     return unlearner
 
 
 def _operate(
-    unlearner: Unlearner, kind: Kind, removed: Rows | None, added: Rows | None, source: RowSource, name: str, say: Say
+    unlearner: Unlearner,
+    kind: BatchKind,
+    removed: Rows | None,
+    added: Rows | None,
+    source: RowSource,
+    name: str,
+    notify: Notify,
 ) -> None:
     """Makes the new release, also if the model learned none of the rows: who had no target must not show in the log.
 
@@ -298,9 +306,9 @@ def _operate(
     """
 
     def before_refit() -> None:
-        say(f"{name}: no pass over the remaining rows proves enough for this request; refitting")
+        notify(f"{name}: no pass over the remaining rows proves enough for this request; refitting")
 
-    if kind == "refit":
+    if kind == BatchKind.REFIT:
         unlearner.refit(source)
     elif removed and added:
         unlearner.rectify(removed, added, source, before_refit=before_refit, is_known=True)
@@ -325,14 +333,14 @@ def influences(unlearner: Unlearner, leaving: pa.Table | None, removed: Rows | N
 
 
 def _saved(
-    place: Place,
+    storage: Storage,
     task: Task,
     unlearner: Unlearner,
     influences: dict[str, float],
     forgot: tuple[str, ...],
     blamed: Mapping[str, str] = MappingProxyType({}),
 ) -> Prepared:
-    path = place.state_path(task.model, task.number)
+    path = storage.state_path(task.model, task.number)
     path.parent.mkdir(mode=0o700, exist_ok=True)
     save_unlearner(unlearner, path)
     state = digest(path.read_bytes())

@@ -1,97 +1,202 @@
 """Status: where everything stands, from the ledger alone, so that it is quick whatever the table's size."""
 
 import json
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from expunge.ledger import releases, requests, tombstones
-from expunge.ledger.facts import fact
+import sqlalchemy as sa
+
+from expunge.ledger import batches, releases, requests, tombstones
+from expunge.ledger.figures import json_number
+from expunge.ledger.properties import read_property
+from expunge.ledger.releases import Model
+from expunge.ledger.requests import Request, RequestKind, RequestState
 from expunge.ledger.restores import Restored
+from expunge.unlearning.rung import Rung
 from expunge.workspace import drafts
 from expunge.workspace.forgetting import PURPOSE
-from expunge.workspace.place import Place
+from expunge.workspace.model_kinds import ModelKind
+from expunge.workspace.storage import Storage
 
 SHOWN = 20
 """Open requests that are listed; all are counted."""
 
 
-def status(place: Place) -> dict[str, Any]:
-    """Requests by state with their deadlines, models with their last release, and what still depends on those forgotten.
+@dataclass(frozen=True)
+class OpenRequest:
+    """A request that is open; times are ISO 8601, in UTC.
 
-    Times are ISO 8601 in UTC; ``still_derived`` lists what was derived from forgotten rows, and when it goes: the anchors of
-    models, and what of a draft schema fewer than ten people share since, which goes when somebody corrects it.
+    Args:
+        problem: why it could not be worked yet.
     """
-    now = datetime.now(UTC)
-    with place.database.reading() as connection:
+
+    request: str
+    kind: RequestKind
+    state: RequestState
+    received: str
+    deadline: str
+    days_left: int
+    problem: str | None
+
+    @classmethod
+    def of(cls, found: Request, now: datetime) -> "OpenRequest":
+        """How ``found`` stands."""
+        left = (datetime.fromisoformat(found.deadline) - now).days
+        return cls(found.id, found.kind, found.state, found.received, found.deadline, left, found.problem)
+
+
+@dataclass(frozen=True)
+class ModelStatus:
+    """A living model and its last release.
+
+    Args:
+        name: of the model; ``kind``: the estimator; ``target``: the column that it predicts.
+        release: the release's number among those of the model; ``certificate``: among all.
+        at: when it was made, ISO 8601; ``rung``: how its distance was proven.
+        epsilon: what everybody forgotten is promised, with ``delta``; ``epsilon_total``: what of it is spent.
+        distance_bound: certified; ``remaining``: weight of the rows learned and not forgotten.
+        refit_due: the day on which its anchor no longer depends on those forgotten, ISO 8601; ``None`` if it does not now.
+        aside: why it cannot forget now.
+    """
+
+    name: str
+    kind: ModelKind
+    target: str
+    release: int
+    certificate: int
+    at: str
+    rung: Rung
+    epsilon: float
+    delta: float
+    epsilon_total: float
+    distance_bound: float
+    remaining: float
+    refit_due: str | None
+    aside: str | None
+
+    @classmethod
+    def of(cls, connection: sa.Connection, model: Model, restored: Restored | None) -> "ModelStatus":
+        """How ``model`` stands in a ledger that was ``restored``."""
+        last = releases.current(connection, model.name)
+        figures = last.figures
+        specified = json.loads(model.specification)  # without Specification, which brings every estimator
+        due = None
+        if model.owed_since is not None:
+            since = figures.since
+            if restored is not None and not restored.is_before(last):
+                since = restored.since(since, specified["refit_days"])
+            due = (since + timedelta(days=specified["refit_days"])).isoformat()
+        return cls(
+            name=model.name,
+            kind=ModelKind(specified["kind"]),
+            target=specified["target"],
+            release=last.number,
+            certificate=last.id,
+            at=last.at,
+            rung=figures.rung,
+            epsilon=figures.epsilon,
+            delta=figures.delta,
+            epsilon_total=figures.epsilon_total,
+            distance_bound=figures.distance_bound,
+            remaining=figures.remaining,
+            refit_due=due,
+            aside=model.aside,
+        )
+
+
+@dataclass(frozen=True)
+class Derived:
+    """What was derived from rows of people forgotten.
+
+    Args:
+        what: it is; ``goes``: on which day, ISO 8601; ``None`` for when somebody corrects it.
+    """
+
+    what: str
+    goes: str | None
+
+
+@dataclass(frozen=True)
+class TombstonesKept:
+    """The tombstones that are kept: ``why``, of how many ``people``, and when the first and the last go, ISO 8601."""
+
+    why: str
+    people: int
+    other_ids: int
+    first_goes: str | None
+    last_goes: str | None
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where everything stands.
+
+    Args:
+        workspace: its folder; ``rows``: of the table.
+        requests: how many are in each state; ``open``: those that are to be done first.
+        models: the living ones, by name.
+        still_derived: from rows of people forgotten: anchors of models, and what of a draft schema fewer than ten people share
+            since.
+        tombstones: that are kept; ``unfinished_batches``: that were interrupted.
+        is_anchored: whether an older copy of the workspace would be noticed.
+    """
+
+    workspace: str
+    rows: int
+    requests: Mapping[RequestState, int]
+    open: tuple[OpenRequest, ...]
+    models: tuple[ModelStatus, ...]
+    still_derived: tuple[Derived, ...]
+    tombstones: TombstonesKept
+    unfinished_batches: tuple[int, ...]
+    is_anchored: bool
+
+    @property
+    def overdue(self) -> int:
+        """How many of the open requests that are listed are past their deadline."""
+        return sum(found.days_left < 0 for found in self.open)
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it, as JSON values."""
+        return as_json(self)
+
+
+def as_json(shown: "Status | ModelStatus") -> dict[str, Any]:
+    """A part of the status as JSON values, in which an infinite number is the text ``"inf"``."""
+    return asdict(shown, dict_factory=_plain)
+
+
+def status(storage: Storage) -> Status:
+    """Requests by state with their deadlines, models with their last release, and what still depends on those forgotten."""
+    now, settings = datetime.now(UTC), storage.configuration
+    with storage.database.reading() as connection:
         counts = requests.counts(connection)
         waiting = requests.open_requests(connection, SHOWN)
-        few, kept = drafts.noted(place, connection), tombstones.kept(connection)
-        unfinished = [row.id for row in requests.unfinished(connection)]
-        rows, restored = int(fact(connection, "rows") or 0), Restored.last(connection)
-        models = []
-        for model in releases.all_models(connection):
-            last = releases.current(connection, model.name)
-            evidence = json.loads(last.evidence)
-            specification = json.loads(model.specification)
-            due = None
-            if model.owed_since is not None:
-                since = date.fromisoformat(evidence["since"])
-                if restored is not None and not restored.is_before(last):
-                    since = restored.since(since, specification["refit_days"])
-                due = (since + timedelta(days=specification["refit_days"])).isoformat()
-            models.append(
-                {
-                    "name": model.name,
-                    "kind": specification["kind"],
-                    "target": specification["target"],
-                    "release": last.number,
-                    "certificate": last.id,
-                    "at": last.at,
-                    "rung": evidence["rung"],
-                    "epsilon": evidence["epsilon"],
-                    "delta": evidence["delta"],
-                    "epsilon_total": evidence["epsilon_total"],
-                    "distance_bound": evidence["distance_bound"],
-                    "remaining": evidence["remaining"],
-                    "refit_due": due,
-                    "aside": model.aside,
-                }
-            )
-    return {
-        "workspace": str(place.path),
-        "rows": rows,
-        "requests": {state: counts.get(state, 0) for state in (*requests.OPEN, "closed", "returned", "cancelled", "refused")},
-        "open": [
-            {
-                "request": row.id,
-                "kind": row.kind,
-                "state": row.state,
-                "received": row.received,
-                "deadline": row.deadline,
-                "days_left": (datetime.fromisoformat(row.deadline) - now).days,
-                "problem": row.problem,
-            }
-            for row in waiting
-        ],
-        "models": models,
-        "still_derived": [
-            *({"what": f"the anchor of {model['name']}", "goes": model["refit_due"]} for model in models if model["refit_due"]),
-            *(
-                {"what": f"{'schema.toml' if name is None else f'the schema of {name}'} (values: {n})", "goes": None}
-                for name, n in few
-            ),
-        ],
-        "tombstones": {
-            "why": PURPOSE,
-            "people": kept.people,
-            "other_ids": kept.aliases,
-            "first_goes": _after(kept.first, place.configuration.tombstone_days),
-            "last_goes": _after(kept.last, place.configuration.tombstone_days),
-        },
-        "unfinished_batches": unfinished,
-        "is_anchored": bool(place.configuration.anchor),
-    }
+        few, kept = drafts.noted(storage, connection), tombstones.kept(connection)
+        unfinished = tuple(batch.id for batch in batches.unfinished(connection))
+        rows, restored = int(read_property(connection, "rows") or 0), Restored.last(connection)
+        models = tuple(ModelStatus.of(connection, model, restored) for model in releases.all_models(connection))
+    anchors = (Derived(f"the anchor of {model.name}", model.refit_due) for model in models if model.refit_due)
+    shared = (Derived(f"{'schema.toml' if name is None else f'the schema of {name}'} (values: {n})", None) for name, n in few)
+    days = settings.tombstone_days
+    return Status(
+        workspace=str(storage.path),
+        rows=rows,
+        requests={state: counts.get(state, 0) for state in RequestState},
+        open=tuple(OpenRequest.of(found, now) for found in waiting),
+        models=models,
+        still_derived=(*anchors, *shared),
+        tombstones=TombstonesKept(PURPOSE, kept.people, kept.aliases, _after(kept.first, days), _after(kept.last, days)),
+        unfinished_batches=unfinished,
+        is_anchored=bool(settings.anchor),
+    )
 
 
 def _after(closed: str | None, days: int) -> str | None:
     return None if closed is None else (datetime.fromisoformat(closed) + timedelta(days=days)).isoformat()
+
+
+def _plain(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: json_number(value) if isinstance(value, float) else value for name, value in pairs}

@@ -1,6 +1,5 @@
 """Workspace: what the command line and the service call. Design §1, §4; people's rows, models trained on them, evidence."""
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -9,24 +8,24 @@ from typing import Any, Unpack
 
 from expunge.data.reading import UNKNOWN, Reading
 from expunge.data.rejects import Rejects
-from expunge.errors import WorkspaceInvalid, WorkUnfinished
+from expunge.errors import WorkUnfinished
 from expunge.evidence.receipts import Receipt
 from expunge.files import write_output
 from expunge.identities import CASELESS, EXACT
 from expunge.ledger import releases
-from expunge.ledger.facts import set_fact
+from expunge.ledger.requests import RequestKind, RequestState
 from expunge.unlearning.report import CapacityReport
 from expunge.workspace import batch, desk, making, queue, rotation, row_keys, states
 from expunge.workspace.arrivals import read_schema
 from expunge.workspace.batch import Done, Outcome
 from expunge.workspace.desk import Answer, ForgetRequest
 from expunge.workspace.filling import IdColumns, Origin, fill
-from expunge.workspace.people import Id, People, id_columns
-from expunge.workspace.place import PATIENCE, Place
+from expunge.workspace.people import Id, People
 from expunge.workspace.plans import Appended, How, Plan, Plans, Taking, looking
 from expunge.workspace.queue import Processed
 from expunge.workspace.specification import Specification
-from expunge.workspace.states import Say, silent
+from expunge.workspace.states import Notify, silent
+from expunge.workspace.storage import PATIENCE, Storage
 
 SAMPLE = 5_000
 """Rows from which a capacity is forecast."""
@@ -36,11 +35,11 @@ class Workspace:
     """The workspace in a folder; use ``create`` or ``open``.
 
     Args:
-        place: the folder, and what lies where in it.
+        storage: the folder, and what lies where in it.
     """
 
-    def __init__(self, place: Place) -> None:
-        self.place = place
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
 
     @classmethod
     def create(
@@ -56,14 +55,14 @@ class Workspace:
         schema: str | os.PathLike[str] | None = None,
         database: str | None = None,
         row_key: Sequence[str] = (),
-        say: Say = silent,
+        notify: Notify = silent,
     ) -> "Workspace":
         """A new workspace in the folder ``path``, all of it or nothing.
 
         Args:
             path: of a folder that is empty or not there.
             query: SQL whose result is the rows; ``data`` is then the URL of the database.
-            say: told what was understood of the file. Default: nobody.
+            notify: told what was understood of the file. Default: nobody.
             data: a file of rows (text, Excel, Parquet), a folder of Parquet files, or a database URL with ``query``.
             subject: column that says whose a row is; ``aliases``: columns with other ids of the same person.
             ignore_case: whether ids that differ in the case of letters only are the same.
@@ -74,20 +73,13 @@ class Workspace:
 
         Raises:
             InvalidRows: rows that cannot be read, or without a subject.
-            WorkspaceInvalid: the folder or the database is in use, or cannot be written to.
-            WorkUnfinished: the workspace is made, but the row key names no row.
+            WorkspaceInvalid: the folder or the database is in use, or cannot be written to; or the row key names no row.
         """
-        with making.folder(Path(path)) as (place, identity):
+        with making.folder(Path(path)) as (storage, identity):
             ids = IdColumns(subject, tuple(aliases), CASELESS if ignore_case else EXACT)
             features = None if schema is None else read_schema(Path(schema))
-            fill(place, identity, Origin(data, query, reading), ids, features, database, say)
-        made = cls.open(path)
-        if row_key:
-            try:
-                made.declare_row_key(row_key)
-            except WorkspaceInvalid as error:
-                raise WorkUnfinished(f"the workspace is made, but without a row key: {error}, with expunge row-key") from error
-        return made
+            fill(storage, identity, Origin(data, query, reading), ids, features, database, row_key, notify)
+        return cls.open(path)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "Workspace":
@@ -99,9 +91,9 @@ class Workspace:
         Raises:
             WorkspaceInvalid: there is none, or a part of it cannot be used.
         """
-        place = Place(Path(path))
-        place.configuration  # noqa: B018  # says if there is no workspace
-        return cls(place)
+        storage = Storage(Path(path))
+        storage.configuration  # noqa: B018  # says if there is no workspace
+        return cls(storage)
 
     def planned(self, make: Callable[[Plans], Plan]) -> Plan:
         """What a command would do, and nothing is changed.
@@ -112,17 +104,19 @@ class Workspace:
         Raises:
             WorkspaceInvalid: a batch was interrupted.
         """
-        with looking(self.place) as plans:
+        with looking(self.storage) as plans:
             return make(plans)
 
     # models
 
-    def fit(self, name: str, target: str, *, accept_undeclared: bool = False, say: Say = silent, **how: Unpack[How]) -> Outcome:
+    def fit(
+        self, name: str, target: str, *, accept_undeclared: bool = False, notify: Notify = silent, **how: Unpack[How]
+    ) -> Outcome:
         """A new model and its first release; whoever has asked to be forgotten is not learned.
 
         Args:
             name: lower-case letters, digits, ``.``, ``_`` and ``-``; target: column to predict.
-            accept_undeclared: whatever share of a column the schema does not foresee; say: told how much of it that is.
+            accept_undeclared: whatever share of a column the schema does not foresee; notify: told how much of it that is.
             how: see ``How``.
 
         Raises:
@@ -130,10 +124,10 @@ class Workspace:
             ValueError: a name, parameter or kind that cannot be.
             WorkspaceInvalid: there is a model of this name, or there was.
         """
-        with batch.in_charge(self.place):
-            return self._run(self._plans.fit(name, target, how, accept_undeclared=accept_undeclared), say).outcomes[0]
+        with batch.in_charge(self.storage):
+            return self._run(self._plans.fit(name, target, how, accept_undeclared=accept_undeclared), notify).outcomes[0]
 
-    def replace(self, name: str, *, accept_undeclared: bool = False, say: Say = silent, **how: Unpack[How]) -> Outcome:
+    def replace(self, name: str, *, accept_undeclared: bool = False, notify: Notify = silent, **how: Unpack[How]) -> Outcome:
         """Learns ``name`` anew, as another model with a budget of its own: from the present schema, without anybody who has
         asked to be forgotten. Its earlier releases are withdrawn.
 
@@ -142,7 +136,7 @@ class Workspace:
         Args:
             name: of the model.
             accept_undeclared: as for ``fit``.
-            say: as for ``fit``.
+            notify: as for ``fit``.
             how: what is to be different; see ``How``.
 
         Raises:
@@ -150,8 +144,8 @@ class Workspace:
             ValueError: a parameter or kind that cannot be.
             WorkspaceInvalid: no such model.
         """
-        with batch.in_charge(self.place):
-            return self._run(self._plans.replace(name, how, accept_undeclared=accept_undeclared), say).outcomes[0]
+        with batch.in_charge(self.storage):
+            return self._run(self._plans.replace(name, how, accept_undeclared=accept_undeclared), notify).outcomes[0]
 
     def retire(self, name: str) -> int:
         """Withdraws a model for good: its releases and its state are destroyed. Returns how many requests that closed.
@@ -162,22 +156,22 @@ class Workspace:
         Raises:
             WorkspaceInvalid: no such model.
         """
-        with batch.in_charge(self.place):
+        with batch.in_charge(self.storage):
             return len(self._run(self._plans.retire(name), silent).closed)
 
-    def refit(self, name: str, *, say: Say = silent) -> Outcome:
+    def refit(self, name: str, *, notify: Notify = silent) -> Outcome:
         """A release of ``name`` from a new anchor: nothing in its state then depends on anybody forgotten. It resets the budget
         only if the schedule says that it is due; before that it is charged like any other.
 
         Args:
             name: of the model.
-            say: told how many values the schema does not foresee. Default: nobody.
+            notify: told how many values the schema does not foresee. Default: nobody.
 
         Raises:
             WorkspaceInvalid: no such model.
         """
-        with batch.in_charge(self.place):
-            return self._run(self._plans.refit(name), say).outcomes[0]
+        with batch.in_charge(self.storage):
+            return self._run(self._plans.refit(name), notify).outcomes[0]
 
     def capacity(self, name: str) -> CapacityReport:
         """What is used of the model's capacity to forget, and a forecast of what is left.
@@ -189,10 +183,10 @@ class Workspace:
             WorkspaceInvalid: no such model.
             ValueError: it was fitted with sigma 0.
         """
-        with self.place.database.reading() as connection:
+        with self.storage.database.reading() as connection:
             specification = Specification.from_json(releases.named(connection, name).specification)
-        unlearner = states.state_of(self.place, name)
-        return unlearner.capacity(specification.source(self.place.table).sample(SAMPLE))
+        unlearner = states.state_of(self.storage, name)
+        return unlearner.capacity(specification.source(self.storage.table).sample(SAMPLE))
 
     # people
 
@@ -214,7 +208,7 @@ class Workspace:
             dry_run: only look what the answers would be.
         """
         wishes = [ForgetRequest(subject, actor, (keys or {}).get(subject), by) for subject in subjects]
-        return desk.ask(self.place, wishes, dry_run=dry_run)
+        return desk.ask(self.storage, wishes, dry_run=dry_run)
 
     def ask(self, wishes: Sequence[ForgetRequest], *, dry_run: bool = False) -> list[Answer]:
         """Answers to wishes to be forgotten, in order; see ``desk.ask``.
@@ -223,14 +217,12 @@ class Workspace:
             wishes: who is to be forgotten, and who asks.
             dry_run: only look what the answers would be. Default: ``False``.
         """
-        return desk.ask(self.place, wishes, dry_run=dry_run)
+        return desk.ask(self.storage, wishes, dry_run=dry_run)
 
     @property
     def id_columns(self) -> tuple[str, ...]:
         """The columns of ids: the subject's, then its aliases."""
-        with self.place.database.reading() as connection:
-            subject, aliases = id_columns(connection)
-        return subject, *aliases
+        return row_keys.id_names(self.storage)
 
     def cancel(self, request: str, *, dry_run: bool = False) -> None:
         """Withdraws an accepted request; see ``desk.cancel``.
@@ -239,7 +231,7 @@ class Workspace:
             request: id of the request.
             dry_run: only look whether it can be withdrawn. Default: ``False``.
         """
-        desk.cancel(self.place, request, dry_run=dry_run)
+        desk.cancel(self.storage, request, dry_run=dry_run)
 
     def receipt(self, request: str, subject: str) -> Receipt:
         """The receipt of a request, once more; see ``desk.receipt_again``.
@@ -248,7 +240,7 @@ class Workspace:
             request: id of the request.
             subject: the id that it was made for.
         """
-        return desk.receipt_again(self.place, request, subject)
+        return desk.receipt_again(self.storage, request, subject)
 
     def counts(self, wishes: Sequence[ForgetRequest]) -> list[int]:
         """How many rows each wish is about, in order; none where it stands for nobody, or for several people.
@@ -256,7 +248,7 @@ class Workspace:
         Args:
             wishes: who is considered.
         """
-        found = People(self.place).find([Id(wish.subject, wish.by) for wish in wishes])
+        found = People(self.storage).find([Id(wish.subject, wish.by) for wish in wishes])
         return [who.rows if who.person else 0 for who in found]
 
     def preview(self, wishes: Sequence[ForgetRequest]) -> dict[str, Any]:
@@ -265,14 +257,14 @@ class Workspace:
         Args:
             wishes: who is considered.
         """
-        found = People(self.place).find([Id(wish.subject, wish.by) for wish in wishes])
-        leaving = self.place.table.of_subjects([tag for who in found for tag in who.person])
+        found = People(self.storage).find([Id(wish.subject, wish.by) for wish in wishes])
+        leaving = self.storage.table.of_subjects([tag for who in found for tag in who.person])
         moved: dict[str, list[float]] = {}
-        with self.place.database.reading() as connection:
+        with self.storage.database.reading() as connection:
             models = releases.all_models(connection)
         for row in models:
             rows = Specification.from_json(row.specification).rows(leaving)
-            by_tag = states.influences(states.state_of(self.place, row.name), leaving, rows)
+            by_tag = states.influences(states.state_of(self.storage, row.name), leaving, rows)
             moved[row.name] = [sum(by_tag.get(tag, 0.0) for tag in who.person) for who in found]
         return {"rows": [who.rows if who.person else 0 for who in found], "influence": moved}
 
@@ -284,7 +276,7 @@ class Workspace:
         reading: Reading = UNKNOWN,
         accept_undeclared: bool = False,
         actor: str = "local",
-        say: Say = silent,
+        notify: Notify = silent,
     ) -> tuple[Answer, list[Outcome]]:
         """Replaces all rows of ``subject`` by those in the file ``data``, in every model and in the table, at once.
 
@@ -292,23 +284,23 @@ class Workspace:
             subject: id of the person.
             data: a file with all the rows of this person, as they should be.
             reading: what is known of the file, beside what was known when the workspace was made.
-            accept_undeclared: whatever share of a column the schema does not foresee; say: told how much of it that is.
+            accept_undeclared: whatever share of a column the schema does not foresee; notify: told how much of it that is.
             actor: who asks.
 
         Raises:
             RequestRefused: no rows here have this id.
             InvalidRows: rows of somebody else, or rows that do not fit.
         """
-        with batch.in_charge(self.place):
+        with batch.in_charge(self.storage):
             plan = self._plans.rectify(subject, data, reading=reading, accept_undeclared=accept_undeclared)
             assert plan.work is not None  # rows that are corrected always are
-            with self.place.database.reading() as connection:
-                values, receipt = desk.accepted(self.place, connection, subject, plan.work.gone[0], actor, "rectify")
+            with self.storage.database.reading() as connection:
+                made, receipt = desk.accepted(self.storage, connection, subject, plan.work.gone[0], actor, RequestKind.RECTIFY)
             try:
-                done = self._run(Plan(replace(plan.work, made=(values,)), plan.told), say)
+                done = self._run(Plan(replace(plan.work, made=(made,)), plan.told), notify)
             except WorkUnfinished as error:
-                raise WorkUnfinished(f"{error}. Make the receipt with expunge receipt {values['id']} --subject -") from error
-        answer = Answer(values["id"], "closed", "corrected", values["deadline"], plan.told["rows"], receipt=receipt.document)
+                raise WorkUnfinished(f"{error}. Make the receipt with expunge receipt {made.id} --subject -") from error
+        answer = Answer(made.id, RequestState.CLOSED, "corrected", made.deadline, plan.told["rows"], receipt=receipt.document)
         return answer, done.outcomes
 
     def append(
@@ -317,7 +309,7 @@ class Workspace:
         query: str | None = None,
         *,
         rejects_to: Path | None = None,
-        say: Say = silent,
+        notify: Notify = silent,
         **how: Unpack[Taking],
     ) -> Appended:
         """Learns the rows in the file ``data``, or of a database, in every model; rows that were added before are left out.
@@ -327,17 +319,17 @@ class Workspace:
             query: SQL whose result is the rows; ``data`` is then the URL of the database.
             rejects_to: a CSV file for rows that cannot be taken, each with its number and the reason; without it none is taken
                 then. It is written before anything changes.
-            how: see ``Taking``; say: told what is odd in the rows.
+            how: see ``Taking``; notify: told what is odd in the rows.
 
         Raises:
             InvalidRows: rows that do not fit, or, unless ``returning``, rows of somebody forgotten.
         """
-        with batch.in_charge(self.place):
+        with batch.in_charge(self.storage):
             rejects = None if rejects_to is None else Rejects()
             plan = self._plans.append(data, query, rejects=rejects, **how)
             if rejects_to is not None and rejects:
                 write_output(rejects_to, rejects.document.encode())
-            return Appended(plan.told, self._run(plan, say).outcomes)
+            return Appended(plan.told, self._run(plan, notify).outcomes)
 
     def declare_row_key(self, columns: Sequence[str]) -> None:
         """Says which columns together name a row: one that comes again is then known, and can be replaced by ``append``.
@@ -348,10 +340,8 @@ class Workspace:
         Raises:
             WorkspaceInvalid: there is no such column, or some rows have the same values, or none, in these columns.
         """
-        with batch.in_charge(self.place):
-            row_keys.require_key(self.place, columns)
-            with self.place.database.writing() as connection:
-                set_fact(connection, row_keys.ROW_KEY, json.dumps(list(columns)))
+        with batch.in_charge(self.storage):
+            row_keys.declare(self.storage, columns)
 
     def widen(self, column: str, to: str) -> None:
         """Gives ``column`` a type that holds more, in all rows; every value stays what it was, and models see no difference.
@@ -364,18 +354,18 @@ class Workspace:
             ValueError: it cannot become that.
             InvalidRows: there is no such column, or a model would see other values.
         """
-        with batch.in_charge(self.place):
+        with batch.in_charge(self.storage):
             self._run(self._plans.widen(column, to), silent)
 
-    def process(self, say: Say = silent, patience: float = PATIENCE, *, is_due: bool = False) -> Processed:
+    def process(self, notify: Notify = silent, patience: float = PATIENCE, *, is_due: bool = False) -> Processed:
         """Works the whole queue; see ``queue.process``.
 
         Args:
-            say: told what is done. Default: nobody.
+            notify: told what is done. Default: nobody.
             patience: seconds to wait for another process.
             is_due: leave out what has failed and is not to be tried again yet. Default: ``False``.
         """
-        return queue.process(self.place, say, patience, is_due=is_due)
+        return queue.process(self.storage, notify, patience, is_due=is_due)
 
     # keys
 
@@ -385,16 +375,16 @@ class Workspace:
         Args:
             is_revoked: somebody else may have the old key: of what it signed, only what is in the log up to now stays valid.
         """
-        return rotation.rotate_key(self.place, is_revoked=is_revoked)
+        return rotation.rotate_key(self.storage, is_revoked=is_revoked)
 
     # parts
 
     @property
     def _plans(self) -> Plans:
-        return Plans(self.place)
+        return Plans(self.storage)
 
-    def _run(self, plan: Plan, say: Say) -> Done:
+    def _run(self, plan: Plan, notify: Notify) -> Done:
         """Does what is planned; the caller has the right to."""
         for sentence in plan.sentences:
-            say(sentence)
-        return Done([], []) if plan.work is None else batch.run(self.place, plan.work, say)
+            notify(sentence)
+        return Done([], []) if plan.work is None else batch.run(self.storage, plan.work, notify)

@@ -1,21 +1,9 @@
-"""Facts: what is true of the workspace now, by name."""
+"""Public keys: those that have signed, each vouched for by the one before, and the one that signs now."""
 
 import sqlalchemy as sa
 
 from expunge.ledger import sealing
-from expunge.ledger.tables import facts, public_keys
-
-
-def fact(connection: sa.Connection, name: str) -> str | None:
-    """The fact called ``name``."""
-    found = sealing.rows(connection, sa.select(facts).where(facts.c.name == name), facts)
-    return found[0].value if found else None
-
-
-def set_fact(connection: sa.Connection, name: str, value: str | int) -> None:
-    """Makes ``name`` true as ``value``."""
-    if not sealing.update(connection, facts, facts.c.name == name, value=str(value)):
-        sealing.insert(connection, facts, [{"name": name, "value": str(value)}])
+from expunge.ledger.tables import public_keys
 
 
 def add_key(connection: sa.Connection, keyid: str, pem: str, at: str, endorsement: str | None = None) -> None:

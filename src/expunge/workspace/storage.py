@@ -1,4 +1,4 @@
-"""Place: the folder of a workspace, what lies where in it, and who may write to it now."""
+"""Storage: the folder of a workspace, what lies where in it, and who may write to it now."""
 
 import fcntl
 import os
@@ -17,7 +17,8 @@ from expunge.data.urls import sqlite_url
 from expunge.errors import ExpungeError, LedgerCorrupt, SignatureInvalid, WorkspaceBusy, WorkspaceInvalid
 from expunge.ledger import data_files
 from expunge.ledger.database import Database
-from expunge.ledger.facts import fact, keys, set_fact, signing_keyid
+from expunge.ledger.properties import read_property, set_property
+from expunge.ledger.public_keys import keys, signing_keyid
 from expunge.ledger.sealing import SealKey
 from expunge.ledger.witness import Witness
 from expunge.workspace.configuration import LOCAL, Configuration
@@ -39,8 +40,12 @@ PATIENCE = 10.0
 
 
 @dataclass(frozen=True)
-class Place:
-    """The folder at ``path``."""
+class Storage:
+    """Where a workspace is stored.
+
+    Args:
+        path: of its folder.
+    """
 
     path: Path
 
@@ -142,7 +147,7 @@ class Place:
         """
         key = SubjectKey.load(self.subject_key_path)
         with self.database.reading() as connection:
-            expected = fact(connection, "subject_key")
+            expected = read_property(connection, "subject_key")
         for found in (key, key.renewed()):  # the other, if taking a new rule of ids into use was interrupted
             if found.fingerprint() == expected:
                 return found
@@ -156,7 +161,7 @@ class Place:
         new = self.subject_key.renewed()
         if new != self.subject_key:
             with self.database.writing() as connection:
-                set_fact(connection, "subject_key", new.fingerprint())
+                set_property(connection, "subject_key", new.fingerprint())
         if new != SubjectKey.load(self.subject_key_path):
             new.save(self.subject_key_path)
         self.__dict__["subject_key"] = new
@@ -178,17 +183,17 @@ class Place:
             anchoring.require_continued(self)
         return database
 
-    def examined(self) -> "Place":
-        """The same place for the doctor, who looks at its ledger whatever that is."""
-        place = Place(self.path)
+    def examined(self) -> "Storage":
+        """The same for the doctor, who looks at its ledger whatever that is."""
+        storage = Storage(self.path)
         with suppress(ExpungeError):
-            place.__dict__["database"] = place.unproven_database
-        return place
+            storage.__dict__["database"] = storage.unproven_database
+        return storage
 
     def require_own(self) -> None:
         """Raises ``WorkspaceInvalid`` unless this is the folder that the ledger belongs to, and no copy of it."""
         with self.unproven_database.reading() as connection:
-            owner = fact(connection, "folder")
+            owner = read_property(connection, "folder")
         if owner != self.mark():
             raise WorkspaceInvalid(
                 f"{self.path} is a copy of the workspace's folder, or was moved to another disk: two that work with one ledger "
@@ -215,7 +220,7 @@ class Place:
                 raise LedgerCorrupt(
                     f"{self.checkpoint_path} is not signed with a key of {self.public_key_path}: {advice}"
                 ) from error
-            log.require_head(connection, head.size, head.root)
+            log.require_head(connection, head)
 
     def mark(self) -> str:
         """What tells this folder from its copies."""

@@ -1,0 +1,33 @@
+"""Events: what the log tells of, one word each. Whoever reads a log knows them by these words."""
+
+from enum import StrEnum
+
+
+class EventKind(StrEnum):
+    """What happened."""
+
+    WORKSPACE_CREATED = "workspace.created"
+    WORKSPACE_MOVED = "workspace.moved"
+    WORKSPACE_RESTORED = "workspace.restored"
+    SETTINGS_CHANGED = "settings.changed"
+    CLOCK_CONFIRMED = "clock.confirmed"
+    ANCHORS_RESTORED = "anchors.restored"
+    KEY_ROTATED = "key.rotated"
+    KEY_REVOKED = "key.revoked"
+    TOKEN_ISSUED = "token.issued"
+    TOKEN_REVOKED = "token.revoked"
+    TABLE_WIDENED = "table.widened"
+    MODEL_FITTED = "model.fitted"
+    MODEL_SET_ASIDE = "model.set_aside"
+    MODEL_RETIRED = "model.retired"
+    RELEASE_CERTIFIED = "release.certified"
+    REQUEST_ACCEPTED = "request.accepted"
+    REQUEST_REFUSED = "request.refused"
+    REQUEST_CANCELLED = "request.cancelled"
+    REQUEST_RESTORED = "request.restored"
+    REQUEST_STUCK = "request.stuck"
+    BATCH_BEGUN = "batch.begun"
+    BATCH_CERTIFIED = "batch.certified"
+    BATCH_CLOSED = "batch.closed"
+    BATCH_ABANDONED = "batch.abandoned"
+    TOMBSTONES_PURGED = "tombstones.purged"

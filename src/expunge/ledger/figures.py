@@ -1,0 +1,71 @@
+"""Figures: what the evidence of a release says, for those who may see the data."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+
+from expunge.errors import LedgerCorrupt
+from expunge.unlearning.rung import Rung
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The evidence of a release, read; see ``Certificate`` for what each number is.
+
+    Args:
+        content: all of it, as the JSON that it is.
+    """
+
+    since: date
+    requests: int
+    rung: Rung
+    n_forgotten: int
+    n_learned: int
+    remaining: float
+    epsilon: float
+    delta: float
+    sigma: float
+    mu: float
+    mu_total: float
+    epsilon_total: float
+    distance_bound: float
+    seconds: float
+    salt: str = field(repr=False)
+    content: Mapping[str, object] = field(repr=False)
+
+    @classmethod
+    def of(cls, evidence: str) -> "Figures":
+        """What ``evidence`` says.
+
+        Raises:
+            LedgerCorrupt: it is no evidence.
+        """
+        try:
+            given = json.loads(evidence)
+            return cls(
+                since=date.fromisoformat(given["since"]),
+                requests=int(given["requests"]),
+                rung=Rung(given["rung"]),
+                n_forgotten=int(given["n_forgotten"]),
+                n_learned=int(given["n_learned"]),
+                remaining=float(given["remaining"]),
+                epsilon=float(given["epsilon"]),
+                delta=float(given["delta"]),
+                sigma=float(given["sigma"]),
+                mu=float(given["mu"]),
+                mu_total=float(given["mu_total"]),
+                epsilon_total=float(given["epsilon_total"]),
+                distance_bound=float(given["distance_bound"]),
+                seconds=float(given["seconds"]),
+                salt=str(given["salt"]),
+                content=given,
+            )
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise LedgerCorrupt("the evidence of a release cannot be read: run expunge doctor") from error
+
+
+def json_number(value: float) -> float | str:
+    """``value`` as JSON has it, where there is no infinity but the text ``"inf"``."""
+    return "inf" if math.isinf(value) else value
