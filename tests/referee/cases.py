@@ -41,8 +41,11 @@ class Case:
     """A pool of rows, of which a sequence holds some at a time.
 
     Args:
-        X: ``(n_rows, n_features)``, the values; y: targets or class codes; weight: ``None`` for ones.
-        form: the representation in which rows are given; is_single: whether as float32 (the values are then float32's).
+        X: ``(n_rows, n_features)``, the values.
+        y: targets or class codes.
+        weight: ``None`` for ones.
+        form: the representation in which rows are given.
+        is_single: whether as float32 (the values are then float32's).
     """
 
     seed: int

@@ -76,7 +76,9 @@ def optimum(
     """The proved minimum over these rows, or ``None`` where Newton's method finds none.
 
     Args:
-        X: ``(n_rows, n_features)``, dense; y: targets or class codes; weight: ones by default.
+        X: ``(n_rows, n_features)``, dense.
+        y: targets or class codes.
+        weight: ones by default.
         start: a hint, ``(p,)``; it changes the time taken, not the result.
     """
     weight = np.ones(len(y)) if weight is None else weight

@@ -149,7 +149,10 @@ class Referee:
         """An operation on rows rightly learned: true if it was made, false if it was refused for a reason that is allowed.
 
         Args:
-            what: the operation's name; given: its arguments; held: the rows present after it; has_rows: if they are given.
+            what: the operation's name.
+            given: its arguments.
+            held: the rows present after it.
+            has_rows: if they are given.
         """
         before = snapshot(self.model._secret)
         try:

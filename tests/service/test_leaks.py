@@ -100,7 +100,8 @@ class Life:
     """What came out of a life of the service.
 
     Args:
-        published: by name, what anybody may see; ``rungs``: what nobody may tell from it.
+        published: by name, what anybody may see.
+        rungs: what nobody may tell from it.
         commitments: published digests that 32 random bytes protect, found by opening them.
         envelopes: digests of the published certificates.
     """

@@ -26,7 +26,8 @@ class IdList:
     """Ids with the lines on which they are.
 
     Args:
-        ids: as written; ``lines``: the line of each, from 1 on.
+        ids: as written.
+        lines: the line of each, from 1 on.
         heading: the first line's name of the column, if it was taken for a heading.
         by: the column of ids that the heading names, if it names one.
         columns: how many there are.

@@ -25,8 +25,11 @@ class RowGroup:
     """A row group of a file, which any thread or process can read.
 
     Args:
-        store: fsspec file system; ``path``: of the file on it; ``stamp``: what it looked like when it was found.
-        number: of the row group in its file; ``n_rows``: in it.
+        store: fsspec file system.
+        path: of the file on it.
+        stamp: what it looked like when it was found.
+        number: of the row group in its file.
+        n_rows: in it.
     """
 
     store: Any
@@ -64,7 +67,8 @@ def row_groups(location: str, columns: Sequence[str], storage_options: dict[str,
     """The row groups of a Parquet file, of all files in a folder, or of a Delta table (a folder with a ``_delta_log``).
 
     Args:
-        location: a path, or a URL of any fsspec store (``s3://…``); ``storage_options``: for that store.
+        location: a path, or a URL of any fsspec store (``s3://…``).
+        storage_options: for that store.
         columns: that will be read; every file must have them, with one type each.
 
     Raises:

@@ -43,6 +43,10 @@ class _Regressor(RegressorMixin, UnlearningModel):
 
         Args:
             X: ``(n_rows, n_features)``, dense or CSR.
+
+        >>> model = Ridge(alpha=0.0, sigma=0).fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0])
+        >>> model.predict([[3.0]]).round(6).tolist()
+        [7.0]
         """
         t = self._predictor(X)
         return np.exp(t) if self._has_log_link else t

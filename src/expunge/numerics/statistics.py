@@ -71,7 +71,8 @@ class Sums:
 
     Args:
         anchor: digest of objective and anchor; statistics of different anchors do not mix.
-        n_rows: how many rows of positive weight; ``class_rows``: of each class, ``(classes,)``, empty for regression.
+        n_rows: how many rows of positive weight.
+        class_rows: of each class, ``(classes,)``, empty for regression.
         count: total weight of the rows.
         count_error: bound on the rounding error of ``count``; 0 for rows without weights.
         gradient_sum: ``(p,)``, Σ weight · ∇ℓ.

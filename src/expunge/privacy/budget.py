@@ -185,7 +185,8 @@ class PrivacyBudget:
 
         Args:
             on: the day of the refit (UTC).
-            mu: what rounding leaves of the refit's distance, over σ; ``drift``: μ by which the anchor may differ from that of
+            mu: what rounding leaves of the refit's distance, over σ.
+            drift: μ by which the anchor may differ from that of
                 a fit on the same rows by somebody who never saw those forgotten; 0 if it is the same bit for bit.
         """
         ended = max(self.spent, self.earlier)

@@ -125,7 +125,8 @@ def sigma_from_excess_risk(excess_risk: float, curvature_trace_bound: float, row
 
     Args:
         excess_risk: what the noise may add to the mean loss, in units of the loss; positive.
-        curvature_trace_bound: κ of the loss; ``row_norm``: declared bound R on |x|, the intercept's 1 included.
+        curvature_trace_bound: κ of the loss.
+        row_norm: declared bound R on |x|, the intercept's 1 included.
 
     Raises:
         ValueError: an argument that is not finite and positive: such a loss has no bound of this kind.

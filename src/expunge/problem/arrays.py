@@ -64,7 +64,8 @@ def real(values: Any, what: str) -> Any:
     """``values`` as an array of float32 or float64: NumPy's, or one of the array-API namespace and device it comes from.
 
     Args:
-        values: anything array-like but SciPy's sparse arrays; ``what``: its name in the errors.
+        values: anything array-like but SciPy's sparse arrays.
+        what: its name in the errors.
 
     Raises:
         InvalidRows: masked or missing values, texts, dates, complex numbers, or whatever else is not a number.

@@ -61,7 +61,8 @@ class Places(Sequence[str]):
     """Names of rows by where they lie, made only when they are asked for.
 
     Args:
-        where: what holds them; ``numbers``: of the rows in it.
+        where: what holds them.
+        numbers: of the rows in it.
     """
 
     where: str
@@ -110,8 +111,10 @@ class Rows:
         and other array-API namespaces where they are. Nothing given is changed.
 
         Args:
+            X: features, ``(n_rows, n_features)``, of numbers.
             y: targets, ``(n_rows,)``, or one column of a table, ``(n_rows, 1)``.
             sample_weight: weights, of the same shape; one number is the weight of every row. Default: 1.
+            ids: names of the rows, ``(n_rows,)``; ``None``, the default, for none.
 
         Raises:
             InvalidRows: wrong shapes; masked, NaN or infinite values; magnitudes beyond 1e±60; negative weights. The message

@@ -42,7 +42,8 @@ class State(AnchoredState):
     Args:
         factor: an approximate inverse of the Hessian of ``statistics``.
         anchor_gradient: bound on |∇J(b)|₂ for the rows the anchor was fitted on.
-        others: see ``AnchoredState``.
+
+    The other arguments are those of ``AnchoredState``.
     """
 
     statistics: Statistics

@@ -61,7 +61,8 @@ class WideState(AnchoredState):
 
     Args:
         hessian_trace: tr ∇²J at the anchor.
-        others: see ``AnchoredState``; the anchor is the un-noised model, and v is R/√μ.
+
+    The other arguments are those of ``AnchoredState``: the anchor is the un-noised model, and v is R/√μ.
     """
 
     hessian_trace: float
@@ -250,7 +251,9 @@ def curvature_floor(objective: Objective, count: float, output_curvature: Array,
     """μ ≤ λ_min(∇²J) from the penalty and D; 0 where none above 0 can be shown.
 
     Args:
-        output_curvature: D, ``(K, K)``; ``row_norm``: R, the intercept's 1 included; ``error``: bound on |D's rounding|.
+        output_curvature: D, ``(K, K)``.
+        row_norm: R, the intercept's 1 included.
+        error: bound on |D's rounding|.
     """
     alpha = objective.penalty_scale(count)
     if not objective.fit_intercept:

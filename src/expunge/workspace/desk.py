@@ -25,7 +25,8 @@ class ForgetRequest:
     """That the person be forgotten whose id is ``subject``.
 
     Args:
-        subject: in the subject column or an alias column; ``by``: the column, where that must be said.
+        subject: in the subject column or an alias column.
+        by: the column, where that must be said.
         key: the caller's idempotency key, which gives the same request again.
     """
 
@@ -93,7 +94,8 @@ def accepted(place: Place, connection: sa.Connection, subject: str, person: str,
     """The row and receipt of a request that is worked at once, and leaves no tombstone.
 
     Args:
-        subject: the id that was given; ``person``: the pseudonym of who has it.
+        subject: the id that was given.
+        person: the pseudonym of who has it.
     """
     values = _request(place, times.now(), actor, kind, None)
     values |= {"subject": person, "state": "accepted"}

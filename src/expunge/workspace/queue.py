@@ -50,7 +50,8 @@ def process(place: Place, say: Say = silent, patience: float = PATIENCE, *, is_d
     the table, and the request closed, when every living model has forgotten them.
 
     Args:
-        say: told before a batch is refitted; patience: seconds to wait for another process.
+        say: told before a batch is refitted.
+        patience: seconds to wait for another process.
         is_due: leave out what has failed and is not yet to be tried again.
     """
     outcomes: list[Outcome] = []

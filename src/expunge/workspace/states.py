@@ -53,7 +53,8 @@ class Work:
     Args:
         kind: of the batch.
         requests: by id, the pseudonyms of the people whom requests ask to forget.
-        made: the row of a correction, which begins and ends with the batch; ``gone``: pseudonyms of whose rows are replaced.
+        made: the row of a correction, which begins and ends with the batch.
+        gone: pseudonyms of whose rows are replaced.
         added: numbered rows that come, or ``None``; of those who are ``gone`` also the rows that stay, with their numbers.
         returning: tombstones of people who were forgotten and come back with ``added``.
         models: names of the models it concerns; ``None`` for all.

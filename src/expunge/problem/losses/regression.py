@@ -35,6 +35,12 @@ class Squared(Loss):
 class PseudoHuber(Loss):
     """s²(√(1 + ((t−y)/s)²) − 1): squared near 0, linear with slope s far out.
 
+    Args:
+        scale: s, in the unit of ``y``; positive; 1 by default.
+
+    Raises:
+        ValueError: ``scale`` is not a finite positive number.
+
     Source: theory §6.
     """
 
