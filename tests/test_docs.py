@@ -1,5 +1,6 @@
 """What the documentation says is true: its code runs, its sections exist, its commands are there."""
 
+import inspect
 import re
 import tomllib
 from importlib import import_module
@@ -16,6 +17,7 @@ import expunge
 from expunge import linear_model
 from expunge.cli import app
 from tests.site import SITE
+from tests.test_docstrings import methods
 from tools import architecture
 
 ROOT = Path(__file__).parents[1]
@@ -156,8 +158,23 @@ def test_every_command_is_documented_and_has_help():
 def test_the_site_builds_without_a_warning(site):
     assert "No issues found" in site
     assert [line for line in site.splitlines() if "griffe:" in line] == []
-    reference = (SITE / "reference/estimators/index.html").read_text()
+    reference = (SITE / "reference/estimators/ridge/index.html").read_text()
     assert "from which nobody can tell that these rows were ever learned" in reference  # the docstring of forget
+    assert [page for page in SITE.rglob("reference/**/*.html") if "<blockquote>" in page.read_text()] == []  # a stray example
+
+
+@pytest.mark.parametrize("name", linear_model.__all__)
+def test_the_page_of_an_estimator_lists_every_argument_and_every_method(site, name):
+    estimator = getattr(linear_model, name)
+    (page,) = [
+        text
+        for path in SITE.glob("reference/estimators/*/*.html")
+        if f'"expunge.linear_model.{name}"' in (text := path.read_text())
+    ]
+    table = page[page.index(">Parameters:<") :]
+    listed = re.findall(r"<code>(\w+)</code>", table[: table.index("</table>")])
+    assert [argument for argument in inspect.signature(estimator).parameters if argument not in listed] == []
+    assert [method for method in methods(estimator) if f'id="expunge.linear_model.{name}.{method}"' not in page] == []
 
 
 def test_every_page_is_in_the_navigation():
@@ -167,7 +184,7 @@ def test_every_page_is_in_the_navigation():
 
 
 def test_every_public_name_is_in_the_reference():
-    text = "".join(page.read_text() for page in (ROOT / "docs/reference").glob("*.md"))
+    text = "".join(page.read_text() for page in (ROOT / "docs/reference").rglob("*.md"))
     modules = re.findall(r"^::: (\S+)", text, flags=re.M)
     missing = []
     for name in [*expunge.__all__, *linear_model.__all__]:

@@ -11,7 +11,7 @@ import pytest
 from expunge import linear_model
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted((ROOT / "docs/reference").rglob("*.md"))
+PAGES = sorted(page for page in (ROOT / "docs/reference").rglob("*.md") if "\n::: " in page.read_text())
 FILES = sorted(path for room in ("src", "benchmarks", "tools") for path in (ROOT / room).rglob("*.py"))
 
 
@@ -66,7 +66,8 @@ def missing(value: object) -> set[str]:
     place = f"{value.__module__}.{value.__qualname__}"  # type: ignore[attr-defined]
     if not inspect.isclass(value):
         return {f"{place}:{name}" for name in parameters(value) - set(documented(value.__doc__))}
-    said = {name for base in value.__mro__ if base is not object for name in documented(base.__doc__)}
+    texts = [value.__new__.__doc__, *(base.__doc__ for base in value.__mro__ if base is not object)]
+    said = {name for text in texts for name in documented(text)}
     is_made = is_ours(value.__init__) or is_ours(value.__new__)
     is_made = is_made and not issubclass(value, Warning)
     found = {f"{place}:{name}" for name in (parameters(value) if is_made else set()) - said}
@@ -124,8 +125,16 @@ def test_arguments_have_a_line_each_and_exist(path):
             assert inline == [], f"{node.name}: give these a line of their own"
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_examples_are_under_their_heading(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module):
+            outside = re.sub(r"^Examples:\n((?:    .*\n|\n)*)", "", f"{ast.get_docstring(node)}\n", flags=re.M)
+            assert ">>> " not in outside, f"{getattr(node, 'name', path.name)}: the site would show it as a quotation"
+
+
 @pytest.mark.parametrize("name", linear_model.__all__)
-def test_every_method_of_an_estimator_that_changes_or_tells_something_has_an_example(name):
+def test_every_method_of_an_estimator_has_an_example(name):
     estimator = getattr(linear_model, name)
     assert ">>> " in (estimator.__doc__ or "")
     assert [name for name, method in methods(estimator).items() if ">>> " not in (inspect.getdoc(method) or "")] == []

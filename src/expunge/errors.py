@@ -149,8 +149,9 @@ def missing(error: ModuleNotFoundError) -> str | None:
     Args:
         error: that importing it raised.
 
-    >>> missing(ModuleNotFoundError(name="duckdb"))
-    "the package duckdb is not installed: pip install 'expunge[workspace]'"
+    Examples:
+        >>> missing(ModuleNotFoundError(name="duckdb"))
+        "the package duckdb is not installed: pip install 'expunge[workspace]'"
     """
     package = (error.name or "").split(".")[0]
     if package not in EXTRAS:

@@ -87,10 +87,11 @@ def black_box(mechanism_a: Mechanism, mechanism_b: Mechanism, *, n_draws: int, c
     Raises:
         ValueError: fewer than 4 draws, a confidence not between 0 and 1, or draws of different shapes or not finite.
 
-    >>> rng = np.random.default_rng(0)
-    >>> told = black_box(lambda n: rng.normal(3.0, 1.0, (n, 2)), lambda n: rng.normal(0.0, 1.0, (n, 2)), n_draws=400)
-    >>> told.exceeds(1.0), told.exceeds(3 * 2**0.5)  # their μ is |(3, 3)|₂/1
-    (True, False)
+    Examples:
+        >>> rng = np.random.default_rng(0)
+        >>> told = black_box(lambda n: rng.normal(3.0, 1.0, (n, 2)), lambda n: rng.normal(0.0, 1.0, (n, 2)), n_draws=400)
+        >>> told.exceeds(1.0), told.exceeds(3 * 2**0.5)  # their μ is |(3, 3)|₂/1
+        (True, False)
 
     Source: theory §7.
     """

@@ -75,11 +75,12 @@ def exact(model: Any, U: Sequence[tuple[Any, ...]], remaining: tuple[Any, ...]) 
     Raises:
         InvalidRows, NotLearned: what ``forget`` raises.
 
-    >>> from expunge.linear_model import Ridge
-    >>> X, y = np.arange(6.0)[:, None], np.arange(6.0) ** 2
-    >>> audit = exact(Ridge(sigma=0).fit(X, y), [(X[:1], y[:1]), (X[1:2], y[1:2])], (X[2:], y[2:]))
-    >>> audit.is_honest, [release.forgotten for release in audit.releases]
-    (True, [1, 1])
+    Examples:
+        >>> from expunge.linear_model import Ridge
+        >>> X, y = np.arange(6.0)[:, None], np.arange(6.0) ** 2
+        >>> audit = exact(Ridge(sigma=0).fit(X, y), [(X[:1], y[:1]), (X[1:2], y[1:2])], (X[2:], y[2:]))
+        >>> audit.is_honest, [release.forgotten for release in audit.releases]
+        (True, [1, 1])
 
     Source: theory §7.
     """

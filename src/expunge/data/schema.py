@@ -172,9 +172,10 @@ class FeatureSchema:
         normalise: whether each row is divided by its 2-norm. Default: ``True``.
         draft: whether it was taken from rows and nobody has vouched for it. Default: ``False``.
 
-    >>> schema = FeatureSchema({"age": Number(0, 100), "sex": Category(("F", "M"))}, normalise=False)
-    >>> schema.encode({"age": [50, 200], "sex": ["M", "?"]}).X.tolist()
-    [[0.5, 0.0, 1.0], [1.0, 0.0, 0.0]]
+    Examples:
+        >>> schema = FeatureSchema({"age": Number(0, 100), "sex": Category(("F", "M"))}, normalise=False)
+        >>> schema.encode({"age": [50, 200], "sex": ["M", "?"]}).X.tolist()
+        [[0.5, 0.0, 1.0], [1.0, 0.0, 0.0]]
     """
 
     columns: Mapping[str, Column]

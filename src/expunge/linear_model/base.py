@@ -65,10 +65,11 @@ class UnlearningModel(ServedModel):
             NoiseTooLarge: releases would be worse than a constant model.
             ValueError: a parameter that cannot be. Whatever is raised, the estimator stays as it was.
 
-        >>> from expunge.linear_model import Ridge
-        >>> model = Ridge(alpha=1.0, fit_intercept=False, sigma=0).fit([[1.0], [2.0]], [2.0, 4.0])
-        >>> round(float(model.coef_[0]), 6)  # (1·2 + 2·4)/(1² + 2² + alpha)
-        1.666667
+        Examples:
+            >>> from expunge.linear_model import Ridge
+            >>> model = Ridge(alpha=1.0, fit_intercept=False, sigma=0).fit([[1.0], [2.0]], [2.0, 4.0])
+            >>> round(float(model.coef_[0]), 6)  # (1·2 + 2·4)/(1² + 2² + alpha)
+            1.666667
 
         Source: theory §5.3.
         """
@@ -115,11 +116,12 @@ class UnlearningModel(ServedModel):
         Raises:
             InvalidRows, NotLearned, CapacityExceeded, BudgetSpent: see ``Unlearner.forget``; nothing is changed then.
 
-        >>> from expunge.linear_model import Ridge
-        >>> X, y, people = [[1.0], [0.5], [0.5]], [2.0, 1.0, 1.0], ["ann", "bob", "cid"]
-        >>> model = Ridge(sigma=0).fit(X, y, subjects=people)
-        >>> model.forget([[0.5]], [1.0], ids=["cid"]).remaining
-        2.0
+        Examples:
+            >>> from expunge.linear_model import Ridge
+            >>> X, y, people = [[1.0], [0.5], [0.5]], [2.0, 1.0, 1.0], ["ann", "bob", "cid"]
+            >>> model = Ridge(sigma=0).fit(X, y, subjects=people)
+            >>> model.forget([[0.5]], [1.0], ids=["cid"]).remaining
+            2.0
         """
         check_is_fitted(self)
         rows = self.encoded(X, y, sample_weight, ids)
@@ -147,10 +149,11 @@ class UnlearningModel(ServedModel):
         Raises:
             InvalidRows, CapacityExceeded, BudgetSpent: see ``Unlearner.learn``; nothing is changed then.
 
-        >>> from expunge.linear_model import Ridge
-        >>> model = Ridge(fit_intercept=False, sigma=0).fit([[1.0]], [2.0])
-        >>> model.learn([[2.0]], [4.0]).n_learned, round(float(model.coef_[0]), 6)
-        (1, 1.666667)
+        Examples:
+            >>> from expunge.linear_model import Ridge
+            >>> model = Ridge(fit_intercept=False, sigma=0).fit([[1.0]], [2.0])
+            >>> model.learn([[2.0]], [4.0]).n_learned, round(float(model.coef_[0]), 6)
+            (1, 1.666667)
         """
         check_is_fitted(self)
         rows = self._rows_of(X, y, sample_weight, subjects)
@@ -186,11 +189,12 @@ class UnlearningModel(ServedModel):
             InvalidRows: see ``Unlearner.rectify``; also weights for one side only, which would count the other side's as 1.
             NotLearned, CapacityExceeded, BudgetSpent: see ``Unlearner.rectify``; nothing is changed then.
 
-        >>> from expunge.linear_model import Ridge
-        >>> model = Ridge(fit_intercept=False, sigma=0).fit([[1.0], [2.0]], [2.0, 400.0])
-        >>> certificate = model.rectify([[2.0]], [400.0], [[2.0]], [4.0])
-        >>> certificate.n_forgotten, certificate.n_learned, round(float(model.coef_[0]), 6)
-        (1, 1, 1.666667)
+        Examples:
+            >>> from expunge.linear_model import Ridge
+            >>> model = Ridge(fit_intercept=False, sigma=0).fit([[1.0], [2.0]], [2.0, 400.0])
+            >>> certificate = model.rectify([[2.0]], [400.0], [[2.0]], [4.0])
+            >>> certificate.n_forgotten, certificate.n_learned, round(float(model.coef_[0]), 6)
+            (1, 1, 1.666667)
         """
         check_is_fitted(self)
         if (sample_weight_old is None) != (sample_weight_new is None):
@@ -217,12 +221,13 @@ class UnlearningModel(ServedModel):
             InvalidRows, NotLearned: other rows; to train on other rows use ``fit``.
             CapacityExceeded, BudgetSpent: see ``Unlearner.refit``; nothing is changed then.
 
-        >>> from expunge.linear_model import Ridge
-        >>> X, y = [[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0]
-        >>> model = Ridge(sigma=0).fit(X, y)
-        >>> certificate = model.forget(X[2:], y[2:])
-        >>> str(model.refit(X[:2], y[:2]).rung)
-        'refit'
+        Examples:
+            >>> from expunge.linear_model import Ridge
+            >>> X, y = [[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0]
+            >>> model = Ridge(sigma=0).fit(X, y)
+            >>> certificate = model.forget(X[2:], y[2:])
+            >>> str(model.refit(X[:2], y[:2]).rung)
+            'refit'
         """
         check_is_fitted(self)
         rows = self._rows_of(X, y, sample_weight, subjects)
@@ -234,13 +239,14 @@ class UnlearningModel(ServedModel):
 
         Assumes: the original, and every other copy, releases no more; else the same budget is spent twice.
 
-        >>> import pickle, warnings
-        >>> from expunge.linear_model import Ridge
-        >>> with warnings.catch_warnings(action="ignore"):  # of the secret state in the pickle
-        ...     copy = pickle.loads(pickle.dumps(Ridge(sigma=0).fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0])))
-        >>> copy.take_over()
-        >>> str(copy.forget([[2.0]], [5.0]).rung)
-        'exact'
+        Examples:
+            >>> import pickle, warnings
+            >>> from expunge.linear_model import Ridge
+            >>> with warnings.catch_warnings(action="ignore"):  # of the secret state in the pickle
+            ...     copy = pickle.loads(pickle.dumps(Ridge(sigma=0).fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0])))
+            >>> copy.take_over()
+            >>> str(copy.forget([[2.0]], [5.0]).rung)
+            'exact'
         """
         check_is_fitted(self)
         self._unlearner.take_over()
@@ -249,9 +255,10 @@ class UnlearningModel(ServedModel):
     def unlearner_(self) -> Unlearner:
         """The core beneath, secret state and all: for audits and studies.
 
-        >>> from expunge.linear_model import Ridge
-        >>> type(Ridge(sigma=0).fit([[0.0], [1.0]], [1.0, 3.0]).unlearner_).__name__
-        'Unlearner'
+        Examples:
+            >>> from expunge.linear_model import Ridge
+            >>> type(Ridge(sigma=0).fit([[0.0], [1.0]], [1.0, 3.0]).unlearner_).__name__
+            'Unlearner'
         """
         check_is_fitted(self)
         return self._unlearner
@@ -260,9 +267,10 @@ class UnlearningModel(ServedModel):
     def certificate_(self) -> Certificate:
         """The certificate of the last release.
 
-        >>> from expunge.linear_model import Ridge
-        >>> str(Ridge(sigma=0).fit([[0.0], [1.0]], [1.0, 3.0]).certificate_.rung)
-        'refit'
+        Examples:
+            >>> from expunge.linear_model import Ridge
+            >>> str(Ridge(sigma=0).fit([[0.0], [1.0]], [1.0, 3.0]).certificate_.rung)
+            'refit'
         """
         check_is_fitted(self)
         return self.certificates_[-1]
@@ -280,12 +288,13 @@ class UnlearningModel(ServedModel):
             InvalidRows: rows that do not fit the model.
             ValueError: sigma is 0, so that nothing is promised.
 
-        >>> from expunge.linear_model import LogisticRegression
-        >>> X = np.linspace(-1.0, 1.0, 2000)[:, None]
-        >>> y = np.arange(2000) % 4 < 2 + np.sign(X[:, 0])
-        >>> report = LogisticRegression(sigma=0.1).fit(X, y).capacity(X, y)
-        >>> report.changed, report.remaining
-        (0.0, 2000.0)
+        Examples:
+            >>> from expunge.linear_model import LogisticRegression
+            >>> X = np.linspace(-1.0, 1.0, 2000)[:, None]
+            >>> y = np.arange(2000) % 4 < 2 + np.sign(X[:, 0])
+            >>> report = LogisticRegression(sigma=0.1).fit(X, y).capacity(X, y)
+            >>> report.changed, report.remaining
+            (0.0, 2000.0)
         """
         check_is_fitted(self)
         return self._unlearner.capacity(None if X is None else self.encoded(X, y, sample_weight))
@@ -299,9 +308,10 @@ class UnlearningModel(ServedModel):
         Raises:
             ValueError: sigma is 0, so that nothing is drawn.
 
-        >>> from expunge.linear_model import Ridge
-        >>> Ridge(sigma=0.1).fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0]).draw(4).shape  # one weight and the intercept
-        (4, 2)
+        Examples:
+            >>> from expunge.linear_model import Ridge
+            >>> Ridge(sigma=0.1).fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0]).draw(4).shape  # one weight and the intercept
+            (4, 2)
         """
         check_is_fitted(self)
         if self._unlearner.settings.sigma == 0:
@@ -319,12 +329,13 @@ class UnlearningModel(ServedModel):
         Raises:
             InvalidRows, NoOptimum: see ``Unlearner.true_distance``.
 
-        >>> from expunge.linear_model import Ridge
-        >>> X, y = [[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0]
-        >>> model = Ridge(sigma=0).fit(X, y)
-        >>> certificate = model.forget(X[2:], y[2:])
-        >>> model.true_distance(X[:2], y[:2]) <= certificate.distance_bound
-        True
+        Examples:
+            >>> from expunge.linear_model import Ridge
+            >>> X, y = [[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0]
+            >>> model = Ridge(sigma=0).fit(X, y)
+            >>> certificate = model.forget(X[2:], y[2:])
+            >>> model.true_distance(X[:2], y[:2]) <= certificate.distance_bound
+            True
         """
         check_is_fitted(self)
         return self._unlearner.true_distance(self.encoded(X, y, sample_weight))
@@ -352,10 +363,11 @@ class UnlearningModel(ServedModel):
         Raises:
             InvalidRows: rows that do not fit the model.
 
-        >>> from expunge.linear_model import LogisticRegression
-        >>> model = LogisticRegression(sigma=0).fit([[0.0], [1.0], [2.0], [3.0]], ["no", "yes", "no", "yes"])
-        >>> model.encoded([[4.0]], ["yes"]).y.tolist()
-        [1.0]
+        Examples:
+            >>> from expunge.linear_model import LogisticRegression
+            >>> model = LogisticRegression(sigma=0).fit([[0.0], [1.0], [2.0], [3.0]], ["no", "yes", "no", "yes"])
+            >>> model.encoded([[4.0]], ["yes"]).y.tolist()
+            [1.0]
         """
         X, y = self._validated(X, y, reset=False)
         is_whose = ids is not None and self._unlearner.settings.by_subject

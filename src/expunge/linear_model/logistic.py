@@ -32,11 +32,12 @@ class LogisticRegression(ClassifierMixin, UnlearningModel):
         certificate_: of the last release.
         certificates_: all certificates since ``fit``.
 
-    >>> X, y = [[0.0], [1.0], [2.0], [3.0]], ["no", "yes", "no", "yes"]
-    >>> model = LogisticRegression(sigma=0).fit(X, y)
-    >>> certificate = model.forget([[3.0]], ["yes"])
-    >>> str(certificate.rung), certificate.n_forgotten, certificate.remaining
-    ('statistics', 1, 3.0)
+    Examples:
+        >>> X, y = [[0.0], [1.0], [2.0], [3.0]], ["no", "yes", "no", "yes"]
+        >>> model = LogisticRegression(sigma=0).fit(X, y)
+        >>> certificate = model.forget([[3.0]], ["yes"])
+        >>> str(certificate.rung), certificate.n_forgotten, certificate.remaining
+        ('statistics', 1, 3.0)
 
     Source: theory §1, §6.
     """
@@ -49,9 +50,10 @@ class LogisticRegression(ClassifierMixin, UnlearningModel):
         Args:
             X: ``(n_rows, n_features)``, dense or CSR.
 
-        >>> model = LogisticRegression(sigma=0).fit([[0.0], [1.0], [2.0], [3.0]], ["no", "no", "yes", "yes"])
-        >>> abs(float(model.decision_function([[1.5]])[0])) < 1e-6  # halfway between the classes
-        True
+        Examples:
+            >>> model = LogisticRegression(sigma=0).fit([[0.0], [1.0], [2.0], [3.0]], ["no", "no", "yes", "yes"])
+            >>> abs(float(model.decision_function([[1.5]])[0])) < 1e-6  # halfway between the classes
+            True
         """
         t = self._predictor(X)
         return t[:, 0] if t.shape[1] == 1 else t
@@ -62,9 +64,10 @@ class LogisticRegression(ClassifierMixin, UnlearningModel):
         Args:
             X: ``(n_rows, n_features)``, dense or CSR.
 
-        >>> model = LogisticRegression(sigma=0).fit([[0.0], [1.0], [2.0], [3.0]], ["no", "no", "yes", "yes"])
-        >>> model.predict_proba([[1.5]]).round(6).tolist()
-        [[0.5, 0.5]]
+        Examples:
+            >>> model = LogisticRegression(sigma=0).fit([[0.0], [1.0], [2.0], [3.0]], ["no", "no", "yes", "yes"])
+            >>> model.predict_proba([[1.5]]).round(6).tolist()
+            [[0.5, 0.5]]
         """
         t = self._predictor(X)
         return np.asarray(softmax(t, axis=1)) if t.shape[1] > 1 else np.hstack([expit(-t), expit(t)])
@@ -75,9 +78,10 @@ class LogisticRegression(ClassifierMixin, UnlearningModel):
         Args:
             X: ``(n_rows, n_features)``, dense or CSR.
 
-        >>> model = LogisticRegression(sigma=0).fit([[0.0], [1.0], [2.0], [3.0]], ["no", "no", "yes", "yes"])
-        >>> model.predict_log_proba([[1.5]]).round(3).tolist()
-        [[-0.693, -0.693]]
+        Examples:
+            >>> model = LogisticRegression(sigma=0).fit([[0.0], [1.0], [2.0], [3.0]], ["no", "no", "yes", "yes"])
+            >>> model.predict_log_proba([[1.5]]).round(3).tolist()
+            [[-0.693, -0.693]]
         """
         return np.log(self.predict_proba(X))
 
@@ -87,9 +91,10 @@ class LogisticRegression(ClassifierMixin, UnlearningModel):
         Args:
             X: ``(n_rows, n_features)``, dense or CSR.
 
-        >>> model = LogisticRegression(sigma=0).fit([[0.0], [1.0], [2.0], [3.0]], ["no", "no", "yes", "yes"])
-        >>> model.predict([[0.5], [2.5]]).tolist()
-        ['no', 'yes']
+        Examples:
+            >>> model = LogisticRegression(sigma=0).fit([[0.0], [1.0], [2.0], [3.0]], ["no", "no", "yes", "yes"])
+            >>> model.predict([[0.5], [2.5]]).tolist()
+            ['no', 'yes']
         """
         t = self._predictor(X)
         codes = (t[:, 0] > 0).astype(np.intp) if t.shape[1] == 1 else t.argmax(axis=1)

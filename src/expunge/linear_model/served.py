@@ -24,9 +24,10 @@ class ServedModel(PlannedModel):
     def to_sklearn(self) -> Any:
         """The fitted scikit-learn estimator holding the released weights and nothing secret: safe to publish.
 
-        >>> from expunge.linear_model import Ridge
-        >>> Ridge(alpha=2.0, sigma=0).fit([[0.0], [1.0]], [1.0, 3.0]).to_sklearn()
-        Ridge(alpha=2.0)
+        Examples:
+            >>> from expunge.linear_model import Ridge
+            >>> Ridge(alpha=2.0, sigma=0).fit([[0.0], [1.0]], [1.0, 3.0]).to_sklearn()
+            Ridge(alpha=2.0)
         """
         check_is_fitted(self)
         twin = self._twin()
@@ -43,10 +44,11 @@ class ServedModel(PlannedModel):
             objective: what was minimised.
             weights: of a release, ``(p,)``.
 
-        >>> from expunge.linear_model import Ridge
-        >>> model = Ridge(sigma=0)
-        >>> model.published(model.objective(1), np.array([2.0, 1.0])).predict([[3.0]]).tolist()
-        [7.0]
+        Examples:
+            >>> from expunge.linear_model import Ridge
+            >>> model = Ridge(sigma=0)
+            >>> model.published(model.objective(1), np.array([2.0, 1.0])).predict([[3.0]]).tolist()
+            [7.0]
         """
         twin = self._twin()
         twin.coef_, twin.intercept_ = self._served(objective, weights)

@@ -53,8 +53,9 @@ def two_sum(a: float, b: float) -> tuple[float, float]:
 def sum_up(a: float, b: float) -> float:
     """a + b, rounded up; exact where it can be.
 
-    >>> sum_up(1.0, 2.0), sum_up(1.0, 1e-20) > 1.0
-    (3.0, True)
+    Examples:
+        >>> sum_up(1.0, 2.0), sum_up(1.0, 1e-20) > 1.0
+        (3.0, True)
     """
     total, rounding = two_sum(a, b)
     return math.nextafter(total, math.inf) if rounding else total

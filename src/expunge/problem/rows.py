@@ -120,8 +120,9 @@ class Rows:
             InvalidRows: wrong shapes; masked, NaN or infinite values; magnitudes beyond 1e±60; negative weights. The message
                 names the first bad row.
 
-        >>> len(Rows.of([[1.0, 2.0]], [0]))
-        1
+        Examples:
+            >>> len(Rows.of([[1.0, 2.0]], [0]))
+            1
         """
         X = canonical(X, "X") if sparse.issparse(X) else real(X, "X")
         weight = None if sample_weight is None else _per_row(sample_weight, "sample_weight", X)

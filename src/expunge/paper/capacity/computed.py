@@ -16,20 +16,24 @@ Method = Literal["newton", "worst_case", "dp", "exact", "linear_model"]
 class Capacity(int):
     """A number of deletions, and the ``reason`` why it is no larger.
 
-    Args:
-        value: how many deletions.
-        reason: why there are no more.
-
-    >>> capacity = deletion_capacity(p=10, n=100, epsilon=1.0, delta=1e-5, strong_convexity=0.1, lipschitz=1.0, method="exact")
-    >>> int(capacity)
-    0
-    >>> print(capacity)
-    capacity 0, because learning alone from 100 rows may cost 0.4 > gamma = 0.01: at least 4000 rows are needed
+    Examples:
+        >>> promise = {"epsilon": 1.0, "delta": 1e-5}
+        >>> capacity = deletion_capacity(p=10, n=100, **promise, strong_convexity=0.1, lipschitz=1.0, method="exact")
+        >>> int(capacity)
+        0
+        >>> print(capacity)
+        capacity 0, because learning alone from 100 rows may cost 0.4 > gamma = 0.01: at least 4000 rows are needed
     """
 
     reason: str
 
     def __new__(cls, value: int, reason: str) -> "Capacity":
+        """A capacity.
+
+        Args:
+            value: how many deletions.
+            reason: why there are no more.
+        """
         capacity = super().__new__(cls, value)
         capacity.reason = reason
         return capacity
@@ -221,9 +225,10 @@ def deletion_capacity(
     Raises:
         ValueError: constants that are out of range, missing, or contradict one another.
 
-    >>> constants = {"epsilon": 1.0, "delta": 1e-5, "strong_convexity": 0.1, "lipschitz": 1.0, "hessian_lipschitz": 1.0}
-    >>> int(deletion_capacity(p=10, n=1_000_000, **constants, method="newton"))
-    429
+    Examples:
+        >>> constants = {"epsilon": 1.0, "delta": 1e-5, "strong_convexity": 0.1, "lipschitz": 1.0, "hessian_lipschitz": 1.0}
+        >>> int(deletion_capacity(p=10, n=1_000_000, **constants, method="newton"))
+        429
 
     Source: paper, Theorems 3 to 5; theory §2, §3.
     """
@@ -275,8 +280,9 @@ def sample_complexity(
     Raises:
         ValueError: constants that are out of range, missing, or contradict one another.
 
-    >>> sample_complexity(lipschitz=1.0, strong_convexity=0.1)
-    4000
+    Examples:
+        >>> sample_complexity(lipschitz=1.0, strong_convexity=0.1)
+        4000
 
     Source: paper, §2; theory §2, §3.
     """
