@@ -3,6 +3,7 @@
 import ast
 import inspect
 import re
+import textwrap
 from importlib import import_module
 from pathlib import Path
 
@@ -138,3 +139,34 @@ def test_every_method_of_an_estimator_has_an_example(name):
     estimator = getattr(linear_model, name)
     assert ">>> " in (estimator.__doc__ or "")
     assert [name for name, method in methods(estimator).items() if ">>> " not in (inspect.getdoc(method) or "")] == []
+
+
+def raised(function: object) -> set[str]:
+    """The kinds of errors that a function's own body raises."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))  # type: ignore[arg-type]
+    found = [node.exc for node in ast.walk(tree) if isinstance(node, ast.Raise) and node.exc is not None]
+    names = [ast.unparse(error.func if isinstance(error, ast.Call) else error) for error in found]
+    return {name for name in names if name[0].isupper()}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_what_is_raised_is_documented(page):
+    unsaid = set()
+    for value in shown(page):
+        own = (
+            {"": value}
+            if not inspect.isclass(value)
+            else {name: f for name, f in methods(value).items() if inspect.isroutine(f)}
+        )
+        makers = [
+            f
+            for name, f in vars(value).items()
+            if name in ("__init__", "__post_init__") and f.__code__.co_filename != "<string>"
+        ]
+        texts = {name: (inspect.getdoc(function) or "", raised(function)) for name, function in own.items()}
+        is_made = not getattr(value, "_is_protocol", False)
+        texts["made"] = (inspect.getdoc(value) or "", set().union(*map(raised, makers)) if is_made else set())
+        for name, (text, kinds) in texts.items():
+            said = text.partition("Raises")[2]
+            unsaid |= {f"{value.__name__}.{name}: {kind}" for kind in kinds if kind not in said}
+    assert not unsaid, f"say so under Raises: {sorted(unsaid)}"

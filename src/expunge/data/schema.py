@@ -72,6 +72,9 @@ class Number:
         high: upper end, above ``low``.
         knots: increasing points from ``low`` to ``high``, one feature each; without them the number is one feature. Default:
             none.
+
+    Raises:
+        ValueError: ``low`` is not below ``high``, or the knots do not increase from the one to the other.
     """
 
     low: float
@@ -118,6 +121,9 @@ class Category:
 
     Args:
         values: the declared values, each once, as text.
+
+    Raises:
+        ValueError: there is none, or one is there twice.
     """
 
     values: tuple[str, ...]

@@ -242,6 +242,9 @@ def bundle(connection: sa.Connection, envelope: str, seq: int, covers: Mapping[s
         envelope: the signed certificate.
         seq: number of the event that tells of it.
         covers: the proof that it answers a request.
+
+    Raises:
+        LedgerCorrupt: no signed head covers the event.
     """
     proven = prove_inclusion(connection, seq)
     if proven is None:

@@ -204,6 +204,9 @@ class PrivacyBudget:
             restores: how many copies there were before this one; more than any of them had.
             since: the last day at or before the restore on which, by the calendar, a period begins.
 
+        Raises:
+            ValueError: there were as many copies before already.
+
         Source: theory §5.7.
         """
         if restores <= self.restores:

@@ -90,6 +90,9 @@ class Rows:
         sample_weight: ``(n_rows,)``, at least 0; multiplies the loss of its row.
         ids: names of the rows, one each. With them a request is checked for duplicates by id, otherwise by value.
 
+    Raises:
+        InvalidRows: sparse rows of another form; ``Rows.of`` makes them canonical.
+
     Assumes: matching lengths, and values that are 0 or of magnitudes between 1e-60 and 1e60; ``Rows.of`` checks them.
     """
 

@@ -301,6 +301,7 @@ class Workspace:
         Raises:
             RequestRefused: no rows here have this id.
             InvalidRows: rows of somebody else, or rows that do not fit.
+            WorkUnfinished: they are corrected, but something is left to do.
         """
         with batch.in_charge(self.place):
             plan = self._plans.rectify(subject, data, reading=reading, accept_undeclared=accept_undeclared)

@@ -130,6 +130,9 @@ class Setting:
         Args:
             m: deletions.
 
+        Raises:
+            ValueError: the problem is strongly convex already.
+
         Source: paper, Theorem 4 (up to constants); theory §3.
         """
         if self.radius is None:
