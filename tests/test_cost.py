@@ -1,6 +1,7 @@
 """What noise costs: the σ from an excess risk keeps to it, for every loss; and the estimate behind warnings is right."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -66,7 +67,7 @@ def test_a_log_link_spends_no_more_than_its_share_of_the_mean(loss, seed, risk):
     X = rng.normal(size=(n, d)) * 10.0 ** rng.uniform(-1, 0)
     y = targets(loss, (X @ rng.normal(size=d) + rng.normal())[:, None], rng) + (0.5 if loss.name != "gamma" else 0.0)
     rows = Rows.of(X, y, rng.choice([0.5, 1.0, 3.0], size=n))
-    form = str(rng.choice(["sum", "mean"]))
+    form: Any = str(rng.choice(["sum", "mean"]))
     objective = Objective(loss, d, penalty=float(10.0 ** rng.uniform(-4, -1)), form=form)
     point = fitted(objective, rows, LocalEngine(), 1e9).point
     norm = float(np.sqrt(np.square(X).sum(axis=1) + 1).max())

@@ -6,6 +6,7 @@ import tomllib
 from importlib import import_module
 from pathlib import Path
 from pkgutil import walk_packages
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def code_blocks(page: Path) -> list[str]:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if code_blocks(page)], ids=lambda page: page.name)
 def test_every_code_block_runs(page, capsys):
-    namespace = {}
+    namespace: dict[str, Any] = {}
     for block in code_blocks(page):
         exec(compile(block, str(page), "exec"), namespace)
 
@@ -60,7 +61,7 @@ def test_every_test_that_the_security_page_names_exists():
 
 def test_every_cited_theory_section_exists():
     headings = set(re.findall(r"^#+ §(\d+(?:\.\d+)?) ", (ROOT / "docs/theory.md").read_text(), flags=re.M))
-    cited = {}
+    cited: dict[str, str] = {}
     for path in sorted((ROOT / "src").rglob("*.py")):
         for tag in re.findall(r"[Tt]heory (§[^.;)\n]*(?:\.\d[^.;)\n]*)*)", path.read_text()):
             cited |= dict.fromkeys(SECTION.findall(tag), path.name)
@@ -146,7 +147,7 @@ def test_what_a_page_on_adding_something_names_is_in_the_code(page):
 
 def test_every_command_is_documented_and_has_help():
     text = "".join(page.read_text() for page in PAGES)
-    top = get_command(app).commands
+    top: dict[str, Any] = vars(get_command(app))["commands"]
     nested = {f"{name} {sub}": found for name, group in top.items() for sub, found in getattr(group, "commands", {}).items()}
     for name, command in {**top, **nested}.items():
         assert f"expunge {name}" in text, name

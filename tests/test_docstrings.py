@@ -6,6 +6,7 @@ import re
 import textwrap
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,9 +28,9 @@ def documented(docstring: str | None) -> list[str]:
     return re.findall(r"^    (?! )\*{0,2}(.*?)(?:: |$)", section(docstring), flags=re.M)
 
 
-def shown(page: Path) -> list[object]:
+def shown(page: Path) -> list[Any]:
     """Classes and functions that a page of the reference shows, those of its modules included."""
-    found: list[object] = []
+    found: list[Any] = []
     for name in re.findall(r"^::: (\S+)", page.read_text(), flags=re.M):
         room, _, last = name.rpartition(".")
         try:
@@ -43,8 +44,8 @@ def shown(page: Path) -> list[object]:
     return [value for value in found if inspect.isclass(value) or inspect.isfunction(value)]
 
 
-def parameters(function: object) -> set[str]:
-    names = inspect.signature(function).parameters  # type: ignore[arg-type]
+def parameters(function: Any) -> set[str]:
+    names = inspect.signature(function).parameters
     return {name for name in names if name not in ("self", "cls", "args", "kwargs", "_args", "_kwargs")}
 
 
@@ -52,7 +53,7 @@ def is_ours(value: object) -> bool:
     return (getattr(value, "__module__", None) or "").split(".")[0] in ("expunge", "benchmarks")
 
 
-def methods(value: type) -> dict[str, object]:
+def methods(value: type) -> dict[str, Any]:
     """The public methods and properties of a class that are ours, inherited ones included."""
     return {
         name: found
@@ -62,9 +63,9 @@ def methods(value: type) -> dict[str, object]:
     }
 
 
-def missing(value: object) -> set[str]:
+def missing(value: Any) -> set[str]:
     """``place.name:parameter`` of every parameter without a line; methods that are inherited are looked for in the bases."""
-    place = f"{value.__module__}.{value.__qualname__}"  # type: ignore[attr-defined]
+    place = f"{value.__module__}.{value.__qualname__}"
     if not inspect.isclass(value):
         return {f"{place}:{name}" for name in parameters(value) - set(documented(value.__doc__))}
     texts = [value.__new__.__doc__, *(base.__doc__ for base in value.__mro__ if base is not object)]
@@ -141,9 +142,9 @@ def test_every_method_of_an_estimator_has_an_example(name):
     assert [name for name, method in methods(estimator).items() if ">>> " not in (inspect.getdoc(method) or "")] == []
 
 
-def raised(function: object) -> set[str]:
+def raised(function: Any) -> set[str]:
     """The kinds of errors that a function's own body raises."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))  # type: ignore[arg-type]
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     found = [node.exc for node in ast.walk(tree) if isinstance(node, ast.Raise) and node.exc is not None]
     names = [ast.unparse(error.func if isinstance(error, ast.Call) else error) for error in found]
     return {name for name in names if name[0].isupper()}

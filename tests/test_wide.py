@@ -91,7 +91,7 @@ def test_every_point_is_within_its_bound(loss, seed):
         assert away <= state.distance_bound + slack + 1e-15 * np.linalg.norm(truth)
     last, _passes, is_optimum = found[-1]
     assert is_optimum
-    assert np.linalg.norm(last.anchor - truth) <= 1e-6 * max(1.0, np.linalg.norm(truth))
+    assert np.linalg.norm(last.anchor - truth) <= 1e-6 * max(1.0, float(np.linalg.norm(truth)))
 
 
 def test_a_halved_bound_is_noticed():

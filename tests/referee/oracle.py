@@ -252,9 +252,9 @@ def _derivatives(model: Model, t: list[arb], y: arb, code: int) -> tuple[list[ar
         case "gamma":
             slope1, curvature1 = 1 - y * (-u).exp(), y * (-u).exp()
         case "tweedie":
-            k = arb(model.parameter)
-            mean, claim = ((2 - k) * u).exp(), y * ((1 - k) * u).exp()
-            slope1, curvature1 = mean - claim, (2 - k) * mean + (k - 1) * claim
+            power = arb(model.parameter)
+            mean, claim = ((2 - power) * u).exp(), y * ((1 - power) * u).exp()
+            slope1, curvature1 = mean - claim, (2 - power) * mean + (power - 1) * claim
     return [slope1], [[curvature1]]
 
 
