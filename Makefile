@@ -1,5 +1,5 @@
 # Everything runs in a .venv of its own; nothing but Python 3.11 and pip is needed.
-.PHONY: demo setup servers test test-fast test-lowest mutants lint bench bench-scale bench-service soak docs clean
+.PHONY: demo setup servers test test-fast coverage test-lowest mutants lint bench bench-scale bench-service soak docs clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -38,6 +38,10 @@ test: $(READY) servers
 
 test-fast: $(READY)
 	$(PYTEST) -m "not soak" $(addprefix --ignore=,$(SLOW))
+
+# which lines and branches the tests run, printed; measuring takes about as long again as the tests
+coverage: $(READY) servers
+	$(PYTEST) -m "not soak" --cov
 
 TOOLS = 'pytest>=8.3' 'pytest-xdist>=3.6' 'hypothesis>=6.120' 'mpmath>=1.3' 'python-flint>=0.8' 'pandas>=2.2' 'polars>=1.20' \
 	'array-api-strict>=2.3' 'PyYAML>=6'
