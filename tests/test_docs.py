@@ -122,6 +122,26 @@ def test_links_between_pages_lead_somewhere():
             assert not section or section in sections(found), f"{page.name} links to {target}#{section}"
 
 
+def test_the_links_of_the_readme_work_on_pypi():
+    """There it stands alone: every link is absolute, and begins with an address that pyproject.toml states."""
+    urls = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]
+    assert all(urls[name].startswith(f"{urls['Source']}/") for name in ("Issues", "Changelog"))
+    links = re.findall(r"\]\(([^)]*)\)", (ROOT / "README.md").read_text())
+    assert len(links) > 15
+    for link in links:
+        address, _, section = link.partition("#")
+        if address.startswith(f"{urls['Documentation']}/"):
+            place = address.removeprefix(f"{urls['Documentation']}/")
+            assert place.endswith("/"), link
+            pages = [ROOT / "docs" / f"{place.rstrip('/')}.md", ROOT / "docs" / place / "index.md"]
+        else:
+            assert address.startswith(f"{urls['Source']}/blob/main/"), f"{link} begins with no address of pyproject.toml"
+            pages = [ROOT / address.removeprefix(f"{urls['Source']}/blob/main/")]
+        found = [page for page in pages if page.is_file()]
+        assert found, f"{link} leads to no page"
+        assert not section or section in sections(found[0]), link
+
+
 def sections(page: Path) -> set[str]:
     """The addresses of the headings of a page."""
     return {slugify(title, "-") for title in re.findall(r"^#+ (.*)", page.read_text(), flags=re.M)}
