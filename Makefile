@@ -44,7 +44,7 @@ coverage: $(READY) servers
 	$(PYTEST) -m "not soak" --cov
 
 TOOLS = 'pytest>=8.3' 'pytest-xdist>=3.6' 'hypothesis>=6.120' 'mpmath>=1.3' 'python-flint>=0.8' 'pandas>=2.2' 'polars>=1.20' \
-	'array-api-strict>=2.3' 'PyYAML>=6'
+	'array-api-strict>=2.3' 'PyYAML>=6' 'torch==2.13.0' 'cosmic-ray>=8.7' 'in-toto-attestation>=0.9.3' 'onnxruntime>=1.20'
 
 # the oldest versions of the packages that pyproject.toml allows
 test-lowest:
@@ -63,7 +63,7 @@ test-versions:
 		if [ -z "$$python" ]; then echo "Python $$version is not here: not tested"; continue; fi; \
 		echo "$$($$python --version), $$python"; \
 		$$python -m venv .venv-$$version; \
-		.venv-$$version/bin/pip install --quiet --disable-pip-version-check --editable '.[all]' $(TOOLS); \
+		.venv-$$version/bin/pip install --quiet --disable-pip-version-check --editable '.[dev]'; \
 		OPENBLAS_NUM_THREADS=1 .venv-$$version/bin/python -m pytest -n 2 -m "not soak" $(addprefix --ignore=,$(SLOW)); \
 	done
 
