@@ -10,7 +10,7 @@ from expunge.evidence.receipts import committed
 from expunge.evidence.statements import digest
 from expunge.files import PARTIAL
 from expunge.ledger import log as events
-from expunge.ledger import releases, requests, sealing, times, tokens, tombstones
+from expunge.ledger import releases, requests, sealing, times, tokens, tombstones, upgrading
 from expunge.ledger.bindings import require_bound
 from expunge.ledger.facts import fact
 from expunge.privacy import Guarantee
@@ -196,7 +196,8 @@ def strays(place: Place) -> None:
         }
     found = [path for path in place.models.rglob("*") if path.is_file() and path not in current]
     found += [*place.table.strays(), *place.path.rglob(f"{PARTIAL}*")]
-    found += [path for path in place.path.iterdir() if path.name not in NAMES]
+    copies = upgrading.copies(place.path / "ledger.sqlite")
+    found += [path for path in place.path.iterdir() if path.name not in NAMES and path not in copies]
     if found:
         raise WorkspaceInvalid(f"{found[0]} is not of the workspace: move it elsewhere, or delete it if you know what it is")
 
