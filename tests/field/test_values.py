@@ -482,7 +482,7 @@ class TestTypedFiles:
         assert "column 'ward' are in the names of folders" in refused(tmp_path, tmp_path / "a")
         init(tmp_path, tmp_path / "a" / "ward=B")  # a folder above says nothing
         pq.write_table(pa.table({"who": ["p1"], "y": [1]}), tmp_path / "a" / "ward=B" / "u.parquet")
-        assert "only one has a column 'x'" in run("inspect", tmp_path / "a" / "ward=B", code=1)["message"]
+        assert "has a column 'x': write one of them again" in run("inspect", tmp_path / "a" / "ward=B", code=1)["message"]
 
 
 class TestInspecting:

@@ -247,7 +247,7 @@ MASKED = np.ma.array(np.eye(3), mask=np.eye(3) * [0, 0, 1] > 0)
     [
         (MASKED, "X of row 2 is masked"),
         (list(MASKED), "X of row 2 is masked"),
-        (np.eye(3) * 1j, "no numbers but complex128"),
+        (np.eye(3) * 1j, "holds complex128, not real numbers"),
         (torch.eye(3).to(torch.complex64), "complex"),
         (sparse.csr_array(np.eye(3) * 1j), "complex128"),
         (np.eye(3).astype("datetime64[s]"), r"datetime64\[s\]"),

@@ -107,8 +107,8 @@ def _place(first: list[str], column: str | None, named: list[int], *, is_told: b
         return named[0]
     if len(first) > 1 and not is_told:
         raise Unclear(
-            f"the list has {len(first)} columns: say the heading of the one with the ids, or that the first line is no heading "
-            "and they are in the first column"
+            f"the list has {len(first)} columns: say the heading of the one with the ids, or that the first line is not a "
+            "heading and they are in the first column"
         )
     return 0
 

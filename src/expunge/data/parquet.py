@@ -110,7 +110,7 @@ class ParquetRows:
         for file, schema in zip(files, schemas, strict=True):
             if different := set(schema.names) ^ set(self.schema.names):
                 name = sorted(different)[0]
-                raise InvalidRows(f"of {file} and {files[0]} only one has a column {name!r}: write one of them anew")
+                raise InvalidRows(f"only one of {file} and {files[0]} has a column {name!r}: write one of them again")
         self._groups = files_row_groups(files, self.schema.names, store)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
@@ -159,7 +159,7 @@ def files_row_groups(paths: Sequence[str], columns: Sequence[str], store: Any = 
                 raise InvalidRows(f"{path} has no column {name!r}: it has {', '.join(schema.names)}")
             given, (wanted, first) = schema.field(name).type, types.setdefault(name, (schema.field(name).type, path))
             if given != wanted:
-                raise InvalidRows(f"column {name!r} holds {given} in {path}, but {wanted} in {first}: write one of them anew")
+                raise InvalidRows(f"column {name!r} holds {given} in {path}, but {wanted} in {first}: write one of them again")
         found += [RowGroup(store, path, stamp, g, footer.row_group(g).num_rows) for g in range(footer.num_row_groups)]
     return found
 

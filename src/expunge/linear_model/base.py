@@ -240,12 +240,12 @@ class UnlearningModel(ServedModel):
         Assumes: the original, and every other copy, releases no more; else the same budget is spent twice.
 
         Examples:
-            >>> import pickle, warnings
+            >>> import copy, warnings
             >>> from expunge.linear_model import Ridge
-            >>> with warnings.catch_warnings(action="ignore"):  # of the secret state in the pickle
-            ...     copy = pickle.loads(pickle.dumps(Ridge(sigma=0).fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0])))
-            >>> copy.take_over()
-            >>> str(copy.forget([[2.0]], [5.0]).rung)
+            >>> with warnings.catch_warnings(action="ignore"):  # that there are two now
+            ...     other = copy.deepcopy(Ridge(sigma=0).fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0]))
+            >>> other.take_over()
+            >>> str(other.forget([[2.0]], [5.0]).rung)
             'exact'
         """
         check_is_fitted(self)

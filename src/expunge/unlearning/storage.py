@@ -106,10 +106,10 @@ def load_unlearner(path: str | os.PathLike[str], engine: Engine | None = None) -
             names = file.keys()
             tensors = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, ValueError, KeyError) as error:
-        raise StateCorrupt(f"{path} is truncated or no state file ({error}): restore a backup, or fit again") from error
+        raise StateCorrupt(f"{path} is truncated, or is not a state file ({error}): restore a backup, or fit again") from error
     if metadata.get("format") != FORMAT:
         raise StateCorrupt(
-            f"{path} is a safetensors file but no state of an unlearner: give the file that save_unlearner wrote"
+            f"{path} is a safetensors file, but not the state of an unlearner: give the file that save_unlearner wrote"
         )
     if metadata.get("version") != str(VERSION):
         raise StateCorrupt(

@@ -145,7 +145,7 @@ class WideState(AnchoredState):
             ValueError: always.
         """
         raise ValueError(
-            "a wide model has no statistics from which this could be told: every change passes over the remaining rows, "
+            "a wide model keeps no statistics that could tell this: every change passes over the remaining rows, "
             "and is certified by that"
         )
 
@@ -235,8 +235,8 @@ def _state(objective: Objective, point: Array, look: _Look) -> WideState:
     floor = curvature_floor(objective, least, look.output_curvature, look.row_norm, look.sums.hessian_error)
     if floor <= 0.0:
         raise NoOptimum(
-            "the curvature cannot be told from zero: the targets can be fitted without limit, or the scales of columns and "
-            "weights differ too much; raise the penalty (smaller C, larger alpha) or scale the columns alike"
+            "the curvature is not distinguishable from zero: the targets can be fitted without limit, or the scales of columns "
+            "and weights differ too much; raise the penalty (smaller C, larger alpha) or scale the columns alike"
         )
     require_all_classes(look.sums, "the rows")
     return WideState(objective, point, look.sums, _extremes(look.row_norm, floor), floor, 0.0, trace)
