@@ -43,7 +43,7 @@ test-fast: $(READY)
 coverage: $(READY) servers
 	$(PYTEST) -m "not soak" --cov
 
-TOOLS = 'pytest>=8.3' 'pytest-xdist>=3.6' 'hypothesis>=6.120' 'mpmath>=1.3' 'python-flint>=0.8' 'pandas>=2.2' 'polars>=1.20' \
+TOOLS = 'pytest>=8.3' 'pytest-timeout>=2.3' 'pytest-xdist>=3.6' 'hypothesis>=6.120' 'mpmath>=1.3' 'python-flint>=0.8' 'pandas>=2.2' 'polars>=1.20' \
 	'array-api-strict>=2.3' 'PyYAML>=6' 'torch==2.13.0' 'cosmic-ray>=8.7' 'in-toto-attestation>=0.9.3' 'onnxruntime>=1.20'
 
 # the oldest versions of the packages that pyproject.toml allows
