@@ -266,7 +266,7 @@ def test_influence_is_a_bound_and_capacity_is_refused(data):
     wide, dense = model(data), LogisticRegression(C=1.0, sigma=0.05).fit(*data)
     rows = Rows.of(X[:50], y[:50].astype(float))
     assert (wide._unlearner.influence(rows) >= dense._unlearner.influence(rows)).all()
-    with pytest.raises(ValueError, match="a wide model has no statistics"):
+    with pytest.raises(ValueError, match="a wide model keeps no statistics"):
         wide.capacity()
 
 
