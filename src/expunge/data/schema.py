@@ -75,6 +75,13 @@ class Number:
 
     Raises:
         ValueError: ``low`` is not below ``high``, or the knots do not increase from the one to the other.
+
+    Examples:
+        >>> features, n_outside, n_missing = Number(0, 100).encode([25.0, 150.0, None])
+        >>> features.ravel().tolist(), n_outside, n_missing
+        ([0.25, 1.0, 0.0], 1, 1)
+        >>> Number(0, 2, knots=(0, 1, 2)).encode([0.5])[0].tolist()
+        [[0.5, 0.5, 0.0]]
     """
 
     low: float
@@ -124,6 +131,11 @@ class Category:
 
     Raises:
         ValueError: there is none, or one is there twice.
+
+    Examples:
+        >>> features, n_undeclared, n_missing = Category(("clerk", "nurse")).encode(["nurse", "pilot", None])
+        >>> features.tolist(), n_undeclared, n_missing
+        ([[0.0, 1.0], [0.0, 0.0], [0.0, 0.0]], 1, 1)
     """
 
     values: tuple[str, ...]

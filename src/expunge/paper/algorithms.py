@@ -31,6 +31,14 @@ class RowLoss:
         value: ``(w, Z) -> (n_rows,)``.
         gradient: ``(w, Z) -> (n_rows, p)``.
         hessian: ``(w, Z) -> (n_rows, p, p)``.
+
+    Examples:
+        >>> square = RowLoss(
+        ...     lambda w, Z: 0.5 * ((w - Z) ** 2).sum(axis=1),
+        ...     lambda w, Z: w - Z,
+        ...     lambda w, Z: np.tile(np.eye(len(w)), (len(Z), 1, 1)),
+        ... )
+        >>> square.verify_derivatives(np.zeros(1), np.array([[1.0], [2.0]]))
     """
 
     value: Callable[[Array, Array], Array]
@@ -117,6 +125,19 @@ class PaperUnlearner:
 
     Raises:
         ValueError: constants that are out of range or contradict one another.
+
+    Examples:
+        >>> square = RowLoss(
+        ...     lambda w, Z: 0.5 * ((w - Z) ** 2).sum(axis=1),
+        ...     lambda w, Z: w - Z,
+        ...     lambda w, Z: np.tile(np.eye(len(w)), (len(Z), 1, 1)),
+        ... )
+        >>> constants = {"strong_convexity": 1.0, "lipschitz": 10.0, "hessian_lipschitz": 0.0}
+        >>> paper = PaperUnlearner(square, 1, **constants, epsilon=1.0, delta=1e-5)
+        >>> Z = np.array([[1.0], [2.0], [6.0]])
+        >>> learned = paper.learn(Z)
+        >>> learned.weights.tolist(), paper.unlearn(Z[2:], learned).tolist()  # M = 0: exact, and without noise
+        ([3.0], [1.5])
 
     Source: paper, Algorithms 1 and 2, Theorem 3; theory §3.
     """

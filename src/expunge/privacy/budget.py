@@ -24,6 +24,12 @@ class Schedule:
     Raises:
         ValueError: a number below 1.
 
+    Examples:
+        >>> str(Schedule(days=30, requests=100))
+        'every 30 days or 100 requests'
+        >>> Schedule(days=30).is_due(date(2026, 1, 1), 5, on=date(2026, 1, 31))
+        True
+
     Source: theory §5.7.
     """
 
@@ -79,6 +85,14 @@ class PrivacyBudget:
         earlier: the largest Σ μ² of anybody forgotten before the period.
         drift: μ that each release costs those.
         restores: how many backups were restored, one after the other, before this copy of the model.
+
+    Examples:
+        >>> budget = PrivacyBudget.fitted(mu_limit=1.0, mu=0.0, on=date(2026, 1, 1)).owing()  # somebody is forgotten
+        >>> budget.charged(0.6).charged(0.6).mu_total <= 1.0
+        True
+        >>> budget.charged(0.6).charged(0.6).charged(0.6)
+        Traceback (most recent call last):
+        expunge.errors.BudgetSpent: ...
 
     Source: theory §5.2, §5.7.
     """

@@ -35,6 +35,10 @@ class Guarantee:
 
     Raises:
         ValueError: ε is not positive and finite, or δ not strictly between 0 and 1.
+
+    Examples:
+        >>> Guarantee(epsilon=1, delta=1e-6)
+        Guarantee(epsilon=1.0, delta=1e-06)
     """
 
     epsilon: float

@@ -73,7 +73,11 @@ class Geometry:
         return math.sqrt(or_infinite(max(0.0, square) + rounding + self.hessian_error * size * size)) * ROUND_UP
 
     def euclidean(self, energy: float) -> float:
-        """|e|₂ of whatever has |e|_H ≤ ``energy``."""
+        """Bound on |e|₂ of whatever has |e|_H ≤ ``energy``.
+
+        Args:
+            energy: bound on |e|_H; at least 0.
+        """
         return energy / math.sqrt(self.mu) * ROUND_UP if self.mu > 0.0 else math.inf
 
     def hessian_change(self, step: Array, length: float, by_rows: float = math.inf) -> "HessianChange":
@@ -164,7 +168,11 @@ def residual(geometry: Geometry, t: float, decrement: float) -> float:
 
 
 def growth_of(t: float) -> float:
-    """e^t; ``inf`` where that says nothing."""
+    """e^t; ``inf`` where that says nothing.
+
+    Args:
+        t: the exponent.
+    """
     return math.exp(t) if t < 700.0 else math.inf
 
 

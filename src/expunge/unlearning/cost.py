@@ -67,6 +67,12 @@ def affordable_sigma(
         Undeclared: a declaration or the intercept is missing.
         ValueError: a number that cannot be.
 
+    Examples:
+        >>> from expunge.problem.losses import Logistic
+        >>> sigma = affordable_sigma(Logistic(), fit_intercept=True, excess_risk=0.001, row_norm=2.0)
+        >>> round(sigma**2 * 2.0**2 * 0.25 / 2, 6)  # half the curvature, β|x|² at most, times the variance
+        0.001
+
     Source: theory §5.3.
     """
     if not (math.isfinite(excess_risk) and excess_risk >= 0):

@@ -50,6 +50,16 @@ def save_unlearner(unlearner: Unlearner, path: str | os.PathLike[str]) -> None:
 
     Raises:
         OSError: the file cannot be written; an older file at ``path`` is then untouched.
+
+    Examples:
+        >>> import tempfile
+        >>> from expunge.linear_model import Ridge
+        >>> unlearner = Ridge(sigma=0).fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0]).unlearner_
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_unlearner(unlearner, f"{folder}/model.safetensors")
+        ...     again = load_unlearner(f"{folder}/model.safetensors")
+        >>> bool((again.release.weights == unlearner.release.weights).all())
+        True
     """
     secret = secret_of(unlearner)
     learned = secret.learned

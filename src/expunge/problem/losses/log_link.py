@@ -17,6 +17,10 @@ class Poisson(Loss):
 
     Overflows to ``inf`` beyond t ≈ 709, which every caller treats as "no certificate".
 
+    Examples:
+        >>> float(Poisson().derivative(np.zeros(1), np.array([3.0]))[0])
+        -2.0
+
     Source: theory §6.
     """
 
@@ -43,6 +47,10 @@ class Poisson(Loss):
 @dataclass(frozen=True)
 class Gamma(Loss):
     """y e⁻ᵗ + t for y > 0: half the Gamma deviance with a log link, up to a constant in y.
+
+    Examples:
+        >>> float(Gamma().derivative(np.zeros(1), np.array([3.0]))[0])
+        -2.0
 
     Source: theory §6.
     """
@@ -75,6 +83,10 @@ class Tweedie(Loss):
 
     Raises:
         ValueError: ``power`` is not between 1 and 2.
+
+    Examples:
+        >>> float(Tweedie(power=1.5).derivative(np.zeros(1), np.array([3.0]))[0])
+        -2.0
 
     Source: theory §6.
     """
