@@ -89,8 +89,8 @@ class Hand:
                 self.failed.append(text)
 
     def _wait(self, process: subprocess.Popen[bytes]) -> None:
-        """Lets it work to its end, or until the ledger was written to, by whomever, as many times as chance will have it, or for
-        as long: a command that finds nothing to do writes nothing, and is to be killed too."""
+        """Lets it work to its end, or until the ledger was written to, by whomever, as many times as chance will have it, or
+        for as long: a command that finds nothing to do writes nothing, and is to be killed too."""
         if self._rng.random() < 0.4:
             process.wait()
         witness, until = self._folder / "ws/ledger.witness", time.monotonic() + float(self._rng.exponential(2.0))
