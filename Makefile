@@ -39,7 +39,7 @@ test: $(READY) servers
 test-fast: $(READY)
 	$(PYTEST) -m "not soak" $(addprefix --ignore=,$(SLOW))
 
-# which lines and branches the tests run, printed; measuring takes about as long again as the tests
+# which lines and branches the tests run in their own process, printed; measuring takes about as long again as the tests
 coverage: $(READY) servers
 	$(PYTEST) -m "not soak" --cov
 
