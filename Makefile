@@ -1,5 +1,5 @@
 # Everything runs in a .venv of its own; nothing but Python 3.11 and pip is needed.
-.PHONY: demo setup servers test test-fast test-lowest mutants lint bench bench-scale bench-service soak docs clean
+.PHONY: demo setup servers test test-fast coverage test-lowest test-versions mutants lint bench bench-scale bench-service soak docs clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -39,8 +39,12 @@ test: $(READY) servers
 test-fast: $(READY)
 	$(PYTEST) -m "not soak" $(addprefix --ignore=,$(SLOW))
 
-TOOLS = 'pytest>=8.3' 'pytest-xdist>=3.6' 'hypothesis>=6.120' 'mpmath>=1.3' 'python-flint>=0.8' 'pandas>=2.2' 'polars>=1.20' \
-	'array-api-strict>=2.3' 'PyYAML>=6'
+# which lines and branches the tests run in their own process, printed; measuring takes about as long again as the tests
+coverage: $(READY) servers
+	$(PYTEST) -m "not soak" --cov
+
+TOOLS = 'pytest>=8.3' 'pytest-timeout>=2.3' 'pytest-xdist>=3.6' 'hypothesis>=6.120' 'mpmath>=1.3' 'python-flint>=0.8' 'pandas>=2.2' 'polars>=1.20' \
+	'array-api-strict>=2.3' 'PyYAML>=6' 'torch==2.13.0' 'cosmic-ray>=8.7' 'in-toto-attestation>=0.9.3' 'onnxruntime>=1.20'
 
 # the oldest versions of the packages that pyproject.toml allows
 test-lowest:
@@ -48,6 +52,20 @@ test-lowest:
 	.venv-lowest/bin/pip install --quiet --disable-pip-version-check uv
 	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable '.[all]' $(TOOLS)
 	OPENBLAS_NUM_THREADS=1 .venv-lowest/bin/python -m pytest -n 2 -m "not soak" $(addprefix --ignore=,$(SLOW))
+
+# the fast tests on every Python that is here, of those that pyproject.toml names: pyenv's, or the system's
+VERSIONS ?= 3.11 3.12 3.13 3.14
+
+test-versions:
+	@set -e; for version in $(VERSIONS); do \
+		python=$$(ls -d "$${PYENV_ROOT:-$$HOME/.pyenv}/versions/$$version".*/bin/python 2>/dev/null | tail -n 1); \
+		python=$${python:-$$(command -v python$$version || true)}; \
+		if [ -z "$$python" ]; then echo "Python $$version is not here: not tested"; continue; fi; \
+		echo "$$($$python --version), $$python"; \
+		$$python -m venv .venv-$$version; \
+		.venv-$$version/bin/pip install --quiet --disable-pip-version-check --editable '.[dev]'; \
+		OPENBLAS_NUM_THREADS=1 .venv-$$version/bin/python -m pytest -n 2 -m "not soak" $(addprefix --ignore=,$(SLOW)); \
+	done
 
 soak: $(READY) servers
 	OPENBLAS_NUM_THREADS=1 EXPUNGE_SOAK=1 $(BIN)/python -m pytest -n 2 --timeout 0
@@ -85,4 +103,4 @@ bench-service: $(READY)
 	$(BIN)/python -m benchmarks.service
 
 clean:
-	rm -rf .venv .venv-lowest .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .site .cache
+	rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .site .cache

@@ -1,6 +1,7 @@
 """One catalogue of (loss, data, penalty, deletion) problems; every property of the bounds is tested on it."""
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -81,7 +82,7 @@ def problem(loss: Loss, seed: int, *, max_log10_condition: float = 3.0, intercep
     y = targets(loss, X @ truth, rng)
     weight = rng.choice([0.5, 1.0, 2.0], size=n) if rng.random() < 0.3 else None
     penalty = float(10.0 ** rng.uniform(-max_log10_condition if is_ill else -2.0, 1.5)) * (not is_ill or rng.random() < 0.8)
-    form = "mean" if rng.random() < 0.4 else "sum"
+    form: Literal["sum", "mean"] = "mean" if rng.random() < 0.4 else "sum"
     fit_intercept = bool(rng.random() < 0.6) if intercept is None else intercept
     objective = Objective(loss, d, penalty / n if form == "mean" else penalty, form, fit_intercept)
     rows = Rows.of(X, y, weight)

@@ -24,7 +24,7 @@ class PostgreSQL:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        self.user = {"user": "postgres"} if os.geteuid() == 0 else {}  # the server refuses to run as root
+        self.user = "postgres" if os.geteuid() == 0 else None  # the server refuses to run as root
         if self.user:
             shutil.chown(self.folder, "postgres")
         self._run("initdb", "-D", self.folder / "data", "-U", "expunge", "-A", "trust", "--no-sync", "-E", "UTF8")
@@ -49,5 +49,5 @@ class PostgreSQL:
     def _run(self, program: str, *arguments: object) -> None:
         command = [str(self.bin / program), *map(str, arguments)]
         with open(self.folder / f"{program}.out", "w") as out:  # a pipe would stay open with the server
-            done = subprocess.run(command, cwd="/", stdout=out, stderr=out, check=False, **self.user)
+            done = subprocess.run(command, cwd="/", stdout=out, stderr=out, check=False, user=self.user)
         assert done.returncode == 0, (self.folder / f"{program}.out").read_text()

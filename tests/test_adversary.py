@@ -75,4 +75,4 @@ def test_the_rules_of_the_others():
 def test_an_unknown_adversary_is_refused():
     state, rows, holdout = problem(Logistic())
     with pytest.raises(ValueError, match="adversary must be one of"):
-        deletion_order("nobody", state, rows, holdout, np.random.default_rng(0))
+        deletion_order("nobody", state, rows, holdout, np.random.default_rng(0))  # type: ignore[arg-type]

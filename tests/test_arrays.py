@@ -1,5 +1,7 @@
 """Rows in any array-API namespace give NumPy's sums, on whatever device they lie; solve and certificate stay on the host."""
 
+from typing import Any
+
 import array_api_strict
 import numpy as np
 import pytest
@@ -58,7 +60,7 @@ def test_sums(placed, loss, seed):
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9 * np.abs(wanted.hessian_sum).max())
     assert at.longest == pytest.approx(here.longest, rel=1e-12)
     assert at.shift(w) == pytest.approx(here.shift(w), rel=1e-9)
-    root = np.linalg.cholesky(np.eye(len(w)) * 0.7)
+    root: Any = np.linalg.cholesky(np.eye(len(w)) * 0.7)
     assert top_leverage(at, root) == pytest.approx(top_leverage(here, root), rel=1e-3)
 
 

@@ -1,6 +1,7 @@
 """Deletion capacity: the paper's rates, maximality, clear answers to impossible problems, and the measured capacity."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,11 +10,11 @@ from hypothesis import strategies as st
 
 from expunge.errors import InvalidRows, NotLearned
 from expunge.linear_model import LogisticRegression, PoissonRegressor, Ridge
-from expunge.paper.capacity import Setting, deletion_capacity, empirical_capacity, sample_complexity
+from expunge.paper.capacity import Method, Setting, deletion_capacity, empirical_capacity, sample_complexity
 from expunge.unlearning.influence import ADVERSARIES, deletion_order
 
-METHODS = ("newton", "worst_case", "dp", "exact", "linear_model")
-CONSTANTS = {"epsilon": 1.0, "delta": 1e-5, "lipschitz": 1.0, "hessian_lipschitz": 1.0, "smoothness": 1.0}
+METHODS: tuple[Method, ...] = ("newton", "worst_case", "dp", "exact", "linear_model")
+CONSTANTS: dict[str, Any] = {"epsilon": 1.0, "delta": 1e-5, "lipschitz": 1.0, "hessian_lipschitz": 1.0, "smoothness": 1.0}
 
 
 def slope(xs, ys):
@@ -22,7 +23,7 @@ def slope(xs, ys):
 
 def test_the_rates_of_the_paper_where_the_noise_binds():
     ps = 10 ** np.arange(4, 9)
-    common = {**CONSTANTS, "n": 10**9, "strong_convexity": 0.05}
+    common: dict[str, Any] = {**CONSTANTS, "n": 10**9, "strong_convexity": 0.05}
     found = {method: [int(deletion_capacity(p=int(p), method=method, **common)) for p in ps] for method in METHODS}
     assert slope(ps, found["newton"]) == pytest.approx(-1 / 4, abs=0.01)
     assert slope(ps, found["worst_case"]) == pytest.approx(-1 / 4, abs=0.01)
@@ -32,7 +33,7 @@ def test_the_rates_of_the_paper_where_the_noise_binds():
 
 
 def test_capacity_is_proportional_to_n_and_grows_with_the_root_of_epsilon():
-    common = {**CONSTANTS, "p": 10**6, "strong_convexity": 0.05}
+    common: dict[str, Any] = {**CONSTANTS, "p": 10**6, "strong_convexity": 0.05}
     ns = 10 ** np.arange(8, 12)
     assert slope(ns, [int(deletion_capacity(n=int(n), **common)) for n in ns]) == pytest.approx(1.0, abs=0.01)
     epsilons = 10.0 ** np.arange(-3, 1)
@@ -97,7 +98,7 @@ def test_the_gain_over_the_closed_form_is_real():
 def test_sample_complexity_is_the_least_n():
     assert sample_complexity(lipschitz=2.0, strong_convexity=0.5, gamma=0.02) == 4 * 4 / (0.5 * 0.02)
     n = sample_complexity(lipschitz=1.0, radius=1.0)
-    convex = {"p": 1, "epsilon": 1.0, "delta": 1e-5, "lipschitz": 1.0, "radius": 1.0}
+    convex: dict[str, Any] = {"p": 1, "epsilon": 1.0, "delta": 1e-5, "lipschitz": 1.0, "radius": 1.0}
     assert Setting(n=n, **convex).excess_risk_bound(0, "exact") <= 0.01 * (1 + 1e-9)
     assert Setting(n=n - 1, **convex).excess_risk_bound(0, "exact") > 0.01
     rates = [sample_complexity(lipschitz=1.0, radius=1.0, gamma=gamma) for gamma in (1e-2, 1e-3, 1e-4)]
@@ -235,7 +236,7 @@ def test_bad_input_to_the_measured_capacity(fitted):
     with pytest.raises(ValueError, match="confidence"):
         empirical_capacity(model, holdout, learned=learned, confidence=1.0)
     with pytest.raises(ValueError, match="adversary must be one of random, influence"):
-        empirical_capacity(model, holdout, learned=learned, adversary="nobody")
+        empirical_capacity(model, holdout, learned=learned, adversary="nobody")  # type: ignore[arg-type]
     with pytest.raises(InvalidRows, match="3 features"):
         empirical_capacity(model, (holdout[0][:, :3], holdout[1]), learned=learned)
     with pytest.raises(NotLearned):

@@ -1,6 +1,7 @@
 """What noise costs: the σ from an excess risk keeps to it, for every loss; and the estimate behind warnings is right."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,11 +10,13 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from expunge.engine.local import LocalEngine
+from expunge.privacy import Guarantee
 from expunge.problem.losses import Gamma, Logistic, Poisson, PseudoHuber, Softmax, Squared, Tweedie
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
 from expunge.unlearning.cost import NoiseCost, NoisyLoss, affordable_sigma
 from expunge.unlearning.fitting import fitted
+from expunge.unlearning.settings import Settings
 from tests.problems import CATALOGUE, targets
 
 CLASSIFIERS = [Logistic(), Softmax(2), Softmax(3), Softmax(4), Softmax(10)]
@@ -66,9 +69,9 @@ def test_a_log_link_spends_no_more_than_its_share_of_the_mean(loss, seed, risk):
     X = rng.normal(size=(n, d)) * 10.0 ** rng.uniform(-1, 0)
     y = targets(loss, (X @ rng.normal(size=d) + rng.normal())[:, None], rng) + (0.5 if loss.name != "gamma" else 0.0)
     rows = Rows.of(X, y, rng.choice([0.5, 1.0, 3.0], size=n))
-    form = str(rng.choice(["sum", "mean"]))
+    form: Any = str(rng.choice(["sum", "mean"]))
     objective = Objective(loss, d, penalty=float(10.0 ** rng.uniform(-4, -1)), form=form)
-    point = fitted(objective, rows, LocalEngine(), 1e9).point
+    point = fitted(objective, rows, LocalEngine(), Settings(Guarantee(1.0, 1e-5), sigma=0.05)).point
     norm = float(np.sqrt(np.square(X).sum(axis=1) + 1).max())
     sigma = affordable_sigma(loss, fit_intercept=True, excess_risk=risk, row_norm=norm)
     noisy = NoisyLoss(objective, rows)
@@ -97,7 +100,7 @@ def test_the_estimate_is_what_releases_cost(loss, rng):
     y = targets(loss, X @ rng.normal(size=(d, loss.outputs)) + rng.normal(size=loss.outputs), rng)
     rows = Rows.of(X, y, rng.choice([0.0, 1.0, 3.0], size=n))
     objective = Objective(loss, d, penalty=1.0)
-    point = fitted(objective, rows, LocalEngine(), 1e9).point
+    point = fitted(objective, rows, LocalEngine(), Settings(Guarantee(1.0, 1e-5), sigma=0.05)).point
     found = NoiseCost.of(objective, rows, point, 0.1)
 
     def mean_loss(w):

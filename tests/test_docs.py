@@ -1,10 +1,12 @@
 """What the documentation says is true: its code runs, its sections exist, its commands are there."""
 
+import inspect
 import re
 import tomllib
 from importlib import import_module
 from pathlib import Path
 from pkgutil import walk_packages
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ import expunge
 from expunge import linear_model
 from expunge.cli import app
 from tests.site import SITE
+from tests.test_docstrings import methods
 from tools import architecture
 
 ROOT = Path(__file__).parents[1]
@@ -29,7 +32,7 @@ def code_blocks(page: Path) -> list[str]:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if code_blocks(page)], ids=lambda page: page.name)
 def test_every_code_block_runs(page, capsys):
-    namespace = {}
+    namespace: dict[str, Any] = {}
     for block in code_blocks(page):
         exec(compile(block, str(page), "exec"), namespace)
 
@@ -58,7 +61,7 @@ def test_every_test_that_the_security_page_names_exists():
 
 def test_every_cited_theory_section_exists():
     headings = set(re.findall(r"^#+ §(\d+(?:\.\d+)?) ", (ROOT / "docs/theory.md").read_text(), flags=re.M))
-    cited = {}
+    cited: dict[str, str] = {}
     for path in sorted((ROOT / "src").rglob("*.py")):
         for tag in re.findall(r"[Tt]heory (§[^.;)\n]*(?:\.\d[^.;)\n]*)*)", path.read_text()):
             cited |= dict.fromkeys(SECTION.findall(tag), path.name)
@@ -119,6 +122,26 @@ def test_links_between_pages_lead_somewhere():
             assert not section or section in sections(found), f"{page.name} links to {target}#{section}"
 
 
+def test_the_links_of_the_readme_work_on_pypi():
+    """There it stands alone: every link is absolute, and begins with an address that pyproject.toml states."""
+    urls = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]
+    assert all(urls[name].startswith(f"{urls['Source']}/") for name in ("Issues", "Changelog"))
+    links = re.findall(r"\]\(([^)]*)\)", (ROOT / "README.md").read_text())
+    assert len(links) > 15
+    for link in links:
+        address, _, section = link.partition("#")
+        if address.startswith(f"{urls['Documentation']}/"):
+            place = address.removeprefix(f"{urls['Documentation']}/")
+            assert place.endswith("/"), link
+            pages = [ROOT / "docs" / f"{place.rstrip('/')}.md", ROOT / "docs" / place / "index.md"]
+        else:
+            assert address.startswith(f"{urls['Source']}/blob/main/"), f"{link} begins with no address of pyproject.toml"
+            pages = [ROOT / address.removeprefix(f"{urls['Source']}/blob/main/")]
+        found = [page for page in pages if page.is_file()]
+        assert found, f"{link} leads to no page"
+        assert not section or section in sections(found[0]), link
+
+
 def sections(page: Path) -> set[str]:
     """The addresses of the headings of a page."""
     return {slugify(title, "-") for title in re.findall(r"^#+ (.*)", page.read_text(), flags=re.M)}
@@ -144,7 +167,7 @@ def test_what_a_page_on_adding_something_names_is_in_the_code(page):
 
 def test_every_command_is_documented_and_has_help():
     text = "".join(page.read_text() for page in PAGES)
-    top = get_command(app).commands
+    top: dict[str, Any] = vars(get_command(app))["commands"]
     nested = {f"{name} {sub}": found for name, group in top.items() for sub, found in getattr(group, "commands", {}).items()}
     for name, command in {**top, **nested}.items():
         assert f"expunge {name}" in text, name
@@ -156,8 +179,23 @@ def test_every_command_is_documented_and_has_help():
 def test_the_site_builds_without_a_warning(site):
     assert "No issues found" in site
     assert [line for line in site.splitlines() if "griffe:" in line] == []
-    reference = (SITE / "reference/estimators/index.html").read_text()
+    reference = (SITE / "reference/estimators/ridge/index.html").read_text()
     assert "from which nobody can tell that these rows were ever learned" in reference  # the docstring of forget
+    assert [page for page in SITE.rglob("reference/**/*.html") if "<blockquote>" in page.read_text()] == []  # a stray example
+
+
+@pytest.mark.parametrize("name", linear_model.__all__)
+def test_the_page_of_an_estimator_lists_every_argument_and_every_method(site, name):
+    estimator = getattr(linear_model, name)
+    (page,) = [
+        text
+        for path in SITE.glob("reference/estimators/*/*.html")
+        if f'"expunge.linear_model.{name}"' in (text := path.read_text())
+    ]
+    table = page[page.index(">Parameters:<") :]
+    listed = re.findall(r"<code>(\w+)</code>", table[: table.index("</table>")])
+    assert [argument for argument in inspect.signature(estimator).parameters if argument not in listed] == []
+    assert [method for method in methods(estimator) if f'id="expunge.linear_model.{name}.{method}"' not in page] == []
 
 
 def test_every_page_is_in_the_navigation():
@@ -167,7 +205,7 @@ def test_every_page_is_in_the_navigation():
 
 
 def test_every_public_name_is_in_the_reference():
-    text = "".join(page.read_text() for page in (ROOT / "docs/reference").glob("*.md"))
+    text = "".join(page.read_text() for page in (ROOT / "docs/reference").rglob("*.md"))
     modules = re.findall(r"^::: (\S+)", text, flags=re.M)
     missing = []
     for name in [*expunge.__all__, *linear_model.__all__]:

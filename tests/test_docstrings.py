@@ -1,101 +1,174 @@
-"""Every parameter of what the reference documents has its line in a docstring; a list of what is still to do only shrinks."""
+"""Docstrings: every argument of what the reference shows has a line of its own, and examples are there where they help."""
 
+import ast
 import inspect
 import re
+import textwrap
 from enum import Enum
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from expunge import linear_model
+
 ROOT = Path(__file__).parents[1]
-TO_DO = (Path(__file__).parent / "undocumented.txt").read_text().split()
+PAGES = sorted(page for page in (ROOT / "docs/reference").rglob("*.md") if "\n::: " in page.read_text())
+FILES = sorted(path for room in ("src", "benchmarks", "tools") for path in (ROOT / room).rglob("*.py"))
 
 
-def documented(docstring: str | None) -> set[str]:
-    """The names that the section ``Args:`` speaks of; several may share a line, with commas or semicolons between them."""
-    section = re.search(r"^Args:\n((?:    .*\n|\n)*)", inspect.cleandoc(docstring or "") + "\n", flags=re.M)
-    if section is None:
-        return set()
-    heads = re.findall(r"(?:^    |; )((?:``)?[*\w]+(?:``)?(?:, (?:``)?[*\w]+(?:``)?)*):", section[1], flags=re.M)
-    return {name.strip("`*") for head in heads for name in head.split(", ")}
+def section(docstring: str | None) -> str:
+    """The text under ``Args:``."""
+    found = re.search(r"^Args:\n((?:    .*\n|\n)*)", inspect.cleandoc(docstring or "") + "\n", flags=re.M)
+    return found[1] if found else ""
 
 
-def reference() -> list[object]:
+def documented(docstring: str | None) -> list[str]:
+    """What each line under ``Args:`` speaks of; continued lines are indented further."""
+    return re.findall(r"^    (?! )\*{0,2}(.*?)(?:: |$)", section(docstring), flags=re.M)
+
+
+def shown(page: Path) -> list[Any]:
     """Classes and functions that a page of the reference shows, those of its modules included."""
-    names = re.findall(r"^::: (\S+)", "".join(page.read_text() for page in (ROOT / "docs/reference").glob("*.md")), flags=re.M)
-    found: list[object] = []
-    for name in names:
+    found: list[Any] = []
+    for name in re.findall(r"^::: (\S+)", page.read_text(), flags=re.M):
         room, _, last = name.rpartition(".")
         try:
             module = import_module(name)
         except ModuleNotFoundError:
             found.append(getattr(import_module(room), last))
         else:
-            own = [value for key, value in vars(module).items() if not key.startswith("_")]
-            found += [value for value in own if getattr(value, "__module__", None) == module.__name__ and callable(value)]
+            public = getattr(module, "__all__", [key for key in vars(module) if not key.startswith("_")])
+            own = [getattr(module, key) for key in public]
+            found += [value for value in own if (getattr(value, "__module__", None) or "").startswith(module.__name__)]
     return [value for value in found if inspect.isclass(value) or inspect.isfunction(value)]
 
 
-def missing() -> list[str]:
-    """``place.name:parameter`` of every parameter without a line."""
-    found = set()
-    for value in reference():
-        place = f"{value.__module__}.{value.__qualname__}"
-        if inspect.isclass(value) and issubclass(value, Enum):  # its members say what they are
-            continue
-        if inspect.isclass(value):
-            said = set().union(*(documented(base.__doc__) for base in value.__mro__ if base is not object))
-            own = value.__init__ if value.__init__ is not object.__init__ else None
-            found |= {f"{place}:{name}" for name in parameters(own) - said}
-            for name, method in inspect.getmembers(value):
-                if (
-                    not name.startswith("_")
-                    and (getattr(method, "__module__", None) or "").startswith("expunge")
-                    and inspect.isroutine(method)
-                ):
-                    home = f"{method.__module__}.{method.__qualname__}"
-                    found |= {f"{home}:{parameter}" for parameter in parameters(method) - documented(inspect.getdoc(method))}
-        else:
-            found |= {f"{place}:{name}" for name in parameters(value) - documented(value.__doc__)}
-    return sorted(found)
+def parameters(function: Any) -> set[str]:
+    names = inspect.signature(function).parameters
+    return {name for name in names if name not in ("self", "cls", "args", "kwargs", "_args", "_kwargs")}
 
 
-def parameters(function: object) -> set[str]:
-    if function is None or not callable(function):
-        return set()
-    try:
-        signature = inspect.signature(function)
-    except ValueError:
-        return set()
-    return {name for name in signature.parameters if name not in ("self", "cls", "args", "kwargs", "_args", "_kwargs")}
+def is_ours(value: object) -> bool:
+    return (getattr(value, "__module__", None) or "").split(".")[0] in ("expunge", "benchmarks")
 
 
-def test_an_undocumented_parameter_is_found():
-    arguments = "    X: rows, ``(n, d)``.\n    low, high: an interval; ``mid``: between them.\n"
-    text = f"What it does.\n\nArgs:\n{arguments}\nRaises:\n    y: no.\n"
-    assert documented(text) == {"X", "low", "high", "mid"}
-    assert documented("No section.") == set()
+def methods(value: type) -> dict[str, Any]:
+    """The public methods and properties of a class that are ours, inherited ones included."""
+    return {
+        name: found
+        for name, found in inspect.getmembers(value)
+        if not name.startswith("_") and (isinstance(inspect.getattr_static(value, name), property) or inspect.isroutine(found))
+        if is_ours(getattr(inspect.getattr_static(value, name), "fget", None) or found)
+    }
 
 
-def test_every_parameter_in_the_reference_is_documented():
-    found = missing()
-    assert [name for name in found if name not in TO_DO] == [], "write their line into Args:"
-    assert [name for name in TO_DO if name not in found] == [], (
-        "they are documented now: strike them off tests/undocumented.txt"
-    )
+def missing(value: Any) -> set[str]:
+    """``place.name:parameter`` of every parameter without a line; methods that are inherited are looked for in the bases."""
+    place = f"{value.__module__}.{value.__qualname__}"
+    if not inspect.isclass(value):
+        return {f"{place}:{name}" for name in parameters(value) - set(documented(value.__doc__))}
+    texts = [value.__new__.__doc__, *(base.__doc__ for base in value.__mro__ if base is not object)]
+    said = {name for text in texts for name in documented(text)}
+    is_made = is_ours(value.__init__) or is_ours(value.__new__)
+    is_made = is_made and not issubclass(value, Warning | Enum)  # members of an enum say what they are
+    found = {f"{place}:{name}" for name in (parameters(value) if is_made else set()) - said}
+    for name, method in methods(value).items():
+        if inspect.isroutine(method):
+            found |= {f"{place}.{name}:{argument}" for argument in parameters(method) - set(documented(inspect.getdoc(method)))}
+    return found
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["LogisticRegression", "Ridge", "PseudoHuberRegressor", "PoissonRegressor", "GammaRegressor", "TweedieRegressor"],
-)
-def test_nothing_of_an_estimator_is_left_to_do(name):
-    rooms = ("expunge.linear_model.",)
-    assert [entry for entry in TO_DO if entry.startswith(rooms)] == []
-    assert getattr(import_module("expunge.linear_model"), name).__doc__
+def test_an_undocumented_argument_is_found():
+    def scaled(X, low, mid, high):
+        """What it does.
+
+        Args:
+            X: rows, ``(n, d)``.
+                This is still of X: it has more to say.
+            low, high: the ends.
+
+        Raises:
+            ValueError: mid is outside.
+        """
+
+    assert documented(scaled.__doc__) == ["X", "low, high"]
+    assert {name.split(":")[1] for name in missing(scaled)} == {"low", "mid", "high"}
+    assert documented("No section.") == []
 
 
-if __name__ == "__main__":  # strikes off what is documented by now, and what is gone
-    left = sorted(set(TO_DO) & set(missing()))
-    (Path(__file__).parent / "undocumented.txt").write_text("".join(f"{name}\n" for name in left))
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_argument_in_the_reference_is_documented(page):
+    values = shown(page)
+    assert values
+    assert sorted(set().union(*map(missing, values))) == [], "write their line into Args:"
+
+
+def arguments(node: ast.AST) -> set[str]:
+    """The arguments of a function, or of what makes a class: its ``__init__``, or its fields."""
+    if isinstance(node, ast.ClassDef):
+        fields = [
+            field.target.id for field in node.body if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        ]
+        makers = [part for part in node.body if isinstance(part, ast.FunctionDef) and part.name in ("__init__", "__new__")]
+        return {*fields, *(name for maker in makers for name in arguments(maker))}
+    assert isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    return {argument.arg for argument in ast.walk(node.args) if isinstance(argument, ast.arg)}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_arguments_have_a_line_each_and_exist(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            text = section(ast.get_docstring(node))
+            known = arguments(node)
+            assert [head for head in documented(ast.get_docstring(node)) if head not in known] == [], node.name
+            inline = [name for name in known if re.search(rf"[;,.] `{{0,2}}{name}`{{0,2}}: ", text)]
+            assert inline == [], f"{node.name}: give these a line of their own"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_examples_are_under_their_heading(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module):
+            outside = re.sub(r"^Examples:\n((?:    .*\n|\n)*)", "", f"{ast.get_docstring(node)}\n", flags=re.M)
+            assert ">>> " not in outside, f"{getattr(node, 'name', path.name)}: the site would show it as a quotation"
+
+
+@pytest.mark.parametrize("name", linear_model.__all__)
+def test_every_method_of_an_estimator_has_an_example(name):
+    estimator = getattr(linear_model, name)
+    assert ">>> " in (estimator.__doc__ or "")
+    assert [name for name, method in methods(estimator).items() if ">>> " not in (inspect.getdoc(method) or "")] == []
+
+
+def raised(function: Any) -> set[str]:
+    """The kinds of errors that a function's own body raises."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    found = [node.exc for node in ast.walk(tree) if isinstance(node, ast.Raise) and node.exc is not None]
+    names = [ast.unparse(error.func if isinstance(error, ast.Call) else error) for error in found]
+    return {name for name in names if name[0].isupper()}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_what_is_raised_is_documented(page):
+    unsaid = set()
+    for value in shown(page):
+        own = (
+            {"": value}
+            if not inspect.isclass(value)
+            else {name: f for name, f in methods(value).items() if inspect.isroutine(f)}
+        )
+        makers = [
+            f
+            for name, f in vars(value).items()
+            if name in ("__init__", "__post_init__") and f.__code__.co_filename != "<string>"
+        ]
+        texts = {name: (inspect.getdoc(function) or "", raised(function)) for name, function in own.items()}
+        is_made = not getattr(value, "_is_protocol", False)
+        texts["made"] = (inspect.getdoc(value) or "", set().union(*map(raised, makers)) if is_made else set())
+        for name, (text, kinds) in texts.items():
+            said = text.partition("Raises")[2]
+            unsaid |= {f"{value.__name__}.{name}: {kind}" for kind in kinds if kind not in said}
+    assert not unsaid, f"say so under Raises: {sorted(unsaid)}"

@@ -106,8 +106,8 @@ def test_sums_are_those_of_the_rows(loss, container, intercept, weighted):
     np.testing.assert_allclose(at.gradient, hand.gradient, atol=1e-13)
     np.testing.assert_allclose(at.hessian(), hand.hessian, atol=1e-13)
     np.testing.assert_allclose(at.hessian("float32"), hand.hessian, atol=1e-4)
-    direction = np.arange(len(hand.w)) - 3.0
-    np.testing.assert_allclose(at.product(direction), hand.hessian @ direction, atol=1e-12)
+    direction = np.arange(len(hand.w), dtype=np.float64) - 3.0
+    np.testing.assert_allclose(np.asarray(at.product(direction)), hand.hessian @ direction, atol=1e-12)
     diagonal, D = at.curvature_sums()
     np.testing.assert_allclose(diagonal, np.diag(hand.hessian), atol=1e-13)
     np.testing.assert_allclose(D, np.tensordot(hand.weight, hand.curvatures, 1), atol=1e-13)

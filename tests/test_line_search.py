@@ -1,6 +1,7 @@
 """The line search: when a step is shortened, and how far."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from expunge.numerics.line_search import SUFFICIENT_DECREASE, LineSearch
 
 
 def search(**changes):
-    given = {"anchor": np.array([1.0, 2.0]), "step": np.array([4.0, -8.0]), "value": 10.0, "decrease": 2.0, "shortest": 0.1}
+    given: dict[str, Any] = {"anchor": np.array([1.0, 2.0]), "step": np.array([4.0, -8.0])}
+    given |= {"value": 10.0, "decrease": 2.0, "shortest": 0.1}
     return LineSearch(**given | changes)
 
 

@@ -3,9 +3,11 @@
 import pickle
 import tracemalloc
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -107,7 +109,8 @@ def data(rng):
 
 def test_noise_is_on_by_default_and_never_seeded(data, monkeypatch):
     X, y = data
-    for kwargs in ({}, {"random_state": 0}):
+    given: list[dict[str, Any]] = [{}, {"random_state": 0}]
+    for kwargs in given:
         a, b = LogisticRegression(**kwargs).fit(X, y), LogisticRegression(**kwargs).fit(X, y)
         assert a.certificate_.sigma > 0
         assert np.linalg.norm(a.coef_ - b.coef_) > 1e-3
@@ -115,7 +118,7 @@ def test_noise_is_on_by_default_and_never_seeded(data, monkeypatch):
         LogisticRegression(insecure_seed=0).fit(X, y)
     LogisticRegression(insecure_seed=0, sigma=0).fit(X, y)
     monkeypatch.setenv(INSECURE_SEED, "1")
-    a, b, c = (LogisticRegression(insecure_seed=seed).fit(X, y).coef_ for seed in (1, np.int64(1), 2))
+    a, b, c = (LogisticRegression(insecure_seed=seed).fit(X, y).coef_ for seed in (1, np.int64(1), 2))  # type: ignore[arg-type]
     np.testing.assert_array_equal(a, b)
     assert np.linalg.norm(a - c) > 1e-3
 
@@ -241,7 +244,8 @@ def test_rectify_wants_both_weights_and_takes_ids(data):
     X, y = data
     X, y = np.vstack([X, X[:1]]), np.r_[y, y[:1]]
     model = LogisticRegression(sigma=0).fit(X, y)
-    for kwargs in ({"sample_weight_old": [1.0]}, {"sample_weight_new": [1.0]}):
+    given: list[dict[str, Any]] = [{"sample_weight_old": [1.0]}, {"sample_weight_new": [1.0]}]
+    for kwargs in given:
         with pytest.raises(InvalidRows, match="give both"):
             model.rectify(X[:1], y[:1], -X[:1], y[:1], **kwargs)
     with pytest.raises(InvalidRows, match="are the same"):
@@ -252,10 +256,11 @@ def test_rectify_wants_both_weights_and_takes_ids(data):
 def test_remaining_rows_must_be_rows(data):
     X, y = data
     model = LogisticRegression(sigma=0).fit(X, y)
-    for wrong in (X, (X,), (X, y, None, None, None), "rows"):
+    wrongs: list[Any] = [X, (X,), (X, y, None, None, None), "rows"]
+    for wrong in wrongs:
         with pytest.raises(InvalidRows, match="remaining must be"):
             model.forget(X[:1], y[:1], remaining=wrong)
-    assert model.forget(X[:1], y[:1], remaining=[X[1:], y[1:]]).rung == "pass"
+    assert model.forget(X[:1], y[:1], remaining=[X[1:], y[1:]]).rung == "pass"  # type: ignore[arg-type]
 
 
 def test_multinomial_with_string_labels(rng):
@@ -312,7 +317,7 @@ def _as_it_was(model, before):
     return set(vars(model)) == set(before) and all(vars(model)[name] is value for name, value in before.items())
 
 
-FAILED_FITS = {
+FAILED_FITS: dict[str, Callable[..., Any]] = {
     "NaN in X": lambda X, y, frame: ({}, frame.mask(frame > 1), y),
     "NaN in y": lambda X, y, frame: ({}, X[:, :2], np.where(y > y.min(), y, np.nan)),
     "one class": lambda X, y, frame: ({}, frame, np.zeros(len(y))),
@@ -475,7 +480,7 @@ def test_raw_columns_are_refused_and_scaled_ones_are_not(rng):
     scaled = rng.normal(size=(n, 3))
     raw = centre + spread * scaled
     t = 1.2 * scaled[:, 0] - 0.8 * scaled[:, 1]
-    targets = {
+    targets: dict[Any, Any] = {
         LogisticRegression: (t - 2.5 + rng.logistic(size=n) > 0).astype(int),
         Ridge: t + rng.normal(size=n),
         PseudoHuberRegressor: t + rng.normal(size=n),
@@ -538,7 +543,8 @@ def test_targets_outside_the_declared_range_are_refused(data):
     model = Ridge(row_norm=2.0, target_range=(-1, 1)).fit(X, y)
     with pytest.raises(InvalidRows, match=r"y of row 1 is 3, outside the declared target_range \(-1, 1\)"):
         model.learn(X[:2], [0.0, 3.0])
-    for wrong in ((1, 1), (0,), "01", (0, np.inf), (None, 1)):
+    wrongs: list[Any] = [(1, 1), (0,), "01", (0, np.inf), (None, 1)]
+    for wrong in wrongs:
         with pytest.raises(ValueError, match="target_range must be"):
             Ridge(target_range=wrong).fit(X, y)
 

@@ -11,7 +11,6 @@ from expunge.problem.losses import Gamma, Logistic, Poisson, PseudoHuber, Softma
 from tests.problems import CATALOGUE
 
 SCALAR = [loss for loss in CATALOGUE if loss.outputs == 1]
-ids = {"ids": repr}
 
 
 def target(loss, y: float) -> float:
@@ -29,7 +28,7 @@ def columns(loss, t, y):
     return np.array([t], dtype=float), np.array([target(loss, y)])
 
 
-@pytest.mark.parametrize("loss", SCALAR, **ids)
+@pytest.mark.parametrize("loss", SCALAR, ids=repr)
 @given(t=st.floats(-12, 12), y=st.floats(-8, 8))
 def test_derivatives_match_fourth_order_differences(loss, t, y):
     h = 1e-3
@@ -42,7 +41,7 @@ def test_derivatives_match_fourth_order_differences(loss, t, y):
         assert abs(weights @ values - found) <= 1e-8 * scale
 
 
-@pytest.mark.parametrize("loss", SCALAR, **ids)
+@pytest.mark.parametrize("loss", SCALAR, ids=repr)
 @given(t=st.floats(-700, 700), step=st.floats(1e-6, 5.0), y=st.floats(-700, 700))
 def test_curvature_grows_no_faster_than_the_self_concordance_constant(loss, t, step, y):
     """|ℓ‴| ≤ cℓ″ integrated: |ln ℓ″(t+s) − ln ℓ″(t)| ≤ cs, wherever ℓ″ is a normal number."""
@@ -53,7 +52,7 @@ def test_curvature_grows_no_faster_than_the_self_concordance_constant(loss, t, s
         )
 
 
-@pytest.mark.parametrize("loss", SCALAR, **ids)
+@pytest.mark.parametrize("loss", SCALAR, ids=repr)
 def test_constants_dominate_searched_maxima_and_are_not_slack(loss):
     r = np.concatenate([np.linspace(-60, 60, 240_001), np.linspace(-3, 3, 60_001)])
     y = np.full_like(r, target(loss, 0.0))
@@ -71,7 +70,7 @@ def test_constants_dominate_searched_maxima_and_are_not_slack(loss):
             assert found >= 0.97 * bound
 
 
-@pytest.mark.parametrize("loss", SCALAR, **ids)
+@pytest.mark.parametrize("loss", SCALAR, ids=repr)
 def test_the_self_concordance_constant_is_attained(loss):
     r = np.linspace(-8, 8, 32_001)
     y = np.full_like(r, target(loss, 1.0))
@@ -106,7 +105,7 @@ def test_softmax_derivatives_and_sandwich(seed, K, size):
     assert np.linalg.eigvalsh(growth * after - before)[0] >= -1e-12 * growth
 
 
-@pytest.mark.parametrize("loss", CATALOGUE, **ids)
+@pytest.mark.parametrize("loss", CATALOGUE, ids=repr)
 @pytest.mark.parametrize("t", [-800.0, 800.0])
 @pytest.mark.parametrize("y", [0.0, 1.0])
 def test_nothing_is_nan_and_nothing_warns_at_800(loss, t, y):

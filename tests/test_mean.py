@@ -33,7 +33,7 @@ def test_a_million_interleaved_operations_lose_nothing(rng):
     """Values over 40 orders of magnitude, where a running float sum would keep no digit of the small ones."""
     values = (rng.normal(size=(1_000_000, 1)) * 10.0 ** rng.uniform(-20, 20, size=(1_000_000, 1))).tolist()
     estimator = MeanEstimator().fit([[0.5], [0.25]])
-    held = []
+    held: list[list[float]] = []
     for i, value in enumerate(values):
         if held and i % 2:
             estimator.forget([held.pop(i % len(held))])

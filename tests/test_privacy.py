@@ -4,6 +4,7 @@ import math
 import time
 from dataclasses import FrozenInstanceError, replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import mpmath
 import numpy as np
@@ -116,7 +117,8 @@ events = st.one_of(
 @given(st.lists(events, max_size=60), st.floats(0.1, 1.0))
 def test_everyone_is_charged_what_theory_5_7_says(story, limit):
     """An account for each person forgotten, kept apart: none may pass the limit, whatever refits come in between."""
-    budget, accounts, drift = budget_of(limit), [], 0.0  # each: [Σμ², whether its period is over]
+    accounts: list[list[Any]] = []  # each: [Σμ², whether its period is over]
+    budget, drift = budget_of(limit), 0.0
     for what, mu in story:
         try:
             if what == "scheduled":
@@ -244,7 +246,7 @@ def test_the_reserve_is_a_millionth_of_the_budget_at_least():
 
 def test_a_new_budget_owes_nobody_anything():
     budget = budget_of(0.3, 0.01)
-    assert budget == PrivacyBudget(0.3, pytest.approx(4e-4), "2026-11-02", 0, False, 0.0, 0.0, 0.0)
+    assert budget == PrivacyBudget(0.3, pytest.approx(4e-4), "2026-11-02", 0, False, 0.0, 0.0, 0.0)  # type: ignore[arg-type]
     limit = 0.09 * (1 - RESTORE_SHARE)
     assert budget.mu_left() == pytest.approx(math.sqrt(limit - 4e-4), rel=1e-11)
     assert budget.mu_left(refit=True) == pytest.approx(math.sqrt(limit), rel=1e-11)
@@ -306,9 +308,9 @@ def test_days_are_those_of_utc(monkeypatch):
 
 
 def test_numbers_of_numpy_become_pythons():
-    guarantee = Guarantee(np.float32(0.5), np.float64(1e-5))
+    guarantee = Guarantee(np.float32(0.5), np.float64(1e-5))  # type: ignore[arg-type]
     assert repr(guarantee) == "Guarantee(epsilon=0.5, delta=1e-05)"
-    assert repr(Schedule(np.int64(7), np.int32(5))) == "Schedule(days=7, requests=5)"
+    assert repr(Schedule(np.int64(7), np.int32(5))) == "Schedule(days=7, requests=5)"  # type: ignore[arg-type]
 
 
 def test_rounding_in_later_releases_is_charged_to_people_of_earlier_periods():

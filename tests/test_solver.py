@@ -78,7 +78,8 @@ def test_same_optimum_as_scikit_learn(name, container, weighted):
     theirs.fit(X, y, sample_weight=weight)
     np.testing.assert_allclose(mine.coef_, theirs.coef_, atol=1e-8)
     intercepts = np.atleast_1d(mine.intercept_), np.atleast_1d(theirs.intercept_)
-    np.testing.assert_allclose(*(b - b.mean() if len(b) > 1 else b for b in intercepts), atol=1e-8)
+    ours, others = (b - b.mean() if len(b) > 1 else b for b in intercepts)
+    np.testing.assert_allclose(ours, others, atol=1e-8)
     np.testing.assert_allclose(mine.predict(X), theirs.predict(X), atol=1e-8)
 
 

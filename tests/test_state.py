@@ -12,7 +12,7 @@ from expunge.errors import InvalidRows, NoOptimum, NotLearned
 from expunge.numerics.evaluation import Evaluation
 from expunge.numerics.factor import Exchange, Factor, eigenvalue_floor, inverse_error
 from expunge.numerics.rounding import UNIT_ROUNDOFF, gamma, penalty_error, penalty_scale_error
-from expunge.numerics.statistics import RowExtremes, Sums
+from expunge.numerics.statistics import RowExtremes, RowTerms, Sums
 from expunge.problem.losses import Logistic, Poisson, Softmax, Squared
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
@@ -307,7 +307,7 @@ def test_a_row_with_more_curvature_than_everything_learned_is_refused(loss):
     heavy = replace(rows.take([0]), sample_weight=np.array([1e4]))
     with pytest.raises(NotLearned, match="row 0 of the request cannot have been learned: it has more curvature"):
         state.removed(heavy)
-    terms = module.RowTerms.at(Evaluation(state.objective, heavy, state.anchor), state.statistics.anchor)
+    terms = RowTerms.at(Evaluation(state.objective, heavy, state.anchor), state.statistics.anchor)
     exchange = Exchange.of(state.hessian, state.factor, terms.root)
     own = float(exchange.own_curvature(loss.outputs)[0])
     mu = state.geometry.mu

@@ -82,8 +82,8 @@ def test_the_error_of_a_hessian_that_rounding_made_indefinite_is_no_less():
 @pytest.mark.parametrize("error", ["gradient_error", "hessian_error"])
 def test_what_is_infinite_is_not_bounded(error):
     assert ONE.is_bounded
-    assert not replace(ONE, **{error: np.inf}).is_bounded
-    assert not replace(ONE, **{error: np.nan}).is_bounded
+    assert not replace(ONE, **{error: np.inf}).is_bounded  # type: ignore[arg-type]
+    assert not replace(ONE, **{error: np.nan}).is_bounded  # type: ignore[arg-type]
 
 
 def test_different_anchors_do_not_mix():

@@ -14,6 +14,7 @@ from expunge.privacy.noise import InsecureNoise
 from expunge.problem.losses import Logistic, Poisson, Softmax, Squared
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
+from expunge.unlearning.rung import Bound
 from expunge.unlearning.settings import Settings
 from expunge.unlearning.storage import save_unlearner
 from expunge.unlearning.unlearner import Unlearner
@@ -228,7 +229,7 @@ def test_declared_bounds_need_what_they_need():
         Unlearner.learn_from(
             Objective(Poisson(), 1, fit_intercept=False),
             Rows.of(np.ones((3, 1)), [1, 2, 3]),
-            Settings(Guarantee(1, 1e-5), 1.0, "sekhari2021", 1.0),
+            Settings(Guarantee(1, 1e-5), 1.0, Bound("sekhari2021"), 1.0),
         )
     with pytest.raises(InvalidRows, match="above the declared row_norm"):
         make(bound="worst_case", row_norm=0.9, fit_intercept=False)

@@ -27,6 +27,7 @@ from tests.oracle import retrain
 from tests.problems import CATALOGUE, problem
 
 ENGINE = LocalEngine()
+WIDE = Settings(Guarantee(1.0, 1e-5), 0.0, memory_budget=0.0)
 
 
 def states(objective, rows):
@@ -91,7 +92,7 @@ def test_every_point_is_within_its_bound(loss, seed):
         assert away <= state.distance_bound + slack + 1e-15 * np.linalg.norm(truth)
     last, _passes, is_optimum = found[-1]
     assert is_optimum
-    assert np.linalg.norm(last.anchor - truth) <= 1e-6 * max(1.0, np.linalg.norm(truth))
+    assert np.linalg.norm(last.anchor - truth) <= 1e-6 * max(1.0, float(np.linalg.norm(truth)))
 
 
 def test_a_halved_bound_is_noticed():
@@ -119,12 +120,12 @@ def stalling():
 
 def test_a_descent_that_stalls_ends_in_no_refit(stalling):
     objective, rows = stalling
-    last = fitted(objective, rows, ENGINE, 0.0)
+    last = fitted(objective, rows, ENGINE, WIDE)
     gradient, error = np.linalg.norm(last.state.gradient), last.state.statistics.gradient_error
     assert gradient > error and last.distance_bound > 0.1
     assert last.rung == "pass"
     with pytest.raises(NoOptimum, match="stalled before the optimum"):
-        refit_cold(last.state, rows, ENGINE, 0.0)
+        refit_cold(last.state, rows, ENGINE, WIDE)
     free = Unlearner.learn_from(objective, rows, Settings(Guarantee(1.0, 1e-5), 0.0, memory_budget=0.0))
     assert free.release.certificate.rung == "pass"
     with pytest.raises(CapacityExceeded, match="too ill-conditioned"):
@@ -266,7 +267,7 @@ def test_influence_is_a_bound_and_capacity_is_refused(data):
     wide, dense = model(data), LogisticRegression(C=1.0, sigma=0.05).fit(*data)
     rows = Rows.of(X[:50], y[:50].astype(float))
     assert (wide._unlearner.influence(rows) >= dense._unlearner.influence(rows)).all()
-    with pytest.raises(ValueError, match="a wide model has no statistics"):
+    with pytest.raises(ValueError, match="a wide model keeps no statistics"):
         wide.capacity()
 
 

@@ -48,20 +48,34 @@ class Claims:
 
 
 class Baseline(ABC):
-    """A method of forgetting. ``weights`` are what it would publish, ``(p,)``."""
+    """A method of forgetting. ``weights`` are what it would publish, ``(p,)``.
+
+    Args:
+        objective: what is minimised.
+    """
 
     def __init__(self, objective: Objective) -> None:
         self.objective = objective
 
     def fit(self, rows: Rows) -> Self:
-        """The method with ``rows`` learned, and nothing else."""
+        """The method with ``rows`` learned, and nothing else.
+
+        Args:
+            rows: to learn.
+
+        Raises:
+            InvalidRows: they do not fit the objective.
+        """
         self._rows = self.objective.check(rows)
         self._held = np.ones(len(rows), dtype=bool)
         self._learn()
         return self
 
     def forget(self, gone: Index) -> Self:
-        """The method without the rows at positions ``gone`` of those given to ``fit``.
+        """The method without some of the rows that were given to ``fit``.
+
+        Args:
+            gone: their positions there, ``(n_gone,)``.
 
         Raises:
             NotLearned: a position that is not held (any more).

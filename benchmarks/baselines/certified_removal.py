@@ -20,7 +20,10 @@ class CertifiedRemoval(Baseline):
     other. When ε′ is spent it fits anew.
 
     Args:
-        guarantee: (ε, δ); ``sigma``: of b, chosen before the data.
+        objective: what is minimised; its penalty must be fixed and on every weight.
+        guarantee: (ε, δ), chosen before the data.
+        sigma: standard deviation of each coordinate of b, chosen before the data.
+        noise: draws b; by default OpenDP's sampler.
 
     Raises:
         ValueError: the objective has no such constants.

@@ -19,8 +19,11 @@ class DescentToDelete(Baseline):
     rows moves the optimum by at most m·b₁R/α (in sums), so the distance to it obeys e ← contraction^k (e + m·b₁R/α).
 
     Args:
-        guarantee: (ε, δ); ``sigma``: of the noise on published weights, chosen before the data.
-        max_steps: passes over the rows that are put up with.
+        objective: what is minimised; its penalty must be fixed and on every weight.
+        guarantee: (ε, δ), chosen before the data.
+        sigma: standard deviation of the noise in each published weight, chosen before the data.
+        noise: draws it; by default OpenDP's sampler.
+        max_steps: the most passes over the rows in one ``fit`` or ``forget``; 100,000 by default.
 
     Raises:
         ValueError: the objective has no such constants.

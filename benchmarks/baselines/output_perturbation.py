@@ -13,7 +13,11 @@ class OutputPerturbation(Baseline):
     In sums |ŵ − ŵ′| ≤ m·b₁R/α for m rows. Claims (ε, δ) by the exact Gaussian factor.
 
     Args:
-        guarantee: (ε, δ); ``max_deletions``: m; ``row_norm``: declared bound R on every row.
+        objective: what is minimised; its penalty must be fixed and on every weight.
+        guarantee: (ε, δ), chosen before the data.
+        max_deletions: m, the most rows that may be forgotten.
+        row_norm: declared bound R on |x|₂ of every row.
+        noise: draws it; by default OpenDP's sampler.
 
     Raises:
         ValueError: the objective has no such constants.

@@ -15,6 +15,9 @@ class ProjectiveResidualUpdate(Baseline):
     nearest weights differ by a combination of the deleted rows, O(m²p). What the retrained weights change outside their
     span is not corrected, so the method claims nothing.
 
+    Args:
+        objective: what is minimised; with one output.
+
     Raises:
         ValueError: several outputs.
     """

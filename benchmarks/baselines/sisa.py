@@ -11,6 +11,13 @@ class Sisa(Baseline):
     """The mean of the weights of ``n_shards`` models, each of its own rows. Exact for the ensemble, which is another model.
 
     Row i belongs to shard i mod ``n_shards``, whoever else is there: the assignment must not depend on the data.
+
+    Args:
+        objective: what each model minimises.
+        n_shards: how many models there are; 10 by default.
+
+    Raises:
+        InvalidRows: on ``fit`` and ``forget``, if a shard has no row left.
     """
 
     def __init__(self, objective: Objective, n_shards: int = 10) -> None:

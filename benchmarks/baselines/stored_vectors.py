@@ -14,7 +14,8 @@ class StoredVectors(Baseline):
     weights; forgetting adds Σ_U a_i. Needs no Hessian at deletion and p numbers for every row; approximates, claims nothing.
 
     Args:
-        n_steps: of the descent.
+        objective: what is minimised; with one output.
+        n_steps: of the descent; 200 by default.
 
     Raises:
         ValueError: several outputs.

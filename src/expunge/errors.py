@@ -25,7 +25,12 @@ class WrongValue(InvalidRows):
 
 
 class LastRows(InvalidRows):
-    """Rows without which there is no such model: all that it learned, or all of one class, ``class_code``."""
+    """Rows without which there is no such model: all that it learned, or all of one class.
+
+    Args:
+        message: for people.
+        class_code: of the class that would have no rows; ``None``, the default, where it is all rows.
+    """
 
     def __init__(self, message: str, class_code: int | None = None) -> None:
         super().__init__(message)
@@ -41,7 +46,14 @@ class NoOptimum(ExpungeError, ValueError):
 
 
 class CapacityExceeded(ExpungeError):
-    """The distance to the retrained model could not be proven small enough; nothing was changed or released."""
+    """The distance to the retrained model could not be proven small enough; nothing was changed or released.
+
+    Args:
+        message: for people.
+        distance_bound: what was proven of |w̄ − ŵ′|₂.
+        distance_allowed: the most that the noise and the budget allow.
+        rung: the cheapest rung of the ladder that would do.
+    """
 
     def __init__(self, message: str, *, distance_bound: float, distance_allowed: float, rung: str) -> None:
         super().__init__(message)
@@ -125,9 +137,12 @@ class Refusal(StrEnum):
 
 
 class RequestRefused(ExpungeError):
-    """A request that cannot be accepted, and the ``reason``; the refusal is in the log.
+    """A request that cannot be accepted; the refusal is in the log.
 
-    ``near`` is a short code too, of how an unknown id is like one that somebody has.
+    Args:
+        message: for people.
+        reason: a short code.
+        near: a short code of how an unknown id is like one that somebody has; ``None``, the default, where it is like none.
     """
 
     def __init__(self, message: str, *, reason: Refusal, near: str | None = None) -> None:
@@ -154,8 +169,9 @@ def missing(error: ModuleNotFoundError) -> str | None:
     Args:
         error: that importing it raised.
 
-    >>> missing(ModuleNotFoundError(name="duckdb"))
-    "the package duckdb is not installed: pip install 'expunge[workspace]'"
+    Examples:
+        >>> missing(ModuleNotFoundError(name="duckdb"))
+        "the package duckdb is not installed: pip install 'expunge[workspace]'"
     """
     package = (error.name or "").split(".")[0]
     if package not in EXTRAS:

@@ -71,8 +71,9 @@ def canonical(text: str, rule: Rule = EXACT) -> str:
         ValueError: it holds what no id holds (a control character, half a surrogate pair), or is too long. The message does
             not quote it.
 
-    >>> canonical(" 00007\u200b "), canonical("Cafe\u0301") == "Caf\xe9", canonical("Ann", CASELESS)
-    ('00007', True, 'ann')
+    Examples:
+        >>> canonical(" 00007\u200b "), canonical("Cafe\u0301") == "Caf\xe9", canonical("Ann", CASELESS)
+        ('00007', True, 'ann')
     """
     if rule.version == 1:
         kept = text.strip()

@@ -17,7 +17,7 @@ EXACT = [pa.decimal128(38, 0), pa.decimal128(38, 6)]
 values = st.one_of(st.integers(-(2**63), 2**64 - 1), st.floats(allow_nan=False, allow_infinity=False), st.integers(-300, 300))
 
 
-def is_kept(value: object, kind: pa.DataType) -> bool:
+def is_kept(value: float, kind: pa.DataType) -> bool:
     """Whether ``kind`` has this number, by arithmetic."""
     try:
         held = pa.scalar(value, kind).as_py() if kind in WITH_DECIMALS else None

@@ -87,7 +87,12 @@ def test_a_query_whose_columns_are_declared_is_run_once(tmp_path, monkeypatch):
     connection.close()
     runs = []
     parts = Query._parts
-    monkeypatch.setattr(Query, "_parts", lambda query: runs.append(query) or parts(query))
+
+    def counted(query):
+        runs.append(query)
+        return parts(query)
+
+    monkeypatch.setattr(Query, "_parts", counted)
     columns = pa.schema([("age", pa.float64())])
     batches = read_batches(f"sqlite:///{tmp_path}/p.sqlite", "SELECT * FROM p", columns=columns)[1]
     assert [age for batch in batches for age in batch["age"].to_pylist()] == [i / 2 for i in range(100)]

@@ -49,7 +49,7 @@ def test_each_row_is_encoded_as_if_it_were_alone(values, normalise):
 def test_the_stated_rules():
     schema = FeatureSchema(SCHEMA.columns, normalise=False)
     found = schema.encode(table([(25, 0, "M"), (200, None, "?"), (None, -99, None)]))
-    np.testing.assert_allclose(found.X, [[0.5, 0.5, 0, 0.5, 0, 1], [0, 0, 1, 0, 0, 0], [0, 0, 0, 0, 0, 0]])
+    np.testing.assert_allclose(found.X, np.array([[0.5, 0.5, 0, 0.5, 0, 1], [0, 0, 1, 0, 0, 0], [0, 0, 0, 0, 0, 0]]))
     assert found.undeclared == {"age": 1, "pay": 1, "sex": 1}
     assert found.missing == {"age": 1, "pay": 1, "sex": 1}
     assert schema.feature_names == ["age@0", "age@50", "age@100", "pay", "sex=F", "sex=M"]
@@ -167,6 +167,7 @@ def test_nine_people_do_not_move_the_ends_of_a_range(extremes, rows_each):
     with_nine = FeatureSchema.propose(
         {"who": owners(*[1] * 60, *rows_each), "x": common + list(np.repeat(extremes, rows_each))}, "who"
     ).columns["x"]
+    assert isinstance(alone, Number) and isinstance(with_nine, Number)
     assert 20.0 <= with_nine.low <= alone.low + 1 and alone.high - 1 <= with_nine.high <= 26.0
     people = np.r_[common, extremes]
     assert sum(people < with_nine.low + 1) >= 10 and sum(people > with_nine.high - 1) >= 10

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
-from expunge.data.files import Change
+from expunge.data.files import Change, DataFile
 from expunge.data.numbering import numbered
 from expunge.data.own_columns import ROW, bucket_of
 from expunge.data.pseudonyms import Identification, SubjectKey
@@ -29,11 +29,17 @@ def table(tmp_path, key):
     return listed(tmp_path / "table", rows, key)
 
 
+class ListedTable(SubjectTable):
+    """A table that keeps its list in memory."""
+
+    files_now: list[DataFile]
+
+
 def listed(path, rows, key):
     """A table that keeps its list in memory, with ``rows`` in it."""
     SubjectTable.create(path, rows.drop_columns("who").schema)
-    files = []
-    made = SubjectTable(path, lambda: list(files))
+    files: list[DataFile] = []
+    made = ListedTable(path, lambda: list(files))
     made.files_now = files
     changed(
         made,
@@ -129,7 +135,7 @@ class TestDeleting:
             "./table",
             f"{tmp_path}/table/../table",
         )[number]
-        other = SubjectTable(Path(spelling), table.present)
+        other = ListedTable(Path(spelling), table.present)
         other.files_now = table.files_now
         tag = key.pseudonym("person-7")
         kept = table.count() - table.counts([tag])[tag]

@@ -6,6 +6,7 @@ import json
 import re
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +17,7 @@ from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
 from expunge.cli import app
-from expunge.data.files import Change
+from expunge.data.files import Change, DataFile
 from expunge.data.numbering import numbered
 from expunge.data.own_columns import SUBJECT
 from expunge.data.pseudonyms import Identification, SubjectKey
@@ -67,7 +68,7 @@ def made(
     """A workspace of these people, each row with its number as the value."""
     data, query = written(folder, form, who, **more, value=list(range(len(who))))
     (folder / "schema.toml").write_text(SCHEMA)
-    how = {"aliases": aliases, "ignore_case": ignore_case, "query": query, "schema": folder / "schema.toml"}
+    how: dict[str, Any] = {"aliases": aliases, "ignore_case": ignore_case, "query": query, "schema": folder / "schema.toml"}
     return Workspace.create(folder / "ws", data, "who", **how)
 
 
@@ -308,7 +309,7 @@ class TestTables:
         by: dict[str, list[int]] = {}
         for row, text in enumerate(who):
             by.setdefault(self.told(text), []).append(row)
-        key, files = SubjectKey(bytes(range(32))), []
+        key, files = SubjectKey(bytes(range(32))), list[DataFile]()
         columns, batches = read_batches(data, texts=("who",))
         SubjectTable.create(folder / "table", pa.schema([columns.field("value")]))
         table = SubjectTable(folder / "table", lambda: files)

@@ -114,7 +114,7 @@ class Mixed:
 def test_a_missing_weight_counts_as_nothing(memory_budget):
     """Not as 1, without a word: neither in a fit nor in what remains."""
     people = People(LogisticRegression)
-    first, second = (Rows.of(*people[part], people.weight[part]) for part in (slice(0, 99), slice(99, N)))
+    first, second = (Rows.of(people.X[part], people.y[part], people.weight[part]) for part in (slice(0, 99), slice(99, N)))
     plan = Settings(Guarantee(1.0, 1e-5), 0.0, memory_budget=memory_budget)
     objective = Objective(Logistic(), 6)
     bare = replace(second, sample_weight=None)
@@ -286,7 +286,7 @@ def test_a_refit_is_of_exactly_the_rows_learned(made):
 
 def test_requests_are_checked_by_id(made):
     people = People(made, distinct=True)
-    model = made(sigma=0).fit(*people[:], subjects=people.ids)
+    model = made(sigma=0).fit(people.X, people.y, subjects=people.ids)
     mine, rest = [6, 7], np.delete(np.arange(N), [6, 7])
     whose = partial(refused, model, NotLearned)
     whose("row person-4 .* never learned, under this id, with", model.forget, *people[[6]], ids=["person-4"])
@@ -319,12 +319,12 @@ def test_equal_rows_of_one_person_and_of_two():
 
 def test_ids_are_texts_or_whole_numbers_and_nothing_that_lost_digits():
     people = People(Ridge, n=8, distinct=True)
-    model = Ridge(sigma=0).fit(*people[:], subjects=pd.Series(range(7, 15), index=range(100, 108)))
+    model = Ridge(sigma=0).fit(people.X, people.y, subjects=pd.Series(range(7, 15), index=range(100, 108)))
     refused(model, NotLearned, "row 00007", model.forget, *people[:1], ids=["00007"])
     assert model.forget(*people[:1], ids=["7"]).n_forgotten == 1
     for wrong in (["a", "b", None] + ["c"] * 5, [1.5] * 8, ["x"] * 7):
         with pytest.raises(InvalidRows):
-            Ridge(sigma=0).fit(*people[:], subjects=wrong)
+            Ridge(sigma=0).fit(people.X, people.y, subjects=wrong)
     plain = Ridge(sigma=0).fit(*people[:])
     refused(plain, InvalidRows, "fitted without subjects", plain.learn, *people[:1], subjects=["a"])
     refused(plain, InvalidRows, "fitted without subjects", plain.refit, *people[:], subjects=list("abcdefgh"))
@@ -483,7 +483,7 @@ def test_it_is_an_estimator_like_others(made):
     assert twin.forget(*people[:1]).n_forgotten == 1
     assert model.forget(*people[:1]).n_forgotten == 1
     with pytest.raises(ValueError, match="track_rows must be"):
-        LogisticRegression(track_rows="yes").fit(people.X, people.y)
+        LogisticRegression(track_rows="yes").fit(people.X, people.y)  # type: ignore[arg-type]
 
 
 # all together

@@ -8,7 +8,9 @@ import math
 import re
 import sqlite3
 import uuid
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import openpyxl
 import pyarrow as pa
@@ -38,7 +40,7 @@ def refused(folder: Path, data: object, *options: object) -> str:
     return said
 
 
-def column(folder: Path, name: str) -> list[object]:
+def column(folder: Path, name: str) -> list[Any]:
     return stored(folder / "ws")[name].to_pylist()
 
 
@@ -338,7 +340,7 @@ class TestExcel:
     """What a spreadsheet program saves."""
 
     @staticmethod
-    def book(path: Path, rows: list[list[object]], *sheets: str) -> Path:
+    def book(path: Path, rows: Sequence[Iterable[object]], *sheets: str) -> Path:
         made = openpyxl.Workbook()
         for row in rows:
             made.active.append(row)
@@ -349,7 +351,7 @@ class TestExcel:
 
     def test_cells_are_what_they_show(self, tmp_path):
         day = datetime.datetime(2024, 2, 29)
-        rows = [
+        rows: list[list[object]] = [
             ["who", "n", "x", "when", "at", "code"],
             [7, 1, 1.5, day, day.replace(hour=10), "007"],
             ["00007", 2, 2, day, day, "7"],
@@ -480,7 +482,7 @@ class TestTypedFiles:
         assert "column 'ward' are in the names of folders" in refused(tmp_path, tmp_path / "a")
         init(tmp_path, tmp_path / "a" / "ward=B")  # a folder above says nothing
         pq.write_table(pa.table({"who": ["p1"], "y": [1]}), tmp_path / "a" / "ward=B" / "u.parquet")
-        assert "only one has a column 'x'" in run("inspect", tmp_path / "a" / "ward=B", code=1)["message"]
+        assert "has a column 'x': write one of them again" in run("inspect", tmp_path / "a" / "ward=B", code=1)["message"]
 
 
 class TestInspecting:

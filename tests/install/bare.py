@@ -36,7 +36,8 @@ def closure(requirements: Iterable[str]) -> dict[str, Distribution]:
 
 def size(distributions: Iterable[Distribution]) -> int:
     """Bytes that they take on disk."""
-    return sum(file.locate().stat().st_size for one in distributions for file in one.files or () if file.locate().is_file())
+    paths = (Path(str(file.locate())) for one in distributions for file in one.files or ())
+    return sum(path.stat().st_size for path in paths if path.is_file())
 
 
 class Bare:

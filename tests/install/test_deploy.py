@@ -37,7 +37,7 @@ def test_what_the_container_runs_can_be_run():
     (command,) = (json.loads(said) for kind, said in instructions() if kind == "CMD")
     assert entry == ["expunge"]
     name, *given = command
-    serve = typer.main.get_command(app).get_command(None, name)
+    serve = vars(typer.main.get_command(app))["commands"][name]
     context = serve.make_context(name, list(given))  # raises on an option that is not there
     assert context.params["plain_http"]
     done = CliRunner().invoke(app, [*command[:-1], "/nowhere"])

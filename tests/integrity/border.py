@@ -155,7 +155,8 @@ def run(arguments: list[str]) -> tuple[int, str, str]:
                 stream.flush()
             os._exit(code)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    return code, *(path.read_text(errors="replace") for path in paths)
+    out, err = (path.read_text(errors="replace") for path in paths)
+    return code, out, err
 
 
 def snapshot(root: Path) -> dict[str, bytes | None]:

@@ -201,7 +201,7 @@ def meaning(storage: Storage) -> dict[str, Any]:
 
 def _days(request: Any) -> int:
     day = "T".join(request.received[:13].split("T")) + ":00:00+00:00"
-    return int((np.datetime64(request.deadline[:19]) - np.datetime64(day[:19])).astype("timedelta64[h]").astype(int))
+    return int((np.datetime64(request.deadline[:19]) - np.datetime64(day[:19])) // np.timedelta64(1, "h"))
 
 
 def _release(row: Any) -> tuple[Any, ...]:

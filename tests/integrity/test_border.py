@@ -3,6 +3,7 @@ where nothing was to be changed, no change."""
 
 import json
 import os
+import random
 import re
 import subprocess
 import sys
@@ -49,7 +50,7 @@ def test_altered_files_in_processes_of_their_own(folder):
     folder = folder / "files"
     for name, how in (("ws/ledger.sqlite", "truncated"), ("ws/workspace.toml", "folder"), ("ws/keys/seal.key", "emptied")):
         kept = (folder / name).read_bytes()
-        border.alter(folder / name, how, border.random.Random(0))
+        border.alter(folder / name, how, random.Random(0))
         command = [sys.executable, "-m", "expunge", "process", "-w", "ws", "--json"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         assert done.returncode == 1, done.stderr

@@ -15,7 +15,7 @@ from expunge.workspace import Workspace
 from expunge.workspace.doctor import EDITED
 from tests.conftest import SOAK, examples
 from tests.integrity.damage import EARLIER, Kept, flip, flips, kind_of, operated, prepare, problems, verdict
-from tests.integrity.edits import ALEMBIC, EDITS, HELD, apply
+from tests.integrity.edits import ALEMBIC, EDITS, HELD, Edit, apply
 
 FLIPS = 500 if SOAK > 1 else examples(25)
 
@@ -64,7 +64,7 @@ def test_the_undamaged_workspace_is_found_sound_and_does_the_same_twice(patient)
 
 
 def test_random_bits(patient, record_property):
-    drawn, counts, unnoticed = flips(patient.kept.files, random.Random(0)), Counter(), []
+    drawn, counts, unnoticed = flips(patient.kept.files, random.Random(0)), Counter[tuple[str, str]](), list[str]()
     for _, (name, offset, bit) in zip(range(FLIPS), drawn, strict=False):
         patient.kept.restore()
         flip(patient.path, name, offset, bit)
@@ -121,11 +121,11 @@ def test_what_people_edited_is_noted_once_it_is_used(patient):
 def test_every_edit(patient, record_property):
     assert len({str(edit) for edit in EDITS}) == len(EDITS) >= 40
     assert {edit.table for edit in (*EDITS, *HELD)} == {*metadata.tables, ALEMBIC[0].table}
-    chosen = [(edit, None) for edit in EDITS]
+    chosen: list[tuple[Edit, random.Random | None]] = [(edit, None) for edit in EDITS]
     rng = random.Random(0)
     if SOAK > 1:
         chosen += [(rng.choice(EDITS), rng) for _ in range(200)]
-    counts, unnoticed = Counter(), []
+    counts, unnoticed = Counter[tuple[str, str]](), list[str]()
     for edit, at in chosen:
         patient.kept.restore()
         statement = apply(edit, patient.path / "ledger.sqlite", patient.earlier, at)
@@ -159,7 +159,7 @@ def test_every_edit_of_what_waits_for_a_batch_to_end(patient):
 def test_every_kind_of_edit_on_postgresql(tmp_path, postgresql, record_property):
     url = sa.make_url(postgresql.new_database())
     path = prepare(tmp_path, url.render_as_string(hide_password=False))
-    kept, counts, unnoticed = Kept(path), Counter(), []
+    kept, counts, unnoticed = Kept(path), Counter[tuple[str, str]](), list[str]()
     able = [edit for edit in EDITS if not edit.is_of_an_earlier_day]
     rng = random.Random(0)
     server = sa.create_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
@@ -178,6 +178,7 @@ def test_every_kind_of_edit_on_postgresql(tmp_path, postgresql, record_property)
         except sa.exc.IntegrityError:
             counts[edit.table, "refused"] += 1
             continue
+        found: str
         try:
             found, said = verdict(path, set(), dict)
         except Exception as error:

@@ -282,7 +282,7 @@ class TestReceipts:
 def signed_log(key: SigningKey, entries: list[str]) -> str:
     """An exported log of ``entries``, as whoever has the key can make it."""
     predicate = {"size": len(entries), "root": root_of(entries)}
-    checkpoint = key.sign(CHECKPOINT, {"log": predicate["root"]}, predicate)
+    checkpoint = key.sign(CHECKPOINT, {"log": root_of(entries)}, predicate)
     return canonical({"expunge": "log", "events": entries, "checkpoint": checkpoint})
 
 
@@ -402,7 +402,7 @@ def test_verify_never_shows_a_traceback(lived):
     run, (one, *_others) = lived
     whole = (run.folder / f"receipts/{one}.json").read_bytes()
     (run.folder / "folder").mkdir(exist_ok=True)
-    cases = [(("folder",), 4), (("none.json",), 1), ((f"receipts/{one}.json",), 0)]
+    cases: list[tuple[tuple[str, ...], int]] = [(("folder",), 4), (("none.json",), 1), ((f"receipts/{one}.json",), 0)]
     for name, content in BAD.items():
         path = run.folder / f"{name.replace('/', '')}.json"
         path.write_bytes(whole[:-40] if content is None else content)

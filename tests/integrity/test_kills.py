@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -62,7 +63,7 @@ class Hand:
 
     def __init__(self, folder: Path, commands: Iterator[list[str]], kills: int, rng: np.random.Generator) -> None:
         self._folder, self._commands, self._kills, self._rng = folder, commands, kills, rng
-        self.said: list[tuple[list[str], object]] = []
+        self.said: list[tuple[list[str], Any]] = []
         self.failed: list[str] = []
         self.killed = 0
         self.thread = threading.Thread(target=self._work)

@@ -47,7 +47,7 @@ def run(tmp_path, monkeypatch):
     def run(*arguments: str, code: int = 0):
         result = CliRunner().invoke(app, [*arguments, "--json"])
         assert result.exit_code == code, result.output
-        run.said = result.stderr
+        vars(run)["said"] = result.stderr
         return json.loads(result.stdout)
 
     run("init", "ws", "--data", "p.parquet", "--subject", "who")

@@ -9,6 +9,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from typing import Any
 
 import httpx
 import numpy as np
@@ -233,7 +234,7 @@ def test_no_character_ends_in_a_500(database, request, tmp_path):
     url = None if database == "sqlite" else request.getfixturevalue("postgresql").new_database()
     found = workspace(tmp_path, models=False, database=url)
     with TestClient(create_app(found, every=0.5), follow_redirects=False, raise_server_exceptions=False) as client:
-        desk, answers = Desk(client, found), []
+        desk, answers = Desk(client, found), list[tuple[str, Any, Any]]()
         for path in ("/v1/requests", "/v1/requests/bulk", "/v1/requests/preview", "/v1/models/none/audit", "/v1/webhooks"):
             role = "operator" if "requests" in path else "engineer"
             answers += [(path, body[:30], desk.call(role, "POST", path, content=body)) for body in HOSTILE]
@@ -243,7 +244,7 @@ def test_no_character_ends_in_a_500(database, request, tmp_path):
         for header in (b"a\0b", b"\x01", b"\xe9", b"x" * 300):
             named = {"Idempotency-Key": header.decode("latin-1").encode("latin-1")}
             answers.append(("key", header, desk.call("operator", "POST", "/v1/requests", json={"subject": "x"}, headers=named)))
-            bearer = {"Authorization": b"Bearer exp_" + header + b"_x"}
+            bearer = {b"Authorization": b"Bearer exp_" + header + b"_x"}
             answers.append(("bearer", header, client.get("/v1/models", headers=bearer)))
         answers += [(path[:40], b"", desk.call("auditor", "GET", path)) for path in HOSTILE_PATHS]
         answers.append(("webhook", b"", desk.call("engineer", "DELETE", "/v1/webhooks/%00")))
@@ -299,7 +300,8 @@ def test_sigterm_ends_a_round_a_stalled_upload_and_a_dripping_webhook(tmp_path):
         token = tokens.issue(connection, "Ann", "operator")
         hooks.add(connection, drip.url, "2026")
     process, url = serve(found, tmp_path)
-    stalled, locked = None, None
+    stalled: socket.socket | None = None
+    locked: sqlite3.Connection | None = None
     try:
         assert wait_for(lambda: drip.calls > 0)
         stalled = socket.create_connection(("127.0.0.1", int(url.rsplit(":", 1)[1])))
@@ -317,8 +319,10 @@ def test_sigterm_ends_a_round_a_stalled_upload_and_a_dripping_webhook(tmp_path):
         process.kill()
         process.wait()
         drip.close()
-        for opened in filter(None, (stalled, locked)):
-            opened.close()
+        if stalled:
+            stalled.close()
+        if locked:
+            locked.close()
     assert "Traceback" not in (tmp_path / f"{url.rsplit(':', 1)[1]}.log").read_text()
     found.process()
     with found.storage.database.reading() as connection:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ from tests.workspace.people import people, workspace
 from tests.workspace.test_workspace import problems
 
 
-def run(folder: Path, *arguments: str, code: int = 0) -> dict | list:
+def run(folder: Path, *arguments: str, code: int = 0) -> Any:
     """What a real process prints as JSON, and that it ends with ``code``."""
     command = [sys.executable, "-m", "expunge", *arguments, "--json"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)

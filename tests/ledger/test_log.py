@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from pymerkle import InmemoryTree
 
 from expunge.errors import LedgerCorrupt, SignatureInvalid
 from expunge.evidence.events import EventKind
@@ -154,7 +155,7 @@ class TestTheDatabase:
         with noticed(database, key) as connection:
             entry = connection.execute(sa.select(events.c.entry).where(events.c.seq == 4)).scalar_one()
             forged = entry.replace('"number":3', '"number":7')
-            leaf = log.InmemoryTree().hash_buff(forged.encode())
+            leaf = InmemoryTree().hash_buff(forged.encode())
             connection.execute(sa.update(events).where(events.c.seq == 4).values(entry=forged, leaf=leaf))
 
     def test_an_event_dropped(self, database, key):

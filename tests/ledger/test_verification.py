@@ -153,6 +153,7 @@ class TestSignatures:
         both = PublicKeys({key.keyid: key.pem for key in (signing_key, other)})
         for envelope in (one, again):
             assert both.verified(canonical(envelope), CHECKPOINT).predicate == payload["predicate"]
+        signatures: list[dict[str, str]]
         for signatures in (
             one["signatures"] + again["signatures"],
             again["signatures"] + one["signatures"],

@@ -24,6 +24,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from tests.mutants.faults import FAULTS, Fault
 from tests.mutants.sites import SETTINGS, Module, Mutant
@@ -79,7 +80,7 @@ class Workers:
     def outcomes(self, tasks: Iterable[tuple[str, str, list[str]]]) -> Iterator[tuple[int, str]]:
         return self._threads.map(self._outcome, *zip(*tasks, strict=True))
 
-    def _outcome(self, *task: object) -> tuple[int, str]:
+    def _outcome(self, *task: Any) -> tuple[int, str]:
         worker = self._free.get()
         try:
             return worker.outcome(*task)

@@ -10,7 +10,8 @@ class Fault:
     Args:
         name: what went wrong.
         path: of the file, below ``src/expunge``.
-        was: text that occurs once in it; ``now``: what the fault makes of it.
+        was: text that occurs once in it.
+        now: what the fault makes of it.
         test: the test that must fail.
     """
 

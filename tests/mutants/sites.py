@@ -30,7 +30,8 @@ class Mutant:
     Args:
         path: of the module, from the root of the project.
         function: qualified name of what holds the fault, ``""`` for the module.
-        was: the line changed; ``now``: what the fault made of it.
+        was: the line changed.
+        now: what the fault made of it.
         source: the whole text of the mutated module.
     """
 

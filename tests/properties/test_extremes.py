@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def extreme(loss, rng):
         10.0 ** rng.uniform(-spread, spread, size=n if rng.random() < 0.5 else 1) * np.ones(n) if rng.random() < 0.5 else None
     )
     penalty = 0.0 if rng.random() < 0.2 else 10.0 ** rng.uniform(-spread, spread)
-    form = "mean" if rng.random() < 0.3 else "sum"
+    form: Literal["sum", "mean"] = "mean" if rng.random() < 0.3 else "sum"
     return Objective(loss, d, penalty, form, bool(rng.random() < 0.5)), Rows.of(X, y, weight)
 
 
@@ -149,7 +150,8 @@ def test_norms_of_any_magnitude(size, placed):
 
 @pytest.mark.parametrize("bad", NOT_NUMBERS)
 def test_a_bound_of_what_is_no_number_is_no_bound(bad):
-    good = {"self_concordance": 1.0, "extremes": RowExtremes(1.0, 1.0), "curvature_floor": 1.0, "hessian_error": 1e-12}
+    good: dict[str, Any] = {"self_concordance": 1.0, "extremes": RowExtremes(1.0, 1.0)}
+    good |= {"curvature_floor": 1.0, "hessian_error": 1e-12}
     assert bounds.residual(Geometry(**good), 0.1, 1e-3) < math.inf
     for name in ("curvature_floor", "hessian_error"):
         geometry = Geometry(**good | {name: bad})

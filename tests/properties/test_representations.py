@@ -1,5 +1,7 @@
 """One matrix is one matrix, however it is stored: equal norms, statistics, certificates, and rows that can be forgotten."""
 
+from typing import Any
+
 import array_api_strict
 import numpy as np
 import pandas as pd
@@ -237,7 +239,7 @@ def test_booleans_are_ones():
         np.testing.assert_array_equal(rows.X.toarray() if sparse.issparse(rows.X) else rows.on_host().X, X.astype(float))
 
 
-MASKED = np.ma.array(np.eye(3), mask=np.eye(3) * [0, 0, 1])
+MASKED = np.ma.array(np.eye(3), mask=np.eye(3) * [0, 0, 1] > 0)
 
 
 @pytest.mark.parametrize(
@@ -245,7 +247,7 @@ MASKED = np.ma.array(np.eye(3), mask=np.eye(3) * [0, 0, 1])
     [
         (MASKED, "X of row 2 is masked"),
         (list(MASKED), "X of row 2 is masked"),
-        (np.eye(3) * 1j, "no numbers but complex128"),
+        (np.eye(3) * 1j, "holds complex128, not real numbers"),
         (torch.eye(3).to(torch.complex64), "complex"),
         (sparse.csr_array(np.eye(3) * 1j), "complex128"),
         (np.eye(3).astype("datetime64[s]"), r"datetime64\[s\]"),
@@ -268,8 +270,8 @@ def test_what_is_no_matrix_of_numbers_is_refused(X, message):
 
 @pytest.mark.parametrize("what", ["y", "sample_weight"])
 def test_masked_targets_and_weights_are_refused(what):
-    given_rows = {"X": np.eye(3), "y": np.ones(3), "sample_weight": np.ones(3)} | {
-        what: np.ma.array(np.ones(3), mask=[0, 1, 0])
+    given_rows: dict[str, Any] = {"X": np.eye(3), "y": np.ones(3), "sample_weight": np.ones(3)} | {
+        what: np.ma.array(np.ones(3), mask=[False, True, False])
     }
     with pytest.raises(InvalidRows, match=f"{what} of row 1 is masked"):
         Rows.of(**given_rows)

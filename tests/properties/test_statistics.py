@@ -96,7 +96,7 @@ def test_order_of_deletions_is_irrelevant_and_a_batch_equals_a_sequence(loss, se
     for s in (batch, one_by_one):
         step, _product, residual = s.step
         assert np.isfinite(step).all()
-        slack += 4 * (s.statistics.gradient_error + residual + s.statistics.hessian_error * np.linalg.norm(step))
+        slack += 4 * (s.statistics.gradient_error + residual + s.statistics.hessian_error * float(np.linalg.norm(step)))
     assert np.linalg.norm(batch.step.x - one_by_one.step.x) <= slack / floor
 
 

@@ -28,7 +28,8 @@ class Account:
     """What was given away about the earliest person forgotten since the last scheduled refit.
 
     Args:
-        true: Σ (Δⱼ/σ)², Δⱼ the true distance to retraining; certified: Σ μⱼ² as the certificates say.
+        true: Σ (Δⱼ/σ)², Δⱼ the true distance to retraining.
+        certified: Σ μⱼ² as the certificates say.
         is_owed: whether anybody was forgotten since the last scheduled refit.
     """
 

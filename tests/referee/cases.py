@@ -5,16 +5,17 @@ representation taken for its values shows.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 from scipy import sparse
 
-from expunge.problem.losses import LOSSES, PseudoHuber, Softmax, Tweedie
+from expunge.problem.losses import LOSSES, Loss, PseudoHuber, Softmax, Tweedie
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
-from tests.referee.oracle import Model, Optimum, optimum
+from tests.referee.oracle import LossName, Model, Optimum, optimum
 
-LOSS_KINDS: tuple[tuple[str, float], ...] = (
+LOSS_KINDS: tuple[tuple[LossName, float], ...] = (
     ("logistic", 0.0),
     ("softmax", 3.0),
     ("softmax", 4.0),
@@ -41,8 +42,11 @@ class Case:
     """A pool of rows, of which a sequence holds some at a time.
 
     Args:
-        X: ``(n_rows, n_features)``, the values; y: targets or class codes; weight: ``None`` for ones.
-        form: the representation in which rows are given; is_single: whether as float32 (the values are then float32's).
+        X: ``(n_rows, n_features)``, the values.
+        y: targets or class codes.
+        weight: ``None`` for ones.
+        form: the representation in which rows are given.
+        is_single: whether as float32 (the values are then float32's).
     """
 
     seed: int
@@ -70,7 +74,7 @@ class Case:
         """The library's words for ``model``."""
         kind, parameter = self.model.loss, self.model.parameter
         if kind == "softmax":
-            loss = Softmax(int(parameter))
+            loss: Loss = Softmax(int(parameter))
         elif kind in ("pseudo_huber", "tweedie"):
             loss = {"pseudo_huber": PseudoHuber, "tweedie": Tweedie}[kind](parameter)
         else:
@@ -91,7 +95,7 @@ class Case:
         return optimum(self.model, self.X[index], self.y[index], self.weights[index], start)
 
 
-def represented(X: np.ndarray, form: str, rng: np.random.Generator) -> object:
+def represented(X: np.ndarray, form: str, rng: np.random.Generator) -> Any:
     """The same matrix in another representation; its values stay the same to the last bit."""
     match form:
         case "C":
@@ -110,7 +114,7 @@ def represented(X: np.ndarray, form: str, rng: np.random.Generator) -> object:
             return sparse.coo_array(X)
         case "csr":
             return sparse.csr_array(X)
-    indptr, indices, data = [0], [], []
+    indptr, indices, data = [0], list[int](), list[float]()
     for row in X:
         entries = [(j, v) for j, v in enumerate(row) if v != 0 or (form == "csr_zeros" and rng.random() < 0.5)]
         if form == "csr_duplicates":  # v = 2v − v, exactly, unless it overflows
@@ -134,7 +138,7 @@ def case(seed: int, *, tame: bool = False) -> Case:
     if is_single:
         X = X.astype(np.float32).astype(np.float64)
     intercept = bool(rng.random() < 0.6)
-    form = "mean" if rng.random() < 0.5 else "sum"
+    form: Literal["sum", "mean"] = "mean" if rng.random() < 0.5 else "sum"
     penalty = float(10.0 ** rng.uniform(-2.0 if tame else -4.0, 2.0)) * (tame or rng.random() < 0.9)
     model = Model(kind, d, penalty / n if form == "mean" else penalty, form, intercept, parameter)
     weighting = "none" if tame else str(rng.choice(WEIGHTS))

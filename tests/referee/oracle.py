@@ -76,7 +76,9 @@ def optimum(
     """The proved minimum over these rows, or ``None`` where Newton's method finds none.
 
     Args:
-        X: ``(n_rows, n_features)``, dense; y: targets or class codes; weight: ones by default.
+        X: ``(n_rows, n_features)``, dense.
+        y: targets or class codes.
+        weight: ones by default.
         start: a hint, ``(p,)``; it changes the time taken, not the result.
     """
     weight = np.ones(len(y)) if weight is None else weight
@@ -250,9 +252,9 @@ def _derivatives(model: Model, t: list[arb], y: arb, code: int) -> tuple[list[ar
         case "gamma":
             slope1, curvature1 = 1 - y * (-u).exp(), y * (-u).exp()
         case "tweedie":
-            k = arb(model.parameter)
-            mean, claim = ((2 - k) * u).exp(), y * ((1 - k) * u).exp()
-            slope1, curvature1 = mean - claim, (2 - k) * mean + (k - 1) * claim
+            power = arb(model.parameter)
+            mean, claim = ((2 - power) * u).exp(), y * ((1 - power) * u).exp()
+            slope1, curvature1 = mean - claim, (2 - power) * mean + (power - 1) * claim
     return [slope1], [[curvature1]]
 
 

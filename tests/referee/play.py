@@ -6,10 +6,11 @@ with reloads and provoked errors; ``wide`` does the same to models without a Hes
 
 import math
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, is_dataclass, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from flint import arb
@@ -19,10 +20,11 @@ from expunge.errors import BudgetSpent, CapacityExceeded, ExpungeError, InvalidR
 from expunge.privacy import Guarantee, Schedule
 from expunge.problem.rows import Rows, RowSource
 from expunge.unlearning.fitting import fitted
+from expunge.unlearning.release import Release
 from expunge.unlearning.settings import Settings
 from expunge.unlearning.state import State
 from expunge.unlearning.storage import load_unlearner, save_unlearner
-from expunge.unlearning.unlearner import Release, Unlearner
+from expunge.unlearning.unlearner import Unlearner
 from tests.referee.accounts import Account, delta_of
 from tests.referee.cases import Case, case
 from tests.referee.oracle import Optimum, lower
@@ -89,7 +91,7 @@ def not_numbers(value: object, path: str = "") -> Iterator[str]:
 class Referee:
     """Follows one model through its operations, with the rows present, its own accounts and its own retraining."""
 
-    def __init__(self, given: Case, settings: Settings, held: Sequence[int], replay: str) -> None:
+    def __init__(self, given: Case, settings: Settings, held: Iterable[int], replay: str) -> None:
         self.case, self.settings, self.replay = given, settings, replay
         self.held = list(held)
         self.noise = KnownNoise(given.seed)
@@ -98,7 +100,7 @@ class Referee:
         self.heaviest = float(given.weights.sum())
         self.afresh: Unlearner | None = None
         self.in_order = True
-        self.model = Unlearner.learn_from(given.objective, given.rows(self.held), settings, noise=self.noise)
+        self.model = Unlearner.learn_from(given.objective, given.rows(np.array(self.held)), settings, noise=self.noise)
         self.judge(self.model.release, "fit", forgot=0, learned=0)
 
     def require(self, holds: bool, what: str) -> None:
@@ -144,12 +146,15 @@ class Referee:
         self.require(model is self.model and snapshot(self.model._secret) == before, f"{what}: the refusal changed the state")
 
     def does(
-        self, what: str, *given: RowSource, held: Sequence[int], has_rows: bool, forgot: int = 0, learned: int = 0
+        self, what: str, *given: RowSource, held: Iterable[int], has_rows: bool, forgot: int = 0, learned: int = 0
     ) -> bool:
         """An operation on rows rightly learned: true if it was made, false if it was refused for a reason that is allowed.
 
         Args:
-            what: the operation's name; given: its arguments; held: the rows present after it; has_rows: if they are given.
+            what: the operation's name.
+            given: its arguments.
+            held: the rows present after it.
+            has_rows: if they are given.
         """
         before = snapshot(self.model._secret)
         try:
@@ -174,7 +179,7 @@ class Referee:
         In one order it is a fit on the rows present, bit for bit. Rows that come in parts may lie otherwise where somebody was
         never among them: the reference refits on them in another order.
         """
-        source = self.case.rows(self.held) if self.in_order else Parts(self.case, np.array(self.held)[::-1])
+        source = self.case.rows(np.array(self.held)) if self.in_order else Parts(self.case, np.array(self.held)[::-1])
         self.afresh = Unlearner.learn_from(self.case.objective, source, self.settings, noise=KnownNoise(0))
         mine, other = self.model._secret, self.afresh._secret
         if self.in_order:
@@ -213,7 +218,7 @@ class Referee:
             f"{what}: {apart:.3g} from the same system started afresh, {charged:.3g} charged",
         )
 
-    def may_refuse(self, refusal: ExpungeError, held: Sequence[int], has_rows: bool) -> bool:
+    def may_refuse(self, refusal: ExpungeError, held: Iterable[int], has_rows: bool) -> bool:
         """Whether a right request may be refused so: always where precision ran out, else for want of rows or budget."""
         if "nan" in str(refusal).lower().split():
             return False
@@ -300,7 +305,7 @@ def command(game: str, seed: int) -> str:
 
 def ladder(seed: int) -> int:
     """Every rung of one deletion: its bound against the proved optimum. How many finite bounds were judged."""
-    given = case(seed)
+    given, settings = case(seed), Settings(Guarantee(1.0, 1e-5), 0.0, order=2 if seed % 2 else 3)
     rng = np.random.default_rng([seed, 1])
     everyone = np.arange(len(given.y))
     gone = deletion(given, everyone, rng, int(rng.integers(1, max(2, len(everyone) // 3))))
@@ -311,7 +316,7 @@ def ladder(seed: int) -> int:
     found: Optimum | None = None
     judged = 0
     try:
-        candidate = fitted(given.objective, given.rows(everyone), LocalEngine(), math.inf)
+        candidate = fitted(given.objective, given.rows(everyone), LocalEngine(), settings)
         judged += _judged(candidate, given.optimum(everyone, candidate.point), "fit", where)
         state = candidate.state.removed(given.rows(gone)) if len(gone) else candidate.state
         for candidate in state.candidates(given.rows(remaining), LocalEngine(), int(rng.integers(4))):
@@ -329,7 +334,7 @@ def ladder(seed: int) -> int:
     return judged
 
 
-def _judged(candidate: object, found: Optimum | None, what: str, where: str) -> int:
+def _judged(candidate: Any, found: Optimum | None, what: str, where: str) -> int:
     bound = candidate.distance_bound
     broken = [*not_numbers(candidate, "candidate")]
     if broken and math.isfinite(bound):

@@ -25,7 +25,7 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 
 def halved_row_norms(patch: pytest.MonkeyPatch) -> None:
     """R and v half as large where the bounds read them."""
-    honest = State.geometry.fget
+    honest = vars(State)["geometry"].fget
 
     def geometry(self: State) -> Geometry:
         found = honest(self)
@@ -36,13 +36,13 @@ def halved_row_norms(patch: pytest.MonkeyPatch) -> None:
 
 def raised_curvature(patch: pytest.MonkeyPatch) -> None:
     """μ nine times too large, so that distances come out a third."""
-    honest = State.geometry.fget
+    honest = vars(State)["geometry"].fget
     patch.setattr(State, "geometry", property(lambda self: replace(g := honest(self), curvature_floor=9 * g.curvature_floor)))
 
 
 def dropped_anchor_gradient(patch: pytest.MonkeyPatch) -> None:
     """q assumed to be zero at the fit: the solver's leftover is not charged."""
-    honest = State.fitted.__func__
+    honest = vars(State)["fitted"].__func__
 
     def fitted(cls, objective, *args):
         found = honest(cls, objective, *args)
@@ -108,7 +108,7 @@ def warm_refits(patch: pytest.MonkeyPatch) -> None:
 
 def generous_guarantee(patch: pytest.MonkeyPatch) -> None:
     """μ(ε, δ) half as large again as (ε, δ) allows."""
-    honest = Guarantee.mu.func
+    honest = vars(Guarantee)["mu"].func
     generous = cached_property(lambda self: 1.5 * honest(self))
     generous.__set_name__(Guarantee, "mu")
     patch.setattr(Guarantee, "mu", generous)
@@ -116,7 +116,7 @@ def generous_guarantee(patch: pytest.MonkeyPatch) -> None:
 
 def no_noise(patch: pytest.MonkeyPatch) -> None:
     """The point itself is released."""
-    honest = unlearner.published
+    honest = release.published
     patch.setattr(
         unlearner, "published", lambda settings, _noise, *args: honest(settings, lambda point, _sigma: point.copy(), *args)
     )

@@ -12,6 +12,7 @@ import zipfile
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -36,7 +37,7 @@ from expunge.service.app import create_app
 from expunge.unlearning.settings import Settings
 from expunge.unlearning.unlearner import Unlearner
 from expunge.workspace import Workspace
-from expunge.workspace.export import export
+from expunge.workspace.export import Format, export
 from tests.service.test_api import wait_for
 from tests.service.test_worker import Receiver
 from tests.workspace.people import people, with_mail, workspace
@@ -100,12 +101,13 @@ class Life:
     """What came out of a life of the service.
 
     Args:
-        published: by name, what anybody may see; ``rungs``: what nobody may tell from it.
+        published: by name, what anybody may see.
+        rungs: what nobody may tell from it.
         commitments: published digests that 32 random bytes protect, found by opening them.
         envelopes: digests of the published certificates.
     """
 
-    published: dict[str, object]
+    published: dict[str, Any]
     rungs: list[str]
     commitments: set[str]
     envelopes: set[str]
@@ -114,12 +116,12 @@ class Life:
 def lived(folder: Path, table: pa.Table) -> Life:
     """A workspace on ``table`` with its service: requests, refits, corrections, new rows, a new key; and what was published."""
     found = workspace(folder, table=table, aliases=("mail",))
-    receiver, published = Receiver(failures=0), {}
+    receiver, published = Receiver(failures=0), dict[str, Any]()
     with found.storage.database.writing() as connection:
-        token = {role: tokens.issue(connection, role, role) for role in tokens.Role}
+        token: dict[str, str] = {role: tokens.issue(connection, role, role) for role in tokens.Role}
     with TestClient(create_app(found, every=0.1)) as client:
 
-        def call(role: str, method: str, path: str, **kwargs: object):
+        def call(role: str, method: str, path: str, **kwargs: Any):
             return client.request(method, path, headers={"Authorization": f"Bearer {token[role]}"}, **kwargs)
 
         def worked(subjects: list[str]) -> None:
@@ -221,7 +223,7 @@ def _covering(found: Workspace) -> list[str]:
     return [f"/v1/certificates/{number}?request={request}" for number, request in answered]
 
 
-def _verified(published: dict[str, object], keys: PublicKeys) -> None:
+def _verified(published: dict[str, Any], keys: PublicKeys) -> None:
     for name, content in published.items():
         if name.startswith("/v1/certificates") and name.endswith("json"):
             assert verify_content(content[2], keys).kind == "certificate"
@@ -231,7 +233,7 @@ def _verified(published: dict[str, object], keys: PublicKeys) -> None:
     assert verify_content(published["receipt of a correction"], keys).kind == "receipt"
 
 
-def exported(found: Workspace, name: str, form: str, folder: Path) -> object:
+def exported(found: Workspace, name: str, form: Format, folder: Path) -> object:
     """What a model's export holds: all but the numbers in it, of which the sizes are kept."""
     path = folder / f"{name}.{form}"
     export(found.storage, name, form, path)
@@ -245,7 +247,7 @@ def exported(found: Workspace, name: str, form: str, folder: Path) -> object:
     return [sizes, schema]
 
 
-def plain(life: Life, value: object, name: str = "") -> object:
+def plain(life: Life, value: Any, name: str = "") -> object:
     """``value`` without weights, hours, signatures and random numbers, each of them recognised as what it is."""
     if name == "covers":  # where among the random leaves it lies is random
         size = value["proof"]["metadata"]["size"]

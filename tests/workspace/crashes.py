@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import deltalake  # loaded before the forks, so that no child has to
 import dp_accounting.gaussian_mechanism
@@ -42,7 +43,7 @@ LOADED = (deltalake, dp_accounting, duckdb, opendp, sa, export)
 OURS = tuple(str(Path(expunge.__file__).parent / part) for part in ("workspace", "ledger", "data", "storage.py", "files.py"))
 
 
-def forked(action: Callable[[], None]) -> int:
+def forked(action: Callable[[], object]) -> int:
     """The pid of a child that does ``action``."""
     pid = os.fork()
     if pid:
@@ -55,7 +56,7 @@ def forked(action: Callable[[], None]) -> int:
     os._exit(0)
 
 
-def traced(limit: int, count: list[int]) -> Callable[..., object]:
+def traced(limit: int, count: list[int]) -> Any:
     """A trace function that kills this process at the ``limit``-th line of our own code."""
 
     def local(_frame: object, event: str, _argument: object) -> object:
@@ -145,13 +146,13 @@ def main(folder: Path, operation: str, count: int, seed: int, *plants: str) -> N
     """Plays the rounds; prints a JSON line for each, and before that how many moments there are. ``plants`` may be ``every``,
     for a kill at every moment, and names of faults, to show that the rounds notice."""
     if "no-rollback" in plants:
-        batch._abandon = lambda _storage, _batch: None
+        batch._abandon = lambda storage, batch: None
     if "no-erasure" in plants:
-        SubjectTable.delete = lambda _table, _files: None
+        SubjectTable.delete = lambda self, files: None  # type: ignore[method-assign]
     if "late-witness" in plants:
-        Witness.announced = _late
+        Witness.announced = _late  # type: ignore[method-assign, assignment]
     if "no-clearing" in plants:
-        making.PATTERNS = ()
+        making.PATTERNS = ()  # type: ignore[assignment]
     rng = np.random.default_rng(seed)
     template = folder / "template"
     template.mkdir(parents=True)

@@ -10,6 +10,8 @@ import pytest
 from expunge.data.files import Change, DataFile, listing_digest
 from expunge.evidence.statements import digest
 from expunge.ledger import data_files, releases, sealing
+from expunge.ledger.properties import read_property
+from expunge.ledger.tables import data_files as files
 from expunge.ledger.tables import releases as release_table
 from expunge.workspace import Workspace, queue
 from tests.field.commands import problems, run
@@ -29,7 +31,7 @@ def tampered(found: Workspace, change: Change) -> None:
     with found.storage.database.writing() as connection:
         data_files.drop(connection, 0)
         for file in change.going:
-            sealing.delete(connection, data_files.data_files, data_files.data_files.c.path == file.path)
+            sealing.delete(connection, files, files.c.path == file.path)
         data_files.add(connection, change.coming, 0)
         for row in releases.all_models(connection):
             releases.follow_table(connection, row.name, listing_digest(data_files.present(connection)))
@@ -105,4 +107,4 @@ def test_models_are_compared_on_a_schedule_and_those_that_do_not_agree_are_set_a
     run("replace", "visits", "-w", "ws")
     assert run("process", "-w", "ws")["aside"] == {}
     with found.storage.database.reading() as connection:
-        assert queue.read_property(connection, queue.COMPARED) == later.isoformat()
+        assert read_property(connection, queue.COMPARED) == later.isoformat()

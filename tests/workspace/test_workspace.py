@@ -16,6 +16,7 @@ from expunge.evidence.receipts import verify_receipt
 from expunge.ledger import releases, requests
 from expunge.ledger.tables import requests as request_table
 from expunge.workspace import Workspace, desk, states
+from expunge.workspace.batch import Outcome
 from expunge.workspace.desk import ForgetRequest
 from expunge.workspace.doctor import examine
 from expunge.workspace.specification import Specification
@@ -122,7 +123,7 @@ def test_a_model_that_learned_none_of_the_rows_pays_for_its_release(tmp_path):
     churn = [None, *table["churn"].to_pylist()[1:]]
     found = workspace(tmp_path, models=False, table=table.set_column(4, "churn", pa.array(churn)))
     found.fit("churn", "churn", delta=1e-5)
-    first, second = [], []
+    first, second = list[Outcome](), list[Outcome]()
     for subject, made in (("person-1", first), ("person-0", second)):
         found.forget([subject])
         made += found.process().outcomes
@@ -228,7 +229,7 @@ def test_a_batch_that_forces_a_refit_says_so_first(tmp_path):
     found = workspace(tmp_path, models=False)
     found.fit("churn", "churn", delta=1e-5, sigma=1e-4)
     found.forget([f"person-{i}" for i in range(150)])
-    said = []
+    said: list[str] = []
     done = found.process(said.append)
     refitted = {outcome.model for outcome in done.outcomes if outcome.release.certificate.rung == "refit"}
     assert refitted and {message.partition(":")[0] for message in said} == refitted

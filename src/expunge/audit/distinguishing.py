@@ -54,13 +54,21 @@ class TradeOff:
         return max(0.0, float(norm.isf(alpha) - norm.ppf(miss))) if alpha < 1 and miss < 1 else 0.0
 
     def epsilon_lower_bound(self, delta: float) -> float:
-        """An ε, in nats, that the mechanisms' own at ``delta`` is at least, at ``confidence``."""
+        """An ε, in nats, that the mechanisms' own at ``delta`` is at least, at ``confidence``.
+
+        Args:
+            delta: δ, a probability.
+        """
         alpha, miss = self.false_positives_bound, self.false_negatives_bound
         ratios = [(1.0 - delta - alpha) / miss, (1.0 - delta - miss) / alpha]
         return max(0.0, *(math.log(ratio) if ratio > 0 else 0.0 for ratio in ratios))
 
     def exceeds(self, mu: float) -> bool:
-        """Whether the audit proves that the privacy loss is above a certified ``mu``."""
+        """Whether the audit proves that the privacy loss is above a certified ``mu``.
+
+        Args:
+            mu: μ, as certified; at least 0.
+        """
         return self.mu_lower_bound > mu
 
 
@@ -71,12 +79,19 @@ def black_box(mechanism_a: Mechanism, mechanism_b: Mechanism, *, n_draws: int, c
     covariance that is the likelihood ratio, so no test is better.
 
     Args:
-        mechanism_a: the model that forgot; ``mechanism_b``: the one that never learned; ``count -> (count, p)``.
+        mechanism_a: the model that forgot.
+        mechanism_b: the one that never learned; ``count -> (count, p)``.
         n_draws: drawn from each, at least 4; half to learn the direction.
-        confidence: of the bounds.
+        confidence: of the bounds; 0.99 by default.
 
     Raises:
         ValueError: fewer than 4 draws, a confidence not between 0 and 1, or draws of different shapes or not finite.
+
+    Examples:
+        >>> rng = np.random.default_rng(0)
+        >>> told = black_box(lambda n: rng.normal(3.0, 1.0, (n, 2)), lambda n: rng.normal(0.0, 1.0, (n, 2)), n_draws=400)
+        >>> told.exceeds(1.0), told.exceeds(3 * 2**0.5)  # their μ is |(3, 3)|₂/1
+        (True, False)
 
     Source: theory §7.
     """
@@ -95,6 +110,8 @@ def membership(mechanism_a: Mechanism, mechanism_b: Mechanism, *, n_draws: int, 
         mechanism_a: ``count -> (count, m)``, scores of the m deleted rows by the model that forgot: best the log-odds of the
             true label.
         mechanism_b: the same by models retrained without them.
+        n_draws: drawn from each, at least 4; half to learn how the scores are spread.
+        confidence: of the bounds; 0.99 by default.
 
     Raises:
         ValueError: as ``black_box``.
@@ -118,6 +135,8 @@ def sequence(stream_a: Mechanism, stream_b: Mechanism, *, n_draws: int, confiden
     Args:
         stream_a: ``count -> (count, k, p)``: k releases in a row, later requests chosen as one likes from earlier releases.
         stream_b: the same of another mechanism.
+        n_draws: streams drawn from each, at least 4; half to learn the direction.
+        confidence: of the bounds; 0.99 by default.
 
     Raises:
         ValueError: as ``black_box``.

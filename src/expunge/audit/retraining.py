@@ -18,7 +18,8 @@ class AuditedRelease:
     """One release: what was certified, and what retraining finds.
 
     Args:
-        rung: how it was certified; ``forgotten``: rows.
+        rung: how it was certified.
+        forgotten: how many rows were forgotten.
         certified_distance: Δ.
         true_distance: |w̄ − ŵ′|₂.
         retraining_error: bound on how far the retrained weights are from the optimum, which the comparison allows for.
@@ -49,7 +50,11 @@ class AuditedRelease:
 
 @dataclass(frozen=True)
 class ExactAudit:
-    """An audit by retraining: every release, in order."""
+    """An audit by retraining.
+
+    Args:
+        releases: every one, in order.
+    """
 
     releases: tuple[AuditedRelease, ...]
 
@@ -69,6 +74,13 @@ def exact(model: Any, U: Sequence[tuple[Any, ...]], remaining: tuple[Any, ...]) 
 
     Raises:
         InvalidRows, NotLearned: what ``forget`` raises.
+
+    Examples:
+        >>> from expunge.linear_model import Ridge
+        >>> X, y = np.arange(6.0)[:, None], np.arange(6.0) ** 2
+        >>> audit = exact(Ridge(sigma=0).fit(X, y), [(X[:1], y[:1]), (X[1:2], y[1:2])], (X[2:], y[2:]))
+        >>> audit.is_honest, [release.forgotten for release in audit.releases]
+        (True, [1, 1])
 
     Source: theory §7.
     """
@@ -113,7 +125,10 @@ def _joined(parts: list[tuple[Any, ...]]) -> tuple[Any, ...]:
 
 
 def rehearsal(model: Any) -> Any:
-    """A copy of ``model``, an estimator or an unlearner, that may release: for experiments.
+    """A copy of ``model`` that may release: for experiments.
+
+    Args:
+        model: a fitted estimator, or an unlearner; it stays as it is.
 
     Assumes: nothing that it releases is published, so that no budget is spent.
     """

@@ -44,7 +44,9 @@ class Step:
         certificate: of the release it gave.
         seconds: from the call of ``forget`` to the new release.
         true_distance: |w̄ − ŵ′|₂, found by retraining.
-        original, forgotten, retrained: held-out scores before, after, and of scikit-learn trained without the people.
+        original: held-out scores before.
+        forgotten: held-out scores after.
+        retrained: held-out scores of scikit-learn trained without the people.
         retrain_seconds: what that training took.
     """
 

@@ -207,7 +207,9 @@ def given_list(file: Path, known: Sequence[str], column: str | None, no_heading:
     """The ids in ``file``, or on standard input where it is ``-``; says what was understood.
 
     Args:
-        known: names of the columns of ids; ``column``: the heading of the one with the ids; ``no_heading``: that there is none.
+        known: names of the columns of ids.
+        column: the heading of the one with the ids.
+        no_heading: that there is none.
 
     Raises:
         ValueError: no list, or nobody said where in it the ids are.

@@ -156,8 +156,9 @@ def is_written(wanted: pa.DataType) -> bool:
 def named(given: pa.DataType) -> str:
     """The type in words.
 
-    >>> named(pa.int64()), named(pa.timestamp("us"))
-    ('integer', 'time stamp')
+    Examples:
+        >>> named(pa.int64()), named(pa.timestamp("us"))
+        ('integer', 'time stamp')
     """
     words = {
         types.is_integer: "integer",

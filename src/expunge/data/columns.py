@@ -28,8 +28,9 @@ def column_names(table: Any) -> list[str]:
 def codes_of(values: Any, declared: Sequence[str]) -> NDArray[np.intp]:
     """Where each value stands in ``declared``, ``(n_rows,)``; −1 where it does not, −2 where it is missing.
 
-    >>> codes_of(["b", None, "c"], ["a", "b"]).tolist()
-    [1, -2, -1]
+    Examples:
+        >>> codes_of(["b", None, "c"], ["a", "b"]).tolist()
+        [1, -2, -1]
     """
     place = {value: i for i, value in enumerate(declared)}
 

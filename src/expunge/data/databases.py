@@ -54,7 +54,8 @@ class Query:
     """A query, run anew for every pass over its rows.
 
     Args:
-        url: of the database, as SQLAlchemy writes it; ``query``: its statement.
+        url: of the database, as SQLAlchemy writes it.
+        query: its statement.
 
     Raises:
         InvalidRows: the URL cannot be read.

@@ -57,7 +57,7 @@ class Reading:
             except ValueError:
                 is_right = False
             if not is_right:
-                raise ValueError(f"{self.date_format!r} is no format of dates: %d.%m.%Y is one")
+                raise ValueError(f"{self.date_format!r} is not a format of dates: %d.%m.%Y is one")
         if self.encoding is not None:
             try:
                 "".encode(self.encoding)

@@ -30,7 +30,8 @@ class ExcelFile:
     """A sheet of an Excel file.
 
     Args:
-        path: of the file; ``reading``: what is known of it.
+        path: of the file.
+        reading: what is known of it.
         expected: names of columns that it should have.
         texts: columns of ids, in which a number must be whole and have all its digits.
 

@@ -13,7 +13,8 @@ class DataFile:
 
     Args:
         path: below the table's folder, ``_bucket=N/batch-M-K.parquet``.
-        rows: in it; ``size``: in bytes.
+        rows: in it.
+        size: in bytes.
         digest: SHA-256 of all of it, in hexadecimal.
     """
 

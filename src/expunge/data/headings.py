@@ -14,7 +14,9 @@ def first_row_names(
     """The names of the columns in the first row, if that is a heading.
 
     Args:
-        cells: of the first row; ``is_heading``: what the user says; ``expected``: columns that the file should have.
+        cells: of the first row.
+        is_heading: what the user says.
+        expected: columns that the file should have.
 
     Raises:
         InvalidRows: the first row looks like data, and nobody has said what it is.

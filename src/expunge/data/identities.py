@@ -37,7 +37,8 @@ def texts_of(column: Any, name: str, rows: Sequence[int] = ANY_ROWS) -> list[str
 
     Args:
         column: of pyarrow, or a sequence of Python values as pandas, Polars and NumPy give them.
-        name: of the column; ``rows``: what its rows are called in the errors; by default their positions.
+        name: of the column.
+        rows: what its rows are called in the errors; by default their positions.
 
     Raises:
         InvalidRows: a value that is not an id, names the row; or a column of another type, by name.

@@ -34,7 +34,8 @@ class Odd:
 
     Args:
         kind: what is odd about them.
-        count: how many cells; examples: some of the values, shortened, each with the row of the first.
+        count: how many cells.
+        examples: some of the values, shortened, each with the row of the first.
     """
 
     kind: str
@@ -54,9 +55,12 @@ class ColumnReport:
     """What a column would be understood as.
 
     Args:
-        name: of the column; type: in words.
-        missing: how many cells; different: how many different values, at most ``COUNTED + 1``.
-        low, high: the ends of its values, where they have an order.
+        name: of the column.
+        type: in words.
+        missing: how many cells.
+        different: how many different values, at most ``COUNTED + 1``.
+        low: the least of its values, where they have an order.
+        high: the greatest of them.
         odd: values that somebody should look at.
     """
 

@@ -26,7 +26,8 @@ def load(path: Path, name: str, loss: str) -> bytes:
     """The secret in ``path``, where there is nothing else.
 
     Args:
-        name: of the key, for the errors; ``loss``: what cannot be done without it.
+        name: of the key, for the errors.
+        loss: what cannot be done without it.
 
     Raises:
         WorkspaceInvalid: it is missing, cannot be read, or is damaged.

@@ -26,7 +26,8 @@ class IdList:
     """Ids with the lines on which they are.
 
     Args:
-        ids: as written; ``lines``: the line of each, from 1 on.
+        ids: as written.
+        lines: the line of each, from 1 on.
         heading: the first line's name of the column, if it was taken for a heading.
         by: the column of ids that the heading names, if it names one.
         columns: how many there are.
@@ -106,8 +107,8 @@ def _place(first: list[str], column: str | None, named: list[int], *, is_told: b
         return named[0]
     if len(first) > 1 and not is_told:
         raise Unclear(
-            f"the list has {len(first)} columns: say the heading of the one with the ids, or that the first line is no heading "
-            "and they are in the first column"
+            f"the list has {len(first)} columns: say the heading of the one with the ids, or that the first line is not a "
+            "heading and they are in the first column"
         )
     return 0
 

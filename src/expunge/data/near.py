@@ -29,8 +29,9 @@ DIGITS = 40
 def near_forms(text: str) -> list[tuple[Likeness, str]]:
     """What ``text`` may have been, if it was spoilt on its way; each form once, and not ``text`` itself.
 
-    >>> ("notation", "120000") in near_forms("12E4")
-    True
+    Examples:
+        >>> ("notation", "120000") in near_forms("12E4")
+        True
     """
     own, found = canonical(text), dict[str, Likeness]()
     for kind, form in _forms(own):

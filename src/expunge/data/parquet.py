@@ -25,8 +25,11 @@ class RowGroup:
     """A row group of a file, which any thread or process can read.
 
     Args:
-        store: fsspec file system; ``path``: of the file on it; ``stamp``: what it looked like when it was found.
-        number: of the row group in its file; ``n_rows``: in it.
+        store: fsspec file system.
+        path: of the file on it.
+        stamp: what it looked like when it was found.
+        number: of the row group in its file.
+        n_rows: in it.
     """
 
     store: Any
@@ -64,7 +67,8 @@ def row_groups(location: str, columns: Sequence[str], storage_options: dict[str,
     """The row groups of a Parquet file, of all files in a folder, or of a Delta table (a folder with a ``_delta_log``).
 
     Args:
-        location: a path, or a URL of any fsspec store (``s3://…``); ``storage_options``: for that store.
+        location: a path, or a URL of any fsspec store (``s3://…``).
+        storage_options: for that store.
         columns: that will be read; every file must have them, with one type each.
 
     Raises:
@@ -106,7 +110,7 @@ class ParquetRows:
         for file, schema in zip(files, schemas, strict=True):
             if different := set(schema.names) ^ set(self.schema.names):
                 name = sorted(different)[0]
-                raise InvalidRows(f"of {file} and {files[0]} only one has a column {name!r}: write one of them anew")
+                raise InvalidRows(f"only one of {file} and {files[0]} has a column {name!r}: write one of them again")
         self._groups = files_row_groups(files, self.schema.names, store)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
@@ -155,7 +159,7 @@ def files_row_groups(paths: Sequence[str], columns: Sequence[str], store: Any = 
                 raise InvalidRows(f"{path} has no column {name!r}: it has {', '.join(schema.names)}")
             given, (wanted, first) = schema.field(name).type, types.setdefault(name, (schema.field(name).type, path))
             if given != wanted:
-                raise InvalidRows(f"column {name!r} holds {given} in {path}, but {wanted} in {first}: write one of them anew")
+                raise InvalidRows(f"column {name!r} holds {given} in {path}, but {wanted} in {first}: write one of them again")
         found += [RowGroup(store, path, stamp, g, footer.row_group(g).num_rows) for g in range(footer.num_row_groups)]
     return found
 

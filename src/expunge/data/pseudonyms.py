@@ -122,7 +122,8 @@ class Identification:
 
     Args:
         key: under which ids are hashed.
-        subject: the column that says whose a row is; ``aliases``: columns with other ids of the same person.
+        subject: the column that says whose a row is.
+        aliases: columns with other ids of the same person.
         taken: tells which of some pseudonyms stand for somebody already, in the table or in the ledger.
     """
 

@@ -250,7 +250,7 @@ def _kind(path: Path) -> tuple[str, ...]:
         raise InvalidRows(f"there is no file {path}: give one ({ENDS}), or a database URL and --query")
     kind = next((ends for ends in (TEXT, EXCEL, PARQUET) if path.name.lower().endswith(ends)), None)
     if kind is None:
-        raise InvalidRows(f"{path} is none of {ENDS}: convert it, or give a database URL and --query")
+        raise InvalidRows(f"{path} ends in none of {ENDS}: convert it, or give a database URL and --query")
     try:
         with path.open("rb") as file:
             start = file.read(4)

@@ -29,8 +29,9 @@ def numbered_as(batch: pa.RecordBatch, numbers: NDArray[np.int64]) -> pa.RecordB
 def rows_of(batch: pa.RecordBatch, first: int = 1) -> Sequence[int]:
     """The numbers, in their file, of the rows of ``batch``, as ``read_batches`` gave them; from ``first`` on if it did not.
 
-    >>> list(rows_of(counted(pa.record_batch({"a": [5, 6]}), 2)))
-    [2, 3]
+    Examples:
+        >>> list(rows_of(counted(pa.record_batch({"a": [5, 6]}), 2)))
+        [2, 3]
     """
     metadata = batch.schema.metadata or {}
     if NUMBERS in metadata:

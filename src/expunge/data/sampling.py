@@ -8,11 +8,12 @@ import pyarrow as pa
 class Sample:
     """Every so-many-th row of those that pass by: all of up to ``2 * size``, and no fewer than ``size`` of more.
 
-    >>> sample = Sample(2)
-    >>> [len(batch) for batch in sample.of([pa.record_batch({"a": range(10)})])]
-    [10]
-    >>> sample.table["a"].to_pylist()
-    [0, 4, 8]
+    Examples:
+        >>> sample = Sample(2)
+        >>> [len(batch) for batch in sample.of([pa.record_batch({"a": range(10)})])]
+        [10]
+        >>> sample.table["a"].to_pylist()
+        [0, 4, 8]
     """
 
     def __init__(self, size: int) -> None:

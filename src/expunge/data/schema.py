@@ -72,6 +72,16 @@ class Number:
         high: upper end, above ``low``.
         knots: increasing points from ``low`` to ``high``, one feature each; without them the number is one feature. Default:
             none.
+
+    Raises:
+        ValueError: ``low`` is not below ``high``, or the knots do not increase from the one to the other.
+
+    Examples:
+        >>> features, n_outside, n_missing = Number(0, 100).encode([25.0, 150.0, None])
+        >>> features.ravel().tolist(), n_outside, n_missing
+        ([0.25, 1.0, 0.0], 1, 1)
+        >>> Number(0, 2, knots=(0, 1, 2)).encode([0.5])[0].tolist()
+        [[0.5, 0.5, 0.0]]
     """
 
     low: float
@@ -118,6 +128,14 @@ class Category:
 
     Args:
         values: the declared values, each once, as text.
+
+    Raises:
+        ValueError: there is none, or one is there twice.
+
+    Examples:
+        >>> features, n_undeclared, n_missing = Category(("clerk", "nurse")).encode(["nurse", "pilot", None])
+        >>> features.tolist(), n_undeclared, n_missing
+        ([[0.0, 1.0], [0.0, 0.0], [0.0, 0.0]], 1, 1)
     """
 
     values: tuple[str, ...]
@@ -172,9 +190,10 @@ class FeatureSchema:
         normalise: whether each row is divided by its 2-norm. Default: ``True``.
         draft: whether it was taken from rows and nobody has vouched for it. Default: ``False``.
 
-    >>> schema = FeatureSchema({"age": Number(0, 100), "sex": Category(("F", "M"))}, normalise=False)
-    >>> schema.encode({"age": [50, 200], "sex": ["M", "?"]}).X.tolist()
-    [[0.5, 0.0, 1.0], [1.0, 0.0, 0.0]]
+    Examples:
+        >>> schema = FeatureSchema({"age": Number(0, 100), "sex": Category(("F", "M"))}, normalise=False)
+        >>> schema.encode({"age": [50, 200], "sex": ["M", "?"]}).X.tolist()
+        [[0.5, 0.0, 1.0], [1.0, 0.0, 0.0]]
     """
 
     columns: Mapping[str, Column]

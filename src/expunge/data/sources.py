@@ -284,7 +284,8 @@ class QuerySource:
     Args:
         columns: how columns become rows.
         without: whose rows are left out. Default: nobody's.
-        url: of the database, as SQLAlchemy writes it; ``query``: its statement.
+        url: of the database, as SQLAlchemy writes it.
+        query: its statement.
     """
 
     def __init__(self, url: str, query: str, columns: TableColumns, *, without: Without | None = None) -> None:

@@ -20,7 +20,8 @@ class Survey:
     """What the columns of a file may be, after all that was seen of them.
 
     Args:
-        names: of the columns; ``texts``: those that are taken to the letter, whatever they look like.
+        names: of the columns.
+        texts: those that are taken to the letter, whatever they look like.
         reading: what is known of the file.
     """
 

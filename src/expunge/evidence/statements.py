@@ -28,8 +28,9 @@ class Statement:
 def canonical(value: Any) -> str:
     """``value`` as JSON, in the one way that is signed and hashed.
 
-    >>> canonical({"b": 1, "a": "é"})
-    '{"a":"é","b":1}'
+    Examples:
+        >>> canonical({"b": 1, "a": "é"})
+        '{"a":"é","b":1}'
     """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 

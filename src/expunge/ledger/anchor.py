@@ -36,9 +36,11 @@ class Anchor:
     """What is known elsewhere of a workspace.
 
     Args:
-        workspace: its identity; ``instance``: the copy that lives.
+        workspace: its identity.
+        instance: the copy that lives.
         restores: how many copies lived before that one.
-        serial: of the last transaction; ``checkpoint``: the newest signed head of the log.
+        serial: of the last transaction.
+        checkpoint: the newest signed head of the log.
         keys: public keys that have signed, the oldest first, each with the statement that endorses it.
         forgotten: tombstones of everybody who was forgotten and has not come back, sorted.
         aliases: tombstones for other ids of theirs, each with that of its person, sorted.

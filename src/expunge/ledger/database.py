@@ -15,7 +15,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from expunge.data.urls import database_url, shown, without_password
 from expunge.errors import LedgerCorrupt, WorkspaceBusy, WorkspaceInvalid
-from expunge.ledger import sealing
+from expunge.ledger import sealing, upgrading
 from expunge.ledger.properties import set_property
 from expunge.ledger.sealing import Sealing, SealKey
 from expunge.ledger.tables import metadata, properties
@@ -23,6 +23,9 @@ from expunge.ledger.witness import Witness
 
 HEAD = "0001"
 """The newest migration; a test compares it with the migrations there are."""
+MIGRATIONS = Path(__file__).parent / "migrations"
+UNDEFINED = ("UndefinedTable", "UndefinedColumn")
+"""What PostgreSQL says where a table or a column is missing."""
 COPIED = 10_000
 """Rows that are copied at once."""
 WAIT = 30.0
@@ -114,6 +117,9 @@ class Database:
     def migrate(self, *, is_new: bool = True) -> None:
         """Brings the tables to the newest migration; a ledger of a newer version is refused.
 
+        Of an older one in SQLite a copy is kept beside it, until what was deleted has to be gone from the files. On a server
+        the database's own backups take its place. Either way the upgrade is one transaction.
+
         Args:
             is_new: whether there may be no tables yet.
 
@@ -134,8 +140,10 @@ class Database:
         from alembic.util import CommandError
 
         config = Config()
-        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        config.set_main_option("script_location", str(MIGRATIONS))
         with self._locked() as connection:
+            if found is not None and self.is_sqlite:
+                upgrading.keep_copy(Path(str(self.url.database)), HEAD)
             config.attributes["connection"] = connection
             try:
                 command.upgrade(config, "head")
@@ -202,12 +210,13 @@ class Database:
             connection.exec_driver_sql("DROP TABLE alembic_version")
 
     def wipe_free_space(self) -> None:
-        """Makes sure that what was deleted is gone from the files too."""
+        """Makes sure that what was deleted is gone from the files too, and from the copies that upgrades left."""
         with self._explained(), self.engine.connect() as connection:
             if self.is_sqlite:
                 connection.exec_driver_sql("COMMIT")  # the listener has begun a transaction
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
                 connection.exec_driver_sql("BEGIN")
+                upgrading.delete_copies(Path(str(self.url.database)))
             else:
                 vacuuming = connection.execution_options(isolation_level="AUTOCOMMIT")
                 for table in ("requests", "releases"):
@@ -271,6 +280,11 @@ class Database:
             if self.is_sqlite and ("malformed" in cause or "not a database" in cause or "disk image" in cause):
                 raise LedgerCorrupt(
                     f"the ledger's database is damaged ({cause}): restore {self.url.database} from a backup"
+                ) from error
+            if "no such table" in cause or "no such column" in cause or type(error.orig).__name__ in UNDEFINED:
+                raise WorkspaceInvalid(
+                    f"the ledger's tables are of no version that was released ({cause}): work on it with the version "
+                    "that made it, or restore it from a backup; nothing was changed"
                 ) from error
             if isinstance(error, OperationalError) or type(error) is DatabaseError:
                 where = self.url.database if self.is_sqlite else shown(self.url)

@@ -263,6 +263,9 @@ def bundle(connection: sa.Connection, envelope: str, seq: int, covers: Covered |
         envelope: the signed certificate.
         seq: number of the event that tells of it.
         covers: the proof that it answers a request.
+
+    Raises:
+        LedgerCorrupt: no signed head covers the event.
     """
     proven = require_included(connection, seq)
     covered = {} if covers is None else {"covers": vars(covers)}

@@ -51,8 +51,9 @@ class Restored:
         """When a period of the budget began that began on the day ``began`` in the backup: what was lost may have ended it, but
         only on days of its calendar, which was fixed before.
 
-        >>> Restored(1, date(2026, 3, 5), 7).since(date(2026, 1, 1), 30)
-        datetime.date(2026, 3, 2)
+        Examples:
+            >>> Restored(1, date(2026, 3, 5), 7).since(date(2026, 1, 1), 30)
+            datetime.date(2026, 3, 2)
         """
         if days is None or self.on <= began:
             return began

@@ -59,8 +59,10 @@ class Sealed:
 
     Args:
         serial: counts transactions.
-        total: sum of all seals modulo 2²⁵⁶; ``rows``: how many there are.
-        size: events in the log; ``peaks``: roots of its perfect subtrees, the largest first.
+        total: sum of all seals modulo 2²⁵⁶.
+        rows: how many there are.
+        size: events in the log.
+        peaks: roots of its perfect subtrees, the largest first.
         mac: all of this under the key.
     """
 

@@ -19,8 +19,9 @@ def now() -> datetime:
 def coarse(moment: datetime) -> datetime:
     """The last whole ``GRAIN`` before ``moment``.
 
-    >>> coarse(datetime(2026, 5, 1, 13, 59, 59, tzinfo=UTC)).isoformat()
-    '2026-05-01T13:00:00+00:00'
+    Examples:
+        >>> coarse(datetime(2026, 5, 1, 13, 59, 59, tzinfo=UTC)).isoformat()
+        '2026-05-01T13:00:00+00:00'
     """
     return moment - (moment - datetime(1970, 1, 1, tzinfo=UTC)) % GRAIN
 

@@ -24,8 +24,10 @@ class Kept(NamedTuple):
     """What is kept of people forgotten.
 
     Args:
-        people, aliases: tombstones of people, and of their other ids.
-        first, last: when the requests were closed whose tombstones go first and last; ``None`` if there are none.
+        people: how many tombstones of people.
+        aliases: how many of their other ids.
+        first: when the request was closed whose tombstone goes first; ``None`` if there is none.
+        last: when the request was closed whose tombstone goes last; ``None`` if there is none.
     """
 
     people: int

@@ -1,10 +1,8 @@
 """What every estimator shares: scikit-learn's ``fit``, and ``forget``, ``learn``, ``rectify``, ``refit`` beside it."""
 
-import threading
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from operator import itemgetter
 from typing import Any, Self
 
 import numpy as np
@@ -14,9 +12,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from expunge.errors import InvalidRows
 from expunge.linear_model.given import Remaining, source, texts
-from expunge.linear_model.plan import PlannedModel
+from expunge.linear_model.served import ServedModel
+from expunge.linear_model.turn import Turn
 from expunge.problem.arrays import require_unmasked
-from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
 from expunge.unlearning.certificate import Certificate
 from expunge.unlearning.release import Release
@@ -24,12 +22,10 @@ from expunge.unlearning.report import CapacityReport
 from expunge.unlearning.unlearner import Unlearner
 
 Array = NDArray[np.float64]
-_OF_ONE_RELEASE = itemgetter("coef_", "intercept_")
-"""Reads both at once, as ``_publish`` sets them at once: no thread predicts with half of a release."""
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class UnlearningModel(PlannedModel):
+class UnlearningModel(ServedModel):
     """What classifiers and regressors share; their parameters are those of ``PlannedModel``.
 
     Threads may share a fitted estimator: changes take turns.
@@ -42,6 +38,9 @@ class UnlearningModel(PlannedModel):
     @abstractmethod
     def _encode_targets(self, y: Any) -> Array:
         """The same for later rows."""
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_unlearner")
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, subjects: Sequence[object] | None = None) -> Self:
         """The fitted estimator; forgets everything learned before.
@@ -66,9 +65,15 @@ class UnlearningModel(PlannedModel):
             NoiseTooLarge: releases would be worse than a constant model.
             ValueError: a parameter that cannot be. Whatever is raised, the estimator stays as it was.
 
+        Examples:
+            >>> from expunge.linear_model import Ridge
+            >>> model = Ridge(alpha=1.0, fit_intercept=False, sigma=0).fit([[1.0], [2.0]], [2.0, 4.0])
+            >>> round(float(model.coef_[0]), 6)  # (1·2 + 2·4)/(1² + 2² + alpha)
+            1.666667
+
         Source: theory §5.3.
         """
-        turn = getattr(self, "_turn", None) or _Turn()
+        turn = getattr(self, "_turn", None) or Turn()
         trial = object.__new__(type(self))
         trial.__dict__.update(self.__dict__, _turn=turn)
         trial._fit(X, y, sample_weight, subjects)
@@ -111,11 +116,12 @@ class UnlearningModel(PlannedModel):
         Raises:
             InvalidRows, NotLearned, CapacityExceeded, BudgetSpent: see ``Unlearner.forget``; nothing is changed then.
 
-        >>> from expunge.linear_model import Ridge
-        >>> X, y, people = [[1.0], [0.5], [0.5]], [2.0, 1.0, 1.0], ["ann", "bob", "cid"]
-        >>> model = Ridge(sigma=0).fit(X, y, subjects=people)
-        >>> model.forget([[0.5]], [1.0], ids=["cid"]).remaining
-        2.0
+        Examples:
+            >>> from expunge.linear_model import Ridge
+            >>> X, y, people = [[1.0], [0.5], [0.5]], [2.0, 1.0, 1.0], ["ann", "bob", "cid"]
+            >>> model = Ridge(sigma=0).fit(X, y, subjects=people)
+            >>> model.forget([[0.5]], [1.0], ids=["cid"]).remaining
+            2.0
         """
         check_is_fitted(self)
         rows = self.encoded(X, y, sample_weight, ids)
@@ -142,6 +148,12 @@ class UnlearningModel(PlannedModel):
 
         Raises:
             InvalidRows, CapacityExceeded, BudgetSpent: see ``Unlearner.learn``; nothing is changed then.
+
+        Examples:
+            >>> from expunge.linear_model import Ridge
+            >>> model = Ridge(fit_intercept=False, sigma=0).fit([[1.0]], [2.0])
+            >>> model.learn([[2.0]], [4.0]).n_learned, round(float(model.coef_[0]), 6)
+            (1, 1.666667)
         """
         check_is_fitted(self)
         rows = self._rows_of(X, y, sample_weight, subjects)
@@ -176,6 +188,13 @@ class UnlearningModel(PlannedModel):
         Raises:
             InvalidRows: see ``Unlearner.rectify``; also weights for one side only, which would count the other side's as 1.
             NotLearned, CapacityExceeded, BudgetSpent: see ``Unlearner.rectify``; nothing is changed then.
+
+        Examples:
+            >>> from expunge.linear_model import Ridge
+            >>> model = Ridge(fit_intercept=False, sigma=0).fit([[1.0], [2.0]], [2.0, 400.0])
+            >>> certificate = model.rectify([[2.0]], [400.0], [[2.0]], [4.0])
+            >>> certificate.n_forgotten, certificate.n_learned, round(float(model.coef_[0]), 6)
+            (1, 1, 1.666667)
         """
         check_is_fitted(self)
         if (sample_weight_old is None) != (sample_weight_new is None):
@@ -201,6 +220,14 @@ class UnlearningModel(PlannedModel):
         Raises:
             InvalidRows, NotLearned: other rows; to train on other rows use ``fit``.
             CapacityExceeded, BudgetSpent: see ``Unlearner.refit``; nothing is changed then.
+
+        Examples:
+            >>> from expunge.linear_model import Ridge
+            >>> X, y = [[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0]
+            >>> model = Ridge(sigma=0).fit(X, y)
+            >>> certificate = model.forget(X[2:], y[2:])
+            >>> str(model.refit(X[:2], y[:2]).rung)
+            'refit'
         """
         check_is_fitted(self)
         rows = self._rows_of(X, y, sample_weight, subjects)
@@ -211,19 +238,40 @@ class UnlearningModel(PlannedModel):
         """Lets a copy (a pickle, a ``deepcopy``) release from now on, in the original's place.
 
         Assumes: the original, and every other copy, releases no more; else the same budget is spent twice.
+
+        Examples:
+            >>> import copy, warnings
+            >>> from expunge.linear_model import Ridge
+            >>> with warnings.catch_warnings(action="ignore"):  # that there are two now
+            ...     other = copy.deepcopy(Ridge(sigma=0).fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0]))
+            >>> other.take_over()
+            >>> str(other.forget([[2.0]], [5.0]).rung)
+            'exact'
         """
         check_is_fitted(self)
         self._unlearner.take_over()
 
     @property
     def unlearner_(self) -> Unlearner:
-        """The core beneath, secret state and all: for audits and studies."""
+        """The core beneath, secret state and all: for audits and studies.
+
+        Examples:
+            >>> from expunge.linear_model import Ridge
+            >>> type(Ridge(sigma=0).fit([[0.0], [1.0]], [1.0, 3.0]).unlearner_).__name__
+            'Unlearner'
+        """
         check_is_fitted(self)
         return self._unlearner
 
     @property
     def certificate_(self) -> Certificate:
-        """The certificate of the last release."""
+        """The certificate of the last release.
+
+        Examples:
+            >>> from expunge.linear_model import Ridge
+            >>> str(Ridge(sigma=0).fit([[0.0], [1.0]], [1.0, 3.0]).certificate_.rung)
+            'refit'
+        """
         check_is_fitted(self)
         return self.certificates_[-1]
 
@@ -239,6 +287,14 @@ class UnlearningModel(PlannedModel):
         Raises:
             InvalidRows: rows that do not fit the model.
             ValueError: sigma is 0, so that nothing is promised.
+
+        Examples:
+            >>> from expunge.linear_model import LogisticRegression
+            >>> X = np.linspace(-1.0, 1.0, 2000)[:, None]
+            >>> y = np.arange(2000) % 4 < 2 + np.sign(X[:, 0])
+            >>> report = LogisticRegression(sigma=0.1).fit(X, y).capacity(X, y)
+            >>> report.changed, report.remaining
+            (0.0, 2000.0)
         """
         check_is_fitted(self)
         return self._unlearner.capacity(None if X is None else self.encoded(X, y, sample_weight))
@@ -251,6 +307,11 @@ class UnlearningModel(PlannedModel):
 
         Raises:
             ValueError: sigma is 0, so that nothing is drawn.
+
+        Examples:
+            >>> from expunge.linear_model import Ridge
+            >>> Ridge(sigma=0.1).fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0]).draw(4).shape  # one weight and the intercept
+            (4, 2)
         """
         check_is_fitted(self)
         if self._unlearner.settings.sigma == 0:
@@ -267,40 +328,17 @@ class UnlearningModel(PlannedModel):
 
         Raises:
             InvalidRows, NoOptimum: see ``Unlearner.true_distance``.
+
+        Examples:
+            >>> from expunge.linear_model import Ridge
+            >>> X, y = [[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0]
+            >>> model = Ridge(sigma=0).fit(X, y)
+            >>> certificate = model.forget(X[2:], y[2:])
+            >>> model.true_distance(X[:2], y[:2]) <= certificate.distance_bound
+            True
         """
         check_is_fitted(self)
         return self._unlearner.true_distance(self.encoded(X, y, sample_weight))
-
-    def to_sklearn(self) -> Any:
-        """The fitted scikit-learn estimator holding the released weights and nothing secret: safe to publish."""
-        check_is_fitted(self)
-        twin = self._twin()
-        for name in ("coef_", "intercept_", "classes_", "n_features_in_", "feature_names_in_"):
-            if hasattr(self, name):
-                value = getattr(self, name)
-                setattr(twin, name, value.copy() if isinstance(value, np.ndarray) else value)
-        return twin
-
-    def published(self, objective: Objective, weights: Array) -> Any:
-        """The fitted scikit-learn estimator that serves released weights; a classifier must know its classes.
-
-        Args:
-            objective: what was minimised.
-            weights: of a release, ``(p,)``.
-        """
-        twin = self._twin()
-        twin.coef_, twin.intercept_ = self._served(objective, weights)
-        if hasattr(self, "classes_"):
-            twin.classes_ = self.classes_
-        twin.n_features_in_ = objective.n_features
-        return twin
-
-    @abstractmethod
-    def _twin(self) -> Any:
-        """An unfitted scikit-learn estimator that predicts as this one."""
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "_unlearner")
 
     def _validated(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
         require_unmasked(X, "X")  # scikit-learn would read what the mask hides
@@ -324,6 +362,12 @@ class UnlearningModel(PlannedModel):
 
         Raises:
             InvalidRows: rows that do not fit the model.
+
+        Examples:
+            >>> from expunge.linear_model import LogisticRegression
+            >>> model = LogisticRegression(sigma=0).fit([[0.0], [1.0], [2.0], [3.0]], ["no", "yes", "no", "yes"])
+            >>> model.encoded([[4.0]], ["yes"]).y.tolist()
+            [1.0]
         """
         X, y = self._validated(X, y, reset=False)
         is_whose = ids is not None and self._unlearner.settings.by_subject
@@ -339,33 +383,3 @@ class UnlearningModel(PlannedModel):
         coef, intercept = self._served(self._unlearner.objective, release.weights)
         self.__dict__.update(coef_=coef, intercept_=intercept, certificates_=(*self.certificates_, release.certificate))
         return release.certificate
-
-    def _served(self, objective: Objective, weights: Array) -> tuple[Array, Array | float]:
-        """Coefficients ``(K, n_features)`` and intercepts ``(K,)``, as scikit-learn has them."""
-        blocks = objective.coefficients(weights)
-        coef = blocks[:, :-1] if objective.fit_intercept else blocks
-        return coef.copy(), blocks[:, -1].copy() if objective.fit_intercept else np.zeros(len(blocks))
-
-    def _predictor(self, X: Any) -> Array:
-        """Xwᵀ + b of the release, ``(n_rows,)`` or ``(n_rows, K)``."""
-        check_is_fitted(self)
-        X = validate_data(self, X, reset=False, accept_sparse="csr", dtype=[np.float64, np.float32])
-        coef, intercept = _OF_ONE_RELEASE(self.__dict__)
-        predictor: Array = np.asarray(X @ coef.T) + intercept
-        return predictor
-
-
-class _Turn:
-    """A lock, copied as a new one: a copy of an estimator takes its own turns."""
-
-    def __init__(self) -> None:
-        self._lock = threading.RLock()
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(self, *_error: object) -> None:
-        self._lock.release()
-
-    def __reduce__(self) -> tuple[type["_Turn"], tuple[()]]:
-        return _Turn, ()

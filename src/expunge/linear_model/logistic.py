@@ -26,14 +26,18 @@ class LogisticRegression(ClassifierMixin, UnlearningModel):
         C: inverse of the penalty's strength; positive; 1 by default. The other parameters are those of every estimator.
 
     Attributes:
-        classes_: ``(K,)``; coef_: ``(1, n_features)`` or ``(K, n_features)``; intercept_: ``(1,)`` or ``(K,)``.
-        certificate_: of the last release; certificates_: all certificates since ``fit``.
+        classes_: ``(K,)``.
+        coef_: ``(1, n_features)`` or ``(K, n_features)``.
+        intercept_: ``(1,)`` or ``(K,)``.
+        certificate_: of the last release.
+        certificates_: all certificates since ``fit``.
 
-    >>> X, y = [[0.0], [1.0], [2.0], [3.0]], ["no", "yes", "no", "yes"]
-    >>> model = LogisticRegression(sigma=0).fit(X, y)
-    >>> certificate = model.forget([[3.0]], ["yes"])
-    >>> str(certificate.rung), certificate.n_forgotten, certificate.remaining
-    ('statistics', 1, 3.0)
+    Examples:
+        >>> X, y = [[0.0], [1.0], [2.0], [3.0]], ["no", "yes", "no", "yes"]
+        >>> model = LogisticRegression(sigma=0).fit(X, y)
+        >>> certificate = model.forget([[3.0]], ["yes"])
+        >>> str(certificate.rung), certificate.n_forgotten, certificate.remaining
+        ('statistics', 1, 3.0)
 
     Source: theory §1, §6.
     """
@@ -45,6 +49,11 @@ class LogisticRegression(ClassifierMixin, UnlearningModel):
 
         Args:
             X: ``(n_rows, n_features)``, dense or CSR.
+
+        Examples:
+            >>> model = LogisticRegression(sigma=0).fit([[0.0], [1.0], [2.0], [3.0]], ["no", "no", "yes", "yes"])
+            >>> abs(float(model.decision_function([[1.5]])[0])) < 1e-6  # halfway between the classes
+            True
         """
         t = self._predictor(X)
         return t[:, 0] if t.shape[1] == 1 else t
@@ -54,6 +63,11 @@ class LogisticRegression(ClassifierMixin, UnlearningModel):
 
         Args:
             X: ``(n_rows, n_features)``, dense or CSR.
+
+        Examples:
+            >>> model = LogisticRegression(sigma=0).fit([[0.0], [1.0], [2.0], [3.0]], ["no", "no", "yes", "yes"])
+            >>> model.predict_proba([[1.5]]).round(6).tolist()
+            [[0.5, 0.5]]
         """
         t = self._predictor(X)
         return np.asarray(softmax(t, axis=1)) if t.shape[1] > 1 else np.hstack([expit(-t), expit(t)])
@@ -63,6 +77,11 @@ class LogisticRegression(ClassifierMixin, UnlearningModel):
 
         Args:
             X: ``(n_rows, n_features)``, dense or CSR.
+
+        Examples:
+            >>> model = LogisticRegression(sigma=0).fit([[0.0], [1.0], [2.0], [3.0]], ["no", "no", "yes", "yes"])
+            >>> model.predict_log_proba([[1.5]]).round(3).tolist()
+            [[-0.693, -0.693]]
         """
         return np.log(self.predict_proba(X))
 
@@ -71,6 +90,11 @@ class LogisticRegression(ClassifierMixin, UnlearningModel):
 
         Args:
             X: ``(n_rows, n_features)``, dense or CSR.
+
+        Examples:
+            >>> model = LogisticRegression(sigma=0).fit([[0.0], [1.0], [2.0], [3.0]], ["no", "no", "yes", "yes"])
+            >>> model.predict([[0.5], [2.5]]).tolist()
+            ['no', 'yes']
         """
         t = self._predictor(X)
         codes = (t[:, 0] > 0).astype(np.intp) if t.shape[1] == 1 else t.argmax(axis=1)

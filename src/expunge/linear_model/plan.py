@@ -88,6 +88,11 @@ class PlannedModel(BaseEstimator, ABC):
 
         Args:
             n_features: width of a row, the intercept not counted.
+
+        Examples:
+            >>> from expunge.linear_model import Ridge
+            >>> Ridge(alpha=2.0).objective(3).penalty
+            2.0
         """
         penalty, form = self._penalty()
         return Objective(self._loss(), n_features, penalty, form, self.fit_intercept)
@@ -97,6 +102,11 @@ class PlannedModel(BaseEstimator, ABC):
 
         Raises:
             ValueError: a parameter that cannot be.
+
+        Examples:
+            >>> from expunge.linear_model import Ridge
+            >>> Ridge(sigma=0.1, max_passes=2).settings().max_passes
+            2
         """
         return Settings(
             Guarantee(real("epsilon", self.epsilon), real("delta", self.delta)),

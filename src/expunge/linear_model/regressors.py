@@ -43,6 +43,11 @@ class _Regressor(RegressorMixin, UnlearningModel):
 
         Args:
             X: ``(n_rows, n_features)``, dense or CSR.
+
+        Examples:
+            >>> model = Ridge(alpha=0.0, sigma=0).fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0])
+            >>> model.predict([[3.0]]).round(6).tolist()
+            [7.0]
         """
         t = self._predictor(X)
         return np.exp(t) if self._has_log_link else t
@@ -85,9 +90,10 @@ class _Regressor(RegressorMixin, UnlearningModel):
 class Ridge(_Regressor):
     """Least squares with a ridge penalty, scikit-learn's ``Ridge(alpha=alpha)``; forgetting is exact.
 
-    >>> model = Ridge(sigma=0).fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0])
-    >>> str(model.forget([[2.0]], [5.0]).rung)
-    'exact'
+    Examples:
+        >>> model = Ridge(sigma=0).fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0])
+        >>> str(model.forget([[2.0]], [5.0]).rung)
+        'exact'
 
     Source: theory §1, §6.
     """
@@ -108,9 +114,10 @@ class PseudoHuberRegressor(_Regressor):
     Args:
         scale: residual beyond which the loss is nearly linear, in the unit of ``y``; positive; 1 by default.
 
-    >>> model = PseudoHuberRegressor(scale=0.5, sigma=0).fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 99.0])
-    >>> model.forget([[2.0]], [99.0]).remaining
-    2.0
+    Examples:
+        >>> model = PseudoHuberRegressor(scale=0.5, sigma=0).fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 99.0])
+        >>> model.forget([[2.0]], [99.0]).remaining
+        2.0
 
     Source: theory §1, §6.
     """
@@ -147,9 +154,10 @@ class _GeneralizedLinearRegressor(_Regressor):
 class PoissonRegressor(_GeneralizedLinearRegressor):
     """Poisson regression with a log link, scikit-learn's ``PoissonRegressor(alpha=alpha)``.
 
-    >>> model = PoissonRegressor(sigma=0).fit([[0.0], [1.0], [2.0]], [1, 3, 8])
-    >>> model.forget([[2.0]], [8]).remaining
-    2.0
+    Examples:
+        >>> model = PoissonRegressor(sigma=0).fit([[0.0], [1.0], [2.0]], [1, 3, 8])
+        >>> model.forget([[2.0]], [8]).remaining
+        2.0
 
     Source: theory §1, §6.
     """
@@ -161,9 +169,10 @@ class PoissonRegressor(_GeneralizedLinearRegressor):
 class GammaRegressor(_GeneralizedLinearRegressor):
     """Gamma regression with a log link, scikit-learn's ``GammaRegressor(alpha=alpha)``.
 
-    >>> model = GammaRegressor(sigma=0).fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 8.0])
-    >>> model.forget([[2.0]], [8.0]).remaining
-    2.0
+    Examples:
+        >>> model = GammaRegressor(sigma=0).fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 8.0])
+        >>> model.forget([[2.0]], [8.0]).remaining
+        2.0
 
     Source: theory §1, §6.
     """
@@ -179,9 +188,10 @@ class TweedieRegressor(_GeneralizedLinearRegressor):
     Args:
         power: 0, the default (normal, identity link), 1 (Poisson), between 1 and 2, or 2 (Gamma).
 
-    >>> model = TweedieRegressor(power=1.5, sigma=0).fit([[0.0], [1.0], [2.0]], [0.0, 3.0, 8.0])
-    >>> model.forget([[2.0]], [8.0]).remaining
-    2.0
+    Examples:
+        >>> model = TweedieRegressor(power=1.5, sigma=0).fit([[0.0], [1.0], [2.0]], [0.0, 3.0, 8.0])
+        >>> model.forget([[2.0]], [8.0]).remaining
+        2.0
 
     Source: theory §1, §6.
     """

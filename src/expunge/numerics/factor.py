@@ -216,7 +216,8 @@ class Exchange:
     """Rows that are about to enter or leave a Hessian, and what solving with it says about them.
 
     Args:
-        hessian, factor: H before the exchange, and its approximate inverse G.
+        hessian: H before the exchange.
+        factor: its approximate inverse G.
         root: B, ``(m, p)``: the rows' Hessian is BᵀB.
         solved: Z ≈ H⁻¹Bᵀ, ``(p, m)``.
         residual: bound on |HZ − Bᵀ|_F.

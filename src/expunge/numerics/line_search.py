@@ -16,7 +16,8 @@ class LineSearch:
     """The way from ``anchor`` along ``step``.
 
     Args:
-        anchor: where it begins, ``(p,)``; ``step``: where the full step leads from there, ``(p,)``.
+        anchor: where it begins, ``(p,)``.
+        step: where the full step leads from there, ``(p,)``.
         value: of the objective at the anchor.
         decrease: −∇J·step, what the gradient promises.
         shortest: length that is taken without another look.

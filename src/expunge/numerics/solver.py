@@ -66,8 +66,11 @@ class Optimum:
     """Where Newton's method stopped.
 
     Args:
-        anchor: there, ``(p,)``; ``point``: one more Newton step on, the optimum itself.
-        statistics: at the anchor; ``factor``: of their Hessian; ``row_norm``: R = max |x|.
+        anchor: there, ``(p,)``.
+        point: one more Newton step on, the optimum itself.
+        statistics: at the anchor.
+        factor: of their Hessian.
+        row_norm: R = max |x|.
     """
 
     anchor: Array
@@ -144,7 +147,8 @@ def _newton(
     """Newton's method from ``start``.
 
     Args:
-        is_rough: stops it as soon as its point is worth starting from, ``is_passing``: as soon as full steps are safe.
+        is_rough: whether to stop as soon as its point is worth starting from.
+        is_passing: whether to stop as soon as full steps are safe.
         patience: after so many steps in vain it raises ``_Lost``.
     """
     c, precision, row_norm = objective.loss.self_concordance, _FIRST, 0.0

@@ -53,8 +53,9 @@ def two_sum(a: float, b: float) -> tuple[float, float]:
 def sum_up(a: float, b: float) -> float:
     """a + b, rounded up; exact where it can be.
 
-    >>> sum_up(1.0, 2.0), sum_up(1.0, 1e-20) > 1.0
-    (3.0, True)
+    Examples:
+        >>> sum_up(1.0, 2.0), sum_up(1.0, 1e-20) > 1.0
+        (3.0, True)
     """
     total, rounding = two_sum(a, b)
     return math.nextafter(total, math.inf) if rounding else total
@@ -71,7 +72,8 @@ class Sums:
 
     Args:
         anchor: digest of objective and anchor; statistics of different anchors do not mix.
-        n_rows: how many rows of positive weight; ``class_rows``: of each class, ``(classes,)``, empty for regression.
+        n_rows: how many rows of positive weight.
+        class_rows: of each class, ``(classes,)``, empty for regression.
         count: total weight of the rows.
         count_error: bound on the rounding error of ``count``; 0 for rows without weights.
         gradient_sum: ``(p,)``, Σ weight · ∇ℓ.

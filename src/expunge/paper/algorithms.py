@@ -31,6 +31,14 @@ class RowLoss:
         value: ``(w, Z) -> (n_rows,)``.
         gradient: ``(w, Z) -> (n_rows, p)``.
         hessian: ``(w, Z) -> (n_rows, p, p)``.
+
+    Examples:
+        >>> square = RowLoss(
+        ...     lambda w, Z: 0.5 * ((w - Z) ** 2).sum(axis=1),
+        ...     lambda w, Z: w - Z,
+        ...     lambda w, Z: np.tile(np.eye(len(w)), (len(Z), 1, 1)),
+        ... )
+        >>> square.verify_derivatives(np.zeros(1), np.array([[1.0], [2.0]]))
     """
 
     value: Callable[[Array, Array], Array]
@@ -105,15 +113,31 @@ class PaperUnlearner:
     """A_sc and Ā_sc for a λ-strongly convex, L-Lipschitz, M-Hessian-Lipschitz loss.
 
     Args:
-        loss: f; ``n_parameters``: p.
-        strong_convexity: λ; ``lipschitz``: L; ``hessian_lipschitz``: M, all of one row's loss.
+        loss: f, of one row.
+        n_parameters: p, how many weights there are.
+        strong_convexity: λ of every row's loss; positive.
+        lipschitz: L, bound on |∇f|₂ of every row.
+        hessian_lipschitz: M, bound on |∇²f(w) − ∇²f(v)|₂/|w − v|₂ of every row.
         epsilon: ε, at most 1, for which the paper's Gaussian factor holds; in nats.
         delta: δ, between 0 and 1.
-        radius: B, where the constants hold for |w| ≤ B only.
-        noise: adds N(0, σ²I); OpenDP's sampler unless a test needs another.
+        radius: B, where the constants hold for |w|₂ ≤ B only; infinite by default.
+        noise: adds N(0, σ²I); by default OpenDP's sampler.
 
     Raises:
         ValueError: constants that are out of range or contradict one another.
+
+    Examples:
+        >>> square = RowLoss(
+        ...     lambda w, Z: 0.5 * ((w - Z) ** 2).sum(axis=1),
+        ...     lambda w, Z: w - Z,
+        ...     lambda w, Z: np.tile(np.eye(len(w)), (len(Z), 1, 1)),
+        ... )
+        >>> constants = {"strong_convexity": 1.0, "lipschitz": 10.0, "hessian_lipschitz": 0.0}
+        >>> paper = PaperUnlearner(square, 1, **constants, epsilon=1.0, delta=1e-5)
+        >>> Z = np.array([[1.0], [2.0], [6.0]])
+        >>> learned = paper.learn(Z)
+        >>> learned.weights.tolist(), paper.unlearn(Z[2:], learned).tolist()  # M = 0: exact, and without noise
+        ([3.0], [1.5])
 
     Source: paper, Algorithms 1 and 2, Theorem 3; theory §3.
     """
@@ -165,6 +189,18 @@ class PaperUnlearner:
         """A_c and Ā_c: the same on f + ½λ|w|², for a convex f that is L-Lipschitz for |w| ≤ ``radius``.
 
         λ minimises the whole bound on the excess risk for ``n`` rows and ``m`` deletions.
+
+        Args:
+            loss: f, of one row, without a ridge term.
+            n_parameters: p, how many weights there are.
+            radius: B, bound on |w|₂.
+            lipschitz: L, bound on |∇f|₂ of every row for |w|₂ ≤ B.
+            hessian_lipschitz: M, bound on |∇²f(w) − ∇²f(v)|₂/|w − v|₂ of every row there.
+            epsilon: ε, at most 1; in nats.
+            delta: δ, between 0 and 1.
+            n: rows that will be learned.
+            m: rows that may be forgotten; below ``n``.
+            noise: adds N(0, σ²I); by default OpenDP's sampler.
 
         Raises:
             ValueError: constants that are out of range or contradict one another, or m is not below n.

@@ -23,11 +23,12 @@ EXPONENT = 1074
 class MeanEstimator:
     """The mean of the vectors learned and not forgotten.
 
-    >>> estimator = MeanEstimator().fit([[1.0], [2.0], [6.0]])
-    >>> float(estimator.mean_[0])
-    3.0
-    >>> float(estimator.forget([[6.0]]).mean_[0])
-    1.5
+    Examples:
+        >>> estimator = MeanEstimator().fit([[1.0], [2.0], [6.0]])
+        >>> float(estimator.mean_[0])
+        3.0
+        >>> float(estimator.forget([[6.0]]).mean_[0])
+        1.5
 
     Attributes:
         mean_: ``(p,)``, the exact mean, rounded once.

@@ -24,6 +24,12 @@ class Schedule:
     Raises:
         ValueError: a number below 1.
 
+    Examples:
+        >>> str(Schedule(days=30, requests=100))
+        'every 30 days or 100 requests'
+        >>> Schedule(days=30).is_due(date(2026, 1, 1), 5, on=date(2026, 1, 31))
+        True
+
     Source: theory §5.7.
     """
 
@@ -79,6 +85,14 @@ class PrivacyBudget:
         earlier: the largest Σ μ² of anybody forgotten before the period.
         drift: μ that each release costs those.
         restores: how many backups were restored, one after the other, before this copy of the model.
+
+    Examples:
+        >>> budget = PrivacyBudget.fitted(mu_limit=1.0, mu=0.0, on=date(2026, 1, 1)).owing()  # somebody is forgotten
+        >>> budget.charged(0.6).charged(0.6).mu_total <= 1.0
+        True
+        >>> budget.charged(0.6).charged(0.6).charged(0.6)
+        Traceback (most recent call last):
+        expunge.errors.BudgetSpent: ...
 
     Source: theory §5.2, §5.7.
     """
@@ -185,7 +199,8 @@ class PrivacyBudget:
 
         Args:
             on: the day of the refit (UTC).
-            mu: what rounding leaves of the refit's distance, over σ; ``drift``: μ by which the anchor may differ from that of
+            mu: what rounding leaves of the refit's distance, over σ.
+            drift: μ by which the anchor may differ from that of
                 a fit on the same rows by somebody who never saw those forgotten; 0 if it is the same bit for bit.
         """
         ended = max(self.spent, self.earlier)
@@ -202,6 +217,9 @@ class PrivacyBudget:
         Args:
             restores: how many copies there were before this one; more than any of them had.
             since: the last day at or before the restore on which, by the calendar, a period begins.
+
+        Raises:
+            ValueError: there were as many copies before already.
 
         Source: theory §5.7.
         """

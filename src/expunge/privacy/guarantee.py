@@ -35,6 +35,10 @@ class Guarantee:
 
     Raises:
         ValueError: ε is not positive and finite, or δ not strictly between 0 and 1.
+
+    Examples:
+        >>> Guarantee(epsilon=1, delta=1e-6)
+        Guarantee(epsilon=1.0, delta=1e-06)
     """
 
     epsilon: float
@@ -52,8 +56,9 @@ class Guarantee:
     def mu(self) -> float:
         """A μ, never too large, for which μ-GDP implies (ε, δ).
 
-        >>> round(1 / Guarantee(1.0, 1e-5).mu, 2)
-        3.73
+        Examples:
+            >>> round(1 / Guarantee(1.0, 1e-5).mu, 2)
+            3.73
 
         Source: theory §5.1.
         """
@@ -76,8 +81,9 @@ def log_delta(epsilon: float, mu: float) -> float:
     With z = (L − ε)/μ, L the privacy loss, δ = E[(1 − e^{ε−L})₊] = ∫₀^∞ (1 − e^{−μz}) φ(z − a) dz, a = μ/2 − ε/μ: nothing
     cancels, however small ε, μ and δ are.
 
-    >>> round(math.exp(log_delta(1.0, 0.5)), 5)
-    0.00683
+    Examples:
+        >>> round(math.exp(log_delta(1.0, 0.5)), 5)
+        0.00683
 
     Source: theory §5.1.
     """
@@ -101,8 +107,9 @@ def epsilon_of(mu: float, delta: float) -> float:
         mu: μ of Gaussian differential privacy; at least 0.
         delta: δ, strictly between 0 and 1.
 
-    >>> epsilon_of(0.0, 1e-5)
-    0.0
+    Examples:
+        >>> epsilon_of(0.0, 1e-5)
+        0.0
 
     Source: theory §5.1.
     """
@@ -125,13 +132,15 @@ def sigma_from_excess_risk(excess_risk: float, curvature_trace_bound: float, row
 
     Args:
         excess_risk: what the noise may add to the mean loss, in units of the loss; positive.
-        curvature_trace_bound: κ of the loss; ``row_norm``: declared bound R on |x|, the intercept's 1 included.
+        curvature_trace_bound: κ of the loss.
+        row_norm: declared bound R on |x|, the intercept's 1 included.
 
     Raises:
         ValueError: an argument that is not finite and positive: such a loss has no bound of this kind.
 
-    >>> round(sigma_from_excess_risk(0.001, 0.25, 1.0), 4)
-    0.0894
+    Examples:
+        >>> round(sigma_from_excess_risk(0.001, 0.25, 1.0), 4)
+        0.0894
 
     Source: theory §5.3.
     """

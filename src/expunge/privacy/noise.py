@@ -39,6 +39,10 @@ def grid_rounding(n_parameters: int, sigma: float) -> float:
     Args:
         n_parameters: p, the number of weights.
         sigma: σ of the noise in each weight.
+
+    Examples:
+        >>> grid_rounding(4, 1.0) == 2 * 2.0**-GRID_BITS
+        True
     """
     return math.sqrt(n_parameters) * _grid(sigma) if sigma > 0 else 0.0
 
@@ -49,6 +53,10 @@ def secure_noise(weights: Array, sigma: float) -> Array:
     Args:
         weights: un-noised weights, ``(p,)``.
         sigma: σ of the noise in each; 0 for none.
+
+    Examples:
+        >>> secure_noise(np.zeros(3), 1.0).shape
+        (3,)
     """
     grid = _grid(sigma)
     return np.round(weights / grid) * grid + _reserve.take(len(weights), sigma)

@@ -64,7 +64,8 @@ def real(values: Any, what: str) -> Any:
     """``values`` as an array of float32 or float64: NumPy's, or one of the array-API namespace and device it comes from.
 
     Args:
-        values: anything array-like but SciPy's sparse arrays; ``what``: its name in the errors.
+        values: anything array-like but SciPy's sparse arrays.
+        what: its name in the errors.
 
     Raises:
         InvalidRows: masked or missing values, texts, dates, complex numbers, or whatever else is not a number.
@@ -84,7 +85,7 @@ def real(values: Any, what: str) -> Any:
         array = np.asarray(values)
         texts = array.dtype.kind in "SU" or (array.dtype.kind == "O" and any(isinstance(value, str) for value in array.flat))
         if texts or array.dtype.kind not in "biufO":
-            raise InvalidRows(f"{what} holds no numbers but {'texts' if texts else array.dtype}: encode them")
+            raise InvalidRows(f"{what} holds {'texts' if texts else array.dtype}, not real numbers: encode them")
         if array.dtype in (np.float32, np.float64):
             return array
         with np.errstate(over="ignore"):  # what is too large for float64 becomes infinite, and is refused with its row
@@ -123,7 +124,7 @@ def canonical(X: Any, what: str) -> sparse.csr_array:
     if X.ndim != 2:
         raise InvalidRows(f"{what} must have two dimensions (n_rows, n_features), got {X.ndim}")
     if X.dtype.kind not in "biuf":
-        raise InvalidRows(f"{what} holds no real numbers but {X.dtype}: encode them")
+        raise InvalidRows(f"{what} holds {X.dtype}, not real numbers: encode them")
     with np.errstate(over="ignore"):
         X = X if X.dtype in (np.float32, np.float64) else X.astype(np.float64)
     try:

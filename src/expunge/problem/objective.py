@@ -41,6 +41,9 @@ class Objective:
         form: ``"sum"`` or ``"mean"``.
         fit_intercept: whether a constant 1 is appended to every row.
 
+    Raises:
+        ValueError: a penalty that is negative, not finite, or out of this range.
+
     Source: theory §1.
     """
 

@@ -61,7 +61,8 @@ class Places(Sequence[str]):
     """Names of rows by where they lie, made only when they are asked for.
 
     Args:
-        where: what holds them; ``numbers``: of the rows in it.
+        where: what holds them.
+        numbers: of the rows in it.
     """
 
     where: str
@@ -89,6 +90,9 @@ class Rows:
         sample_weight: ``(n_rows,)``, at least 0; multiplies the loss of its row.
         ids: names of the rows, one each. With them a request is checked for duplicates by id, otherwise by value.
 
+    Raises:
+        InvalidRows: sparse rows of another form; ``Rows.of`` makes them canonical.
+
     Assumes: matching lengths, and values that are 0 or of magnitudes between 1e-60 and 1e60; ``Rows.of`` checks them.
     """
 
@@ -110,15 +114,18 @@ class Rows:
         and other array-API namespaces where they are. Nothing given is changed.
 
         Args:
+            X: features, ``(n_rows, n_features)``, of numbers.
             y: targets, ``(n_rows,)``, or one column of a table, ``(n_rows, 1)``.
             sample_weight: weights, of the same shape; one number is the weight of every row. Default: 1.
+            ids: names of the rows, ``(n_rows,)``; ``None``, the default, for none.
 
         Raises:
             InvalidRows: wrong shapes; masked, NaN or infinite values; magnitudes beyond 1e±60; negative weights. The message
                 names the first bad row.
 
-        >>> len(Rows.of([[1.0, 2.0]], [0]))
-        1
+        Examples:
+            >>> len(Rows.of([[1.0, 2.0]], [0]))
+            1
         """
         X = canonical(X, "X") if sparse.issparse(X) else real(X, "X")
         weight = None if sample_weight is None else _per_row(sample_weight, "sample_weight", X)

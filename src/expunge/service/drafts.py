@@ -24,9 +24,11 @@ class Given:
     """What an operator gave.
 
     Args:
-        typed: one id a line; ``content``: of a file, ``is_table`` if that is a CSV file.
+        typed: one id a line.
+        content: of a file, ``is_table`` if that is a CSV file.
         by: the column of which the ids are; "" for any.
-        heading: whether the file's first line is one; ``column``: the heading of the column with the ids, or "".
+        heading: whether the file's first line is one.
+        column: the heading of the column with the ids, or "".
     """
 
     typed: str = field(repr=False)

@@ -106,8 +106,11 @@ class Fault:
     """A fault that lasts.
 
     Args:
-        part: of the service that it stops; ``cause``: whose it is; ``message``: as it was told last.
-        since: when it was met first; ``count``: how often since then.
+        part: of the service that it stops.
+        cause: whose it is.
+        message: as it was told last.
+        since: when it was met first.
+        count: how often since then.
     """
 
     part: str

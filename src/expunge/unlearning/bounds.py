@@ -87,7 +87,8 @@ class Geometry:
         """How far a displacement can move the Hessian, in four norms of it.
 
         Args:
-            step: the displacement D; ``length``: |D|_H.
+            step: the displacement D.
+            length: |D|_H.
             by_rows: max |XᵢᵀD|₂ over the rows where a pass has measured it.
         """
         c = self.self_concordance

@@ -48,7 +48,8 @@ class Certificate:
         mu: Δ/σ of this release (Gaussian DP).
         mu_total: the same, jointly for all releases since the earliest deletion of the period; the period ends with a scheduled
             refit (theory §5.7).
-        since: the day on which the period began, ISO: of the fit or of the last scheduled refit; requests: releases in it.
+        since: the day on which the period began, ISO: of the fit or of the last scheduled refit.
+        requests: releases in it.
         sigma: standard deviation of the noise in each weight.
         distance_bound: Δ ≥ |w̄ − ŵ′|₂, the proven distance to the model retrained without the forgotten rows.
         rung: how it was proven: ``exact``, ``statistics``, ``pass`` or ``refit``.

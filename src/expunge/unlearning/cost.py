@@ -57,7 +57,8 @@ def affordable_sigma(
     target for Poisson; Gamma's loss has no unit).
 
     Args:
-        loss: of the model; ``fit_intercept``: whether it has an intercept.
+        loss: of the model.
+        fit_intercept: whether it has an intercept.
         excess_risk: at least 0; 0 for no noise.
         row_norm: declared bound R on |x|, the intercept's 1 included; ``None`` for none.
         target_range: declared least and greatest target; ``None`` for none.
@@ -65,6 +66,12 @@ def affordable_sigma(
     Raises:
         Undeclared: a declaration or the intercept is missing.
         ValueError: a number that cannot be.
+
+    Examples:
+        >>> from expunge.problem.losses import Logistic
+        >>> sigma = affordable_sigma(Logistic(), fit_intercept=True, excess_risk=0.001, row_norm=2.0)
+        >>> round(sigma**2 * 2.0**2 * 0.25 / 2, 6)  # half the curvature, β|x|² at most, times the variance
+        0.001
 
     Source: theory §5.3.
     """
@@ -114,8 +121,11 @@ class NoisyLoss:
     draws of exact second moments, each with its opposite.
 
     Args:
-        objective, rows: what is evaluated on which rows, on the host.
-        nodes: of the quadrature; ``draws``: an even number; ``seed``: of the draws.
+        objective: what is evaluated.
+        rows: on which rows, on the host.
+        nodes: of the quadrature.
+        draws: an even number.
+        seed: of the draws.
     """
 
     def __init__(self, objective: Objective, rows: Rows, *, nodes: int = 40, draws: int = 256, seed: int = 0) -> None:
@@ -145,7 +155,8 @@ class NoiseCost:
     """What noise costs in mean loss, and what the fit gains: secret, as both depend on the rows.
 
     Args:
-        sigma: of the noise; ``cost``: expected increase of the mean loss.
+        sigma: of the noise.
+        cost: expected increase of the mean loss.
         gain: mean loss of the null model (the best constant; 0 everywhere without an intercept) less that of the fit.
         null: mean loss of the null model over that of a perfect one.
         tolerated: cost below which nothing is refused.

@@ -34,7 +34,8 @@ class DeclaredBound:
         """Δ; ``inf`` where no curvature is left.
 
         Args:
-            anchor: b, ``(p,)``; ``statistics``: of the rows there.
+            anchor: b, ``(p,)``.
+            statistics: of the rows there.
             changed: total weight of the rows that came or went since.
             anchor_gradient: bound on |∇J(b)| for the rows the anchor was fitted on.
             rounding: what rounding adds to |∇J(w̄)|₂.

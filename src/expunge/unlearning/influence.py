@@ -34,7 +34,8 @@ def deletion_order(adversary: Adversary, state: State, rows: Rows, holdout: Rows
         adversary: the rule by which rows are chosen.
         rng: for the rules that draw; others leave it alone.
         state: at whose anchor gradients are taken.
-        rows: learned rows, ``(n_rows, n_features)``; ``holdout``: rows not learned, which stand for the population.
+        rows: learned rows, ``(n_rows, n_features)``.
+        holdout: rows not learned, which stand for the population.
 
     Raises:
         ValueError: an unknown adversary.

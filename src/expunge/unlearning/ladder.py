@@ -61,7 +61,7 @@ def usable(state: State) -> State:
 
 def _uninformed(why: str) -> CapacityExceeded:
     return CapacityExceeded(
-        f"{why}: pass the remaining rows, only a refit on them can tell the model. Nothing was changed",
+        f"{why}: pass the remaining rows; only a refit on them can determine the model. Nothing was changed",
         distance_bound=math.inf,
         distance_allowed=math.inf,
         rung=Rung.REFIT,

@@ -88,7 +88,8 @@ class LearnedRows:
         """Refuses rows that are not exactly these, by one pass over them.
 
         Args:
-            check: of each batch; ``classes``: see ``removed``.
+            check: of each batch.
+            classes: see ``removed``.
 
         Raises:
             NotLearned: ``source`` holds another row, which is named.

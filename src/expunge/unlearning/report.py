@@ -9,7 +9,8 @@ class Forecast:
 
     Args:
         passes: gradient passes over the remaining rows; 0 for the statistics alone.
-        random: of rows at random; ``worst_case``: of the rows that move the model most. ``None`` where that cannot be
+        random: of rows at random.
+        worst_case: of the rows that move the model most. ``None`` where that cannot be
             told without a sample of rows.
     """
 
@@ -23,8 +24,10 @@ class CapacityReport:
     """What is used of a model's capacity to forget, and a forecast of what is left. Evidence: not for publication.
 
     Args:
-        changed: total weight of the rows that came or went since the last fit or refit; ``remaining``: of those learned now.
-        distance_bound: Δ of the last release; ``distance_allowed``: the most the next may have.
+        changed: total weight of the rows that came or went since the last fit or refit.
+        remaining: of those learned now.
+        distance_bound: Δ of the last release.
+        distance_allowed: the most the next may have.
         budget_used: share of the squared μ budget spent since the earliest deletion of the period.
         forecasts: by number of passes, from none up.
     """

@@ -43,6 +43,11 @@ class Settings:
 
     Raises:
         ValueError: sigma negative or not finite, an unknown bound or order, or a bound without its ``row_norm``.
+
+    Examples:
+        >>> settings = Settings(Guarantee(epsilon=1.0, delta=1e-6), sigma=0.1)
+        >>> str(settings.schedule), settings.max_passes
+        ('every 30 days', 3)
     """
 
     guarantee: Guarantee

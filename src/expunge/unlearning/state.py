@@ -51,7 +51,8 @@ class State(AnchoredState):
             file.
         reference: what leverages in ``higher`` are with respect to.
         support: where the rows have values; ``None`` if that is not known.
-        others: see ``AnchoredState``.
+
+    The other arguments are those of ``AnchoredState``.
     """
 
     statistics: Statistics

@@ -56,6 +56,16 @@ def save_unlearner(unlearner: Unlearner, path: str | os.PathLike[str]) -> None:
 
     Raises:
         OSError: the file cannot be written; an older file at ``path`` is then untouched.
+
+    Examples:
+        >>> import tempfile
+        >>> from expunge.linear_model import Ridge
+        >>> unlearner = Ridge(sigma=0).fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0]).unlearner_
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_unlearner(unlearner, f"{folder}/model.safetensors")
+        ...     again = load_unlearner(f"{folder}/model.safetensors")
+        >>> bool((again.release.weights == unlearner.release.weights).all())
+        True
     """
     secret = secret_of(unlearner)
     learned = secret.learned
@@ -114,10 +124,10 @@ def load_unlearner(path: str | os.PathLike[str], engine: Engine | None = None) -
             names = file.keys()
             tensors = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, ValueError, KeyError) as error:
-        raise StateCorrupt(f"{path} is truncated or no state file ({error}): restore a backup, or fit again") from error
+        raise StateCorrupt(f"{path} is truncated, or is not a state file ({error}): restore a backup, or fit again") from error
     if metadata.get("format") != FORMAT:
         raise StateCorrupt(
-            f"{path} is a safetensors file but no state of an unlearner: give the file that save_unlearner wrote"
+            f"{path} is a safetensors file, but not the state of an unlearner: give the file that save_unlearner wrote"
         )
     if metadata.get("version") not in (str(VERSION), str(OLDER)):
         raise StateCorrupt(

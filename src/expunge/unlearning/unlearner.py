@@ -60,16 +60,17 @@ class Unlearner(Owned):
         engine: what sums over rows.
         noise: what is added to weights before they leave.
 
-    >>> from expunge.problem.losses import Squared
-    >>> from expunge.privacy import Guarantee
-    >>> rows = Rows.of([[1.0], [1.0], [2.0]], [1.0, 2.0, 3.0])
-    >>> objective = Objective(Squared(), n_features=1, penalty=0.0, fit_intercept=False)
-    >>> model = Unlearner.learn_from(objective, rows, Settings(Guarantee(1.0, 1e-5), sigma=0.0))
-    >>> float(model.release.weights[0])  # (1·1 + 1·2 + 2·3) / (1 + 1 + 4)
-    1.5
-    >>> release = model.forget(Rows.of([[2.0]], [3.0]))
-    >>> float(release.weights[0]), str(release.certificate.rung)
-    (1.5, 'exact')
+    Examples:
+        >>> from expunge.problem.losses import Squared
+        >>> from expunge.privacy import Guarantee
+        >>> rows = Rows.of([[1.0], [1.0], [2.0]], [1.0, 2.0, 3.0])
+        >>> objective = Objective(Squared(), n_features=1, penalty=0.0, fit_intercept=False)
+        >>> model = Unlearner.learn_from(objective, rows, Settings(Guarantee(1.0, 1e-5), sigma=0.0))
+        >>> float(model.release.weights[0])  # (1·1 + 1·2 + 2·3) / (1 + 1 + 4)
+        1.5
+        >>> release = model.forget(Rows.of([[2.0]], [3.0]))
+        >>> float(release.weights[0]), str(release.certificate.rung)
+        (1.5, 'exact')
     """
 
     def __init__(self, settings: Settings, secret: Secret, engine: Engine, noise: Noise) -> None:

@@ -61,7 +61,8 @@ class WideState(AnchoredState):
 
     Args:
         hessian_trace: tr ∇²J at the anchor.
-        others: see ``AnchoredState``; the anchor is the un-noised model, and v is R/√μ.
+
+    The other arguments are those of ``AnchoredState``: the anchor is the un-noised model, and v is R/√μ.
     """
 
     hessian_trace: float
@@ -144,7 +145,7 @@ class WideState(AnchoredState):
             ValueError: always.
         """
         raise ValueError(
-            "a wide model has no statistics from which this could be told: every change passes over the remaining rows, "
+            "a wide model keeps no statistics that could tell this: every change passes over the remaining rows, "
             "and is certified by that"
         )
 
@@ -234,8 +235,8 @@ def _state(objective: Objective, point: Array, look: _Look) -> WideState:
     floor = curvature_floor(objective, least, look.output_curvature, look.row_norm, look.sums.hessian_error)
     if floor <= 0.0:
         raise NoOptimum(
-            "the curvature cannot be told from zero: the targets can be fitted without limit, or the scales of columns and "
-            "weights differ too much; raise the penalty (smaller C, larger alpha) or scale the columns alike"
+            "the curvature is not distinguishable from zero: the targets can be fitted without limit, or the scales of columns "
+            "and weights differ too much; raise the penalty (smaller C, larger alpha) or scale the columns alike"
         )
     require_all_classes(look.sums, "the rows")
     return WideState(objective, point, look.sums, _extremes(look.row_norm, floor), floor, 0.0, trace)
@@ -250,7 +251,9 @@ def curvature_floor(objective: Objective, count: float, output_curvature: Array,
     """μ ≤ λ_min(∇²J) from the penalty and D; 0 where none above 0 can be shown.
 
     Args:
-        output_curvature: D, ``(K, K)``; ``row_norm``: R, the intercept's 1 included; ``error``: bound on |D's rounding|.
+        output_curvature: D, ``(K, K)``.
+        row_norm: R, the intercept's 1 included.
+        error: bound on |D's rounding|.
     """
     alpha = objective.penalty_scale(count)
     if not objective.fit_intercept:

@@ -42,7 +42,8 @@ class Arrival:
     """Rows from outside.
 
     Args:
-        rows: as the table will hold them, numbered; ``names``: what each is called in its file.
+        rows: as the table will hold them, numbered.
+        names: what each is called in its file.
         given: the same rows as they were read, if some may be set aside.
         content: keyed digest by which the same rows are recognised when they come again.
         left_out: columns that the table does not have.

@@ -41,8 +41,12 @@ class Manifest:
     """What is in a backup.
 
     Args:
-        workspace: identity of the workspace; ``instance``: of its copy that was backed up; ``folder``: where that lay.
-        at: the hour; ``serial``: of the ledger's last transaction; ``checkpoint``: the newest signed head of its log.
+        workspace: identity of the workspace.
+        instance: of its copy that was backed up.
+        folder: where that lay.
+        at: the hour.
+        serial: of the ledger's last transaction.
+        checkpoint: the newest signed head of its log.
         files: SHA-256 by path.
     """
 

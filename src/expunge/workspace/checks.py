@@ -10,7 +10,7 @@ from expunge.evidence.events import EventKind
 from expunge.evidence.receipts import committed
 from expunge.evidence.statements import digest
 from expunge.files import PARTIAL
-from expunge.ledger import batches, releases, requests, sealing, times, tokens, tombstones
+from expunge.ledger import batches, releases, requests, sealing, times, tokens, tombstones, upgrading
 from expunge.ledger import log as events
 from expunge.ledger.batches import BatchKind
 from expunge.ledger.bindings import require_bound
@@ -201,7 +201,8 @@ def strays(storage: Storage) -> None:
         }
     found = [path for path in storage.models.rglob("*") if path.is_file() and path not in current]
     found += [*storage.table.strays(), *storage.path.rglob(f"{PARTIAL}*")]
-    found += [path for path in storage.path.iterdir() if path.name not in NAMES]
+    copies = upgrading.copies(storage.path / "ledger.sqlite")
+    found += [path for path in storage.path.iterdir() if path.name not in NAMES and path not in copies]
     if found:
         raise WorkspaceInvalid(f"{found[0]} is not of the workspace: move it elsewhere, or delete it if you know what it is")
 

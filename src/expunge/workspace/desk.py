@@ -26,7 +26,8 @@ class ForgetRequest:
     """That the person be forgotten whose id is ``subject``.
 
     Args:
-        subject: in the subject column or an alias column; ``by``: the column, where that must be said.
+        subject: in the subject column or an alias column.
+        by: the column, where that must be said.
         key: the caller's idempotency key, which gives the same request again.
     """
 
@@ -95,7 +96,8 @@ def accepted(storage: Storage, connection: sa.Connection, subject: str, person: 
     """The request and its receipt, for one that is worked at once, and leaves no tombstone.
 
     Args:
-        subject: the id that was given; ``person``: the pseudonym of who has it.
+        subject: the id that was given.
+        person: the pseudonym of who has it.
     """
     made = replace(_request(storage, times.now(), actor, kind, None), subject=person)
     key = storage.subject_key

@@ -58,7 +58,8 @@ class IdColumns:
     """The columns of a new workspace that say whose a row is.
 
     Args:
-        subject: whose a row is; ``aliases``: other ids of the same person.
+        subject: whose a row is.
+        aliases: other ids of the same person.
         rule: by which ids are compared.
     """
 
@@ -91,7 +92,9 @@ class _Imported:
 
     Args:
         key: under which the ids were hashed.
-        files: of the table; ``content``: of the rows; ``sample``: some of them.
+        files: of the table.
+        content: of the rows.
+        sample: some of them.
         reading: how values were written.
     """
 

@@ -80,7 +80,8 @@ class Returned:
     """Tombstones of people whose rows came again after they had been forgotten.
 
     Args:
-        rows: where these stand, in order; ``column``: by which the first was found.
+        rows: where these stand, in order.
+        column: by which the first was found.
     """
 
     rows: tuple[int, ...]

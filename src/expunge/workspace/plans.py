@@ -36,7 +36,8 @@ class How(TypedDict, total=False):
     Args:
         model: the estimator, ``logistic`` by default.
         penalty: ``C`` of a classifier, ``alpha`` of a regression; 1 by default.
-        epsilon, delta: the promise, 1 and 1e-6 by default.
+        epsilon: of the promise, in nats; 1 by default.
+        delta: of the promise, a probability; 1e-6 by default.
         sigma: its noise; by default it follows from ``excess_risk`` (0.001) and the schema (theory §5.3).
     """
 
@@ -234,7 +235,8 @@ class Plans:
         """Rows that are added.
 
         Args:
-            data: a file, or with ``query`` the URL of a database; how: see ``Taking``.
+            data: a file, or with ``query`` the URL of a database.
+            how: see ``Taking``.
             rejects: where rows go that cannot be taken; without it none is taken then.
 
         Raises:

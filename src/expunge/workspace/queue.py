@@ -51,7 +51,8 @@ def process(storage: Storage, notify: Notify = silent, patience: float = PATIENC
     the table, and the request closed, when every living model has forgotten them.
 
     Args:
-        notify: told before a batch is refitted; patience: seconds to wait for another process.
+        notify: told before a batch is refitted.
+        patience: seconds to wait for another process.
         is_due: leave out what has failed and is not yet to be tried again.
     """
     outcomes: list[Outcome] = []

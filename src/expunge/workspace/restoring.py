@@ -43,8 +43,9 @@ class Resumption:
 
     Args:
         size: events in the log that it continues.
-        given_up: the newest known head of the log that is lost; ``None`` if none is known to be.
-        again: how many people the table holds who were forgotten since; ``noted``: how many are noted as forgotten who have no
+        given_up: size and root of the newest known head of the log that is lost; ``None`` if none is known to be.
+        again: how many people the table holds who were forgotten since.
+        noted: how many are noted as forgotten who have no
             rows in it.
         rotated: whether the lost copy signed with a newer key.
         lost: ids of requests known to have been open in the lost copy, of which this one knows nothing.

@@ -25,7 +25,8 @@ class Known:
 
     Args:
         new: rows whose keys it does not have.
-        changed: rows with keys that it has, and other values, called by ``names``; ``old``: the table's rows with these keys.
+        changed: rows with keys that it has, and other values, called by ``names``.
+        old: the table's rows with these keys.
         same: how many rows it has already.
     """
 

@@ -55,10 +55,14 @@ class Specification:
         kind: the estimator.
         target: column it predicts.
         penalty: ``C`` of a classifier, ``alpha`` of a regression.
-        epsilon, delta, sigma: the promise and its noise.
+        epsilon: of the promise, in nats.
+        delta: of the promise, a probability.
+        sigma: standard deviation of its noise in each weight.
         schema: the feature schema as TOML, the target left out.
-        classes: labels of a classifier, else none; ``declared_classes``: whether a person declared them.
-        refit_days, refit_requests: its schedule of refits, as in workspace.toml.
+        classes: labels of a classifier, else none.
+        declared_classes: whether a person declared them.
+        refit_days: days between scheduled refits, as in workspace.toml.
+        refit_requests: releases between them; 0 for no such limit.
     """
 
     kind: ModelKind

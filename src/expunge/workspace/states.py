@@ -172,7 +172,10 @@ def load(storage: Storage, connection: sa.Connection, model: str) -> Unlearner:
         raise WorkspaceInvalid(
             f"the rows that {path} holds are not those of the table: run expunge doctor, and restore a backup"
         )
-    unlearner, restored = load_unlearner(path, storage.engine), Restored.last(connection)
+    try:
+        unlearner, restored = load_unlearner(path, storage.engine), Restored.last(connection)
+    except StateCorrupt as error:  # the file that the ledger names: of another version
+        raise StateCorrupt(f"{error}. To fit it again, run expunge replace {model}") from error
     if restored is not None and not restored.is_before(current):
         began = date.fromisoformat(unlearner.release.certificate.since)
         unlearner.resume_restored(restored.count, restored.since(began, unlearner.settings.schedule.days))

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from expunge.data.pseudonyms import SubjectKey
 from expunge.data.urls import sqlite_url
 from expunge.errors import ExpungeError, LedgerCorrupt, SignatureInvalid, WorkspaceBusy, WorkspaceInvalid
-from expunge.ledger import data_files
+from expunge.ledger import data_files, upgrading
 from expunge.ledger.database import Database
 from expunge.ledger.properties import read_property, set_property
 from expunge.ledger.public_keys import keys, signing_keyid
@@ -251,8 +251,19 @@ class Storage:
     def _database(self, url: str | sa.URL, witness: Witness | None) -> Database:
         from expunge.ledger import log
 
+        if not self.seal_key_path.exists():
+            self._require_sealed(url)
         key = SealKey.load(self.seal_key_path)
         return Database(url, key, witness, lambda connection: log.seal(connection, self.signing_key(connection)))
+
+    def _require_sealed(self, url: str | sa.URL) -> None:
+        """Raises ``WorkspaceInvalid`` if the ledger is of before 0.2, and has no seals for a key to check."""
+        if upgrading.is_unsealed(url):
+            raise WorkspaceInvalid(
+                f"{self.path} was made by a version of expunge before 0.2, whose ledger has no seals: nobody can tell whether "
+                "it was altered, so it cannot be upgraded. Work on it with the version that made it, or make a new workspace "
+                "with expunge init, from a table without the people who were forgotten in this one. Nothing was changed"
+            )
 
     def _url(self) -> str | sa.URL:
         url = self.configuration.database

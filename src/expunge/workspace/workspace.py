@@ -61,15 +61,16 @@ class Workspace:
 
         Args:
             path: of a folder that is empty or not there.
-            query: SQL whose result is the rows; ``data`` is then the URL of the database.
-            notify: told what was understood of the file. Default: nobody.
             data: a file of rows (text, Excel, Parquet), a folder of Parquet files, or a database URL with ``query``.
-            subject: column that says whose a row is; ``aliases``: columns with other ids of the same person.
-            ignore_case: whether ids that differ in the case of letters only are the same.
+            subject: column that says whose a row is.
+            aliases: columns with other ids of the same person. Default: none.
+            ignore_case: whether ids that differ in the case of letters only are the same. Default: ``False``.
+            query: SQL whose result is the rows; ``data`` is then the URL of the database.
             reading: what is known of the file; the rest is detected. What it says of values holds for later files too.
             schema: TOML file of the feature schema; without it one is drafted from rows all over the file.
             database: URL of an empty database for the ledger; without it a file in the folder.
             row_key: see ``declare_row_key``.
+            notify: told what was understood of the file. Default: nobody.
 
         Raises:
             InvalidRows: rows that cannot be read, or without a subject.
@@ -115,8 +116,10 @@ class Workspace:
         """A new model and its first release; whoever has asked to be forgotten is not learned.
 
         Args:
-            name: lower-case letters, digits, ``.``, ``_`` and ``-``; target: column to predict.
-            accept_undeclared: whatever share of a column the schema does not foresee; notify: told how much of it that is.
+            name: lower-case letters, digits, ``.``, ``_`` and ``-``.
+            target: column to predict.
+            accept_undeclared: whatever share of a column the schema does not foresee.
+            notify: told how much of it that is.
             how: see ``How``.
 
         Raises:
@@ -128,10 +131,9 @@ class Workspace:
             return self._run(self._plans.fit(name, target, how, accept_undeclared=accept_undeclared), notify).outcomes[0]
 
     def replace(self, name: str, *, accept_undeclared: bool = False, notify: Notify = silent, **how: Unpack[How]) -> Outcome:
-        """Learns ``name`` anew, as another model with a budget of its own: from the present schema, without anybody who has
-        asked to be forgotten. Its earlier releases are withdrawn.
+        """Learns ``name`` anew from the present schema, as another model with a budget of its own; its releases are withdrawn.
 
-        To those who were in both, two models are two models: what they give away adds up (theory §5.4).
+        Whoever has asked to be forgotten is left out. To those who were in both, what the two give away adds up (theory §5.4).
 
         Args:
             name: of the model.
@@ -160,8 +162,7 @@ class Workspace:
             return len(self._run(self._plans.retire(name), silent).closed)
 
     def refit(self, name: str, *, notify: Notify = silent) -> Outcome:
-        """A release of ``name`` from a new anchor: nothing in its state then depends on anybody forgotten. It resets the budget
-        only if the schedule says that it is due; before that it is charged like any other.
+        """A release of ``name`` from a new anchor, which depends on nobody forgotten; it resets the budget only if that is due.
 
         Args:
             name: of the model.
@@ -203,7 +204,8 @@ class Workspace:
 
         Args:
             subjects: ids of people, in any of the columns of ids.
-            actor: who asks; keys: idempotency keys by subject.
+            actor: who asks.
+            keys: idempotency keys by subject.
             by: the column of which the ids are, where that must be said.
             dry_run: only look what the answers would be.
         """
@@ -284,12 +286,14 @@ class Workspace:
             subject: id of the person.
             data: a file with all the rows of this person, as they should be.
             reading: what is known of the file, beside what was known when the workspace was made.
-            accept_undeclared: whatever share of a column the schema does not foresee; notify: told how much of it that is.
+            accept_undeclared: whatever share of a column the schema does not foresee.
+            notify: told how much of it that is.
             actor: who asks.
 
         Raises:
             RequestRefused: no rows here have this id.
             InvalidRows: rows of somebody else, or rows that do not fit.
+            WorkUnfinished: they are corrected, but something is left to do.
         """
         with batch.in_charge(self.storage):
             plan = self._plans.rectify(subject, data, reading=reading, accept_undeclared=accept_undeclared)
@@ -317,9 +321,9 @@ class Workspace:
         Args:
             data: a file of rows, or with ``query`` the URL of a database.
             query: SQL whose result is the rows; ``data`` is then the URL of the database.
-            rejects_to: a CSV file for rows that cannot be taken, each with its number and the reason; without it none is taken
-                then. It is written before anything changes.
-            how: see ``Taking``; notify: told what is odd in the rows.
+            rejects_to: a CSV file for rows that cannot be taken, written before anything changes; without it none is taken.
+            how: see ``Taking``.
+            notify: told what is odd in the rows.
 
         Raises:
             InvalidRows: rows that do not fit, or, unless ``returning``, rows of somebody forgotten.
@@ -367,8 +371,6 @@ class Workspace:
         """
         return queue.process(self.storage, notify, patience, is_due=is_due)
 
-    # keys
-
     def rotate_key(self, *, is_revoked: bool = False) -> str:
         """Signs with a new key from now on, which the old one endorses. Returns the new key's id.
 
@@ -376,8 +378,6 @@ class Workspace:
             is_revoked: somebody else may have the old key: of what it signed, only what is in the log up to now stays valid.
         """
         return rotation.rotate_key(self.storage, is_revoked=is_revoked)
-
-    # parts
 
     @property
     def _plans(self) -> Plans:

@@ -16,16 +16,24 @@ Method = Literal["newton", "worst_case", "dp", "exact", "linear_model"]
 class Capacity(int):
     """A number of deletions, and the ``reason`` why it is no larger.
 
-    >>> capacity = deletion_capacity(p=10, n=100, epsilon=1.0, delta=1e-5, strong_convexity=0.1, lipschitz=1.0, method="exact")
-    >>> int(capacity)
-    0
-    >>> print(capacity)
-    capacity 0, because learning alone from 100 rows may cost 0.4 > gamma = 0.01: at least 4000 rows are needed
+    Examples:
+        >>> promise = {"epsilon": 1.0, "delta": 1e-5}
+        >>> capacity = deletion_capacity(p=10, n=100, **promise, strong_convexity=0.1, lipschitz=1.0, method="exact")
+        >>> int(capacity)
+        0
+        >>> print(capacity)
+        capacity 0, because learning alone from 100 rows may cost 0.4 > gamma = 0.01: at least 4000 rows are needed
     """
 
     reason: str
 
     def __new__(cls, value: int, reason: str) -> "Capacity":
+        """A capacity.
+
+        Args:
+            value: how many deletions.
+            reason: why there are no more.
+        """
         capacity = super().__new__(cls, value)
         capacity.reason = reason
         return capacity
@@ -39,10 +47,11 @@ class Setting:
     """The constants of a learning problem in the mean form, and what is promised.
 
     Args:
-        p: parameters; ``n``: rows.
+        p: how many weights there are.
+        n: how many rows are learned.
         epsilon: ε of unlearning, in nats.
         delta: δ of unlearning, between 0 and 1.
-        lipschitz: L, bound on the gradient of one row's loss; in the convex case without the ridge term.
+        lipschitz: L, bound on |∇f|₂ of one row's loss f; in the convex case without the ridge term.
         strong_convexity: λ of every row's loss; ``None`` for a convex problem, made strongly convex by a ridge term.
         hessian_lipschitz: M of one row's Hessian; not needed for ``dp`` and ``exact``.
         radius: B, bound on |w| in a convex problem.
@@ -120,6 +129,9 @@ class Setting:
 
         Args:
             m: deletions.
+
+        Raises:
+            ValueError: the problem is strongly convex already.
 
         Source: paper, Theorem 4 (up to constants); theory §3.
         """
@@ -199,15 +211,27 @@ def deletion_capacity(
     """The most deletions for which the bound on the excess population risk stays within ``gamma``.
 
     Args:
-        gamma: excess risk allowed, in units of the loss.
-        method: ``newton``: the paper's algorithm and constants; ``worst_case``: the same with theory §4.1's Δ and the exact
-            Gaussian factor; ``dp``: what differential privacy alone allows; ``exact``: retraining; ``linear_model``:
+        p: how many weights there are.
+        n: how many rows are learned.
+        epsilon: ε of unlearning, in nats.
+        delta: δ of unlearning, between 0 and 1.
+        gamma: excess risk allowed, in units of the loss; 0.01 by default.
+        strong_convexity: λ of every row's loss; ``None``, the default, for a convex problem, which needs ``radius``.
+        lipschitz: L, bound on |∇f|₂ of one row's loss f; in the convex case without the ridge term.
+        hessian_lipschitz: M of one row's Hessian; not needed for ``dp`` and ``exact``.
+        radius: B, bound on |w|₂ in a convex problem.
+        smoothness: bound on a row's curvature; needed for ``linear_model``.
+        method: ``newton``, the default: the paper's algorithm and constants. ``worst_case``: the same with theory §4.1's Δ and
+            the exact Gaussian factor. ``dp``: what differential privacy alone allows. ``exact``: retraining. ``linear_model``:
             ``worst_case`` with the noise's cost in a linear model (theory §5.3), which does not depend on p.
-
-    The other arguments are those of ``Setting``.
 
     Raises:
         ValueError: constants that are out of range, missing, or contradict one another.
+
+    Examples:
+        >>> constants = {"epsilon": 1.0, "delta": 1e-5, "strong_convexity": 0.1, "lipschitz": 1.0, "hessian_lipschitz": 1.0}
+        >>> int(deletion_capacity(p=10, n=1_000_000, **constants, method="newton"))
+        429
 
     Source: paper, Theorems 3 to 5; theory §2, §3.
     """
@@ -250,11 +274,18 @@ def sample_complexity(
 
     A convex problem (``radius`` and no ``strong_convexity``) takes its best ridge term: O(B²L²/γ²).
 
+    Args:
+        gamma: excess risk allowed, in units of the loss; 0.01 by default.
+        lipschitz: L, bound on |∇f|₂ of one row's loss f.
+        strong_convexity: λ of every row's loss; ``None``, the default, for a convex problem.
+        radius: B, bound on |w|₂ in a convex problem; ``None`` by default.
+
     Raises:
         ValueError: constants that are out of range, missing, or contradict one another.
 
-    >>> sample_complexity(lipschitz=1.0, strong_convexity=0.1)
-    4000
+    Examples:
+        >>> sample_complexity(lipschitz=1.0, strong_convexity=0.1)
+        4000
 
     Source: paper, §2; theory §2, §3.
     """

@@ -32,7 +32,8 @@ class RiskPoint:
     """The excess held-out risk after ``m`` deletions, the noise's expected cost included.
 
     Args:
-        m: how many rows were forgotten; ``rung``: on which rung of the ladder.
+        m: how many rows were forgotten.
+        rung: on which rung of the ladder.
         excess_risk: mean held-out loss over that of the un-noised model of all rows, in units of the loss.
         low: lower end of its bootstrap interval.
         high: upper end.
@@ -77,7 +78,8 @@ def empirical_capacity(
 
     Args:
         model: a fitted estimator.
-        holdout: ``(X, y)`` or ``(X, y, sample_weight)``, rows that were not learned; ``learned``: the same of all that were.
+        holdout: ``(X, y)`` or ``(X, y, sample_weight)``, rows that were not learned.
+        learned: the same of all that were.
         adversary: who goes first, see ``expunge.unlearning.influence``.
         gamma: excess risk allowed, in units of the loss.
         confidence: of the bootstrap intervals.

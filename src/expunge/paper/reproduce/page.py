@@ -24,9 +24,12 @@ class Section:
     """One claim: what is claimed, what was found, and the evidence.
 
     Args:
-        name: of its files; ``title``: of its heading.
-        claim: what the paper or the theory says; ``finding``: what was measured here.
-        tables: evidence; ``figure``: a matplotlib figure, and ``caption`` what it shows.
+        name: of its files.
+        title: of its heading.
+        claim: what the paper or the theory says.
+        finding: what was measured here.
+        tables: evidence.
+        figure: a matplotlib figure, and ``caption`` what it shows.
     """
 
     name: str

@@ -70,26 +70,56 @@ class Loss(ABC):
 
     @abstractmethod
     def value(self, t: Array, y: Array) -> Array:
-        """ℓ(t; y) per row, shape ``(n_rows,)``."""
+        """ℓ(t; y) per row, shape ``(n_rows,)``.
+
+        Args:
+            t: linear predictors, ``(n_rows,)``; for K outputs ``(n_rows, K)``.
+            y: targets, ``(n_rows,)``; class codes 0..K−1 for classification.
+        """
 
     @abstractmethod
     def derivative(self, t: Array, y: Array) -> Array:
-        """∂ℓ/∂t, of the shape of ``t``."""
+        """∂ℓ/∂t, of the shape of ``t``.
+
+        Args:
+            t: linear predictors, ``(n_rows,)``; for K outputs ``(n_rows, K)``.
+            y: targets, ``(n_rows,)``; class codes 0..K−1 for classification.
+        """
 
     @abstractmethod
     def curvature(self, t: Array, y: Array) -> Array:
-        """∂²ℓ/∂t², of the shape of ``t``; for K outputs ``(n_rows, K, K)``."""
+        """∂²ℓ/∂t², of the shape of ``t``; for K outputs ``(n_rows, K, K)``.
+
+        Args:
+            t: linear predictors, ``(n_rows,)``; for K outputs ``(n_rows, K)``.
+            y: targets, ``(n_rows,)``; class codes 0..K−1 for classification.
+        """
 
     def curvature_parts(self, t: Array, y: Array) -> tuple[Array, Array | None]:
-        """d and u of the shape of ``t`` with curvature = diag(d) − uuᵀ; ``None`` for u = 0."""
+        """d and u of the shape of ``t`` with curvature = diag(d) − uuᵀ; ``None`` for u = 0.
+
+        Args:
+            t: linear predictors, ``(n_rows,)``; for K outputs ``(n_rows, K)``.
+            y: targets, ``(n_rows,)``; class codes 0..K−1 for classification.
+        """
         return self.curvature(t, y), None
 
     def curvature_root(self, t: Array, y: Array) -> Array:
-        """M with ``MᵀM = curvature``, of the shape of the curvature."""
+        """M with ``MᵀM = curvature``, of the shape of the curvature.
+
+        Args:
+            t: linear predictors, ``(n_rows,)``; for K outputs ``(n_rows, K)``.
+            y: targets, ``(n_rows,)``; class codes 0..K−1 for classification.
+        """
         return namespace(t).sqrt(self.curvature(t, y))
 
     def curvature_norm(self, t: Array, y: Array) -> Array:
-        """Upper bound on the spectral norm of the curvature of each row, ``(n_rows,)``."""
+        """Upper bound on the spectral norm of the curvature of each row, ``(n_rows,)``.
+
+        Args:
+            t: linear predictors, ``(n_rows,)``; for K outputs ``(n_rows, K)``.
+            y: targets, ``(n_rows,)``; class codes 0..K−1 for classification.
+        """
         return self.curvature(t, y)
 
     @abstractmethod
@@ -115,7 +145,9 @@ class Loss(ABC):
         By default that of the result: every operation then keeps the digits of what it is given (t − y does, too).
 
         Args:
-            slope: Σ |∂ℓ/∂t| over the outputs; ``curvature``: ``curvature_norm``.
+            t: linear predictors, ``(n_rows,)``; for K outputs ``(n_rows, K)``.
+            slope: Σ |∂ℓ/∂t| over the outputs, ``(n_rows,)``.
+            curvature: ``curvature_norm``, ``(n_rows,)``.
 
         Source: theory §4.6.
         """
@@ -124,12 +156,20 @@ class Loss(ABC):
     def curvature_condition(self, t: Array, y: Array) -> Array | float:
         """What a rounding within ``curvature`` does to it beyond a few ulps, relative to ``curvature_norm``.
 
+        Args:
+            t: linear predictors, ``(n_rows,)``; for K outputs ``(n_rows, K)``.
+            y: targets, ``(n_rows,)``; class codes 0..K−1 for classification.
+
         Source: theory §4.6.
         """
         return 0.0
 
     def invalid_targets(self, y: Array) -> tuple[NDArray[np.bool_], str]:
-        """Mask of the targets this loss is not defined for, and what they would have to be."""
+        """Mask of the targets this loss is not defined for, and what they would have to be.
+
+        Args:
+            y: targets, ``(n_rows,)``.
+        """
         return y != y, "finite"
 
 

@@ -16,8 +16,9 @@ from expunge.problem.parameters import whole
 class Logistic(Loss):
     """ln(1 + eᵗ) − yt for y ∈ {0, 1}.
 
-    >>> float(Logistic().derivative(np.zeros(1), np.ones(1))[0])
-    -0.5
+    Examples:
+        >>> float(Logistic().derivative(np.zeros(1), np.ones(1))[0])
+        -0.5
 
     Source: theory §6.
     """
@@ -57,6 +58,14 @@ class Softmax(Loss):
     """logsumexp(t) − t_y for class codes y ∈ {0..K−1}.
 
     The third derivative along d is at most range(d) ≤ √2|d|₂ times the second, so that √2 plays the part of c.
+
+    Args:
+        n_classes: K, how many classes there are; at least 2; 3 by default.
+
+    Examples:
+        >>> [round(float(share), 3) for share in Softmax(2).derivative(np.zeros((1, 2)), np.ones(1))[0]]
+        [0.5, -0.5]
+
     Source: theory §6.
     """
 

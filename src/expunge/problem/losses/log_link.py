@@ -16,6 +16,11 @@ class Poisson(Loss):
     """eᵗ − yt for y ≥ 0: half the Poisson deviance with a log link, up to a constant in y.
 
     Overflows to ``inf`` beyond t ≈ 709, which every caller treats as "no certificate".
+
+    Examples:
+        >>> float(Poisson().derivative(np.zeros(1), np.array([3.0]))[0])
+        -2.0
+
     Source: theory §6.
     """
 
@@ -47,6 +52,10 @@ class Poisson(Loss):
 class Gamma(Loss):
     """y e⁻ᵗ + t for y > 0: half the Gamma deviance with a log link, up to a constant in y.
 
+    Examples:
+        >>> float(Gamma().derivative(np.zeros(1), np.array([3.0]))[0])
+        -2.0
+
     Source: theory §6.
     """
 
@@ -76,6 +85,16 @@ class Gamma(Loss):
 @dataclass(frozen=True)
 class Tweedie(Loss):
     """``y e^{(1−k)t}/(k−1) + e^{(2−k)t}/(2−k)`` for 1 < k < 2 and y ≥ 0: half the Tweedie deviance with a log link.
+
+    Args:
+        power: k, strictly between 1 and 2; 1.5 by default.
+
+    Raises:
+        ValueError: ``power`` is not between 1 and 2.
+
+    Examples:
+        >>> float(Tweedie(power=1.5).derivative(np.zeros(1), np.array([3.0]))[0])
+        -2.0
 
     Source: theory §6.
     """

@@ -13,6 +13,11 @@ from expunge.problem.parameters import real
 class Squared(Loss):
     """½(t − y)²: every step is exact.
 
+    Examples:
+        >>> import numpy as np
+        >>> float(Squared().derivative(np.array([1.0]), np.array([3.0]))[0])
+        -2.0
+
     Source: theory §6.
     """
 
@@ -38,6 +43,17 @@ class Squared(Loss):
 @dataclass(frozen=True)
 class PseudoHuber(Loss):
     """s²(√(1 + ((t−y)/s)²) − 1): squared near 0, linear with slope s far out.
+
+    Args:
+        scale: s, in the unit of ``y``; positive; 1 by default.
+
+    Raises:
+        ValueError: ``scale`` is not a finite positive number.
+
+    Examples:
+        >>> import numpy as np
+        >>> float(PseudoHuber(scale=4.0).derivative(np.array([3.0]), np.array([0.0]))[0])  # 3/√(1 + (3/4)²)
+        2.4
 
     Source: theory §6.
     """
@@ -87,6 +103,11 @@ class PseudoHuber(Loss):
 @dataclass(frozen=True)
 class LogCosh(Loss):
     """ln cosh(t − y).
+
+    Examples:
+        >>> import numpy as np
+        >>> float(LogCosh().curvature(np.array([3.0]), np.array([3.0]))[0])
+        1.0
 
     Source: theory §6.
     """

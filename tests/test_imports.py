@@ -1,0 +1,50 @@
+"""What is imported when: the package is quick to import, and loads what is heavy where it is used."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {"opendp", "dp_accounting", "sklearn", "pandas", "pyarrow", "sqlalchemy", "deltalake", "duckdb", "matplotlib", "torch"}
+"""Each takes from a quarter of a second to two seconds."""
+
+
+def modules_of(statement: str) -> set[str]:
+    """The modules that a new process has after ``statement``."""
+    program = f"import json, sys\n{statement}\nprint(json.dumps(list(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout))
+
+
+def loaded_by(statement: str) -> set[str]:
+    """The packages that ``statement`` loads, other than Python's own and ours; and the largest part of SciPy."""
+    modules = modules_of(statement) - modules_of("")
+    found = {name.split(".")[0] for name in modules} | (modules & {"scipy.stats"})
+    return {name for name in found if not name.startswith("_")} - sys.stdlib_module_names - {"expunge"}
+
+
+def test_the_package_alone_loads_nothing_but_python():
+    assert loaded_by("import expunge") == set()
+
+
+@pytest.mark.parametrize("name", ["Unlearner", "Settings", "Guarantee", "Objective", "Rows", "Statistics"])
+def test_the_core_loads_numpy_and_scipy_and_nothing_of_weight(name):
+    found = loaded_by(f"from expunge import {name}")
+    assert "numpy" in found
+    assert found & (HEAVY | {"scipy.stats"}) == set()
+
+
+def test_the_estimators_load_scikit_learn_but_no_sampler_and_no_workspace():
+    found = loaded_by("import expunge.linear_model")
+    assert "sklearn" in found
+    of_scikit_learn = loaded_by("import sklearn.linear_model")  # it looks for data frames by itself
+    assert (found - of_scikit_learn) & HEAVY == set()
+
+
+def test_the_command_line_is_there_before_any_numerical_library():
+    assert loaded_by("import expunge.cli") & (HEAVY | {"numpy", "scipy"}) == set()
+
+
+def test_evidence_is_checked_without_a_numerical_library():
+    assert loaded_by("import expunge.evidence.verification") & (HEAVY | {"numpy", "scipy"}) == set()
