@@ -12,15 +12,19 @@ from hypothesis import strategies as st
 
 from expunge.engine.local import LocalEngine
 from expunge.errors import CapacityExceeded, InvalidRows, NoOptimum, NotLearned
+from expunge.numerics.evaluation import Evaluation
 from expunge.numerics.factor import Factor, Hessian, eigenvalue_floor
+from expunge.numerics.higher import HigherSums
+from expunge.numerics.leverage import leverages
 from expunge.numerics.statistics import RowExtremes, RowTerms, Statistics
+from expunge.numerics.support import Support
 from expunge.privacy import Guarantee
 from expunge.problem.losses import Gamma, Logistic, Poisson, Squared, Tweedie
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
 from expunge.unlearning import bounds
 from expunge.unlearning.anchored import Candidate
-from expunge.unlearning.dense import DenseState
+from expunge.unlearning.dense import DenseState, require_hessian
 from expunge.unlearning.ladder import from_statistics
 from expunge.unlearning.settings import Settings
 from expunge.unlearning.state import State
@@ -31,10 +35,13 @@ from tests.problems import CATALOGUE, Problem, problem
 EXAMPLES = settings(max_examples=examples(250))
 
 
-def rungs(p: Problem, max_passes: int = 3) -> list[tuple[str, float, float]]:
-    """(rung, certified Δ, true distance) of every candidate of the ladder."""
+ORDERS = st.sampled_from([2, 3])
+
+
+def rungs(p: Problem, order: int, max_passes: int = 3) -> list[tuple[str, float, float]]:
+    """(rung, certified distance, true distance) of every candidate of the ladder, in the 2-norm and in that of the Hessian."""
     try:
-        state = DenseState.fitted(p.objective, p.rows, LocalEngine())
+        state = DenseState.fitted(p.objective, p.rows, LocalEngine(), order=order)
     except NoOptimum:
         return []
     if p.gone.any():
@@ -47,25 +54,32 @@ def rungs(p: Problem, max_passes: int = 3) -> list[tuple[str, float, float]]:
         assert all(math.isinf(c.distance_bound) for c in found if c.rung != "refit"), "a finite bound proves an optimum"
         return []
     optimum, slack = truth
-    return [(f"{c.rung}{c.passes}", c.distance_bound, float(np.linalg.norm(c.point - optimum)) - 2 * slack) for c in found]
+    judged = []
+    for c in found:
+        away, hessian = c.point - optimum, require_hessian(c.state).hessian.dense()
+        judged.append((f"{c.rung}{c.passes}", c.distance_bound, float(np.linalg.norm(away)) - 2 * slack))
+        doubt = (2 * slack + c.rounding) * math.sqrt(np.trace(hessian)) + 1e-14
+        length = math.sqrt(max(0.0, float(away @ hessian @ away)))
+        judged.append((f"{c.rung}{c.passes} in H", c.energy_distance * (1 + 1e-9), length - doubt))
+    return judged
 
 
-def violations(p: Problem) -> list[tuple[str, float, float]]:
-    return [found for found in rungs(p) if not found[2] <= found[1]]
+def violations(p: Problem, order: int) -> list[tuple[str, float, float]]:
+    return [found for found in rungs(p, order) if not found[2] <= found[1]]
 
 
 @pytest.mark.parametrize("loss", CATALOGUE, ids=repr)
 @EXAMPLES
-@given(seed=st.integers(0, 2**32 - 1))
-def test_every_rung_is_an_upper_bound(loss, seed):
-    assert violations(problem(loss, seed)) == []
+@given(seed=st.integers(0, 2**32 - 1), order=ORDERS)
+def test_every_rung_is_an_upper_bound(loss, seed, order):
+    assert violations(problem(loss, seed), order) == []
 
 
 @pytest.mark.parametrize("loss", CATALOGUE, ids=repr)
 @EXAMPLES
-@given(seed=st.integers(0, 2**32 - 1))
-def test_every_rung_is_an_upper_bound_when_ill_conditioned(loss, seed):
-    assert violations(problem(loss, seed, max_log10_condition=12.0)) == []
+@given(seed=st.integers(0, 2**32 - 1), order=ORDERS)
+def test_every_rung_is_an_upper_bound_when_ill_conditioned(loss, seed, order):
+    assert violations(problem(loss, seed, max_log10_condition=12.0), order) == []
 
 
 def test_the_ill_conditioned_problems_are_ill_conditioned():
@@ -82,14 +96,14 @@ def test_the_ill_conditioned_problems_are_ill_conditioned():
 
 @pytest.mark.parametrize("loss", CATALOGUE, ids=repr)
 @settings(max_examples=examples(60))
-@given(seed=st.integers(0, 2**32 - 1))
-def test_bounds_survive_a_long_stream_of_changes(loss, seed):
+@given(seed=st.integers(0, 2**32 - 1), order=ORDERS)
+def test_bounds_survive_a_long_stream_of_changes(loss, seed, order):
     """Forget and learn again and again from one anchor; the last state is certified against retraining on its rows."""
     p = problem(loss, seed)
     rng = np.random.default_rng(seed)
     held = np.ones(len(p.rows), dtype=bool)
     try:
-        state = DenseState.fitted(p.objective, p.rows, LocalEngine())
+        state = DenseState.fitted(p.objective, p.rows, LocalEngine(), order=order)
     except NoOptimum:
         return
     for _ in range(6):
@@ -116,12 +130,12 @@ def test_bounds_survive_a_long_stream_of_changes(loss, seed):
 
 @pytest.mark.parametrize("loss", CATALOGUE, ids=repr)
 @settings(max_examples=examples(40))
-@given(seed=st.integers(0, 2**32 - 1))
-def test_bounds_hold_at_inexact_anchors(loss, seed):
+@given(seed=st.integers(0, 2**32 - 1), order=ORDERS)
+def test_bounds_hold_at_inexact_anchors(loss, seed, order):
     """An anchor that is no optimum costs tightness, never validity: its gradient is kept, not assumed zero."""
     p = problem(loss, seed)
     try:
-        fit = DenseState.fitted(p.objective, p.rows, LocalEngine())
+        fit = DenseState.fitted(p.objective, p.rows, LocalEngine(), order=order)
     except NoOptimum:
         return
     rng = np.random.default_rng(seed)
@@ -149,8 +163,8 @@ def weighed(p: Problem, seed: int) -> Problem:
 
 @pytest.mark.parametrize("loss", CATALOGUE, ids=repr)
 @settings(max_examples=examples(100))
-@given(seed=st.integers(0, 2**32 - 1))
-def test_rows_of_any_weight_are_learned_forgotten_and_corrected(loss, seed):
+@given(seed=st.integers(0, 2**32 - 1), order=ORDERS)
+def test_rows_of_any_weight_are_learned_forgotten_and_corrected(loss, seed, order):
     """Heavy rows leave rounding behind that is larger than the light ones that stay: charged, never taken for other rows."""
     p = weighed(problem(loss, seed), seed)
     rng = np.random.default_rng(seed)
@@ -159,7 +173,7 @@ def test_rows_of_any_weight_are_learned_forgotten_and_corrected(loss, seed):
     for code in range(loss.classes):
         held[np.flatnonzero(p.rows.y == code)[0]] = True
     try:
-        state = DenseState.fitted(p.objective, p.rows.take(held), LocalEngine())
+        state = DenseState.fitted(p.objective, p.rows.take(held), LocalEngine(), order=order)
     except NoOptimum:
         return
     for _ in range(4):
@@ -248,9 +262,11 @@ def at_anchor(state: State, rows, anchor: np.ndarray) -> State | None:
     floor = eigenvalue_floor(hessian)
     if floor == 0:
         return None
-    R = state.extremes.row_norm
+    R, at = state.extremes.row_norm, Evaluation(state.objective, rows, anchor)
+    found = None if state.reference is None else leverages(at, state.reference.root)
     return replace(
         state,
+        higher=None if found is None else HigherSums.at(at, found, state.order),
         anchor=anchor,
         statistics=statistics,
         factor=Factor.of(hessian),
@@ -286,7 +302,7 @@ def test_worst_case_is_the_formula_of_theory_4_1():
 def test_exact_losses_are_certified_exact():
     """c = 0: every distance is rounding, at every rung."""
     for seed in range(50):
-        for rung, bound, _distance in rungs(problem(Squared(), seed)):
+        for rung, bound, _distance in rungs(problem(Squared(), seed), 3):
             assert bound < 1e-8, rung
 
 
@@ -326,12 +342,43 @@ def test_numerical_failure_fails_closed(floor, error, t, decrement, c):
 TIGHT = [problem(Poisson(), seed) for seed in range(400)]
 
 
-def caught(problems: list[Problem] = TIGHT) -> int:
-    return sum(bool(violations(p)) for p in problems)
+def caught(problems: list[Problem] = TIGHT, order: int = 2) -> int:
+    return sum(bool(violations(p, order)) for p in problems)
 
 
-def test_the_unmutated_bounds_pass_the_mutants_test():
-    assert caught() == 0
+@pytest.mark.parametrize("order", [2, 3])
+def test_the_unmutated_bounds_pass_the_mutants_test(order):
+    assert caught(order=order) == 0
+
+
+def test_third_derivatives_that_are_not_downdated_are_caught():
+    honest = HigherSums.plus
+    with mock.patch.object(HigherSums, "plus", lambda self, *args: replace(honest(self, *args), third=self.third)):
+        assert caught(order=3) > 0
+
+
+def test_a_remainder_of_half_the_fourth_derivative_is_caught():
+    honest = bounds.cubic_remainder
+    with mock.patch.object(bounds, "cubic_remainder", lambda of, *args: honest((of[0], of[1] / 2), *args)):
+        assert caught(order=3) > 0
+
+
+def test_leverages_of_other_rows_are_caught():
+    """K made with a tenth of each row's leverage, so that it is no bound."""
+    honest = leverages
+
+    def tenth(*args):
+        bound, excess = honest(*args)
+        return 0.1 * bound, excess
+
+    with mock.patch("expunge.unlearning.state.leverages", tenth), mock.patch("expunge.numerics.higher.leverages", tenth):
+        assert caught(order=3) + caught(order=2) > 0
+
+
+def test_a_reach_of_half_the_support_is_caught():
+    honest = Support.reach
+    with mock.patch.object(Support, "reach", lambda self, step: 0.5 * honest(self, step)):
+        assert caught(order=3) + caught(order=2) > 0
 
 
 def test_a_halved_bound_is_caught():
@@ -388,12 +435,12 @@ def test_a_curvature_floor_that_is_not_lowered_is_caught():
 
 @pytest.mark.parametrize("loss", CATALOGUE, ids=repr)
 @settings(max_examples=examples(60))
-@given(seed=st.integers(0, 2**32 - 1))
-def test_curvature_floor_and_leverage_stay_valid_under_downdates(loss, seed):
+@given(seed=st.integers(0, 2**32 - 1), order=ORDERS)
+def test_curvature_floor_and_leverage_stay_valid_under_downdates(loss, seed, order):
     p = problem(loss, seed)
     if not p.gone.any():
         return
-    state = DenseState.fitted(p.objective, p.rows, LocalEngine()).removed(p.forgotten)
+    state = DenseState.fitted(p.objective, p.rows, LocalEngine(), order=order).removed(p.forgotten)
     H = state.hessian.dense()
     assert state.curvature_floor <= np.linalg.eigvalsh(H)[0] * (1 + 1e-9)
     X = np.hstack([p.remaining.X, np.ones((len(p.remaining), 1))]) if p.objective.fit_intercept else p.remaining.X
