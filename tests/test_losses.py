@@ -34,7 +34,11 @@ def test_derivatives_match_fourth_order_differences(loss, t, y):
     h = 1e-3
     weights = np.array([1.0, -8.0, 8.0, -1.0]) / (12 * h)
     points, y = t + h * np.array([-2.0, -1.0, 1.0, 2.0]), np.full(4, target(loss, y))
-    for lower, upper in ((loss.value, loss.derivative), (loss.derivative, loss.curvature)):
+    for lower, upper in (
+        (loss.value, loss.derivative),
+        (loss.derivative, loss.curvature),
+        (loss.curvature, loss.third_derivative),
+    ):
         values = lower(points, y)
         found = upper(np.array([t]), y[:1])[0]
         scale = np.abs(values).max() + np.abs(found) + 1.0
@@ -78,6 +82,42 @@ def test_the_self_concordance_constant_is_attained(loss):
     rate = np.abs(np.diff(np.log(curvature))) / np.diff(r)
     assert rate.max() <= loss.self_concordance * (1 + 1e-6) + 1e-9
     assert rate.max() >= 0.98 * loss.self_concordance
+
+
+@pytest.mark.parametrize("loss", SCALAR, ids=repr)
+def test_the_constant_of_fourth_order_is_a_bound_and_attained(loss):
+    t, h = np.concatenate([np.linspace(-40, 40, 160_001), np.linspace(-3, 3, 60_001)]), 1e-3
+    top = 0.0
+    for value in (0.0, 1.0, 3.0):
+        y = np.full_like(t, target(loss, value))
+        fourth = (loss.third_derivative(t + h, y) - loss.third_derivative(t - h, y)) / (2 * h)
+        seen = np.abs(fourth) > 1e-9
+        rate = np.abs(fourth[seen]) / loss.curvature(t, y)[seen]
+        assert (rate <= loss.fourth_order_concordance**2 * (1 + 1e-4)).all()
+        top = max(top, rate.max(initial=0.0))
+    assert top >= 0.9 * loss.fourth_order_concordance**2
+
+
+@given(seed=st.integers(0, 2**32 - 1), K=st.integers(2, 6), size=st.floats(0.1, 8.0))
+def test_softmax_of_third_and_fourth_order(seed, K, size):
+    """Its third derivative against differences; the joint fourth cumulant against range² · √var · √var (theory §4.7)."""
+    rng = np.random.default_rng(seed)
+    loss, t, y, h = Softmax(K), rng.normal(size=(1, K)) * size, np.zeros(1), 1e-4
+    third = loss.third_derivative(t, y)[0]
+    for k in range(K):
+        ahead = h * np.eye(K)[[k]]
+        slope = (loss.curvature(t + ahead, y) - loss.curvature(t - ahead, y))[0] / (2 * h)
+        np.testing.assert_allclose(third[k], slope, atol=1e-7)
+    w, v = loss.third_parts(t, y)
+    assert (w * np.linalg.norm(v, axis=2) ** 3).sum() <= loss.third_size(np.ones(1))[0]
+    p, (d, u) = w[0], rng.normal(size=(2, K))
+    d, u = d - p @ d, u - p @ u
+    var_d, var_u, spread = p @ d**2, p @ u**2, np.ptp(d) ** 2
+    fourth = p @ (u * d**3) - 3 * (p @ (u * d)) * var_d
+    assert abs(fourth) <= spread * math.sqrt(var_u * var_d) * (1 + 1e-9) + 1e-15
+    across = p @ (u * u * d * d) - var_u * var_d - 2 * (p @ (u * d)) ** 2
+    assert abs(across) <= spread * var_u * (1 + 1e-9) + 1e-15
+    assert np.ptp(d) <= loss.fourth_order_concordance * np.linalg.norm(d) * (1 + 1e-12)
 
 
 @given(seed=st.integers(0, 2**32 - 1), K=st.integers(2, 6), size=st.sampled_from([0.1, 3.0, 40.0]))
