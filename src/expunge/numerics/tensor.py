@@ -17,6 +17,12 @@ Array = NDArray[np.float64]
 
 BLOCK = 16
 """Coordinates in a block: larger ones waste memory, smaller ones time."""
+CHUNK = 1 << 8
+"""Rows multiplied at a time, so that their products stay in the cache."""
+SPARSE = 0.2
+"""Rows of which no more than this share is not 0 are added up entry by entry, which is faster than products."""
+ENTRIES = 1 << 20
+"""Entries added up at a time in that way."""
 FEW = 4
 """Up to so many rows are added one by one, by broadcasting: products of so little depth are slow."""
 
@@ -57,6 +63,21 @@ def packed_size(n_coordinates: int) -> int:
     return int(layout(n_coordinates)[-1].place.stop)
 
 
+@lru_cache(maxsize=2)
+def _places(n_coordinates: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where the entries (i, j, 0) are, i ≥ j, ``(p, p)``; and for each place that of the same entry with i ≥ j ≥ k."""
+    starts = np.zeros((n_coordinates, n_coordinates), dtype=np.int64)
+    source = np.empty(packed_size(n_coordinates), dtype=np.int64)
+    for slab in layout(n_coordinates):
+        n_rows, n_columns, depth = slab.shape
+        starts[slab.rows, slab.columns] = slab.place.start + np.arange(n_rows * n_columns).reshape(n_rows, -1) * depth
+    for slab in layout(n_coordinates):
+        i, j, k = (index.ravel() for index in np.indices(slab.shape))
+        ordered = np.sort(np.stack([i + slab.rows.start, j + slab.columns.start, k]), axis=0)
+        source[slab.place] = starts[ordered[2], ordered[1]] + ordered[0]
+    return starts, source
+
+
 @dataclass(frozen=True, eq=False)
 class SymmetricTensor:
     """A symmetric p × p × p tensor.
@@ -78,22 +99,48 @@ class SymmetricTensor:
         """Adds Σ w·z⊗z⊗z in place: for sums that are still being made.
 
         Args:
-            rows: z, ``(m, p)``; so few that p² times as many numbers fit the cache.
+            rows: z, ``(m, p)``.
             weights: w, ``(m,)``.
         """
-        rows = np.ascontiguousarray(rows)
+        fullest = int(np.count_nonzero(rows, axis=1).max(initial=0))
+        n_entries = fullest * (fullest + 1) * (fullest + 2) // 6
+        is_sparse = fullest <= SPARSE * self.n_coordinates
+        step = max(1, max(ENTRIES, len(self.packed) // 2) // max(1, n_entries)) if is_sparse else CHUNK
+        for start in range(0, len(rows), step):
+            some, of_some = np.ascontiguousarray(rows[start : start + step]), weights[start : start + step]
+            if is_sparse:
+                self._absorb_sparse(some, of_some, fullest)
+            else:
+                self._absorb_dense(some, of_some)
+
+    def _absorb_dense(self, rows: Array, weights: Array) -> None:
         across, scaled = np.ascontiguousarray(rows.T), np.ascontiguousarray((rows * weights[:, None]).T)
-        n = len(rows)
-        seen = [rows[:, slab.rows].any(axis=1) for slab in layout(self.n_coordinates) if slab.columns.start == 0]
         for slab in layout(self.n_coordinates):
-            both = np.flatnonzero(seen[slab.rows.start // BLOCK] & seen[slab.columns.start // BLOCK])
-            if not len(both):
-                continue
-            left, right, deep = across[slab.rows], scaled[slab.columns], rows[:, : slab.depth]
-            if len(both) < 0.75 * n:  # rows of zeros in a block, as those of categories are, add nothing
-                left, right, deep = left[:, both], right[:, both], deep[both]
-            pairs = (left[:, None, :] * right[None, :, :]).reshape(-1, len(deep))
-            self.packed[slab.place] += (pairs @ deep).ravel()
+            pairs = (across[slab.rows, None, :] * scaled[None, slab.columns, :]).reshape(-1, len(rows))
+            self.packed[slab.place] += (pairs @ rows[:, : slab.depth]).ravel()
+
+    def _absorb_sparse(self, rows: Array, weights: Array, fullest: int) -> None:
+        """The same entry by entry, for rows of which few values are not 0: each entry i ≥ j ≥ k is summed, and then copied to
+        wherever else its slab holds it."""
+        starts, source = _places(self.n_coordinates)
+        row, column = np.nonzero(rows)
+        counts = np.bincount(row, minlength=len(rows))
+        rank = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts) + (fullest - counts)[row]
+        columns, values = np.zeros((fullest, len(rows)), dtype=np.int64), np.zeros((fullest, len(rows)))
+        columns[rank, row], values[rank, row] = column, rows[row, column]  # ascending; shorter rows begin with zeros
+        n_entries = fullest * (fullest + 1) * (fullest + 2) // 6
+        if n_entries == 0:
+            return
+        places, terms = np.empty((n_entries, len(rows)), dtype=np.int64), np.empty((n_entries, len(rows)))
+        done = 0
+        for a in range(fullest):
+            for b in range(a + 1):
+                part = slice(done, done + b + 1)
+                np.add(columns[: b + 1], starts[columns[a], columns[b]], out=places[part])
+                np.multiply(values[: b + 1], weights * values[a] * values[b], out=terms[part])
+                done += b + 1
+        summed = np.bincount(places.ravel(), terms.ravel(), len(self.packed))
+        np.add(self.packed, summed[source], out=self.packed)
 
     def changed(self, rows: Array, weights: Array) -> "SymmetricTensor":
         """This tensor + Σ w·z⊗z⊗z over a few rows, a new one.
