@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from expunge.audit.figures import new_figure
 from expunge.cli import app
 from expunge.paper.reproduce.page import Section, Table
-from expunge.paper.reproduce.studies import STUDIES, load_study
+from expunge.paper.reproduce.studies import STUDIES, load_study, study_schema
 
 CLAIMS = (
     "Deletion capacity against the number of parameters",
@@ -101,3 +101,8 @@ def test_figures_are_the_same_on_every_run(tmp_path):
         Section("name", "title", "claim", "finding", [Table(("a", "b"), [("1", "2")])], figure, "what").write(tmp_path / name)
         texts.append((tmp_path / name / "name.svg").read_text())
     assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize("name", ["hospital", "flights"])
+def test_the_schema_of_a_study_is_there(name):
+    assert len(study_schema(name).feature_names) > 90

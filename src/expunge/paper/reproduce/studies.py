@@ -54,11 +54,16 @@ def load_study(name: StudyName, folder: Path) -> Study | None:
         y, subjects = pc.not_equal(table["readmitted"], "NO"), table["patient_nbr"]
     else:
         y, subjects = table["late"], table["tailnum"]
-    X = FeatureSchema.from_toml((files("expunge.data") / f"{name}.toml").read_text(encoding="utf-8")).encode(table).X
+    X = study_schema(name).encode(table).X
     y = np.asarray(y, dtype=np.float64)
     codes = np.asarray(pc.dictionary_encode(subjects).combine_chunks().indices)
     is_test = (np.random.default_rng(0).random(codes.max() + 1) < 0.2)[codes]
     return Study(name, X[~is_test], y[~is_test], X[is_test], y[is_test])
+
+
+def study_schema(name: Literal["hospital", "flights"]) -> FeatureSchema:
+    """The schema of a study's table."""
+    return FeatureSchema.from_toml((files("expunge.paper.reproduce") / f"{name}.toml").read_text(encoding="utf-8"))
 
 
 def _shortened(X: Array) -> Array:
