@@ -1,6 +1,7 @@
 """Ids: what is one id, what are two, and what is none; lists of them, and forms that are near."""
 
 import decimal
+import hmac
 import unicodedata
 import uuid
 from contextlib import suppress
@@ -142,6 +143,14 @@ class TestColumns:
 
 
 class TestKey:
+    @pytest.mark.parametrize(("alias", "kind"), [(None, "subject"), ("device", "alias\0device")])
+    def test_each_pseudonym_is_the_keyed_hash_of_its_id_alone(self, alias, kind):
+        key = SubjectKey(bytes(range(32)))
+        expected = {text: hmac.digest(key.secret, f"{kind}\0{text}".encode(), "sha256").hex()[:32] for text in DIFFERENT}
+        assert key.present(DIFFERENT, alias) == expected
+        assert [key.pseudonym(text, alias) for text in DIFFERENT] == list(expected.values())
+        assert Identification(key, "id").pseudonyms([*DIFFERENT, "7"], alias) == [*expected.values(), expected["7"]]
+
     def test_its_file_says_the_rule(self, tmp_path):
         made = SubjectKey.create(tmp_path / "key", CASELESS)
         assert (tmp_path / "key").read_text().splitlines()[1:] == ["ids by rule 2 ignoring case"]

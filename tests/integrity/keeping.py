@@ -86,7 +86,7 @@ def check_restore(folder: Path, operation: Callable[[], object]) -> str:
     if found.forget(["person-1"])[0].reason != "already-forgotten":
         return "person-1 came back"
     with found.storage.database.reading() as connection:
-        if requests.counts(connection)["closed"] != 1:
+        if requests.counts(connection)[requests.RequestState.CLOSED] != 1:
             return "forgotten twice"
     return "; ".join(f"{finding.check}: {finding.problem}" for finding in examine(found.storage) if finding.problem)
 

@@ -13,7 +13,7 @@ from expunge.evidence.events import EventKind
 from expunge.evidence.receipts import Receipt
 from expunge.evidence.signing import PublicKeys, SigningKey
 from expunge.evidence.statements import CERTIFICATE, canonical, digest
-from expunge.evidence.verification import ProvenLog, verify_file
+from expunge.evidence.verification import ProvenCertificate, ProvenLog, ProvenReceipt, verify_file
 from expunge.ledger import log
 from expunge.ledger.database import Database
 from expunge.ledger.public_keys import add_key, keys
@@ -64,12 +64,14 @@ def certified(database: Database, key: SigningKey, folder: Path) -> Path:
 
 def test_bundle_receipt_and_log_are_verified_offline(database, key, tmp_path):
     path, trusted = certified(database, key, tmp_path), PublicKeys.of([(key.pem, None)])
-    assert verify_file(path, trusted).model == "m"
+    certificate = verify_file(path, trusted)
+    assert isinstance(certificate, ProvenCertificate) and certificate.model == "m"
     with database.reading() as connection:
         (tmp_path / "log.json").write_text(log.export(connection))
     assert verify_file(tmp_path / "log.json", trusted) == ProvenLog("log", 15)
     (tmp_path / "r.json").write_text(Receipt.issue(key, "5a" * 32, "r-1", "ann", {"received": "2026", "ids": "2"}).document)
-    assert verify_file(tmp_path / "r.json", trusted, "ann").request == "r-1"
+    receipt = verify_file(tmp_path / "r.json", trusted, "ann")
+    assert isinstance(receipt, ProvenReceipt) and receipt.request == "r-1"
     with pytest.raises(SignatureInvalid, match="not of this subject"):
         verify_file(tmp_path / "r.json", trusted, "bob")
 
@@ -201,8 +203,10 @@ def test_the_log_only_grows(database, key):
         proof = log.prove_consistency(connection, 9, 29)
         trusted = PublicKeys.of(keys(connection))
     verify_continues(earlier, later, proof, trusted)
+    path = proof["path"]
+    assert isinstance(path, list)
     with pytest.raises(SignatureInvalid, match="does not begin with"):
-        verify_continues(earlier, later, {**proof, "path": proof["path"][::-1]}, trusted)
+        verify_continues(earlier, later, {**proof, "path": path[::-1]}, trusted)
 
 
 def test_events_of_a_transaction_that_fails_never_were(database, key):

@@ -85,7 +85,7 @@ def test_a_life(tmp_path, database):
     assert problems(found) == {}
 
     shown = status(found.storage)
-    assert shown.requests["closed"] == 5
+    assert shown.requests[requests.RequestState.CLOSED] == 5
     assert {derived.what for derived in shown.still_derived} == {f"the anchor of {m}" for m in ("churn", "spend", "visits")}
     for name in ("churn", "spend", "visits"):
         assert found.refit(name).release.certificate.rung == "refit"

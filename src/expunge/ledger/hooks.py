@@ -25,9 +25,13 @@ class Delivery:
     """A release that a webhook is still to be told of.
 
     Args:
-        webhook: its id; ``url`` and ``secret``: where it goes, and with what it is signed.
+        webhook: its id.
+        url: where it goes.
+        secret: with what it is signed.
         attempts: in vain.
-        release: id of the release; ``number``: among those of its ``model``; ``at``: when it was made.
+        release: id of the release.
+        number: among those of its ``model``.
+        at: when it was made.
     """
 
     id: int

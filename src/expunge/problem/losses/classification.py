@@ -123,8 +123,7 @@ class Softmax(Loss):
         return (p[:, :, None, None, None] * v[:, :, :, None, None] * v[:, :, None, :, None] * v[:, :, None, None, :]).sum(1)
 
     def third_parts(self, t: Array, y: Array) -> tuple[Array, Array]:
-        """The third cumulant of the class's indicator e_j, drawn with probability p_j: Σ p_j (e_j − p)⊗(e_j − p)⊗(e_j − p)."""
-        p = self._probabilities(t)
+        p = self._probabilities(t)  # the third cumulant of the class's indicator e_j, drawn with probability p_j
         return p, beside(np.eye(self.n_classes), t)[None, :, :] - p[:, None, :]
 
     def third_size(self, curvature: Array) -> Array:
