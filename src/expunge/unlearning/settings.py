@@ -13,7 +13,7 @@ from expunge.unlearning.declared import DeclaredBound
 from expunge.unlearning.rung import Bound
 
 MEMORY_BUDGET = 8.0 * 2**30
-"""Eight GiB: about 9,400 parameters."""
+"""Eight GiB: about 8,700 parameters."""
 THIRD_SHARE = 1.0 / 64.0
 """Of the memory budget, that third derivatives may take where nobody asked for them."""
 Order = Literal["auto", 2, 3]
