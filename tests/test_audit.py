@@ -336,3 +336,16 @@ def test_exact_audits_a_stream_and_leaves_the_model_alone(rng):
     assert totals[-1] == pytest.approx(math.sqrt(sum(release.true_mu**2 for release in found.releases)))
     with pytest.raises(InvalidRows):
         audit.exact(model, [(X[:1] * math.nan, y[:1])], (X[1:], y[1:]))
+
+
+def test_exact_releases_name_who_was_forgotten_and_noise_hides_them(rng):
+    X = rng.normal(size=(600, 4))
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    y = (X[:, 0] > 0.3 * rng.normal(size=600)).astype(int)
+    exact = audit.reconstruction(LogisticRegression(sigma=0).fit(X, y), X, y, 11, n_draws=20)
+    assert (exact.n_candidates, exact.exact, exact.noisy, exact.found) == (600, 1, 1.0, 1.0)
+    hidden = audit.reconstruction(LogisticRegression(sigma=0.1).fit(X, y), X, y, 11, n_draws=200)
+    assert hidden.exact == 1
+    assert hidden.noisy > 60
+    assert hidden.found < 0.05
+    assert "without noise the person comes at place 1" in str(hidden)

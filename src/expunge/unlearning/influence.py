@@ -66,15 +66,16 @@ def deletion_order(adversary: Adversary, state: State, rows: Rows, holdout: Rows
 
 def displacements(state: State, rows: Rows) -> Array:
     """|H⁻¹∇ℓᵢ|₂, how far the model moves to first order when row i goes, ``(n_rows,)``."""
-    moves = []
-    for batch in rows.batches():
-        at = Evaluation(state.objective, batch, state.anchor)
-        slope = at.loss.derivative(at.t, batch.y).reshape(len(batch), -1)
-        blocks = state.factor.inverse.reshape(-1, slope.shape[1], state.objective.width)
-        design = state.objective.design(batch)
-        move = sum(slope[:, [k]] * np.asarray(design @ blocks[:, k].T) for k in range(slope.shape[1]))
-        moves.append(np.linalg.norm(move, axis=1))
-    return np.concatenate(moves)
+    return np.concatenate([np.linalg.norm(moves(state, batch), axis=1) for batch in rows.batches()])
+
+
+def moves(state: State, rows: Rows) -> Array:
+    """H⁻¹∇ℓᵢ, how the weights move to first order when row i goes, ``(n_rows, p)``."""
+    at = Evaluation(state.objective, rows, state.anchor)
+    slope = at.loss.derivative(at.t, rows.y).reshape(len(rows), -1)
+    blocks = state.factor.inverse.reshape(-1, slope.shape[1], state.objective.width)
+    design = state.objective.design(rows)
+    return np.asarray(sum(slope[:, [k]] * np.asarray(design @ blocks[:, k].T) for k in range(slope.shape[1])))
 
 
 def _influence(state: State, rows: Rows, holdout: Rows) -> Array:
