@@ -1,7 +1,7 @@
 """Reconstruction: what two neighbouring releases tell of the person who was forgotten between them. Theory §5.4.
 
-The difference of two exact models names the person: it is, to first order, what that person's row did to the weights. The noise of
-releases is what hides it. The attack here knows every row that was learned, and asks which of them went.
+The difference of two exact models names the person: it is, to first order, what that person's row did to the weights. The
+noise of releases is what hides it. The attack here knows every row that was learned, and asks which of them went.
 """
 
 from dataclasses import dataclass
@@ -38,9 +38,9 @@ class Reconstruction:
 
     def __str__(self) -> str:
         return (
-            f"From the releases before and after one deletion, by somebody who knows all {self.n_candidates:,} rows: without noise "
-            f"the person comes at place {self.exact:,} of them; with the noise published at place {self.noisy:,.0f} in the median, "
-            f"and first in {self.found:.1%} of {self.n_draws:,} tries."
+            f"From the releases before and after one deletion, by somebody who knows all {self.n_candidates:,} rows: without "
+            f"noise the person comes at place {self.exact:,} of them; with the noise published at place {self.noisy:,.0f} in the "
+            f"median, and first in {self.found:.1%} of {self.n_draws:,} tries."
         )
 
 
