@@ -39,8 +39,8 @@ class Reconstruction:
     def __str__(self) -> str:
         return (
             f"From the releases before and after one deletion, by somebody who knows all {self.n_candidates:,} rows: without "
-            f"noise the person comes at place {self.exact:,} of them; with the noise published at place {self.noisy:,.0f} in the "
-            f"median, and first in {self.found:.1%} of {self.n_draws:,} tries."
+            f"noise the person comes at place {self.exact:,} of them; with the noise published at place {self.noisy:,.0f} in "
+            f"the median, and first in {self.found:.1%} of {self.n_draws:,} tries."
         )
 
 
