@@ -142,12 +142,24 @@ class NoisyLoss:
 
     def at(self, weights: Array, sigma: float) -> Array:
         """The expected loss of each row once N(0, σ²I) is added to ``weights``, ``(n_rows,)``."""
+        return self.over(weights, sigma * self._norms)
+
+    def over(self, weights: Array, spread: Array) -> Array:
+        """The expected loss of each row under Gaussian noise in its predictors, ``(n_rows,)``.
+
+        Args:
+            weights: without noise, ``(p,)``.
+            spread: the noise's standard deviation, ``(n_rows,)``, that of each of K independent predictors alike; or a root R
+                of the covariance RRᵀ of the K predictors, ``(n_rows, K, K)``.
+        """
         loss, y = self._objective.loss, self._rows.y
         t = self._objective.predictor(weights, self._objective.features(self._rows))
-        if sigma == 0:
+        if not spread.any():
             return np.asarray(loss.value(t, y))
-        spread = sigma * self._norms if t.ndim == 1 else sigma * self._norms[:, None]
-        return np.asarray(sum(w * loss.value(t + spread * z, y) for z, w in zip(self._nodes, self._weights, strict=True)))
+        if spread.ndim == 1 and t.ndim > 1:
+            spread = spread[:, None]
+        moves = spread.__matmul__ if spread.ndim > 2 else spread.__mul__
+        return np.asarray(sum(w * loss.value(t + moves(z), y) for z, w in zip(self._nodes, self._weights, strict=True)))
 
 
 @dataclass(frozen=True)
