@@ -101,9 +101,11 @@ def test_moments_are_those_of_the_rounded_values_to_the_last_bit(loss, seed):
         np.testing.assert_array_equal(found.matrix(code), found.matrix(code).T)
         wanted = np.array(total, dtype=np.float64)
         np.testing.assert_allclose(found.matrix(code), wanted, rtol=1e-14, atol=1e-15 * np.abs(wanted).max())
-    weights = [Fraction(weight) for weight in rows.weight.tolist()]
-    assert Fraction(found.units, 2**300) == pytest.approx(sum(weights), rel=2**-29)
-    assert found.count == float(Fraction(found.units, 2**300))
+    weights = rows.weight.tolist()
+    sized = [weight * weight_in_moments(loss, y) for weight, y in zip(weights, rows.y.tolist(), strict=True)]
+    for units, total, wanted in zip(found.units, (found.count, found.size), (weights, sized), strict=True):
+        assert Fraction(units, 2**500) == pytest.approx(sum(map(Fraction, wanted)), rel=2**-29)
+        assert total == float(Fraction(units, 2**500))
     if rows.sample_weight is None:
         assert found.count == found.n_rows == len(rows)
 
@@ -183,7 +185,7 @@ def test_the_largest_sums_of_a_chunk_are_exact():
 
 def test_more_rows_than_can_be_summed_exactly_are_refused():
     objective, one = Objective(Gamma(), 1), Rows.of([[1.0]], [1.0])
-    full = Moments(2, MOST_ROWS - 2, 0, {})
+    full = Moments(2, MOST_ROWS - 2, (0, 0), {})
     assert (full + Moments.of(objective, one)).n_rows == MOST_ROWS - 1
     with pytest.raises(InvalidRows, match="fewer than 536,870,912 rows, got 536,870,912: set noise='isotropic'"):
         full + Moments.of(objective, one) + Moments.of(objective, one)

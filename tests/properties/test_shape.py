@@ -69,7 +69,8 @@ def test_the_matrix_is_the_theorys_up_to_the_grid(loss, seed):
         moments = Moments.of(p.objective, p.rows)
         size = sum(np.trace(moments.matrix(k)) for k in range(max(1, loss.classes)))
         assert np.linalg.norm(found.metric - wanted) <= 0.04 * size + 1e-9 * np.linalg.norm(wanted)
-    assert found.scale == math.sqrt(2e-3 * float(p.rows.weight.sum()) / len(wanted))
+    power = {Poisson: 1.0, Tweedie: 2 - getattr(loss, "power", 2)}.get(type(loss), 0.0)
+    assert found.scale == pytest.approx(math.sqrt(2e-3 * float(p.rows.weight @ p.rows.y**power) / len(wanted)), rel=1e-8)
 
 
 @pytest.mark.parametrize("fit_intercept", [False, True])
@@ -106,6 +107,11 @@ def test_where_all_directions_weigh_alike_isotropic_noise_takes_over(rng):
             mean = 8 * np.square(sizes).mean()
             np.testing.assert_allclose(found.metric, mean * np.eye(3), rtol=0.01)
             assert np.count_nonzero(found.factor) == 3
+
+
+def test_targets_that_are_all_zero_leave_no_noise_to_choose():
+    with pytest.raises(NoOptimum, match="all 0"):
+        shape_of(Objective(Poisson(), 1, fit_intercept=False), Rows.of([[1.0], [2.0]], [0.0, 0.0]))
 
 
 def test_rows_that_say_nothing_are_refused():
@@ -263,11 +269,15 @@ def test_the_charge_covers_what_the_grid_and_the_product_do_to_the_mean(seed):
     exact = [sum(L[i][j] * w[i] for i in range(len(w))) / Fraction(s) for j in range(len(w))]
     off = math.sqrt(float(sum((Fraction(a) - b) ** 2 for a, b in zip(seen[0].tolist(), exact, strict=True))))
     others = grid * math.sqrt(len(w)) / 2
-    assert off + others <= shape.mu(point, 0.0, 2.0)
-    assert shape.mu(point, 0.0, 2.0) <= 1e-9 * (1 + np.linalg.norm(shape.factor) * np.linalg.norm(point) / s)
-    distance = shape.mu(point, 3.0, 2.0) - shape.mu(point, 0.0, 2.0)
-    assert distance == pytest.approx(math.sqrt(2.0) * 3.0 / s, rel=1e-6)
-    assert shape.mu(point, math.inf, 2.0) == shape.mu(point, 1.0, math.inf) == math.inf
+    charged = shape.distance(point, 0.0, 2.0)
+    assert off + others <= charged / s
+    assert charged <= 1e-9 * (s + np.linalg.norm(shape.factor) * np.linalg.norm(point))
+    assert shape.distance(point, 3.0, 2.0) - charged == pytest.approx(math.sqrt(2.0) * 3.0, rel=1e-6)
+    assert shape.distance(point, math.inf, 2.0) == shape.distance(point, 1.0, math.inf) == math.inf
+    size = np.linalg.norm(shape.factor)
+    assert shape.distance(point, 0.0, 2.0, 7.0) - charged == pytest.approx(7.0 * size, rel=1e-6)
+    moved = rng.normal(size=len(point))
+    assert shape.length(moved) == pytest.approx(math.sqrt(moved @ shape.metric @ moved))
 
 
 @pytest.mark.parametrize("loss", CATALOGUE, ids=repr)
@@ -293,6 +303,8 @@ def test_the_spread_of_predictors_and_the_cost_are_what_releases_show(loss, rng)
     pairs = np.vstack([drawn, 2 * point - drawn])
     seen = np.mean([loss.value(objective.predictor(w, features), y).mean() for w in pairs]) - noisy.at(point, 0.0).mean()
     assert expected == pytest.approx(seen, rel=0.1)
+    share = {"poisson": y.mean(), "tweedie": np.mean(y ** (2 - getattr(loss, "power", 2)))}.get(loss.name, 1.0)
+    assert 0.15 < seen / (2e-3 * share) < 1.5, "about what was asked for; a loss flat far out takes less"
     if loss.self_concordance <= 2.0:
         penalty = 0.5 * float(np.sum(shape.covariance * objective.penalised_hessian(np.zeros_like(shape.covariance), 300.0)))
         assert shape.cost(state.hessian) - penalty == pytest.approx(300 * seen, rel=0.15)

@@ -38,8 +38,8 @@ FEW = 1 << 16
 """CSR rows of no more values than this, zeros counted, are multiplied as dense ones, which is faster."""
 SPARSE = 0.05
 """A level with a smaller share of the values is multiplied as a sparse matrix."""
-WEIGHT_BITS, WEIGHT_UNIT = 30, 300
-"""A row's own weight keeps so many digits; weights are counted in units of 2^−300, below the least one there can be."""
+WEIGHT_BITS, WEIGHT_UNIT = 30, 500
+"""A row's own weight keeps so many digits; weights are counted in units of 2^−500, far below the least product of two."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,7 @@ class Moments:
     Args:
         width: coefficients per output.
         n_rows: how many rows.
-        units: total weight s of the rows, in units of 2^−300.
+        units: total weight Σs of the rows, and Σs·a, in units of 2^−500.
         sums: by class (0 for regression) and exponent, ``(width, width)``; the sum is Σ sums · 2^(12·exponent + 2·``GRID``).
 
     Source: theory §5.6.
@@ -59,7 +59,7 @@ class Moments:
 
     width: int
     n_rows: int
-    units: int
+    units: tuple[int, int]
     sums: dict[tuple[int, int], Whole]
 
     @classmethod
@@ -74,18 +74,19 @@ class Moments:
             InvalidRows: too many rows for exact sums.
         """
         rows = rows.on_host()
+        weight = objective.loss.moment_weight(rows.y) * rows.weight
+        units = _units(rows.weight), _units(weight)
         sums: dict[tuple[int, int], Whole] = {}
         for start in range(0, len(rows), CHUNK):
             chunk = rows.take(slice(start, start + CHUNK))
             if sparse.issparse(chunk.X) and len(chunk) * objective.width <= FEW:
                 chunk = replace(chunk, X=chunk.X.toarray())
-            scale, design = np.sqrt(chunk.weight * objective.loss.moment_weight(chunk.y)), objective.design(chunk)
+            scale, design = np.sqrt(weight[start : start + CHUNK]), objective.design(chunk)
             for code in range(max(1, objective.loss.classes)):
                 own = chunk.y == code if objective.loss.classes else slice(None)
                 _add(sums, code, _scaled(design[own], scale[own]))
-        return cls(
-            objective.width, len(rows), _units(rows), {key: total for key, total in sums.items() if total.any()}
-        )._checked()
+        kept = {key: total for key, total in sums.items() if total.any()}
+        return cls(objective.width, len(rows), units, kept)._checked()
 
     def __add__(self, other: "Moments") -> "Moments":
         return self._combined(other, 1)
@@ -96,7 +97,12 @@ class Moments:
     @property
     def count(self) -> float:
         """Total weight of the rows, the exact sum of their rounded weights, rounded once."""
-        return self.units / (1 << WEIGHT_UNIT)
+        return self.units[0] / (1 << WEIGHT_UNIT)
+
+    @property
+    def size(self) -> float:
+        """Σ s·a, likewise: what an excess risk is a share of. The total weight but for a log link, and then times ȳ²⁻ᵏ."""
+        return self.units[1] / (1 << WEIGHT_UNIT)
 
     def matrix(self, code: int = 0) -> Array:
         """The moments of one class, of all rows for a regression, in float64, symmetric, ``(width, width)``.
@@ -117,8 +123,8 @@ class Moments:
             after = sign * moved if held is None else held + sign * moved
             if after.any():  # what is empty again is as if it had never been
                 sums[key] = after
-        combined = Moments(self.width, self.n_rows + sign * other.n_rows, self.units + sign * other.units, sums)
-        return combined._checked()
+        units = self.units[0] + sign * other.units[0], self.units[1] + sign * other.units[1]
+        return Moments(self.width, self.n_rows + sign * other.n_rows, units, sums)._checked()
 
     def _checked(self) -> "Moments":
         if self.n_rows >= MOST_ROWS:
@@ -129,11 +135,9 @@ class Moments:
         return self
 
 
-def _units(rows: Rows) -> int:
-    """The total weight in units of 2^−300, each weight rounded to ``WEIGHT_BITS``."""
-    if rows.sample_weight is None:
-        return len(rows) << WEIGHT_UNIT
-    fractions, exponents = np.frexp(rows.sample_weight)
+def _units(weight: Array) -> int:
+    """The total in units of 2^−500, each weight rounded to ``WEIGHT_BITS``."""
+    fractions, exponents = np.frexp(weight)
     whole = np.rint(np.ldexp(fractions, WEIGHT_BITS)).astype(np.int64)
     shift = WEIGHT_UNIT - WEIGHT_BITS
     return sum(int(whole[exponents == exponent].sum()) << int(exponent) + shift for exponent in np.unique(exponents))

@@ -66,8 +66,10 @@ class Shape:
             floor: τ, share of its mean eigenvalue that is added to A.
 
         Raises:
-            NoOptimum: the moments and the penalty are 0, so that nothing determines a model.
+            NoOptimum: the moments and the penalty are 0, so that nothing determines a model; or all targets of a log link are.
         """
+        if not moments.size > 0.0:
+            raise NoOptimum("the targets are all 0, and so is what an excess risk is a share of: set noise='isotropic'")
         with one_blas_thread():
             A, exponent = _near_hessian(objective, moments)
             p = len(A)
@@ -82,7 +84,7 @@ class Shape:
                 A, root = mean * np.eye(p), math.sqrt(mean) * np.eye(p)
                 is_even = True
             metric, factor = np.ldexp(A, exponent), np.ldexp(root, exponent // 2)
-        return cls(metric, factor, math.sqrt(2.0 * excess_risk * moments.count / p), is_even)
+        return cls(metric, factor, math.sqrt(2.0 * excess_risk * moments.size / p), is_even)
 
     def published(self, noise: Noise, point: Array) -> Array:
         """``point`` + N(0, s²A⁻¹), ``(p,)``: Lᵀw/s on the grid of a scale of 1, with noise of that scale, brought back by L and
@@ -94,20 +96,30 @@ class Shape:
         """
         return self.scale * solve_lower(self.factor, noise(self.factor.T @ point / self.scale, 1.0), transposed=True)
 
-    def mu(self, point: Array, energy_distance: float, stretch: float) -> float:
-        """μ of the release of ``point``, rounded up: (√κ·|w̄ − ŵ′|_H + what rounding makes of Lᵀw̄)/s + √p·2^k of the grid.
+    def distance(self, point: Array, energy_distance: float, stretch: float, rounding: float = 0.0) -> float:
+        """How far the mean of the release of ``point`` can be from that of retraining in the metric of LLᵀ, rounded up: over s
+        it is μ. It is √κ·|w̄ − ŵ′|_H, and what rounding makes of w̄, of Lᵀw̄ and of the grid.
 
         The product Lᵀw̄ is off by at most γ_{p+2}|L||w̄|, whose norm is at most γ_{p+2}|L|_F|w̄|₂; both means move to the grid
-        by half a step in each coordinate.
+        by half a step in each coordinate, √p·2^k·s in all.
 
         Args:
             point: un-noised weights w̄, ``(p,)``.
             energy_distance: bound on |w̄ − ŵ′|_H.
-            stretch: κ, of ``stretch`` with respect to the same H.
+            stretch: κ, with respect to the same H.
+            rounding: |·|₂ of what rounding has made of w̄ itself.
         """
-        product = gamma(len(point) + 2) * norm(self.factor) * norm(point)
-        distance = (math.sqrt(stretch) * energy_distance + product) / self.scale
-        return or_infinite((distance + grid_rounding(len(point), 1.0)) * ROUND_UP)
+        rounded = (gamma(len(point) + 2) * norm(point) + rounding) * norm(self.factor)
+        grid = grid_rounding(len(point), 1.0) * self.scale
+        return or_infinite((math.sqrt(stretch) * energy_distance + rounded + grid) * ROUND_UP)
+
+    def length(self, displacement: Array) -> float:
+        """|D| in the metric of LLᵀ.
+
+        Args:
+            displacement: D, ``(p,)``.
+        """
+        return norm(self.factor.T @ displacement)
 
     @np.errstate(all="ignore")
     def stretch(self, hessian: Hessian, factor: Factor, curvature_floor: float) -> float:
