@@ -181,7 +181,8 @@ def test_the_stretch_is_a_bound_and_a_near_one(loss, seed, is_ill):
         assert np.linalg.cond(H) > 1e10
         return
     assert is_below(shape.factor, found, H) is True
-    assert is_below(shape.factor, found / 2.1, H) is not True
+    if np.linalg.cond(H) < 1e9:  # beyond that, what rounding may hide is more
+        assert is_below(shape.factor, found / 2.1, H) is not True
     if np.linalg.cond(H) < 1e6:
         assert is_below(shape.factor, found / 1.3, H) is not True
 

@@ -17,6 +17,7 @@ from expunge.linear_model.turn import Turn
 from expunge.problem.arrays import require_unmasked
 from expunge.problem.rows import Rows
 from expunge.unlearning.certificate import Certificate
+from expunge.unlearning.cost import NoiseCost
 from expunge.unlearning.release import Release
 from expunge.unlearning.report import CapacityReport
 from expunge.unlearning.unlearner import Unlearner
@@ -85,9 +86,9 @@ class UnlearningModel(ServedModel):
         X, y = self._validated(X, y, reset=True)
         rows = Rows.of(X, self._learn_targets(y), sample_weight, texts(subjects))
         objective = self.objective(rows.X.shape[1])
-        settings = replace(self.settings(), by_subject=subjects is not None)
-        self._unlearner = Unlearner.learn_from(objective, rows, settings, noise=self._noise(settings.sigma))
-        if settings.sigma > 0:
+        settings = replace(self.settings(rows.X.shape[1]), by_subject=subjects is not None)
+        self._unlearner = Unlearner.learn_from(objective, rows, settings, noise=self._noise(settings))
+        if settings.is_noisy:
             self._unlearner.noise_cost(rows).require_worth()
         self.certificates_: tuple[Certificate, ...] = ()
         self._publish(self._unlearner.release)
@@ -314,7 +315,7 @@ class UnlearningModel(ServedModel):
             (4, 2)
         """
         check_is_fitted(self)
-        if self._unlearner.settings.sigma == 0:
+        if not self._unlearner.settings.is_noisy:
             raise ValueError("with sigma=0 there is no noise, and nothing to draw: choose a positive sigma")
         return self._unlearner.draw(count)
 
@@ -339,6 +340,34 @@ class UnlearningModel(ServedModel):
         """
         check_is_fitted(self)
         return self._unlearner.true_distance(self.encoded(X, y, sample_weight))
+
+    def true_mu(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """μ of that distance, in the metric of the noise, which the certificate's bounds; infinite without noise.
+
+        Args:
+            X: the rows learned and not forgotten, ``(n_rows, n_features)``, dense or CSR.
+            y: their targets, ``(n_rows,)``.
+            sample_weight: ``(n_rows,)``; as for ``fit``.
+
+        Raises:
+            InvalidRows, NoOptimum: see ``Unlearner.true_mu``.
+        """
+        check_is_fitted(self)
+        return self._unlearner.true_mu(self.encoded(X, y, sample_weight))
+
+    def noise_cost(self, X: Any, y: Any, sample_weight: Any = None) -> NoiseCost:
+        """What the noise truly costs in mean loss on these rows, best held-out ones, and what it is in the predictors of the
+        median and of the worst-served row; print it for the text. It depends on the learned rows: not to be published.
+
+        Args:
+            X: rows, ``(n_rows, n_features)``, dense or CSR.
+            y: their targets, ``(n_rows,)``.
+            sample_weight: ``(n_rows,)``; as for ``fit``.
+
+        Source: theory §5.6.
+        """
+        check_is_fitted(self)
+        return self._unlearner.noise_cost(self.encoded(X, y, sample_weight))
 
     def _validated(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
         require_unmasked(X, "X")  # scikit-learn would read what the mask hides

@@ -14,7 +14,6 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from enum import StrEnum
 from functools import lru_cache
 
 import numpy as np
@@ -23,23 +22,6 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Noise = Callable[[Array, float], Array]
 """Adds N(0, σ²I) to weights ``(p,)``; the second argument is σ."""
-
-
-class NoiseKind(StrEnum):
-    """Along which directions a release is noisy."""
-
-    AUTO = "auto"
-    """Shaped where that can be certified: a model with a Hessian, the local bound, and no sigma given."""
-    SHAPED = "shaped"
-    """Wide where the loss is flat, narrow where it is steep; how much follows from the excess risk (theory §5.6)."""
-    ISOTROPIC = "isotropic"
-    """The same in each weight: sigma."""
-
-    @classmethod
-    def _missing_(cls, value: object) -> "NoiseKind":
-        *most, last = (f"{kind.value!r}" for kind in cls)
-        raise ValueError(f"noise must be {', '.join(most)} or {last}, got {value!r}")
-
 
 GRID_BITS = 40
 """The noise lives on a grid this many powers of two below σ."""

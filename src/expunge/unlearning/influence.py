@@ -64,8 +64,12 @@ def deletion_order(adversary: Adversary, state: State, rows: Rows, holdout: Rows
     raise ValueError(f"adversary must be one of {', '.join(ADVERSARIES)}, got {adversary!r}")
 
 
-def displacements(state: State, rows: Rows) -> Array:
-    """|H⁻¹∇ℓᵢ|₂, how far the model moves to first order when row i goes, ``(n_rows,)``."""
+def displacements(state: State, rows: Rows, metric: Array | None = None) -> Array:
+    """|H⁻¹∇ℓᵢ|, how far the model moves to first order when row i goes, ``(n_rows,)``: in the 2-norm, or in the metric of LLᵀ.
+
+    Args:
+        metric: L, ``(p, p)``.
+    """
     moves = []
     for batch in rows.batches():
         at = Evaluation(state.objective, batch, state.anchor)
@@ -73,7 +77,7 @@ def displacements(state: State, rows: Rows) -> Array:
         blocks = state.factor.inverse.reshape(-1, slope.shape[1], state.objective.width)
         design = state.objective.design(batch)
         move = sum(slope[:, [k]] * np.asarray(design @ blocks[:, k].T) for k in range(slope.shape[1]))
-        moves.append(np.linalg.norm(move, axis=1))
+        moves.append(np.linalg.norm(move if metric is None else move @ metric, axis=1))
     return np.concatenate(moves)
 
 
