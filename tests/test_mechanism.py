@@ -135,7 +135,7 @@ def test_the_bound_in_the_metric_of_the_noise_is_near_the_truth(rng):
     same_cost = 0.05 * math.sqrt(model.noise_cost(rows).cost / plain.noise_cost(rows).cost)
     plain = Unlearner.learn_from(objective, rows, Settings(GUARANTEE, same_cost))
     assert plain.noise_cost(rows).cost == pytest.approx(model.noise_cost(rows).cost, rel=0.02)
-    assert plain.capacity().forecasts[0].random < 0.5 * model.capacity().forecasts[0].random
+    assert plain.capacity().forecasts[0].random < 0.7 * model.capacity().forecasts[0].random
 
 
 def test_the_certificate_says_what_hides_the_model(rng):
@@ -292,12 +292,13 @@ def test_the_statistics_refuse_what_shaped_noise_does_not_hide():
 
 def test_capacity_speaks_the_metric_of_the_noise():
     rows = classifier_rows(8000)
-    model = Unlearner.learn_from(Objective(Logistic(), 5), rows, SHAPED)
+    model = Unlearner.learn_from(Objective(Logistic(), 5), rows, replace(SHAPED, order=2, excess_risk=1e-4))
     report = model.capacity(rows)
     scale = secret_of(model).mechanism.scale
     assert report.distance_allowed == pytest.approx(scale * GUARANTEE.mu, rel=1e-4)
     forecast = report.forecasts[0].random
     order = np.random.default_rng(0).permutation(len(rows))
+    assert 100 < forecast < 2000
     for share, is_certified in ((0.5, True), (2.0, False)):
         try:
             model.twin(InsecureNoise(0)).forget(rows.take(order[: int(share * forecast)]))

@@ -136,6 +136,11 @@ class PlannedModel(BaseEstimator, ABC):
 
         Args:
             n_features: width of a row, the intercept not counted.
+
+        Examples:
+            >>> from expunge.linear_model import Ridge
+            >>> str(Ridge().noise_for(10)), str(Ridge(sigma=0.1).noise_for(10))
+            ('shaped', 'isotropic')
         """
         noise = NoiseKind(self.noise)
         if noise is not NoiseKind.AUTO or self.sigma is not None:

@@ -16,8 +16,9 @@ def solve_lower(lower: Array, target: Array, *, transposed: bool = False) -> Arr
         target: ``(p,)`` or ``(p, m)``.
         transposed: whether Lᵀ takes the place of L.
 
-    >>> solve_lower(np.array([[2.0, 0.0], [1.0, 1.0]]), np.array([2.0, 3.0]))
-    array([1., 2.])
+    Examples:
+        >>> solve_lower(np.array([[2.0, 0.0], [1.0, 1.0]]), np.array([2.0, 3.0]))
+        array([1., 2.])
     """
     x = np.array(target, dtype=np.float64)
     starts = range(0, len(lower), BLOCK)

@@ -126,7 +126,8 @@ def published(
 
     Args:
         before: the secret until now; ``None`` for the fit.
-        learned: digests of the rows after the change, if they are tracked; moments: theirs, if these shape the noise.
+        learned: digests of the rows after the change, if they are tracked.
+        moments: of the rows after the change, if these shape the noise.
         mechanism: of these rows.
         budget: after this release.
         started: when the operation began, by ``time.perf_counter``.

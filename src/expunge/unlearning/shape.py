@@ -45,7 +45,8 @@ class Shape:
     """A = LLᵀ, and s: the noise has covariance s²A⁻¹.
 
     Args:
-        metric: A as it was factorised, ``(p, p)``; ``factor``: L, lower triangular. The noise is that of LLᵀ.
+        metric: A as it was factorised, ``(p, p)``.
+        factor: L, lower triangular, ``(p, p)``. The noise is that of LLᵀ.
         scale: s.
         is_isotropic: whether A is a multiple of I.
     """
@@ -130,7 +131,8 @@ class Shape:
         γ_{p+1}|L|_F² (Theorem 10.3). Both are at most so much of H as they are of μI.
 
         Args:
-            hessian: H; ``factor``: an approximate inverse, for the guess alone.
+            hessian: H.
+            factor: an approximate inverse, for the guess alone.
             curvature_floor: μ ≤ λ_min(H).
         """
         A, H, p = self.metric, hessian.dense(), len(self.metric)

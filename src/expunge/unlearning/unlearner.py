@@ -55,12 +55,6 @@ class Unlearner(ReadableModel):
     Every operation climbs the ladder (``AnchoredState.candidates``) and takes the cheapest rung whose proven distance is
     within what the noise, ε, δ and the budget left allow.
 
-    Args:
-        settings: what was fixed before any row was seen.
-        secret: the state behind the last release.
-        engine: what sums over rows.
-        noise: what is added to weights before they leave.
-
     Examples:
         >>> from expunge.problem.losses import Squared
         >>> from expunge.privacy import Guarantee
