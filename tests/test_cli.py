@@ -96,16 +96,36 @@ def test_a_schema_is_proposed_and_said_to_be(run, tmp_path):
 
 
 def test_sigma_comes_from_the_excess_risk_and_the_declared_norm(made):
-    fitted = made("fit", "half", "--target", "churn", "--excess-risk", "0.0005", "-w", "ws")
+    fitted = made("fit", "half", "--target", "churn", "--excess-risk", "0.0005", "--noise", "isotropic", "-w", "ws")
     assert fitted["sigma"] == pytest.approx((2 * 0.0005 / 0.25 / 2) ** 0.5)
     for kind, target in (("poisson", "visits"), ("tweedie", "visits"), ("gamma", "age")):
         norm = 2**0.5  # normalised rows, and the intercept
-        fitted = made("fit", kind, "--target", target, "--model", kind, "--penalty", "0.01", "-w", "ws")
+        fitted = made("fit", kind, "--target", target, "--model", kind, "--penalty", "0.01", "--noise", "isotropic", "-w", "ws")
         assert fitted["sigma"] == pytest.approx((2 * np.log(1.001)) ** 0.5 / norm)
-    fitted = made("fit", "age", "--target", "age", "--model", "ridge", "--penalty", "0.01", "-w", "ws")
+    fitted = made("fit", "age", "--target", "age", "--model", "ridge", "--penalty", "0.01", "--noise", "isotropic", "-w", "ws")
     assert fitted["sigma"] == pytest.approx((2 * 0.001 * 100**2 / 8) ** 0.5 / norm)  # declared from 0 to 100
-    refused = made("fit", "spend", "--target", "spend", "--model", "ridge", "-w", "ws", code=1)
+    refused = made("fit", "spend", "--target", "spend", "--model", "ridge", "--noise", "isotropic", "-w", "ws", code=1)
     assert "declare column 'spend' as a number with its range in schema.toml, or give --sigma" in refused["message"]
+
+
+def test_shaped_noise_is_the_default_and_its_cost_is_said(made, tmp_path):
+    fitted = made("fit", "half", "--target", "churn", "--excess-risk", "0.0005", "-w", "ws")
+    assert (fitted["noise"], fitted["sigma"], fitted["excess_risk"]) == ("shaped", None, 0.0005)
+    said = CliRunner().invoke(app, ["fit", "told", "--target", "churn", "--noise-floor", "0.1", "-w", "ws"])
+    assert said.exit_code == 0 and "shaped noise, excess risk 0.001" in said.output
+    assert "the noise costs" in said.output and "worst-served" in " ".join(said.output.split())
+    fitted = made("fit", "age", "--target", "age", "--model", "ridge", "--penalty", "0.01", "-w", "ws")
+    assert fitted["excess_risk"] == pytest.approx(0.001 * 100**2 / 8), "a share of the largest loss of a constant"
+    refused = made("fit", "spend", "--target", "spend", "--model", "ridge", "-w", "ws", code=1)
+    assert "declare column 'spend' as a number with its range in schema.toml" in refused["message"]
+    refused = made("fit", "both", "--target", "churn", "--sigma", "0.1", "--excess-risk", "0.1", "-w", "ws", code=1)
+    assert "give one of them" in refused["message"]
+    refused = made("fit", "both", "--target", "churn", "--noise", "loud", "-w", "ws", code=1)
+    assert "noise must be 'auto', 'shaped' or 'isotropic'" in refused["message"]
+    kept = made("replace", "half", "--penalty", "2", "-w", "ws", "--dry-run")
+    assert (kept["noise"], kept["excess_risk"], kept["sigma"]) == ("shaped", 0.0005, None)
+    other = made("replace", "half", "--sigma", "0.1", "-w", "ws", "--dry-run")
+    assert (other["noise"], other["excess_risk"], other["sigma"]) == ("isotropic", None, 0.1)
 
 
 def test_noise_that_is_worth_more_than_the_model_is_refused(made):

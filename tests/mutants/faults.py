@@ -40,16 +40,15 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "a refit resets the budget when none is due",
         "unlearning/unlearner.py",
-        "charged_mu(cold, sigma), self.is_refit_due, isinstance(source, Rows)",
-        "charged_mu(cold, sigma), True, isinstance(source, Rows)",
+        "charged_mu(cold, noisy), self.is_refit_due, isinstance(source, Rows)",
+        "charged_mu(cold, noisy), True, isinstance(source, Rows)",
         "tests/test_unlearner.py::test_the_budget_is_one_filter_over_all_releases_and_only_a_scheduled_refit_resets_it",
     ),
     Fault(
         "a refit that the ladder was forced into is not charged",
         "unlearning/unlearner.py",
-        "            budget = budget.charged(charged_mu(candidate, settings.sigma), refit=is_refit, wobble=wobble)",
-        "            if not is_refit:\n"
-        "                budget = budget.charged(charged_mu(candidate, settings.sigma), wobble=wobble)",
+        "            budget = budget.charged(charged_mu(candidate, noisy), refit=is_refit, wobble=wobble)",
+        "            if not is_refit:\n                budget = budget.charged(charged_mu(candidate, noisy), wobble=wobble)",
         "tests/test_sequences.py::test_a_forced_refit_is_charged_and_resets_nothing",
     ),
     Fault(
@@ -97,7 +96,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "a model that its noise drowns is released without a word",
         "linear_model/base.py",
-        "        if settings.sigma > 0:\n            self._unlearner.noise_cost",
+        "        if settings.is_noisy:\n            self._unlearner.noise_cost",
         "        if False:\n            self._unlearner.noise_cost",
         "tests/test_linear_model.py::test_raw_columns_are_refused_and_scaled_ones_are_not",
     ),
@@ -118,9 +117,9 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "random_state seeds the noise",
         "linear_model/plan.py",
-        "if sigma == 0 or self.insecure_seed is None:\n            return secure_noise",
+        "if not settings.is_noisy or self.insecure_seed is None:\n            return secure_noise",
         "if self.random_state is not None:\n            return InsecureNoise(self.random_state)\n"
-        "        if sigma == 0 or self.insecure_seed is None:\n            return secure_noise",
+        "        if not settings.is_noisy or self.insecure_seed is None:\n            return secure_noise",
         "tests/test_linear_model.py::test_noise_is_on_by_default_and_never_seeded",
     ),
     Fault(
@@ -238,7 +237,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "rounding in later releases is not charged to people of earlier periods",
         "unlearning/unlearner.py",
-        "wobble = charged_wobble(candidate, settings.sigma, budget, remaining)",
+        "wobble = charged_wobble(candidate, noisy, budget, remaining)",
         "wobble = 0.0",
         "tests/test_sequences.py::test_rows_in_another_order_after_a_refit_cost_their_rounding",
     ),
@@ -283,5 +282,26 @@ FAULTS: tuple[Fault, ...] = (
         "if measure is not None and not is_known:",
         "if False:",
         "tests/field/test_library.py::test_remaining_is_checked_though_the_statistics_suffice",
+    ),
+    Fault(
+        "the covariance is that of the rows before the request",
+        "unlearning/unlearner.py",
+        "noisy = secret.mechanism if moments is None else mechanism(settings, self.objective, moments)",
+        "noisy = secret.mechanism",
+        "tests/test_mechanism.py::test_both_sides_draw_with_the_same_covariance_whatever_came_and_went",
+    ),
+    Fault(
+        "rows that go stay in the moments",
+        "unlearning/release.py",
+        "return moments if self.removed is None else moments - Moments.of(objective, self.removed)",
+        "return moments",
+        "tests/test_mechanism.py::test_both_sides_draw_with_the_same_covariance_whatever_came_and_went",
+    ),
+    Fault(
+        "the metric of the noise is taken for the Hessian's",
+        "unlearning/mechanism.py",
+        "        return self._stretch[1]",
+        "        return 1.0",
+        "tests/test_mechanism.py::test_the_certified_mu_covers_the_true_one_in_the_metric_of_the_noise",
     ),
 )

@@ -14,7 +14,7 @@ import pytest
 from expunge.numerics.statistics import RowExtremes, Statistics
 from expunge.privacy import Guarantee, PrivacyBudget, noise
 from expunge.privacy.noise import InsecureNoise
-from expunge.unlearning import ladder, release, state, unlearner
+from expunge.unlearning import ladder, mechanism, release, state, unlearner
 from expunge.unlearning.bounds import Geometry
 from expunge.unlearning.state import State
 from expunge.unlearning.unlearner import Unlearner
@@ -62,7 +62,7 @@ def kept_hessian(patch: pytest.MonkeyPatch) -> None:
 
 def free_grid(patch: pytest.MonkeyPatch) -> None:
     """The rounding to the noise's grid is not charged."""
-    patch.setattr(release, "grid_rounding", lambda *_: 0.0)
+    patch.setattr(mechanism, "grid_rounding", lambda *_: 0.0)
 
 
 def miscounted(patch: pytest.MonkeyPatch) -> None:

@@ -23,10 +23,11 @@ class AuditedRelease:
         certified_distance: Δ.
         true_distance: |w̄ − ŵ′|₂.
         retraining_error: bound on how far the retrained weights are from the optimum, which the comparison allows for.
-        certified_mu: Δ over σ; infinite where σ = 0.
-        true_mu: the true distance over σ.
+        certified_mu: of the release; infinite where there is no noise.
+        true_mu: that of the true distance, in the metric of the noise.
         certified_mu_total: √Σμ², as certified, of the releases since the earliest deletion of the period.
         true_mu_total: the same by the true distances.
+        mu_error: how much of ``true_mu`` may be ``retraining_error``; ``None`` for the share that it is of ``true_distance``.
     """
 
     rung: str
@@ -38,13 +39,15 @@ class AuditedRelease:
     true_mu: float
     certified_mu_total: float
     true_mu_total: float
+    mu_error: float | None = None
 
     @property
     def is_honest(self) -> bool:
         """Whether what is certified, alone and in total, covers what retraining finds."""
         if not self.true_distance - self.retraining_error <= self.certified_distance:
             return False
-        slack = self.retraining_error / self.true_distance if self.true_distance > 0 else 0.0
+        of, error = (self.true_distance, self.retraining_error) if self.mu_error is None else (self.true_mu, self.mu_error)
+        slack = error / of if of > 0 else 0.0
         return not self.true_mu_total * (1.0 - min(1.0, slack)) > self.certified_mu_total
 
 
@@ -87,26 +90,26 @@ def exact(model: Any, U: Sequence[tuple[Any, ...]], remaining: tuple[Any, ...]) 
     from sklearn.base import clone
 
     audited = rehearsal(model)
-    retrained = clone(model).set_params(sigma=0)
+    retrained = clone(model).set_params(sigma=0, noise="auto", excess_risk=None)
     releases: list[AuditedRelease] = []
     true_square = 0.0
     for i, (X, y, *weight) in enumerate(U):
         left = _joined([*U[i + 1 :], remaining])
         certificate = audited.forget(X, y, sample_weight=weight[0] if weight else None, ids=range(len(y)), remaining=left)
-        distance = audited.true_distance(*left)
-        mu = distance / certificate.sigma if certificate.sigma > 0 else math.inf
+        mu, error = audited.true_mu(*left), retrained.fit(*left).certificate_.distance_bound
         true_square += mu**2
         releases.append(
             AuditedRelease(
                 rung=certificate.rung,
                 forgotten=len(y),
                 certified_distance=certificate.distance_bound,
-                true_distance=distance,
-                retraining_error=retrained.fit(*left).certificate_.distance_bound,
+                true_distance=audited.true_distance(*left),
+                retraining_error=error,
                 certified_mu=certificate.mu,
                 true_mu=mu,
                 certified_mu_total=certificate.mu_total,
                 true_mu_total=math.sqrt(true_square),
+                mu_error=audited.unlearner_.most_mu(error),
             )
         )
     return ExactAudit(tuple(releases))

@@ -150,14 +150,18 @@ def fit(
     penalty: Annotated[float, typer.Option(help="C of logistic, alpha of the others.")] = 1.0,
     epsilon: Annotated[float, typer.Option(help="ε promised to everybody forgotten, in nats.")] = 1.0,
     delta: Annotated[float, typer.Option(help="δ of the promise.")] = 1e-6,
-    sigma: Annotated[float | None, typer.Option(help="Noise in each weight; without it from --excess-risk.")] = None,
+    noise: Annotated[str, typer.Option(help="shaped, isotropic, or auto: shaped unless --sigma is given.")] = "auto",
+    sigma: Annotated[float | None, typer.Option(help="Isotropic noise in each weight, in place of --excess-risk.")] = None,
     excess_risk: Annotated[
-        float,
+        float | None,
         typer.Option(
-            help="What the noise may cost in mean loss: in nats for logistic, as a share of a constant model's loss or of the "
-            "mean target for the others. σ follows from it and the ranges in the schema."
+            help="What the noise may cost in mean loss, 0.001 by default: in nats for logistic, as a share of a constant "
+            "model's loss or of the mean target for the others."
         ),
-    ] = 0.001,
+    ] = None,
+    noise_floor: Annotated[
+        float, typer.Option(help="Of shaped noise: the larger, the less of it falls on people with rare features.")
+    ] = 0.02,
     accept_undeclared: AcceptUndeclared = False,
     dry_run: DryRun = False,
     workspace: InWorkspace = HERE,
@@ -168,7 +172,7 @@ def fit(
     from expunge.workspace.plans import How
 
     given = {"penalty": penalty, "epsilon": epsilon, "delta": delta, "sigma": sigma, "excess_risk": excess_risk}
-    how: How = {"model": model, **given}  # type: ignore[typeddict-item]  # checked there
+    how: How = {"model": model, "noise": noise, "noise_floor": noise_floor, **given}  # type: ignore[typeddict-item]  # checked there
     with progress(f"fitting {name}", as_json):
         found = Workspace.open(workspace)
         if dry_run:
@@ -176,10 +180,10 @@ def fit(
             show_plan(plan, as_json)
             return
         outcome = found.fit(name, target, accept_undeclared=accept_undeclared, notify=notify, **how)
-    sigma = outcome.release.certificate.sigma
-    rows = outcome.release.certificate.remaining
-    result = {**described(outcome), "sigma": sigma}
-    message = f"{name} is fitted on {rows:,.0f} rows; σ = {sigma:.4g}"
+    made = outcome.release.certificate
+    result = {**described(outcome), "noise": made.noise, "sigma": made.sigma, "excess_risk": made.excess_risk}
+    how_noisy = f"excess risk {made.excess_risk:.4g}" if made.sigma is None else f"σ = {made.sigma:.4g}"
+    message = f"{name} is fitted on {made.remaining:,.0f} rows; {made.noise} noise, {how_noisy}"
     show(result, as_json, lambda: console.print(message, highlight=False))
 
 
@@ -189,7 +193,9 @@ def replace(
     penalty: Annotated[float | None, typer.Option(help="C of logistic, alpha of the others; without it as before.")] = None,
     epsilon: Annotated[float | None, typer.Option(help="ε promised to everybody forgotten; without it as before.")] = None,
     delta: Annotated[float | None, typer.Option(help="δ of the promise; without it as before.")] = None,
-    sigma: Annotated[float | None, typer.Option(help="Noise in each weight; without it as before.")] = None,
+    noise: Annotated[str | None, typer.Option(help="shaped, isotropic or auto; without it as before.")] = None,
+    sigma: Annotated[float | None, typer.Option(help="Isotropic noise in each weight; without it as before.")] = None,
+    excess_risk: Annotated[float | None, typer.Option(help="What the noise may cost; without it as before.")] = None,
     accept_undeclared: AcceptUndeclared = False,
     dry_run: DryRun = False,
     workspace: InWorkspace = HERE,
@@ -200,6 +206,7 @@ def replace(
     from expunge.workspace.plans import How
 
     given = {"penalty": penalty, "epsilon": epsilon, "delta": delta, "sigma": sigma}
+    given |= {"noise": noise, "excess_risk": excess_risk}  # type: ignore[dict-item]  # checked there
     how: How = {key: value for key, value in given.items() if value is not None}  # type: ignore[assignment]
     with progress(f"learning {name} anew", as_json):
         found = Workspace.open(workspace)

@@ -30,10 +30,13 @@ class ProvenCertificate:
         issued: the hour, ISO 8601.
         epsilon: what everybody forgotten is promised, in nats; ``"inf"`` for nothing.
         delta: of the same promise.
-        sigma: standard deviation of the noise in each weight.
+        sigma: standard deviation of isotropic noise in each weight; ``None`` for shaped noise.
         subject: the digest of the weights, under the name of the release.
         covers: the request that the file shows to be answered; ``None`` if it shows none.
         of_subject: the id that was asked for.
+        noise: ``isotropic`` or ``shaped``.
+        excess_risk: what shaped noise may cost in mean loss.
+        noise_floor: how much of it is kept off people with rare features.
     """
 
     kind: str
@@ -42,10 +45,13 @@ class ProvenCertificate:
     issued: str
     epsilon: float | str
     delta: float
-    sigma: float
+    sigma: float | None
     subject: Sequence[Mapping[str, Any]]
     covers: str | None
     of_subject: str | None
+    noise: str = "isotropic"
+    excess_risk: float | None = None
+    noise_floor: float | None = None
 
 
 @dataclass(frozen=True)
@@ -199,9 +205,10 @@ def _certificate(content: dict[str, Any], keys: PublicKeys, subject: str | None,
     """What a certificate says, and which request it answers."""
     statement = verify_bundle({name: value for name, value in content.items() if name != "covers"}, keys)
     predicate = statement.predicate
-    shown = ("model", "release", "issued", "epsilon", "delta", "sigma")
+    shown: tuple[str, ...] = ("model", "release", "issued", "epsilon", "delta", "sigma")
     if not all(name in predicate for name in shown):
         raise SignatureInvalid("this is not a certificate in the form that this package signs")
+    shown += tuple(name for name in ("noise", "excess_risk", "noise_floor") if name in predicate)  # older ones have none
     covered = verify_covered(content["covers"], predicate.get("requests")) if "covers" in content else None
     if receipt is not None:
         _require_covered(content, keys, subject, receipt)

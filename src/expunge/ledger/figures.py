@@ -26,7 +26,6 @@ class Figures:
     remaining: float
     epsilon: float
     delta: float
-    sigma: float
     mu: float
     mu_total: float
     epsilon_total: float
@@ -53,7 +52,6 @@ class Figures:
                 remaining=float(given["remaining"]),
                 epsilon=float(given["epsilon"]),
                 delta=float(given["delta"]),
-                sigma=float(given["sigma"]),
                 mu=float(given["mu"]),
                 mu_total=float(given["mu_total"]),
                 epsilon_total=float(given["epsilon_total"]),

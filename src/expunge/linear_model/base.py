@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from expunge.errors import InvalidRows
 from expunge.linear_model.given import Remaining, source, texts
-from expunge.linear_model.served import ServedModel
+from expunge.linear_model.measured import MeasuredModel
 from expunge.linear_model.turn import Turn
 from expunge.problem.arrays import require_unmasked
 from expunge.problem.rows import Rows
@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class UnlearningModel(ServedModel):
+class UnlearningModel(MeasuredModel):
     """What classifiers and regressors share; their parameters are those of ``PlannedModel``.
 
     Threads may share a fitted estimator: changes take turns.
@@ -85,9 +85,9 @@ class UnlearningModel(ServedModel):
         X, y = self._validated(X, y, reset=True)
         rows = Rows.of(X, self._learn_targets(y), sample_weight, texts(subjects))
         objective = self.objective(rows.X.shape[1])
-        settings = replace(self.settings(), by_subject=subjects is not None)
-        self._unlearner = Unlearner.learn_from(objective, rows, settings, noise=self._noise(settings.sigma))
-        if settings.sigma > 0:
+        settings = replace(self.settings(rows.X.shape[1]), by_subject=subjects is not None)
+        self._unlearner = Unlearner.learn_from(objective, rows, settings, noise=self._noise(settings))
+        if settings.is_noisy:
             self._unlearner.noise_cost(rows).require_worth()
         self.certificates_: tuple[Certificate, ...] = ()
         self._publish(self._unlearner.release)
@@ -298,47 +298,6 @@ class UnlearningModel(ServedModel):
         """
         check_is_fitted(self)
         return self._unlearner.capacity(None if X is None else self.encoded(X, y, sample_weight))
-
-    def draw(self, count: int) -> Array:
-        """Fresh releases of the present weights, ``(count, p)``: a mechanism to audit. None of them may be published.
-
-        Args:
-            count: how many; at least 0.
-
-        Raises:
-            ValueError: sigma is 0, so that nothing is drawn.
-
-        Examples:
-            >>> from expunge.linear_model import Ridge
-            >>> Ridge(sigma=0.1).fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0]).draw(4).shape  # one weight and the intercept
-            (4, 2)
-        """
-        check_is_fitted(self)
-        if self._unlearner.settings.sigma == 0:
-            raise ValueError("with sigma=0 there is no noise, and nothing to draw: choose a positive sigma")
-        return self._unlearner.draw(count)
-
-    def true_distance(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """|w̄ − ŵ′|₂, which ``distance_bound`` bounds, found by retraining on these rows: for audits and demonstrations.
-
-        Args:
-            X: the rows learned and not forgotten, ``(n_rows, n_features)``, dense or CSR.
-            y: their targets, ``(n_rows,)``.
-            sample_weight: ``(n_rows,)``; as for ``fit``.
-
-        Raises:
-            InvalidRows, NoOptimum: see ``Unlearner.true_distance``.
-
-        Examples:
-            >>> from expunge.linear_model import Ridge
-            >>> X, y = [[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0]
-            >>> model = Ridge(sigma=0).fit(X, y)
-            >>> certificate = model.forget(X[2:], y[2:])
-            >>> model.true_distance(X[:2], y[:2]) <= certificate.distance_bound
-            True
-        """
-        check_is_fitted(self)
-        return self._unlearner.true_distance(self.encoded(X, y, sample_weight))
 
     def _validated(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
         require_unmasked(X, "X")  # scikit-learn would read what the mask hides

@@ -15,9 +15,10 @@ from expunge.privacy.noise import InsecureNoise, Noise, secure_noise
 from expunge.problem.losses import Loss
 from expunge.problem.objective import Objective
 from expunge.problem.parameters import real, truth, whole
-from expunge.unlearning.cost import DEFAULT_SIGMA, EXCESS_RISK, Undeclared, affordable_sigma
-from expunge.unlearning.rung import Bound
-from expunge.unlearning.settings import MEMORY_BUDGET, MONTHLY, Order, Settings
+from expunge.unlearning.cost import DEFAULT_SIGMA, Undeclared, affordable_sigma, largest_null_loss
+from expunge.unlearning.rung import Bound, NoiseKind
+from expunge.unlearning.settings import EXCESS_RISK, MEMORY_BUDGET, MONTHLY, Order, Settings
+from expunge.unlearning.shape import NOISE_FLOOR
 
 INSECURE_SEED = "EXPUNGE_INSECURE_SEED"
 """Environment variable that must be ``1`` for ``insecure_seed`` to be accepted beside noise."""
@@ -31,12 +32,16 @@ class PlannedModel(BaseEstimator, ABC):
         fit_intercept: whether there is an intercept, which is not penalised; there is by default.
         epsilon: ε promised to everyone forgotten, in nats; 1 by default.
         delta: δ promised with it, a probability; 1e-6 by default.
-        sigma: standard deviation of the noise in each weight; 0 for no noise, no promise. ``None``: from ``excess_risk``, or
-            0.05 where too little is declared for that.
-        excess_risk: what the noise may cost in mean loss (theory §5.3), if ``sigma`` is ``None`` and ``row_norm`` is declared:
-            in nats for a classifier; as a share of the largest loss of a constant model for ``Ridge`` and
-            ``PseudoHuberRegressor``, which need ``target_range`` too; as a share of the mean target for Poisson; in units of
-            the loss for Gamma; 0 for no noise.
+        noise: ``"shaped"``, wide where the loss is flat and narrow where it is steep (theory §5.6); ``"isotropic"``, the same
+            in each weight; ``"auto"``, the default: shaped unless ``sigma`` is given, ``bound`` is not ``"local"``, or there
+            are more than 2,048 weights.
+        excess_risk: what the noise may cost in mean loss; ``None``, the default, for 0.001; 0 for no noise, no promise. In nats
+            for a classifier; as a share of the mean target for Poisson; in units of the loss for Gamma; for ``Ridge`` and
+            ``PseudoHuberRegressor`` as a share of the largest loss of a constant model where ``target_range`` is declared, else
+            in units of the loss. Isotropic noise needs ``row_norm`` (and ``target_range``) for it (theory §5.3).
+        sigma: standard deviation of isotropic noise in each weight, in place of ``excess_risk``; 0 for no noise, no promise.
+            ``None``, the default: from ``excess_risk``, or 0.05 where that is ``None`` too and too little is declared for it.
+        noise_floor: of shaped noise: the larger, the less of it falls on people with rare features; 0.02 by default.
         bound: ``"local"``, or ``"worst_case"``/``"sekhari2021"`` (which need ``row_norm`` and a penalty on every weight).
         row_norm: declared bound on the norm of every row, now and later, the intercept's 1 included; ``None`` for none.
         max_passes: gradient passes over the remaining rows tried before a refit; 3 by default.
@@ -63,8 +68,10 @@ class PlannedModel(BaseEstimator, ABC):
     fit_intercept: bool = True
     epsilon: float = 1.0
     delta: float = 1e-6
+    noise: str = NoiseKind.AUTO.value
+    excess_risk: float | None = None
     sigma: float | None = None
-    excess_risk: float = EXCESS_RISK
+    noise_floor: float = NOISE_FLOOR
     bound: str = "local"
     row_norm: float | None = None
     max_passes: int = 3
@@ -97,20 +104,53 @@ class PlannedModel(BaseEstimator, ABC):
         penalty, form = self._penalty()
         return Objective(self._loss(), n_features, penalty, form, self.fit_intercept)
 
-    def settings(self) -> Settings:
+    def settings(self, n_features: int) -> Settings:
         """What is fixed before any row is seen; a classifier must know its classes.
+
+        Args:
+            n_features: width of a row, the intercept not counted.
 
         Raises:
             ValueError: a parameter that cannot be.
 
         Examples:
             >>> from expunge.linear_model import Ridge
-            >>> Ridge(sigma=0.1, max_passes=2).settings().max_passes
+            >>> Ridge(sigma=0.1, max_passes=2).settings(4).max_passes
             2
         """
+        objective, noise = self.objective(n_features), NoiseKind(self.noise)
+        sigma = None if self.sigma is None else real("sigma", self.sigma)
+        excess_risk = None if self.excess_risk is None else real("excess_risk", self.excess_risk)
+        if sigma is None and excess_risk == 0:
+            return self._settings(0.0, NoiseKind.AUTO, None).resolved(objective)
+        if sigma is None:
+            risk = EXCESS_RISK if excess_risk is None else excess_risk
+            if self.noise_for(n_features) is NoiseKind.SHAPED:
+                excess_risk = self._in_units(risk)
+            else:
+                sigma, excess_risk = self._affordable(risk), None
+        return self._settings(sigma, noise, excess_risk).resolved(objective)
+
+    def noise_for(self, n_features: int) -> NoiseKind:
+        """The kind of noise that these parameters mean for rows of this width.
+
+        Args:
+            n_features: width of a row, the intercept not counted.
+
+        Examples:
+            >>> from expunge.linear_model import Ridge
+            >>> str(Ridge().noise_for(10)), str(Ridge(sigma=0.1).noise_for(10))
+            ('shaped', 'isotropic')
+        """
+        noise = NoiseKind(self.noise)
+        if noise is not NoiseKind.AUTO or self.sigma is not None:
+            return NoiseKind.ISOTROPIC if noise is NoiseKind.AUTO else noise
+        return self._settings(None, noise, None).noise_for(self.objective(n_features))
+
+    def _settings(self, sigma: float | None, noise: NoiseKind, excess_risk: float | None) -> Settings:
         return Settings(
             Guarantee(real("epsilon", self.epsilon), real("delta", self.delta)),
-            self._sigma(),
+            sigma,
             Bound(self.bound),
             self._row_norm(),
             whole("max_passes", self.max_passes),
@@ -118,12 +158,19 @@ class PlannedModel(BaseEstimator, ABC):
             Schedule(self.refit_days, self.refit_requests),
             truth("track_rows", self.track_rows),
             order=self.order,
+            noise=noise,
+            excess_risk=excess_risk,
+            noise_floor=real("noise_floor", self.noise_floor),
         )
 
-    def _sigma(self) -> float:
-        if self.sigma is not None:
-            return real("sigma", self.sigma)
-        excess_risk = real("excess_risk", self.excess_risk)
+    def _in_units(self, excess_risk: float) -> float:
+        """The excess risk in units of the loss, or with a log link as its own share."""
+        loss, target_range = self._loss(), self._declared_range()
+        is_share = target_range is not None and np.isfinite(loss.curvature_bound)
+        return excess_risk * largest_null_loss(loss, target_range) if is_share else excess_risk
+
+    def _affordable(self, excess_risk: float) -> float:
+        """σ of isotropic noise of this cost; 0.05 where nothing was asked for and too little is declared."""
         try:
             return affordable_sigma(
                 self._loss(),
@@ -133,7 +180,7 @@ class PlannedModel(BaseEstimator, ABC):
                 target_range=self._declared_range(),
             )
         except Undeclared:
-            if excess_risk != EXCESS_RISK:  # asked for: not to be passed over
+            if self.excess_risk is not None:  # asked for: not to be passed over
                 raise
             return DEFAULT_SIGMA
 
@@ -158,8 +205,8 @@ class PlannedModel(BaseEstimator, ABC):
         given: Any = self.excess_risk if self.sigma is None else self.sigma
         return not (isinstance(given, Real) and given == 0)  # what is not a number is refused later
 
-    def _noise(self, sigma: float) -> Noise:
-        if sigma == 0 or self.insecure_seed is None:
+    def _noise(self, settings: Settings) -> Noise:
+        if not settings.is_noisy or self.insecure_seed is None:
             return secure_noise
         if os.environ.get(INSECURE_SEED) != "1":
             raise ValueError(

@@ -17,13 +17,13 @@ def gauges(figures: Figures) -> list[dict[str, Any]]:
     """Shares used: of the certified distance allowed, and of the budget."""
     from expunge.privacy import Guarantee
 
-    sigma, total = figures.sigma, figures.mu_total
-    if sigma == 0 or math.isinf(figures.epsilon):
+    total = figures.mu_total
+    if math.isinf(figures.epsilon):
         return []
     mu = Guarantee(figures.epsilon, figures.delta).mu
     left = math.sqrt(max(0.0, mu**2 - total**2 + figures.mu**2))
     shares = {
-        "certified distance, of that allowed": figures.distance_bound / (sigma * left) if left else 1.0,
+        "certified distance, of that allowed": figures.mu / left if left else 1.0,
         "budget spent": (total / mu) ** 2,
     }
     return [{"name": name, "percent": round(100 * min(1.0, share), 1)} for name, share in shares.items()]

@@ -113,12 +113,16 @@ class AnchoredState(ABC):
         """The cheapest rung that should bring Δ from ``distance`` to ``allowed``: an estimate, for advice only."""
 
     @abstractmethod
-    def displacements(self, rows: Rows) -> Array:
-        """|H⁻¹∇ℓᵢ|₂, how far the model moves to first order when row i goes, ``(n_rows,)``; or a bound on it."""
+    def displacements(self, rows: Rows, metric: Array | None = None) -> Array:
+        """|H⁻¹∇ℓᵢ|, how far the model moves to first order when row i goes, ``(n_rows,)``; or a bound on it.
+
+        Args:
+            metric: L of the metric LLᵀ, ``(p, p)``; ``None`` for the 2-norm, the only one of a model without a Hessian.
+        """
 
     @abstractmethod
     def forecasts(
-        self, allowed: float, max_passes: int, sample: Rows | None, declared: DeclaredBound | None
+        self, is_enough: Callable[["Candidate"], bool], max_passes: int, sample: Rows | None, declared: DeclaredBound | None
     ) -> tuple[Forecast, ...]:
         """How many more deletions each rung should certify; see ``forecast.forecasts``.
 

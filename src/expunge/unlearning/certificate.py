@@ -11,13 +11,13 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from expunge.privacy.guarantee import epsilon_of
-from expunge.unlearning.rung import Bound, Rung
+from expunge.unlearning.rung import Bound, NoiseKind, Rung
 
 ASSUMPTIONS = (
     "The rows given to forget are rows that were learned, with the values and weights they were learned with.",
     "Rows given as remaining are all the rows learned and not forgotten, and no others.",
     "Features, hyperparameters and preprocessing were chosen without looking at the learned rows.",
-    "epsilon, delta, sigma and the schedule of refits were fixed before any row was seen.",
+    "epsilon, delta, noise (sigma, or excess risk and floor) and the schedule of refits were fixed before any row was seen.",
     "Rows given for a scheduled refit come in an order that does not depend on those forgotten.",
 )
 DECLARED_NORM = "Every row, now and later, is at most as long as the declared row_norm."
@@ -45,12 +45,16 @@ class Certificate:
         library_version: of this package, which made it.
         epsilon: what was asked for: ε of (ε, δ)-unlearning, in nats; ``inf`` where sigma is 0.
         delta: δ of it.
-        mu: Δ/σ of this release (Gaussian DP).
+        mu: of this release (Gaussian DP): the distance in the noise's own metric over ``scale``, Δ/σ for isotropic noise.
         mu_total: the same, jointly for all releases since the earliest deletion of the period; the period ends with a scheduled
             refit (theory §5.7).
         since: the day on which the period began, ISO: of the fit or of the last scheduled refit.
         requests: releases in it.
-        sigma: standard deviation of the noise in each weight.
+        noise: ``isotropic`` or ``shaped``.
+        sigma: standard deviation of isotropic noise in each weight; ``None`` for shaped noise.
+        excess_risk: what shaped noise may cost; ``None`` for isotropic noise.
+        noise_floor: τ of shaped noise; ``None`` for isotropic noise.
+        scale: σ, or s of shaped noise of covariance s²A⁻¹, which depends on how many rows there are.
         distance_bound: Δ ≥ |w̄ − ŵ′|₂, the proven distance to the model retrained without the forgotten rows.
         rung: how it was proven: ``exact``, ``statistics``, ``pass`` or ``refit``.
         passes: gradient passes over the remaining rows.
@@ -75,7 +79,11 @@ class Certificate:
     mu_total: float
     since: str
     requests: int
-    sigma: float
+    noise: NoiseKind
+    sigma: float | None
+    excess_risk: float | None
+    noise_floor: float | None
+    scale: float
     distance_bound: float
     rung: Rung
     passes: int
@@ -109,9 +117,14 @@ class Certificate:
         return self.requests == 0
 
     def public(self) -> dict[str, Any]:
-        """What may be published with the weights: nothing in it but the digest depends on the rows."""
-        kept = ("epsilon", "delta", "sigma", "n_parameters", "bound", "assumptions", "caveats", "library_version")
-        return {name: _plain(getattr(self, name)) for name in (*kept, "weights_digest")}
+        """What may be published with the weights: nothing in it but the digest depends on the rows.
+
+        Of shaped noise that is the rule, and not what came of it: s tells how many rows there are, and so how many went, and
+        the difference of two covariances names the row between them.
+        """
+        kept = ("epsilon", "delta", "noise", "sigma", "excess_risk", "noise_floor", "n_parameters", "bound")
+        said = (*kept, "assumptions", "caveats", "library_version", "weights_digest")
+        return {name: _plain(getattr(self, name)) for name in said}
 
     def to_json(self) -> str:
         """All of it, as JSON; infinite numbers are the string ``"inf"``."""
@@ -131,6 +144,8 @@ class Certificate:
             ValueError: not a certificate; the message names what is missing or unknown.
         """
         given = json.loads(text)
+        if isinstance(given, dict) and "noise" not in given and "sigma" in given:  # of a version that knew no other noise
+            given |= {"noise": NoiseKind.ISOTROPIC, "excess_risk": None, "noise_floor": None, "scale": given["sigma"]}
         names = {field.name for field in fields(cls)}
         derived = {"epsilon_spent", "epsilon_total"}
         if not isinstance(given, dict) or set(given) != names | derived:
@@ -140,7 +155,7 @@ class Certificate:
             name: tuple(value) if isinstance(value, list) else math.inf if value == "inf" else value
             for name, value in given.items()
         }
-        named = {"rung": Rung(values["rung"]), "bound": Bound(values["bound"])}
+        named = {"rung": Rung(values["rung"]), "bound": Bound(values["bound"]), "noise": NoiseKind(values["noise"])}
         return cls(**{name: values[name] for name in names} | named)
 
 

@@ -6,6 +6,7 @@ row is seen, and computed for rows at hand without drawing a single release.
 
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,8 +23,6 @@ from expunge.problem.rows import Rows
 
 Array = NDArray[np.float64]
 
-EXCESS_RISK = 0.001
-"""What noise may cost by default."""
 DEFAULT_SIGMA = 0.05
 """σ where nothing is declared from which it could follow: for rows of norm about 1 and targets of spread about 1."""
 WARNING_SHARE, NEGLIGIBLE = 0.1, 0.01
@@ -82,7 +81,7 @@ def affordable_sigma(
     if row_norm is None:
         raise Undeclared("excess_risk needs row_norm, the declared bound on the norm of every row: declare it, or set sigma")
     if math.isfinite(loss.curvature_trace_bound):
-        scale = 1.0 if loss.classes else _largest_null_loss(loss, target_range)
+        scale = 1.0 if loss.classes else largest_null_loss(loss, target_range)
         return sigma_from_excess_risk(excess_risk * scale, loss.curvature_trace_bound, row_norm)
     if not fit_intercept:
         raise Undeclared(
@@ -105,7 +104,7 @@ def checked_range(target_range: object) -> tuple[float, float]:
     return low, high
 
 
-def _largest_null_loss(loss: Loss, target_range: tuple[float, float] | None) -> float:
+def largest_null_loss(loss: Loss, target_range: tuple[float, float] | None) -> float:
     """What the middle of the range loses at most as a prediction, and so the best constant."""
     if target_range is None:
         raise Undeclared(
@@ -142,12 +141,24 @@ class NoisyLoss:
 
     def at(self, weights: Array, sigma: float) -> Array:
         """The expected loss of each row once N(0, σ²I) is added to ``weights``, ``(n_rows,)``."""
+        return self.over(weights, sigma * self._norms)
+
+    def over(self, weights: Array, spread: Array) -> Array:
+        """The expected loss of each row under Gaussian noise in its predictors, ``(n_rows,)``.
+
+        Args:
+            weights: without noise, ``(p,)``.
+            spread: the noise's standard deviation, ``(n_rows,)``, that of each of K independent predictors alike; or a root R
+                of the covariance RRᵀ of the K predictors, ``(n_rows, K, K)``.
+        """
         loss, y = self._objective.loss, self._rows.y
         t = self._objective.predictor(weights, self._objective.features(self._rows))
-        if sigma == 0:
+        if not spread.any():
             return np.asarray(loss.value(t, y))
-        spread = sigma * self._norms if t.ndim == 1 else sigma * self._norms[:, None]
-        return np.asarray(sum(w * loss.value(t + spread * z, y) for z, w in zip(self._nodes, self._weights, strict=True)))
+        if spread.ndim == 1 and t.ndim > 1:
+            spread = spread[:, None]
+        moves = spread.__matmul__ if spread.ndim > 2 else spread.__mul__
+        return np.asarray(sum(w * loss.value(t + moves(z), y) for z, w in zip(self._nodes, self._weights, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -155,7 +166,8 @@ class NoiseCost:
     """What noise costs in mean loss, and what the fit gains: secret, as both depend on the rows.
 
     Args:
-        sigma: of the noise.
+        median: standard deviation of the noise in the predictor of the median row; for several outputs, of that with the most.
+        largest: the same of the worst-served row.
         cost: expected increase of the mean loss.
         gain: mean loss of the null model (the best constant; 0 everywhere without an intercept) less that of the fit.
         null: mean loss of the null model over that of a perfect one.
@@ -164,7 +176,8 @@ class NoiseCost:
     Source: theory §5.3.
     """
 
-    sigma: float
+    median: float
+    largest: float
     cost: float
     gain: float
     null: float
@@ -172,7 +185,7 @@ class NoiseCost:
 
     @classmethod
     def of(cls, objective: Objective, rows: Rows, point: Array, sigma: float) -> "NoiseCost":
-        """An estimate from at most about a thousand of ``rows``, for un-noised weights ``point``.
+        """The cost of N(0, σ²I).
 
         Args:
             objective: what was minimised.
@@ -180,17 +193,32 @@ class NoiseCost:
             point: the un-noised weights, ``(p,)``.
             sigma: σ of the noise in each weight.
         """
+        return cls.over(objective, rows, point, lambda sample: sigma * row_norms(objective, sample))
+
+    @classmethod
+    def over(cls, objective: Objective, rows: Rows, point: Array, spread: Callable[[Rows], Array]) -> "NoiseCost":
+        """An estimate from at most about a thousand of ``rows``, for un-noised weights ``point``.
+
+        Args:
+            objective: what was minimised.
+            rows: that were learned.
+            point: the un-noised weights, ``(p,)``.
+            spread: of the noise in the predictors of rows, as for ``NoisyLoss.over``.
+        """
         sample = rows.thinned(max(1, len(rows) // SAMPLE)).on_host()
         if not sample.weight.sum() > 0:
-            return cls(sigma, 0.0, 0.0, 0.0, 0.0)
+            return cls(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
         with np.errstate(all="ignore"):
             loss = NoisyLoss(objective, sample, nodes=16, draws=32)
-            exact, noisy = loss.at(point, 0.0), loss.at(point, sigma)
+            moved = spread(sample)
+            exact, noisy = loss.at(point, 0.0), loss.over(point, moved)
+            single = moved if moved.ndim == 1 else np.sqrt(np.square(moved).sum(axis=2)).max(axis=1)
             null, perfect = _null_losses(objective, sample), _perfect_losses(objective.loss, sample.y)
             mean = sample.weight / sample.weight.sum()
             cost, gain, worst = (float(mean @ losses) for losses in (noisy - exact, null - exact, null - perfect))
             tolerated = LOG_LINK_SHARE * _unit(objective.loss, float(mean @ sample.y))
-        return cls(sigma, math.inf if math.isnan(cost) else cost, gain, worst, tolerated)
+        cost = math.inf if math.isnan(cost) else cost
+        return cls(float(np.median(single)), float(single.max()), cost, gain, worst, tolerated)
 
     @property
     def is_large(self) -> bool:
@@ -211,9 +239,10 @@ class NoiseCost:
 
     def __str__(self) -> str:
         return (
-            f"noise of sigma={self.sigma:.3g} adds about {self.cost:.3g} to the mean loss, and the fit is only {self.gain:.3g} "
-            "better than a constant model: bring the columns to a common scale of about 1 (a FeatureSchema declares ranges), "
-            "or set a smaller sigma, or declare row_norm and set excess_risk"
+            f"the noise adds about {self.cost:.3g} to the mean loss (it is {self.median:.3g} in the predictor of the median "
+            f"row, {self.largest:.3g} in that of the worst-served), and the fit is only {self.gain:.3g} better than a constant "
+            "model: bring the columns to a common scale of about 1 (a FeatureSchema declares ranges), or ask for less noise: a "
+            "smaller sigma, or a smaller excess_risk (for isotropic noise with row_norm declared)"
         )
 
 

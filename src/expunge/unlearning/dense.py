@@ -69,13 +69,13 @@ class DenseState(State):
         is_contracting = t < np.log(2.0) and np.expm1(t) ** max_passes <= needed
         return Rung.PASS if max_passes > 0 and is_contracting else Rung.REFIT
 
-    def displacements(self, rows: Rows) -> Array:
-        return influence.displacements(self, rows)
+    def displacements(self, rows: Rows, metric: Array | None = None) -> Array:
+        return influence.displacements(self, rows, metric)
 
     def forecasts(
-        self, allowed: float, max_passes: int, sample: Rows | None, declared: DeclaredBound | None
+        self, is_enough: Callable[[Candidate], bool], max_passes: int, sample: Rows | None, declared: DeclaredBound | None
     ) -> tuple[Forecast, ...]:
-        return forecast.forecasts(self, allowed, max_passes, sample, declared)
+        return forecast.forecasts(self, is_enough, max_passes, sample, declared)
 
 
 def require_hessian(state: AnchoredState) -> DenseState:

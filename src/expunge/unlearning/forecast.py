@@ -25,12 +25,14 @@ from expunge.numerics.factor import Factor
 from expunge.numerics.statistics import Sums
 from expunge.problem.rows import Rows
 from expunge.unlearning import bounds
+from expunge.unlearning.anchored import Candidate
 from expunge.unlearning.bounds import UNCHANGED, HessianChange
 from expunge.unlearning.declared import DeclaredBound
 from expunge.unlearning.influence import displacements
 from expunge.unlearning.ladder import from_statistics, polished
 from expunge.unlearning.remaining import Measured, Pass
 from expunge.unlearning.report import Forecast
+from expunge.unlearning.rung import Rung
 from expunge.unlearning.state import State, require_all_classes
 
 Array = NDArray[np.float64]
@@ -48,29 +50,33 @@ NOT_CERTIFIED = (LastRows, NoOptimum, NotLearned)
 there is. Whatever else is raised is about the sample, and is for the caller."""
 
 
+IsEnough = Callable[[Candidate], bool]
+"""Whether a candidate could be released."""
+
+
 def forecasts(
-    state: State, allowed: float, max_passes: int, sample: Rows | None, declared: DeclaredBound | None = None
+    state: State, is_enough: IsEnough, max_passes: int, sample: Rows | None, declared: DeclaredBound | None = None
 ) -> tuple[Forecast, ...]:
     """One forecast for the statistics alone, and one for each number of passes up to ``max_passes``.
 
     Args:
-        allowed: Δ that a release may have.
+        is_enough: whether a candidate is near enough for a release.
         sample: some of the learned rows, or all of them.
         declared: the bound of the statistics' rung, where it is not ``local``.
     """
     state, rng = state.settled(), np.random.default_rng(0)
     if sample is None:
         simulations = [_typical_rows(state, rng) for _ in range(DRAWS)]
-        random = [_capacities(_needed(simulation, allowed, declared), state)[0] for simulation in simulations]
-        worst = _capacities(lambda m: 0.0 if _whatever_rows(state, m, declared) <= allowed else math.inf, state)
+        random = [_capacities(_needed(simulation, is_enough, declared), state)[0] for simulation in simulations]
+        worst = _capacities(lambda m: 0.0 if is_enough(_whatever_rows(state, m, declared)) else math.inf, state)
         unknown = [Forecast(passes, None, None) for passes in range(1, max_passes + 1)]
         return (Forecast(0, int(np.median(random)), worst[0]), *unknown)
     draws = []
     for draw in range(DRAWS):
         passes = max_passes if draw < PASS_DRAWS else 0
         shuffled = sample.take(rng.permutation(len(sample)))
-        draws.append(_capacities(_needed(_random_rows(state, shuffled, passes), allowed, declared), state, passes))
-    worst = _capacities(_needed(_worst_rows(state, sample, max_passes), allowed, declared), state, max_passes)
+        draws.append(_capacities(_needed(_random_rows(state, shuffled, passes), is_enough, declared), state, passes))
+    worst = _capacities(_needed(_worst_rows(state, sample, max_passes), is_enough, declared), state, max_passes)
     medians = [np.median([found[k] for found in draws if k < len(found)]) for k in range(max_passes + 1)]
     return tuple(Forecast(k, int(medians[k]), worst[k]) for k in range(max_passes + 1))
 
@@ -84,7 +90,7 @@ class _Simulation:
     max_passes: int = 0
 
 
-def _needed(simulation: _Simulation, allowed: float, declared: DeclaredBound | None) -> Callable[[int], float]:
+def _needed(simulation: _Simulation, is_enough: IsEnough, declared: DeclaredBound | None) -> Callable[[int], float]:
     """How many passes should certify m deletions; ``inf`` where none of the simulated do."""
 
     @cache
@@ -92,12 +98,12 @@ def _needed(simulation: _Simulation, allowed: float, declared: DeclaredBound | N
         try:
             state = simulation.after(m)
             found = from_statistics(state, declared, sharply=True)
-            if found.distance_bound <= allowed:
+            if is_enough(found):
                 return 0.0
             if simulation.rest is not None:
                 passes = simulation.rest(m).over(state)
                 for candidate in polished(state, found.point, passes, simulation.max_passes):
-                    if candidate.distance_bound <= allowed:
+                    if is_enough(candidate):
                         return float(candidate.passes)
         except NOT_CERTIFIED:
             pass
@@ -221,8 +227,9 @@ class _EstimatedPass:
         return measure
 
 
-def _whatever_rows(state: State, m: int, declared: DeclaredBound | None) -> float:
-    """Δ of the statistics whichever m rows of weight one go; ``inf`` where none can be proven. Source: theory §4.3.
+def _whatever_rows(state: State, m: int, declared: DeclaredBound | None) -> Candidate:
+    """The statistics' candidate whichever m rows of weight one go; infinitely far where nothing can be proven. Its energy is in
+    the metric of the Hessian before they went, for which the noise is known. Source: theory §4.3.
 
     Their whitened curvature is s ≤ mβv² and their gradients have |Σ∇ℓ|_{H⁻¹} ≤ m·b₁·v.
     """
@@ -231,11 +238,12 @@ def _whatever_rows(state: State, m: int, declared: DeclaredBound | None) -> floa
     s = m * loss.curvature_bound * v**2
     if declared is not None:
         left = replace(state.statistics, count=state.statistics.count - m)
-        return replace(state, statistics=left, changed=state.changed + m).declared_distance(declared, 0.0)
+        distance = replace(state, statistics=left, changed=state.changed + m).declared_distance(declared, 0.0)
+        return Candidate(state, state.point, distance, Rung.STATISTICS, 0)
     if c == 0.0:
-        return 0.0
+        return Candidate(state, state.point, 0.0, Rung.EXACT, 0, energy_distance=0.0)
     if not (s < 1.0 and math.isfinite(loss.derivative_bound)):
-        return math.inf
+        return Candidate(state, state.point, math.inf, Rung.STATISTICS, 0)
     grown = v / math.sqrt(1.0 - s)
     length = (geometry.length(state.step.x, state.step.product) + m * loss.derivative_bound * v) / math.sqrt(1.0 - s)
     change = HessianChange(by_norm=math.inf, by_whitened_norm=c * grown * length, by_rows=math.inf)
@@ -244,4 +252,7 @@ def _whatever_rows(state: State, m: int, declared: DeclaredBound | None) -> floa
         extremes=replace(geometry.extremes, whitened_norm=grown),
         curvature_floor=geometry.curvature_floor * (1.0 - s),
     )
-    return bounds.residual(after, change.t, bounds.newton_decrement(length, UNCHANGED, change))
+    decrement = bounds.newton_decrement(length, UNCHANGED, change)
+    energy = bounds.energy_distance(after, bounds.growth_of(change.t), decrement)
+    distance, before = after.euclidean(energy), energy / math.sqrt(1.0 - s)
+    return Candidate(state, state.point, distance, Rung.STATISTICS, 0, change.t, energy_distance=before)

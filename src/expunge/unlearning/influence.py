@@ -64,9 +64,17 @@ def deletion_order(adversary: Adversary, state: State, rows: Rows, holdout: Rows
     raise ValueError(f"adversary must be one of {', '.join(ADVERSARIES)}, got {adversary!r}")
 
 
-def displacements(state: State, rows: Rows) -> Array:
-    """|H⁻¹∇ℓᵢ|₂, how far the model moves to first order when row i goes, ``(n_rows,)``."""
-    return np.concatenate([np.linalg.norm(moves(state, batch), axis=1) for batch in rows.batches()])
+def displacements(state: State, rows: Rows, metric: Array | None = None) -> Array:
+    """|H⁻¹∇ℓᵢ|, how far the model moves to first order when row i goes, ``(n_rows,)``: in the 2-norm, or in the metric of LLᵀ.
+
+    Args:
+        metric: L, ``(p, p)``.
+    """
+    far = []
+    for batch in rows.batches():
+        moved = moves(state, batch)
+        far.append(np.linalg.norm(moved if metric is None else moved @ metric, axis=1))
+    return np.concatenate(far)
 
 
 def moves(state: State, rows: Rows) -> Array:

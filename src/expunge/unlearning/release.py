@@ -14,14 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expunge.errors import InvalidRows
+from expunge.numerics.moments import Moments
 from expunge.privacy import PrivacyBudget
-from expunge.privacy.noise import Noise, grid_rounding
+from expunge.privacy.noise import Noise
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
 from expunge.unlearning.anchored import AnchoredState, Candidate
 from expunge.unlearning.certificate import ASSUMPTIONS, DECLARED_NORM, Certificate
 from expunge.unlearning.learned import LearnedRows
-from expunge.unlearning.rung import Bound
+from expunge.unlearning.mechanism import Mechanism
+from expunge.unlearning.rung import Bound, NoiseKind
 from expunge.unlearning.settings import Settings
 
 Array = NDArray[np.float64]
@@ -44,12 +46,14 @@ class Release:
 
 @dataclass(frozen=True, eq=False)
 class Secret:
-    """All that changes: the state, digests of its rows if they are tracked, the un-noised weights last released, the budget,
-    and the releases so far.
+    """All that changes: the state, digests of its rows if they are tracked, their moments if these shape the noise, the
+    un-noised weights last released, how that was done, the budget, and the releases so far.
     """
 
     state: AnchoredState = field(repr=False)
     learned: LearnedRows | None = field(repr=False)
+    moments: Moments | None = field(repr=False)
+    mechanism: Mechanism = field(repr=False)
     point: Array = field(repr=False)
     budget: PrivacyBudget
     n_releases: int
@@ -88,6 +92,12 @@ class Change:
             learned = learned.removed(self.removed, classes)
         return learned if self.added is None else learned.added(self.added)
 
+    def summed(self, objective: Objective, moments: Moments) -> Moments:
+        """The moments with the change made."""
+        if self.added is not None:
+            moments = moments + Moments.of(objective, self.added)
+        return moments if self.removed is None else moments - Moments.of(objective, self.removed)
+
     def applied(self, state: AnchoredState) -> AnchoredState:
         """The state with the change made; new rows first, so that the Hessian never dips."""
         if self.added is not None:
@@ -95,14 +105,9 @@ class Change:
         return state if self.removed is None else state.removed(self.removed)
 
 
-def charged_distance(candidate: Candidate, sigma: float) -> float:
-    """Δ with the rounding of the noise's grid."""
-    return candidate.distance_bound + grid_rounding(len(candidate.point), sigma)
-
-
-def charged_mu(candidate: Candidate, sigma: float) -> float:
+def charged_mu(candidate: Candidate, mechanism: Mechanism) -> float:
     """μ that the release of ``candidate`` costs; 0 without noise, where nothing is promised."""
-    return charged_distance(candidate, sigma) / sigma * (1.0 + 1e-12) if sigma > 0 else 0.0
+    return mechanism.distance(candidate) / mechanism.scale * (1.0 + 1e-12) if mechanism.scale > 0 else 0.0
 
 
 def published(
@@ -111,6 +116,8 @@ def published(
     before: Secret | None,
     candidate: Candidate,
     learned: LearnedRows | None,
+    moments: Moments | None,
+    mechanism: Mechanism,
     budget: PrivacyBudget,
     change: Change,
     started: float,
@@ -120,26 +127,32 @@ def published(
     Args:
         before: the secret until now; ``None`` for the fit.
         learned: digests of the rows after the change, if they are tracked.
+        moments: of the rows after the change, if these shape the noise.
+        mechanism: of these rows.
         budget: after this release.
         started: when the operation began, by ``time.perf_counter``.
     """
-    sigma, state, point = settings.sigma, candidate.state, candidate.point
-    distance = charged_distance(candidate, sigma)
+    scale, state, point = mechanism.scale, candidate.state, candidate.point
+    distance, is_shaped = mechanism.distance(candidate), mechanism.kind is NoiseKind.SHAPED
     exposure = 0.0
     if before is not None and change.removed is not None:
-        away = float(np.linalg.norm(point - before.point)) + distance
-        exposure = math.sqrt(before.n_releases * away**2 + distance**2) / sigma if sigma > 0 else math.inf
-    weights = noise(point, sigma) if sigma > 0 else point.copy()
+        away = mechanism.length(point - before.point) + distance
+        exposure = math.sqrt(before.n_releases * away**2 + distance**2) / scale if scale > 0 else math.inf
+    weights = mechanism.published(noise, point)
     weights.setflags(write=False)
     certificate = Certificate(
-        epsilon=settings.guarantee.epsilon if sigma > 0 else math.inf,
+        epsilon=settings.guarantee.epsilon if scale > 0 else math.inf,
         delta=settings.guarantee.delta,
-        mu=charged_mu(candidate, sigma) if sigma > 0 else math.inf,
-        mu_total=budget.mu_total if sigma > 0 else math.inf,
+        mu=charged_mu(candidate, mechanism) if scale > 0 else math.inf,
+        mu_total=budget.mu_total if scale > 0 else math.inf,
         since=budget.since,
         requests=budget.requests,
-        sigma=sigma,
-        distance_bound=distance,
+        noise=mechanism.kind,
+        sigma=settings.sigma,
+        excess_risk=settings.excess_risk,
+        noise_floor=settings.noise_floor if is_shaped else None,
+        scale=scale,
+        distance_bound=candidate.distance_bound if is_shaped else distance,
         rung=candidate.rung,
         passes=candidate.passes,
         bound=settings.bound,
@@ -156,7 +169,7 @@ def published(
         assumptions=ASSUMPTIONS if settings.bound is Bound.LOCAL else (*ASSUMPTIONS, DECLARED_NORM),
     )
     n_releases = 1 if before is None else before.n_releases + 1
-    return Secret(state, learned, point, budget, n_releases, Release(weights, certificate))
+    return Secret(state, learned, moments, mechanism, point, budget, n_releases, Release(weights, certificate))
 
 
 def require_norm(longest: float, declared: float | None) -> None:

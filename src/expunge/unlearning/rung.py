@@ -1,4 +1,4 @@
-"""Rungs and bounds by name: how the distance of a release to retraining was proven. Theory §4."""
+"""Rungs, bounds and kinds of noise by name: how a release was proven to be near retraining, and hidden. Theory §4, §5."""
 
 from enum import StrEnum
 
@@ -30,3 +30,19 @@ class Bound(StrEnum):
     def _missing_(cls, value: object) -> "Bound":
         *most, last = (f"{bound.value!r}" for bound in cls)
         raise ValueError(f"bound must be {', '.join(most)} or {last}, got {value!r}")
+
+
+class NoiseKind(StrEnum):
+    """Along which directions a release is noisy."""
+
+    AUTO = "auto"
+    """Shaped where that can be certified: a model with a Hessian, the local bound, and no sigma given."""
+    SHAPED = "shaped"
+    """Wide where the loss is flat, narrow where it is steep; how much follows from the excess risk (theory §5.6)."""
+    ISOTROPIC = "isotropic"
+    """The same in each weight: sigma."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> "NoiseKind":
+        *most, last = (f"{kind.value!r}" for kind in cls)
+        raise ValueError(f"noise must be {', '.join(most)} or {last}, got {value!r}")

@@ -22,6 +22,7 @@ from expunge.errors import NoOptimum, StateCorrupt
 from expunge.files import write_file
 from expunge.numerics.factor import Factor, Hessian
 from expunge.numerics.higher import HigherSums, Reference
+from expunge.numerics.moments import Moments
 from expunge.numerics.statistics import RowExtremes, Statistics, Sums
 from expunge.numerics.support import Support
 from expunge.numerics.tensor import SymmetricTensor
@@ -33,6 +34,7 @@ from expunge.unlearning.anchored import AnchoredState
 from expunge.unlearning.certificate import Certificate
 from expunge.unlearning.dense import DenseState
 from expunge.unlearning.learned import LearnedRows
+from expunge.unlearning.mechanism import mechanism
 from expunge.unlearning.release import Release, Secret
 from expunge.unlearning.settings import Settings
 from expunge.unlearning.state import State
@@ -42,7 +44,7 @@ from expunge.unlearning.wide import WideState
 FORMAT = "expunge-state"
 VERSION = 5
 OLDER = 4
-"""The version before, whose files hold nothing beyond the Hessian: a refit adds that."""
+"""The version before, whose files hold nothing beyond the Hessian, which a refit adds, and isotropic noise, which they keep."""
 SCALARS = ("anchor", "n_rows", "count", "count_error", "gradient_error", "hessian_error", "is_weighted")
 """Of ``Sums``."""
 
@@ -94,11 +96,16 @@ def save_unlearner(unlearner: Unlearner, path: str | os.PathLike[str]) -> None:
         "certificate": secret.release.certificate.to_json(),
     }
     tensors = {name: np.ascontiguousarray(value, dtype="<f8") for name, value in tensors.items()}
+    if (moments := secret.moments) is not None:
+        keys = sorted(moments.sums)
+        shape = (len(keys), moments.width, moments.width)
+        tensors["moments"] = np.array([moments.sums[key] for key in keys], dtype="<i8").reshape(shape)
+        content["moments"] = {"n_rows": moments.n_rows, "units": moments.units, "keys": keys}
     if learned is not None:
         content["learned"] = {"key": learned.key.hex(), "by_subject": learned.by_subject}
         tensors["learned"] = learned.digests
     text = json.dumps(content, sort_keys=True)
-    metadata = {"format": FORMAT, "version": str(VERSION), "content": text, "checksum": _checksum(text, tensors)}
+    metadata = {"format": FORMAT, "version": str(VERSION), "content": text, "checksum": _checksum(text, tensors, str(VERSION))}
     write_file(Path(path), save(tensors, metadata=metadata))
 
 
@@ -135,7 +142,7 @@ def load_unlearner(path: str | os.PathLike[str], engine: Engine | None = None) -
             "library that wrote it, or fit again"
         )
     text = metadata.get("content", "")
-    if _checksum(text, tensors) != metadata.get("checksum"):
+    if _checksum(text, tensors, metadata["version"]) != metadata.get("checksum"):
         raise StateCorrupt(f"{path} was altered after it was written (checksum): restore it from a backup, or fit again")
     try:
         return _unlearner(json.loads(text), tensors, LocalEngine() if engine is None else engine)
@@ -152,10 +159,20 @@ def _unlearner(content: dict[str, Any], tensors: dict[str, NDArray[Any]], engine
     tensors["weights"].setflags(write=False)
     release = Release(tensors["weights"], Certificate.from_json(content["certificate"]))
     learned = _learned(content["learned"], tensors["learned"]) if "learned" in content else None
-    secret = Secret(state, learned, tensors["point"], PrivacyBudget(**content["budget"]), content["n_releases"], release)
+    moments = _moments(content["moments"], tensors["moments"]) if "moments" in content else None
     fixed = dict(content["settings"])
-    settings = Settings(guarantee=Guarantee(**fixed.pop("guarantee")), schedule=Schedule(**fixed.pop("schedule")), **fixed)
+    guarantee, schedule = Guarantee(**fixed.pop("guarantee")), Schedule(**fixed.pop("schedule"))
+    settings = Settings(guarantee=guarantee, schedule=schedule, **fixed).resolved(objective)
+    noisy, budget = mechanism(settings, objective, moments), PrivacyBudget(**content["budget"])
+    secret = Secret(state, learned, moments, noisy, tensors["point"], budget, content["n_releases"], release)
     return Unlearner(settings, secret, engine, secure_noise)
+
+
+def _moments(content: dict[str, Any], sums: NDArray[np.int64]) -> Moments:
+    keys = [(code, exponent) for code, exponent in content["keys"]]
+    parts = {key: np.ascontiguousarray(part, dtype=np.int64) for key, part in zip(keys, sums, strict=True)}
+    first, second = content["units"]
+    return Moments(sums.shape[1], content["n_rows"], (first, second), parts)
 
 
 def _learned(content: dict[str, Any], digests: NDArray[np.uint64]) -> LearnedRows:
@@ -221,8 +238,8 @@ def _beyond(content: dict[str, Any], tensors: dict[str, NDArray[np.float64]]) ->
     }
 
 
-def _checksum(text: str, tensors: dict[str, NDArray[Any]]) -> str:
-    digest = hashlib.sha256(text.encode())
+def _checksum(text: str, tensors: dict[str, NDArray[Any]], version: str) -> str:
+    digest = hashlib.sha256((text if version == "4" else f"{version}\0{text}").encode())  # the fourth did not cover it
     for name in sorted(tensors):
         digest.update(f"\0{name}{tensors[name].dtype.str}{tensors[name].shape}\0".encode())
         digest.update(np.ascontiguousarray(tensors[name]).tobytes())

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from functools import partial
+from operator import add
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,20 +24,20 @@ from numpy.typing import NDArray
 from expunge.engine import Engine
 from expunge.engine.local import LocalEngine
 from expunge.errors import BudgetSpent, CapacityExceeded
+from expunge.numerics.moments import Moments
 from expunge.privacy import PrivacyBudget
 from expunge.privacy.budget import today
-from expunge.privacy.noise import Noise, grid_rounding, secure_noise
+from expunge.privacy.noise import Noise, secure_noise
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows, RowSource
 from expunge.unlearning.choice import charged_wobble, cheapest
-from expunge.unlearning.cost import NoiseCost
 from expunge.unlearning.fitting import fitted, refit_cold
 from expunge.unlearning.learned import LearnedRows
-from expunge.unlearning.ownership import Owned
-from expunge.unlearning.release import Change, Release, Secret, charged_distance, charged_mu, published, require_norm
+from expunge.unlearning.mechanism import mechanism
+from expunge.unlearning.readable import ReadableModel
+from expunge.unlearning.release import Change, Release, Secret, charged_mu, published, require_norm
 from expunge.unlearning.remaining import require_rows
-from expunge.unlearning.report import CapacityReport
-from expunge.unlearning.rung import Rung
+from expunge.unlearning.rung import NoiseKind, Rung
 from expunge.unlearning.settings import Settings
 
 Array = NDArray[np.float64]
@@ -48,17 +49,11 @@ def _silent() -> None:
     """Says nothing."""
 
 
-class Unlearner(Owned):
+class Unlearner(ReadableModel):
     """A model that can forget: use ``learn_from`` to make one.
 
-    Every operation climbs the ladder (``AnchoredState.candidates``) and takes the cheapest rung whose proven distance Δ is
-    within what σ, ε, δ and the budget left allow.
-
-    Args:
-        settings: what was fixed before any row was seen.
-        secret: the state behind the last release.
-        engine: what sums over rows.
-        noise: what is added to weights before they leave.
+    Every operation climbs the ladder (``AnchoredState.candidates``) and takes the cheapest rung whose proven distance is
+    within what the noise, ε, δ and the budget left allow.
 
     Examples:
         >>> from expunge.problem.losses import Squared
@@ -72,13 +67,6 @@ class Unlearner(Owned):
         >>> float(release.weights[0]), str(release.certificate.rung)
         (1.5, 'exact')
     """
-
-    def __init__(self, settings: Settings, secret: Secret, engine: Engine, noise: Noise) -> None:
-        super().__init__()
-        self.settings = settings
-        self._secret = secret
-        self._engine = engine
-        self._noise = noise
 
     @classmethod
     def learn_from(
@@ -101,44 +89,33 @@ class Unlearner(Owned):
 
         Raises:
             InvalidRows, NoOptimum: the rows cannot be fitted.
-            CapacityExceeded: the fit is too ill-conditioned for σ to cover its rounding, and that of refits.
+            CapacityExceeded: the fit is too ill-conditioned for the noise to cover its rounding, and that of refits.
+            ValueError: a bound or a kind of noise that this objective has not.
         """
         started = time.perf_counter()
         engine = LocalEngine() if engine is None else engine
-        settings.check(objective)
+        settings = settings.resolved(objective)
         candidate = fitted(objective, source, engine, settings)
         require_norm(candidate.state.extremes.row_norm, settings.row_norm)
-        mu_limit = settings.guarantee.mu if settings.sigma > 0 else math.inf
+        moments = _moments(objective, source, engine) if settings.noise is NoiseKind.SHAPED else None
+        noisy = mechanism(settings, objective, moments)
+        mu_limit = settings.guarantee.mu if settings.is_noisy else math.inf
         try:
-            budget = PrivacyBudget.fitted(mu_limit, charged_mu(candidate, settings.sigma), today())
+            budget = PrivacyBudget.fitted(mu_limit, charged_mu(candidate, noisy), today())
         except BudgetSpent as error:
-            distance = charged_distance(candidate, settings.sigma)
+            distance, knob = noisy.distance(candidate), "sigma" if settings.excess_risk is None else "excess_risk"
             raise CapacityExceeded(
-                f"{error}, so that no refit would be affordable (proven distance {distance:.4g} for sigma {settings.sigma:g}): "
-                "the problem is too ill-conditioned; rescale the columns, add a penalty or raise sigma. Nothing was changed",
+                f"{error}, so that no refit would be affordable (proven distance {distance:.4g} for {knob} "
+                f"{settings.sigma if settings.excess_risk is None else settings.excess_risk:g}): the problem is too "
+                f"ill-conditioned; rescale the columns, add a penalty or raise {knob}. Nothing was changed",
                 distance_bound=distance,
-                distance_allowed=settings.sigma * mu_limit,
+                distance_allowed=noisy.scale * mu_limit,
                 rung=Rung.REFIT,
             ) from None
         is_tracked = settings.track_rows or settings.by_subject
         learned = LearnedRows.of(source, engine, by_subject=settings.by_subject) if is_tracked else None
-        secret = published(settings, noise, None, candidate, learned, budget, Change(), started)
+        secret = published(settings, noise, None, candidate, learned, moments, noisy, budget, Change(), started)
         return cls(settings, secret, engine, noise)
-
-    @property
-    def objective(self) -> Objective:
-        """What is minimised."""
-        return self._secret.state.objective
-
-    @property
-    def release(self) -> Release:
-        """The last release."""
-        return self._secret.release
-
-    @property
-    def n_releases(self) -> int:
-        """How many releases there have been, the fit included."""
-        return self._secret.n_releases
 
     def forget(
         self, rows: Rows, remaining: RowSource | None = None, *, before_refit: Announce = _silent, is_known: bool = False
@@ -234,25 +211,23 @@ class Unlearner(Owned):
             secret, settings, on = self._secret, self.settings, today()
             self._require_same(secret.learned, source)
             cold = refit_cold(secret.state, source, self._engine, settings)
-            sigma, budget = settings.sigma, secret.budget
-            mu, is_due, is_cold = charged_mu(cold, sigma), self.is_refit_due, isinstance(source, Rows)
-            wobble = 0.0 if is_cold else charged_wobble(cold, sigma, budget, source)
+            moments = None if secret.moments is None else _moments(self.objective, source, self._engine)
+            noisy, budget = mechanism(settings, self.objective, moments), secret.budget
+            mu, is_due, is_cold = charged_mu(cold, noisy), self.is_refit_due, isinstance(source, Rows)
+            wobble = 0.0 if is_cold else charged_wobble(cold, noisy, budget, source)
             is_reset = is_due and (is_cold or cold.state.has_hessian)
             renewed = budget.refitted(mu, wobble, on) if is_reset else budget  # the old period need not pay for the new one
-            candidate = cheapest(iter([cold]), settings, renewed, source)
+            candidate = cheapest(iter([cold]), settings, noisy, renewed, source)
             if is_reset:
                 budget = renewed
             else:
                 budget = budget.charged(mu, refit=True, wobble=wobble)
                 budget = budget.postponed(on) if is_due else budget
-            self._secret = published(settings, self._noise, secret, candidate, secret.learned, budget, Change(), started)
+            learned = secret.learned
+            self._secret = published(
+                settings, self._noise, secret, candidate, learned, moments, noisy, budget, Change(), started
+            )
             return self._secret.release
-
-    @property
-    def is_refit_due(self) -> bool:
-        """Whether a refit now would be the scheduled one, which resets the budget."""
-        budget = self._secret.budget
-        return self.settings.schedule.is_due(date.fromisoformat(budget.since), budget.requests, today())
 
     def resume_restored(self, restores: int, since: date) -> None:
         """Goes on from a backup: whatever copies of this model released after it was made, no budget is spent twice.
@@ -263,17 +238,6 @@ class Unlearner(Owned):
         """
         with self.in_charge():
             self._secret = replace(self._secret, budget=self._secret.budget.restored(restores, since))
-
-    def influence(self, rows: Rows) -> Array:
-        """How far each of these rows moves the un-noised weights when it goes, to first order in the 2-norm, ``(n_rows,)``.
-
-        A wide model, which has no Hessian, gives an upper bound on that: |∇ℓᵢ|/μ.
-
-        Args:
-            rows: that were learned.
-        """
-        state = self._secret.state
-        return state.displacements(self.objective.check(rows))
 
     def require_rows(self, source: RowSource) -> None:
         """Raises unless ``source`` is what was learned and not forgotten: one pass, one more for digests of tracked rows.
@@ -289,72 +253,6 @@ class Unlearner(Owned):
         self._require_same(self._secret.learned, source)
         require_rows(self._secret.state, source, self._engine)
 
-    def capacity(self, sample: Rows | None = None) -> CapacityReport:
-        """What is used of the capacity to forget, and a forecast of what is left: an estimate, for planning.
-
-        Args:
-            sample: some of the learned rows, or all of them; without it the forecast is of the statistics' rung alone.
-
-        Raises:
-            InvalidRows: rows that do not fit the model.
-            ValueError: sigma is 0, so that nothing is promised that could be exceeded; or a wide model.
-        """
-        secret, settings = self._secret, self.settings
-        if settings.sigma == 0:
-            raise ValueError("with sigma=0 nothing is promised, and so there is no capacity: choose a positive sigma")
-        state = secret.state
-        if sample is not None:
-            self.objective.check(sample)
-        budget = secret.budget.owing()
-        allowed = settings.sigma * budget.mu_left() - grid_rounding(len(secret.point), settings.sigma)
-        return CapacityReport(
-            changed=state.changed,
-            remaining=state.statistics.count,
-            distance_bound=secret.release.certificate.distance_bound,
-            distance_allowed=max(0.0, allowed),
-            budget_used=(budget.mu_total / budget.mu_limit) ** 2,
-            forecasts=state.forecasts(allowed, settings.max_passes, sample, settings.declared_bound),
-        )
-
-    def draw(self, count: int) -> Array:
-        """Fresh releases of the present weights, ``(count, p)``: a mechanism to audit. None of them may be published.
-
-        Args:
-            count: how many.
-        """
-        return np.array([self._noise(self._secret.point, self.settings.sigma) for _ in range(count)])
-
-    def twin(self, noise: Noise) -> "Unlearner":
-        """Another unlearner with the same secret, for audits and studies: its releases spend nothing of this one's budget, and
-        none of them may be published.
-
-        Args:
-            noise: of its releases.
-        """
-        return Unlearner(self.settings, self._secret, self._engine, noise)
-
-    def noise_cost(self, rows: Rows) -> NoiseCost:
-        """What the noise of a release costs, estimated on learned ``rows``; a word to whoever fits, not to be published.
-
-        Args:
-            rows: that were learned.
-
-        Source: theory §5.3.
-        """
-        return NoiseCost.of(self.objective, rows, self._secret.point, self.settings.sigma)
-
-    def true_distance(self, source: RowSource) -> float:
-        """|w̄ − ŵ′|₂, what ``distance_bound`` bounds, found by retraining on ``source``: for audits and demonstrations.
-
-        Args:
-            source: all rows learned and not forgotten.
-
-        Raises:
-            InvalidRows, NoOptimum: ``source`` cannot be fitted.
-        """
-        retrained = fitted(self.objective, source, self._engine, self.settings)
-        return float(np.linalg.norm(self._secret.point - retrained.point))
-
     def _operate(self, change: Change, remaining: RowSource | None, before_refit: Announce, is_known: bool) -> Release:
         with self.in_charge():
             started = time.perf_counter()
@@ -368,11 +266,13 @@ class Unlearner(Owned):
             budget = secret.budget if change.removed is None else secret.budget.owing()
             passes, declared = settings.max_passes, settings.declared_bound
             candidates = state.candidates(remaining, self._engine, passes, declared, before_refit, is_known=is_known)
-            candidate = cheapest(candidates, settings, budget, remaining)
-            wobble = charged_wobble(candidate, settings.sigma, budget, remaining)
+            moments = None if secret.moments is None else change.summed(self.objective, secret.moments)
+            noisy = secret.mechanism if moments is None else mechanism(settings, self.objective, moments)
+            candidate = cheapest(candidates, settings, noisy, budget, remaining)
+            wobble = charged_wobble(candidate, noisy, budget, remaining)
             is_refit = candidate.rung is Rung.REFIT
-            budget = budget.charged(charged_mu(candidate, settings.sigma), refit=is_refit, wobble=wobble)
-            self._secret = published(settings, self._noise, secret, candidate, learned, budget, change, started)
+            budget = budget.charged(charged_mu(candidate, noisy), refit=is_refit, wobble=wobble)
+            self._secret = published(settings, self._noise, secret, candidate, learned, moments, noisy, budget, change, started)
             return self._secret.release
 
     def _require_same(self, learned: LearnedRows | None, source: RowSource | None) -> None:
@@ -380,6 +280,12 @@ class Unlearner(Owned):
         if learned is not None and source is not None:
             check = partial(self.objective.check, is_weighted=self._secret.state.statistics.is_weighted)
             learned.require_same(source, self._engine, check, self.objective.loss.classes)
+
+
+def _moments(objective: Objective, source: RowSource, engine: Engine) -> Moments:
+    """The moments of all rows of ``source``."""
+    moments: Moments = engine.reduce(source, partial(Moments.of, objective), add)
+    return moments
 
 
 def secret_of(unlearner: Unlearner) -> Secret:

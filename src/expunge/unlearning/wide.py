@@ -81,7 +81,7 @@ class WideState(AnchoredState):
         size = norm(gradient) * (1.0 + gamma(len(gradient) + 8))
         return bounds.residual(geometry, 0.0, (size + error) / math.sqrt(geometry.mu))
 
-    def displacements(self, rows: Rows) -> Array:
+    def displacements(self, rows: Rows, metric: Array | None = None) -> Array:
         """An upper bound on |H⁻¹∇ℓᵢ|₂ for each row, ``(n_rows,)``: |ℓ′ᵢ||xᵢ|/μ; ``inf`` where ℓ′ᵢ overflows."""
         at = Evaluation(self.objective, rows.on_host(), self.anchor)
         with np.errstate(over="ignore"):
@@ -137,7 +137,7 @@ class WideState(AnchoredState):
         return Rung.REFIT
 
     def forecasts(
-        self, allowed: float, max_passes: int, sample: Rows | None, declared: DeclaredBound | None
+        self, is_enough: Callable[[Candidate], bool], max_passes: int, sample: Rows | None, declared: DeclaredBound | None
     ) -> tuple[Forecast, ...]:
         """None: every change passes over the remaining rows.
 

@@ -24,20 +24,21 @@ def audited(storage: Storage, name: str, draws: int) -> Verdict:
     with batch.in_charge(storage):  # state and rows of one moment
         unlearner = states.state_of(storage, name)
         rows = storage.cached(specification.source(storage.table))
-    if unlearner.settings.sigma == 0:
+    if not unlearner.settings.is_noisy:
         raise ValueError("with sigma 0 nothing is promised, and so there is nothing to audit")
     never = Unlearner.learn_from(unlearner.objective, rows, unlearner.settings, engine=storage.engine)
-    certificate, distance = unlearner.release.certificate, unlearner.true_distance(rows)
+    certificate, mu = unlearner.release.certificate, unlearner.true_mu(rows)
     found = audit.AuditedRelease(
         rung=certificate.rung,
         forgotten=certificate.n_forgotten,
         certified_distance=certificate.distance_bound,
-        true_distance=distance,
+        true_distance=unlearner.true_distance(rows),
         retraining_error=never.release.certificate.distance_bound,
         certified_mu=certificate.mu,
-        true_mu=distance / certificate.sigma,
+        true_mu=mu,
         certified_mu_total=max(certificate.mu, certificate.mu_total),
-        true_mu_total=distance / certificate.sigma,
+        true_mu_total=mu,
+        mu_error=unlearner.most_mu(never.release.certificate.distance_bound),
     )
     outside = audit.black_box(unlearner.draw, never.draw, n_draws=draws)
     return Verdict(audit.ExactAudit((found,)), outside, certificate.delta)

@@ -119,7 +119,7 @@ def budgets(storage: Storage) -> None:
         kinds = {row.id: row.kind for row in releases.listed(connection)}
         for row in releases.all_releases(connection):
             certificate = Certificate.from_json(row.evidence)
-            if certificate.sigma == 0:
+            if certificate.scale == 0:
                 continue
             if certificate.mu_total > Guarantee(certificate.epsilon, certificate.delta).mu:
                 raise LedgerCorrupt(f"release {row.number} of {row.model} spent more than was promised")

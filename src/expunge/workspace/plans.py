@@ -17,6 +17,8 @@ from expunge.errors import InvalidRows, LastRows, WorkspaceInvalid
 from expunge.ledger import batches, releases, requests
 from expunge.ledger.batches import BatchKind
 from expunge.privacy import Guarantee
+from expunge.unlearning.rung import NoiseKind
+from expunge.unlearning.shape import NOISE_FLOOR
 from expunge.workspace import arrivals, row_keys
 from expunge.workspace.arrivals import Arrival, arrival, expected, in_table, odd_told, read_schema, require_whole
 from expunge.workspace.batch import Outcome
@@ -38,7 +40,10 @@ class How(TypedDict, total=False):
         penalty: ``C`` of a classifier, ``alpha`` of a regression; 1 by default.
         epsilon: of the promise, in nats; 1 by default.
         delta: of the promise, a probability; 1e-6 by default.
-        sigma: its noise; by default it follows from ``excess_risk`` (0.001) and the schema (theory §5.3).
+        noise: ``auto``, the default, ``shaped`` or ``isotropic`` (theory §5.6).
+        excess_risk: what the noise may cost; 0.001 by default.
+        noise_floor: of shaped noise; 0.02 by default.
+        sigma: of isotropic noise, in place of an excess risk.
     """
 
     model: str
@@ -46,7 +51,9 @@ class How(TypedDict, total=False):
     epsilon: float
     delta: float
     sigma: float | None
-    excess_risk: float
+    noise: str
+    excess_risk: float | None
+    noise_floor: float
 
 
 class Taking(TypedDict, total=False):
@@ -158,7 +165,9 @@ class Plans:
             WorkspaceInvalid: no such model.
         """
         old = self._model(name)
-        kept = {key: getattr(old, key) for key in ("target", "penalty", "epsilon", "delta", "sigma")}
+        kept = {key: getattr(old, key) for key in ("target", "penalty", "epsilon", "delta", "noise_floor")}
+        if not {"sigma", "noise", "excess_risk"} & set(how):
+            kept |= {key: getattr(old, key) for key in ("sigma", "noise", "excess_risk")}
         try:
             return self._fitted(BatchKind.REPLACE, name, {**kept, "model": old.kind, **how}, accept_undeclared)
         except LastRows as error:
@@ -203,7 +212,9 @@ class Plans:
             epsilon=how.get("epsilon", 1.0),
             delta=how.get("delta", 1e-6),
             sigma=how.get("sigma"),
-            excess_risk=how.get("excess_risk", 0.001),
+            noise=how.get("noise", NoiseKind.AUTO.value),
+            excess_risk=how.get("excess_risk"),
+            noise_floor=how.get("noise_floor", NOISE_FLOOR),
             refit_days=settings.refit_days,
             refit_requests=settings.refit_requests,
             without=asked,
@@ -212,7 +223,8 @@ class Plans:
         if not accept_undeclared and not schema.draft:  # which leaves out what is rare, whatever its share
             require_declared(odd, settings.undeclared_percent)
         rows = self.storage.table.count(specification.target, asked)
-        seen = {"model": name, "rows": rows, "sigma": specification.sigma, "classes": list(specification.classes)}
+        said = {key: getattr(specification, key) for key in ("noise", "sigma", "excess_risk")}
+        seen = {"model": name, "rows": rows, **said, "classes": list(specification.classes)}
         models = () if kind == BatchKind.FIT else (name,)
         return Plan(Work(kind, models=models, fitted=(name, specification)), {**seen, **odd_told(odd)})
 

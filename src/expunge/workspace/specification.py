@@ -27,9 +27,12 @@ from expunge.linear_model import (
 )
 from expunge.linear_model.base import UnlearningModel
 from expunge.problem.objective import Objective
+from expunge.problem.parameters import real
 from expunge.problem.rows import Rows
-from expunge.unlearning.cost import Undeclared, affordable_sigma
-from expunge.unlearning.settings import Settings
+from expunge.unlearning.cost import Undeclared, affordable_sigma, largest_null_loss
+from expunge.unlearning.rung import NoiseKind
+from expunge.unlearning.settings import EXCESS_RISK, Settings
+from expunge.unlearning.shape import NOISE_FLOOR
 from expunge.workspace.configuration import Configuration
 from expunge.workspace.model_kinds import ModelKind
 
@@ -57,12 +60,16 @@ class Specification:
         penalty: ``C`` of a classifier, ``alpha`` of a regression.
         epsilon: of the promise, in nats.
         delta: of the promise, a probability.
-        sigma: standard deviation of its noise in each weight.
+        sigma: of isotropic noise; ``None`` for shaped noise, of which ``excess_risk`` says how much there is.
         schema: the feature schema as TOML, the target left out.
         classes: labels of a classifier, else none.
         declared_classes: whether a person declared them.
         refit_days: days between scheduled refits, as in workspace.toml.
         refit_requests: releases between them; 0 for no such limit.
+        noise: ``isotropic`` or ``shaped``.
+        excess_risk: what shaped noise may cost, as it was asked for.
+        risk_unit: the loss of which that is a share (theory §5.3).
+        noise_floor: of shaped noise.
     """
 
     kind: ModelKind
@@ -70,12 +77,16 @@ class Specification:
     penalty: float
     epsilon: float
     delta: float
-    sigma: float
+    sigma: float | None
     schema: str
     classes: tuple[str, ...] = ()
     refit_days: int = Configuration.refit_days
     refit_requests: int = Configuration.refit_requests
     declared_classes: bool = False
+    noise: str = NoiseKind.ISOTROPIC.value
+    excess_risk: float | None = None
+    risk_unit: float = 1.0
+    noise_floor: float = NOISE_FLOOR
 
     @classmethod
     def of(
@@ -89,21 +100,26 @@ class Specification:
         epsilon: float,
         delta: float,
         sigma: float | None,
-        excess_risk: float,
+        noise: str,
+        excess_risk: float | None,
+        noise_floor: float,
         refit_days: int,
         refit_requests: int,
         without: Collection[str] = (),
     ) -> "Specification":
-        """The specification of a new model; σ comes from ``excess_risk`` and what the schema declares where it is not given.
+        """The specification of a new model. How much noise there is comes from ``excess_risk`` and what the schema declares
+        where no sigma is given.
 
         Args:
+            noise: ``auto``, ``shaped`` or ``isotropic``.
             without: pseudonyms of people whose rows in the table are not to be learned.
 
         Raises:
             InvalidRows: an unknown target, or one with too many classes or without a declared one; something was taken from the
                 rows that fewer than ten people share.
             LastRows: nobody has a target, or all have the same class.
-            ValueError: an unknown kind, or no range declared for a target whose loss needs one.
+            ValueError: an unknown kind, parameters of noise that cannot be together, or no range declared for a target whose
+                loss needs one.
         """
         if kind not in tuple(ModelKind):
             raise ValueError(f"model must be one of {', '.join(ModelKind)}, got {kind!r}")
@@ -123,27 +139,49 @@ class Specification:
         declared = columns.get(target)
         if kind == ModelKind.LOGISTIC:
             classes = _classes(table, target, declared, without)
-        noise, schedule = 0.0 if sigma is None else sigma, (refit_days, refit_requests)
+        schedule = refit_days, refit_requests
         is_declared = isinstance(declared, Category) and not schema.draft
-        draft = cls(kind, target, penalty, epsilon, delta, noise, schema.to_toml(), classes, *schedule, is_declared)
+        promise = kind, target, penalty, epsilon, delta, sigma
+        draft = cls(*promise, schema.to_toml(), classes, *schedule, is_declared, noise, excess_risk, 1.0, noise_floor)
         draft.require_shared(table, without)
-        if sigma is not None:
-            return draft
-        estimator = draft.estimator
+        target_range = (declared.low, declared.high) if isinstance(declared, Number) else None
         try:
-            sigma = affordable_sigma(
-                estimator.objective(len(schema.feature_names)).loss,
-                fit_intercept=estimator.fit_intercept,
-                excess_risk=excess_risk,
-                row_norm=math.hypot(schema.row_norm, estimator.fit_intercept),
-                target_range=(declared.low, declared.high) if isinstance(declared, Number) else None,
-            )
+            return draft._with_noise(target_range)
         except Undeclared as error:
             raise ValueError(
                 f"no noise follows from an excess risk for {kind} ({error}): declare column {target!r} as a number with its "
                 "range in schema.toml, or give --sigma"
             ) from error
-        return cls(**{**asdict(draft), "sigma": sigma})
+
+    def _with_noise(self, target_range: tuple[float, float] | None) -> "Specification":
+        """The same with the kind of noise decided, and how much there is.
+
+        Raises:
+            Undeclared: something must be declared before an excess risk says how much.
+            ValueError: parameters that cannot be together.
+        """
+        estimator, n_features = self.estimator, len(self.features.feature_names)
+        loss = estimator.objective(n_features).loss
+        risk = EXCESS_RISK if self.excess_risk is None else real("excess_risk", self.excess_risk)
+        if self.sigma is None and risk == 0:
+            return replace(self, noise=NoiseKind.ISOTROPIC.value, sigma=0.0, excess_risk=None)
+        if self.sigma is None and estimator.noise_for(n_features) is NoiseKind.SHAPED:
+            is_share = not loss.classes and math.isfinite(loss.curvature_bound)
+            unit = largest_null_loss(loss, target_range) if is_share else 1.0
+            decided = replace(self, noise=NoiseKind.SHAPED.value, excess_risk=risk, risk_unit=unit)
+        elif self.sigma is None:
+            sigma = affordable_sigma(
+                loss,
+                fit_intercept=estimator.fit_intercept,
+                excess_risk=risk,
+                row_norm=math.hypot(self.features.row_norm, estimator.fit_intercept),
+                target_range=target_range,
+            )
+            decided = replace(self, noise=NoiseKind.ISOTROPIC.value, sigma=sigma, excess_risk=None)
+        else:
+            decided = replace(self, noise=estimator.noise_for(n_features).value)
+        decided.settings.check(decided.objective)
+        return decided
 
     @classmethod
     def from_json(cls, text: str) -> "Specification":
@@ -188,6 +226,9 @@ class Specification:
             epsilon=self.epsilon,
             delta=self.delta,
             sigma=self.sigma,
+            noise=self.noise,
+            excess_risk=None if self.excess_risk is None else self.excess_risk * self.risk_unit,
+            noise_floor=self.noise_floor,
             refit_days=self.refit_days,
             refit_requests=self.refit_requests or None,
             track_rows=True,
@@ -206,7 +247,7 @@ class Specification:
     @property
     def settings(self) -> Settings:
         """Guarantee and noise."""
-        return self.estimator.settings()
+        return self.estimator.settings(len(self.features.feature_names))
 
     @property
     def table_columns(self) -> TableColumns:

@@ -209,7 +209,8 @@ def prepared_states(
     for task in chosen:
         if work.fitted is not None and task.model == work.fitted[0]:  # whoever asked to be forgotten is not learned
             source = task.specification.source(storage.table, before.people.values())
-            prepared.append(_saved(storage, task, _fitted(storage, task.specification, source), {}, tuple(before.people)))
+            unlearner = _fitted(storage, task.specification, source, task.model, notify)
+            prepared.append(_saved(storage, task, unlearner, {}, tuple(before.people)))
             continue
         try:
             prepared.append(_attempt(storage, work, task, before, change, notify))
@@ -285,11 +286,17 @@ def _explained(task: Task, error: ExpungeError) -> ExpungeError:
     return InvalidRows(f"{last}: {first}run expunge replace {name}, which learns the other classes, or expunge retire {name}")
 
 
-def _fitted(storage: Storage, specification: Specification, source: TableSource) -> Unlearner:
+def _fitted(storage: Storage, specification: Specification, source: TableSource, name: str, notify: Notify) -> Unlearner:
     objective, settings = specification.objective, specification.settings
     unlearner = Unlearner.learn_from(objective, storage.cached(source), settings, engine=storage.engine)
-    if settings.sigma > 0:
-        unlearner.noise_cost(source.sample(SAMPLE)).require_worth()
+    if settings.is_noisy:
+        cost = unlearner.noise_cost(source.sample(SAMPLE))
+        cost.require_worth()
+        asked = "" if settings.excess_risk is None else f" ({settings.excess_risk:.3g} was asked for)"
+        notify(
+            f"{name}: the noise costs {cost.cost:.3g} in mean loss{asked}; in predictions, before the link, it is "
+            f"{cost.median:.3g} for the median row and {cost.largest:.3g} for the worst-served one"
+        )
     return unlearner
 
 
@@ -324,13 +331,12 @@ def _operate(
 
 
 def influences(unlearner: Unlearner, leaving: pa.Table | None, removed: Rows | None) -> dict[str, float]:
-    """By pseudonym, how far the rows of each of ``leaving`` move the model's weights, in units of σ; see ``Outcome``."""
-    sigma = unlearner.settings.sigma
-    if leaving is None or not removed or removed.ids is None or sigma == 0:
+    """By pseudonym, how far the rows of each of ``leaving`` move the model's weights, in units of noise; see ``Outcome``."""
+    if leaving is None or not removed or removed.ids is None or not unlearner.settings.is_noisy:
         return {}
     owner = dict(zip(leaving["_row"].to_pylist(), leaving[SUBJECT].to_pylist(), strict=True))
     found: dict[str, float] = {}
-    for row, moved in zip(removed.ids, unlearner.influence(removed) / sigma, strict=True):
+    for row, moved in zip(removed.ids, unlearner.influence_in_noise(removed), strict=True):
         found[owner[row]] = found.get(owner[row], 0.0) + float(moved)
     return found
 

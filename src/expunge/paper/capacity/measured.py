@@ -110,7 +110,7 @@ def empirical_capacity(
         except (InvalidRows, CapacityExceeded) as refusal:
             reason = f"{m} deletions are refused: {refusal}"
             return False
-        points.append(RiskPoint(m, release.certificate.rung, *risk.excess(release.weights, unlearner.settings.sigma)))
+        points.append(RiskPoint(m, release.certificate.rung, *risk.excess(release.weights, twin.noise_spread(held_out))))
         if points[-1].excess_risk > gamma:
             reason = f"{m} deletions cost {points[-1].excess_risk:.3g} > gamma = {gamma:g}"
         return points[-1].excess_risk <= gamma
@@ -140,8 +140,12 @@ class HeldOutRisk:
         self._tails = [(1.0 - confidence) / 2.0, (1.0 + confidence) / 2.0]
         self._reference = self._losses.at(reference, 0.0)
 
-    def excess(self, weights: Array, sigma: float) -> tuple[float, float, float]:
-        """The excess risk of ``weights`` once N(0, σ²I) is added, and its interval."""
-        excess = self._losses.at(weights, sigma) - self._reference
+    def excess(self, weights: Array, spread: Array) -> tuple[float, float, float]:
+        """The excess risk of ``weights`` once noise is added, and its interval.
+
+        Args:
+            spread: of the noise in the predictors of the held-out rows, as for ``NoisyLoss.over``.
+        """
+        excess = self._losses.over(weights, spread) - self._reference
         low, high = np.quantile(self._counts @ excess / self._counts.sum(axis=1), self._tails)
         return float(np.average(excess, weights=self._weight)), float(low), float(high)

@@ -174,6 +174,17 @@ class Loss(ABC):
         """
         return 0.0
 
+    def moment_weight(self, y: Array) -> Array:
+        """What a row counts in the second moments that shape the noise, ``(n_rows,)``, at least 0: as near ℓ″ as a function of
+        the target alone can be. A loss with classes has moments of each class instead.
+
+        Args:
+            y: targets on the host, ``(n_rows,)``.
+
+        Source: theory §5.6.
+        """
+        return np.ones_like(y)
+
     def invalid_targets(self, y: Array) -> tuple[NDArray[np.bool_], str]:
         """Mask of the targets this loss is not defined for, and what they would have to be.
 

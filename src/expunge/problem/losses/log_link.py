@@ -1,5 +1,6 @@
 """Losses with a log link: Poisson, Gamma and Tweedie. Theory §6."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -43,6 +44,9 @@ class Poisson(Loss):
 
     def term_size(self, t: Array, slope: Array, curvature: Array) -> Array:
         return slope + curvature
+
+    def moment_weight(self, y: Array) -> Array:
+        return y
 
     def invalid_targets(self, y: Array) -> tuple[NDArray[np.bool_], str]:
         return y < 0, "0 or more"
@@ -142,6 +146,10 @@ class Tweedie(Loss):
 
     def curvature_condition(self, t: Array, y: Array) -> Array | float:
         return abs(t)
+
+    def moment_weight(self, y: Array) -> Array:
+        values, places = np.unique(y, return_inverse=True)  # math.pow: NumPy's last bit depends on where a value lies
+        return np.array([math.pow(value, 2.0 - self.power) for value in values])[places]
 
     def invalid_targets(self, y: Array) -> tuple[NDArray[np.bool_], str]:
         return y < 0, "0 or more"

@@ -1,0 +1,109 @@
+"""What can be measured of an estimator: releases, true distance from retraining, the cost of noise. Theory §5.6, §7."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expunge.linear_model.served import ServedModel
+from expunge.problem.rows import Rows
+from expunge.unlearning.cost import NoiseCost
+from expunge.unlearning.unlearner import Unlearner
+
+Array = NDArray[np.float64]
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class MeasuredModel(ServedModel):
+    """Measurements, for audits and for whoever chooses the noise; the parameters are those of ``PlannedModel``."""
+
+    @property
+    @abstractmethod
+    def unlearner_(self) -> Unlearner:
+        """The core beneath."""
+
+    @abstractmethod
+    def encoded(self, X: Any, y: Any, sample_weight: Any = None, ids: Any = None) -> Rows:
+        """Rows as the core takes them."""
+
+    def draw(self, count: int) -> Array:
+        """Fresh releases of the present weights, ``(count, p)``: a mechanism to audit. None of them may be published.
+
+        Args:
+            count: how many; at least 0.
+
+        Raises:
+            ValueError: sigma is 0, so that nothing is drawn.
+
+        Examples:
+            >>> from expunge.linear_model import Ridge
+            >>> Ridge(sigma=0.1).fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0]).draw(4).shape  # one weight and the intercept
+            (4, 2)
+        """
+        if not self.unlearner_.settings.is_noisy:
+            raise ValueError("with sigma=0 there is no noise, and nothing to draw: choose a positive sigma")
+        return self.unlearner_.draw(count)
+
+    def true_distance(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """|w̄ − ŵ′|₂, which ``distance_bound`` bounds, found by retraining on these rows: for audits and demonstrations.
+
+        Args:
+            X: the rows learned and not forgotten, ``(n_rows, n_features)``, dense or CSR.
+            y: their targets, ``(n_rows,)``.
+            sample_weight: ``(n_rows,)``; as for ``fit``.
+
+        Raises:
+            InvalidRows, NoOptimum: see ``Unlearner.true_distance``.
+
+        Examples:
+            >>> from expunge.linear_model import Ridge
+            >>> X, y = [[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0]
+            >>> model = Ridge(sigma=0).fit(X, y)
+            >>> certificate = model.forget(X[2:], y[2:])
+            >>> model.true_distance(X[:2], y[:2]) <= certificate.distance_bound
+            True
+        """
+        return self.unlearner_.true_distance(self.encoded(X, y, sample_weight))
+
+    def true_mu(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """μ of that distance, in the metric of the noise, which the certificate's bounds; infinite without noise.
+
+        Args:
+            X: the rows learned and not forgotten, ``(n_rows, n_features)``, dense or CSR.
+            y: their targets, ``(n_rows,)``.
+            sample_weight: ``(n_rows,)``; as for ``fit``.
+
+        Raises:
+            InvalidRows, NoOptimum: see ``Unlearner.true_mu``.
+
+        Examples:
+            >>> from expunge.linear_model import Ridge
+            >>> X, y = [[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0]
+            >>> model = Ridge().fit(X, y)
+            >>> certificate = model.forget(X[2:], y[2:])
+            >>> model.true_mu(X[:2], y[:2]) <= certificate.mu
+            True
+        """
+        return self.unlearner_.true_mu(self.encoded(X, y, sample_weight))
+
+    def noise_cost(self, X: Any, y: Any, sample_weight: Any = None) -> NoiseCost:
+        """What the noise truly costs in mean loss on these rows, best held-out ones, and what it is in the predictors of the
+        median and of the worst-served row; print it for the text. It depends on the learned rows: not to be published.
+
+        Args:
+            X: rows, ``(n_rows, n_features)``, dense or CSR.
+            y: their targets, ``(n_rows,)``.
+            sample_weight: ``(n_rows,)``; as for ``fit``.
+
+        Examples:
+            >>> from expunge.linear_model import Ridge
+            >>> X, y = [[0.0], [1.0], [2.0], [4.0]], [1.0, 3.0, 5.0, 9.0]
+            >>> cost = Ridge(excess_risk=0.01).fit(X, y).noise_cost(X, y)
+            >>> 0.0 < cost.cost < 0.02, cost.median < cost.largest
+            (True, True)
+
+        Source: theory §5.6.
+        """
+        return self.unlearner_.noise_cost(self.encoded(X, y, sample_weight))
