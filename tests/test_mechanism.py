@@ -202,7 +202,7 @@ def test_auto_is_shaped_where_that_can_be_certified(loss):
     assert SHAPED.noise_for(small) is NoiseKind.SHAPED
     assert Settings(GUARANTEE, 0.1).noise_for(small) is NoiseKind.ISOTROPIC
     assert SHAPED.noise_for(wide) is NoiseKind.ISOTROPIC
-    assert replace(SHAPED, noise="shaped").noise_for(wide) is NoiseKind.SHAPED, "asked for"
+    assert replace(SHAPED, noise=NoiseKind.SHAPED).noise_for(wide) is NoiseKind.SHAPED, "asked for"
     assert replace(SHAPED, memory_budget=0).noise_for(small) is NoiseKind.ISOTROPIC
     assert replace(SHAPED, bound=Bound.WORST_CASE, row_norm=1.0).noise_for(small) is NoiseKind.ISOTROPIC
     assert Settings(GUARANTEE).resolved(small).excess_risk == 0.001

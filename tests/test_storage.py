@@ -83,7 +83,7 @@ def test_a_file_of_the_version_before_is_read(tmp_path):
     tensors = {name: values for name, values in load_file(path).items() if name not in later}
     del content["beyond"], content["settings"]["order"]
     text = json.dumps(content, sort_keys=True)
-    older = {"format": storage.FORMAT, "version": "4", "content": text, "checksum": storage._checksum(text, tensors)}
+    older = {"format": storage.FORMAT, "version": "4", "content": text, "checksum": storage._checksum(text, tensors, "4")}
     save_file(tensors, path, metadata=older)
 
     loaded = load_unlearner(path)
