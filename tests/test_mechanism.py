@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,8 +24,11 @@ from expunge.problem.rows import Rows
 from expunge.unlearning import storage
 from expunge.unlearning.certificate import Certificate
 from expunge.unlearning.mechanism import Isotropic, Shaped
+from expunge.unlearning.release import Secret
 from expunge.unlearning.rung import Bound, NoiseKind, Rung
 from expunge.unlearning.settings import MOST_SHAPED, Settings
+from expunge.unlearning.shape import Shape
+from expunge.unlearning.state import State
 from expunge.unlearning.storage import load_unlearner, save_unlearner
 from expunge.unlearning.unlearner import Unlearner, secret_of
 from tests.conftest import examples
@@ -34,6 +38,12 @@ from tests.problems import CATALOGUE, problem, targets
 GUARANTEE = Guarantee(1.0, 1e-5)
 SHAPED = Settings(GUARANTEE, excess_risk=1e-3)
 seeds = st.integers(0, 2**32 - 1)
+
+
+def shape_in(secret: Secret) -> Shape:
+    """Of shaped noise."""
+    assert isinstance(secret.mechanism, Shaped)
+    return secret.mechanism.shape
 
 
 def classifier_rows(n=3000, d=5, seed=0):
@@ -61,9 +71,9 @@ def test_both_sides_draw_with_the_same_covariance_whatever_came_and_went(loss, s
     keep = rng.permutation(len(rows))
     gone, corrected, kept = keep[:2], keep[2:4], keep[4:]
     wrong = replace(rows.take(corrected), ids=range(2))
-    left = Rows.of(*(np.concatenate([part, other]) for part, other in zip(
-        (p.rows.take(kept).X, p.rows.take(kept).y), (others.X, others.y), strict=True)),
-        None if p.rows.sample_weight is None else np.concatenate([p.rows.take(kept).weight, others.weight]))  # fmt: skip
+    stay = p.rows.take(kept)
+    weight = None if p.rows.sample_weight is None else np.concatenate([stay.weight, others.weight])
+    left = Rows.of(np.concatenate([stay.X, others.X]), np.concatenate([stay.y, others.y]), weight)
     try:
         fresh = Unlearner.learn_from(p.objective, left, settings_)
         model = Unlearner.learn_from(p.objective, rows, settings_)
@@ -114,7 +124,7 @@ def test_the_certified_mu_covers_the_true_one_in_the_metric_of_the_noise(loss, s
         truth = retrain(p.objective, p.remaining, secret.point)
         assert truth is not None
         optimum, off = truth
-        L, s = secret.mechanism.shape.factor, secret.mechanism.scale
+        L, s = shape_in(secret).factor, secret.mechanism.scale
         away = np.linalg.norm(L.T @ (secret.point - optimum)) / s
         assert away <= certificate.mu + np.linalg.norm(L) * off / s
         assert np.linalg.norm(secret.point - optimum) <= certificate.distance_bound + off
@@ -175,12 +185,12 @@ def test_the_noise_of_a_release_is_that_of_its_own_rows():
     drawn, secret = model.draw(20_000), secret_of(model)
     moments = Moments.of(model.objective, rows.take(slice(100, None)))
     wanted = Unlearner.learn_from(model.objective, rows.take(slice(100, None)), SHAPED)
-    shape = secret_of(wanted).mechanism.shape
+    shape = shape_in(secret_of(wanted))
     assert moments.n_rows == 300
     whitened = (drawn - secret.point) @ shape.factor / shape.scale
     np.testing.assert_allclose(whitened.T @ whitened / len(drawn), np.eye(6), atol=0.05)
     np.testing.assert_allclose(whitened.mean(axis=0), 0.0, atol=0.05)
-    assert not np.allclose(secret_of(wanted).mechanism.shape.factor, Shaped(shape).shape.factor * 1.01)
+    assert not np.allclose(shape_in(secret_of(wanted)).factor, Shaped(shape).shape.factor * 1.01)
 
 
 def test_nobody_can_tell_forgetting_from_never_having_learned_beyond_mu():
@@ -202,7 +212,7 @@ def test_auto_is_shaped_where_that_can_be_certified(loss):
     assert SHAPED.noise_for(small) is NoiseKind.SHAPED
     assert Settings(GUARANTEE, 0.1).noise_for(small) is NoiseKind.ISOTROPIC
     assert SHAPED.noise_for(wide) is NoiseKind.ISOTROPIC
-    assert replace(SHAPED, noise="shaped").noise_for(wide) is NoiseKind.SHAPED, "asked for"
+    assert replace(SHAPED, noise=NoiseKind.SHAPED).noise_for(wide) is NoiseKind.SHAPED, "asked for"
     assert replace(SHAPED, memory_budget=0).noise_for(small) is NoiseKind.ISOTROPIC
     assert replace(SHAPED, bound=Bound.WORST_CASE, row_norm=1.0).noise_for(small) is NoiseKind.ISOTROPIC
     assert Settings(GUARANTEE).resolved(small).excess_risk == 0.001
@@ -221,11 +231,12 @@ def test_settings_that_cannot_be_together():
         with pytest.raises(ValueError, match=why):
             Settings(GUARANTEE, **wrong)
     objective = Objective(Logistic(), 3, fit_intercept=False)
-    for wrong, why in (
+    unfit: tuple[tuple[dict[str, Any], str], ...] = (
         ({"noise": "shaped", "memory_budget": 0}, "needs the Hessian.*raise memory_budget"),
         ({"noise": "shaped", "bound": "worst_case", "row_norm": 1.0}, "needs bound='local', got 'worst_case'"),
         ({"memory_budget": 0}, "has isotropic noise .*, which needs sigma"),
-    ):
+    )
+    for wrong, why in unfit:
         with pytest.raises(ValueError, match=why):
             Unlearner.learn_from(objective, classifier_rows(50, 3), Settings(GUARANTEE, **wrong))
 
@@ -317,6 +328,7 @@ def test_exposure_is_in_the_metric_of_the_noise():
     before = secret_of(model)
     certificate = model.forget(rows.take(slice(0, 10))).certificate
     after = secret_of(model)
+    assert isinstance(after.state, State)
     moved, own = after.mechanism.length(after.point - before.point), certificate.mu * certificate.scale
     wanted = math.sqrt((moved + own) ** 2 + own**2) / certificate.scale
     assert certificate.exposure_mu == pytest.approx(wanted, rel=1e-9)
@@ -359,7 +371,8 @@ def test_the_scale_of_columns_does_not_matter():
         objective = Objective(Logistic(), 3, penalty=0.0)
         model = Unlearner.learn_from(objective, each, replace(SHAPED, noise_floor=0.0))
         found.append(model.noise_spread(each))
-    np.testing.assert_allclose(*found, rtol=0.05)
+    here, there = found
+    np.testing.assert_allclose(here, there, rtol=0.05)
 
 
 def test_a_state_of_the_format_before_is_read_as_isotropic(tmp_path):

@@ -1,13 +1,20 @@
 """State files: they come back whole, and anything else is refused."""
 
+import json
 import os
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
 from expunge.errors import StateCorrupt
 from expunge.problem.losses import Logistic, PseudoHuber, Softmax, Squared
+from expunge.unlearning import storage
+from expunge.unlearning.rung import Rung
+from expunge.unlearning.state import State
 from expunge.unlearning.storage import load_unlearner, save_unlearner
+from expunge.unlearning.unlearner import secret_of
 from tests.test_unlearner import make
 
 
@@ -58,9 +65,38 @@ def test_truncation_is_found(state):
             load_unlearner(state)
 
 
-def test_foreign_files_are_refused(state, tmp_path):
-    from safetensors.numpy import save_file
+def beyond_hessian(unlearner):
+    """The order of what is kept beyond the Hessian; ``None`` if nothing is."""
+    state = secret_of(unlearner).state
+    assert isinstance(state, State)
+    return None if state.higher is None else state.order
 
+
+def test_a_file_of_the_version_before_is_read(tmp_path):
+    """Version 4 had nothing beyond the Hessian, and settings without an order."""
+    model, at, n = make(loss=Logistic(), sigma=0.05)
+    path = tmp_path / "m.state"
+    save_unlearner(model, path)
+    with safe_open(path, framework="np") as file:
+        content = json.loads(file.metadata()["content"])
+    later = {"leverage_sum", "third", "reference_root", "reference_hessian", "support_largest", "support_together"}
+    tensors = {name: values for name, values in load_file(path).items() if name not in later}
+    del content["beyond"], content["settings"]["order"]
+    text = json.dumps(content, sort_keys=True)
+    older = {"format": storage.FORMAT, "version": "4", "content": text, "checksum": storage._checksum(text, tensors, "4")}
+    save_file(tensors, path, metadata=older)
+
+    loaded = load_unlearner(path)
+    assert beyond_hessian(model) == 3 and beyond_hessian(loaded) is None
+    certificate = loaded.forget(at(0)).certificate
+    assert certificate.rung == Rung.STATISTICS
+    assert loaded.true_distance(at(range(1, n))) <= certificate.distance_bound
+    assert certificate.distance_bound > model.forget(at(0)).certificate.distance_bound
+    loaded.refit(at(range(1, n)))
+    assert beyond_hessian(loaded) is not None
+
+
+def test_foreign_files_are_refused(state, tmp_path):
     save_file({"a": np.zeros(3)}, state)
     with pytest.raises(StateCorrupt, match="not the state of an unlearner"):
         load_unlearner(state)

@@ -103,9 +103,9 @@ def test_moments_are_those_of_the_rounded_values_to_the_last_bit(loss, seed):
         np.testing.assert_allclose(found.matrix(code), wanted, rtol=1e-14, atol=1e-15 * np.abs(wanted).max())
     weights = rows.weight.tolist()
     sized = [weight * weight_in_moments(loss, y) for weight, y in zip(weights, rows.y.tolist(), strict=True)]
-    for units, total, wanted in zip(found.units, (found.count, found.size), (weights, sized), strict=True):
-        assert Fraction(units, 2**500) == pytest.approx(sum(map(Fraction, wanted)), rel=2**-29)
-        assert total == float(Fraction(units, 2**500))
+    for units, size, values in zip(found.units, (found.count, found.size), (weights, sized), strict=True):
+        assert Fraction(units, 2**500) == pytest.approx(sum(map(Fraction, values)), rel=2**-29)
+        assert size == float(Fraction(units, 2**500))
     if rows.sample_weight is None:
         assert found.count == found.n_rows == len(rows)
 

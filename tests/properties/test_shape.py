@@ -69,7 +69,7 @@ def test_the_matrix_is_the_theorys_up_to_the_grid(loss, seed):
         moments = Moments.of(p.objective, p.rows)
         size = sum(np.trace(moments.matrix(k)) for k in range(max(1, loss.classes)))
         assert np.linalg.norm(found.metric - wanted) <= 0.04 * size + 1e-9 * np.linalg.norm(wanted)
-    power = {Poisson: 1.0, Tweedie: 2 - getattr(loss, "power", 2)}.get(type(loss), 0.0)
+    power = 1.0 if isinstance(loss, Poisson) else 2.0 - loss.power if isinstance(loss, Tweedie) else 0.0
     assert found.scale == pytest.approx(math.sqrt(2e-3 * float(p.rows.weight @ p.rows.y**power) / len(wanted)), rel=1e-8)
 
 

@@ -128,12 +128,12 @@ def test_tables_of_no_version(ledger):
 def test_a_state_file_of_an_older_format(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with monkeypatch.context() as older:
-        older.setattr(storage, "VERSION", storage.VERSION - 1)
+        older.setattr(storage, "VERSION", storage.OLDER - 1)
         made = workspace(tmp_path, models=False, table=people(120, 80))
         made.fit("spend", "spend", model="ridge", sigma=0.05)
         made.storage.database.close()
     said = run("capacity", "spend", "-w", "ws", code=1)["message"]
-    assert f"has format version {storage.VERSION - 1}, this library reads {storage.VERSION}" in said
+    assert f"has format version {storage.OLDER - 1}, this library reads {storage.OLDER} and {storage.VERSION}" in said
     assert "expunge replace spend" in said
     run("replace", "spend", "-w", "ws")
     assert run("capacity", "spend", "-w", "ws")
