@@ -10,7 +10,7 @@ from expunge.files import PARTIAL, delete_unfinished, write_file
 def killed_while_it_writes(path):
     child = os.fork()
     if not child:
-        files.os.fsync = lambda _handle: os._exit(9)
+        os.fsync = lambda fd: os._exit(9)
         write_file(path, b"{}")
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9

@@ -19,6 +19,7 @@ from expunge.problem.losses import Logistic, Poisson, Softmax, Squared
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
 from expunge.unlearning.dense import DenseState
+from expunge.unlearning.rung import Bound
 from expunge.unlearning.settings import Settings
 from tests.problems import CATALOGUE, problem
 
@@ -150,4 +151,4 @@ def test_which_order_a_model_has():
     with pytest.raises(ValueError, match="order must be 2, 3 or 'auto', got 4"):
         Settings(Guarantee(1.0, 1e-5), 0.1, order=4)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="order=3 needs bound='local'"):
-        Settings(Guarantee(1.0, 1e-5), 0.1, "worst_case", 1.0, order=3).order_for(narrow)
+        Settings(Guarantee(1.0, 1e-5), 0.1, Bound.WORST_CASE, 1.0, order=3).order_for(narrow)

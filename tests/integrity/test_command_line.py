@@ -21,6 +21,7 @@ from expunge.data.reading import read_batches
 from expunge.data.urls import database_url
 from expunge.errors import InvalidRows, WorkspaceInvalid
 from expunge.ledger.database import Database
+from expunge.ledger.requests import RequestState
 from expunge.ledger.sealing import SealKey
 from expunge.workspace import Workspace
 from expunge.workspace.recovery import moved
@@ -120,7 +121,7 @@ class TestDoneButNotAll:
         assert "is done and certified" in said and "1.safetensors: Is a directory" in said and "run expunge process" in said
         found.storage.state_path("churn", 1).rmdir()
         assert invoke("process", "-w", "ws").exit_code == 0
-        assert status(found.storage).requests["closed"] == 2
+        assert status(found.storage).requests[RequestState.CLOSED] == 2
         assert problems(found) == {}
 
     def test_a_correction_says_how_to_get_its_receipt(self, found, tmp_path):

@@ -6,7 +6,9 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -23,7 +25,7 @@ from expunge.evidence.proofs import root_of
 from expunge.evidence.receipts import committed
 from expunge.evidence.signing import SigningKey
 from expunge.evidence.statements import CHECKPOINT, canonical, predicate_of
-from expunge.evidence.verification import verify_content
+from expunge.evidence.verification import ProvenCertificate, verify_content
 from expunge.ledger import hooks, log, releases, tokens
 from expunge.ledger.bindings import require_bound, table_commitment
 from expunge.service.access import AccessControl
@@ -78,7 +80,7 @@ def lived(tmp_path_factory):
     return run, [*(answer["request"] for answer in asked), later["request"]]
 
 
-def predicates(found: Workspace) -> list[dict]:
+def predicates(found: Workspace) -> list[Mapping[str, Any]]:
     with found.storage.database.reading() as connection:
         return [predicate_of(row.envelope) for row in releases.all_releases(connection)]
 
@@ -185,7 +187,8 @@ class TestCoverage:
 
             answer = get(f"/v1/certificates/3?request={one}")
             receipt = (run.folder / f"receipts/{one}.json").read_text()
-            assert verify_content(answer.text, keys, "person-1", receipt).covers == one
+            proven = verify_content(answer.text, keys, "person-1", receipt)
+            assert isinstance(proven, ProvenCertificate) and proven.covers == one
             assert get(f"/v1/certificates/3?request={later}").status_code == 404
             assert get("/v1/certificates/3?request=r-0").status_code == 404
             assert get(f"/v1/certificates/3?request={one}&form=dsse").status_code == 422

@@ -21,6 +21,7 @@ from expunge.errors import WorkspaceInvalid
 from expunge.evidence.events import EventKind
 from expunge.ledger import hooks, log, requests, sealing, tokens
 from expunge.ledger.tables import requests as table
+from expunge.ledger.tokens import Role
 from expunge.service import deliveries
 from expunge.service import worker as module
 from expunge.service.app import create_app
@@ -54,7 +55,7 @@ class Desk:
 
     def page(self, path="/"):
         client = TestClient(self.client.app, raise_server_exceptions=False)
-        client.post("/login", data={"token": self.tokens["auditor"]})
+        client.post("/login", data={"token": self.tokens[Role.AUDITOR]})
         return client.get(path)
 
 
@@ -249,7 +250,7 @@ def test_no_character_ends_in_a_500(database, request, tmp_path):
         answers += [(path[:40], b"", desk.call("auditor", "GET", path)) for path in HOSTILE_PATHS]
         answers.append(("webhook", b"", desk.call("engineer", "DELETE", "/v1/webhooks/%00")))
         answers.append(("login", b"", client.post("/login", content=b"token=exp_%00_x", headers={"Content-Type": FORM})))
-        client.post("/login", data={"token": desk.tokens["engineer"]})
+        client.post("/login", data={"token": desk.tokens[Role.ENGINEER]})
         csrf = re.search(r'name="csrf" value="([^"]+)"', client.get("/").text)[1]
         for charset in ("utf-8", "undefined", "unicode_escape"):
             part = f'--B\r\nContent-Disposition: form-data; name="csrf"\r\n\r\n{csrf}\r\n'

@@ -1,8 +1,10 @@
 """The log: whatever is altered, dropped, added or moved is noticed, in the database and in every file that leaves it."""
 
 import json
+from collections.abc import Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -13,7 +15,7 @@ from expunge.evidence.events import EventKind
 from expunge.evidence.receipts import Receipt
 from expunge.evidence.signing import PublicKeys, SigningKey
 from expunge.evidence.statements import CERTIFICATE, canonical, digest
-from expunge.evidence.verification import ProvenLog, verify_file
+from expunge.evidence.verification import ProvenCertificate, ProvenLog, ProvenReceipt, verify_file
 from expunge.ledger import log
 from expunge.ledger.database import Database
 from expunge.ledger.public_keys import add_key, keys
@@ -64,12 +66,14 @@ def certified(database: Database, key: SigningKey, folder: Path) -> Path:
 
 def test_bundle_receipt_and_log_are_verified_offline(database, key, tmp_path):
     path, trusted = certified(database, key, tmp_path), PublicKeys.of([(key.pem, None)])
-    assert verify_file(path, trusted).model == "m"
+    proven = verify_file(path, trusted)
+    assert isinstance(proven, ProvenCertificate) and proven.model == "m"
     with database.reading() as connection:
         (tmp_path / "log.json").write_text(log.export(connection))
     assert verify_file(tmp_path / "log.json", trusted) == ProvenLog("log", 15)
     (tmp_path / "r.json").write_text(Receipt.issue(key, "5a" * 32, "r-1", "ann", {"received": "2026", "ids": "2"}).document)
-    assert verify_file(tmp_path / "r.json", trusted, "ann").request == "r-1"
+    shown = verify_file(tmp_path / "r.json", trusted, "ann")
+    assert isinstance(shown, ProvenReceipt) and shown.request == "r-1"
     with pytest.raises(SignatureInvalid, match="not of this subject"):
         verify_file(tmp_path / "r.json", trusted, "bob")
 
@@ -198,7 +202,7 @@ def test_the_log_only_grows(database, key):
     with database.writing() as connection:
         log.append(connection, EventKind.CLOCK_CONFIRMED, [{"number": i} for i in range(20)])
         later = log.seal(connection, key)
-        proof = log.prove_consistency(connection, 9, 29)
+        proof: Mapping[str, Any] = log.prove_consistency(connection, 9, 29)
         trusted = PublicKeys.of(keys(connection))
     verify_continues(earlier, later, proof, trusted)
     with pytest.raises(SignatureInvalid, match="does not begin with"):

@@ -27,7 +27,7 @@ from expunge.evidence.proofs import root_of
 from expunge.evidence.receipts import committed
 from expunge.evidence.signing import PublicKeys
 from expunge.evidence.statements import canonical, digest, predicate_of
-from expunge.evidence.verification import verify_content
+from expunge.evidence.verification import ProvenCertificate, verify_content
 from expunge.ledger import log, releases, requests, tokens
 from expunge.privacy import Guarantee
 from expunge.problem.losses import Logistic
@@ -179,7 +179,7 @@ def _head(connection: sa.Connection, size: int) -> Head:
     return Head(size, root_of([canonical(entry.content) for entry in log.entries(connection, 0, size)]))
 
 
-def _opened(connection: sa.Connection, row: sa.Row) -> set[str]:
+def _opened(connection: sa.Connection, row: releases.Release) -> set[str]:
     """What a certificate is bound to, opened by the salt of its evidence as far as the ledger can: its requests.
 
     The table's files are gone, so of that it is only seen that no two releases have the same, although some have one table.
@@ -228,7 +228,8 @@ def _verified(published: dict[str, Any], keys: PublicKeys) -> None:
         if name.startswith("/v1/certificates") and name.endswith("json"):
             assert verify_content(content[2], keys).kind == "certificate"
         if name.startswith("covering"):
-            assert verify_content(content, keys).covers
+            proven = verify_content(content, keys)
+            assert isinstance(proven, ProvenCertificate) and proven.covers
     assert verify_content(published["log"], keys).kind == "log"
     assert verify_content(published["receipt of a correction"], keys).kind == "receipt"
 

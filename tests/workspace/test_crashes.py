@@ -14,6 +14,7 @@ from expunge.data.own_columns import bucket_of
 from expunge.errors import LedgerCorrupt, WorkspaceInvalid
 from expunge.evidence.events import EventKind
 from expunge.ledger import log
+from expunge.ledger.requests import RequestState
 from expunge.ledger.tables import events
 from expunge.workspace import Workspace
 from expunge.workspace.status import status
@@ -220,7 +221,7 @@ class TestDamage:
             found.process()
         part.write_bytes(kept)
         found.process()
-        assert status(found.storage).requests["closed"] == 1
+        assert status(found.storage).requests[RequestState.CLOSED] == 1
         shutil.rmtree(found.storage.table.path / "_delta_log")
         found.forget(["person-2"])
         with pytest.raises(WorkspaceInvalid, match="cannot be opened"):

@@ -14,6 +14,7 @@ from expunge.data.own_columns import ROW, SUBJECT
 from expunge.errors import InvalidRows, RequestRefused, StateCorrupt, WorkspaceBusy, WorkspaceInvalid
 from expunge.evidence.receipts import verify_receipt
 from expunge.ledger import releases, requests
+from expunge.ledger.requests import RequestState
 from expunge.ledger.tables import requests as request_table
 from expunge.workspace import Workspace, desk, states
 from expunge.workspace.batch import Outcome
@@ -85,7 +86,7 @@ def test_a_life(tmp_path, database):
     assert problems(found) == {}
 
     shown = status(found.storage)
-    assert shown.requests["closed"] == 5
+    assert shown.requests[RequestState.CLOSED] == 5
     assert {derived.what for derived in shown.still_derived} == {f"the anchor of {m}" for m in ("churn", "spend", "visits")}
     for name in ("churn", "spend", "visits"):
         assert found.refit(name).release.certificate.rung == "refit"

@@ -23,7 +23,8 @@ class Covered:
     """What shows that a request is answered.
 
     Args:
-        request: its id; ``commitment``: to whose it is, as in the receipt.
+        request: its id.
+        commitment: to whose it is, as in the receipt.
         proof: that both are under the root that the certificate signs, as pymerkle writes it.
     """
 

@@ -25,7 +25,9 @@ class ProvenCertificate:
 
     Args:
         kind: ``certificate``.
-        model: of the release; ``release``: its number; ``issued``: the hour, ISO 8601.
+        model: of the release.
+        release: its number.
+        issued: the hour, ISO 8601.
         epsilon: what everybody forgotten is promised, in nats; ``"inf"`` for nothing.
         delta: of the same promise.
         sigma: standard deviation of the noise in each weight.
@@ -52,7 +54,8 @@ class ProvenReceipt:
 
     Args:
         kind: ``receipt``.
-        request: its id; ``received``: the hour, ISO 8601.
+        request: its id.
+        received: the hour, ISO 8601.
         of_subject: the id that was asked for, which is that of the receipt; ``None`` if none was.
     """
 
@@ -81,7 +84,8 @@ class ProvenCheckpoint:
 
     Args:
         kind: ``checkpoint``.
-        events: how many there are; ``root``: of the Merkle tree over them, in hexadecimal.
+        events: how many there are.
+        root: of the Merkle tree over them, in hexadecimal.
         since: size of an earlier log that this one is shown to begin with.
     """
 

@@ -70,7 +70,8 @@ class Inclusion:
     """What shows that an event is in the log.
 
     Args:
-        event: as it was signed; ``proof``: of its place, as pymerkle writes it.
+        event: as it was signed.
+        proof: of its place, as pymerkle writes it.
         checkpoint: the signed head that it is under.
     """
 

@@ -27,7 +27,9 @@ class Delivery:
     Args:
         webhook: its id; ``url`` and ``secret``: where it goes, and with what it is signed.
         attempts: in vain.
-        release: id of the release; ``number``: among those of its ``model``; ``at``: when it was made.
+        release: id of the release.
+        number: among those of its ``model``.
+        at: when it was made.
     """
 
     id: int

@@ -26,7 +26,8 @@ class Model:
         salt: of what the log says of the specification.
         created: ISO 8601, as are all times here.
         owed_since: the earliest deletion on which the anchor still depends.
-        aside: why it cannot forget now, while the others go on; ``again``: it is not tried before.
+        aside: why it cannot forget now, while the others go on.
+        again: it is not tried before.
         retired: when it was withdrawn for good.
     """
 
@@ -45,13 +46,16 @@ class Release:
     """A release of a model.
 
     Args:
-        id: of the release, among all; ``number``: 1, 2, 3… of its model.
-        event: number of the event that tells of it; ``envelope``: the signed public certificate.
+        id: of the release, among all.
+        number: 1, 2, 3… of its model.
+        event: number of the event that tells of it.
+        envelope: the signed public certificate.
         evidence: JSON, for those who may see the data.
         weights: little-endian float64; gone once somebody in it was forgotten.
         state_digest: SHA-256 of the state file; ``None`` once that is gone.
         table_digest: of the files whose rows the state holds; ``None`` once the state is gone.
-        at: ISO 8601; ``purged``: when the weights went.
+        at: ISO 8601.
+        purged: when the weights went.
     """
 
     id: int

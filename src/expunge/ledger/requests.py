@@ -49,11 +49,14 @@ class Request:
     """A request.
 
     Args:
-        id: of the request; ``key``: the caller's idempotency key.
+        id: of the request.
+        key: the caller's idempotency key.
         subject: the pseudonym in the table, while the request is open.
         tombstone: another pseudonym, that answers "already forgotten"; empty after its term.
         commitment: to whose it is, as in the receipt; empty for a refused one.
-        problem: why it could not be worked, or was refused; ``attempts``: in vain; ``again``: not to be tried before.
+        problem: why it could not be worked, or was refused.
+        attempts: in vain.
+        again: not to be tried before.
         received: ISO 8601, as are ``deadline``, ``closed`` and ``again``.
     """
 

@@ -61,7 +61,8 @@ class HigherTerms:
     """The same of a few rows, B and K left as what they are made of.
 
     Args:
-        leverage_sum: K of the rows, ``(p, p)``; ``leverage_error``: a bound on its rounding error, spectral norm.
+        leverage_sum: K of the rows, ``(p, p)``.
+        leverage_error: a bound on its rounding error, spectral norm.
         rows: z, ``(m, p)``, and ``weights``: w, ``(m,)``, with B = Σ w z⊗z⊗z; none at order 2.
         third_error: bound on the rounding error of w and z: |error[E, E]| is at most that times |E|².
         third_size: no less than Σ |w||z|³.
@@ -88,7 +89,8 @@ class HigherSums:
     """B and K of all rows learned.
 
     Args:
-        leverage_sum: K, ``(p, p)``; ``leverage_error``: a bound on its rounding error, spectral norm.
+        leverage_sum: K, ``(p, p)``.
+        leverage_error: a bound on its rounding error, spectral norm.
         third: B; ``None`` at order 2.
         third_error: |error of B[E, E]| is at most that times |E|².
         third_size: no less than the Frobenius norm of B.

@@ -51,8 +51,9 @@ def layout(n_coordinates: int) -> tuple[Slab, ...]:
 def packed_size(n_coordinates: int) -> int:
     """How many numbers a tensor is stored as; about p³/6.
 
-    >>> packed_size(128) / (128**3 / 6) < 1.5
-    True
+    Examples:
+        >>> packed_size(128) / (128**3 / 6) < 1.5
+        True
     """
     return int(layout(n_coordinates)[-1].place.stop)
 
@@ -99,7 +100,8 @@ class SymmetricTensor:
         """This tensor + Σ w·z⊗z⊗z over a few rows, a new one.
 
         Args:
-            rows: z, ``(m, p)``; ``weights``: w, ``(m,)``.
+            rows: z, ``(m, p)``.
+            weights: w, ``(m,)``.
         """
         if not 0 < len(rows) <= FEW:
             grown = SymmetricTensor(self.n_coordinates, self.packed.copy())

@@ -273,8 +273,9 @@ def exponential_tail(t: float, k: int) -> float:
         t: at least 0.
         k: how many terms are left out.
 
-    >>> exponential_tail(0.0, 3) >= 1 / 6
-    True
+    Examples:
+        >>> exponential_tail(0.0, 3) >= 1 / 6
+        True
     """
     if not 0.0 <= t < 700.0:
         return math.inf

@@ -52,11 +52,17 @@ class ModelStatus:
     """A living model and its last release.
 
     Args:
-        name: of the model; ``kind``: the estimator; ``target``: the column that it predicts.
-        release: the release's number among those of the model; ``certificate``: among all.
-        at: when it was made, ISO 8601; ``rung``: how its distance was proven.
-        epsilon: what everybody forgotten is promised, with ``delta``; ``epsilon_total``: what of it is spent.
-        distance_bound: certified; ``remaining``: weight of the rows learned and not forgotten.
+        name: of the model.
+        kind: the estimator.
+        target: the column that it predicts.
+        release: the release's number among those of the model.
+        certificate: among all.
+        at: when it was made, ISO 8601.
+        rung: how its distance was proven.
+        epsilon: what everybody forgotten is promised, with ``delta``.
+        epsilon_total: what of it is spent.
+        distance_bound: certified.
+        remaining: weight of the rows learned and not forgotten.
         refit_due: the day on which its anchor no longer depends on those forgotten, ISO 8601; ``None`` if it does not now.
         aside: why it cannot forget now.
     """
@@ -111,7 +117,8 @@ class Derived:
     """What was derived from rows of people forgotten.
 
     Args:
-        what: it is; ``goes``: on which day, ISO 8601; ``None`` for when somebody corrects it.
+        what: it is.
+        goes: on which day, ISO 8601; ``None`` for when somebody corrects it.
     """
 
     what: str
@@ -134,12 +141,15 @@ class Status:
     """Where everything stands.
 
     Args:
-        workspace: its folder; ``rows``: of the table.
-        requests: how many are in each state; ``open``: those that are to be done first.
+        workspace: its folder.
+        rows: of the table.
+        requests: how many are in each state.
+        open: those that are to be done first.
         models: the living ones, by name.
         still_derived: from rows of people forgotten: anchors of models, and what of a draft schema fewer than ten people share
             since.
-        tombstones: that are kept; ``unfinished_batches``: that were interrupted.
+        tombstones: that are kept.
+        unfinished_batches: that were interrupted.
         is_anchored: whether an older copy of the workspace would be noticed.
     """
 

@@ -124,10 +124,20 @@ class Loss(ABC):
 
     @abstractmethod
     def third_derivative(self, t: Array, y: Array) -> Array:
-        """∂³ℓ/∂t³, of the shape of ``t``; for K outputs ``(n_rows, K, K, K)``."""
+        """∂³ℓ/∂t³, of the shape of ``t``; for K outputs ``(n_rows, K, K, K)``.
+
+        Args:
+            t: linear predictors, ``(n_rows,)``; for K outputs ``(n_rows, K)``.
+            y: targets, ``(n_rows,)``; class codes 0..K−1 for classification.
+        """
 
     def third_parts(self, t: Array, y: Array) -> tuple[Array, Array]:
-        """w, ``(n_rows, J)``, and v, ``(n_rows, J, K)``, with Σⱼ wⱼ vⱼ⊗vⱼ⊗vⱼ the third derivative of each row."""
+        """w, ``(n_rows, J)``, and v, ``(n_rows, J, K)``, with Σⱼ wⱼ vⱼ⊗vⱼ⊗vⱼ the third derivative of each row.
+
+        Args:
+            t: linear predictors, ``(n_rows,)``; for K outputs ``(n_rows, K)``.
+            y: targets, ``(n_rows,)``; class codes 0..K−1 for classification.
+        """
         third = self.third_derivative(t, y)[:, None]
         return third, namespace(t).ones_like(third)[:, :, None]
 
