@@ -123,7 +123,12 @@ class Softmax(Loss):
         return (p[:, :, None, None, None] * v[:, :, :, None, None] * v[:, :, None, :, None] * v[:, :, None, None, :]).sum(1)
 
     def third_parts(self, t: Array, y: Array) -> tuple[Array, Array]:
-        """The third cumulant of the class's indicator e_j, drawn with probability p_j: Σ p_j (e_j − p)⊗(e_j − p)⊗(e_j − p)."""
+        """The third cumulant of the class's indicator e_j, drawn with probability p_j: Σ p_j (e_j − p)⊗(e_j − p)⊗(e_j − p).
+
+        Args:
+            t: linear predictors, ``(n_rows, K)``.
+            y: class codes, ``(n_rows,)``.
+        """
         p = self._probabilities(t)
         return p, beside(np.eye(self.n_classes), t)[None, :, :] - p[:, None, :]
 
