@@ -50,6 +50,10 @@ def parameters(function: Any) -> set[str]:
     return {name for name in names if name not in ("self", "cls", "args", "kwargs", "_args", "_kwargs")}
 
 
+def is_method(value: object) -> bool:
+    return inspect.isfunction(value) or inspect.ismethod(value)
+
+
 def is_ours(value: object) -> bool:
     return (getattr(value, "__module__", None) or "").split(".")[0] in ("expunge", "benchmarks")
 
@@ -59,7 +63,7 @@ def methods(value: type) -> dict[str, Any]:
     return {
         name: found
         for name, found in inspect.getmembers(value)
-        if not name.startswith("_") and (isinstance(inspect.getattr_static(value, name), property) or inspect.isroutine(found))
+        if not name.startswith("_") and (isinstance(inspect.getattr_static(value, name), property) or is_method(found))
         if is_ours(getattr(inspect.getattr_static(value, name), "fget", None) or found)
     }
 
@@ -75,7 +79,7 @@ def missing(value: Any) -> set[str]:
     is_made = is_made and not issubclass(value, Warning | Enum)  # members of an enum say what they are
     found = {f"{place}:{name}" for name in (parameters(value) if is_made else set()) - said}
     for name, method in methods(value).items():
-        if inspect.isroutine(method):
+        if is_method(method):
             found |= {f"{place}.{name}:{argument}" for argument in parameters(method) - set(documented(inspect.getdoc(method)))}
     return found
 
@@ -155,11 +159,7 @@ def raised(function: Any) -> set[str]:
 def test_what_is_raised_is_documented(page):
     unsaid = set()
     for value in shown(page):
-        own = (
-            {"": value}
-            if not inspect.isclass(value)
-            else {name: f for name, f in methods(value).items() if inspect.isroutine(f)}
-        )
+        own = {"": value} if not inspect.isclass(value) else {name: f for name, f in methods(value).items() if is_method(f)}
         makers = [
             f
             for name, f in vars(value).items()

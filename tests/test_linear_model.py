@@ -58,10 +58,14 @@ def checks(estimator):
         return check_estimator(estimator, on_fail=None, on_skip=None)
 
 
+NEWER = {"check_array_api_input"}
+"""Skipped for want of SCIPY_ARRAY_API in the environment; scikit-learn 1.7, the oldest allowed, does not list it."""
+
+
 @pytest.mark.parametrize("estimator", ALL, ids=repr)
 def test_check_estimator_without_noise(estimator):
     results = checks(clone(estimator).set_params(sigma=0))
-    assert {r["check_name"] for r in results if r["status"] != "passed"} == {"check_array_api_input"}
+    assert {r["check_name"] for r in results if r["status"] != "passed"} - NEWER == set()
     assert len(results) > 50
 
 
@@ -93,7 +97,7 @@ def test_check_estimator_at_the_defaults(estimator):
     expected = {name for name in FAILED_WITH_NOISE if not name.startswith(other)}
     by_chance = {name for name in expected if FAILED_WITH_NOISE[name] == NOISE}  # once in thirty times two draws agree
     assert expected - by_chance <= unmet["xfail"] <= expected
-    assert unmet["skipped"] == set(SKIPPED_WITH_NOISE)
+    assert unmet["skipped"] - NEWER == set(SKIPPED_WITH_NOISE) - NEWER
 
 
 @pytest.fixture

@@ -287,7 +287,7 @@ def test_twenty_thousand_parameters_take_little_memory():
     """p = 20,000, sparse rows: a p × p array would take 3.2 GB."""
     rng = np.random.default_rng(2)
     n, p = 4000, 20_000
-    X = sparse.random_array((n, p), density=0.001, rng=rng, format="csr")
+    X = sparse.random_array((n, p), density=0.001, random_state=rng, format="csr")
     y = (X @ rng.normal(size=p) > 0).astype(float)
     rows = Rows.of(X, y)
     settings = Settings(Guarantee(1.0, 1e-5), sigma=0.05)

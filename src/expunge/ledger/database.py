@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -63,6 +64,7 @@ class Database:
         pool = None if self.is_sqlite else NullPool  # a server that was restarted in between is not noticed then
         address = _readable(self.url) if self.is_sqlite else self.url
         self.engine = sa.create_engine(address, connect_args=arguments, poolclass=pool, hide_parameters=True)
+        weakref.finalize(self, self.engine.dispose).atexit = False  # whoever forgets to close it leaves no connection open
         if self.is_sqlite:
             sa.event.listen(self.engine, "connect", _configure_sqlite)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
