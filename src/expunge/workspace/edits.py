@@ -48,9 +48,7 @@ def noticed(storage: Storage) -> str | None:
 
 def take(storage: Storage) -> None:
     """Notes what the two files say now as used; which settings are others goes into the log. The caller is in charge."""
-    now = _now(storage)
-    with storage.database.reading() as connection:
-        before = json.loads(read_property(connection, USED) or "{}")
+    before, now = _used(storage), _now(storage)
     if now == before:
         return
     with storage.database.writing() as connection:
@@ -60,9 +58,19 @@ def take(storage: Storage) -> None:
             log.append(connection, EventKind.SETTINGS_CHANGED, [{"settings": changed}])
 
 
+def is_taken(storage: Storage) -> bool:
+    """Whether what the two files say is noted as used."""
+    return _used(storage) == _now(storage)
+
+
 def remember(connection: sa.Connection, storage: Storage) -> None:
     """Notes what the two files say now, in a workspace that is being made."""
     _keep(connection, _now(storage))
+
+
+def _used(storage: Storage) -> dict[str, str]:
+    with storage.database.reading() as connection:
+        return dict(json.loads(read_property(connection, USED) or "{}"))
 
 
 def _keep(connection: sa.Connection, now: Mapping[str, str]) -> None:
