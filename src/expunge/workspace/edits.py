@@ -29,7 +29,7 @@ SCHEMA = "schema.toml"
 def noticed(storage: Storage) -> str | None:
     """What the two files say otherwise than when they were last used, for the doctor; ``None`` if nothing."""
     with storage.database.reading() as connection:
-        before = json.loads(read_property(connection, USED) or "{}")
+        before = _used(connection)
         made = drafts.as_made(connection)
     now = _now(storage)
     changed = sorted(name for name in before if before[name] != now[name])
@@ -48,7 +48,9 @@ def noticed(storage: Storage) -> str | None:
 
 def take(storage: Storage) -> None:
     """Notes what the two files say now as used; which settings are others goes into the log. The caller is in charge."""
-    before, now = _used(storage), _now(storage)
+    now = _now(storage)
+    with storage.database.reading() as connection:
+        before = _used(connection)
     if now == before:
         return
     with storage.database.writing() as connection:
@@ -60,7 +62,8 @@ def take(storage: Storage) -> None:
 
 def is_taken(storage: Storage) -> bool:
     """Whether what the two files say is noted as used."""
-    return _used(storage) == _now(storage)
+    with storage.database.reading() as connection:
+        return _used(connection) == _now(storage)
 
 
 def remember(connection: sa.Connection, storage: Storage) -> None:
@@ -68,9 +71,8 @@ def remember(connection: sa.Connection, storage: Storage) -> None:
     _keep(connection, _now(storage))
 
 
-def _used(storage: Storage) -> dict[str, str]:
-    with storage.database.reading() as connection:
-        return dict(json.loads(read_property(connection, USED) or "{}"))
+def _used(connection: sa.Connection) -> dict[str, str]:
+    return dict(json.loads(read_property(connection, USED) or "{}"))
 
 
 def _keep(connection: sa.Connection, now: Mapping[str, str]) -> None:
