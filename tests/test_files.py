@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 
-import pytest
-
 from expunge import files
 from expunge.cli.shared import require_writable
 from expunge.files import PARTIAL, delete_unfinished, write_file
