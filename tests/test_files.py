@@ -1,6 +1,7 @@
 """Files that are whole or not there, and what is left of one whose writer was killed."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +10,7 @@ from expunge.cli.shared import require_writable
 from expunge.files import PARTIAL, delete_unfinished, write_file
 
 
-def killed_while_it_writes(path):
+def killed_while_it_writes(path: Path) -> None:
     child = os.fork()
     if not child:
         pytest.MonkeyPatch().setattr(os, "fsync", lambda _handle: os._exit(9))

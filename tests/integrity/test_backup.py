@@ -17,7 +17,9 @@ from expunge.cli import app
 from expunge.errors import LedgerCorrupt, WorkspaceInvalid
 from expunge.evidence.events import EventKind
 from expunge.files import PARTIAL
-from expunge.ledger import log, releases, requests, times
+from expunge.ledger import batches, log, releases, requests, times
+from expunge.ledger.batches import BatchKind
+from expunge.ledger.properties import set_property
 from expunge.ledger.restores import Restored
 from expunge.workspace import Workspace, recovery, states
 from expunge.workspace.backup import back_up
@@ -329,6 +331,40 @@ class TestAnchor:
         assert (code, "the anchor cannot be reached" in output) == (1, True)
         with found.storage.database.reading() as connection:
             assert requests.counts(connection) == {"accepted": 1}
+
+    def test_rounds_that_find_nothing_to_do_leave_it_alone(self, tmp_path):
+        found = anchored(tmp_path, model=False)
+        forgotten(found, "person-1")
+        found.process(is_due=True)
+        anchor = tmp_path / "anchor.json"
+        right = anchor.read_text()
+        anchor.write_text(right.replace('"serial":', '"serial":1'))
+        for _ in range(3):
+            assert found.process(is_due=True).closed == 0
+        with pytest.raises(LedgerCorrupt, match="the anchor was altered"):
+            found.process()  # by hand it always is read
+        found.forget(["person-2"])
+        with pytest.raises(LedgerCorrupt, match="the anchor was altered"):
+            found.process(is_due=True)
+        anchor.write_text(right)
+        assert found.process(is_due=True).closed == 1 and anchor.read_text() != right
+
+    @pytest.mark.parametrize("change", ["settings", "day", "batch"])
+    def test_it_is_read_before_anything_is_written(self, change, tmp_path):
+        found = anchored(tmp_path, model=False)
+        forgotten(found, "person-1")
+        settings = found.storage.configuration_path
+        if change == "settings":
+            settings.write_text(settings.read_text().replace("deadline_days = 30", "deadline_days = 20"))
+        else:
+            with found.storage.database.writing() as connection:
+                if change == "day":
+                    set_property(connection, log.SEEN, "2026-01-01T00:00:00+00:00")
+                else:
+                    batches.begin(connection, BatchKind.APPEND, [], times.published())
+        (tmp_path / "anchor.json").write_text("{}")
+        with pytest.raises(LedgerCorrupt, match="the anchor was altered"):
+            found.process(is_due=True)
 
     def test_any_store_of_fsspec(self, tmp_path):
         found = anchored(tmp_path, url=f"memory://{tmp_path.name}/anchor.json", model=False)

@@ -1,5 +1,6 @@
 """The database under the ledger, on SQLite and on PostgreSQL."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,14 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 import expunge.ledger.migrations
-from expunge.errors import WorkspaceBusy, WorkspaceInvalid
+from expunge.errors import LedgerCorrupt, WorkspaceBusy, WorkspaceInvalid
 from expunge.ledger import database as module
-from expunge.ledger import sealing
+from expunge.ledger import hooks, resealing, sealing, upgrading
 from expunge.ledger.database import HEAD, Database
 from expunge.ledger.properties import set_property
-from expunge.ledger.sealing import SealKey
-from expunge.ledger.tables import metadata, properties
+from expunge.ledger.sealing import Sealing, SealKey
+from expunge.ledger.tables import metadata, properties, webhooks
+from expunge.ledger.witness import Witness
 
 KEY = SealKey(bytes(32))
 SCRIPTS = ScriptDirectory(Path(expunge.ledger.migrations.__file__).parent)
@@ -128,3 +130,91 @@ def test_a_writer_that_takes_too_long(database, monkeypatch):
 def test_a_database_that_is_not_there(url):
     with pytest.raises(WorkspaceInvalid, match=r"cannot be (read|used)"):
         Database(url, KEY).migrate()
+
+
+FAKE = '''"""A column for what a webhook is called."""
+import sqlalchemy as sa
+from alembic import op
+
+revision, down_revision = "0002", "0001"
+
+
+def upgrade() -> None:
+    op.add_column("webhooks", sa.Column("label", sa.Text(), nullable=False, server_default="none"))
+    op.execute("UPDATE webhooks SET label = 'of ' || url")
+'''
+
+
+@pytest.fixture
+def newer(tmp_path, monkeypatch):
+    """The next version of this package, in which webhooks have another column; its tables."""
+    folder = tmp_path / "migrations"
+    shutil.copytree(SCRIPTS.dir, folder)
+    (folder / "versions" / "0002_fake.py").write_text(FAKE)
+    tables = sa.MetaData()
+    for table in metadata.sorted_tables:
+        table.to_metadata(tables)
+    tables.tables["webhooks"].append_column(sa.Column("label", sa.Text, nullable=False))
+
+    def begin() -> sa.Table:
+        monkeypatch.setattr(module, "HEAD", "0002")
+        monkeypatch.setattr(module, "MIGRATIONS", folder)
+        monkeypatch.setattr(resealing, "metadata", tables)
+        return tables.tables["webhooks"]
+
+    return begin, tables
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+class TestANewColumnInASealedTable:
+    @pytest.fixture
+    def old(self, kind, tmp_path, request):
+        url = f"sqlite:///{tmp_path}/l.sqlite" if kind == "sqlite" else request.getfixturevalue("postgresql").new_database()
+        made = Database(url, KEY, Witness(tmp_path / "ledger.witness"))
+        made.migrate()
+        with made.writing() as connection:
+            set_property(connection, "x", "1")
+            for name in ("a", "b"):
+                hooks.add(connection, f"https://{name}.example/", "2026-05-01T00:00:00+00:00")
+        yield made
+        made.close()
+
+    def test_is_sealed_with_all_rows_and_the_copy_is_of_what_was(self, old, newer, tmp_path):
+        begin, tables = newer
+        with old.reading() as connection:
+            before, rows = sealing.serial(connection), [tuple(row) for row in connection.execute(sa.select(webhooks))]
+        hooked = begin()
+        old.migrate(is_new=False)
+        old.require_newest()  # the witness knows of it
+        with old.reading() as connection:
+            sealing.verify(connection, tables)
+            found = sealing.rows(connection, sa.select(hooked).order_by(hooked.c.url), hooked)
+            assert [row.label for row in found] == ["of https://a.example/", "of https://b.example/"]
+            assert sealing.serial(connection) == before + 1
+        if old.is_sqlite:
+            (copy,) = upgrading.copies(tmp_path / "l.sqlite")
+            kept = sa.create_engine(f"sqlite:///{copy}")
+            with kept.connect() as connection:
+                connection.execution_options(sealing=Sealing(KEY, sealing.read(connection, KEY)))
+                sealing.verify(connection)  # as it was, to the last row
+                assert sorted(tuple(row) for row in connection.execute(sa.select(webhooks))) == sorted(rows)
+            kept.dispose()
+        old.migrate(is_new=False)  # once more changes nothing
+        with old.engine.begin() as connection:
+            connection.execute(sa.update(hooked).values(label="other"))
+        with old.reading() as connection, pytest.raises(LedgerCorrupt, match="was altered"):
+            sealing.rows(connection, sa.select(hooked), hooked)
+
+    @pytest.mark.parametrize("how", ["altered", "dropped"])
+    def test_is_not_made_in_a_ledger_that_was_altered(self, how, old, newer):
+        begin, _tables = newer
+        with old.engine.begin() as connection:
+            mine = webhooks.c.url == "https://a.example/"
+            changed = sa.update(webhooks).where(mine).values(url="https://c.example/")
+            connection.execute(changed if how == "altered" else sa.delete(webhooks).where(mine))
+        begin()
+        with pytest.raises(LedgerCorrupt, match="altered" if how == "altered" else "dropped, added, or replaced"):
+            old.migrate(is_new=False)
+        with old.engine.connect() as connection:
+            assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == "0001"
+            assert "label" not in [column["name"] for column in sa.inspect(connection).get_columns("webhooks")]

@@ -143,7 +143,7 @@ def test_influence_is_what_forgetting_does(tmp_path):
     with found.storage.database.reading() as connection:
         after = states.load(found.storage, connection, "spend")._secret.point
     moved = np.linalg.norm(after - before) / 0.05
-    assert moved <= preview["influence"]["spend"][0] * 1.1
+    assert moved <= preview.influence["spend"][0] * 1.1
     assert moved > 0
 
 

@@ -34,7 +34,7 @@ from expunge.unlearning.rung import Rung
 if TYPE_CHECKING:
     from expunge.workspace import Workspace
     from expunge.workspace.batch import Outcome
-    from expunge.workspace.desk import ForgetRequest
+    from expunge.workspace.desk import ForgetRequest, Preview
 
 PREVIEWED = 20
 """Subjects up to which their influence on the models is reported when they ask."""
@@ -100,7 +100,7 @@ def forget(
             "deadline": answer.deadline,
             "rows": answer.rows,
             "receipt": written.get(answer.request),
-            "influence": {name: moved[i] for name, moved in preview["influence"].items()} if preview else None,
+            "influence": {name: moved[i] for name, moved in preview.influence.items()} if preview else None,
         }
         for i, answer in enumerate(answers)
     ]
@@ -320,7 +320,7 @@ def status(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
     show(found.as_json(), as_json, text)
 
 
-def _preview(found: "Workspace", asked: "list[ForgetRequest]") -> dict[str, Any] | None:
+def _preview(found: "Workspace", asked: "list[ForgetRequest]") -> "Preview | None":
     """What the requests would touch; a model that cannot be read keeps nobody from asking."""
     from expunge.errors import StateCorrupt
 

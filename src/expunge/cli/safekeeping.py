@@ -19,18 +19,18 @@ def backup(
     as_json: AsJson = False,
 ) -> None:
     """Copy the workspace, while the service runs: ledger, table, models, keys and settings, each file checked."""
-    from expunge.workspace.backup import back_up, described
+    from expunge.workspace.backup import Counted, back_up
     from expunge.workspace.storage import Storage
 
     with progress("copying", as_json):
-        result = {"backup": str(folder), **described(back_up(Storage(workspace), folder))}
+        found = Counted.of(back_up(Storage(workspace), folder))
 
     def text() -> None:
-        parts = f"{result['table_files']:,} files of the table, {result['models']} models, {result['keys']} keys, the ledger"
-        console.print(f"{folder} holds {parts}: {result['files']:,} files, each of which was checked", highlight=False)
+        parts = f"{found.table_files:,} files of the table, {found.models} models, {found.keys} keys, the ledger"
+        console.print(f"{folder} holds {parts}: {found.files:,} files, each of which was checked", highlight=False)
         console.print("keep it as close as the workspace, on another disk; restore it with expunge restore", highlight=False)
 
-    show(result, as_json, text)
+    show({"backup": str(folder), **vars(found)}, as_json, text)
 
 
 @app.command()

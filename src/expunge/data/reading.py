@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import pyarrow as pa
 
@@ -65,43 +66,42 @@ class Understood:
         return [*self.reading.words, *(f"{kind}: {', '.join(names)}" for kind, names in kinds.items()), *self.notes]
 
 
-def read_batches(
-    source: str,
-    query: str | None = None,
-    *,
-    texts: Collection[str] = (),
-    reading: Reading = UNKNOWN,
-    columns: pa.Schema | None = None,
-    rejects: Rejects | None = None,
-) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+class Wanted(TypedDict, total=False):
+    """What is known of rows before they are read, and wanted of them.
+
+    Args:
+        texts: columns, ids above all, that a text file gives to the letter: only an empty cell is missing. Default: none.
+        reading: what is known of the file; the rest is detected.
+        columns: names and types that the rows must fit; without them types are found by reading all rows once.
+        rejects: where rows go that do not fit; without it one is an error.
+    """
+
+    texts: Collection[str]
+    reading: Reading
+    columns: pa.Schema | None
+    rejects: Rejects | None
+
+
+def read_batches(source: str, query: str | None = None, **wanted: Unpack[Wanted]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     """The columns of ``source`` and its rows in batches; ``row_of`` says what a row is called.
 
     Args:
         source: path of a file whose name ends as one of ``ENDS``, or of a folder of Parquet files; with ``query``, a database
             URL as SQLAlchemy writes it.
         query: SQL whose result is read.
-        texts: columns, ids above all, that a text file gives to the letter: only an empty cell is missing.
-        reading: what is known of the file; the rest is detected.
-        columns: names and types that the rows must fit; without them types are found by reading all rows once.
-        rejects: where rows go that do not fit; without it one is an error.
+        wanted: see ``Wanted``.
 
     Raises:
         InvalidRows: no such file, another kind of file, or the first rows cannot be read; later rows raise it as they come.
     """
-    found = understood(source, query, texts=texts, reading=reading, columns=columns, rejects=rejects)
+    found = understood(source, query, **wanted)
     return found.schema, found.open(found.schema)
 
 
-def understood(
-    source: str,
-    query: str | None = None,
-    *,
-    texts: Collection[str] = (),
-    reading: Reading = UNKNOWN,
-    columns: pa.Schema | None = None,
-    rejects: Rejects | None = None,
-) -> Understood:
+def understood(source: str, query: str | None = None, **wanted: Unpack[Wanted]) -> Understood:
     """What ``source`` holds; see ``read_batches``."""
+    texts, reading = wanted.get("texts", ()), wanted.get("reading", UNKNOWN)
+    columns, rejects = wanted.get("columns"), wanted.get("rejects")
     if query is not None:
         reading.require_only("a query")
         result = Query(source, query)

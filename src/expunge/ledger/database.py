@@ -18,6 +18,7 @@ from expunge.data.urls import database_url, shown, without_password
 from expunge.errors import LedgerCorrupt, WorkspaceBusy, WorkspaceInvalid
 from expunge.ledger import sealing, upgrading
 from expunge.ledger.properties import set_property
+from expunge.ledger.resealing import sealed_anew
 from expunge.ledger.sealing import Sealing, SealKey
 from expunge.ledger.tables import metadata, properties
 from expunge.ledger.witness import Witness
@@ -121,13 +122,14 @@ class Database:
 
         Of an older one in SQLite a copy is kept beside it, until what was deleted has to be gone from the files. On a server
         the database's own backups take its place. Either way the upgrade is one transaction.
+        Every row is checked before, and sealed anew after; see ``resealing``.
 
         Args:
             is_new: whether there may be no tables yet.
 
         Raises:
             WorkspaceInvalid: written by a newer version of this package.
-            LedgerCorrupt: there are no tables, and it is not new; or they are of a version that never was.
+            LedgerCorrupt: there are no tables, and it is not new; they are of a version that never was; or a row was altered.
         """
         with self._explained(), self.engine.connect() as connection:
             found = self._revision(connection)
@@ -143,12 +145,18 @@ class Database:
 
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
-        with self._locked() as connection:
+        with ExitStack() as stack, self._locked() as connection:
             if found is not None and self.is_sqlite:
                 upgrading.keep_copy(Path(str(self.url.database)), HEAD)
             config.attributes["connection"] = connection
             try:
-                command.upgrade(config, "head")
+                if found is None:
+                    command.upgrade(config, "head")
+                else:
+                    with sealed_anew(connection, self._key) as standing:
+                        command.upgrade(config, "head")
+                    if self._witness is not None and self._witness.stands(standing[0]):
+                        stack.enter_context(self._witness.announced(*standing))
             except CommandError as error:
                 raise LedgerCorrupt(
                     f"the ledger has revision {found}, which no version made: restore it from a backup"

@@ -173,15 +173,18 @@ def read(connection: sa.Connection, key: SealKey) -> Sealed:
     return found
 
 
-def verify(connection: sa.Connection) -> None:
+def verify(connection: sa.Connection, tables: sa.MetaData = metadata) -> None:
     """Checks every row of every table, and that none is missing or too many.
+
+    Args:
+        tables: as they were when the rows were sealed. Default: as they are now.
 
     Raises:
         LedgerCorrupt: one was altered, added, dropped or replaced by an older one.
     """
     sealing = _sealing(connection)
     total = count = 0
-    for table in metadata.sorted_tables:
+    for table in tables.sorted_tables:
         if "seal" not in table.columns:
             continue
         for row in connection.execute(sa.select(table)):

@@ -60,6 +60,14 @@ class Witness:
             f"the ledger has another history than this folder. Nothing was changed. Put the right one back; {RECOVER}"
         )
 
+    def stands(self, sealed: Sealed) -> bool:
+        """Whether the database stands where the witness says; see ``require``."""
+        try:
+            self.require(sealed)
+        except LedgerCorrupt:
+            return False
+        return True
+
     def require_settled(self, read: Any) -> None:
         """The same for a reader; ``read()`` gives the present state of the database, again while a writer is at work."""
         for left in reversed(range(LOOKS)):

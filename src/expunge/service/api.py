@@ -89,7 +89,7 @@ def preview_requests(asked: Previewed, request: Request, caller: Operator) -> di
     """What requests would touch: rows, models, how far each person moves each model, the expected rung and seconds."""
     found = workspace_of(request)
     preview = found.preview([ForgetRequest(subject, caller.holder.id, by=asked.by) for subject in asked.subjects])
-    return {**preview, "expected": expected(request.app.state, sum(preview["rows"]))}
+    return {**vars(preview), "expected": expected(request.app.state, sum(preview.rows))}
 
 
 @router.get("/requests")

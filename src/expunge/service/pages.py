@@ -272,7 +272,7 @@ def _touched(request: Request, made: Draft, actor: str) -> dict[str, Any]:
     workspace = workspace_of(request)
     wishes = [ForgetRequest(entry.text, actor, by=entry.by) for entry in made.entries]
     rows = workspace.counts(wishes)
-    influence = workspace.preview(wishes[:PREVIEWED])["influence"]
+    influence = workspace.preview(wishes[:PREVIEWED]).influence
     return {
         "draft": made,
         "unknown": [entry.where for entry, count in zip(made.entries, rows, strict=True) if not count],

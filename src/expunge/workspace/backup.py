@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -201,14 +200,26 @@ def _ledger(source: sa.Connection, path: Path, key: SealKey) -> str:
     return digest(path.read_bytes())
 
 
-def described(manifest: Manifest) -> dict[str, Any]:
-    """What is in a backup, counted."""
-    names = list(manifest.files)
-    return {
-        "workspace": manifest.workspace,
-        "at": manifest.at,
-        "table_files": sum(name.startswith("table/_bucket=") for name in names),
-        "models": sum(name.startswith("models/") for name in names),
-        "keys": sum(name.startswith("keys/") for name in names),
-        "files": len(names),
-    }
+@dataclass(frozen=True)
+class Counted:
+    """What is in a backup, counted.
+
+    Args:
+        workspace: identity of the workspace; ``at``: the hour, ISO 8601.
+        table_files: files of the table; ``files``: all of them.
+    """
+
+    workspace: str
+    at: str
+    table_files: int
+    models: int
+    keys: int
+    files: int
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> "Counted":
+        """What ``manifest`` lists."""
+        table, models, keys = (
+            sum(name.startswith(begin) for name in manifest.files) for begin in ("table/_bucket=", "models/", "keys/")
+        )
+        return cls(manifest.workspace, manifest.at, table, models, keys, len(manifest.files))

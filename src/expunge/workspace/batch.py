@@ -10,7 +10,7 @@ batch that the ledger knows, under a name that it knows.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -165,9 +165,9 @@ def set_aside(storage: Storage, model: str, reason: str) -> None:
 
 
 @contextmanager
-def in_charge(storage: Storage, patience: float = PATIENCE) -> Iterator[None]:
-    """The right to change models and table, with whatever was interrupted finished first; waits ``patience`` seconds for it."""
-    with storage.exclusive(patience):
+def in_charge(storage: Storage, patience: float = PATIENCE, is_idle: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """The right to change models and table, with whatever was interrupted finished first; see ``Storage.exclusive``."""
+    with storage.exclusive(patience, is_idle):
         storage.renew_subject_key()
         recover(storage)
         edits.take(storage)

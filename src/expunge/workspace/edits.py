@@ -29,7 +29,7 @@ SCHEMA = "schema.toml"
 def noticed(storage: Storage) -> str | None:
     """What the two files say otherwise than when they were last used, for the doctor; ``None`` if nothing."""
     with storage.database.reading() as connection:
-        before = json.loads(read_property(connection, USED) or "{}")
+        before = _used(connection)
         made = drafts.as_made(connection)
     now = _now(storage)
     changed = sorted(name for name in before if before[name] != now[name])
@@ -50,7 +50,7 @@ def take(storage: Storage) -> None:
     """Notes what the two files say now as used; which settings are others goes into the log. The caller is in charge."""
     now = _now(storage)
     with storage.database.reading() as connection:
-        before = json.loads(read_property(connection, USED) or "{}")
+        before = _used(connection)
     if now == before:
         return
     with storage.database.writing() as connection:
@@ -60,9 +60,19 @@ def take(storage: Storage) -> None:
             log.append(connection, EventKind.SETTINGS_CHANGED, [{"settings": changed}])
 
 
+def is_taken(storage: Storage) -> bool:
+    """Whether what the two files say is noted as used."""
+    with storage.database.reading() as connection:
+        return _used(connection) == _now(storage)
+
+
 def remember(connection: sa.Connection, storage: Storage) -> None:
     """Notes what the two files say now, in a workspace that is being made."""
     _keep(connection, _now(storage))
+
+
+def _used(connection: sa.Connection) -> dict[str, str]:
+    return dict(json.loads(read_property(connection, USED) or "{}"))
 
 
 def _keep(connection: sa.Connection, now: Mapping[str, str]) -> None:

@@ -4,17 +4,19 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+import sqlalchemy as sa
+
 from expunge.errors import ExpungeError, WorkUnfinished
-from expunge.ledger import log, releases, requests, times
+from expunge.ledger import batches, log, releases, requests, times, tombstones
 from expunge.ledger.batches import BatchKind
 from expunge.ledger.properties import read_property, set_property
 from expunge.ledger.releases import Model, Release
 from expunge.ledger.requests import Request
 from expunge.ledger.restores import Restored
 from expunge.privacy.budget import today
-from expunge.workspace import arrivals, batch, comparison
+from expunge.workspace import arrivals, batch, comparison, edits
 from expunge.workspace.batch import Outcome
-from expunge.workspace.forgetting import purge_tombstones
+from expunge.workspace.forgetting import purge_tombstones, until
 from expunge.workspace.plans import Plan
 from expunge.workspace.specification import Specification
 from expunge.workspace.states import MODEL_FAULTS, Notify, Work, silent
@@ -56,8 +58,8 @@ def process(storage: Storage, notify: Notify = silent, patience: float = PATIENC
         is_due: leave out what has failed and is not yet to be tried again.
     """
     outcomes: list[Outcome] = []
-    closed, batches = 0, 0
-    with batch.in_charge(storage, patience):
+    closed, n_batches = 0, 0
+    with batch.in_charge(storage, patience, lambda: is_due and _is_idle(storage)):
         _look(storage)
         now = times.exact() if is_due else None
         unfit = _compare_due(storage, now)
@@ -66,21 +68,32 @@ def process(storage: Storage, notify: Notify = silent, patience: float = PATIENC
             for _ in range(2):  # again for models that could forget nobody, and were refitted now
                 if work := _waiting(storage, now, unfit):
                     done = batch.run(storage, work, notify)
-                    outcomes, closed, batches = [*outcomes, *done.outcomes], closed + len(done.closed), batches + 1
+                    outcomes, closed, n_batches = [*outcomes, *done.outcomes], closed + len(done.closed), n_batches + 1
                 for outcome in _refit_due(storage, now, unfit, notify):
-                    outcomes, batches = [*outcomes, outcome], batches + 1
+                    outcomes, n_batches = [*outcomes, outcome], n_batches + 1
                 if not was_aside.keys() - _aside(storage).keys():
                     break
             purged = purge_tombstones(storage)
             with storage.database.reading() as connection:
                 problems = {row.id: row.problem for row in requests.waiting(connection) if row.problem}
         except (ExpungeError, OSError) as error:
-            if not batches:
+            if not n_batches:
                 raise
             raise WorkUnfinished(
                 f"{closed:,} requests are closed, with {len(outcomes)} releases, but not all could be worked: {error}"
             ) from error
     return Processed(outcomes, closed, problems, _aside(storage), purged)
+
+
+def _is_idle(storage: Storage) -> bool:
+    """Whether a round finds nothing to do now, and so changes nothing: no batch to finish, nobody to forget, nothing due."""
+    now = times.exact()
+    with storage.database.reading() as connection:
+        is_begun = bool(batches.unfinished(connection)) or bool(tombstones.due(connection, until(storage)))
+        is_seen = _is_seen(connection)
+    if is_begun or not is_seen or not edits.is_taken(storage) or storage.subject_key.renewed() != storage.subject_key:
+        return False
+    return _waiting(storage, now, ()) is None and not _due(storage, now, ()) and not _is_comparison_due(storage, now)
 
 
 def planned(storage: Storage) -> Plan:
@@ -100,13 +113,17 @@ def _look(storage: Storage) -> None:
     """Notes once a day that somebody looks at the queue, so that a clock that leaps ahead can be told from idle days; and drops
     digests by which rows were recognised for long enough."""
     with storage.database.reading() as connection:
-        seen = read_property(connection, log.SEEN) or ""
-    if seen[:10] < times.published()[:10]:
+        is_seen = _is_seen(connection)
+    if not is_seen:
         with storage.database.writing() as connection:
             log.require_clock(connection)
             set_property(connection, log.SEEN, times.published())
             old = times.now() - timedelta(days=storage.configuration.recognised_days)
             arrivals.forget_contents(connection, old.isoformat())
+
+
+def _is_seen(connection: sa.Connection) -> bool:
+    return (read_property(connection, log.SEEN) or "")[:10] >= times.published()[:10]
 
 
 def _compare_due(storage: Storage, now: str | None) -> Collection[str]:

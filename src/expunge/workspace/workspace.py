@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Unpack
 
 from expunge.data.reading import UNKNOWN, Reading
 from expunge.data.rejects import Rejects
@@ -18,7 +18,7 @@ from expunge.unlearning.report import CapacityReport
 from expunge.workspace import batch, desk, making, queue, rotation, row_keys, states
 from expunge.workspace.arrivals import read_schema
 from expunge.workspace.batch import Done, Outcome
-from expunge.workspace.desk import Answer, ForgetRequest
+from expunge.workspace.desk import Answer, ForgetRequest, Preview
 from expunge.workspace.filling import IdColumns, Origin, fill
 from expunge.workspace.people import Id, People
 from expunge.workspace.plans import Appended, How, Plan, Plans, Taking, looking
@@ -253,8 +253,8 @@ class Workspace:
         found = People(self.storage).find([Id(wish.subject, wish.by) for wish in wishes])
         return [who.rows if who.person else 0 for who in found]
 
-    def preview(self, wishes: Sequence[ForgetRequest]) -> dict[str, Any]:
-        """What requests would touch: rows by wish (in order), and by model how far each person moves it, in σ.
+    def preview(self, wishes: Sequence[ForgetRequest]) -> Preview:
+        """What requests would touch.
 
         Args:
             wishes: who is considered.
@@ -268,7 +268,7 @@ class Workspace:
             rows = Specification.from_json(row.specification).rows(leaving)
             by_tag = states.influences(states.state_of(self.storage, row.name), leaving, rows)
             moved[row.name] = [sum(by_tag.get(tag, 0.0) for tag in who.person) for who in found]
-        return {"rows": [who.rows if who.person else 0 for who in found], "influence": moved}
+        return Preview([who.rows if who.person else 0 for who in found], moved)
 
     def rectify(
         self,

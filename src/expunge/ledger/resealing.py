@@ -1,0 +1,52 @@
+"""Sealing anew: what a migration does beside the tables themselves, so that it may give a sealed table another column.
+
+A row's seal is over all of its columns, so after a new column no old seal fits. So every row is first checked as it was sealed,
+in the columns that the database has then, and after the migration each row is sealed in the columns that it has now. All of
+it is one transaction: it happens, or nothing has.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import sqlalchemy as sa
+
+from expunge.ledger import sealing
+from expunge.ledger.sealing import Sealed, Sealing, SealKey
+from expunge.ledger.tables import metadata
+
+
+@contextmanager
+def sealed_anew(connection: sa.Connection, key: SealKey) -> Iterator[list[Sealed]]:
+    """Around a migration of a ledger that there is, in the transaction that migrates it.
+
+    Gives a list that holds, once the migration is done, what the ledger left behind before and what it leaves now.
+
+    Raises:
+        LedgerCorrupt: a row was altered, added or dropped before; nothing is migrated then.
+    """
+    account = Sealing(key, sealing.read(connection, key))
+    connection.execution_options(sealing=account)
+    old = sa.MetaData()
+    old.reflect(connection)
+    sealing.verify(connection, old)
+    standing = [account.before]
+    yield standing
+    for table in metadata.sorted_tables:
+        if "seal" in table.columns:
+            _seal(connection, account, table)
+    standing.append(account.write(connection))
+
+
+def _seal(connection: sa.Connection, account: Sealing, table: sa.Table) -> None:
+    """Gives every row of ``table`` the seal of the columns that it has now."""
+    names = [column.name for column in table.primary_key.columns]
+    changed = []
+    for row in connection.execute(sa.select(table)).all():
+        seal = account.seal(table, dict(row._mapping))
+        if seal != row.seal:
+            account.drop(row.seal)
+            account.add(seal)
+            changed.append({**{f"key_{name}": row._mapping[name] for name in names}, "seal": seal})
+    if changed:
+        mine = sa.and_(*(table.columns[name] == sa.bindparam(f"key_{name}") for name in names))
+        connection.execute(sa.update(table).where(mine).values(seal=sa.bindparam("seal")), changed)
