@@ -56,9 +56,11 @@ class Deletions:
     Args:
         rows: that it learns.
         settings: order and noise.
+        max_passes: the most that are tried.
     """
 
-    def __init__(self, rows: Rows, settings: Settings) -> None:
+    def __init__(self, rows: Rows, settings: Settings, max_passes: int = MAX_PASSES) -> None:
+        self.max_passes = max_passes
         self.rows, self.objective = rows, Objective(Logistic(), rows.X.shape[1])
         self.settings = settings.resolved(self.objective)
         self.state = DenseState.fitted(self.objective, rows, LocalEngine(), order=settings.order_for(self.objective))
@@ -84,20 +86,20 @@ class Deletions:
         try:
             gone = self.rows.take(order[:m])
             state, noise = self.state.removed(gone), self.mechanism(gone)
-            for candidate in state.candidates(self.rows.take(order[m:]), LocalEngine(), MAX_PASSES, is_known=True):
+            for candidate in state.candidates(self.rows.take(order[m:]), LocalEngine(), self.max_passes, is_known=True):
                 if is_enough(candidate):
                     return candidate.passes
-                if candidate.passes == MAX_PASSES:
+                if candidate.passes == self.max_passes:
                     return math.inf
         except ExpungeError:
             pass
         return math.inf
 
     def capacities(self, order: Index) -> list[int]:
-        """The largest m certified within 0, 1, … ``MAX_PASSES`` passes, by bisection to 2 %."""
+        """The largest m certified within 0, 1, … ``max_passes`` passes, by bisection to 2 %."""
         needed = lru_cache(None)(lambda m: self.passes_needed(order, m))
         found: list[int] = []
-        for passes in range(MAX_PASSES + 1):
+        for passes in range(self.max_passes + 1):
             low, high = (found[-1] if found else 0), 1
             while high < len(order) and (high <= low or needed(high) <= passes):
                 low, high = max(low, high if needed(high) <= passes else low), 2 * high

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.capacity import Deletions
+from benchmarks.capacity import GUARANTEE, Deletions
 from benchmarks.record import SHARED, record
 from expunge.linear_model import LogisticRegression
 from expunge.paper.reproduce.studies import STUDIES, Study, load_study
 from expunge.privacy.guarantee import sigma_from_excess_risk
-from expunge.unlearning.dense import require_hessian
-from expunge.unlearning.unlearner import secret_of
+from expunge.problem.rows import Rows
+from expunge.unlearning.settings import Settings
 
 ORDERS, SAMPLE = 5, 2000
 
@@ -29,7 +29,7 @@ def compare(study: Study, table: Table) -> dict[str, list[int | None]]:
     rng = np.random.default_rng(0)
     some: NDArray[np.intp] = rng.permutation(len(study.y))[:SAMPLE]
     reports = [model.capacity(), model.capacity(study.X[some], study.y[some]), model.capacity(study.X, study.y)]
-    deletions = Deletions(study.X, study.y, sigma, require_hessian(secret_of(model.unlearner_).state))
+    deletions = Deletions(Rows.of(study.X, study.y), Settings(GUARANTEE, sigma), max_passes=3)
     actual = np.median([deletions.capacities(rng.permutation(len(study.y))) for _ in range(ORDERS)], axis=0).astype(int)
     figures: dict[str, list[int | None]] = {"actual": actual.tolist()}
     for name, report in zip(("no rows", f"{SAMPLE:,} rows", "all rows"), reports, strict=True):

@@ -338,14 +338,25 @@ def test_exact_audits_a_stream_and_leaves_the_model_alone(rng):
         audit.exact(model, [(X[:1] * math.nan, y[:1])], (X[1:], y[1:]))
 
 
-def test_exact_releases_name_who_was_forgotten_and_noise_hides_them(rng):
+def test_exact_models_name_who_was_forgotten_and_noise_hides_them(rng):
     X = rng.normal(size=(600, 4))
     X /= np.linalg.norm(X, axis=1, keepdims=True)
     y = (X[:, 0] > 0.3 * rng.normal(size=600)).astype(int)
-    exact = audit.reconstruction(LogisticRegression(sigma=0).fit(X, y), X, y, 11, n_draws=20)
-    assert (exact.n_candidates, exact.exact, exact.noisy, exact.found) == (600, 1, 1.0, 1.0)
-    hidden = audit.reconstruction(LogisticRegression(sigma=0.1).fit(X, y), X, y, 11, n_draws=200)
-    assert hidden.exact == 1
-    assert hidden.noisy > 60
-    assert hidden.found < 0.05
-    assert "without noise the person comes at place 1" in str(hidden)
+    hidden = audit.reconstruction(LogisticRegression(sigma=0.1).fit(X, y), X, y, 11)
+    assert (hidden.n_candidates, hidden.exact) == (200, 1)
+    assert hidden.noisy > 20
+    assert hidden.found < 0.1
+    bare = audit.reconstruction(LogisticRegression(sigma=1e-7).fit(X, y), X, y, 11, n_draws=20)
+    assert (bare.exact, bare.noisy, bare.found) == (1, 1.0, 1.0)
+    assert "exact retraining the right one comes at place 1" in str(hidden)
+    with pytest.raises(ValueError, match="no noise"):
+        audit.reconstruction(LogisticRegression(sigma=0).fit(X, y), X, y, 11)
+
+
+def test_shaped_noise_hides_whom_exact_models_name(rng):
+    X = rng.normal(size=(3000, 6))
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    y = (X[:, 0] > 0.3 * rng.normal(size=3000)).astype(int)
+    found = audit.reconstruction(LogisticRegression().fit(X, y), X, y, 5)
+    assert found.exact == 1
+    assert found.noisy > 30

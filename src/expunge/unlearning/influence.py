@@ -70,20 +70,15 @@ def displacements(state: State, rows: Rows, metric: Array | None = None) -> Arra
     Args:
         metric: L, ``(p, p)``.
     """
-    far = []
+    moves = []
     for batch in rows.batches():
-        moved = moves(state, batch)
-        far.append(np.linalg.norm(moved if metric is None else moved @ metric, axis=1))
-    return np.concatenate(far)
-
-
-def moves(state: State, rows: Rows) -> Array:
-    """H⁻¹∇ℓᵢ, how the weights move to first order when row i goes, ``(n_rows, p)``."""
-    at = Evaluation(state.objective, rows, state.anchor)
-    slope = at.loss.derivative(at.t, rows.y).reshape(len(rows), -1)
-    blocks = state.factor.inverse.reshape(-1, slope.shape[1], state.objective.width)
-    design = state.objective.design(rows)
-    return np.asarray(sum(slope[:, [k]] * np.asarray(design @ blocks[:, k].T) for k in range(slope.shape[1])))
+        at = Evaluation(state.objective, batch, state.anchor)
+        slope = at.loss.derivative(at.t, batch.y).reshape(len(batch), -1)
+        blocks = state.factor.inverse.reshape(-1, slope.shape[1], state.objective.width)
+        design = state.objective.design(batch)
+        move = sum(slope[:, [k]] * np.asarray(design @ blocks[:, k].T) for k in range(slope.shape[1]))
+        moves.append(np.linalg.norm(move if metric is None else move @ metric, axis=1))
+    return np.concatenate(moves)
 
 
 def _influence(state: State, rows: Rows, holdout: Rows) -> Array:

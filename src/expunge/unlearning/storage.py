@@ -155,14 +155,14 @@ def load_unlearner(path: str | os.PathLike[str], engine: Engine | None = None) -
 def _unlearner(content: dict[str, Any], tensors: dict[str, NDArray[Any]], engine: Engine) -> Unlearner:
     loss = dict(content["objective"].pop("loss"))
     objective = Objective(loss=LOSSES[loss.pop("name")](**loss), **content["objective"])
-    state = _state(objective, content, tensors)
+    fixed = dict(content["settings"])
+    guarantee, schedule = Guarantee(**fixed.pop("guarantee")), Schedule(**fixed.pop("schedule"))
+    settings = Settings(guarantee=guarantee, schedule=schedule, **fixed).resolved(objective)
+    state = _state(objective, settings, content, tensors)
     tensors["weights"].setflags(write=False)
     release = Release(tensors["weights"], Certificate.from_json(content["certificate"]))
     learned = _learned(content["learned"], tensors["learned"]) if "learned" in content else None
     moments = _moments(content["moments"], tensors["moments"]) if "moments" in content else None
-    fixed = dict(content["settings"])
-    guarantee, schedule = Guarantee(**fixed.pop("guarantee")), Schedule(**fixed.pop("schedule"))
-    settings = Settings(guarantee=guarantee, schedule=schedule, **fixed).resolved(objective)
     noisy, budget = mechanism(settings, objective, moments), PrivacyBudget(**content["budget"])
     secret = Secret(state, learned, moments, noisy, tensors["point"], budget, content["n_releases"], release)
     return Unlearner(settings, secret, engine, secure_noise)
@@ -183,7 +183,9 @@ def _scalars(state: AnchoredState) -> dict[str, float]:
     return {field.name: getattr(state, field.name) for field in fields(state) if field.type in (float, "float")}
 
 
-def _state(objective: Objective, content: dict[str, Any], tensors: dict[str, NDArray[np.float64]]) -> AnchoredState:
+def _state(
+    objective: Objective, settings: Settings, content: dict[str, Any], tensors: dict[str, NDArray[np.float64]]
+) -> AnchoredState:
     class_rows = tensors["class_rows"].astype(np.int64)
     sums: dict[str, Any] = {"class_rows": class_rows, "gradient_sum": tensors["gradient_sum"]} | content["statistics"]
     common: dict[str, Any] = {
@@ -195,7 +197,8 @@ def _state(objective: Objective, content: dict[str, Any], tensors: dict[str, NDA
         return WideState(statistics=Sums(**sums), **common, **content["state"])
     statistics = Statistics(**sums, hessian_sum=tensors["hessian_sum"])
     factor = Factor.of(Hessian(objective, statistics.hessian_sum, statistics.count))
-    beyond = _beyond(content["beyond"], tensors) if content.get("beyond") else {}
+    beyond: dict[str, Any] = {"order": settings.order_for(objective)}  # a file without more gains it at a refit
+    beyond |= _beyond(content["beyond"], tensors) if content.get("beyond") else {}
     return DenseState(statistics=statistics, factor=factor, **common, **content["state"], **beyond)
 
 
@@ -219,7 +222,6 @@ def _beyond_scalars(state: AnchoredState) -> dict[str, float] | None:
         return None
     higher = state.higher
     return {
-        "order": state.order,
         "leverage_error": higher.leverage_error,
         "third_error": higher.third_error,
         "third_size": higher.third_size,
@@ -231,7 +233,6 @@ def _beyond(content: dict[str, Any], tensors: dict[str, NDArray[np.float64]]) ->
     third = SymmetricTensor(len(tensors["anchor"]), tensors["third"]) if "third" in tensors else None
     errors = {name: content[name] for name in ("leverage_error", "third_error", "third_size")}
     return {
-        "order": int(content["order"]),
         "higher": HigherSums(leverage_sum=tensors["leverage_sum"], third=third, **errors),
         "reference": Reference(tensors["reference_root"], tensors["reference_hessian"], content["eta"]),
         "support": Support(tensors["support_largest"], tensors["support_together"] > 0.0),
