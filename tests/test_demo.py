@@ -17,10 +17,13 @@ def steps():
 
 def test_every_rung_is_shown_and_certified(steps):
     assert {step.certificate.rung for step in steps} == {"statistics", "pass", "refit"}
-    assert [step.certificate.n_forgotten for step in steps] == [1, 100, 1, 1, 1]
+    assert [step.certificate.n_forgotten for step in steps] == [1, 1000, 1, 5000, 5000]
     for step in steps:
         assert step.true_distance <= step.certificate.distance_bound
         assert step.certificate.epsilon_total <= step.certificate.epsilon == 1.0
+    assert [step.certificate.rung for step in steps[:3]] == ["statistics"] * 3, (
+        "a thousand people, and an unusual one, without rows"
+    )
 
 
 def test_what_is_forgotten_costs_no_more_than_the_noise_may(steps):
@@ -34,7 +37,7 @@ def test_what_is_forgotten_costs_no_more_than_the_noise_may(steps):
 def test_the_command_prints_the_tables_and_ends_with_the_certificate():
     result = CliRunner().invoke(app, ["demo"])
     assert result.exit_code == 0, result.output
-    for word in ("statistics", "pass × 1", "refit", "certified", "true", "Held-out accuracy / log-loss"):
+    for word in ("statistics", "pass × 1", "refit", "certified", "true", "worst-served", "Held-out accuracy / log-loss"):
         assert word in result.output
     evidence = result.output[result.output.index("\n{") :]
     assert Certificate.from_json(evidence).rung == "refit"

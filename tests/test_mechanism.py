@@ -23,6 +23,8 @@ from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
 from expunge.unlearning import storage
 from expunge.unlearning.certificate import Certificate
+from expunge.unlearning.dense import require_hessian
+from expunge.unlearning.ladder import from_statistics
 from expunge.unlearning.mechanism import Isotropic, Shaped
 from expunge.unlearning.release import Secret
 from expunge.unlearning.rung import Bound, NoiseKind, Rung
@@ -130,6 +132,19 @@ def test_the_certified_mu_covers_the_true_one_in_the_metric_of_the_noise(loss, s
         assert np.linalg.norm(secret.point - optimum) <= certificate.distance_bound + off
         assert certificate.mu <= GUARANTEE.mu
         np.testing.assert_allclose(release.weights, secret.point, atol=1e-8 * (1 + np.abs(secret.point).max()))
+
+
+def test_a_distance_in_the_hessians_metric_is_stretched_into_that_of_the_noise():
+    rows = classifier_rows()
+    model = Unlearner.learn_from(Objective(Logistic(), 5), rows, SHAPED)
+    model.forget(rows.take(slice(0, 20)))
+    secret = secret_of(model)
+    state, L = require_hessian(secret.state), shape_in(secret).factor
+    candidate = from_statistics(state)
+    stretch = np.linalg.eigvalsh(L.T @ np.linalg.inv(state.hessian.dense()) @ L)[-1]
+    assert stretch > 1.2
+    least = math.sqrt(stretch) * candidate.energy_distance
+    assert least * (1 - 1e-9) <= secret.mechanism.distance(candidate) <= 1.05 * least
 
 
 def test_the_bound_in_the_metric_of_the_noise_is_near_the_truth(rng):

@@ -23,14 +23,19 @@ def demo(
     if workspace is not None:
         _make_sample(workspace)
         return
-    from expunge.cli.demo import DELTA, EPSILON, Demo
+    from expunge.cli.demo import DELTA, EPSILON, EXCESS_RISK, Demo
 
     console = Console()
     story = Demo()
     n_rows, n_features = story.X.shape
     console.print(
         f"Logistic regression on {n_rows:,} people of the 1994 census, {n_features} features, C = 1. Promise: "
-        f"ε = {EPSILON:g}, δ = {DELTA:g}; noise σ = {story.sigma:.4f}, fixed beforehand."
+        f"ε = {EPSILON:g}, δ = {DELTA:g}; noise that may cost {EXCESS_RISK:g} in log-loss, fixed beforehand."
+    )
+    cost = story.noise_cost()
+    console.print(
+        f"Measured on {len(story.y_test):,} people not trained on, it costs {cost.cost:.4f}; in the log-odds of the median "
+        f"person it is {cost.median:.2f}, in those of the worst-served one {cost.largest:.2f}."
     )
     steps = list(story.steps())
     distances = Table(
