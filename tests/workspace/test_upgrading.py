@@ -129,7 +129,7 @@ def test_tables_of_no_version(ledger):
     assert "the ledger's tables are of no version that was released" in said and "nothing was changed" in said
 
 
-def test_a_state_file_of_a_format_that_is_read_no_more(tmp_path, monkeypatch):
+def test_a_state_file_of_an_older_format(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with monkeypatch.context() as older:
         older.setattr(storage, "VERSION", storage.OLDER - 1)
