@@ -14,10 +14,10 @@ from alembic.script import ScriptDirectory
 import expunge.ledger.migrations
 from expunge.errors import LedgerCorrupt, WorkspaceBusy, WorkspaceInvalid
 from expunge.ledger import database as module
-from expunge.ledger import hooks, resealing, sealing, upgrading
+from expunge.ledger import hooks, resealing, sealing
 from expunge.ledger.database import HEAD, Database
 from expunge.ledger.properties import set_property
-from expunge.ledger.sealing import Sealing, SealKey
+from expunge.ledger.sealing import SealKey
 from expunge.ledger.tables import metadata, properties, webhooks
 from expunge.ledger.witness import Witness
 
@@ -179,7 +179,7 @@ class TestANewColumnInASealedTable:
         yield made
         made.close()
 
-    def test_is_sealed_with_all_rows_and_the_copy_is_of_what_was(self, old, newer, tmp_path):
+    def test_is_sealed_with_all_rows_and_a_copy_of_what_was_is_kept(self, old, newer, tmp_path):
         begin, tables = newer
         with old.reading() as connection:
             before, rows = sealing.serial(connection), [tuple(row) for row in connection.execute(sa.select(webhooks))]
@@ -191,14 +191,15 @@ class TestANewColumnInASealedTable:
             found = sealing.rows(connection, sa.select(hooked).order_by(hooked.c.url), hooked)
             assert [row.label for row in found] == ["of https://a.example/", "of https://b.example/"]
             assert sealing.serial(connection) == before + 1
-        if old.is_sqlite:
-            (copy,) = upgrading.copies(tmp_path / "l.sqlite")
-            kept = sa.create_engine(f"sqlite:///{copy}")
-            with kept.connect() as connection:
-                connection.execution_options(sealing=Sealing(KEY, sealing.read(connection, KEY)))
-                sealing.verify(connection)  # as it was, to the last row
-                assert sorted(tuple(row) for row in connection.execute(sa.select(webhooks))) == sorted(rows)
-            kept.dispose()
+        copy = tmp_path / module.COPY
+        assert old.copy_path == copy and copy.stat().st_mode & 0o777 == 0o600
+        kept = Database(f"sqlite:///{copy}", KEY)
+        with kept.reading() as connection:
+            sealing.verify(connection)  # as it was, to the last row
+            assert sorted(tuple(row) for row in connection.execute(sa.select(webhooks))) == sorted(rows)
+            assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == "0001"
+            assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        kept.close()
         old.migrate(is_new=False)  # once more changes nothing
         with old.engine.begin() as connection:
             connection.execute(sa.update(hooked).values(label="other"))
@@ -218,3 +219,25 @@ class TestANewColumnInASealedTable:
         with old.engine.connect() as connection:
             assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == "0001"
             assert "label" not in [column["name"] for column in sa.inspect(connection).get_columns("webhooks")]
+        assert not old.copy_path.exists()
+
+    def test_the_copy_is_gone_when_what_it_holds_is_erased(self, old, newer):
+        begin, _tables = newer
+        begin()
+        old.copy_path.write_text("what an attempt that was interrupted left")
+        old.migrate(is_new=False)
+        with old.writing() as connection:
+            set_property(connection, "x", "2")
+        assert old.copy_path.exists()
+
+        def failing() -> None:
+            with old.erasing():
+                raise RuntimeError
+
+        with pytest.raises(RuntimeError):
+            failing()
+        assert old.copy_path.exists()
+        with old.erasing() as connection:
+            sealing.delete(connection, properties, properties.c.name == "x")
+        assert not old.copy_path.exists()
+        old.require_newest()

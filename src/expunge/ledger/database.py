@@ -4,23 +4,24 @@ import os
 import sqlite3
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
-from expunge.data.urls import database_url, shown, without_password
+from expunge.data.urls import database_url, shown, sqlite_url, without_password
 from expunge.errors import LedgerCorrupt, WorkspaceBusy, WorkspaceInvalid
-from expunge.ledger import sealing, upgrading
+from expunge.files import delete_file, sync_folder
+from expunge.ledger import sealing
 from expunge.ledger.properties import set_property
 from expunge.ledger.resealing import sealed_anew
 from expunge.ledger.sealing import Sealing, SealKey
-from expunge.ledger.tables import metadata, properties
+from expunge.ledger.tables import events, metadata, properties, seals
 from expunge.ledger.witness import Witness
 
 HEAD = "0001"
@@ -28,6 +29,8 @@ HEAD = "0001"
 MIGRATIONS = Path(__file__).parent / "migrations"
 UNDEFINED = ("UndefinedTable", "UndefinedColumn")
 """What PostgreSQL says where a table or a column is missing."""
+COPY = "ledger.sqlite.before-migration"
+"""The copy of an older ledger, beside its witness; see ``Database.copy_path``."""
 COPIED = 10_000
 """Rows that are copied at once."""
 WAIT = 30.0
@@ -107,6 +110,20 @@ class Database:
             if self._witness is not None and after != before:
                 stack.enter_context(self._witness.announced(before, after))
 
+    @contextmanager
+    def erasing(self) -> Iterator[sa.Connection]:
+        """The same for what is never to come back: when it is committed the copy of an older ledger is gone, and after it the
+        free space is wiped.
+
+        Raises:
+            OSError: the copy cannot be deleted; nothing was changed.
+        """
+        with self.writing() as connection:
+            yield connection
+            if self.copy_path is not None:
+                delete_file(self.copy_path)
+        self.wipe_free_space()
+
     def require_newest(self) -> None:
         """Raises ``LedgerCorrupt`` unless the database stands where its witness says."""
 
@@ -120,15 +137,14 @@ class Database:
     def migrate(self, *, is_new: bool = True) -> None:
         """Brings the tables to the newest migration; a ledger of a newer version is refused.
 
-        Of an older one in SQLite a copy is kept beside it, until what was deleted has to be gone from the files. On a server
-        the database's own backups take its place. Either way the upgrade is one transaction.
-        Every row is checked before, and sealed anew after; see ``resealing``.
+        Of an older one every row is checked first, a copy is kept in ``copy_path``, and every row is sealed anew; see
+        ``resealing``. All of the upgrade is one transaction.
 
         Args:
             is_new: whether there may be no tables yet.
 
         Raises:
-            WorkspaceInvalid: written by a newer version of this package.
+            WorkspaceInvalid: written by a newer version of this package, or no copy can be kept.
             LedgerCorrupt: there are no tables, and it is not new; they are of a version that never was; or a row was altered.
         """
         with self._explained(), self.engine.connect() as connection:
@@ -139,28 +155,28 @@ class Database:
             raise LedgerCorrupt(f"there is no ledger in the database {shown(self.url)}, it is empty: restore it from a backup")
         if found is not None and found > HEAD:
             raise WorkspaceInvalid(f"the ledger has revision {found}, this version knows {HEAD}: install the newer expunge")
-        from alembic import command
-        from alembic.config import Config
         from alembic.util import CommandError
 
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
         with ExitStack() as stack, self._locked() as connection:
-            if found is not None and self.is_sqlite:
-                upgrading.keep_copy(Path(str(self.url.database)), HEAD)
-            config.attributes["connection"] = connection
+            if found is None:
+                _upgrade(connection, HEAD)
+                return
             try:
-                if found is None:
-                    command.upgrade(config, "head")
-                else:
-                    with sealed_anew(connection, self._key) as standing:
-                        command.upgrade(config, "head")
-                    if self._witness is not None and self._witness.stands(standing[0]):
-                        stack.enter_context(self._witness.announced(*standing))
+                with sealed_anew(connection, self._key) as standing:
+                    if self.copy_path is not None:
+                        _keep_copy(connection, found, self.copy_path)
+                    _upgrade(connection, HEAD)
             except CommandError as error:
                 raise LedgerCorrupt(
                     f"the ledger has revision {found}, which no version made: restore it from a backup"
                 ) from error
+            if self._witness is not None and self._witness.stands(standing[0]):
+                stack.enter_context(self._witness.announced(*standing))
+
+    @property
+    def copy_path(self) -> Path | None:
+        """Where ``migrate`` keeps a copy of an older ledger until the next ``erasing``; ``None`` without a witness."""
+        return None if self._witness is None else self._witness.path.with_name(COPY)
 
     def claim(self, workspace: str) -> None:
         """Makes the tables in an empty database, for the workspace of this identity; anew if making it was interrupted.
@@ -195,10 +211,7 @@ class Database:
             self._drop(connection)
         self.migrate()
         with self._locked() as connection:
-            for table in metadata.sorted_tables:
-                chosen = sa.select(table).execution_options(yield_per=COPIED)
-                for rows in source.execute(chosen).partitions():
-                    connection.execute(sa.insert(table), [dict(row._mapping) for row in rows])
+            _copy_rows(source, connection, metadata.sorted_tables)
 
     def require_free(self, instance: str) -> None:
         """Raises ``WorkspaceInvalid`` unless the database is empty, or holds no more than an attempt at this copy."""
@@ -220,13 +233,12 @@ class Database:
             connection.exec_driver_sql("DROP TABLE alembic_version")
 
     def wipe_free_space(self) -> None:
-        """Makes sure that what was deleted is gone from the files too, and from the copies that upgrades left."""
+        """Makes sure that what was deleted is gone from the files too."""
         with self._explained(), self.engine.connect() as connection:
             if self.is_sqlite:
                 connection.exec_driver_sql("COMMIT")  # the listener has begun a transaction
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
                 connection.exec_driver_sql("BEGIN")
-                upgrading.delete_copies(Path(str(self.url.database)))
             else:
                 vacuuming = connection.execution_options(isolation_level="AUTOCOMMIT")
                 for table in ("requests", "releases"):
@@ -302,6 +314,61 @@ class Database:
                     f"the ledger's database {where} cannot be used ({cause}); nothing was changed"
                 ) from error
             raise
+
+
+def is_unsealed(url: str | sa.URL) -> bool:
+    """Whether there is a ledger at ``url``, and it is of before ledgers were sealed: nobody can tell whether it was altered."""
+    engine = sa.create_engine(url, poolclass=NullPool)
+    try:
+        inspected = sa.inspect(engine)
+        return inspected.has_table(events.name) and not inspected.has_table(seals.name)
+    except SQLAlchemyError:
+        return False  # whoever opens it says what is wrong with it
+    finally:
+        engine.dispose()
+
+
+def _upgrade(connection: sa.Connection, revision: str) -> None:
+    """Brings the tables to ``revision``, in the connection's transaction."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
+def _keep_copy(ledger: sa.Connection, revision: str, path: Path) -> None:
+    """Copies a ledger of ``revision`` to an SQLite ledger in ``path``; what an interrupted attempt left there is made anew.
+
+    Raises:
+        WorkspaceInvalid: the copy cannot be written.
+    """
+    try:
+        delete_file(path)
+        path.touch(mode=0o600, exist_ok=False)
+        engine = sa.create_engine(sqlite_url(path), poolclass=NullPool, hide_parameters=True)
+        with engine.begin() as copy:
+            copy.exec_driver_sql("PRAGMA journal_mode = MEMORY")  # no second file, which an interruption would leave
+            _upgrade(copy, revision)
+            tables = sa.MetaData()
+            tables.reflect(copy, only=lambda name, _tables: name != "alembic_version")
+            _copy_rows(ledger, copy, tables.sorted_tables)
+        sync_folder(path.parent)
+    except (OSError, DBAPIError) as error:
+        cause = error.strerror if isinstance(error, OSError) else error.orig
+        raise WorkspaceInvalid(
+            "the ledger was made by an older version, and no copy of it can be kept before it is upgraded "
+            f"({cause}): make room for {path}, or let its folder be written to; nothing was changed"
+        ) from error
+
+
+def _copy_rows(source: sa.Connection, target: sa.Connection, tables: Iterable[sa.Table]) -> None:
+    for table in tables:
+        chosen = sa.select(table).execution_options(yield_per=COPIED)
+        for rows in source.execute(chosen).partitions():
+            target.execute(sa.insert(table), [dict(row._mapping) for row in rows])
 
 
 def _readable(url: sa.URL) -> sa.URL:

@@ -302,7 +302,7 @@ def _finish(storage: Storage, batch: Batch, notify: Notify) -> None:
     for model, number in (*superseded, *retired):
         delete_file(storage.state_path(model, number))
     shared_by_few = drafts.looked_again(storage, notify) if gone else None
-    with storage.database.writing() as connection:
+    with storage.database.erasing() as connection:
         batches.require(connection, batch.id, BatchState.CERTIFIED)
         log.append(connection, EventKind.BATCH_CLOSED, [{"batch": batch.id, "erased": len(gone)}], batch.started)
         at = times.exact()
@@ -314,7 +314,6 @@ def _finish(storage: Storage, batch: Batch, notify: Notify) -> None:
         requests.close(connection, batch.id, at)
         batches.set_state(connection, batch.id, BatchState.CLOSED, at)
         log.release_held(connection)
-    storage.database.wipe_free_space()
 
 
 def _abandon(storage: Storage, batch: int) -> None:

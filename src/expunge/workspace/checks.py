@@ -10,10 +10,11 @@ from expunge.evidence.events import EventKind
 from expunge.evidence.receipts import committed
 from expunge.evidence.statements import digest
 from expunge.files import PARTIAL
-from expunge.ledger import batches, releases, requests, sealing, times, tokens, tombstones, upgrading
+from expunge.ledger import batches, releases, requests, sealing, times, tokens, tombstones
 from expunge.ledger import log as events
 from expunge.ledger.batches import BatchKind
 from expunge.ledger.bindings import require_bound
+from expunge.ledger.database import COPY
 from expunge.ledger.properties import read_property
 from expunge.ledger.requests import RequestState
 from expunge.privacy import Guarantee
@@ -27,7 +28,7 @@ from expunge.workspace.storage import Storage
 
 NAMES = (
     *("keys", "models", "table", "lock", "ledger.lock", "ledger.witness", "ledger.sqlite", "ledger.sqlite-wal"),
-    *("ledger.sqlite-shm", "workspace.toml", "schema.toml", "expunge.pub", "checkpoint.json"),
+    *("ledger.sqlite-shm", COPY, "workspace.toml", "schema.toml", "expunge.pub", "checkpoint.json"),
 )
 """What may lie in the folder."""
 
@@ -201,8 +202,7 @@ def strays(storage: Storage) -> None:
         }
     found = [path for path in storage.models.rglob("*") if path.is_file() and path not in current]
     found += [*storage.table.strays(), *storage.path.rglob(f"{PARTIAL}*")]
-    copies = upgrading.copies(storage.path / "ledger.sqlite")
-    found += [path for path in storage.path.iterdir() if path.name not in NAMES and path not in copies]
+    found += [path for path in storage.path.iterdir() if path.name not in NAMES]
     if found:
         raise WorkspaceInvalid(f"{found[0]} is not of the workspace: move it elsewhere, or delete it if you know what it is")
 

@@ -23,10 +23,9 @@ def purge_tombstones(storage: Storage) -> int:
     with storage.database.reading() as connection:
         if not tombstones.due(connection, until(storage)):
             return 0
-    with storage.database.writing() as connection:
+    with storage.database.erasing() as connection:
         count = tombstones.purge(connection, until(storage))
         log.append(connection, EventKind.TOMBSTONES_PURGED, [{"count": count}])
-    storage.database.wipe_free_space()
     with suppress(anchoring.Unreachable):  # the next batch writes it
         anchoring.keep(storage)
     return count

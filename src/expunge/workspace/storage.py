@@ -15,8 +15,8 @@ import sqlalchemy as sa
 from expunge.data.pseudonyms import SubjectKey
 from expunge.data.urls import sqlite_url
 from expunge.errors import ExpungeError, LedgerCorrupt, SignatureInvalid, WorkspaceBusy, WorkspaceInvalid
-from expunge.ledger import data_files, upgrading
-from expunge.ledger.database import Database
+from expunge.ledger import data_files
+from expunge.ledger.database import Database, is_unsealed
 from expunge.ledger.properties import read_property, set_property
 from expunge.ledger.public_keys import keys, signing_keyid
 from expunge.ledger.sealing import SealKey
@@ -258,7 +258,7 @@ class Storage:
 
     def _require_sealed(self, url: str | sa.URL) -> None:
         """Raises ``WorkspaceInvalid`` if the ledger is of before 0.2, and has no seals for a key to check."""
-        if upgrading.is_unsealed(url):
+        if is_unsealed(url):
             raise WorkspaceInvalid(
                 f"{self.path} was made by a version of expunge before 0.2, whose ledger has no seals: nobody can tell whether "
                 "it was altered, so it cannot be upgraded. Work on it with the version that made it, or make a new workspace "
