@@ -96,7 +96,15 @@ def counts():
 
 
 def model_of(rows, **kwargs):
-    settings = {"order": 2, "alpha": 0.06, "fit_intercept": False, "epsilon": 8.0, "delta": 1e-2, "sigma": 0.003, "max_passes": 0}
+    settings = {
+        "order": 2,
+        "alpha": 0.06,
+        "fit_intercept": False,
+        "epsilon": 8.0,
+        "delta": 1e-2,
+        "sigma": 0.003,
+        "max_passes": 0,
+    }
     return PoissonRegressor(**{**settings, **kwargs}).fit(*rows)
 
 
