@@ -123,7 +123,7 @@ def test_a_deleted_subject_is_skipped_where_the_file_still_holds_it(tmp_path):
 
 def test_the_ladder_over_a_file(tmp_path):
     whole = written(tmp_path / "t")
-    objective, settings = Objective(Logistic(), 3), Settings(Guarantee(1.0, 1e-5), sigma=0.002)
+    objective, settings = Objective(Logistic(), 3), Settings(Guarantee(1.0, 1e-5), sigma=0.002, order=2)
     model = Unlearner.learn_from(objective, TableSource.open(str(tmp_path / "t"), COLUMNS), settings)
     gone = [f"person-{i}" for i in range(100)]
     mask = pa.compute.is_in(whole["who"], value_set=pa.array(gone))

@@ -9,12 +9,16 @@ import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 from deltalake import write_deltalake
+from typer.testing import CliRunner
 
+from expunge.cli import app
 from expunge.data.own_columns import ROW, SUBJECT
 from expunge.errors import InvalidRows, RequestRefused, StateCorrupt, WorkspaceBusy, WorkspaceInvalid
 from expunge.evidence.receipts import verify_receipt
 from expunge.ledger import releases, requests
 from expunge.ledger.tables import requests as request_table
+from expunge.unlearning.dense import require_hessian
+from expunge.unlearning.unlearner import secret_of
 from expunge.workspace import Workspace, desk, states
 from expunge.workspace.batch import Outcome
 from expunge.workspace.desk import ForgetRequest
@@ -227,13 +231,28 @@ def test_a_request_that_cannot_be_worked_is_set_apart(tmp_path):
 
 def test_a_batch_that_forces_a_refit_says_so_first(tmp_path):
     found = workspace(tmp_path, models=False)
-    found.fit("churn", "churn", delta=1e-5, sigma=1e-4)
+    found.fit("churn", "churn", delta=1e-5, sigma=1e-6)
     found.forget([f"person-{i}" for i in range(150)])
     said: list[str] = []
     done = found.process(said.append)
     refitted = {outcome.model for outcome in done.outcomes if outcome.release.certificate.rung == "refit"}
     assert refitted and {message.partition(":")[0] for message in said} == refitted
     assert all("refit" in message for message in said)
+
+
+def test_a_model_has_the_order_that_is_asked_for(tmp_path):
+    found = workspace(tmp_path, models=False)
+    for name, order in (("two", "2"), ("three", "auto")):
+        command = ["fit", name, "--target", "churn", "--delta", "1e-5", "--order", order, "-w", str(found.storage.path)]
+        assert CliRunner().invoke(app, command).exit_code == 0
+    found = Workspace.open(found.storage.path)
+    orders = [require_hessian(secret_of(states.state_of(found.storage, name)).state).order for name in ("two", "three")]
+    assert orders == [2, 3]
+    refused = CliRunner().invoke(app, ["fit", "four", "--target", "churn", "--order", "4", "-w", str(found.storage.path)])
+    assert refused.exit_code != 0
+    assert "order must be 2, 3 or 'auto', got 4" in refused.output
+    assert found.replace("two").release.certificate.rung == "refit"
+    assert require_hessian(secret_of(states.state_of(found.storage, "two")).state).order == 2
 
 
 def test_models_are_refitted_on_the_schedule_they_were_fitted_with(tmp_path):

@@ -142,6 +142,14 @@ def propose(
     show(result, as_json, lambda: console.print(f"{len(features.columns)} columns proposed in {out}", highlight=False))
 
 
+ORDER = "3: third derivatives too, which certify more without rows; 2: none; auto: 3 where it takes little memory."
+
+
+def _order(given: str) -> int | str:
+    """The number that an order is, or the word."""
+    return int(given) if given.isdigit() else given
+
+
 @app.command()
 def fit(
     name: Annotated[str, typer.Argument(help="Name of the new model.")],
@@ -162,6 +170,7 @@ def fit(
     noise_floor: Annotated[
         float, typer.Option(help="Of shaped noise: the larger, the less of it falls on people with rare features.")
     ] = 0.02,
+    order: Annotated[str, typer.Option(help=ORDER)] = "auto",
     accept_undeclared: AcceptUndeclared = False,
     dry_run: DryRun = False,
     workspace: InWorkspace = HERE,
@@ -172,6 +181,7 @@ def fit(
     from expunge.workspace.plans import How
 
     given = {"penalty": penalty, "epsilon": epsilon, "delta": delta, "sigma": sigma, "excess_risk": excess_risk}
+    given |= {"order": _order(order)}  # type: ignore[dict-item]  # checked there
     how: How = {"model": model, "noise": noise, "noise_floor": noise_floor, **given}  # type: ignore[typeddict-item]  # checked there
     with progress(f"fitting {name}", as_json):
         found = Workspace.open(workspace)
@@ -196,6 +206,7 @@ def replace(
     noise: Annotated[str | None, typer.Option(help="shaped, isotropic or auto; without it as before.")] = None,
     sigma: Annotated[float | None, typer.Option(help="Isotropic noise in each weight; without it as before.")] = None,
     excess_risk: Annotated[float | None, typer.Option(help="What the noise may cost; without it as before.")] = None,
+    order: Annotated[str | None, typer.Option(help=f"{ORDER} Without it as before.")] = None,
     accept_undeclared: AcceptUndeclared = False,
     dry_run: DryRun = False,
     workspace: InWorkspace = HERE,
@@ -206,7 +217,8 @@ def replace(
     from expunge.workspace.plans import How
 
     given = {"penalty": penalty, "epsilon": epsilon, "delta": delta, "sigma": sigma}
-    given |= {"noise": noise, "excess_risk": excess_risk}  # type: ignore[dict-item]  # checked there
+    more = {"noise": noise, "excess_risk": excess_risk, "order": None if order is None else _order(order)}
+    given |= more  # type: ignore[arg-type]  # checked there
     how: How = {key: value for key, value in given.items() if value is not None}  # type: ignore[assignment]
     with progress(f"learning {name} anew", as_json):
         found = Workspace.open(workspace)

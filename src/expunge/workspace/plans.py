@@ -18,6 +18,7 @@ from expunge.ledger import batches, releases, requests
 from expunge.ledger.batches import BatchKind
 from expunge.privacy import Guarantee
 from expunge.unlearning.rung import NoiseKind
+from expunge.unlearning.settings import Order
 from expunge.unlearning.shape import NOISE_FLOOR
 from expunge.workspace import arrivals, row_keys
 from expunge.workspace.arrivals import Arrival, arrival, expected, in_table, odd_told, read_schema, require_whole
@@ -44,6 +45,7 @@ class How(TypedDict, total=False):
         excess_risk: what the noise may cost; 0.001 by default.
         noise_floor: of shaped noise; 0.02 by default.
         sigma: of isotropic noise, in place of an excess risk.
+        order: of the statistics, 2 or 3; ``auto``, the default, for 3 where that takes little memory (theory §4.7).
     """
 
     model: str
@@ -54,6 +56,7 @@ class How(TypedDict, total=False):
     noise: str
     excess_risk: float | None
     noise_floor: float
+    order: Order
 
 
 class Taking(TypedDict, total=False):
@@ -165,7 +168,7 @@ class Plans:
             WorkspaceInvalid: no such model.
         """
         old = self._model(name)
-        kept = {key: getattr(old, key) for key in ("target", "penalty", "epsilon", "delta", "noise_floor")}
+        kept = {key: getattr(old, key) for key in ("target", "penalty", "epsilon", "delta", "noise_floor", "order")}
         if not {"sigma", "noise", "excess_risk"} & set(how):
             kept |= {key: getattr(old, key) for key in ("sigma", "noise", "excess_risk")}
         try:
@@ -215,6 +218,7 @@ class Plans:
             noise=how.get("noise", NoiseKind.AUTO.value),
             excess_risk=how.get("excess_risk"),
             noise_floor=how.get("noise_floor", NOISE_FLOOR),
+            order=how.get("order", "auto"),
             refit_days=settings.refit_days,
             refit_requests=settings.refit_requests,
             without=asked,

@@ -31,7 +31,7 @@ from expunge.problem.parameters import real
 from expunge.problem.rows import Rows
 from expunge.unlearning.cost import Undeclared, affordable_sigma, largest_null_loss
 from expunge.unlearning.rung import NoiseKind
-from expunge.unlearning.settings import EXCESS_RISK, Settings
+from expunge.unlearning.settings import EXCESS_RISK, Order, Settings
 from expunge.unlearning.shape import NOISE_FLOOR
 from expunge.workspace.configuration import Configuration
 from expunge.workspace.model_kinds import ModelKind
@@ -70,6 +70,7 @@ class Specification:
         excess_risk: what shaped noise may cost, as it was asked for.
         risk_unit: the loss of which that is a share (theory §5.3).
         noise_floor: of shaped noise.
+        order: of the statistics; see ``Settings``.
     """
 
     kind: ModelKind
@@ -87,6 +88,7 @@ class Specification:
     excess_risk: float | None = None
     risk_unit: float = 1.0
     noise_floor: float = NOISE_FLOOR
+    order: Order = "auto"
 
     @classmethod
     def of(
@@ -103,6 +105,7 @@ class Specification:
         noise: str,
         excess_risk: float | None,
         noise_floor: float,
+        order: Order,
         refit_days: int,
         refit_requests: int,
         without: Collection[str] = (),
@@ -118,8 +121,8 @@ class Specification:
             InvalidRows: an unknown target, or one with too many classes or without a declared one; something was taken from the
                 rows that fewer than ten people share.
             LastRows: nobody has a target, or all have the same class.
-            ValueError: an unknown kind, parameters of noise that cannot be together, or no range declared for a target whose
-                loss needs one.
+            ValueError: an unknown kind or order, parameters of noise that cannot be together, or no range declared for a
+                target whose loss needs one.
         """
         if kind not in tuple(ModelKind):
             raise ValueError(f"model must be one of {', '.join(ModelKind)}, got {kind!r}")
@@ -142,7 +145,8 @@ class Specification:
         schedule = refit_days, refit_requests
         is_declared = isinstance(declared, Category) and not schema.draft
         promise = kind, target, penalty, epsilon, delta, sigma
-        draft = cls(*promise, schema.to_toml(), classes, *schedule, is_declared, noise, excess_risk, 1.0, noise_floor)
+        draft = cls(*promise, schema.to_toml(), classes, *schedule, is_declared, noise, excess_risk)
+        draft = replace(draft, noise_floor=noise_floor, order=order)
         draft.require_shared(table, without)
         target_range = (declared.low, declared.high) if isinstance(declared, Number) else None
         try:
@@ -229,6 +233,7 @@ class Specification:
             noise=self.noise,
             excess_risk=None if self.excess_risk is None else self.excess_risk * self.risk_unit,
             noise_floor=self.noise_floor,
+            order=self.order,
             refit_days=self.refit_days,
             refit_requests=self.refit_requests or None,
             track_rows=True,
