@@ -1,5 +1,6 @@
 """Third order: the packed tensor against einsum, its rounding against exact sums, and the reach of the rows' support."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -19,6 +20,7 @@ from expunge.problem.losses import Logistic, Poisson, Softmax, Squared
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
 from expunge.unlearning.dense import DenseState
+from expunge.unlearning.ladder import from_statistics
 from expunge.unlearning.rung import Bound
 from expunge.unlearning.settings import Settings
 from tests.problems import CATALOGUE, problem
@@ -152,3 +154,16 @@ def test_which_order_a_model_has():
         Settings(Guarantee(1.0, 1e-5), 0.1, order=4)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="order=3 needs bound='local'"):
         Settings(Guarantee(1.0, 1e-5), 0.1, Bound.WORST_CASE, 1.0, order=3).order_for(narrow)
+
+
+def test_third_derivatives_that_overflow_leave_second_order():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 3))
+    y = (X[:, 0] > rng.normal(size=400)).astype(float)
+    rows = Rows.of(X, y, ids=range(400))
+    third, second = (DenseState.fitted(Objective(Logistic(), 3), rows, LocalEngine(), order=order) for order in (3, 2))
+    assert third.higher is not None
+    blind = replace(third, higher=replace(third.higher, third_error=np.inf)).removed(rows.take([0]))
+    plain = second.removed(rows.take([0]))
+    assert from_statistics(blind).distance_bound == pytest.approx(from_statistics(plain).distance_bound, rel=1e-6)
+    assert from_statistics(third.removed(rows.take([0]))).distance_bound < from_statistics(plain).distance_bound

@@ -40,9 +40,9 @@ class Expansion:
 
     @classmethod
     def of(cls, state: State, at: Array) -> "Expansion | None":
-        """The expansion at a displacement; ``None`` where the state keeps no third derivatives."""
+        """The expansion at a displacement; ``None`` where the state keeps no third derivatives, or overflow hides them."""
         higher = state.higher
-        if higher is None or higher.third is None:
+        if higher is None or higher.third is None or not math.isfinite(higher.contraction_error(norm(at))):
             return None
         shift = higher.third.contracted(at)
         operator = Hessian(state.objective, state.statistics.hessian_sum + shift, state.statistics.count)
