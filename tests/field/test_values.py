@@ -215,7 +215,7 @@ class TestTextFiles:
         (tmp_path / "t.csv").write_bytes(b"who,x\np1,a\n\np2,\x81\n")
         assert "row 4: the text is not cp1252" in refused(tmp_path, tmp_path / "t.csv", "--encoding", "cp1252")
         write(tmp_path / "t.csv", "who,x\np1,ж\n", "utf-16-le")  # without a mark at its start
-        assert "say --encoding utf-16" in refused(tmp_path, tmp_path / "t.csv")
+        assert "give --encoding utf-16" in refused(tmp_path, tmp_path / "t.csv")
         init(tmp_path, tmp_path / "t.csv", "--encoding", "utf-16")
         assert column(tmp_path, "x") == ["ж"]
 
@@ -231,7 +231,7 @@ class TestTextFiles:
             (b'who,x\np1,1\np2,"a\np3,b\np4,c\n', "row 3: a quotation mark is opened and never closed"),
             (b'who,x\np1,"a"\np2,"say \\"hi\\""\n', "row 3: a quotation mark in a quoted cell is neither doubled"),
             (b'who,x\np1,"a\n""b"c\n', "row 2: a quotation mark in a quoted cell is neither doubled"),
-            ("who,x\np1,1\n".encode("utf-16-le"), "say --encoding utf-16"),
+            ("who,x\np1,1\n".encode("utf-16-le"), "give --encoding utf-16"),
             (b"who,\np1,1\n", "column 2 has no name"),
             (b"who,x,x\np1,1,2\n", "'x' and 'x', are the same"),
             (b"who,x,X\np1,1,2\n", "differ in upper and lower case only"),

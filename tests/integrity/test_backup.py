@@ -451,7 +451,7 @@ class TestRecover:
         found.storage.database.close()
         shutil.move(found.storage.path, tmp_path / "lost")
         code, output = run("restore", tmp_path / "monday", "-w", tmp_path / "new")
-        assert (code, "say --clock" in output) == (1, True)
+        assert (code, "give --clock" in output) == (1, True)
         assert run("restore", tmp_path / "monday", "-w", tmp_path / "new", "--clock")[0] == 0
 
     def test_one_flag_at_a_time(self, tmp_path):

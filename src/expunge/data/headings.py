@@ -27,7 +27,7 @@ def first_row_names(
             if _LOOKS_LIKE_DATA.fullmatch(name.strip()):
                 raise InvalidRows(
                     f"{source}: the first row looks like data and not like names of columns (its cell {position} is a number "
-                    "or a date): say --heading if it is one, or --no-heading, which calls the columns column_1, column_2 …"
+                    "or a date): give --heading if it is one, or --no-heading, which calls the columns column_1, column_2 …"
                 )
     return None if is_heading is False else names
 

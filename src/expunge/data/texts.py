@@ -150,7 +150,7 @@ class TextFile:
         if ragged:
             row, expected, found = (int(text) for text in ragged.groups())
             return InvalidRows(
-                f"{self.path}, row {row} has {found} cells where the first has {expected}: correct the row, or say --delimiter "
+                f"{self.path}, row {row} has {found} cells where the first has {expected}: correct the row, or give --delimiter "
                 "if it was taken for another. Nothing was changed"
             )
         bad = re.search(r"CSV column #(\d+): Row #(\d+).*invalid UTF8", said)
@@ -242,7 +242,7 @@ def _decoded(decoder: Any, encoding: str, chunk: bytes, final: bool = False) -> 
 def _without_zeros(chunk: bytes) -> bytes:
     if b"\0" in chunk:
         raise BadText(
-            "there is a zero byte, which no text has: if the file is UTF-16, say --encoding utf-16. Nothing was changed"
+            "there is a zero byte, which no text has: if the file is UTF-16, give --encoding utf-16. Nothing was changed"
         )
     return chunk
 

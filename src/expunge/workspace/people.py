@@ -231,7 +231,7 @@ def refused_return(back: Returned, names: Sequence[int]) -> InvalidRows:
     """What to say where rows, which are called by ``names``, are of somebody who was forgotten."""
     return InvalidRows(
         f"row {names[back.rows[0]]} is of somebody who was forgotten (by column {back.column!r}), as are the rows of "
-        f"{len(back.tombstones)} ids in all: drop them from the file, set them aside with --rejects, or say --returning if "
+        f"{len(back.tombstones)} ids in all: drop them from the file, set them aside with --rejects, or give --returning if "
         "they have come back. Nothing was changed"
     )
 

@@ -284,7 +284,7 @@ class Plans:
         if len(keyed.changed) and not how.get("upsert"):
             raise InvalidRows(
                 f"row {keyed.names[0]} has the row key of a row in the table, and other values, one of {len(keyed.changed):,} "
-                "such rows: say --upsert to put them in its place. Nothing was changed"
+                "such rows: give --upsert to put them in its place. Nothing was changed"
             )
         rows = pa.concat_tables([keyed.new, keyed.changed])
         told |= {"rows": len(keyed.new), "known": keyed.same, "replaced": len(keyed.changed)}

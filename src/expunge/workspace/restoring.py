@@ -93,7 +93,7 @@ def restore(
         if url and anchor is None:
             raise WorkspaceInvalid(
                 "no anchor is where the backup's settings say, so that nobody knows who was forgotten since: put it back, "
-                "or say --no-anchor; nothing was changed"
+                "or give --no-anchor; nothing was changed"
             )
         elsewhere = None if database is None else Database(database, key)
         if elsewhere is not None:
@@ -227,7 +227,7 @@ def _require_clock(connection: sa.Connection, is_right: bool) -> None:
     except WorkspaceInvalid:
         raise WorkspaceInvalid(
             f"the clock says {times.now():%Y-%m-%d}, over {log.LEAP.days} days after the backup: if it is wrong, deadlines "
-            "and refits would be moved for good. Set it, or say --clock; nothing was changed"
+            "and refits would be moved for good. Set it, or give --clock; nothing was changed"
         ) from None
 
 
@@ -303,7 +303,7 @@ def _require_ours(anchor: Anchor, connection: sa.Connection, instance: str, repl
     """Raises ``LedgerCorrupt`` unless the anchor is of this workspace and says that no other copy lives."""
     if anchor.workspace != read_property(connection, "workspace"):
         raise LedgerCorrupt(
-            "the anchor belongs to another workspace: correct the setting, or say --no-anchor; nothing was changed"
+            "the anchor belongs to another workspace: correct the setting, or give --no-anchor; nothing was changed"
         )
     pairs = zip(anchor.keys, keys(connection), strict=False)
     if any(known != own for known, own in pairs):
@@ -311,5 +311,5 @@ def _require_ours(anchor: Anchor, connection: sa.Connection, instance: str, repl
     if anchor.instance not in (instance, read_property(connection, INSTANCE), replaces):
         raise LedgerCorrupt(
             f"another copy of this workspace, {anchor.instance}, was restored since this backup was made. If that one is given "
-            f"up too, say --replaces {anchor.instance}; nothing was changed"
+            f"up too, give --replaces {anchor.instance}; nothing was changed"
         )
