@@ -59,6 +59,6 @@ def require_declared(odd: Mapping[str, Odd], percent: int, usual: Callable[[], M
         if found.percent > percent + before.get(name, Odd()).percent:
             raise InvalidRows(
                 f"column {name!r}: {found.undeclared:,} of {found.rows:,} values are outside what the schema declares, so that "
-                "models see none of them as they are. Correct the values or the schema; or give --accept-undeclared if they are "
-                "right. Nothing was changed"
+                "models see none of them as they are. Correct the values or the schema; or give --accept-undeclared if they "
+                "are right. Nothing was changed"
             )

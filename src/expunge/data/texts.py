@@ -150,8 +150,8 @@ class TextFile:
         if ragged:
             row, expected, found = (int(text) for text in ragged.groups())
             return InvalidRows(
-                f"{self.path}, row {row} has {found} cells where the first has {expected}: correct the row, or give --delimiter "
-                "if it was taken for another. Nothing was changed"
+                f"{self.path}, row {row} has {found} cells where the first has {expected}: correct the row, or give "
+                "--delimiter if it was taken for another. Nothing was changed"
             )
         bad = re.search(r"CSV column #(\d+): Row #(\d+).*invalid UTF8", said)
         if bad:
