@@ -250,7 +250,7 @@ class TestANewColumnInASealedTable:
         old.close()  # no connection goes to the child
         child = os.fork()
         if not child:
-            patch, said, say = pytest.MonkeyPatch(), [], Witness._say
+            patch, said, say = pytest.MonkeyPatch(), list[object](), Witness._say
             if moment == "half copied":
                 patch.setattr(module, "_copy_rows", lambda *_: os._exit(9))
             elif moment == "copied":
