@@ -1,5 +1,6 @@
 """The database under the ledger, on SQLite and on PostgreSQL."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -241,3 +242,41 @@ class TestANewColumnInASealedTable:
             sealing.delete(connection, properties, properties.c.name == "x")
         assert not old.copy_path.exists()
         old.require_newest()
+
+    @pytest.mark.parametrize("moment", ["half copied", "copied", "announced", "committed"])
+    def test_is_made_in_the_end_whenever_the_process_is_killed(self, moment, old, newer):
+        begin, tables = newer
+        hooked = begin()
+        old.close()  # no connection goes to the child
+        child = os.fork()
+        if not child:
+            patch, said, say = pytest.MonkeyPatch(), list[object](), Witness._say
+            if moment == "half copied":
+                patch.setattr(module, "_copy_rows", lambda *_: os._exit(9))
+            elif moment == "copied":
+                patch.setattr(resealing, "_seal", lambda *_: os._exit(9))
+
+            def saying(witness, *states):
+                if moment == "committed" and said:
+                    os._exit(9)
+                say(witness, *states)
+                if moment == "announced":
+                    os._exit(9)
+                said.append(states)
+
+            patch.setattr(Witness, "_say", saying)
+            try:
+                old.migrate(is_new=False)
+            finally:
+                os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+        old.migrate(is_new=False)
+        old.require_newest()
+        with old.reading() as connection:
+            sealing.verify(connection, tables)
+            assert len(sealing.rows(connection, sa.select(hooked), hooked)) == 2
+        kept = Database(f"sqlite:///{old.copy_path}", KEY)
+        with kept.reading() as connection:
+            sealing.verify(connection)
+        kept.close()
+        assert not list(old.copy_path.parent.glob(f"{module.COPY}-journal"))

@@ -205,8 +205,12 @@ class Counted:
     """What is in a backup, counted.
 
     Args:
-        workspace: identity of the workspace; ``at``: the hour, ISO 8601.
-        table_files: files of the table; ``files``: all of them.
+        workspace: identity of the workspace.
+        at: the hour, ISO 8601.
+        table_files: of the table.
+        models: state files.
+        keys: of ``keys/``.
+        files: all of them.
     """
 
     workspace: str
