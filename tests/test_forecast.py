@@ -8,7 +8,10 @@ from expunge.engine.local import LocalEngine
 from expunge.errors import ExpungeError, InvalidRows
 from expunge.linear_model import LogisticRegression, PoissonRegressor, Ridge
 from expunge.privacy.noise import grid_rounding
+from expunge.unlearning.dense import require_hessian
 from expunge.unlearning.influence import displacements
+from expunge.unlearning.report import Regime
+from expunge.unlearning.unlearner import secret_of
 
 MAX_PASSES = 2
 
@@ -152,3 +155,34 @@ def test_a_sample_without_the_weights_of_its_rows_is_refused_and_not_a_capacity_
     with pytest.raises(InvalidRows, match="some rows come with weights and others without"):
         model.capacity(X, y)
     assert all(forecast.random > 0 for forecast in model.capacity(X, y, weights).forecasts)
+
+
+def test_the_regime_of_a_model_is_named(rng):
+    X = rng.normal(size=(4000, 4))
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    y = (X[:, 0] > 0.3 * rng.normal(size=4000)).astype(int)
+
+    def report(**settings):
+        return LogisticRegression(delta=1e-5, **settings).fit(X, y).capacity(X, y)
+
+    worth = report(sigma=0.01)
+    assert worth.regime is Regime.WORTH
+    assert worth.hidden < 1 <= worth.forecasts[0].random
+    assert "forgetting is worth it" in str(worth)
+    hidden = report(sigma=1.0)
+    assert hidden.regime is Regime.HIDDEN
+    assert hidden.hidden > hidden.forecasts[0].random
+    assert "The noise alone hides about" in str(hidden)
+    retrain = report(sigma=1e-9, max_passes=0)
+    assert retrain.regime is Regime.RETRAIN
+    assert "retrain instead" in str(retrain)
+
+
+def test_a_typical_move_is_the_root_mean_square_of_the_moves(rng):
+    """In a likelihood that the rows come from; by the metric of the noise, too."""
+    X = rng.normal(size=(6000, 3))
+    y = (rng.random(6000) < 1 / (1 + np.exp(-X[:, 0]))).astype(int)
+    model = LogisticRegression().fit(X, y)
+    rows, secret = model.encoded(X, y), secret_of(model.unlearner_)
+    moves = displacements(require_hessian(secret.state), rows, secret.mechanism.metric)
+    assert model.capacity().typical_move == pytest.approx(float(np.sqrt(np.mean(moves**2))), rel=0.1)

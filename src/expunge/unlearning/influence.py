@@ -81,6 +81,17 @@ def displacements(state: State, rows: Rows, metric: Array | None = None) -> Arra
     return np.concatenate(moves)
 
 
+def typical_displacement(state: State, metric: Array | None = None) -> float:
+    """The root mean square of ``displacements`` over all rows, without them: in a likelihood Σ∇ℓ∇ℓᵀ is about the Hessian.
+
+    Args:
+        metric: L of the metric LLᵀ, ``(p, p)``; ``None`` for the 2-norm.
+    """
+    half = state.factor.inverse if metric is None else state.factor.inverse @ metric
+    square = float(np.sum((state.statistics.hessian_sum @ half) * half)) / state.statistics.n_rows
+    return float(np.sqrt(max(0.0, square)))
+
+
 def _influence(state: State, rows: Rows, holdout: Rows) -> Array:
     """The first-order change of the held-out loss when row i goes: ∇F̂ᵀH⁻¹∇ℓᵢ, ``(n_rows,)``."""
     harmful = Evaluation(state.objective, holdout, state.anchor).gradient

@@ -17,7 +17,9 @@ from expunge.privacy.noise import Noise
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows, RowSource
 from expunge.unlearning.cost import NoiseCost
+from expunge.unlearning.dense import require_hessian
 from expunge.unlearning.fitting import fitted
+from expunge.unlearning.influence import typical_displacement
 from expunge.unlearning.ownership import Owned
 from expunge.unlearning.release import Release, Secret, charged_mu
 from expunge.unlearning.report import CapacityReport
@@ -112,6 +114,7 @@ class ReadableModel(Owned):
             distance_bound=certificate.distance_bound if is_isotropic else certificate.mu * certificate.scale,
             distance_allowed=max(0.0, noisy.scale * left - noisy.grid(len(secret.point))),
             budget_used=(budget.mu_total / budget.mu_limit) ** 2,
+            typical_move=typical_displacement(require_hessian(state), noisy.metric),
             forecasts=state.forecasts(
                 lambda candidate: charged_mu(candidate, noisy) <= left, settings.max_passes, sample, settings.declared_bound
             ),
