@@ -60,6 +60,9 @@ def test_the_command_audits_the_census(tmp_path):
     assert [entry["forgotten"] for entry in content["releases"]] == [1, 20, 1]
     assert all(entry["true_distance"] <= entry["certified_distance"] for entry in content["releases"])
     assert content["black_box"]["epsilon_lower_bound"] <= content["black_box"]["certified_epsilon"]
+    assert "by exact retraining the right one comes at place 1;" in " ".join(result.output.split())
+    assert content["reconstruction"]["exact"] == 1
+    assert content["reconstruction"]["noisy"] > 10
     assert "<svg" in (tmp_path / "out" / "audit.svg").read_text()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import norm
 
-from expunge.audit import ExactAudit, TradeOff
+from expunge.audit import ExactAudit, Reconstruction, TradeOff
 from expunge.audit.figures import COLOURS, new_figure
 from expunge.privacy.guarantee import epsilon_of
 
@@ -22,11 +22,13 @@ class Verdict:
         exact: by retraining, release by release.
         black_box: the last release against a model that never learned the forgotten rows.
         delta: at which ε is stated.
+        reconstruction: what two neighbouring releases tell of one person; ``None`` where it was not tried.
     """
 
     exact: ExactAudit
     black_box: TradeOff
     delta: float
+    reconstruction: Reconstruction | None = None
 
     @property
     def certified_mu(self) -> float:
@@ -59,6 +61,7 @@ class Verdict:
             f"test told them apart by epsilon = {found.epsilon_lower_bound(self.delta):.3g} at least, with "
             f"{found.confidence:.0%} confidence; certified is {certified:.3g} at most.",
             "",
+            *([] if self.reconstruction is None else [str(self.reconstruction), ""]),
             "What this does not show: an audit finds faults, it cannot prove that there are none; the proof is the "
             "certificate's. It says nothing of releases from before the deletion, nor of what was fitted on the data before "
             "the model.",
@@ -78,7 +81,10 @@ class Verdict:
             "curve": found.curve.tolist(),
         }
         releases = [asdict(release) | {"is_honest": release.is_honest} for release in self.exact.releases]
-        return json.dumps(_plain({"is_honest": self.is_honest, "releases": releases, "black_box": black_box}), indent=2)
+        told: dict[str, Any] = {"is_honest": self.is_honest, "releases": releases, "black_box": black_box}
+        if self.reconstruction is not None:
+            told["reconstruction"] = asdict(self.reconstruction)
+        return json.dumps(_plain(told), indent=2)
 
     def write(self, folder: Path) -> tuple[Path, Path]:
         """Writes ``audit.json`` and ``audit.svg`` into ``folder``, and returns their paths.

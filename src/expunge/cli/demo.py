@@ -90,18 +90,20 @@ class Demo:
         yield self._forget("by refit", self.fitted(max_passes=0), many, nobody)
 
     def audited(self, n_draws: int) -> Verdict:
-        """Forgets a typical person, twenty more and an unusual one, and audits that by retraining and from the outside."""
+        """Forgets a typical person, twenty more and an unusual one, and audits that by retraining, from the outside, and by
+        the attack that looks for the typical one in the releases before and after."""
         model = self.fitted()
         order = np.argsort(-np.abs(model.predict_proba(self.X)[:, 1] - self.y))
         people = [order[-1:], order[-21:-1], order[:1]]
         stay = order[1:-21]
+        typical = audit.reconstruction(model, self.X, self.y, int(order[len(order) // 2]))
         requests = [(self.X[index], self.y[index]) for index in people]
         exact = audit.exact(model, requests, (self.X[stay], self.y[stay]))
         for k, request in enumerate(requests):
             rest = np.concatenate([stay, *people[k + 1 :]])
             model.forget(*request, ids=range(len(request[1])), remaining=(self.X[rest], self.y[rest]))
         never = self._model().fit(self.X[stay], self.y[stay])
-        return Verdict(exact, audit.black_box(model.draw, never.draw, n_draws=n_draws), DELTA)
+        return Verdict(exact, audit.black_box(model.draw, never.draw, n_draws=n_draws), DELTA, typical)
 
     def _forget(self, name: str, model: LogisticRegression, people: Index, before: Index, *, has_rows: bool = True) -> Step:
         original = self._score(model.predict_proba(self.X_test))
