@@ -53,6 +53,7 @@ def test_a_tensor_is_what_it_is_the_sum_of(p, density):
 def test_the_slabs_hold_each_entry_once_and_little_more(p):
     slabs = layout(p)
     assert [slab.place.start for slab in slabs[1:]] == [slab.place.stop for slab in slabs[:-1]]
+    assert packed_size(p) == slabs[-1].place.stop
     assert packed_size(p) >= p * (p + 1) * (p + 2) // 6
     assert p < 100 or packed_size(p) <= 1.6 * p**3 / 6
 

@@ -61,7 +61,8 @@ def packed_size(n_coordinates: int) -> int:
         >>> packed_size(128) / (128**3 / 6) < 1.5
         True
     """
-    return int(layout(n_coordinates)[-1].place.stop)
+    blocks = [(start, min(start + BLOCK, n_coordinates)) for start in range(0, n_coordinates, BLOCK)]
+    return sum((stop - start) * stop * (n_coordinates - start) for start, stop in blocks)
 
 
 @lru_cache(maxsize=2)

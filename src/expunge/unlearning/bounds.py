@@ -267,7 +267,8 @@ def shifted_decrement(
 
 
 def exponential_tail(t: float, k: int) -> float:
-    """(eᵗ − Σ_{j<k} tʲ/j!)/tᵏ = Σ_{j≥k} tʲ⁻ᵏ/j!, rounded up; ``inf`` from 700 on.
+    """The exponential series from its k-th term on, divided by tᵏ: the sum of tʲ⁻ᵏ/j! over j ≥ k, rounded up; ``inf`` from 700
+    on.
 
     Args:
         t: at least 0.

@@ -127,7 +127,9 @@ def linear_models() -> Section:
             capacities[name].append(int(capacity))
         rng = np.random.default_rng(p)
         X, y = unit_rows(n + 5000, p, rng)
-        model = LogisticRegression(C=1.0 / (ridge * n), fit_intercept=False, delta=DELTA, sigma=sigma).fit(X[:n], y[:n])
+        model = LogisticRegression(C=1.0 / (ridge * n), fit_intercept=False, delta=DELTA, sigma=sigma, order=2).fit(
+            X[:n], y[:n]
+        )
         capacities["certified"].append(_certified_by_statistics(model, Rows.of(X[:n], y[:n]), rng))
         measured = empirical_capacity(model, (X[n:], y[n:]), learned=(X[:n], y[:n]), adversary="influence", gamma=GAMMA)
         capacities["harmless"].append(measured.capacity)
@@ -220,7 +222,9 @@ def _risks(study: Study, adversary: Any) -> Iterator[tuple[int, str, float]]:
     row_norm, n = 2.0**0.5, len(rows)
     sigma = sigma_from_excess_risk(EXCESS_RISK, LOSS.curvature_trace_bound, row_norm)
     guarantee = Guarantee(EPSILON, DELTA)
-    model = Unlearner.learn_from(objective, rows, Settings(guarantee, sigma), noise=lambda weights, _sigma: weights.copy())
+    model = Unlearner.learn_from(
+        objective, rows, Settings(guarantee, sigma, order=2), noise=lambda weights, _sigma: weights.copy()
+    )
     state, rng = require_hessian(secret_of(model).state), np.random.default_rng(0)
     order = deletion_order(adversary, state, rows, holdout, rng)
     risk, lengths = HeldOutRisk(objective, holdout, state.anchor, rng), row_norms(objective, holdout)
