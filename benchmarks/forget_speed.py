@@ -89,7 +89,7 @@ def wide(console: Console) -> dict[str, float]:
         X = rng.normal(size=(n, p)).astype(np.float32) / np.float32(np.sqrt(p))
         y = (rng.random(n) < 0.5).astype(np.float64)
         objective = Objective(Logistic(), p, 100.0, fit_intercept=False)  # so that 100 rows stay within the statistics' reach
-        fitted = Unlearner.learn_from(objective, Rows.of(X, y), Settings(Guarantee(1.0, 1e-5), sigma=100.0))
+        fitted = Unlearner.learn_from(objective, Rows.of(X, y), Settings(Guarantee(1.0, 1e-5), sigma=100.0, order=2))
         for pause, name in ((0.0, "in a burst"), (0.05, "20 a second")):
             for m, repeats in ((1, 15), (100, 8)):
                 model = rehearsal(fitted)

@@ -9,6 +9,7 @@ Each carries a bound on its rounding error, which the certificate charges (theor
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,11 +49,16 @@ class Reference:
             return None
         return cls(factor.root, hessian.dense(), eta)
 
+    @cached_property
+    def size(self) -> float:
+        """|H| at the fit, in the Frobenius norm."""
+        return norm(self.hessian)
+
     @quiet
     def square(self, step: Array) -> float:
         """No less than |step|²_W."""
-        product = self.hessian @ step
-        rounding = gamma(2 * len(step) + 8) * norm(step) * norm(self.hessian) * norm(step)
+        product, length = self.hessian @ step, norm(step)
+        rounding = gamma(2 * len(step) + 8) * length * self.size * length
         return or_infinite((max(0.0, float(step @ product)) + rounding) / (1.0 - self.eta) * (1.0 + 1e-12))
 
 
@@ -132,12 +138,9 @@ class HigherSums:
     def plus(self, terms: HigherTerms, sign: float) -> "HigherSums":
         """These sums and ``sign`` times ``terms``."""
         total = self.leverage_sum + sign * terms.leverage_sum
-        size = norm(self.leverage_sum) + norm(total)
-        changed = replace(
-            self,
-            leverage_sum=total,
-            leverage_error=self.leverage_error + terms.leverage_error + 4.0 * UNIT_ROUNDOFF * size,
-        )
+        changed = replace(self, leverage_sum=total)
+        rounding = 4.0 * UNIT_ROUNDOFF * (self.size + changed.size)
+        changed = replace(changed, leverage_error=self.leverage_error + terms.leverage_error + rounding)
         if self.third is None:
             return changed
         third_size = self.third_size + (terms.third_size if sign > 0 else 0.0)
@@ -149,11 +152,16 @@ class HigherSums:
             third_size=third_size * (1.0 + 1e-12),
         )
 
+    @cached_property
+    def size(self) -> float:
+        """|K|, in the Frobenius norm."""
+        return norm(self.leverage_sum)
+
     @quiet
     def leverage_square(self, step: Array) -> float:
         """No less than stepᵀK step."""
         product, size = self.leverage_sum @ step, norm(step)
-        rounding = gamma(2 * len(step) + 8) * size * norm(self.leverage_sum) * size
+        rounding = gamma(2 * len(step) + 8) * size * self.size * size
         return or_infinite((max(0.0, float(step @ product)) + rounding + self.leverage_error * size * size) * (1.0 + 1e-12))
 
     def contraction_error(self, size: float) -> float:
