@@ -108,6 +108,9 @@ class ReadableModel(Owned):
         budget, noisy = secret.budget.owing(), secret.mechanism
         left, certificate = budget.mu_left(), secret.release.certificate
         is_isotropic = noisy.kind is NoiseKind.ISOTROPIC
+        forecasts = state.forecasts(
+            lambda candidate: charged_mu(candidate, noisy) <= left, settings.max_passes, sample, settings.declared_bound
+        )
         return CapacityReport(
             changed=state.changed,
             remaining=state.statistics.count,
@@ -115,9 +118,7 @@ class ReadableModel(Owned):
             distance_allowed=max(0.0, noisy.scale * left - noisy.grid(len(secret.point))),
             budget_used=(budget.mu_total / budget.mu_limit) ** 2,
             typical_move=typical_displacement(require_hessian(state), noisy.metric),
-            forecasts=state.forecasts(
-                lambda candidate: charged_mu(candidate, noisy) <= left, settings.max_passes, sample, settings.declared_bound
-            ),
+            forecasts=forecasts,
         )
 
     def draw(self, count: int) -> Array:
