@@ -139,12 +139,9 @@ def table_of(name: str) -> Rows | None:
 
 
 def equally_dear(rows: Rows, before: Deletions) -> Deletions:
-    """The model of today, whose shaped noise costs no more than the isotropic noise of ``before``."""
+    """The model of today, whose shaped noise truly costs as much as the isotropic noise of ``before``, and no more."""
     after = Deletions(rows, Settings(GUARANTEE))
-    allowed, found = before.cost, after.cost
-    if found <= allowed:
-        return after
-    return Deletions(rows, Settings(GUARANTEE, excess_risk=0.001 * 0.98 * allowed / found))
+    return Deletions(rows, Settings(GUARANTEE, excess_risk=0.001 * 0.98 * before.cost / after.cost))
 
 
 def from_constants(formula: str, rows: Rows) -> int:
