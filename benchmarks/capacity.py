@@ -10,14 +10,13 @@ Run: make bench, or python -m benchmarks.capacity census flights
 import math
 import sys
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.record import record
+from benchmarks.record import SHARED, record
 from expunge.engine.local import LocalEngine
 from expunge.errors import ExpungeError
 from expunge.numerics.moments import Moments
@@ -40,7 +39,6 @@ Index = NDArray[np.intp]
 GUARANTEE = Guarantee(1.0, 1e-5)
 SIGMA = math.sqrt(0.004)
 ORDERS, MAX_PASSES = 10, 1
-SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 WANTED = {
     "census": (1_300, 10_000),
     "hospital": (6_500, 30_000),

@@ -138,9 +138,8 @@ class HigherSums:
     def plus(self, terms: HigherTerms, sign: float) -> "HigherSums":
         """These sums and ``sign`` times ``terms``."""
         total = self.leverage_sum + sign * terms.leverage_sum
-        changed = replace(self, leverage_sum=total)
-        rounding = 4.0 * UNIT_ROUNDOFF * (self.size + changed.size)
-        changed = replace(changed, leverage_error=self.leverage_error + terms.leverage_error + rounding)
+        rounding = 4.0 * UNIT_ROUNDOFF * (self.size + norm(total))
+        changed = replace(self, leverage_sum=total, leverage_error=self.leverage_error + terms.leverage_error + rounding)
         if self.third is None:
             return changed
         third_size = self.third_size + (terms.third_size if sign > 0 else 0.0)

@@ -137,6 +137,8 @@ class HessianChange:
         return min(self.by_norm, self.by_whitened_norm, self.by_rows, self.by_support)
 
 
+NORMS = tuple(each.name for each in fields(HessianChange))
+"""In which t is known; each is taken by itself where a norm is needed, for their minimum is none."""
 UNCHANGED = HessianChange(0.0, 0.0, 0.0, 0.0)
 """Of no displacement."""
 
@@ -192,12 +194,7 @@ def newton_decrement(length: float, before: HessianChange, after: HessianChange)
 
     Source: theory §4.3 (ρ), §4.4 (passes).
     """
-    growth = min(
-        _mean_growth(before.by_norm, after.by_norm),
-        _mean_growth(before.by_whitened_norm, after.by_whitened_norm),
-        _mean_growth(before.by_rows, after.by_rows),
-        _mean_growth(before.by_support, after.by_support),
-    )
+    growth = min(_mean_growth(getattr(before, name), getattr(after, name)) for name in NORMS)
     return or_infinite(length * growth * ROUND_UP)
 
 
@@ -260,9 +257,8 @@ def shifted_decrement(
 
     Source: theory §4.7, passes: the bound is convex along the step in each norm, so that the mean of its ends holds.
     """
-    names = [each.name for each in fields(HessianChange)]
-    beyond = min(sum(hessian_remainder(concordance, getattr(place, name)) for place in places) for name in names)
-    drifted = min(sum(getattr(drift, name) for drift in drifts) for name in names)
+    beyond = min(sum(hessian_remainder(concordance, getattr(place, name)) for place in places) for name in NORMS)
+    drifted = min(sum(getattr(drift, name) for drift in drifts) for name in NORMS)
     return or_infinite(0.5 * length * (beyond + drifted) * ROUND_UP)
 
 

@@ -193,8 +193,11 @@ def polished(state: State, point: Array, measure: Pass, max_passes: int) -> Iter
         plain, plain_product, plain_residual = state.factor.solve(hessian, -gradient)
         rounding = geometry.rounding(plain, plain_residual, error)
         here = _candidate(state, point, before.t, geometry.length(plain, plain_product) + rounding, Rung.PASS, k, wobble)
-        step, _product, residual_norm = operator.factor.solve(operator.matrix, -gradient)
-        length = geometry.length(step, hessian @ step)
+        step, product, residual_norm = plain, plain_product, plain_residual
+        if operator.expansion is not None:
+            step, _product, residual_norm = operator.factor.solve(operator.matrix, -gradient)
+            product = hessian @ step
+        length = geometry.length(step, product)
         rounding = geometry.rounding(step, residual_norm + operator.error * float(np.linalg.norm(step)), error)
         ahead = moved + step
         after = geometry.hessian_change(ahead, geometry.length(ahead, hessian @ ahead))

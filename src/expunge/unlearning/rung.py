@@ -28,8 +28,7 @@ class Bound(StrEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> "Bound":
-        *most, last = (f"{bound.value!r}" for bound in cls)
-        raise ValueError(f"bound must be {', '.join(most)} or {last}, got {value!r}")
+        raise _unknown(cls, "bound", value)
 
 
 class NoiseKind(StrEnum):
@@ -44,5 +43,10 @@ class NoiseKind(StrEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> "NoiseKind":
-        *most, last = (f"{kind.value!r}" for kind in cls)
-        raise ValueError(f"noise must be {', '.join(most)} or {last}, got {value!r}")
+        raise _unknown(cls, "noise", value)
+
+
+def _unknown(kinds: type[StrEnum], name: str, value: object) -> ValueError:
+    """What to say of a ``value`` of parameter ``name`` that is none of ``kinds``."""
+    *most, last = (f"{kind.value!r}" for kind in kinds)
+    return ValueError(f"{name} must be {', '.join(most)} or {last}, got {value!r}")

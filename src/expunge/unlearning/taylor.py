@@ -42,11 +42,12 @@ class Expansion:
     def of(cls, state: State, at: Array) -> "Expansion | None":
         """The expansion at a displacement; ``None`` where the state keeps no third derivatives, or overflow hides them."""
         higher = state.higher
-        if higher is None or higher.third is None or not math.isfinite(higher.contraction_error(norm(at))):
+        error = math.inf if higher is None else higher.contraction_error(norm(at))
+        if higher is None or higher.third is None or not math.isfinite(error):
             return None
         shift = higher.third.contracted(at)
         operator = Hessian(state.objective, state.statistics.hessian_sum + shift, state.statistics.count)
-        return cls(state, at, operator, shift, higher.contraction_error(norm(at)) + 2.0 * UNIT_ROUNDOFF * norm(operator.sum))
+        return cls(state, at, operator, shift, error + 2.0 * UNIT_ROUNDOFF * norm(operator.sum))
 
     def stepped(self) -> "tuple[Array, float, float]":
         """E = F + δ, one Newton step of m from F; a bound on the exact |m(E)|_{H⁻¹}; and what rounding adds to it."""
