@@ -180,8 +180,8 @@ def fit(
     from expunge.workspace import Workspace
     from expunge.workspace.plans import How
 
-    given = {"penalty": penalty, "epsilon": epsilon, "delta": delta, "sigma": sigma, "excess_risk": excess_risk}
-    given |= {"order": _order(order)}  # type: ignore[dict-item]  # checked there
+    given: dict[str, object] = {"penalty": penalty, "epsilon": epsilon, "delta": delta, "sigma": sigma}
+    given |= {"excess_risk": excess_risk, "order": _order(order)}
     how: How = {"model": model, "noise": noise, "noise_floor": noise_floor, **given}  # type: ignore[typeddict-item]  # checked there
     with progress(f"fitting {name}", as_json):
         found = Workspace.open(workspace)
@@ -216,9 +216,8 @@ def replace(
     from expunge.workspace import Workspace
     from expunge.workspace.plans import How
 
-    given = {"penalty": penalty, "epsilon": epsilon, "delta": delta, "sigma": sigma}
-    more = {"noise": noise, "excess_risk": excess_risk, "order": None if order is None else _order(order)}
-    given |= more  # type: ignore[arg-type]  # checked there
+    given: dict[str, object] = {"penalty": penalty, "epsilon": epsilon, "delta": delta, "sigma": sigma, "noise": noise}
+    given |= {"excess_risk": excess_risk, "order": None if order is None else _order(order)}
     how: How = {key: value for key, value in given.items() if value is not None}  # type: ignore[assignment]
     with progress(f"learning {name} anew", as_json):
         found = Workspace.open(workspace)

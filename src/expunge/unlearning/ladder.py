@@ -108,8 +108,7 @@ def _from_expansion(expansion: Expansion, sharply: bool) -> Candidate:
     beyond = bounds.cubic_remainder(concordance, t, length, spread(state.higher, state.reference, step))
     growth = bounds.growth_of(t)
     if sharply:
-        moved = step - expansion.at
-        drift = geometry.hessian_change(moved, geometry.length(moved, state.hessian @ moved)).t
+        drift = state.hessian_change(step - expansion.at).t
         least = expansion.lowest() - drift - bounds.hessian_remainder(concordance, t)
         growth = min(growth, bounds.ROUND_UP / least) if least > 0.0 else growth
     wobble = _wobble(geometry, SENSITIVITY * rounding, point)
@@ -188,7 +187,7 @@ def polished(state: State, point: Array, measure: Pass, max_passes: int) -> Iter
         if not np.abs(gradient).max() < DIVERGED:
             return  # only a refit can help
         moved = point - state.anchor
-        before = geometry.hessian_change(moved, geometry.length(moved, hessian @ moved), measured.row_shift)
+        before = state.hessian_change(moved, measured.row_shift)
         error = gradient_error(state.objective, point, measured.here, gradient)
         plain, plain_product, plain_residual = state.factor.solve(hessian, -gradient)
         rounding = geometry.rounding(plain, plain_residual, error)
@@ -200,8 +199,7 @@ def polished(state: State, point: Array, measure: Pass, max_passes: int) -> Iter
         length = geometry.length(step, product)
         rounding = geometry.rounding(step, residual_norm + operator.error * float(np.linalg.norm(step)), error)
         ahead = moved + step
-        after = geometry.hessian_change(ahead, geometry.length(ahead, hessian @ ahead))
-        after = replace(after, by_rows=before.by_rows + geometry.hessian_change(step, length).t)
+        after = replace(state.hessian_change(ahead), by_rows=before.by_rows + geometry.hessian_change(step, length).t)
         decrement = operator.decrement(state, length, (before, after), (moved, ahead)) + rounding
         wobble += _wobble(geometry, SENSITIVITY * rounding, state.anchor + ahead)
         there = _candidate(state, point + step, after.t, decrement, Rung.PASS, k, wobble)
@@ -236,8 +234,5 @@ class _Operator:
         """Bound on |∇J|_{H⁻¹} after a step of ``length`` from the first of ``displacements`` to the second."""
         if self.expansion is None:
             return bounds.newton_decrement(length, *changes)
-        drifts = []
-        for displacement in displacements:
-            drift = displacement - self.expansion.at
-            drifts.append(state.geometry.hessian_change(drift, state.geometry.length(drift, state.hessian @ drift)))
-        return bounds.shifted_decrement(length, concordance_of(state), changes, (drifts[0], drifts[1]))
+        start, end = (state.hessian_change(displacement - self.expansion.at) for displacement in displacements)
+        return bounds.shifted_decrement(length, concordance_of(state), changes, (start, end))

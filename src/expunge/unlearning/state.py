@@ -131,6 +131,11 @@ class State(AnchoredState):
         c = self.objective.loss.self_concordance
         return bounds.Geometry(c, self.extremes, self.curvature_floor, self.hessian_error, self.support)
 
+    def hessian_change(self, displacement: Array, by_rows: float = math.inf) -> bounds.HessianChange:
+        """How far a displacement from the anchor can move the Hessian; ``by_rows`` as for ``Geometry.hessian_change``."""
+        geometry = self.geometry
+        return geometry.hessian_change(displacement, geometry.length(displacement, self.hessian @ displacement), by_rows)
+
     @quiet
     def tightened(self) -> Self:
         """The same state with μ recomputed from the Hessian, O(p³): the product bound of downdates gets slack."""
