@@ -295,9 +295,9 @@ class _Beyond:
 
 def _beyond(objective: Objective, anchor: Array, reference: Reference, order: int, rows: Rows) -> _Beyond:
     rows = rows.on_host() if order == 3 else rows  # where the slabs of B are
-    at = Evaluation(objective, rows, anchor)
+    support, at = Support.of(objective, rows), Evaluation(objective, rows, anchor)
     found = leverages(at, reference.root)
-    return _Beyond(HigherSums.at(at, found, order), float(found[0].max(initial=0.0)), Support.of(objective, rows))
+    return _Beyond(HigherSums.at(at, found, order), float(found[0].max(initial=0.0)), support)
 
 
 def _top_leverage(at: Evaluation, factor: Factor) -> float:
