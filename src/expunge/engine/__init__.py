@@ -1,7 +1,6 @@
 """Engines: how a sum over row batches is carried out. The one protocol every solver and unlearner uses."""
 
 from collections.abc import Callable, Iterable
-from functools import reduce
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -30,10 +29,16 @@ def reduced_part(part: RowSource, function: Callable[[Rows], T], combine: Callab
 
 
 def folded(results: Iterable[T | None], combine: Callable[[T, T], T]) -> T | None:
-    """``combine`` over the results of parts that have rows, two at a time; ``None`` where none has."""
-    found = (result for result in results if result is not None)
-    first = next(found, None)
-    return None if first is None else reduce(combine, found, first)
+    """``combine`` over the results of parts that have rows, two at a time; ``None`` where none has.
+
+    While a result is being made, only the total so far is held: ``functools.reduce`` would hold the last result too.
+    """
+    total: T | None = None
+    for result in results:
+        if result is not None:
+            total = result if total is None else combine(total, result)
+        del result
+    return total
 
 
 def require_rows(result: T | None) -> T:
