@@ -7,7 +7,6 @@ from expunge.data.census import load_census
 from expunge.engine.local import LocalEngine
 from expunge.errors import ExpungeError, InvalidRows
 from expunge.linear_model import LogisticRegression, PoissonRegressor, Ridge
-from expunge.privacy.noise import grid_rounding
 from expunge.unlearning.dense import require_hessian
 from expunge.unlearning.influence import displacements
 from expunge.unlearning.report import Regime
@@ -36,15 +35,18 @@ def data(kind):
 def certified(model, rows, order, passes):
     """The largest m of ``order`` that ``passes`` certify, found by deleting them."""
     unlearner = model._unlearner
-    allowed = model.sigma * unlearner.settings.guarantee.mu - grid_rounding(len(unlearner._secret.point), model.sigma)
+    mechanism, allowed = unlearner._secret.mechanism, model.sigma * unlearner.settings.guarantee.mu
+
+    def no_refit():
+        raise ExpungeError("only a refit is left")
 
     def is_certified(m):
         try:
             state = unlearner._secret.state.removed(rows.take(order[:m]))
             remaining = rows.take(order[m:]) if passes else None
-            for candidate in state.candidates(remaining, LocalEngine(), passes):
-                if candidate.distance_bound <= allowed or candidate.passes == passes > 0:
-                    return candidate.distance_bound <= allowed
+            for candidate in state.candidates(remaining, LocalEngine(), passes, before_refit=no_refit):
+                if mechanism.distance(candidate) <= allowed:
+                    return True
         except ExpungeError:
             pass
         return False

@@ -66,6 +66,20 @@ FAULTS: tuple[Fault, ...] = (
         "tests/test_third_order.py::test_a_state_of_third_order_forgets_as_if_it_had_never_learned",
     ),
     Fault(
+        "between the model and the optimum the Hessian is taken to stay as it is",
+        "unlearning/ladder.py",
+        "or_infinite((decrement + change * energy) * bounds.ROUND_UP)",
+        "or_infinite(decrement * bounds.ROUND_UP)",
+        "tests/properties/test_bounds.py::test_every_rung_is_an_upper_bound",
+    ),
+    Fault(
+        "rows are said to pull half as far as their curvature lets them",
+        "unlearning/remainder.py",
+        "return or_infinite((math.sqrt(top + slack) + inexact) * ROUND_UP)",
+        "return or_infinite(0.5 * (math.sqrt(top + slack) + inexact) * ROUND_UP)",
+        "tests/properties/test_bounds.py::test_every_rung_is_an_upper_bound",
+    ),
+    Fault(
         "leverages stay when a row goes",
         "numerics/higher.py",
         "total = self.leverage_sum + sign * terms.leverage_sum\n",

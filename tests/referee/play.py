@@ -336,6 +336,8 @@ def ladder(seed: int) -> int:
 
 def _judged(candidate: Any, found: Optimum | None, what: str, where: str) -> int:
     bound = candidate.distance_bound
+    if candidate.remainder is not None:
+        bound = min(bound, candidate.distance(None, 1.0 / candidate.state.geometry.mu) + candidate.rounding)
     broken = [*not_numbers(candidate, "candidate")]
     if broken and math.isfinite(bound):
         raise Fault(f"{what}: NaN in {broken}{where}")

@@ -83,6 +83,15 @@ class Geometry:
         """
         return energy / math.sqrt(self.mu) * ROUND_UP if self.mu > 0.0 else math.inf
 
+    def reach(self, energy: float) -> float:
+        """c·max |Xᵢᵀe| of whatever has |e|_H ≤ ``energy``.
+
+        Args:
+            energy: |e|_H, H the exact Hessian at the anchor.
+        """
+        reaches = self.row_norm * self.euclidean(energy), self.whitened_norm * energy
+        return or_infinite(self.self_concordance * min(or_infinite(each) for each in reaches) * ROUND_UP)
+
     def hessian_change(self, step: Array, length: float, by_rows: float = math.inf) -> "HessianChange":
         """How far a displacement can move the Hessian, in four norms of it.
 
@@ -155,10 +164,8 @@ def energy_distance(geometry: Geometry, growth: float, decrement: float) -> floa
     """
     if not (geometry.eta < 1.0 and 0.0 < growth < math.inf and math.isfinite(decrement)):
         return math.inf
-    c = geometry.self_concordance
     scaled = growth * decrement * ROUND_UP
-    distance = scaled / math.sqrt(geometry.mu)
-    z = min(or_infinite(c * geometry.row_norm * distance), or_infinite(c * geometry.whitened_norm * scaled)) * ROUND_UP
+    z = geometry.reach(scaled)
     return scaled * (-math.log1p(-z) / z if z > 0 else 1.0) if z < 1.0 else math.inf
 
 
@@ -194,7 +201,7 @@ def newton_decrement(length: float, before: HessianChange, after: HessianChange)
 
     Source: theory §4.3 (ρ), §4.4 (passes).
     """
-    growth = min(_mean_growth(getattr(before, name), getattr(after, name)) for name in NORMS)
+    growth = min(mean_growth(getattr(before, name), getattr(after, name)) for name in NORMS)
     return or_infinite(length * growth * ROUND_UP)
 
 
@@ -332,8 +339,13 @@ def sekhari2021(
     )
 
 
-def _mean_growth(before: float, after: float) -> float:
-    """(e^{t₁} − e^{t₀})/(t₁ − t₀) − 1: the mean of e^t − 1 along the step."""
+def mean_growth(before: float, after: float) -> float:
+    """(e^{t₁} − e^{t₀})/(t₁ − t₀) − 1: the mean of e^t − 1 along a step.
+
+    Args:
+        before: t₀, where it begins.
+        after: t₁, where it ends.
+    """
     if not (before < 700.0 and after < 700.0):
         return math.inf
     low, high = sorted((before, after))

@@ -21,11 +21,13 @@ from expunge.engine import Engine
 from expunge.errors import CapacityExceeded, NoOptimum
 from expunge.numerics.factor import Factor, Hessian
 from expunge.numerics.rounding import UNIT_ROUNDOFF, quiet
+from expunge.problem.arrays import or_infinite
 from expunge.problem.rows import Rows, RowSource
 from expunge.unlearning import bounds
 from expunge.unlearning.anchored import Candidate, gradient_error
 from expunge.unlearning.bounds import UNCHANGED, HessianChange
 from expunge.unlearning.declared import DeclaredBound
+from expunge.unlearning.remainder import Remainder
 from expunge.unlearning.remaining import Pass, require_rows
 from expunge.unlearning.rung import Rung
 from expunge.unlearning.state import State
@@ -37,6 +39,8 @@ DIVERGED = 1e100
 """A gradient this large comes from passes that run away."""
 SENSITIVITY = 3.0
 """A step with B moves by no more than this times what its sums are moved by, in the metric of H, where t ≤ ½ (theory §5.7)."""
+CUBES = 2
+"""A pass over n rows is dearer than the closer bound of its candidate where n is at least this many times p²."""
 HIDDEN = 1e-9
 """Where rounding may be this share of the Hessian, it is what makes the Hessian look singular."""
 
@@ -93,7 +97,8 @@ def from_statistics(state: State, declared: DeclaredBound | None = None, *, shar
     decrement = bounds.newton_decrement(length, UNCHANGED, after)
     if c > 0.0:
         decrement = min(decrement, bounds.linear_remainder(c, after.t, spread(state.higher, state.reference, step)))
-    return _candidate(state, point, after.t, decrement + rounding, rung, 0, wobble)
+    found = _candidate(state, point, after.t, decrement + rounding, rung, 0, wobble)
+    return _Operator.plain(state).sharpened(found, step, decrement, rounding) if sharply and c > 0.0 else found
 
 
 def _from_expansion(expansion: Expansion, sharply: bool) -> Candidate:
@@ -109,10 +114,12 @@ def _from_expansion(expansion: Expansion, sharply: bool) -> Candidate:
     growth = bounds.growth_of(t)
     if sharply:
         drift = state.hessian_change(step - expansion.at).t
-        least = expansion.lowest() - drift - bounds.hessian_remainder(concordance, t)
+        least = expansion.lowest - drift - bounds.hessian_remainder(concordance, t)
         growth = min(growth, bounds.ROUND_UP / least) if least > 0.0 else growth
     wobble = _wobble(geometry, SENSITIVITY * rounding, point)
-    return _candidate(state, point, t, beyond + left + rounding, Rung.STATISTICS, 0, wobble, growth)
+    found = _candidate(state, point, t, beyond + left + rounding, Rung.STATISTICS, 0, wobble, growth)
+    operator = _Operator.shifted(expansion) if sharply else None
+    return found if operator is None else operator.sharpened(found, step, beyond + left, rounding)
 
 
 def concordance_of(state: State) -> tuple[float, float]:
@@ -200,10 +207,15 @@ def polished(state: State, point: Array, measure: Pass, max_passes: int) -> Iter
         rounding = geometry.rounding(step, residual_norm + operator.error * float(np.linalg.norm(step)), error)
         ahead = moved + step
         after = replace(state.hessian_change(ahead), by_rows=before.by_rows + geometry.hessian_change(step, length).t)
-        decrement = operator.decrement(state, length, (before, after), (moved, ahead)) + rounding
+        by_rows = operator.decrement(length, (before, after), (moved, ahead))
         wobble += _wobble(geometry, SENSITIVITY * rounding, state.anchor + ahead)
-        there = _candidate(state, point + step, after.t, decrement, Rung.PASS, k, wobble)
-        yield there if there.distance_bound <= here.distance_bound else here
+        there = _candidate(state, point + step, after.t, by_rows + rounding, Rung.PASS, k, wobble)
+        if there.distance_bound <= here.distance_bound:
+            yield there
+            if k == max_passes or CUBES * len(point) ** 2 <= measured.here.n_rows:
+                yield operator.sharpened(there, ahead, by_rows, rounding)
+        else:
+            yield here
         point = there.point
 
 
@@ -211,17 +223,28 @@ def polished(state: State, point: Array, measure: Pass, max_passes: int) -> Iter
 class _Operator:
     """What passes step with: H, or H + B[E] where third derivatives are kept. Source: theory §4.4, §4.7."""
 
+    state: State
     matrix: Hessian
     factor: Factor
     expansion: Expansion | None = None
 
     @classmethod
+    def plain(cls, state: State) -> "_Operator":
+        """H."""
+        return cls(state, state.hessian, state.factor)
+
+    @classmethod
+    def shifted(cls, expansion: Expansion) -> "_Operator | None":
+        """H + B[E]; ``None`` where that is not positive definite."""
+        with suppress(NoOptimum):
+            return cls(expansion.state, expansion.operator, Factor.of(expansion.operator), expansion)
+        return None
+
+    @classmethod
     def of(cls, state: State, at: Array) -> "_Operator":
+        """The better one of both that there is."""
         expansion = Expansion.of(state, at)
-        if expansion is not None:
-            with suppress(NoOptimum):
-                return cls(expansion.operator, Factor.of(expansion.operator), expansion)
-        return cls(state.hessian, state.factor)
+        return (None if expansion is None else cls.shifted(expansion)) or cls.plain(state)
 
     @property
     def error(self) -> float:
@@ -229,10 +252,38 @@ class _Operator:
         return 0.0 if self.expansion is None else self.expansion.error
 
     def decrement(
-        self, state: State, length: float, changes: tuple[HessianChange, HessianChange], displacements: tuple[Array, Array]
+        self, length: float, changes: tuple[HessianChange, HessianChange], displacements: tuple[Array, Array]
     ) -> float:
         """Bound on |∇J|_{H⁻¹} after a step of ``length`` from the first of ``displacements`` to the second."""
         if self.expansion is None:
             return bounds.newton_decrement(length, *changes)
-        start, end = (state.hessian_change(displacement - self.expansion.at) for displacement in displacements)
-        return bounds.shifted_decrement(length, concordance_of(state), changes, (start, end))
+        start, end = (self.state.hessian_change(displacement - self.expansion.at) for displacement in displacements)
+        return bounds.shifted_decrement(length, concordance_of(self.state), changes, (start, end))
+
+    def sharpened(self, candidate: Candidate, displacement: Array, decrement: float, rounding: float) -> Candidate:
+        """The same candidate with what Lemma 6 of theory §4.7 needs, where that says something.
+
+        Args:
+            candidate: at b + ``displacement``.
+            decrement: bound on |r|_{S⁺}, r what a Taylor polynomial leaves of the gradient there.
+            rounding: |l|_{H⁻¹} of what else is left.
+        """
+        state = self.state
+        geometry, t, energy = state.geometry, candidate.hessian_change, candidate.energy_distance
+        reach, error = geometry.reach(energy), state.hessian_error + self.error
+        if self.expansion is None:
+            change, least = bounds.mean_growth(t, t + reach), 1.0
+        else:
+            change = bounds.hessian_remainder(concordance_of(state), t) + bounds.growth_of(t) * bounds.mean_growth(0.0, reach)
+            change += state.hessian_change(displacement - self.expansion.at).t
+            least = self.expansion.lowest
+        least -= error / geometry.mu if geometry.mu > 0.0 else math.inf
+        by_rows = or_infinite((decrement + change * energy) * bounds.ROUND_UP)
+        if geometry.self_concordance == 0.0 or not (least > 0.0 and by_rows < math.inf):
+            return candidate
+        beyond = (rounding + error * energy / geometry.mu) * bounds.ROUND_UP
+        hessian_sum, grown = state.statistics.hessian_sum, bounds.ROUND_UP / least
+        return replace(
+            candidate,
+            remainder=Remainder(self.matrix, self.factor, hessian_sum, state.hessian_error, grown, by_rows, beyond),
+        )

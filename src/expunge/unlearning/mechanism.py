@@ -19,6 +19,7 @@ from expunge.problem.arrays import norm
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
 from expunge.unlearning.anchored import Candidate
+from expunge.unlearning.bounds import ROUND_UP
 from expunge.unlearning.dense import require_hessian
 from expunge.unlearning.rung import NoiseKind
 from expunge.unlearning.settings import Settings
@@ -89,7 +90,11 @@ class Isotropic(Mechanism):
         return self._sigma
 
     def distance(self, candidate: Candidate) -> float:
-        return candidate.distance_bound + self.grid(len(candidate.point))
+        found = candidate.distance_bound
+        if candidate.remainder is not None:
+            stretch = 1.0 / require_hessian(candidate.state).geometry.mu
+            found = min(found, (candidate.distance(None, stretch) + candidate.rounding) * ROUND_UP)
+        return found + self.grid(len(candidate.point))
 
     def most(self, euclidean: float) -> float:
         return euclidean
@@ -125,7 +130,8 @@ class Shaped(Mechanism):
         return self.shape.scale
 
     def distance(self, candidate: Candidate) -> float:
-        return self.shape.distance(candidate.point, candidate.energy_distance, self._stretch_of(candidate), candidate.rounding)
+        length = candidate.distance(self.shape.factor, self._stretch_of(candidate))
+        return self.shape.distance(candidate.point, length, candidate.rounding)
 
     @property
     def metric(self) -> Array | None:

@@ -97,22 +97,21 @@ class Shape:
         """
         return self.scale * solve_lower(self.factor, noise(self.factor.T @ point / self.scale, 1.0), transposed=True)
 
-    def distance(self, point: Array, energy_distance: float, stretch: float, rounding: float = 0.0) -> float:
+    def distance(self, point: Array, length: float, rounding: float = 0.0) -> float:
         """How far the mean of the release of ``point`` can be from that of retraining in the metric of LLᵀ, rounded up: over s
-        it is μ. It is √κ·|w̄ − ŵ′|_H, and what rounding makes of w̄, of Lᵀw̄ and of the grid.
+        it is μ. It is |w̄ − ŵ′|, and what rounding makes of w̄, of Lᵀw̄ and of the grid.
 
         The product Lᵀw̄ is off by at most γ_{p+2}|L||w̄|, whose norm is at most γ_{p+2}|L|_F|w̄|₂; both means move to the grid
         by half a step in each coordinate, √p·2^k·s in all.
 
         Args:
             point: un-noised weights w̄, ``(p,)``.
-            energy_distance: bound on |w̄ − ŵ′|_H.
-            stretch: κ, with respect to the same H.
+            length: bound on |w̄ − ŵ′| in this metric.
             rounding: |·|₂ of what rounding has made of w̄ itself.
         """
         rounded = (gamma(len(point) + 2) * norm(point) + rounding) * norm(self.factor)
         grid = grid_rounding(len(point), 1.0) * self.scale
-        return or_infinite((math.sqrt(stretch) * energy_distance + rounded + grid) * ROUND_UP)
+        return or_infinite((length + rounded + grid) * ROUND_UP)
 
     def length(self, displacement: Array) -> float:
         """|D| in the metric of LLᵀ.

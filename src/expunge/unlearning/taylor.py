@@ -6,6 +6,7 @@ which is bounded, not computed: |B[δ, δ]|_{H⁻¹} ≤ t(δ)|δ|_H. So a step 
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +69,7 @@ class Expansion:
         rounding = norm(left) + gamma(len(at) + 16) * sizes + self.error * (0.5 * norm(at) + norm(step))
         return end, beyond, geometry.rounding(end, rounding, state.gradient_error)
 
+    @cached_property
     def lowest(self) -> float:
         """x ≤ λ_min(I + H^{−1/2}B[F]H^{−1/2}), after rounding; −∞ where none is found. O(p³)."""
         factor, geometry = self.state.factor, self.state.geometry
