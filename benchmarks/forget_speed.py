@@ -18,11 +18,13 @@ from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 from benchmarks.record import SHARED, record
 from expunge.audit import rehearsal
 from expunge.linear_model import LogisticRegression
+from expunge.numerics.tensor import packed_size
 from expunge.paper.reproduce.studies import load_study
 from expunge.privacy import Guarantee
 from expunge.problem.losses import Logistic
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
+from expunge.unlearning.rung import NoiseKind
 from expunge.unlearning.settings import Settings
 from expunge.unlearning.unlearner import Unlearner
 
@@ -110,10 +112,47 @@ def wide(console: Console) -> dict[str, float]:
     return figures
 
 
+def third_order(console: Console) -> dict[str, float]:
+    """One row at order 2 and 3, each kind of noise, against reading and writing once all that it must change."""
+    figures: dict[str, float] = {}
+    rng = np.random.default_rng(0)
+    table = Table(title="One row, the noise drawn ahead")
+    for heading in ("", "ms", "MB it must change", "× copying these"):
+        table.add_column(heading, justify="right")
+    for p, n in ((128, 20_000), (400, 8_000)):
+        X = rng.normal(size=(n, p))
+        X /= np.linalg.norm(X, axis=1, keepdims=True)
+        rows = Rows.of(X, (5.0 * X[:, 0] > rng.normal(size=n)).astype(float))
+        objective = Objective(Logistic(), p, fit_intercept=False)
+        for order in (2, 3):
+            for noise in (NoiseKind.ISOTROPIC, NoiseKind.SHAPED):
+                sigma = 0.06 if noise is NoiseKind.ISOTROPIC else None
+                fitted = Unlearner.learn_from(objective, rows, Settings(Guarantee(1e3, 1e-5), sigma, order=order, noise=noise))
+                model = rehearsal(fitted)
+                time.sleep(1.0)  # the noise of a burst is drawn by then
+
+                def forget(i: int, model: Unlearner = model, rows: Rows = rows) -> None:
+                    model.forget(rows.take([i]))
+
+                seconds = median_seconds(forget, 30 if p == 128 else 10)
+                changed = 8 * ((4 + (noise is NoiseKind.SHAPED)) * p * p + (packed_size(p) if order == 3 else 0))
+                source, target = np.ones(changed // 8), np.zeros(changed // 8)
+
+                def copy(_i: int, source: Array = source, target: Array = target) -> None:
+                    np.copyto(target, source)
+
+                floor = median_seconds(copy, 30)
+                name = f"p = {p}, order {order}, {noise}"
+                table.add_row(name, f"{seconds * 1e3:.2f}", f"{changed / 1e6:.1f}", f"{seconds / floor:.1f}")
+                figures |= {name: seconds, f"{name}: copying what it must change": floor}
+    console.print(table)
+    return figures
+
+
 def main() -> None:
     """Prints the tables and keeps the figures."""
     console = Console()
-    figures = {"flights": compare_flights(console), "p=1000": wide(console)}
+    figures = {"third order": third_order(console), "flights": compare_flights(console), "p=1000": wide(console)}
     console.print(f"written to {record('forget_speed', figures)}")
 
 

@@ -55,7 +55,7 @@ def test_the_slabs_hold_each_entry_once_and_little_more(p):
     assert [slab.place.start for slab in slabs[1:]] == [slab.place.stop for slab in slabs[:-1]]
     assert packed_size(p) == slabs[-1].place.stop
     assert packed_size(p) >= p * (p + 1) * (p + 2) // 6
-    assert p < 100 or packed_size(p) <= 1.6 * p**3 / 6
+    assert p < 100 or packed_size(p) <= 1.7 * p**3 / 6
 
 
 @pytest.mark.parametrize("loss", [Logistic(), Poisson(), Softmax(3)], ids=repr)
@@ -149,7 +149,7 @@ def test_which_order_a_model_has():
     assert [auto.order_for(objective) for objective in (narrow, wide, Objective(Squared(), 10))] == [3, 2, 2]
     assert Settings(Guarantee(1.0, 1e-5), 0.1, order=3).order_for(wide) == 3
     assert Settings(Guarantee(1.0, 1e-5), 0.1, order=2).order_for(narrow) == 2
-    with pytest.raises(ValueError, match=r"order=3 keeps 0.291 GiB .* set order=2 or 'auto', or raise memory_budget"):
+    with pytest.raises(ValueError, match=r"order=3 keeps 0.297 GiB .* set order=2 or 'auto', or raise memory_budget"):
         Settings(Guarantee(1.0, 1e-5), 0.1, memory_budget=1e6, order=3).order_for(wide)
     with pytest.raises(ValueError, match="order must be 2, 3 or 'auto', got 4"):
         Settings(Guarantee(1.0, 1e-5), 0.1, order=4)  # type: ignore[arg-type]

@@ -113,7 +113,7 @@ class Moments:
         total = np.zeros((self.width, self.width))
         for own, exponent in sorted(self.sums):
             if own == code:
-                total += np.ldexp(self.sums[own, exponent].astype(np.float64), LEVEL_BITS * exponent + 2 * GRID)
+                total += self.sums[own, exponent] * 2.0 ** (LEVEL_BITS * exponent + 2 * GRID)
         return total
 
     def _combined(self, other: "Moments", sign: int) -> "Moments":

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expunge.errors import AnchorMismatch, InvalidRows
+from expunge.numerics import spares
 from expunge.numerics.evaluation import Evaluation
 from expunge.numerics.rounding import UNIT_ROUNDOFF, Precision, quiet
 from expunge.problem.arrays import norm
@@ -34,9 +35,9 @@ def low_rank_update(matrix: Array, root: Array, sign: float) -> Array:
     """``matrix + sign · rootᵀ root``, a new ``(p, p)`` array, from ``root`` of shape ``(m, p)``."""
     combine = np.add if sign > 0 else np.subtract
     if len(root) != 1:
-        update = np.matmul(root.T, root)
+        update = np.matmul(root.T, root, out=spares.empty(*matrix.shape))
         return combine(matrix, update, out=update)
-    update = np.empty_like(matrix)  # depth one: slow by matmul, so by broadcasting, in blocks that stay in cache
+    update = spares.empty(*matrix.shape)  # depth one: slow by matmul, so by broadcasting, in blocks that stay in cache
     for start in range(0, len(matrix), BLOCK):
         block = slice(start, start + BLOCK)
         combine(matrix[block], root.T[block] * root, out=update[block])

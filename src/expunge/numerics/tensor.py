@@ -13,9 +13,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from expunge.numerics import spares
+
 Array = NDArray[np.float64]
 
-BLOCK = 16
+BLOCK = 20
 """Coordinates in a block: larger ones waste memory, smaller ones time."""
 CHUNK = 1 << 8
 """Rows multiplied at a time, so that their products stay in the cache."""
@@ -152,16 +154,18 @@ class SymmetricTensor:
             weights: w, ``(m,)``.
         """
         if not 0 < len(rows) <= FEW:
-            grown = SymmetricTensor(self.n_coordinates, self.packed.copy())
+            grown = SymmetricTensor(self.n_coordinates, spares.empty(len(self.packed)))
+            np.copyto(grown.packed, self.packed)
             grown.absorb(rows, weights)
             return grown
-        packed, term = np.empty_like(self.packed), np.empty(BLOCK * BLOCK * self.n_coordinates)
+        packed, term = spares.empty(len(self.packed)), np.empty(BLOCK * BLOCK * self.n_coordinates)
         for slab in layout(self.n_coordinates):
-            total, added = packed[slab.place].reshape(-1, slab.depth), term[: math.prod(slab.shape)].reshape(-1, slab.depth)
-            before = self.packed[slab.place].reshape(-1, slab.depth)
+            length = slab.rows.stop - slab.rows.start
+            total, added = packed[slab.place].reshape(length, -1), term[: math.prod(slab.shape)].reshape(length, -1)
+            before = self.packed[slab.place].reshape(length, -1)
             for row, weight in zip(rows, weights, strict=True):
-                pairs = np.multiply.outer(weight * row[slab.rows], row[slab.columns]).reshape(-1, 1)
-                before = np.add(before, np.multiply(pairs, row[: slab.depth], out=added), out=total)
+                pairs = np.multiply.outer(weight * row[slab.columns], row[: slab.depth]).ravel()
+                before = np.add(before, np.multiply(row[slab.rows, None], pairs, out=added), out=total)
         return SymmetricTensor(self.n_coordinates, packed)
 
     def plus(self, other: "SymmetricTensor") -> "SymmetricTensor":

@@ -5,7 +5,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-BLOCK = 64
+BLOCK = 32
+"""Small, for the inverses of the blocks on the diagonal are taken."""
 
 
 def solve_lower(lower: Array, target: Array, *, transposed: bool = False) -> Array:
@@ -27,5 +28,5 @@ def solve_lower(lower: Array, target: Array, *, transposed: bool = False) -> Arr
         done = slice(start + BLOCK, None) if transposed else slice(0, start)
         block = lower[own, own].T if transposed else lower[own, own]
         known = lower[done, own].T if transposed else lower[own, done]
-        x[own] = np.linalg.solve(block, x[own] - known @ x[done])
+        x[own] = np.linalg.inv(block) @ (x[own] - known @ x[done])
     return x

@@ -35,8 +35,9 @@ RIDGE = 1e-9
 """What is added to the moments of all classes before they are inverted, as a share of their mean eigenvalue."""
 EVEN = 2.0
 """Where the mean eigenvalue of A is less than this many times its least, isotropic noise is the better one."""
-POWER_STEPS = 20
-GUESSES = (1.02, 1.1, 1.2, 1.35, 1.5, 2.0, 4.0, 16.0)
+KRYLOV = 10
+"""Dimensions of the space in which κ is estimated."""
+GUESSES = (1.003, 1.02, 1.1, 1.35, 2.0, 4.0, 16.0)
 """Shares of an estimate from below that are tried as bounds on κ."""
 
 
@@ -125,7 +126,7 @@ class Shape:
     def stretch(self, hessian: Hessian, factor: Factor, curvature_floor: float) -> float:
         """κ with LLᵀ ⪯ κH, rounded up; ``inf`` where none is found.
 
-        A guess from power iteration, verified: if κH − A has a Cholesky factor, its least eigenvalue is no less than
+        A guess from the Krylov space of H⁻¹A, verified: if κH − A has a Cholesky factor, its least eigenvalue is no less than
         −γ_{p+1}/(1 − γ_{p+1})·κ·tr H less what forming it rounded (Higham, Theorem 10.7), and LLᵀ differs from A by at most
         γ_{p+1}|L|_F² (Theorem 10.3). Both are at most so much of H as they are of μI.
 
@@ -137,10 +138,7 @@ class Shape:
         A, H, p = self.metric, hessian.dense(), len(self.metric)
         if not (curvature_floor > 0.0 and np.isfinite(H).all()):
             return math.inf
-        x = np.random.default_rng(0).standard_normal(p)
-        for _ in range(POWER_STEPS):
-            x = factor.inverse @ (A @ (x / norm(x)))
-        guess = float(x @ (A @ x)) / float(x @ (H @ x))
+        guess = _largest(A, H, factor.inverse)
         if not 0.0 < guess < math.inf:
             return math.inf
         for share in GUESSES:
@@ -197,7 +195,7 @@ def _near_hessian(objective: Objective, moments: Moments) -> tuple[Array, int]:
     G = [moments.matrix(code) for code in range(max(1, objective.loss.classes))]
     top = max(float(np.abs(each).max()) for each in (*G, penalty))
     exponent = 2 * (math.frexp(top)[1] // 2)
-    G, penalty = [np.ldexp(each, -exponent) for each in G], np.ldexp(penalty, -exponent)
+    G, penalty = [math.ldexp(1.0, -exponent) * each for each in G], math.ldexp(1.0, -exponent) * penalty
     A = penalty
     if not objective.loss.classes:
         A = A + G[0]
@@ -212,6 +210,23 @@ def _near_hessian(objective: Objective, moments: Moments) -> tuple[Array, int]:
             block = slice(k * len(each), (k + 1) * len(each))
             A[block, block] += each
     return np.ascontiguousarray(0.5 * (A + A.T)), exponent
+
+
+def _largest(A: Array, H: Array, inverse: Array) -> float:
+    """Nearly the largest eigenvalue of the pencil (A, H), from below; NaN where it overflows. ``inverse`` is near that of H."""
+    x = np.random.default_rng(0).standard_normal(len(A))
+    space = np.empty((len(A), min(KRYLOV, len(A))))
+    for k in range(space.shape[1]):
+        space[:, k] = x / norm(x)
+        x = inverse @ (A @ space[:, k])
+    if not np.isfinite(space).all():
+        return math.nan
+    basis = np.linalg.qr(space)[0]
+    root = _root(basis.T @ (H @ basis))
+    if root is None:
+        return math.nan
+    half = np.linalg.inv(root) @ basis.T
+    return float(np.linalg.eigvalsh(half @ A @ half.T)[-1])
 
 
 def _trace(matrix: Array) -> float:

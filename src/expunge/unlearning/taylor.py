@@ -5,6 +5,7 @@ which is bounded, not computed: |B[δ, δ]|_{H⁻¹} ≤ t(δ)|δ|_H. So a step 
 """
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,6 +20,9 @@ from expunge.unlearning import bounds
 from expunge.unlearning.state import State
 
 Array = NDArray[np.float64]
+
+NEAR = 1e-10
+"""Relative residual of a step beyond which it is solved for anew."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,10 +59,11 @@ class Expansion:
         state, at = self.state, self.at
         hessian, geometry = state.hessian, state.geometry
         here = state.gradient + (hessian @ at) + 0.5 * (self.shift @ at)
-        try:
-            end = at - np.linalg.solve(self.operator.dense(), here)
-        except np.linalg.LinAlgError:
-            end = at
+        found, _product, residual = state.factor.solve(self.operator, here)
+        if residual > NEAR * norm(here):  # H⁻¹ is no near inverse of H + B[F]
+            with suppress(np.linalg.LinAlgError):
+                found = np.asarray(np.linalg.solve(self.operator.dense(), here), dtype=np.float64)
+        end = at - found
         end = end if np.isfinite(end).all() else at
         step = end - at
         left = here + (self.operator @ step)
