@@ -19,12 +19,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from expunge.numerics.gram import gram
 from expunge.numerics.rounding import ULPS, UNDERFLOW, UNIT_ROUNDOFF, Precision, gamma, quiet
 from expunge.numerics.row_norms import norms_of
-from expunge.problem.arrays import beside, host, namespace, norm, or_infinite
+from expunge.problem.arrays import beside, dense, host, namespace, norm, or_infinite, squared
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
 
@@ -158,9 +157,7 @@ class Evaluation:
             weighted = self._weighted(u)
             D = D - host(weighted.T @ u)
             d = d - weighted * u
-        X = self.X
-        squares = sparse.csr_array((np.square(X.data), X.indices, X.indptr), shape=X.shape) if sparse.issparse(X) else X * X
-        diagonal = host(squares.T @ d).T
+        diagonal = host(squared(self.X).T @ d).T
         if self.objective.fit_intercept:
             diagonal = np.hstack([diagonal, host(self._xp.sum(d, axis=0))[:, None]])
         return np.ascontiguousarray(diagonal).ravel(), D
@@ -227,11 +224,16 @@ class Evaluation:
             part: of the rows.
         """
         rows = self.rows.take(part)
-        X = self.objective.design(rows)
-        X = X.toarray() if sparse.issparse(X) else X
+        X = dense(self.objective.design(rows))
         w, v = (host(values) for values in self.loss.third_parts(self.t[part], rows.y))
         w = (w * host(rows.weight)[:, None]).ravel()
         return (X if self.loss.outputs == 1 else np.einsum("ijk,iw->ijkw", v, X).reshape(len(w), -1)), w
+
+    @quiet
+    def third_weights(self) -> Array:
+        """The weights w of ``third_terms`` of all rows, ``(n_rows, K)``."""
+        w, _v = self.loss.third_parts(self.t, self.rows.y)
+        return host(w) * host(self.rows.weight)[:, None]
 
     @quiet
     def third_bounds(self) -> tuple[float, float]:
@@ -249,8 +251,7 @@ class Evaluation:
     def curvature_root(self) -> Array:
         """B with BᵀB the Hessian of the rows, ``(n_rows · K, p)``."""
         K = self.loss.outputs
-        X = self.objective.design(self.rows)
-        X = X.toarray() if sparse.issparse(X) else X
+        X = dense(self.objective.design(self.rows))
         root = host(self.loss.curvature_root(self.t, self.rows.y)).reshape(-1, K, K)
         scaled = np.sqrt(host(self.rows.weight))[:, None, None] * root
         return np.asarray(np.einsum("ijk,iw->ijkw", scaled, X).reshape(-1, self.objective.n_parameters))

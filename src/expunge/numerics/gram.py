@@ -1,5 +1,6 @@
 """Gram matrices of scaled rows: what Hessians are made of."""
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -9,6 +10,7 @@ from scipy import sparse
 from expunge.numerics.rounding import Precision
 from expunge.problem.arrays import host, is_on_host, namespace
 from expunge.problem.objective import Objective
+from expunge.problem.split import SplitMatrix
 
 Array = NDArray[np.float64]
 
@@ -25,6 +27,8 @@ def gram(X: Any, scales: list[Any], objective: Objective, precision: Precision) 
         if sparse.issparse(X):
             return _sparse_gram(X, scales, objective, precision)
         n, width = X.shape[1], objective.width
+        if isinstance(X, SplitMatrix):
+            return _blockwise(len(scales), width, lambda k, j: _split_gram(X, scales[k] * scales[j], objective))
         if is_on_host(X):
             order: Literal["F", "C"] = "F" if X.strides[0] == X.itemsize else "C"
             Z = np.empty((len(X), width * len(scales)), dtype=precision, order=order)
@@ -41,20 +45,42 @@ def gram(X: Any, scales: list[Any], objective: Objective, precision: Precision) 
 
 def _sparse_gram(X: Any, scales: list[Any], objective: Objective, precision: Precision) -> Array:
     """As ``gram`` for CSR rows: a sparse product a pair of outputs."""
-    n, width, K = X.shape[1], objective.width, len(scales)
-    blocks = np.empty((K, width, K, width))
+    n, width = X.shape[1], objective.width
     per_row = np.diff(X.indptr)
     transposed = X.T.astype(precision, copy=False)
+
+    def block(k: int, j: int) -> Array:
+        scale = scales[k] * scales[j]
+        values = (X.data * np.repeat(scale, per_row)).astype(precision, copy=False)
+        scaled = sparse.csr_array((values, X.indices, X.indptr), shape=X.shape)
+        total = np.empty((width, width))
+        total[:n, :n] = (transposed @ scaled).toarray()
+        return _with_intercept(total, X, scale, objective)
+
+    return _blockwise(len(scales), width, block)
+
+
+def _split_gram(X: SplitMatrix, scale: Array, objective: Objective) -> Array:
+    """The block of one pair of outputs for rows in blocks, all in float64."""
+    n, width = X.shape[1], objective.width
+    total = np.empty((width, width))
+    total[:n, :n] = X.gram(scale)
+    return _with_intercept(total, X, scale, objective)
+
+
+def _with_intercept(total: Array, X: Any, scale: Array, objective: Objective) -> Array:
+    """``total`` with the intercept's row and column filled in."""
+    if objective.fit_intercept:
+        total[-1, :-1] = total[:-1, -1] = np.asarray(X.T @ scale)
+        total[-1, -1] = scale.sum()
+    return total
+
+
+def _blockwise(K: int, width: int, block: Callable[[int, int], Array]) -> Array:
+    """The matrix of the blocks (k, j), j ≤ k, and of their transposes."""
+    blocks = np.empty((K, width, K, width))
     for k in range(K):
         for j in range(k + 1):
-            scale = scales[k] * scales[j]
-            values = (X.data * np.repeat(scale, per_row)).astype(precision, copy=False)
-            scaled = sparse.csr_array((values, X.indices, X.indptr), shape=X.shape)
-            block = np.empty((width, width))
-            block[:n, :n] = (transposed @ scaled).toarray()
-            if objective.fit_intercept:
-                block[n, :n] = block[:n, n] = np.asarray(X.T @ scale)
-                block[n, n] = scale.sum()
-            blocks[k, :, j, :] = block
-            blocks[j, :, k, :] = block.T
+            blocks[k, :, j, :] = block(k, j)
+            blocks[j, :, k, :] = blocks[k, :, j, :].T
     return blocks.reshape(K * width, K * width)

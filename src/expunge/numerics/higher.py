@@ -18,8 +18,10 @@ from expunge.numerics.evaluation import Evaluation
 from expunge.numerics.factor import Factor, Hessian, inverse_error
 from expunge.numerics.leverage import leverages
 from expunge.numerics.rounding import UNIT_ROUNDOFF, gamma, quiet
+from expunge.numerics.split_tensor import absorb_split
 from expunge.numerics.tensor import SymmetricTensor
 from expunge.problem.arrays import norm, or_infinite
+from expunge.problem.split import SplitMatrix
 
 Array = NDArray[np.float64]
 
@@ -117,8 +119,11 @@ class HigherSums:
         if order < 3:
             return cls(total, error, None, 0.0, 0.0)
         third = SymmetricTensor.zeros(len(total))
-        for start in range(0, len(at.rows), CHUNK):
-            third.absorb(*at.third_terms(slice(start, start + CHUNK)))
+        if isinstance(at.X, SplitMatrix) and at.loss.outputs == 1:
+            absorb_split(third, at.X, at.third_weights()[:, 0], fit_intercept=at.objective.fit_intercept)
+        else:
+            for start in range(0, len(at.rows), CHUNK):
+                third.absorb(*at.third_terms(slice(start, start + CHUNK)))
         return cls(total, error, third, *at.third_bounds())
 
     @quiet

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from expunge.numerics.rounding import gamma
-from expunge.problem.arrays import MODERATE, host, is_on_host, namespace
+from expunge.problem.arrays import MODERATE, dense, host, is_on_host, namespace, squared
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
+from expunge.problem.split import SplitMatrix
 
 Array = NDArray[np.float64]
 
@@ -37,14 +38,16 @@ def norms_of(objective: Objective, X: Any) -> Any:
 
 def _squares(X: Any) -> Any:
     """|x|² of each row, ``(n_rows,)``."""
+    if isinstance(X, SplitMatrix):
+        return X.squared_norms()
     if sparse.issparse(X):
-        return sparse.csr_array((np.square(X.data), X.indices, X.indptr), shape=X.shape) @ np.ones(X.shape[1])
+        return squared(X) @ np.ones(X.shape[1])
     return np.einsum("ij,ij->i", X, X) if is_on_host(X) else namespace(X).sum(X * X, axis=1)
 
 
 def _scaled_norms(X: Any, intercept: float) -> Any:
     """|x| of each row with ``intercept`` appended, whatever its magnitude, ``(n_rows,)``."""
-    X, xp = X.toarray() if sparse.issparse(X) else X, namespace(X)
+    X, xp = dense(X), namespace(X)
     tops = xp.max(abs(X), axis=1)
     usable = xp.where((tops > 0.0) & (tops < math.inf), tops, 1.0)
     scale = 2.0 ** xp.floor(xp.log2(usable))

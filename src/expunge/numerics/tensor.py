@@ -68,7 +68,7 @@ def packed_size(n_coordinates: int) -> int:
 
 
 @lru_cache(maxsize=2)
-def _places(n_coordinates: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def places(n_coordinates: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Where the entries (i, j, 0) are, i ≥ j, ``(p, p)``; and for each place that of the same entry with i ≥ j ≥ k."""
     starts = np.zeros((n_coordinates, n_coordinates), dtype=np.int64)
     source = np.empty(packed_size(n_coordinates), dtype=np.int64)
@@ -126,7 +126,7 @@ class SymmetricTensor:
     def _absorb_sparse(self, rows: Array, weights: Array, fullest: int) -> None:
         """The same entry by entry, for rows of which few values are not 0: each entry i ≥ j ≥ k is summed, and then copied to
         wherever else its slab holds it."""
-        starts, source = _places(self.n_coordinates)
+        starts, source = places(self.n_coordinates)
         row, column = np.nonzero(rows)
         counts = np.bincount(row, minlength=len(rows))
         rank = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts) + (fullest - counts)[row]
@@ -135,15 +135,15 @@ class SymmetricTensor:
         n_entries = fullest * (fullest + 1) * (fullest + 2) // 6
         if n_entries == 0:
             return
-        places, terms = np.empty((n_entries, len(rows)), dtype=np.int64), np.empty((n_entries, len(rows)))
+        where, terms = np.empty((n_entries, len(rows)), dtype=np.int64), np.empty((n_entries, len(rows)))
         done = 0
         for a in range(fullest):
             for b in range(a + 1):
                 part = slice(done, done + b + 1)
-                np.add(columns[: b + 1], starts[columns[a], columns[b]], out=places[part])
+                np.add(columns[: b + 1], starts[columns[a], columns[b]], out=where[part])
                 np.multiply(values[: b + 1], weights * values[a] * values[b], out=terms[part])
                 done += b + 1
-        summed = np.bincount(places.ravel(), terms.ravel(), len(self.packed))
+        summed = np.bincount(where.ravel(), terms.ravel(), len(self.packed))
         np.add(self.packed, summed[source], out=self.packed)
 
     def changed(self, rows: Array, weights: Array) -> "SymmetricTensor":

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from expunge.errors import InvalidRows
+from expunge.problem.split import SplitMatrix
 
 Array = NDArray[np.float64]
 
@@ -29,8 +30,8 @@ DLPACK_CPU = 1
 
 
 def namespace(array: Any) -> Any:
-    """The functions for ``array``: NumPy's for NumPy's own and for SciPy's sparse arrays."""
-    if isinstance(array, np.ndarray | np.generic) or sparse.issparse(array):
+    """The functions for ``array``: NumPy's for NumPy's own, for SciPy's sparse arrays and for rows in blocks."""
+    if isinstance(array, np.ndarray | np.generic | SplitMatrix) or sparse.issparse(array):
         return np
     from array_api_compat import array_namespace
 
@@ -56,8 +57,20 @@ def host(array: Any) -> Array:
 
 
 def is_on_host(array: Any) -> bool:
-    """Whether ``array`` is NumPy's or SciPy's."""
+    """Whether ``array`` is NumPy's or SciPy's, or rows in blocks."""
     return namespace(array) is np
+
+
+def dense(X: Any) -> Any:
+    """Rows of any kind as a dense array, where they lie."""
+    return X.toarray() if sparse.issparse(X) or isinstance(X, SplitMatrix) else X
+
+
+def squared(X: Any) -> Any:
+    """Rows of any kind with every value squared."""
+    if isinstance(X, SplitMatrix):
+        return X.squared()
+    return sparse.csr_array((np.square(X.data), X.indices, X.indptr), shape=X.shape) if sparse.issparse(X) else X * X
 
 
 def real(values: Any, what: str) -> Any:

@@ -26,6 +26,7 @@ from expunge.problem.arrays import LARGEST, SMALLEST, beside, host, is_on_host, 
 from expunge.problem.losses import Loss
 from expunge.problem.parameters import real, truth, whole
 from expunge.problem.rows import Rows
+from expunge.problem.split import SplitMatrix
 
 Array = NDArray[np.float64]
 
@@ -184,7 +185,7 @@ class Objective:
         return rows.X.astype(np.float64, copy=False) if xp is np else xp.astype(rows.X, xp.float64, copy=False)
 
     def design(self, rows: Rows) -> Any:
-        """The rows on the host with the intercept's column, float64, ``(n_rows, width)``, dense or CSR.
+        """The rows on the host with the intercept's column, float64, ``(n_rows, width)``, dense or CSR; of blocks CSR.
 
         Args:
             rows: of this objective.
@@ -192,6 +193,8 @@ class Objective:
         X = self.features(rows)
         if not is_on_host(X):
             X = host(X)
+        if isinstance(X, SplitMatrix):
+            X = X.tocsr()
         if not self.fit_intercept:
             return X
         ones = np.ones((len(rows), 1))

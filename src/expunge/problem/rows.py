@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from expunge.errors import InvalidRows
-from expunge.problem.arrays import LARGEST, SMALLEST, beside, canonical, host, is_extreme, is_on_host, namespace, real
+from expunge.problem.arrays import LARGEST, SMALLEST, beside, canonical, dense, host, is_extreme, is_on_host, namespace, real
+from expunge.problem.split import SplitMatrix
 
 Array = NDArray[np.float64]
 
@@ -188,6 +189,8 @@ class Rows:
         n_rows, width = self.X.shape
         if sparse.issparse(self.X):
             return int(max(BATCH_VALUES // 4 * n_rows // max(1, self.X.nnz), width))
+        if isinstance(self.X, SplitMatrix):
+            return int(max(BATCH_VALUES // max(1, self.X.stored), width))
         return int(max((BATCH_VALUES if is_on_host(self.X) else DEVICE_BATCH_VALUES) // max(1, width), 4 * width))
 
     def take(self, index: Any) -> "Rows":
@@ -229,7 +232,7 @@ class Rows:
         if len(self) < 2:
             return None
         seen: dict[object, int] = {}
-        X = (self.X.toarray() if sparse.issparse(self.X) else np.ascontiguousarray(host(self.X))) + 0.0  # −0 is 0
+        X = np.ascontiguousarray(host(dense(self.X))) + 0.0  # −0 is 0
         for i in range(len(self)):
             key = (X[i].tobytes(), float(self.y[i])) if self.ids is None else self.ids[i]
             if key in seen:

@@ -23,6 +23,7 @@ from expunge.numerics.higher import HigherSums, HigherTerms, Reference
 from expunge.numerics.leverage import leverages, top_leverage
 from expunge.numerics.rounding import gamma, penalty_scale_error, quiet
 from expunge.numerics.solver import minimise
+from expunge.numerics.splitting import split
 from expunge.numerics.statistics import RowExtremes, RowTerms, Statistics, Sums, sum_up
 from expunge.numerics.support import Support
 from expunge.problem.objective import Objective
@@ -78,6 +79,10 @@ class State(AnchoredState):
         Raises:
             InvalidRows, NoOptimum: see ``solver.minimise``; also a classifier's rows with a class missing.
         """
+        support = None
+        if isinstance(source, Rows):
+            support = engine.reduce(source, partial(_support, objective), operator.or_)
+            source = split(source, support)
         optimum = minimise(objective, source, engine, start)
         statistics = optimum.statistics
         require_all_classes(statistics, "the rows")
@@ -91,7 +96,8 @@ class State(AnchoredState):
         reference = Reference.of(hessian, optimum.factor) if objective.loss.self_concordance > 0 else None
         beyond, whitened = None, math.inf
         if reference is not None:
-            beyond = engine.reduce(source, partial(_beyond, objective, optimum.anchor, reference, order), operator.add)
+            look = partial(_beyond, objective, optimum.anchor, reference, order, support)
+            beyond = engine.reduce(source, look, operator.add)
             whitened = math.sqrt(beyond.leverage / (1.0 - reference.eta))
         fresh = cls(
             objective=objective,
@@ -293,9 +299,15 @@ class _Beyond:
         return _Beyond(self.higher + other.higher, max(self.leverage, other.leverage), self.support | other.support)
 
 
-def _beyond(objective: Objective, anchor: Array, reference: Reference, order: int, rows: Rows) -> _Beyond:
+def _support(objective: Objective, rows: Rows) -> Support:
+    return Support.of(objective, objective.check(rows))
+
+
+def _beyond(
+    objective: Objective, anchor: Array, reference: Reference, order: int, support: Support | None, rows: Rows
+) -> _Beyond:
     rows = rows.on_host() if order == 3 else rows  # where the slabs of B are
-    support, at = Support.of(objective, rows), Evaluation(objective, rows, anchor)
+    support, at = support or Support.of(objective, rows), Evaluation(objective, rows, anchor)
     found = leverages(at, reference.root)
     return _Beyond(HigherSums.at(at, found, order), float(found[0].max(initial=0.0)), support)
 

@@ -1,0 +1,172 @@
+"""Rows in blocks: the same numbers as dense rows, and bounds that hold for the order in which blocks are summed."""
+
+from unittest import mock
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+
+from expunge.engine.local import LocalEngine
+from expunge.numerics import splitting
+from expunge.numerics.evaluation import Evaluation
+from expunge.numerics.factor import Factor, Hessian
+from expunge.numerics.higher import HigherSums, Reference
+from expunge.numerics.leverage import leverages
+from expunge.numerics.splitting import split
+from expunge.numerics.statistics import Statistics
+from expunge.numerics.support import Support
+from expunge.problem.objective import Objective
+from expunge.problem.rows import Rows
+from expunge.problem.split import SplitMatrix
+from expunge.unlearning.dense import DenseState
+from tests.conftest import examples
+from tests.problems import CATALOGUE, Problem, targets
+from tests.properties.test_bounds import rungs
+
+SEEDS = st.integers(0, 2**32 - 1)
+LOSSES = pytest.mark.parametrize("loss", CATALOGUE, ids=repr)
+
+
+@pytest.fixture(autouse=True)
+def always():
+    """Rows are split whether or not it pays."""
+    with mock.patch.multiple(splitting, SMALLEST=0, DENSE_SHARE=2.0, SPARSE_SHARE=100.0):
+        yield
+
+
+def table(seed: int, n_rows: int | None = None) -> np.ndarray:
+    """Categories, some with none of their columns, and numbers, in any order; some rows scaled to a length of one."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(15, 60)) if n_rows is None else n_rows
+    blocks = [np.eye(k + 1)[rng.integers(0, k + 1, n)][:, :k] for k in rng.integers(1, 6, size=int(rng.integers(0, 4)))]
+    X = np.hstack([*blocks, rng.normal(size=(n, int(rng.integers(0 if blocks else 1, 4)))) * 0.5])
+    if rng.random() < 0.5:
+        X *= rng.uniform(0.1, 2.0, size=(n, 1))
+    return X[:, rng.permutation(X.shape[1])].astype((np.float32, np.float64)[int(rng.integers(2))])
+
+
+def both(loss, seed: int) -> tuple[Objective, Rows, Rows]:
+    """An objective, and its rows dense and in blocks."""
+    rng, X = np.random.default_rng(seed), table(seed)
+    y = targets(loss, X.astype(np.float64) @ rng.normal(size=(X.shape[1], loss.outputs)) * 0.5, rng)
+    objective = Objective(loss, X.shape[1], 0.3, fit_intercept=bool(rng.integers(2)))
+    rows = Rows.of(X, y, rng.choice([0.5, 1.0, 3.0], size=len(y)) if rng.random() < 0.3 else None)
+    blocks = split(
+        rows if rng.random() < 0.5 else Rows.of(sparse.csr_array(X), y, rows.sample_weight), Support.of(objective, rows)
+    )
+    assert isinstance(blocks.X, SplitMatrix)
+    return objective, rows, blocks
+
+
+@given(seed=SEEDS)
+def test_blocks_hold_the_same_values(seed):
+    X = table(seed)
+    rows = Rows.of(X, np.zeros(len(X)))
+    support = Support.of(Objective(CATALOGUE[0], X.shape[1]), rows)
+    for given_X in (X, sparse.csr_array(X)):
+        found = split(Rows.of(given_X, rows.y), support).X
+        np.testing.assert_array_equal(found.toarray(), X)
+        np.testing.assert_array_equal(found.tocsr().toarray(), X)
+        assert found.dtype == X.dtype
+        assert sorted([*found.dense_columns, *(c for each in found.categories for c in each.columns)]) == list(
+            range(X.shape[1])
+        )
+        for index in (slice(3, 9), slice(None, None, 2), np.arange(len(X)) % 3 == 0, [4, 1, 1]):
+            np.testing.assert_array_equal(found[index].toarray(), X[index])
+
+
+@given(seed=SEEDS)
+def test_products_of_blocks_are_those_of_the_rows(seed):
+    rng, X = np.random.default_rng(seed), table(seed).astype(np.float64)
+    rows = Rows.of(X, np.zeros(len(X)))
+    found = split(rows, Support.of(Objective(CATALOGUE[0], X.shape[1]), rows)).X
+    w, s, matrix = rng.normal(size=X.shape[1]), rng.normal(size=len(X)), rng.normal(size=(X.shape[1],) * 2)
+    matrix = matrix + matrix.T
+    for a, b in (
+        (found @ w, X @ w),
+        (found @ matrix, X @ matrix),
+        (found.T @ s, X.T @ s),
+        (found.T @ np.outer(s, [1.0, 2.0]), X.T @ np.outer(s, [1.0, 2.0])),
+        (found.gram(s), (X * s[:, None]).T @ X),
+        (found.quadratic(matrix), np.einsum("ij,jk,ik->i", X, matrix, X)),
+        (found.squared_norms(), (X * X).sum(axis=1)),
+        (found.squared().toarray(), X * X),
+    ):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+
+
+@LOSSES
+@settings(max_examples=examples(25))
+@given(seed=SEEDS)
+def test_sums_differ_by_no_more_than_their_errors(loss, seed):
+    objective, dense, blocks = both(loss, seed)
+    w = np.random.default_rng(seed).normal(size=objective.n_parameters) * 0.3
+    a, b = (Statistics.of(objective, rows, w) for rows in (dense, blocks))
+    assert np.linalg.norm(a.gradient_sum - b.gradient_sum) <= a.gradient_error + b.gradient_error
+    assert np.linalg.norm(a.hessian_sum - b.hessian_sum, 2) <= a.hessian_error + b.hessian_error
+    assert (a.gradient_error, a.hessian_error) == pytest.approx((b.gradient_error, b.hessian_error), rel=1e-6)
+    here, there = (Evaluation(objective, rows, w) for rows in (dense, blocks))
+    np.testing.assert_allclose(there.norms, here.norms, rtol=1e-13)
+    for one, other in zip(there.curvature_sums(), here.curvature_sums(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9)
+    assert there.shift(w) == pytest.approx(here.shift(w), rel=1e-9)
+    if loss.self_concordance == 0:
+        return
+    hessian = Hessian(objective, a.hessian_sum, a.count)
+    reference = Reference.of(hessian, Factor.of(hessian))
+    if reference is None:
+        return
+    exact = np.linalg.inv(hessian.dense()).astype(np.longdouble)
+    design = np.asarray(objective.design(dense), dtype=np.longdouble)
+    K, width = loss.outputs, objective.width
+    G = exact.reshape(K, width, K, width)
+    grid = np.einsum("iw,kwjv,iv->ikj", design, G, design).astype(np.float64)
+    true = np.linalg.eigvalsh(0.5 * (grid + grid.transpose(0, 2, 1)))[:, -1]
+    bound, excess = leverages(there, reference.root)
+    assert (bound >= true * (1 - 1e-9)).all()
+    assert (bound - excess <= true * (1 + 1e-9) + 1e-12).all()
+    first, second = (HigherSums.at(at, leverages(at, reference.root), 3) for at in (here, there))
+    assert np.linalg.norm(first.leverage_sum - second.leverage_sum, 2) <= first.leverage_error + second.leverage_error
+    step = np.random.default_rng(seed + 1).normal(size=len(w))
+    assert first.third is not None
+    assert second.third is not None
+    apart = np.linalg.norm(first.third.contracted(step) - second.third.contracted(step), 2)
+    size = float(np.linalg.norm(step))
+    assert apart <= first.contraction_error(size) + second.contraction_error(size)
+
+
+@LOSSES
+@settings(max_examples=examples(40))
+@given(seed=SEEDS, order=st.sampled_from([2, 3]))
+def test_every_rung_is_an_upper_bound_for_rows_in_blocks(loss, seed, order):
+    objective, rows, _blocks = both(loss, seed)
+    rng = np.random.default_rng(seed)
+    gone = rng.random(len(rows)) < 0.1
+    gone[: loss.classes + 1] = False
+    assert [found for found in rungs(Problem(objective, rows, gone), order) if not found[2] <= found[1]] == []
+
+
+@LOSSES
+@settings(max_examples=examples(10))
+@given(seed=SEEDS)
+def test_a_fit_is_the_same_within_its_rounding(loss, seed):
+    objective, rows, _blocks = both(loss, seed)
+    found = DenseState.fitted(objective, rows, LocalEngine(), order=3)
+    with mock.patch.object(splitting, "SMALLEST", 1 << 60):
+        plain = DenseState.fitted(objective, rows, LocalEngine(), order=3)
+    (here, *_), (there, *_) = (list(state.candidates(None, LocalEngine(), 0)) for state in (found, plain))
+    assert np.linalg.norm(here.point - there.point) <= here.distance_bound + there.distance_bound
+    assert found.curvature_floor == pytest.approx(plain.curvature_floor, rel=1e-6)
+    assert found.extremes.row_norm == pytest.approx(plain.extremes.row_norm, rel=1e-12)
+    assert found.extremes.whitened_norm == pytest.approx(plain.extremes.whitened_norm, rel=1e-3)
+
+
+def test_rows_without_categories_stay_as_they_are(rng):
+    X = rng.normal(size=(3000, 100))
+    rows = Rows.of(X, np.zeros(len(X)))
+    with mock.patch.multiple(splitting, SMALLEST=1 << 18, DENSE_SHARE=0.25, SPARSE_SHARE=1.5):
+        assert split(rows, Support.of(Objective(CATALOGUE[0], 100), rows)) is rows
+        few = rows.take(slice(0, 10))
+        assert split(few, Support.of(Objective(CATALOGUE[0], 100), few)) is few
