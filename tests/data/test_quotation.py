@@ -25,7 +25,7 @@ def is_refused(text: str, sizes: list[int]) -> bool:
             quotation.add(rest[:size])
             rest = rest[size:]
         quotation.add(rest)
-        quotation.add(b"\nend,\n")
+        quotation.add(b"\nend,\n", is_last=True)
     except BadText:
         return True
     return False
@@ -36,5 +36,6 @@ def is_refused(text: str, sizes: list[int]) -> bool:
 @example(text='"a,""b""c",2', sizes=[4, 1])
 @example(text='a"b,"c""', sizes=[7])
 @example(text='"a""b"c', sizes=[2, 1, 1])
+@example(text='aaa,"aaa"""a', sizes=[1, 5, 5])
 def test_it_refuses_what_python_refuses(text, sizes):
     assert is_refused(text, sizes) == is_refused_by_python(text)

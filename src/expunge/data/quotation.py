@@ -22,14 +22,17 @@ class Quotation:
         self._right = re.compile(rb'(?:[^"]++|%b|(?<=[^%b])")*+' % (cell, ends))
         self._left, self._enough = b"\n", 0
 
-    def add(self, piece: bytes) -> None:
+    def add(self, piece: bytes, *, is_last: bool = False) -> None:
         """Looks at the next ``piece``.
+
+        Args:
+            is_last: whether the file ends with it, so that nothing may be left for another look.
 
         Raises:
             BadText: a mark is followed by what cannot follow it.
         """
         text = self._left + piece
-        if len(text) >= self._enough:  # of a long cell not every piece is worth another look
+        if is_last or len(text) >= self._enough:  # of a long cell not every piece is worth another look
             end = self._right.match(text, 1).end()  # type: ignore[union-attr]  # it matches nothing, too
             cell = _CELL.match(text, end)
             if cell is not None and cell.end() < len(text):

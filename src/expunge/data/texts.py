@@ -13,7 +13,6 @@ import secrets
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import chain
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -216,9 +215,11 @@ class _Utf8:
     @staticmethod
     def _checked(path: Path, encoding: str, delimiter: str, end: bytes) -> Any:
         quotation = Quotation(delimiter)
-        for chunk in chain(_pieces(path, encoding), (end,)):
+        for chunk in _pieces(path, encoding):
             quotation.add(chunk)
             yield chunk
+        quotation.add(end, is_last=True)
+        yield end
 
 
 def _pieces(path: Path, encoding: str) -> Iterator[bytes]:
