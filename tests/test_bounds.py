@@ -188,3 +188,22 @@ def test_what_a_bound_is_made_of_cannot_be_changed():
     for value, name in ((GEOMETRY, "curvature_floor"), (UNCHANGED, "by_norm")):
         with pytest.raises(FrozenInstanceError):
             setattr(value, name, 1.0)
+
+
+def test_the_intercepts_reach_is_counted_apart():
+    """Every row has a 1 for it: the features' norm is √(R² − 1), however near to 1 R is."""
+    rng = np.random.default_rng(0)
+    for n_outputs in (1, 3):
+        for size in (1e-8, 1e-3, 1.0, 1e3):
+            X = rng.normal(size=(50, 4)) * size
+            rows = np.hstack([X, np.ones((50, 1))])
+            R = float(np.linalg.norm(rows, axis=1).max()) * (1.0 + 1e-14)
+            geometry = Geometry(1.0, RowExtremes(R, math.inf), 1.0, 0.0, intercepts=n_outputs)
+            plain = Geometry(1.0, RowExtremes(R, math.inf), 1.0, 0.0)
+            for _ in range(20):
+                step = rng.normal(size=(n_outputs, 5)) * 10.0 ** rng.uniform(-2, 2, size=5)
+                true = np.linalg.norm(rows @ step.T, axis=1).max()
+                found = geometry.hessian_change(step.ravel(), math.inf).by_norm
+                assert true <= found <= plain.hessian_change(step.ravel(), math.inf).by_norm * (1.0 + 1e-9)
+    nothing = Geometry(1.0, RowExtremes(0.0, 0.0), 1.0, 0.0, intercepts=1)
+    assert nothing.hessian_change(np.ones(3), 0.0).by_norm >= 1.0

@@ -19,7 +19,7 @@ from expunge.numerics.statistics import Statistics
 from expunge.numerics.support import Support
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
-from expunge.problem.split import SplitMatrix
+from expunge.problem.split import SplitMatrix, pays
 from expunge.unlearning.dense import DenseState
 from tests.conftest import examples
 from tests.problems import CATALOGUE, Problem, targets
@@ -32,7 +32,7 @@ LOSSES = pytest.mark.parametrize("loss", CATALOGUE, ids=repr)
 @pytest.fixture(autouse=True)
 def always():
     """Rows are split whether or not it pays."""
-    with mock.patch.multiple(splitting, SMALLEST=0, DENSE_SHARE=2.0, SPARSE_SHARE=100.0):
+    with mock.patch.object(splitting, "SMALLEST", 0), mock.patch.object(splitting, "pays", return_value=True):
         yield
 
 
@@ -166,7 +166,7 @@ def test_a_fit_is_the_same_within_its_rounding(loss, seed):
 def test_rows_without_categories_stay_as_they_are(rng):
     X = rng.normal(size=(3000, 100))
     rows = Rows.of(X, np.zeros(len(X)))
-    with mock.patch.multiple(splitting, SMALLEST=1 << 18, DENSE_SHARE=0.25, SPARSE_SHARE=1.5):
+    with mock.patch.object(splitting, "SMALLEST", 1 << 18), mock.patch.object(splitting, "pays", pays):
         assert split(rows, Support.of(Objective(CATALOGUE[0], 100), rows)) is rows
         few = rows.take(slice(0, 10))
         assert split(few, Support.of(Objective(CATALOGUE[0], 100), few)) is few

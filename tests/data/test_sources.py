@@ -8,15 +8,19 @@ import pytest
 import sqlalchemy as sa
 from deltalake import write_deltalake
 
-from expunge.data.schema import Category, FeatureSchema, Number
+from expunge.data.schema import Category, Column, FeatureSchema, Number
 from expunge.data.sources import QuerySource, TableColumns, TableSource, Without
 from expunge.engine.local import LocalEngine
 from expunge.errors import InvalidRows
+from expunge.numerics.moments import Moments
+from expunge.numerics.support import Support
 from expunge.privacy import Guarantee
 from expunge.problem.losses import Logistic, Squared
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
+from expunge.problem.split import SplitMatrix
 from expunge.unlearning.dense import DenseState
+from expunge.unlearning.learned import row_digests
 from expunge.unlearning.settings import Settings
 from expunge.unlearning.unlearner import Unlearner
 
@@ -279,3 +283,49 @@ class TestBadInput:
         write_deltalake(tmp_path / "d", whole, configuration={"delta.enableDeletionVectors": "true"})
         with pytest.raises(InvalidRows, match="deletion vectors"):
             TableSource.open(str(tmp_path / "d"), COLUMNS)
+
+
+def test_rows_of_a_schema_of_categories_come_in_blocks_and_are_the_same_rows(tmp_path):
+    """Whatever they come in, the values are those that ``encode`` gives, bit for bit; so are the digests of rows."""
+    rng = np.random.default_rng(0)
+    values = tuple(f"v{k}" for k in range(40))
+    columns: dict[str, Column] = {
+        "a": Category(values),
+        "b": Category(values[:9]),
+        "age": Number(0, 90, tuple(range(0, 91, 10))),
+        "x": Number(-1, 1),
+    }
+    schema, n = FeatureSchema(columns), 900
+    whole = pa.table(
+        {
+            "a": rng.choice([*values, "other"], n),
+            "b": pa.array([None if rng.random() < 0.05 else values[int(k)] for k in rng.integers(0, 9, n)]),
+            "age": rng.uniform(-5, 95, n),
+            "x": rng.uniform(-1, 1, n),
+            "y": rng.integers(0, 2, n).astype(float),
+        }
+    )
+    (tmp_path / "t").mkdir()
+    for part in range(3):
+        pq.write_table(whole.slice(300 * part, 300), tmp_path / "t" / f"{part}.parquet")
+    source = TableSource.open(str(tmp_path / "t"), TableColumns(schema, "y"))
+    X = schema.encode(whole).X
+    dense, block = Rows.of(X, whole["y"].to_numpy()), source.in_one_block()
+    assert isinstance(block, Rows)
+    assert isinstance(block.X, SplitMatrix)
+    assert [len(each.columns) for each in block.X.categories] == [40, 9, 5, 5]
+    assert block.X.nbytes < 0.3 * X.nbytes
+    np.testing.assert_array_equal(block.X.toarray(), X)
+    np.testing.assert_array_equal(row_digests(block, b"key", False), row_digests(dense, b"key", False))
+    objective = Objective(Logistic(), X.shape[1])
+    assert Moments.of(objective, block).sums.keys() == Moments.of(objective, dense).sums.keys()
+    assert all((Moments.of(objective, block).sums[k] == v).all() for k, v in Moments.of(objective, dense).sums.items())
+    for a, b in zip(Support.of(objective, block).groups, Support.of(objective, dense).groups, strict=True):
+        np.testing.assert_array_equal(a, b)
+    found, wanted = (DenseState.fitted(objective, rows, LocalEngine(), order=3) for rows in (source, dense))
+    np.testing.assert_allclose(found.point, wanted.point, rtol=1e-9, atol=1e-12)
+    gone = dense.take(slice(0, 5))
+    (one, *_), (other, *_) = (list(state.removed(gone).candidates(None, LocalEngine(), 0)) for state in (found, wanted))
+    assert one.distance_bound == pytest.approx(other.distance_bound, rel=0.1)  # leverages are rounded up otherwise
+    remaining = list(found.removed(gone).candidates(block.take(slice(5, None)), LocalEngine(), 1))
+    assert remaining[-1].rung == "refit"

@@ -231,7 +231,7 @@ def test_a_request_that_cannot_be_worked_is_set_apart(tmp_path):
 
 def test_a_batch_that_forces_a_refit_says_so_first(tmp_path):
     found = workspace(tmp_path, models=False)
-    found.fit("churn", "churn", delta=1e-5, sigma=1e-6)
+    found.fit("churn", "churn", delta=1e-5, sigma=1e-7)
     found.forget([f"person-{i}" for i in range(150)])
     said: list[str] = []
     done = found.process(said.append)

@@ -206,6 +206,16 @@ class FeatureSchema:
         return [name + suffix for name, column in self.columns.items() for suffix in column.suffixes]
 
     @property
+    def groups(self) -> list[NDArray[np.intp]]:
+        """The features in groups of which a row has at most one that is not 0: categories, and every other knot."""
+        groups, start = list[NDArray[np.intp]](), 0
+        for column in self.columns.values():
+            own = np.arange(start, start + len(column.suffixes))
+            groups += [own] if isinstance(column, Category) else [part for part in (own[::2], own[1::2]) if len(part)]
+            start += len(own)
+        return groups
+
+    @property
     def row_norm(self) -> float:
         """Bound on the norm of every encoded row, known without any data."""
         return 1.0 if self.normalise else math.sqrt(len(self.columns))

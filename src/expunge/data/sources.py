@@ -4,7 +4,7 @@ A row group is a part: parts are read, decoded and encoded in the engine's threa
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -19,6 +19,7 @@ from expunge.data.reading import read_batches
 from expunge.data.schema import FeatureSchema
 from expunge.errors import InvalidRows
 from expunge.problem.rows import Places, Rows, RowSource
+from expunge.problem.split import SplitMatrix, pays
 
 IN_MEMORY = 1 << 30
 """Bytes of encoded rows up to which ``in_one_block`` keeps them."""
@@ -71,10 +72,11 @@ class TableColumns:
             y = self._numbers(table, self.target, ids)
         weight = None if self.sample_weight is None else self._numbers(table, self.sample_weight, ids)
         if isinstance(self.features, FeatureSchema):
-            X = self.features.encode(table, ids).X
-        else:
-            columns = [self._numbers(table, name, ids) for name in self.features]
-            X = np.stack(columns).T  # column by column, as they are stored
+            rows, groups = Rows.of(self.features.encode(table, ids).X, y, weight, ids), self.features.groups
+            is_split = pays(len(groups), rows.X.shape[1])  # by the schema alone: all parts have the same blocks
+            return replace(rows, X=SplitMatrix.of(rows.X, groups)) if is_split else rows
+        columns = [self._numbers(table, name, ids) for name in self.features]
+        X = np.stack(columns).T  # column by column, as they are stored
         return Rows.of(X, y, weight, ids)
 
     @staticmethod
@@ -310,8 +312,9 @@ def _joined(parts: Sequence[Rows]) -> Rows:
     if not parts:
         raise InvalidRows("there are no rows with a target: give at least one")
     weights = [part.sample_weight for part in parts if part.sample_weight is not None]
+    blocks = [part.X for part in parts]
     return Rows(
-        np.concatenate([part.X for part in parts]),
+        SplitMatrix.stacked(blocks) if isinstance(blocks[0], SplitMatrix) else np.concatenate(blocks),
         np.concatenate([part.y for part in parts]),
         np.concatenate(weights) if weights else None,
     )

@@ -5,6 +5,7 @@ A category is a code and a value a row, so that products and Gram matrices are l
 of theory §4.6 are about, in some order, which they do not depend on.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,6 +16,11 @@ from scipy import sparse
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
+
+SHARE = 0.25
+"""Rows are put into blocks that then are no more than this share of what was multiplied before."""
+CHUNK = 1 << 19
+"""Values put into blocks at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +86,38 @@ class SplitMatrix:
 
     ndim = 2
 
+    @classmethod
+    def of(cls, X: Any, groups: Sequence[Index]) -> "SplitMatrix":
+        """The blocks of a matrix: its columns one by one, but for those that go together.
+
+        Args:
+            X: dense or canonical CSR, ``(n_rows, n_features)``.
+            groups: all columns, in groups of which a row has at most one that is not 0, each in order.
+        """
+        singles = np.array([group[0] for group in groups if len(group) == 1], dtype=np.intp)
+        several = [group for group in groups if len(group) > 1]
+        dense = np.zeros((X.shape[0], len(singles)), dtype=X.dtype)
+        codes, values = np.zeros((len(several), len(dense)), dtype=np.int32), np.zeros((len(several), len(dense)), X.dtype)
+        fill, step = _fill_sparse if sparse.issparse(X) else _fill_dense, max(1, CHUNK // max(1, X.shape[1]))
+        for start in range(0, len(dense), step):
+            own = slice(start, start + step)
+            fill(X[own], singles, several, dense[own], codes[:, own], values[:, own])
+        return cls(dense, singles, tuple(Category(group, codes[k], values[k]) for k, group in enumerate(several)))
+
+    @classmethod
+    def stacked(cls, parts: "Sequence[SplitMatrix]") -> "SplitMatrix":
+        """The rows of all parts, which have the same blocks.
+
+        Args:
+            parts: one or more.
+        """
+        each = zip(*(part.categories for part in parts), strict=True)
+        categories = (
+            Category(some[0].columns, np.concatenate([c.codes for c in some]), np.concatenate([c.values for c in some]))
+            for some in each
+        )
+        return cls(np.concatenate([part.dense for part in parts]), parts[0].dense_columns, tuple(categories))
+
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
@@ -94,6 +132,11 @@ class SplitMatrix:
     def stored(self) -> int:
         """Values that are stored of each row."""
         return len(self.dense_columns) + len(self.categories)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the rows take."""
+        return self.dense.nbytes + sum(each.codes.nbytes + each.values.nbytes for each in self.categories)
 
     @property
     def T(self) -> "_Transposed":  # as NumPy calls it
@@ -202,6 +245,38 @@ class SplitMatrix:
         for each in self.categories:
             full[np.arange(len(full)), each.columns[each.codes]] = each.values
         return full
+
+
+def pays(n_blocks: int, n_stored: float) -> bool:
+    """Whether rows are better in blocks.
+
+    Args:
+        n_blocks: values of a row that would be stored.
+        n_stored: values of a row that are multiplied now.
+    """
+    return n_blocks <= SHARE * n_stored
+
+
+def _fill_dense(X: Any, singles: Index, several: Sequence[Index], dense: Any, codes: Any, values: Any) -> None:
+    dense[...] = X[:, singles]
+    everyone = np.arange(len(X))
+    for k, group in enumerate(several):
+        block = X[:, group]
+        codes[k] = (block != 0).argmax(axis=1)
+        values[k] = block[everyone, codes[k]]
+
+
+def _fill_sparse(X: Any, singles: Index, several: Sequence[Index], dense: Any, codes: Any, values: Any) -> None:
+    owner, place = np.zeros(X.shape[1], dtype=np.intp), np.zeros(X.shape[1], dtype=np.int32)
+    for k, group in enumerate(several):
+        owner[group], place[group] = k, np.arange(len(group))
+    owner[singles], place[singles] = len(several), np.arange(len(singles))
+    row, group_of = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr)), owner[X.indices]
+    for k in range(len(several)):
+        own = group_of == k
+        codes[k][row[own]], values[k][row[own]] = place[X.indices[own]], X.data[own]
+    own = group_of == len(several)
+    dense[row[own], place[X.indices[own]]] = X.data[own]
 
 
 class _Transposed:

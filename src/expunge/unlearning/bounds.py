@@ -30,6 +30,7 @@ class Geometry:
         curvature_floor: μ, a lower bound on λ_min(H), H the stored Hessian.
         hessian_error: bound on the rounding error of H, spectral norm.
         support: where the remaining rows have values; ``None`` if that is not known.
+        intercepts: how many outputs have one, their last coefficient, for which every row has a 1.
 
     The Hessian of real arithmetic lies between (1 ∓ η)H with η = hessian_error/μ. ``R``, ``v`` and ``mu`` below are
     those of that Hessian, so that rounding is inside every bound (theory §4.6).
@@ -40,6 +41,7 @@ class Geometry:
     curvature_floor: float
     hessian_error: float
     support: Support | None = None
+    intercepts: int = 0
 
     @property
     def eta(self) -> float:
@@ -104,11 +106,19 @@ class Geometry:
         if c == 0.0:
             return UNCHANGED
         return HessianChange(
-            or_infinite(c * self.row_norm * norm(step) * ROUND_UP),
+            or_infinite(c * self._reach_by_norm(step) * ROUND_UP),
             or_infinite(c * self.whitened_norm * length * ROUND_UP),
             or_infinite(c * by_rows * ROUND_UP),
             math.inf if self.support is None else or_infinite(c * self.support.reach(step) * ROUND_UP),
         )
+
+    def _reach_by_norm(self, step: Array) -> float:
+        """No less than max |Xᵢᵀ step|₂ from R: of the features and of the intercepts apart, which is no more than R|step|₂."""
+        if self.intercepts == 0:
+            return self.row_norm * norm(step)
+        coefficients = step.reshape(self.intercepts, -1)
+        features = math.sqrt(max(0.0, (self.row_norm - 1.0) * (self.row_norm + 1.0)))
+        return features * norm(coefficients[:, :-1]) + norm(coefficients[:, -1])
 
     def rounding(self, step: Array, residual_norm: float, gradient_error: float) -> float:
         """What inexact arithmetic adds to ``|∇J|_{H⁻¹}`` after ``step``. Source: theory §4.6.
@@ -126,10 +136,10 @@ class Geometry:
 
 @dataclass(frozen=True)
 class HessianChange:
-    """t of theory §4.3 in four norms: cR|D|₂, cv|D|_H, c·max|XᵢᵀD| and cΣ_groups max M_j|D_j|. Their minimum is no norm.
+    """t of theory §4.3 in four norms: by R, cv|D|_H, c·max|XᵢᵀD| and cΣ_groups max M_j|D_j|. Their minimum is no norm.
 
     Args:
-        by_norm: cR|D|₂.
+        by_norm: cR|D|₂; with an intercept c(√(R² − 1)|D_features|₂ + |D_intercept|₂).
         by_whitened_norm: cv|D|_H.
         by_rows: c·max|XᵢᵀD|; infinite where no pass has measured it.
         by_support: c times the reach of ``Support``; infinite where that is not known.

@@ -135,7 +135,8 @@ class State(AnchoredState):
     def geometry(self) -> bounds.Geometry:
         """The Hessian as the bounds see it."""
         c = self.objective.loss.self_concordance
-        return bounds.Geometry(c, self.extremes, self.curvature_floor, self.hessian_error, self.support)
+        intercepts = self.objective.loss.outputs if self.objective.fit_intercept else 0
+        return bounds.Geometry(c, self.extremes, self.curvature_floor, self.hessian_error, self.support, intercepts)
 
     def hessian_change(self, displacement: Array, by_rows: float = math.inf) -> bounds.HessianChange:
         """How far a displacement from the anchor can move the Hessian; ``by_rows`` as for ``Geometry.hessian_change``."""

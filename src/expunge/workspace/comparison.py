@@ -9,6 +9,7 @@ import numpy as np
 from expunge.data.widening import Wider, widened
 from expunge.errors import InvalidRows, NotLearned, StateCorrupt
 from expunge.ledger import releases
+from expunge.problem.arrays import dense
 from expunge.workspace.specification import Specification
 from expunge.workspace.states import Forgetting, load
 from expunge.workspace.storage import Storage
@@ -43,7 +44,7 @@ def require_same(storage: Storage, column: str, to: Wider) -> None:
                     f"model {name} could not read column {column!r} as {to} ({error}): run expunge retire {name} first. "
                     "Nothing was changed"
                 ) from error
-            if not (np.array_equal(before.X, after.X) and np.array_equal(before.y, after.y)):
+            if not (np.array_equal(dense(before.X), dense(after.X)) and np.array_equal(before.y, after.y)):
                 raise InvalidRows(
                     f"model {name} would see other values in column {column!r} as {to}: run expunge retire {name} first. "
                     "Nothing was changed"
