@@ -39,21 +39,23 @@ def absorb_split(tensor: SymmetricTensor, X: SplitMatrix, weights: Array, *, fit
         for j, second in enumerate(units[: i + 1]):
             twice = once * second.values
             for third in units[: j + 1]:
-                columns, sums = _sums((first, second, third), twice * third.values)
+                columns, sums = _sums((first, second, third), twice)
                 lowest, middle, highest = np.sort(columns, axis=0)
                 summed[starts[highest, middle] + lowest] += sums
     np.add(tensor.packed, summed[source], out=tensor.packed)
 
 
 def _sums(units: tuple[_Unit, _Unit, _Unit], weights: Array) -> tuple[NDArray[np.intp], Array]:
-    """The columns of three units together, ``(3, m)``, each combination once, and the sums of the rows' weights for them."""
+    """The columns of three units together, ``(3, m)``, each combination once, and the sums of the rows' weights times the last
+    unit's values for them."""
+    values = units[-1].values
     categories = list(dict.fromkeys(unit.category for unit in units if unit.category is not None))
     if not categories:
-        return np.stack([unit.columns for unit in units]), np.array([weights.sum()])
+        return np.stack([unit.columns for unit in units]), np.array([weights @ values])
     sizes, codes = [len(each.columns) for each in categories], categories[0].codes
     for each in categories[1:]:
         codes = pair(codes, each)
-    sums = counted(codes, weights, int(np.prod(sizes)))
+    sums = counted(codes, weights, int(np.prod(sizes)), values)
     levels = dict(zip(categories, np.indices(sizes).reshape(len(sizes), -1), strict=True))
     columns = [
         np.broadcast_to(unit.columns, len(sums)) if unit.category is None else unit.columns[levels[unit.category]]

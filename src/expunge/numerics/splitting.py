@@ -12,7 +12,7 @@ from expunge.problem.split import SplitMatrix, pays
 
 SMALLEST = 1 << 18
 """Fewer values than this are not worth it."""
-PRODUCTS = 6
+PRODUCTS = 12
 """A stored entry of a sparse matrix takes part in as many times the work of a value in a block."""
 
 

@@ -17,8 +17,9 @@ from scipy import sparse
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-SHARE = 0.25
-"""Rows are put into blocks that then are no more than this share of what was multiplied before."""
+SHARE = 0.1
+"""Rows are put into blocks that then are no more than this share of what was multiplied before: a product of a look-up takes as
+long as some hundred of BLAS's."""
 CHUNK = 1 << 19
 """Values put into blocks at a time."""
 
@@ -200,7 +201,8 @@ class SplitMatrix:
             scaled = weights * each.values
             total[each.columns, each.columns] = each.transposed @ scaled
             for other in self.categories[:k]:
-                both = counted(pair(each.codes, other), scaled * other.values, len(each.columns) * len(other.columns))
+                n_codes = len(each.columns) * len(other.columns)
+                both = counted(pair(each.codes, other), scaled, n_codes, other.values)
                 both = both.reshape(len(each.columns), -1)
                 total[np.ix_(each.columns, other.columns)], total[np.ix_(other.columns, each.columns)] = both, both.T
         return total
@@ -294,6 +296,6 @@ def pair(codes: NDArray[np.int32], other: Category) -> NDArray[np.int32]:
     return codes * np.int32(len(other.columns)) + other.codes
 
 
-def counted(codes: NDArray[np.int32], weights: Array, n_codes: int) -> Array:
-    """The sum of the weights of each code, ``(n_codes,)``; by a product of SciPy's, which lets other threads work."""
-    return np.asarray(_one_a_row(codes, weights, n_codes) @ np.ones(len(codes)))
+def counted(codes: NDArray[np.int32], weights: Array, n_codes: int, values: Array) -> Array:
+    """Σ weight · value of the rows of each code, ``(n_codes,)``; by a product of SciPy's, which lets other threads work."""
+    return np.asarray(_one_a_row(codes, weights, n_codes) @ values)
