@@ -259,7 +259,7 @@ class Unlearner(ReadableModel):
             secret, settings = self._secret, self.settings
             change.check(self.objective, settings, secret.state.statistics.is_weighted)
             learned = None if secret.learned is None else change.tracked(secret.learned, self.objective.loss.classes)
-            state = change.applied(secret.state)
+            state, gone = change.applied(secret.state)
             require_norm(state.extremes.row_norm, settings.row_norm)
             if not is_known:
                 self._require_same(learned, remaining)
@@ -272,7 +272,9 @@ class Unlearner(ReadableModel):
             wobble = charged_wobble(candidate, noisy, budget, remaining)
             is_refit = candidate.rung is Rung.REFIT
             budget = budget.charged(charged_mu(candidate, noisy), refit=is_refit, wobble=wobble)
-            self._secret = published(settings, self._noise, secret, candidate, learned, moments, noisy, budget, change, started)
+            self._secret = published(
+                settings, self._noise, secret, candidate, learned, moments, noisy, budget, change, started, gone
+            )
             return self._secret.release
 
     def _require_same(self, learned: LearnedRows | None, source: RowSource | None) -> None:
