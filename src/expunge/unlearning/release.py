@@ -128,6 +128,7 @@ def published(
     change: Change,
     started: float,
     gone: Evaluation | None = None,
+    is_reset: bool = False,
 ) -> Secret:
     """The secret after publishing ``candidate``: noise added, certificate written.
 
@@ -139,6 +140,7 @@ def published(
         budget: after this release.
         started: when the operation began, by ``time.perf_counter``.
         gone: the rows that went, evaluated where the state was before.
+        is_reset: whether it is a refit that resets the budget.
     """
     scale, state, point = mechanism.scale, candidate.state, candidate.point
     distance, is_shaped = mechanism.distance(candidate), mechanism.kind is NoiseKind.SHAPED
@@ -171,6 +173,8 @@ def published(
         n_parameters=len(point),
         condition=state.trace / state.curvature_floor if state.curvature_floor > 0 else math.inf,
         exposure_mu=exposure,
+        resets_budget=is_reset,
+        drift_mu=budget.last_drift,
         seconds=time.perf_counter() - started,
         salt=secrets.token_hex(32),
         weights_digest=sha256(weights.astype("<f8").tobytes()).hexdigest(),

@@ -223,10 +223,8 @@ class Unlearner(ReadableModel):
             else:
                 budget = budget.charged(mu, refit=True, wobble=wobble)
                 budget = budget.postponed(on) if is_due else budget
-            learned = secret.learned
-            self._secret = published(
-                settings, self._noise, secret, candidate, learned, moments, noisy, budget, Change(), started
-            )
+            kept = (secret.learned, moments, noisy, budget)
+            self._secret = published(settings, self._noise, secret, candidate, *kept, Change(), started, is_reset=is_reset)
             return self._secret.release
 
     def resume_restored(self, restores: int, since: date) -> None:
