@@ -88,7 +88,7 @@ def test_made_again_it_grows_by_what_was_released_since(story):
 def test_what_there_is_no_statement_for(story, capsys):
     made, answers = story
     where = ("-w", made.storage.path)
-    assert "forgot no rows" in run("transcript", 1, *where, code=1)["message"]
+    assert "forgot no rows" in run("transcript", 1, *where, code=3)["message"]
     assert "no certificate 99" in run("transcript", 99, *where, code=1)["message"]
     wrong = run("transcript", 4, "--request", answers[0]["request"], *where, code=3)
     assert "does not answer" in wrong["message"]

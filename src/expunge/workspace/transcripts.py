@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from expunge.errors import WorkspaceInvalid
+from expunge.errors import Refusal, RequestRefused, WorkspaceInvalid
 from expunge.evidence.charges import composed
 from expunge.evidence.statements import digest, parsed
 from expunge.evidence.transcripts import ChargedRelease, TranscriptStatement
@@ -35,8 +35,8 @@ def transcript(storage: Storage, number: int, request: str | None = None) -> tup
         request: id of a request that it answers, which the statement then names. Default: it names none.
 
     Raises:
-        WorkspaceInvalid: there is no such certificate, or its release forgot no rows.
-        RequestRefused: the certificate does not answer the request.
+        WorkspaceInvalid: there is no such certificate.
+        RequestRefused: the certificate does not answer the request, or its release forgot no rows.
         LedgerCorrupt: the releases are not what was sealed.
 
     Source: theory §5.8.
@@ -57,9 +57,10 @@ def _statement(connection: sa.Connection, row: Release, request: str | None, n_e
     """The statement for those whom ``row`` forgot, over a log of ``n_events``."""
     forgot = Certificate.from_json(row.evidence)
     if forgot.n_forgotten == 0:
-        raise WorkspaceInvalid(
+        raise RequestRefused(
             f"release {row.number} of {row.model} forgot no rows, so that there is nobody to make a statement for: give the "
-            "certificate of one that did (expunge releases)"
+            "certificate of one that did (expunge releases)",
+            reason=Refusal.NOT_COVERED,
         )
     last = releases.current(connection, row.model)
     made = [each for each in releases.recent(connection, row.model, last.number) if each.event <= n_events]
