@@ -87,6 +87,10 @@ class TranscriptStatement:
 def verify_transcript(content: Mapping[str, Any], keys: PublicKeys) -> TranscriptStatement:
     """What a transcript statement says, if it is signed, the releases that it lists are those of the log, and μ is theirs.
 
+    Args:
+        content: of the file.
+        keys: the public keys that are trusted.
+
     Raises:
         SignatureInvalid: altered, not signed by ``keys``, or not what follows from the log and its own figures.
     """
