@@ -8,7 +8,7 @@ they are at the deletion, and the covariances to be equal, which for shaped nois
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -37,8 +37,8 @@ class Recorded:
     """
 
     weight: float
-    mean: Array
-    scatter: Array
+    mean: Array = field(repr=False)
+    scatter: Array = field(repr=False)
     mu_squared: float
 
     def plus(self, weight: float, point: Array, mu: float) -> "Recorded":
@@ -61,10 +61,10 @@ class Departure:
         moved: how far the model moved, with the distance that is proven, in units of the noise.
     """
 
-    gone: Evaluation
-    before: AnchoredState
-    noisy: Mechanism
-    after: AnchoredState
+    gone: Evaluation = field(repr=False)
+    before: AnchoredState = field(repr=False)
+    noisy: Mechanism = field(repr=False)
+    after: AnchoredState = field(repr=False)
     moved: float
 
     def gradient(self, at: Array) -> Array:

@@ -59,7 +59,7 @@ class Secret:
     point: Array = field(repr=False)
     budget: PrivacyBudget
     n_releases: int
-    history: History
+    history: History = field(repr=False)
     release: Release
 
 

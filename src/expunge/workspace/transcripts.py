@@ -37,7 +37,7 @@ def transcript(storage: Storage, number: int, request: str | None = None) -> tup
     Raises:
         WorkspaceInvalid: there is no such certificate.
         RequestRefused: the certificate does not answer the request, or its release forgot no rows.
-        LedgerCorrupt: the releases are not what was sealed.
+        LedgerCorrupt: the releases are not what was sealed, or no signed head covers that one.
 
     Source: theory §5.8.
     """
@@ -47,6 +47,7 @@ def transcript(storage: Storage, number: int, request: str | None = None) -> tup
             raise WorkspaceInvalid(f"there is no certificate {number}: see expunge releases")
         if request is not None:
             covering(connection, row, request)
+        log.require_included(connection, row.event)
         exported = log.export(connection)
         n_events = len(parsed(exported)["events"])
         statement = _statement(connection, row, request, n_events)
