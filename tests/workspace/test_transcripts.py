@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from datetime import timedelta
 
 import numpy as np
@@ -15,7 +16,7 @@ from expunge.evidence.signing import PublicKeys, SigningKey
 from expunge.evidence.statements import TRANSCRIPT, canonical, predicate_of
 from expunge.evidence.verification import verify_content
 from expunge.ledger import releases
-from expunge.privacy import budget
+from expunge.privacy import Guarantee, budget
 from expunge.unlearning import readable, unlearner
 from expunge.workspace.transcripts import transcript
 from tests.field.commands import run
@@ -201,6 +202,32 @@ def test_another_key_or_a_revoked_one_vouches_for_nothing(story, tmp_path):
     other = PublicKeys.of([(SigningKey.generate().pem, None)])
     with pytest.raises(SignatureInvalid, match="not among the trusted"):
         verify_content(document, other)
+
+
+def test_a_model_that_was_learned_anew_and_a_workspace_that_was_restored(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    workspace(tmp_path, models=False)
+    run("fit", "churn", "--target", "churn", "--delta", "1e-5", "-w", "ws")
+    for number, person in enumerate(("person-1", "person-2"), 1):
+        run("forget", person, "-w", "ws")
+        run("process", "-w", "ws")
+        if number == 1:
+            run("replace", "churn", "-w", "ws")
+    first, second = (run("transcript", number, "-w", "ws") for number in (2, 4))
+    assert [each["why"] for each in first["releases"]] == ["deletion", "later", "later"]
+    assert (first["exposed_from"], second["exposed_from"], second["lost_mu"]) == (1, 3, 0.0)
+    assert any("learned anew" in each for each in second["caveats"])
+    assert not any("learned anew" in each for each in first["caveats"])
+    run("backup", "monday", "-w", "ws")
+    shutil.move("ws", "lost")
+    run("restore", "monday", "-w", "new", "--no-anchor")
+    run("forget", "person-3", "-w", "new")
+    run("process", "-w", "new")
+    before, after = (run("transcript", n, "-w", "new", "--out", f"{n}.json") for n in (4, 5))
+    assert before["lost_mu"] == Guarantee(1.0, 1e-5).mu and before["mu"] > before["lost_mu"]
+    assert after["lost_mu"] == 0.0 and any("given up by a restore" in each for each in after["caveats"])
+    for number in (4, 5):
+        assert run("verify", f"{number}.json", "--key", "new/expunge.pub")["genuine"]
 
 
 def test_a_restore_since_then_must_be_charged(story):
