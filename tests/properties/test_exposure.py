@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -45,14 +46,23 @@ def drawn(loss: Loss, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
     return X, rng.gamma(2.0, np.exp(t[:, 0]) / 2) if loss.name in ("gamma", "tweedie") else t[:, 0] + rng.normal(size=N)
 
 
-def played(loss: Loss, noise: str, steps: list[tuple[str, int]], n_people: int, seed: int = 0) -> Found:
+def played(
+    loss: Loss,
+    noise: str,
+    steps: list[tuple[str, int]],
+    n_people: int,
+    seed: int = 0,
+    *,
+    form: Literal["sum", "mean"] = "sum",
+    penalty: float = 1.0,
+) -> Found:
     """People who are there from the start, and leave after other rows have come and gone.
 
     Retraining without them is done by the oracle, which shares no code.
     """
     rng = np.random.default_rng(seed)
     X, y = drawn(loss, rng)
-    objective = Objective(loss, D, penalty=1.0)
+    objective = Objective(loss, D, penalty=penalty, form=form)
     people = list(range(n_people))
     others = list(range(n_people, N - 20 if steps is SHRINKS else 700))
     coming = list(range(others[-1] + 1, N))
@@ -111,6 +121,13 @@ def test_and_one_person_too(seed, noise):
     for steps in (SHRINKS, GROWS, MIXED):
         found = played(Logistic(), noise, steps, n_people=1, seed=seed)
         assert found.stated == pytest.approx(found.true, rel=0.25)
+
+
+@pytest.mark.parametrize("noise", NOISES)
+def test_people_take_their_share_of_the_penalty_along(noise):
+    for steps in (SHRINKS, GROWS, MIXED):
+        found = played(Poisson(), noise, steps, n_people=20, form="mean", penalty=0.3)
+        assert found.stated == pytest.approx(found.true, rel=0.1)
 
 
 def test_a_model_that_swings_back_gave_the_person_away_in_between():
