@@ -207,9 +207,9 @@ def test_noise_reused_in_two_releases_is_caught():
 
 
 def fault_in_state(change):
-    """A ``State.removed`` whose result is spoilt."""
-    honest = State.removed
-    return mock.patch.object(State, "removed", lambda self, rows: change(self, honest(self, rows)))
+    """A ``State.without`` whose result is spoilt."""
+    honest = State.without
+    return mock.patch.object(State, "without", lambda self, gone: change(self, honest(self, gone)))
 
 
 UNCHECKED = mock.patch("expunge.unlearning.remaining._require_same_rows")

@@ -380,3 +380,14 @@ def test_a_restored_copy_is_whole_again_after_its_scheduled_refit():
 
 def test_longer_rows_carry_more_noise_into_the_loss():
     assert sigma_from_excess_risk(0.001, 0.25, 2.0) == pytest.approx(0.5 * sigma_from_excess_risk(0.001, 0.25, 1.0))
+
+
+def test_a_budget_says_what_the_last_release_cost_those_of_earlier_periods():
+    day = date(2026, 1, 1)
+    budget = PrivacyBudget.fitted(1.0, 0.0, day).owing().charged(0.5)
+    assert budget.last_drift == 0.0
+    renewed = budget.refitted(0.0, 1e-8, day)
+    assert renewed.last_drift == 1e-8
+    assert renewed.charged(0.1, wobble=2e-8).last_drift == 1e-8 + 2e-8
+    assert renewed.charged(0.1, wobble=2e-8, refit=True).last_drift == 2e-8 + 2e-8
+    assert budget.refitted(0.0, 0.0, day).charged(0.1).last_drift == 0.0

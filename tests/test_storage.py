@@ -80,8 +80,9 @@ def test_a_file_of_the_version_before_is_read(tmp_path):
     with safe_open(path, framework="np") as file:
         content = json.loads(file.metadata()["content"])
     later = {"leverage_sum", "third", "reference_root", "reference_hessian", "support_largest", "support_together"}
+    later |= {"released_mean", "released_scatter"}
     tensors = {name: values for name, values in load_file(path).items() if name not in later}
-    del content["beyond"], content["settings"]["order"]
+    del content["beyond"], content["settings"]["order"], content["history"]
     text = json.dumps(content, sort_keys=True)
     older = {"format": storage.FORMAT, "version": "4", "content": text, "checksum": storage._checksum(text, tensors, "4")}
     save_file(tensors, path, metadata=older)
@@ -94,6 +95,42 @@ def test_a_file_of_the_version_before_is_read(tmp_path):
     assert certificate.distance_bound > model.forget(at(0)).certificate.distance_bound
     loaded.refit(at(range(1, n)))
     assert beyond_hessian(loaded) is not None
+
+
+def test_what_is_kept_of_the_releases_comes_back(tmp_path):
+    model, at, _n = make()
+    for i in range(5):
+        model.forget(at(i))
+    save_unlearner(model, tmp_path / "m.state")
+    loaded = load_unlearner(tmp_path / "m.state")
+    one, other = (each.forget(at(5)).certificate.exposure_mu for each in (model, loaded))
+    assert one == pytest.approx(other, rel=1e-12)
+
+
+def test_releases_from_before_the_upgrade_count_as_the_last_one(tmp_path):
+    model, at, _n = make()
+    for i in range(4):
+        model.forget(at(i))
+    path = tmp_path / "m.state"
+    save_unlearner(model, path)
+    with safe_open(path, framework="np") as file:
+        content = json.loads(file.metadata()["content"])
+    del content["history"]
+    tensors = {name: values for name, values in load_file(path).items() if not name.startswith("released")}
+    text = json.dumps(content, sort_keys=True)
+    older = {"format": storage.FORMAT, "version": "5", "content": text, "checksum": storage._checksum(text, tensors, "5")}
+    save_file(tensors, path, metadata=older)
+    loaded = load_unlearner(path)
+    before = secret_of(loaded)
+    certificate = loaded.forget(at(4)).certificate
+    moved = np.linalg.norm(secret_of(loaded).point - before.point) / 0.05 + certificate.mu
+    assert certificate.exposure_mu == pytest.approx(np.sqrt(5) * moved)
+    after = secret_of(loaded).history
+    assert after.unrecorded == 5 and after.recorded is not None and after.recorded.mu_squared == certificate.mu**2
+    before = secret_of(loaded)
+    certificate = loaded.forget(at(5)).certificate
+    moved = np.linalg.norm(secret_of(loaded).point - before.point) / 0.05 + certificate.mu
+    assert certificate.exposure_mu == pytest.approx(np.sqrt(5 + 1) * moved, rel=0.01)
 
 
 def test_foreign_files_are_refused(state, tmp_path):

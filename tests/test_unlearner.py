@@ -191,18 +191,37 @@ def test_weights_that_leave_carry_fresh_noise_and_cannot_be_changed():
 
 
 def test_exposure_is_that_of_theory_5_5():
+    """Each release counts with the move that the row makes there, and with the distance that was proven of it."""
     model, at, n = make(noise=InsecureNoise(0))
-    before = model._secret.point
-    model.forget(at(0))
-    away = np.linalg.norm(model._secret.point - before)
-    c = model.release.certificate
-    wanted = math.sqrt(1 * (away + c.distance_bound) ** 2 + c.distance_bound**2) / c.sigma
-    assert c.exposure_mu == pytest.approx(wanted)
-    before = model._secret.point
-    c = model.forget(at(1), at(np.arange(2, n))).certificate
-    away = np.linalg.norm(model._secret.point - before)
-    assert c.exposure_mu == pytest.approx(math.sqrt(2 * (away + c.distance_bound) ** 2 + c.distance_bound**2) / c.sigma)
-    assert model.refit(at(np.arange(2, n))).certificate.exposure_mu == 0.0
+    points, mus, states = [], [], []
+    for i in range(4):
+        points.append(model._secret.point)
+        mus.append(model.release.certificate.mu)
+        states.append(model._secret.state)
+        c = model.forget(at(i), at(np.arange(i + 1, n)) if i == 2 else None).certificate
+        state, row = model._secret.state, at(i)
+        inverse = np.linalg.inv(state.hessian.dense())
+        total = 0.0
+        for point, then in zip(points, states, strict=True):
+            x = np.r_[row.X[0], 1.0]
+            p = 1 / (1 + math.exp(-x @ state.anchor))
+            slope = p - row.y[0] + p * (1 - p) * (x @ (point - state.anchor))
+            total += np.sum((inverse @ x * slope) ** 2) * (states[-1].trace / then.trace) ** 2
+        proven = math.sqrt(sum(mu**2 for mu in mus))
+        assert c.exposure_mu == pytest.approx(math.sqrt(total) / c.sigma + proven, rel=1e-6)
+        assert math.sqrt(total) == pytest.approx(math.sqrt(i + 1) * np.linalg.norm(model._secret.point - points[-1]), rel=0.02)
+    assert model.refit(at(np.arange(4, n))).certificate.exposure_mu == 0.0
+
+
+def test_without_noise_or_a_hessian_every_release_counts_as_the_last():
+    model, at, n = make(memory_budget=0.0)
+    for i in range(3):
+        before = model._secret.point
+        c = model.forget(at(i), at(np.arange(i + 1, n))).certificate
+        away = np.linalg.norm(model._secret.point - before) + c.mu * c.sigma
+        assert c.exposure_mu == pytest.approx(math.sqrt(i + 1) * away / c.sigma)
+    model, at, n = make(sigma=0.0)
+    assert model.forget(at(0)).certificate.exposure_mu == math.inf
 
 
 @pytest.mark.parametrize("bound", ["worst_case", "sekhari2021"])

@@ -61,6 +61,7 @@ COMMANDS = {
     "status": ["status"],
     "releases": ["releases"],
     "certificate": ["certificate", "2", "--out", "out.json"],
+    "transcript": ["transcript", "3", "--out", "out.json"],
     "log": ["log", "out.json"],
     "verify certificate": ["verify", "certificate.json", "--key", "ws/expunge.pub"],
     "verify receipt": ["verify", "receipt.json", "--key", "ws/expunge.pub"],

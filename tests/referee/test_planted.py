@@ -67,11 +67,11 @@ def free_grid(patch: pytest.MonkeyPatch) -> None:
 
 def miscounted(patch: pytest.MonkeyPatch) -> None:
     """A forgotten row stays in the count."""
-    honest = State.removed
+    honest = State.without
     patch.setattr(
         State,
-        "removed",
-        lambda self, rows: replace(s := honest(self, rows), statistics=replace(s.statistics, count=self.statistics.count)),
+        "without",
+        lambda self, gone: replace(s := honest(self, gone), statistics=replace(s.statistics, count=self.statistics.count)),
     )
 
 

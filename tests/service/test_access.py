@@ -108,8 +108,9 @@ def test_who_may_do_what(method, path, anybody, as_role, logged_in):
 
 def test_the_evidence_is_for_those_who_may_see_the_data(as_role):
     assert as_role("auditor", "GET", "/v1/certificates/1?form=evidence").status_code == 200
-    refused = as_role("consumer", "GET", "/v1/certificates/1?form=evidence")
-    assert refused.status_code == 403 and "distance" not in refused.text
+    for form in ("evidence", "transcript"):
+        refused = as_role("consumer", "GET", f"/v1/certificates/1?form={form}")
+        assert refused.status_code == 403 and "distance" not in refused.text
 
 
 def test_the_evidence_is_not_printed_with_a_certificate(logged_in):

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from expunge.evidence.signing import PublicKeys
-from expunge.evidence.verification import verify_content
+from expunge.evidence.verification import ProvenTranscript, verify_content
 from expunge.ledger import log
 from expunge.service import api, pages
 from expunge.service.app import BODY_BYTES
@@ -42,9 +42,13 @@ def test_from_request_to_verified_certificate(as_role, found):
         assert verify_content(text, trusted).kind == "certificate"
         evidence = as_role("auditor", "GET", f"/v1/certificates/{number}?form=evidence").json()
         assert evidence["evidence"]["n_forgotten"] >= 1
+        stated = as_role("auditor", "GET", f"/v1/certificates/{number}?form=transcript&request={answer['request']}").text
+        proven = verify_content(stated, trusted)
+        assert isinstance(proven, ProvenTranscript) and (proven.request, proven.releases) == (answer["request"], 1)
         envelope = as_role("auditor", "GET", f"/v1/certificates/{number}?form=dsse")
         assert envelope.headers["content-type"].startswith("application/vnd.dsse")
         assert envelope.json()["payloadType"] == "application/vnd.in-toto+json"
+    assert as_role("auditor", "GET", "/v1/certificates/1?form=transcript").status_code == 404  # a fit forgets nobody
     again = as_role("operator", "POST", "/v1/requests", json={"subject": "person-1"})
     assert (again.status_code, again.json()["reason"]) == (409, "already-forgotten")
 

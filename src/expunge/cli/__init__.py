@@ -1,6 +1,18 @@
 """The command line: ``expunge``. Thin; everything it does is a call into the library."""
 
-from expunge.cli import desk, evidence, inspection, models, receipts, safekeeping, service, stories, verification
+from expunge.cli import desk, evidence, inspection, models, receipts, safekeeping, service, stories, transcripts, verification
 from expunge.cli.shared import app
 
-__all__ = ["app", "desk", "evidence", "inspection", "models", "receipts", "safekeeping", "service", "stories", "verification"]
+__all__ = [
+    "app",
+    "desk",
+    "evidence",
+    "inspection",
+    "models",
+    "receipts",
+    "safekeeping",
+    "service",
+    "stories",
+    "transcripts",
+    "verification",
+]

@@ -100,7 +100,8 @@ def certificate(
         console.print(
             f"Release {row.number} of {row.model}: {found.n_forgotten} rows forgotten. Nobody can tell, up to "
             f"ε = {found.epsilon}, δ = {found.delta}, the released weights from those of a model trained without "
-            f"everybody forgotten so far; spent since {found.since}: ε = {found.epsilon_total:.3g}.",
+            f"everybody forgotten so far; spent since {found.since}: ε = {found.epsilon_total:.3g} (Gaussian certifiability "
+            f"μ = {found.mu_total:.3g}).",
             highlight=False,
         )
         console.print("The evidence, for those who may see the data:")

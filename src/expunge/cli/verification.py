@@ -12,7 +12,7 @@ from expunge.files import write_output
 
 @app.command()
 def verify(
-    file: Annotated[Path, typer.Argument(help="A certificate, a receipt, a log or a checkpoint.")],
+    file: Annotated[Path, typer.Argument(help="A certificate, a receipt, a transcript statement, a log or a checkpoint.")],
     key: Annotated[Path, typer.Option(help="The workspace's public keys.")] = Path("expunge.pub"),
     receipt: Annotated[
         Path | None, typer.Option(help="Of a certificate: the receipt of the request that it should answer.")
@@ -25,8 +25,8 @@ def verify(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check a certificate, receipt, log or checkpoint offline, with nothing but the public keys. Exits with 4 if it is not
-    genuine, or does not show what is asked."""
+    """Check a certificate, receipt, transcript, log or checkpoint offline, with nothing but the public keys. Exits with 4 if it
+    is not genuine, or does not show what is asked."""
     if continues is not None and (receipt is not None or subject is not None):
         raise typer.BadParameter("--continues compares two states of the log: leave --receipt and --subject out")
     if continues is not None:

@@ -31,3 +31,7 @@ class EventKind(StrEnum):
     BATCH_CLOSED = "batch.closed"
     BATCH_ABANDONED = "batch.abandoned"
     TOMBSTONES_PURGED = "tombstones.purged"
+
+
+REFIT_BATCH = "refit"
+"""What ``batch.begun`` says of a batch in which a scheduled refit can be, as ``batch_kind``."""

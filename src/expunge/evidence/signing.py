@@ -173,7 +173,9 @@ class PublicKeys:
     def require_unrevoked(self, envelope: str) -> None:
         """Raises ``SignatureInvalid`` if the key of a verified ``envelope`` was revoked: nobody can tell when it was used."""
         if _keyid(envelope) in self.revoked:
-            raise SignatureInvalid("it is signed with a key that was revoked: have it made again with expunge receipt")
+            raise SignatureInvalid(
+                "it is signed with a key that was revoked: have it made again with expunge receipt or expunge transcript"
+            )
 
     def verified(self, envelope: str, kind: str) -> Statement:
         """The statement in ``envelope``, if one of these keys signed it, nobody else did, and it is of this ``kind``.

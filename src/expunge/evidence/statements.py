@@ -12,6 +12,7 @@ from expunge.errors import SignatureInvalid
 STATEMENT = "https://in-toto.io/Statement/v1"
 PAYLOAD = "application/vnd.in-toto+json"
 CERTIFICATE = "urn:expunge:certificate:v1"
+TRANSCRIPT = "urn:expunge:transcript:v1"
 RECEIPT = "urn:expunge:receipt:v1"
 CHECKPOINT = "urn:expunge:checkpoint:v1"
 ROTATION = "urn:expunge:rotation:v1"

@@ -1,8 +1,9 @@
-"""Verification of files offline: certificate, receipt, log or checkpoint, with nothing but the public keys.
+"""Verification of files offline: certificate, receipt, transcript, log or checkpoint, with nothing but the public keys.
 
 A file is accepted byte for byte as it was written, or refused; whatever is done to one, the answer is ``SignatureInvalid``.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,9 @@ from expunge.evidence.heads import Relation, Witness, relation, shown_since, sig
 from expunge.evidence.receipts import verify_receipt
 from expunge.evidence.signing import PublicKeys
 from expunge.evidence.statements import canonical, parsed, require_members
+from expunge.evidence.transcripts import verify_transcript
 
-KINDS = ("certificate", "receipt", "log", "checkpoint")
+KINDS = ("certificate", "receipt", "transcript", "log", "checkpoint")
 
 
 @dataclass(frozen=True)
@@ -101,14 +103,44 @@ class ProvenCheckpoint:
     since: int | None
 
 
-Proven = ProvenCertificate | ProvenReceipt | ProvenLog | ProvenCheckpoint
+@dataclass(frozen=True)
+class ProvenTranscript:
+    """What a transcript statement proves: the workspace vouches for its figures, they compose to μ, and the log has no other
+    releases since.
+
+    Args:
+        kind: ``transcript``.
+        model: of the releases.
+        release: number of the one that forgot the people.
+        request: one that it answers, if the statement names one.
+        exposure_mu: Gaussian certifiability μ of the releases before, an estimate; ``"inf"`` for none.
+        releases: how many there were from the deletion on.
+        mu: of all together.
+        epsilon: what that is at ``delta``, in nats.
+        delta: of the model's promise.
+        events: how many the log had.
+    """
+
+    kind: str
+    model: str
+    release: int
+    request: str | None
+    exposure_mu: float | str
+    releases: int
+    mu: float | str
+    epsilon: float | str
+    delta: float
+    events: int
+
+
+Proven = ProvenCertificate | ProvenReceipt | ProvenTranscript | ProvenLog | ProvenCheckpoint
 
 
 def verify_file(path: Path, keys: PublicKeys, subject: str | None = None, receipt: Path | None = None) -> Proven:
     """What the file at ``path`` proves.
 
     Args:
-        path: of a certificate, receipt, log or checkpoint.
+        path: of a certificate, receipt, transcript, log or checkpoint.
         keys: the public keys that are trusted.
         subject: of a receipt, the id it should be of.
         receipt: of a certificate, the file with the receipt of a request that it should answer.
@@ -146,6 +178,8 @@ def verify_content(text: str, keys: PublicKeys, subject: str | None = None, rece
         return ProvenReceipt(kind, predicate["request"], predicate["received"], subject)
     if kind == "log":
         return ProvenLog(kind, verify_export(content, keys))
+    if kind == "transcript":
+        return _transcript(content, keys)
     witness = _witness(content, keys)
     since = None if witness.since is None else witness.since.size
     return ProvenCheckpoint(kind, witness.head.size, witness.head.root, since)
@@ -192,13 +226,34 @@ def _witness(content: Any, keys: PublicKeys) -> Witness:
     if kind == "certificate":
         _certificate(content, keys, None, None)
         return Witness(signed_head(content["checkpoint"], keys))
-    if kind == "log":
-        verify_export(content, keys)
+    if kind in ("log", "transcript"):
+        if kind == "transcript":
+            verify_transcript(content, keys)
+        else:
+            verify_export(content, keys)
         return Witness(signed_head(content["checkpoint"], keys), events=content["events"])
     since = {"since": dict} if "since" in content else {}
     given = require_members(content, {"expunge": str, "checkpoint": str, **since})
     head = signed_head(given["checkpoint"], keys)
     return Witness(head, shown_since(given["since"], head) if since else None)
+
+
+def _transcript(content: dict[str, Any], keys: PublicKeys) -> ProvenTranscript:
+    """What a transcript statement says."""
+    said = verify_transcript(content, keys)
+    exposure, mu, epsilon = ("inf" if math.isinf(value) else value for value in (said.exposure_mu, said.mu, said.epsilon))
+    return ProvenTranscript(
+        kind="transcript",
+        model=said.model,
+        release=said.release,
+        request=said.request,
+        exposure_mu=exposure,
+        releases=len(said.releases),
+        mu=mu,
+        epsilon=epsilon,
+        delta=said.delta,
+        events=said.events,
+    )
 
 
 def _certificate(content: dict[str, Any], keys: PublicKeys, subject: str | None, receipt: str | None) -> ProvenCertificate:
@@ -241,7 +296,7 @@ def _kind(content: Any) -> str:
         kind = "checkpoint" if "payload" in content else content.get("expunge")
         if kind in KINDS:
             return str(kind)
-    raise SignatureInvalid("it is none of the files of this package: no certificate, receipt, log or checkpoint")
+    raise SignatureInvalid("it is none of the files of this package: no certificate, receipt, transcript, log or checkpoint")
 
 
 def _text(path: Path) -> str:

@@ -85,6 +85,7 @@ class PrivacyBudget:
         earlier: the largest Σ μ² of anybody forgotten before the period.
         drift: μ that each release costs those.
         restores: how many backups were restored, one after the other, before this copy of the model.
+        last_drift: μ that the last release cost those forgotten before its period.
 
     Examples:
         >>> budget = PrivacyBudget.fitted(mu_limit=1.0, mu=0.0, on=date(2026, 1, 1)).owing()  # somebody is forgotten
@@ -106,6 +107,7 @@ class PrivacyBudget:
     earlier: float = 0.0
     drift: float = 0.0
     restores: int = 0
+    last_drift: float = 0.0
 
     @classmethod
     def fitted(cls, mu_limit: float, mu: float, on: date) -> "PrivacyBudget":
@@ -172,7 +174,7 @@ class PrivacyBudget:
                 f"rounding costs those forgotten before {self.since} mu = {drift + wobble:.3g} a release, and would pass their "
                 "budget: fit a new model"
             )
-        after = replace(self, requests=self.requests + 1, earlier=earlier, drift=drift)
+        after = replace(self, requests=self.requests + 1, earlier=earlier, drift=drift, last_drift=drift + wobble)
         if self.is_owed and not mu <= self.mu_left(refit=refit):
             raise BudgetSpent(
                 f"a release of mu = {mu:.3g} would pass the budget: mu = {math.sqrt(self.spent):.3g} of {self.mu_limit:.3g} is "
@@ -206,9 +208,8 @@ class PrivacyBudget:
         ended = max(self.spent, self.earlier)
         earlier = _raised(ended, drift**2) if ended > 0 else 0.0
         reserve = reserve_for(self.mu_limit, mu)
-        return replace(
-            PrivacyBudget(self.mu_limit, reserve, on.isoformat()), earlier=earlier, drift=drift, restores=self.restores
-        )
+        renewed = PrivacyBudget(self.mu_limit, reserve, on.isoformat(), restores=self.restores)
+        return replace(renewed, earlier=earlier, drift=drift, last_drift=drift)
 
     def restored(self, restores: int, since: date) -> "PrivacyBudget":
         """The budget of a copy that goes on from a backup: as the copies before it may have left it, all that they could spend

@@ -37,6 +37,7 @@ from expunge.workspace import Workspace, desk
 from expunge.workspace.auditing import audited
 from expunge.workspace.desk import Answer, ForgetRequest
 from expunge.workspace.status import as_json, status
+from expunge.workspace.transcripts import transcript
 
 T = TypeVar("T")
 EVENTS = 1_000
@@ -195,15 +196,16 @@ def get_certificate(
     number: Number,
     request: Request,
     caller: Public,
-    form: Literal["json", "dsse", "evidence"] = "json",
+    form: Literal["json", "dsse", "evidence", "transcript"] = "json",
     answered: Answered = None,
 ) -> Response:
-    """A certificate: ``json`` to be verified offline, ``dsse`` its bare envelope, ``evidence`` for who may see the data. With
-    ``request`` in the query, the ``json`` also shows that it answers that request, to whoever has its receipt."""
-    if form == "evidence" and caller.role == Role.CONSUMER:
-        raise HTTPException(403, "the evidence depends on people's rows: it is not for the role consumer")
-    if answered is not None and form != "json":
-        raise HTTPException(422, "only the form json shows that a request is answered: leave form out")
+    """A certificate: ``json`` to be verified offline, ``dsse`` its bare envelope; for who may see the data ``evidence``, and
+    ``transcript``, the signed statement of what all releases can tell of those whom this one forgot. With ``request`` in the
+    query, the ``json`` also shows that it answers that request, to whoever has its receipt, and the ``transcript`` names it."""
+    if form in ("evidence", "transcript") and caller.role == Role.CONSUMER:
+        raise HTTPException(403, f"the {form} depends on people's rows: it is not for the role consumer")
+    if answered is not None and form in ("dsse", "evidence"):
+        raise HTTPException(422, "only the forms json and transcript show that a request is answered: leave form out")
     with workspace_of(request).storage.database.reading() as connection:
         row = _found(releases.release(connection, number), f"certificate {number}")
         covers = None if answered is None else covering(connection, row, answered)
@@ -211,6 +213,7 @@ def get_certificate(
             "json": lambda: log.bundle(connection, row.envelope, row.event, covers),
             "dsse": lambda: str(row.envelope),
             "evidence": lambda: json.dumps(certificate_view(connection, row), ensure_ascii=False),
+            "transcript": lambda: transcript(workspace_of(request).storage, number, answered)[1],
         }[form]()
     media = "application/vnd.dsse.envelope.v1+json" if form == "dsse" else "application/json"
     return Response(content, media_type=media)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expunge.engine import Engine
+from expunge.numerics.evaluation import Evaluation
 from expunge.numerics.rounding import UNIT_ROUNDOFF, penalty_error
 from expunge.numerics.statistics import RowExtremes, Sums
 from expunge.problem.objective import Objective
@@ -67,9 +68,17 @@ class AnchoredState(ABC):
     def added(self, rows: Rows) -> Self:
         """The state with ``rows`` learned."""
 
-    @abstractmethod
+    def evaluated(self, rows: Rows) -> Evaluation:
+        """``rows`` at the anchor."""
+        return Evaluation(self.objective, rows.on_host(), self.anchor)
+
     def removed(self, rows: Rows) -> Self:
-        """The state with ``rows`` forgotten.
+        """The state with ``rows`` forgotten; see ``without``."""
+        return self.without(self.evaluated(rows))
+
+    @abstractmethod
+    def without(self, gone: Evaluation) -> Self:
+        """The state with rows forgotten, which were ``evaluated`` here.
 
         Raises:
             NotLearned: a row that cannot have been learned.

@@ -22,10 +22,11 @@ ASSUMPTIONS = (
 )
 DECLARED_NORM = "Every row, now and later, is at most as long as the declared row_norm."
 
+BEFORE_DELETION = "Releases from before the deletion are not covered, nor is comparing one of them with a later release."
 CAVEATS = (
     "Preprocessing fitted on the data (scalers, vocabularies, PCA, target encoders) is not covered.",
     "Hyperparameters chosen on the data are not covered.",
-    "Releases from before the deletion are not covered, nor is comparing one of them with a later release.",
+    BEFORE_DELETION,
     "Requests of other people that were caused by an earlier release are not covered.",
     "Copies of the data elsewhere are not covered.",
     "A copy of the model (a backup, a pickle) that also releases is another system, with a budget of its own.",
@@ -45,7 +46,8 @@ class Certificate:
         library_version: of this package, which made it.
         epsilon: what was asked for: ε of (ε, δ)-unlearning, in nats; ``inf`` where sigma is 0.
         delta: δ of it.
-        mu: of this release (Gaussian DP): the distance in the noise's own metric over ``scale``, Δ/σ for isotropic noise.
+        mu: Gaussian certifiability of this release, the μ of μ-GDP: the distance in the noise's own metric over ``scale``, for
+            isotropic noise Δ/σ.
         mu_total: the same, jointly for all releases since the earliest deletion of the period; the period ends with a scheduled
             refit (theory §5.7).
         since: the day on which the period began, ISO: of the fit or of the last scheduled refit.
@@ -64,7 +66,11 @@ class Certificate:
         remaining: total weight of the rows learned and not forgotten.
         n_parameters: p, the number of weights.
         condition: upper bound on the condition number of the Hessian; ``inf`` where none is known.
-        exposure_mu: μ of what earlier releases gave away about the rows forgotten now (theory §5.5); 0 if none was.
+        exposure_mu: Gaussian certifiability of what earlier releases gave away about the rows forgotten now, each charged the
+            move that these made in it (theory §5.5): an estimate; 0 if none was forgotten.
+        resets_budget: whether this is a scheduled refit, after which the model is as if those forgotten before had never been.
+        drift_mu: μ that this release costs those forgotten before its period: what rounding makes of two models of the same
+            rows, 0 where every sum is made in the same order (theory §5.7).
         seconds: time the operation took.
         salt: 32 random bytes as 64 hexadecimal digits: without them who knows all other rows could try out, against a published
             digest of the evidence, what the forgotten rows held.
@@ -94,6 +100,8 @@ class Certificate:
     n_parameters: int
     condition: float
     exposure_mu: float
+    resets_budget: bool
+    drift_mu: float
     seconds: float
     salt: str = field(repr=False)
     weights_digest: str
@@ -146,6 +154,8 @@ class Certificate:
         given = json.loads(text)
         if isinstance(given, dict) and "noise" not in given and "sigma" in given:  # of a version that knew no other noise
             given |= {"noise": NoiseKind.ISOTROPIC, "excess_risk": None, "noise_floor": None, "scale": given["sigma"]}
+        if isinstance(given, dict) and "exposure_mu" in given:  # a version that did not say so: no reset, and charged in full
+            given = {"resets_budget": False, "drift_mu": 0.0} | given
         names = {field.name for field in fields(cls)}
         derived = {"epsilon_spent", "epsilon_total"}
         if not isinstance(given, dict) or set(given) != names | derived:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expunge.errors import InvalidRows
+from expunge.numerics.evaluation import Evaluation
 from expunge.numerics.moments import Moments
 from expunge.privacy import PrivacyBudget
 from expunge.privacy.noise import Noise
@@ -21,6 +22,7 @@ from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
 from expunge.unlearning.anchored import AnchoredState, Candidate
 from expunge.unlearning.certificate import ASSUMPTIONS, DECLARED_NORM, Certificate
+from expunge.unlearning.exposure import Departure, History
 from expunge.unlearning.learned import LearnedRows
 from expunge.unlearning.mechanism import Mechanism
 from expunge.unlearning.rung import Bound, NoiseKind
@@ -47,7 +49,7 @@ class Release:
 @dataclass(frozen=True, eq=False)
 class Secret:
     """All that changes: the state, digests of its rows if they are tracked, their moments if these shape the noise, the
-    un-noised weights last released, how that was done, the budget, and the releases so far.
+    un-noised weights last released, how that was done, the budget, and what is kept of the releases so far.
     """
 
     state: AnchoredState = field(repr=False)
@@ -57,6 +59,7 @@ class Secret:
     point: Array = field(repr=False)
     budget: PrivacyBudget
     n_releases: int
+    history: History = field(repr=False)
     release: Release
 
 
@@ -98,11 +101,14 @@ class Change:
             moments = moments + Moments.of(objective, self.added)
         return moments if self.removed is None else moments - Moments.of(objective, self.removed)
 
-    def applied(self, state: AnchoredState) -> AnchoredState:
-        """The state with the change made; new rows first, so that the Hessian never dips."""
+    def applied(self, state: AnchoredState) -> tuple[AnchoredState, Evaluation | None]:
+        """The state with the change made, and the rows that went, evaluated; new rows first, so that the Hessian never dips."""
         if self.added is not None:
             state = state.added(self.added)
-        return state if self.removed is None else state.removed(self.removed)
+        if self.removed is None:
+            return state, None
+        gone = state.evaluated(self.removed)
+        return state.without(gone), gone
 
 
 def charged_mu(candidate: Candidate, mechanism: Mechanism) -> float:
@@ -121,6 +127,8 @@ def published(
     budget: PrivacyBudget,
     change: Change,
     started: float,
+    gone: Evaluation | None = None,
+    is_reset: bool = False,
 ) -> Secret:
     """The secret after publishing ``candidate``: noise added, certificate written.
 
@@ -131,19 +139,22 @@ def published(
         mechanism: of these rows.
         budget: after this release.
         started: when the operation began, by ``time.perf_counter``.
+        gone: the rows that went, evaluated where the state was before.
+        is_reset: whether it is a refit that resets the budget.
     """
     scale, state, point = mechanism.scale, candidate.state, candidate.point
     distance, is_shaped = mechanism.distance(candidate), mechanism.kind is NoiseKind.SHAPED
-    exposure = 0.0
-    if before is not None and change.removed is not None:
-        away = mechanism.length(point - before.point) + distance
-        exposure = math.sqrt(before.n_releases * away**2 + distance**2) / scale if scale > 0 else math.inf
+    mu, exposure = charged_mu(candidate, mechanism), 0.0
+    if before is not None and gone is not None:
+        moved = (mechanism.length(point - before.point) + distance) / scale if scale > 0 else math.inf
+        departure = Departure(gone, before.state, before.mechanism, state, moved)
+        exposure = before.history.exposure(departure, before.n_releases)
     weights = mechanism.published(noise, point)
     weights.setflags(write=False)
     certificate = Certificate(
         epsilon=settings.guarantee.epsilon if scale > 0 else math.inf,
         delta=settings.guarantee.delta,
-        mu=charged_mu(candidate, mechanism) if scale > 0 else math.inf,
+        mu=mu if scale > 0 else math.inf,
         mu_total=budget.mu_total if scale > 0 else math.inf,
         since=budget.since,
         requests=budget.requests,
@@ -162,6 +173,8 @@ def published(
         n_parameters=len(point),
         condition=state.trace / state.curvature_floor if state.curvature_floor > 0 else math.inf,
         exposure_mu=exposure,
+        resets_budget=is_reset,
+        drift_mu=budget.last_drift,
         seconds=time.perf_counter() - started,
         salt=secrets.token_hex(32),
         weights_digest=sha256(weights.astype("<f8").tobytes()).hexdigest(),
@@ -169,7 +182,8 @@ def published(
         assumptions=ASSUMPTIONS if settings.bound is Bound.LOCAL else (*ASSUMPTIONS, DECLARED_NORM),
     )
     n_releases = 1 if before is None else before.n_releases + 1
-    return Secret(state, learned, moments, mechanism, point, budget, n_releases, Release(weights, certificate))
+    history = (History() if before is None else before.history).followed(candidate, mechanism, mu)
+    return Secret(state, learned, moments, mechanism, point, budget, n_releases, history, Release(weights, certificate))
 
 
 def require_norm(longest: float, declared: float | None) -> None:

@@ -174,7 +174,7 @@ class State(AnchoredState):
     @quiet
     def added(self, rows: Rows) -> Self:
         """The state with ``rows`` learned. H grows, so that μ and v stay valid for the old rows."""
-        at = Evaluation(self.objective, rows.on_host(), self.anchor)
+        at = self.evaluated(rows)
         terms = RowTerms.at(at, self.statistics.anchor)
         grown = self._with(self.statistics + terms, terms, at, 1.0)
         row_norm = at.longest
@@ -187,8 +187,8 @@ class State(AnchoredState):
         return replace(grown, extremes=self.extremes | new)
 
     @quiet
-    def removed(self, rows: Rows) -> Self:
-        """The state with ``rows`` forgotten.
+    def without(self, gone: Evaluation) -> Self:
+        """The state with rows forgotten, which were ``evaluated`` here.
 
         μ and v are scaled by the top whitened curvature s of the rows (theory §4.3); where s cannot be shown to be below 1
         they are recomputed or given up, which leaves no certificate without a refit.
@@ -198,11 +198,10 @@ class State(AnchoredState):
             LastRows: the rows are all that was learned, or all of one class.
             NoOptimum: what remains determines no model.
         """
-        at = Evaluation(self.objective, rows.on_host(), self.anchor)
-        require_short(at.norms, self.extremes.row_norm)
-        terms = RowTerms.at(at, self.statistics.anchor)
+        require_short(gone.norms, self.extremes.row_norm)
+        terms = RowTerms.at(gone, self.statistics.anchor)
         require_remaining(terms, self.statistics)
-        shrunk = self._with(self.statistics - terms, terms, at, -1.0)
+        shrunk = self._with(self.statistics - terms, terms, gone, -1.0)
         require_all_classes(shrunk.statistics, "the rows that would remain")
         if not shrunk.statistics.is_bounded:
             return shrunk

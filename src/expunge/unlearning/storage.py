@@ -33,6 +33,7 @@ from expunge.problem.objective import Objective
 from expunge.unlearning.anchored import AnchoredState
 from expunge.unlearning.certificate import Certificate
 from expunge.unlearning.dense import DenseState
+from expunge.unlearning.exposure import History, Recorded
 from expunge.unlearning.learned import LearnedRows
 from expunge.unlearning.mechanism import mechanism
 from expunge.unlearning.release import Release, Secret
@@ -44,7 +45,8 @@ from expunge.unlearning.wide import WideState
 FORMAT = "expunge-state"
 VERSION = 5
 OLDER = 4
-"""The version before, whose files hold nothing beyond the Hessian, which a refit adds, and isotropic noise, which they keep."""
+"""The version before, whose files hold nothing beyond the Hessian, which a refit adds, isotropic noise, which they keep, and of
+earlier releases their number alone: for the exposure of rows that leave later, each of these counts as the last one."""
 SCALARS = ("anchor", "n_rows", "count", "count_error", "gradient_error", "hessian_error", "is_weighted")
 """Of ``Sums``."""
 
@@ -80,6 +82,7 @@ def save_unlearner(unlearner: Unlearner, path: str | os.PathLike[str]) -> None:
         "class_rows": statistics.class_rows.astype(np.float64),
         "point": secret.point,
         "weights": secret.release.weights,
+        **_history_tensors(secret.history),
     }
     content: dict[str, Any] = {
         "objective": {
@@ -93,6 +96,7 @@ def save_unlearner(unlearner: Unlearner, path: str | os.PathLike[str]) -> None:
         "beyond": _beyond_scalars(state),
         "budget": asdict(secret.budget),
         "n_releases": secret.n_releases,
+        "history": _history_scalars(secret.history),
         "certificate": secret.release.certificate.to_json(),
     }
     tensors = {name: np.ascontiguousarray(value, dtype="<f8") for name, value in tensors.items()}
@@ -164,7 +168,9 @@ def _unlearner(content: dict[str, Any], tensors: dict[str, NDArray[Any]], engine
     learned = _learned(content["learned"], tensors["learned"]) if "learned" in content else None
     moments = _moments(content["moments"], tensors["moments"]) if "moments" in content else None
     noisy, budget = mechanism(settings, objective, moments), PrivacyBudget(**content["budget"])
-    secret = Secret(state, learned, moments, noisy, tensors["point"], budget, content["n_releases"], release)
+    n_releases = content["n_releases"]
+    history = _history(content["history"], tensors) if "history" in content else History(unrecorded=n_releases)
+    secret = Secret(state, learned, moments, noisy, tensors["point"], budget, n_releases, history, release)
     return Unlearner(settings, secret, engine, secure_noise)
 
 
@@ -237,6 +243,24 @@ def _beyond(content: dict[str, Any], tensors: dict[str, NDArray[np.float64]]) ->
         "reference": Reference(tensors["reference_root"], tensors["reference_hessian"], content["eta"]),
         "support": Support(tensors["support_largest"], tensors["support_together"] > 0.0),
     }
+
+
+def _history_tensors(history: History) -> dict[str, NDArray[Any]]:
+    recorded = history.recorded
+    return {} if recorded is None else {"released_mean": recorded.mean, "released_scatter": recorded.scatter}
+
+
+def _history_scalars(history: History) -> dict[str, Any]:
+    recorded = history.recorded
+    of_recorded = None if recorded is None else {"weight": recorded.weight, "mu_squared": recorded.mu_squared}
+    return {"unrecorded": history.unrecorded, "recorded": of_recorded}
+
+
+def _history(content: dict[str, Any], tensors: dict[str, NDArray[np.float64]]) -> History:
+    if content["recorded"] is None:
+        return History(content["unrecorded"])
+    recorded = Recorded(mean=tensors["released_mean"], scatter=tensors["released_scatter"], **content["recorded"])
+    return History(content["unrecorded"], recorded)
 
 
 def _checksum(text: str, tensors: dict[str, NDArray[Any]], version: str) -> str:

@@ -223,10 +223,8 @@ class Unlearner(ReadableModel):
             else:
                 budget = budget.charged(mu, refit=True, wobble=wobble)
                 budget = budget.postponed(on) if is_due else budget
-            learned = secret.learned
-            self._secret = published(
-                settings, self._noise, secret, candidate, learned, moments, noisy, budget, Change(), started
-            )
+            kept = (secret.learned, moments, noisy, budget)
+            self._secret = published(settings, self._noise, secret, candidate, *kept, Change(), started, is_reset=is_reset)
             return self._secret.release
 
     def resume_restored(self, restores: int, since: date) -> None:
@@ -259,7 +257,7 @@ class Unlearner(ReadableModel):
             secret, settings = self._secret, self.settings
             change.check(self.objective, settings, secret.state.statistics.is_weighted)
             learned = None if secret.learned is None else change.tracked(secret.learned, self.objective.loss.classes)
-            state = change.applied(secret.state)
+            state, gone = change.applied(secret.state)
             require_norm(state.extremes.row_norm, settings.row_norm)
             if not is_known:
                 self._require_same(learned, remaining)
@@ -272,7 +270,9 @@ class Unlearner(ReadableModel):
             wobble = charged_wobble(candidate, noisy, budget, remaining)
             is_refit = candidate.rung is Rung.REFIT
             budget = budget.charged(charged_mu(candidate, noisy), refit=is_refit, wobble=wobble)
-            self._secret = published(settings, self._noise, secret, candidate, learned, moments, noisy, budget, change, started)
+            self._secret = published(
+                settings, self._noise, secret, candidate, learned, moments, noisy, budget, change, started, gone
+            )
             return self._secret.release
 
     def _require_same(self, learned: LearnedRows | None, source: RowSource | None) -> None:

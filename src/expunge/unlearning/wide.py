@@ -83,13 +83,13 @@ class WideState(AnchoredState):
 
     def displacements(self, rows: Rows, metric: Array | None = None) -> Array:
         """An upper bound on |H⁻¹∇ℓᵢ|₂ for each row, ``(n_rows,)``: |ℓ′ᵢ||xᵢ|/μ; ``inf`` where ℓ′ᵢ overflows."""
-        at = Evaluation(self.objective, rows.on_host(), self.anchor)
+        at = self.evaluated(rows)
         with np.errstate(over="ignore"):
             return np.asarray(at.slopes() * at.norms / self.curvature_floor) * (1.0 + gamma(8))
 
     def added(self, rows: Rows) -> Self:
         """The state with ``rows`` learned: their sums added at the anchor."""
-        at = Evaluation(self.objective, rows.on_host(), self.anchor)
+        at = self.evaluated(rows)
         terms = Sums.at(at, self.statistics.anchor)
         return replace(
             self,
@@ -98,16 +98,15 @@ class WideState(AnchoredState):
             changed=changed_by(self.changed, terms),
         )
 
-    def removed(self, rows: Rows) -> Self:
-        """The state with ``rows`` forgotten: their sums subtracted at the anchor.
+    def without(self, gone: Evaluation) -> Self:
+        """The state with rows forgotten: their sums subtracted at the anchor.
 
         Raises:
             NotLearned: a row longer than any learned; others are found out by the pass that must follow.
             InvalidRows: the rows are all that was learned, or all of one class.
         """
-        at = Evaluation(self.objective, rows.on_host(), self.anchor)
-        require_short(at.norms, self.extremes.row_norm)
-        terms = Sums.at(at, self.statistics.anchor)
+        require_short(gone.norms, self.extremes.row_norm)
+        terms = Sums.at(gone, self.statistics.anchor)
         require_remaining(terms, self.statistics)
         statistics = self.statistics.plus(terms, -1.0)
         require_all_classes(statistics, "the rows that would remain")
