@@ -174,12 +174,16 @@ def test_restoring_forgets_again_and_treats_budgets_as_spent(tmp_path):
 
 
 def test_a_restored_model_keeps_the_days_of_its_schedule(tmp_path):
-    found = anchored(tmp_path)
+    found = anchored(tmp_path, model=False)
+    settings = found.storage.configuration_path
+    settings.write_text(settings.read_text().replace("refit_days = 1\n", "refit_days = 30\n"))
+    found = Workspace.open(tmp_path / "ws")
+    found.fit("visits", "visits", model="ridge", sigma=0.05)
     forgotten(found, "person-1")
     with found.storage.database.writing() as connection:
         Restored(1, date(2030, 1, 20), 99).note(connection)
     (model,) = status(found.storage).models
-    due, began = date.fromisoformat(model.refit_due), date.fromisoformat(model.at[:10])
+    due, began = date.fromisoformat(model.next_refit.day), date.fromisoformat(model.at[:10])
     assert due > date(2030, 1, 20)
     assert (due - began).days % 30 == 0
     with found.storage.database.reading() as connection:

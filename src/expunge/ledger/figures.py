@@ -31,6 +31,7 @@ class Figures:
     epsilon_total: float
     distance_bound: float
     seconds: float
+    resets_budget: bool
     salt: str = field(repr=False)
     content: Mapping[str, object] = field(repr=False)
 
@@ -57,6 +58,7 @@ class Figures:
                 epsilon_total=float(given["epsilon_total"]),
                 distance_bound=float(given["distance_bound"]),
                 seconds=float(given["seconds"]),
+                resets_budget=bool(given.get("resets_budget", False)),  # which older evidence does not say
                 salt=str(given["salt"]),
                 content=given,
             )

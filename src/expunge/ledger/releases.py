@@ -15,6 +15,7 @@ from expunge.ledger import sealing
 from expunge.ledger.batches import BatchKind
 from expunge.ledger.figures import Figures
 from expunge.ledger.tables import batches, models, releases
+from expunge.unlearning.rung import Rung
 
 
 @dataclass(frozen=True)
@@ -214,6 +215,22 @@ def listed(connection: sa.Connection, name: str | None = None) -> list[Listed]:
     chosen = sa.select(*wanted, batches.c.kind).join(batches, releases.c.batch == batches.c.id).order_by(releases.c.id)
     found = connection.execute(chosen if name is None else chosen.where(releases.c.model == name))
     return [Listed(**{**row._mapping, "kind": BatchKind.read(row.kind)}) for row in found]
+
+
+def last_refit(connection: sa.Connection, name: str) -> tuple[Listed, Figures] | None:
+    """The last refit of a model since it was fitted, and what the evidence of the release before it says."""
+    wanted = (releases.c[key] for key in ("id", "model", "number", "at", "evidence", "purged", "batch"))
+    chosen = sa.select(*wanted, batches.c.kind).join(batches, releases.c.batch == batches.c.id)
+    newest_first = chosen.where(releases.c.model == name).order_by(releases.c.id.desc())
+    refit = None
+    for row in connection.execute(newest_first).yield_per(64):
+        found = Listed(**{**row._mapping, "kind": BatchKind.read(row.kind)})
+        if refit is not None:
+            return refit, found.figures
+        if found.kind in (BatchKind.FIT, BatchKind.REPLACE):
+            break
+        refit = found if found.figures.rung is Rung.REFIT else None
+    return None
 
 
 def recent(connection: sa.Connection, name: str, limit: int) -> list[Release]:

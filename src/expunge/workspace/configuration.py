@@ -24,10 +24,11 @@ database = "sqlite:///ledger.sqlite"
 deadline_days = 30
 
 # A model that has forgotten anybody is refitted on a schedule, so that its anchor no longer depends on those forgotten and its
-# privacy budget begins anew: so many days after its fit or last scheduled refit, or after so many releases (0: by the calendar
-# alone). The schedule of a model is fixed when it is fitted, because nothing computed from rows may move it.
-refit_days = 30
-refit_requests = 0
+# privacy budget begins anew: so many days after its fit or last scheduled refit (1: every night, from midnight in UTC on), or
+# after so many releases (0: by the calendar alone). Requests that wait are worked before a refit. The schedule of a model is
+# fixed when it is fitted, because nothing computed from rows may move it.
+refit_days = 1
+refit_requests = 200
 
 # Days after which expunge process compares every model with the rows of the table again, in one pass each (0: never; expunge
 # doctor --depth models does it at any time). A model that does not hold these rows is set aside.
@@ -65,8 +66,8 @@ class Configuration:
 
     database: str = field(default="sqlite:///ledger.sqlite", repr=False)  # there may be a password in it
     deadline_days: int = 30
-    refit_days: int = 30
-    refit_requests: int = 0
+    refit_days: int = 1
+    refit_requests: int = 200
     compare_days: int = 30
     recognised_days: int = 365
     undeclared_percent: int = 5

@@ -1,6 +1,6 @@
 """The queue: requests that wait, refits that are due, and a look at the models from time to time; all worked at once."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -10,7 +10,7 @@ from expunge.errors import ExpungeError, WorkUnfinished
 from expunge.ledger import batches, log, releases, requests, times, tombstones
 from expunge.ledger.batches import BatchKind
 from expunge.ledger.properties import read_property, set_property
-from expunge.ledger.releases import Model, Release
+from expunge.ledger.releases import Model
 from expunge.ledger.requests import Request
 from expunge.ledger.restores import Restored
 from expunge.privacy.budget import today
@@ -18,7 +18,7 @@ from expunge.workspace import arrivals, batch, comparison, edits
 from expunge.workspace.batch import Outcome
 from expunge.workspace.forgetting import purge_tombstones, until
 from expunge.workspace.plans import Plan
-from expunge.workspace.specification import Specification
+from expunge.workspace.schedules import NextRefit
 from expunge.workspace.states import MODEL_FAULTS, Notify, Work, silent
 from expunge.workspace.storage import PATIENCE, Storage
 
@@ -46,7 +46,8 @@ class Processed:
 
 
 def process(storage: Storage, notify: Notify = silent, patience: float = PATIENCE, *, is_due: bool = False) -> Processed:
-    """Works the whole queue in one batch, with one release per model; then refits the models whose refit is due.
+    """Works the whole queue in one batch, with one release per model; then refits the models whose refit is due, one by one,
+    and works whatever has come in meanwhile before the next.
 
     A request that a model cannot answer (its last row of a class, say) waits with the reason; a model that can answer none
     (its budget is spent, or it does not hold the rows of the table) is set aside. The others go on: a person is erased from
@@ -65,13 +66,21 @@ def process(storage: Storage, notify: Notify = silent, patience: float = PATIENC
         unfit = _compare_due(storage, now)
         was_aside = _aside(storage)
         try:
-            for _ in range(2):  # again for models that could forget nobody, and were refitted now
-                if work := _waiting(storage, now, unfit):
-                    done = batch.run(storage, work, notify)
+            tried, last = set[str](), None
+            while True:
+                work = _waiting(storage, now, unfit)
+                if work is not None and (found := (*work.requests, *(work.models or ()))) != last:
+                    done, last = batch.run(storage, work, notify), found
                     outcomes, closed, n_batches = [*outcomes, *done.outcomes], closed + len(done.closed), n_batches + 1
-                for outcome in _refit_due(storage, now, unfit, notify):
-                    outcomes, n_batches = [*outcomes, outcome], n_batches + 1
-                if not was_aside.keys() - _aside(storage).keys():
+                due = [name for name in _due(storage, now, unfit) if name not in tried]
+                if due:  # one by one: whoever asks in the meantime comes before the next
+                    tried.add(due[0])
+                    made = _refit(storage, due[0], notify)
+                    outcomes, n_batches = [*outcomes, *made], n_batches + len(made)
+                freed = was_aside.keys() - _aside(storage).keys()
+                if freed:  # once more for a model that could forget nobody, and was refitted now
+                    was_aside, last = _aside(storage), None
+                elif not due:
                     break
             purged = purge_tombstones(storage)
             with storage.database.reading() as connection:
@@ -168,14 +177,14 @@ def _waiting(storage: Storage, now: str | None, unfit: Collection[str]) -> Work 
     return Work(BatchKind.FORGET, asked, models=sorted(wanted)) if asked else None
 
 
-def _refit_due(storage: Storage, now: str | None, unfit: Collection[str], notify: Notify) -> Iterator[Outcome]:
-    """Refits the models whose scheduled refit is due."""
-    for name in _due(storage, now, unfit):
-        notify(f"{name}: its refit is due")
-        try:
-            yield from batch.run(storage, Work(BatchKind.REFIT, models=(name,)), notify).outcomes
-        except MODEL_FAULTS as error:
-            batch.set_aside(storage, name, str(error))
+def _refit(storage: Storage, name: str, notify: Notify) -> list[Outcome]:
+    """Refits a model whose scheduled refit is due, or sets it aside."""
+    notify(f"{name}: its refit is due")
+    try:
+        return list(batch.run(storage, Work(BatchKind.REFIT, models=(name,)), notify).outcomes)
+    except MODEL_FAULTS as error:
+        batch.set_aside(storage, name, str(error))
+        return []
 
 
 def _due(storage: Storage, now: str | None, unfit: Collection[str]) -> list[str]:
@@ -183,18 +192,10 @@ def _due(storage: Storage, now: str | None, unfit: Collection[str]) -> list[str]
     with storage.database.reading() as connection:
         owed = [row for row in releases.all_models(connection) if row.owed_since is not None and row.name not in unfit]
         owed, restored = [row for row in owed if _is_time(row, now)], Restored.last(connection)
-        return [row.name for row in owed if _is_due(row, releases.current(connection, row.name), restored)]
+        found = {row.name: NextRefit.of(row, releases.current(connection, row.name), restored, today()) for row in owed}
+        return [name for name, refit in found.items() if refit is not None and refit.cause is not None]
 
 
 def _is_time(row: Request | Model, now: str | None) -> bool:
     """Whether a request or a model that may have failed is to be tried; by hand (``now`` is ``None``) it always is."""
     return now is None or row.again is None or row.again <= now
-
-
-def _is_due(model: Model, last: Release, restored: Restored | None) -> bool:
-    """Whether the scheduled refit of a model is due, by its last release."""
-    schedule = Specification.from_json(model.specification).settings.schedule
-    since, requests = last.figures.since, last.figures.requests
-    if restored is not None and not restored.is_before(last):
-        since, requests = restored.since(since, schedule.days), 1
-    return schedule.is_due(since, requests, today())

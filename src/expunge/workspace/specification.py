@@ -33,7 +33,6 @@ from expunge.unlearning.cost import Undeclared, affordable_sigma, largest_null_l
 from expunge.unlearning.rung import NoiseKind
 from expunge.unlearning.settings import EXCESS_RISK, Order, Settings
 from expunge.unlearning.shape import NOISE_FLOOR
-from expunge.workspace.configuration import Configuration
 from expunge.workspace.model_kinds import ModelKind
 
 ESTIMATORS: dict[ModelKind, type[UnlearningModel]] = {
@@ -81,8 +80,8 @@ class Specification:
     sigma: float | None
     schema: str
     classes: tuple[str, ...] = ()
-    refit_days: int = Configuration.refit_days
-    refit_requests: int = Configuration.refit_requests
+    refit_days: int = 30
+    refit_requests: int = 0
     declared_classes: bool = False
     noise: str = NoiseKind.ISOTROPIC.value
     excess_risk: float | None = None

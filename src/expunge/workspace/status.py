@@ -1,6 +1,5 @@
 """Status: where everything stands, from the ledger alone, so that it is quick whatever the table's size."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,10 +13,12 @@ from expunge.ledger.properties import read_property
 from expunge.ledger.releases import Model
 from expunge.ledger.requests import Request, RequestKind, RequestState
 from expunge.ledger.restores import Restored
+from expunge.privacy.budget import today
 from expunge.unlearning.rung import Rung
 from expunge.workspace import drafts
 from expunge.workspace.forgetting import PURPOSE
 from expunge.workspace.model_kinds import ModelKind
+from expunge.workspace.schedules import LastRefit, NextRefit, Outline
 from expunge.workspace.storage import Storage
 
 SHOWN = 20
@@ -64,7 +65,8 @@ class ModelStatus:
         epsilon_total: what of ``epsilon`` is spent.
         distance_bound: certified.
         remaining: weight of the rows learned and not forgotten.
-        refit_due: the day on which its anchor no longer depends on those forgotten, ISO 8601; ``None`` if it does not now.
+        next_refit: that it is owed, when and why; ``None`` if its anchor depends on nobody forgotten.
+        last_refit: when its anchor was last moved, and why; ``None`` if it never was.
         aside: why it cannot forget now.
     """
 
@@ -80,7 +82,8 @@ class ModelStatus:
     epsilon_total: float
     distance_bound: float
     remaining: float
-    refit_due: str | None
+    next_refit: NextRefit | None
+    last_refit: LastRefit | None
     aside: str | None
 
     @classmethod
@@ -88,17 +91,11 @@ class ModelStatus:
         """How ``model`` stands in a ledger that was ``restored``."""
         last = releases.current(connection, model.name)
         figures = last.figures
-        specified = json.loads(model.specification)  # without Specification, which brings every estimator
-        due = None
-        if model.owed_since is not None:
-            since = figures.since
-            if restored is not None and not restored.is_before(last):
-                since = restored.since(since, specified["refit_days"])
-            due = (since + timedelta(days=specified["refit_days"])).isoformat()
+        outline = Outline.of(model)
         return cls(
             name=model.name,
-            kind=ModelKind(specified["kind"]),
-            target=specified["target"],
+            kind=outline.kind,
+            target=outline.target,
             release=last.number,
             certificate=last.id,
             at=last.at,
@@ -108,7 +105,8 @@ class ModelStatus:
             epsilon_total=figures.epsilon_total,
             distance_bound=figures.distance_bound,
             remaining=figures.remaining,
-            refit_due=due,
+            next_refit=NextRefit.of(model, last, restored, today()),
+            last_refit=LastRefit.of(connection, model),
             aside=model.aside,
         )
 
@@ -189,7 +187,7 @@ def status(storage: Storage) -> Status:
         unfinished = tuple(batch.id for batch in batches.unfinished(connection))
         rows, restored = int(read_property(connection, "rows") or 0), Restored.last(connection)
         models = tuple(ModelStatus.of(connection, model, restored) for model in releases.all_models(connection))
-    anchors = (Derived(f"the anchor of {model.name}", model.refit_due) for model in models if model.refit_due)
+    anchors = (Derived(f"the anchor of {model.name}", model.next_refit.day) for model in models if model.next_refit)
     shared = (Derived(f"{'schema.toml' if name is None else f'the schema of {name}'} (values: {n})", None) for name, n in few)
     days = settings.tombstone_days
     return Status(
