@@ -97,3 +97,25 @@ def test_nobody_compares_with_a_word_of_a_family_by_writing_it_again(name):
     foreign = WORDS.keys() - own_words(TREES[name])
     again = [f"line {line}: {text!r} of {WORDS[text]}" for line, text in compared(TREES[name]) if text in foreign]
     assert again == []
+
+
+INSIDE = {"sealing.py rows", "log.py content", "database.py arguments"}
+"""Of the ledger's own: rows that its other files make dataclasses of, and what goes to a database or into the log."""
+
+
+@pytest.mark.parametrize("room", ["workspace", "ledger"])
+def test_rooms_hand_out_dataclasses(room):
+    """No field and no result is a mapping of anything, or a row of a database; only what is about to be JSON is."""
+    untyped = []
+    for path in sorted((SOURCE / room).glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and node.returns is not None:
+                name, kind = node.name, ast.unparse(node.returns)
+            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                name, kind = node.target.id, ast.unparse(node.annotation)
+            else:
+                continue
+            is_untyped = any(each in kind for each in ("dict[str, Any]", "Mapping[str, Any]", "Row[Any]"))
+            if is_untyped and name != "as_json" and not is_private(name):
+                untyped.append(f"{path.name} {name}")
+    assert set(untyped) <= INSIDE

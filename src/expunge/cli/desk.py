@@ -228,8 +228,8 @@ def append(
             show_plan(found.planned(lambda plans: plans.append(data, query, rejects=aside, **how)), as_json)
             return
         done = found.append(data, query, rejects_to=rejects, notify=notify, **how)
-    result = {**done.told, "releases": [described(outcome) for outcome in done.outcomes]}
-    replaced = done.told.get("replaced")
+    result = {**done.arrived.as_json(), "releases": [described(outcome) for outcome in done.outcomes]}
+    replaced = done.arrived.replaced
     message = f"{done.rows:,} rows added" + (f", {replaced:,} replaced" if replaced else "")
     show(result, as_json, lambda: print_outcomes(done.outcomes, message))
 

@@ -22,6 +22,7 @@ from expunge.files import delete_unfinished
 from expunge.identities import canonical
 
 if TYPE_CHECKING:
+    from expunge.workspace.expectations import Expected
     from expunge.workspace.plans import Plan
 
 FAILED, REFUSED, CHECK_FAILED, BUSY, UNFINISHED, FAULT = 1, 3, 4, 5, 6, 7
@@ -95,16 +96,16 @@ def show(result: Any, as_json: bool, text: Callable[[], None]) -> None:
         raise typer.Exit(UNFINISHED) from error
 
 
-def show_plan(plan: "Plan", as_json: bool) -> None:
+def show_plan(plan: "Plan[Expected]", as_json: bool) -> None:
     """Prints what a command would do."""
 
     def text() -> None:
-        for name, value in plan.told.items():
+        for name, value in plan.expected.as_json().items():
             if value not in (None, [], {}):
                 console.print(f"{name.replace('_', ' ')}: {_listed(value)}", highlight=False)
         console.print("nothing was changed: this was a dry run", highlight=False)
 
-    show({**plan.told, "dry_run": True}, as_json, text)
+    show({**plan.expected.as_json(), "dry_run": True}, as_json, text)
 
 
 def _listed(value: Any) -> str:

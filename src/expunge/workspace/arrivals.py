@@ -5,7 +5,6 @@ import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -65,14 +64,6 @@ class Arrival:
         kept = [place for place in range(len(self.rows)) if place not in reasons]
         places, names = pa.array(kept, pa.int64()), [self.names[place] for place in kept]
         return replace(self, rows=self.rows.take(places), names=names, given=self.given.take(places))
-
-
-def odd_told(odd: Mapping[str, Odd]) -> dict[str, Any]:
-    """What is odd, as JSON values; columns in which nothing is are left out."""
-    return {
-        "undeclared": {name: found.undeclared for name, found in odd.items() if found.undeclared},
-        "missing": {name: found.missing for name, found in odd.items() if found.missing},
-    }
 
 
 def arrival(storage: Storage, data: str, query: str | None, reading: Reading, rejects: Rejects | None = None) -> Arrival:

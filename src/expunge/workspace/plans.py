@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, TypedDict, Unpack
+from typing import Any, Generic, TypedDict, TypeVar, Unpack
 
 import pyarrow as pa
 
@@ -21,9 +21,20 @@ from expunge.unlearning.rung import NoiseKind
 from expunge.unlearning.settings import Order
 from expunge.unlearning.shape import NOISE_FLOOR
 from expunge.workspace import arrivals, row_keys
-from expunge.workspace.arrivals import Arrival, arrival, expected, in_table, odd_told, read_schema, require_whole
+from expunge.workspace.arrivals import Arrival, arrival, expected, in_table, read_schema, require_whole
 from expunge.workspace.batch import Outcome
 from expunge.workspace.comparison import require_same
+from expunge.workspace.expectations import (
+    Arriving,
+    Expected,
+    Fitting,
+    NewKey,
+    NewRowKey,
+    Refitting,
+    Retiring,
+    Widening,
+    odd_counts,
+)
 from expunge.workspace.model_kinds import ModelKind
 from expunge.workspace.people import People, refused_return
 from expunge.workspace.specification import Specification
@@ -75,52 +86,38 @@ class Taking(TypedDict, total=False):
     upsert: bool
 
 
+E_co = TypeVar("E_co", bound=Expected, covariant=True)
+
+
 @dataclass(frozen=True)
-class Plan:
+class Plan(Generic[E_co]):
     """What a command is about to do.
 
     Args:
         work: of the batch; ``None`` if nothing is to be done.
-        told: what the person who gave the command is told of it, as JSON values; it stays in the house.
+        expected: what the person who gave the command is told of it; it stays in the house.
     """
 
     work: Work | None
-    told: Mapping[str, Any] = field(repr=False)
-
-    @property
-    def sentences(self) -> list[str]:
-        """What is odd in the rows, for a person."""
-        found = []
-        if before := self.told.get("added_before"):
-            found.append(f"these rows were added before, on {before[:10]}: nothing is to be done")
-        if known := self.told.get("known"):
-            found.append(f"{known:,} rows are in the table already, by their row key")
-        if set_aside := self.told.get("set_aside"):
-            found.append(f"{set_aside:,} rows are set aside, each with its reason")
-        if left_out := self.told.get("left_out"):
-            found.append(f"columns that the table does not have were left out: {', '.join(map(repr, left_out))}")
-        for kind, means in (("undeclared", "outside what the schema declares"), ("missing", "missing")):
-            counts = ", ".join(f"{name!r} {count:,}" for name, count in self.told.get(kind, {}).items())
-            found += [f"values that are {means}, by column: {counts}"] if counts else []
-        return found
+    expected: E_co = field(repr=False)
 
 
 @dataclass(frozen=True)
 class Appended:
-    """What came of rows from outside: what whoever brought them is told (see ``Plan``), and the new releases.
+    """What came of rows from outside.
 
     Args:
-        told: what whoever brought the rows is told; see ``Plan``.
+        arrived: what whoever brought the rows is told.
         outcomes: the new releases.
     """
 
-    told: Mapping[str, Any]
+    arrived: Arriving
     outcomes: list[Outcome]
 
     @property
     def rows(self) -> int:
         """How many were added."""
-        return int(self.told["rows"])
+        return self.arrived.rows
 
 
 @contextmanager
@@ -144,7 +141,7 @@ class Plans:
 
     # models
 
-    def fit(self, name: str, target: str, how: How, *, accept_undeclared: bool = False) -> Plan:
+    def fit(self, name: str, target: str, how: How, *, accept_undeclared: bool = False) -> Plan[Fitting]:
         """A new model.
 
         Raises:
@@ -159,7 +156,7 @@ class Plans:
                 raise WorkspaceInvalid(f"there is a model {name!r} already, or was: choose another name")
         return self._fitted(BatchKind.FIT, name, {"target": target, **how}, accept_undeclared)
 
-    def replace(self, name: str, how: How, *, accept_undeclared: bool = False) -> Plan:
+    def replace(self, name: str, how: How, *, accept_undeclared: bool = False) -> Plan[Fitting]:
         """A model learned anew.
 
         Raises:
@@ -176,7 +173,7 @@ class Plans:
         except LastRows as error:
             raise InvalidRows(f"{error}; or run expunge retire {name}") from error
 
-    def retire(self, name: str) -> Plan:
+    def retire(self, name: str) -> Plan[Retiring]:
         """A model that is withdrawn.
 
         Raises:
@@ -186,9 +183,9 @@ class Plans:
         work = Work(BatchKind.RETIRE, models=(name,))
         with self.storage.database.reading() as connection:
             closed = Forgetting.of(connection).complete(work, [])
-        return Plan(work, {"model": name, "closed": len(closed)})
+        return Plan(work, Retiring(name, len(closed)))
 
-    def refit(self, name: str) -> Plan:
+    def refit(self, name: str) -> Plan[Refitting]:
         """A new anchor for a model.
 
         Raises:
@@ -199,9 +196,9 @@ class Plans:
             hidden = sorted(Forgetting.of(connection).forgotten(name))
         odd = in_table(self.storage, [specification.features], hidden)
         rows = self.storage.table.count(specification.target, hidden)
-        return Plan(Work(BatchKind.REFIT, models=(name,)), {"model": name, "rows": rows, **odd_told(odd)})
+        return Plan(Work(BatchKind.REFIT, models=(name,)), Refitting(name, rows, *odd_counts(odd)))
 
-    def _fitted(self, kind: BatchKind, name: str, how: Mapping[str, Any], accept_undeclared: bool) -> Plan:
+    def _fitted(self, kind: BatchKind, name: str, how: Mapping[str, Any], accept_undeclared: bool) -> Plan[Fitting]:
         Guarantee(how.get("epsilon", 1.0), how.get("delta", 1e-6))
         schema, settings = read_schema(self.storage.schema_path), self.storage.configuration
         with self.storage.database.reading() as connection:
@@ -227,19 +224,19 @@ class Plans:
         if not accept_undeclared and not schema.draft:  # which leaves out what is rare, whatever its share
             require_declared(odd, settings.undeclared_percent)
         rows = self.storage.table.count(specification.target, asked)
-        said = {key: getattr(specification, key) for key in ("noise", "sigma", "excess_risk")}
-        seen = {"model": name, "rows": rows, **said, "classes": list(specification.classes)}
+        noise = specification.noise, specification.sigma, specification.excess_risk
+        seen = Fitting(name, rows, *noise, specification.classes, *odd_counts(odd))
         models = () if kind == BatchKind.FIT else (name,)
-        return Plan(Work(kind, models=models, fitted=(name, specification)), {**seen, **odd_told(odd)})
+        return Plan(Work(kind, models=models, fitted=(name, specification)), seen)
 
-    def rotate_key(self, *, is_revoked: bool) -> Plan:
+    def rotate_key(self, *, is_revoked: bool) -> Plan[NewKey]:
         """Another signing key.
 
         Raises:
             WorkspaceInvalid: the present one, which vouches for it, cannot be used.
         """
         with self.storage.database.reading() as connection:
-            return Plan(None, {"signs_no_more": self.storage.signing_key(connection).keyid, "revoked": is_revoked})
+            return Plan(None, NewKey(self.storage.signing_key(connection).keyid, is_revoked))
 
     def _model(self, name: str) -> Specification:
         with self.storage.database.reading() as connection:
@@ -247,7 +244,9 @@ class Plans:
 
     # rows
 
-    def append(self, data: str, query: str | None = None, *, rejects: Rejects | None = None, **how: Unpack[Taking]) -> Plan:
+    def append(
+        self, data: str, query: str | None = None, *, rejects: Rejects | None = None, **how: Unpack[Taking]
+    ) -> Plan[Arriving]:
         """Rows that are added.
 
         Args:
@@ -262,39 +261,41 @@ class Plans:
         with self.storage.database.reading() as connection:
             before = arrivals.added_before(connection, found.content)
             back = People(self.storage).returned(connection, found.rows)
-        told: dict[str, Any] = {"rows": 0, "added_before": before, "known": 0, "replaced": 0, "left_out": list(found.left_out)}
         if before is not None:
-            return Plan(None, told)
+            return Plan(None, Arriving(0, tuple(found.left_out), before))
         if back is not None and not how.get("returning"):
             if rejects is None:
                 raise refused_return(back, found.names)
             found, back = found.without(dict.fromkeys(back.rows, "of somebody who was forgotten"), rejects), None
         odd = expected(self.storage, found, accept_undeclared=how.get("accept_undeclared", False))
         stones = () if back is None else back.tombstones
-        told |= {"rows": len(found.rows), "set_aside": len(rejects or ()), **odd_told(odd)}
+        undeclared, missing = odd_counts(odd)
+        aside, out = len(rejects or ()), tuple(found.left_out)
+        arriving = Arriving(len(found.rows), out, set_aside=aside, undeclared=undeclared, missing=missing)
         if not len(found.rows):
-            return Plan(None, told)
-        return self._keyed(Work(BatchKind.APPEND, added=found.rows, returning=stones, content=found.content), found, told, how)
+            return Plan(None, arriving)
+        work = Work(BatchKind.APPEND, added=found.rows, returning=stones, content=found.content)
+        return self._keyed(work, found, arriving, how)
 
-    def _keyed(self, work: Work, found: Arrival, told: dict[str, Any], how: Taking) -> Plan:
+    def _keyed(self, work: Work, found: Arrival, arriving: Arriving, how: Taking) -> Plan[Arriving]:
         """The plan for rows of which the table may have some already, by their row key."""
         keyed = row_keys.known(self.storage, found.rows, found.names)
         if keyed is None:
-            return Plan(work, told)
+            return Plan(work, arriving)
         if len(keyed.changed) and not how.get("upsert"):
             raise InvalidRows(
                 f"row {keyed.names[0]} has the row key of a row in the table, and other values, one of {len(keyed.changed):,} "
                 "such rows: give --upsert to put them in its place. Nothing was changed"
             )
         rows = pa.concat_tables([keyed.new, keyed.changed])
-        told |= {"rows": len(keyed.new), "known": keyed.same, "replaced": len(keyed.changed)}
+        arriving = replace(arriving, rows=len(keyed.new), known=keyed.same, replaced=len(keyed.changed))
         if not len(keyed.changed):
-            return Plan(replace(work, added=rows) if len(rows) else None, told)
+            return Plan(replace(work, added=rows) if len(rows) else None, arriving)
         gone, written = row_keys.replaced(self.storage, keyed, rows)
         require_whole(self.storage, keyed.old, keyed.names)
-        return Plan(replace(work, kind=BatchKind.UPSERT, gone=gone, added=written), told)
+        return Plan(replace(work, kind=BatchKind.UPSERT, gone=gone, added=written), arriving)
 
-    def widen(self, column: str, to: str) -> Plan:
+    def widen(self, column: str, to: str) -> Plan[Widening]:
         """Another type of a column, in the same rows.
 
         Raises:
@@ -309,20 +310,20 @@ class Plans:
         wider: tuple[str, Wider] = (column, to)  # type: ignore[assignment]  # as required above
         require_same(self.storage, *wider)
         work = Work(BatchKind.WIDEN, models=(), wider=wider)
-        return Plan(
-            work, {"column": column, "from": str(given), "to": str(TYPES[wider[1]]), "rows": self.storage.table.count()}
-        )
+        return Plan(work, Widening(column, str(given), str(TYPES[wider[1]]), self.storage.table.count()))
 
-    def row_key(self, columns: Sequence[str]) -> Plan:
+    def row_key(self, columns: Sequence[str]) -> Plan[NewRowKey]:
         """Columns that name a row.
 
         Raises:
             WorkspaceInvalid: there is no such column, or these name no row.
         """
         row_keys.require_key(self.storage.table, row_keys.id_names(self.storage), columns)
-        return Plan(None, {"row_key": list(columns)})
+        return Plan(None, NewRowKey(tuple(columns)))
 
-    def rectify(self, subject: str, data: str, *, reading: Reading = UNKNOWN, accept_undeclared: bool = False) -> Plan:
+    def rectify(
+        self, subject: str, data: str, *, reading: Reading = UNKNOWN, accept_undeclared: bool = False
+    ) -> Plan[Arriving]:
         """A person's rows that are replaced by those in a file. The row of the request is still to be made.
 
         Raises:
@@ -335,5 +336,6 @@ class Plans:
             raise InvalidRows(f"{data} holds rows of somebody else: a correction is about one subject")
         row_keys.require_own(self.storage, found.rows, found.names, tags)
         odd = expected(self.storage, found, accept_undeclared=accept_undeclared)
-        told = {"rows": len(found.rows), "left_out": list(found.left_out), **odd_told(odd)}
-        return Plan(Work(BatchKind.RECTIFY, gone=tags, added=found.rows), told)
+        undeclared, missing = odd_counts(odd)
+        arriving = Arriving(len(found.rows), tuple(found.left_out), undeclared=undeclared, missing=missing)
+        return Plan(Work(BatchKind.RECTIFY, gone=tags, added=found.rows), arriving)

@@ -16,6 +16,7 @@ from expunge.ledger.restores import Restored
 from expunge.privacy.budget import today
 from expunge.workspace import arrivals, batch, comparison, edits
 from expunge.workspace.batch import Outcome
+from expunge.workspace.expectations import Working
 from expunge.workspace.forgetting import purge_tombstones, until
 from expunge.workspace.plans import Plan
 from expunge.workspace.schedules import NextRefit
@@ -105,17 +106,12 @@ def _is_idle(storage: Storage) -> bool:
     return _waiting(storage, now, ()) is None and not _due(storage, now, ()) and not _is_comparison_due(storage, now)
 
 
-def planned(storage: Storage) -> Plan:
+def planned(storage: Storage) -> Plan[Working]:
     """What ``process`` is about to do, if nothing comes in between."""
     work, due = _waiting(storage, None, ()), _due(storage, None, ())
     asked = {} if work is None else work.requests
-    told = {
-        "requests": list(asked),
-        "models": [] if work is None else list(work.models or ()),
-        "refits": due,
-        "compares_models": _is_comparison_due(storage, None),
-    }
-    return Plan(work, told)
+    models = () if work is None else tuple(work.models or ())
+    return Plan(work, Working(tuple(asked), models, tuple(due), _is_comparison_due(storage, None)))
 
 
 def _look(storage: Storage) -> None:

@@ -19,6 +19,7 @@ from expunge.workspace import batch, desk, making, queue, rotation, row_keys, st
 from expunge.workspace.arrivals import read_schema
 from expunge.workspace.batch import Done, Outcome
 from expunge.workspace.desk import Answer, ForgetRequest, Preview
+from expunge.workspace.expectations import Expected
 from expunge.workspace.filling import IdColumns, Origin, fill
 from expunge.workspace.people import Id, People
 from expunge.workspace.plans import Appended, How, Plan, Plans, Taking, looking
@@ -96,7 +97,7 @@ class Workspace:
         storage.configuration  # noqa: B018  # says if there is no workspace
         return cls(storage)
 
-    def planned(self, make: Callable[[Plans], Plan]) -> Plan:
+    def planned(self, make: Callable[[Plans], Plan[Expected]]) -> Plan[Expected]:
         """What a command would do, and nothing is changed.
 
         Args:
@@ -301,10 +302,10 @@ class Workspace:
             with self.storage.database.reading() as connection:
                 made, receipt = desk.accepted(self.storage, connection, subject, plan.work.gone[0], actor, RequestKind.RECTIFY)
             try:
-                done = self._run(Plan(replace(plan.work, made=(made,)), plan.told), notify)
+                done = self._run(Plan(replace(plan.work, made=(made,)), plan.expected), notify)
             except WorkUnfinished as error:
                 raise WorkUnfinished(f"{error}. Make the receipt with expunge receipt {made.id} --subject -") from error
-        answer = Answer(made.id, RequestState.CLOSED, "corrected", made.deadline, plan.told["rows"], receipt=receipt.document)
+        answer = Answer(made.id, RequestState.CLOSED, "corrected", made.deadline, plan.expected.rows, receipt=receipt.document)
         return answer, done.outcomes
 
     def append(
@@ -333,7 +334,7 @@ class Workspace:
             plan = self._plans.append(data, query, rejects=rejects, **how)
             if rejects_to is not None and rejects:
                 write_output(rejects_to, rejects.document.encode())
-            return Appended(plan.told, self._run(plan, notify).outcomes)
+            return Appended(plan.expected, self._run(plan, notify).outcomes)
 
     def declare_row_key(self, columns: Sequence[str]) -> None:
         """Says which columns together name a row: one that comes again is then known, and can be replaced by ``append``.
@@ -383,8 +384,8 @@ class Workspace:
     def _plans(self) -> Plans:
         return Plans(self.storage)
 
-    def _run(self, plan: Plan, notify: Notify) -> Done:
+    def _run(self, plan: Plan[Expected], notify: Notify) -> Done:
         """Does what is planned; the caller has the right to."""
-        for sentence in plan.sentences:
+        for sentence in plan.expected.sentences:
             notify(sentence)
         return Done([], []) if plan.work is None else batch.run(self.storage, plan.work, notify)
