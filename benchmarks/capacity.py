@@ -89,6 +89,8 @@ class Deletions:
         try:
             gone, rest = self.rows.take(order[:m]), self.rows.take(order[m:])
             state, noise = self.state.removed(gone), self.mechanism(gone)
+            if any(is_enough(candidate) for candidate in state.candidates(None, LocalEngine(), 0)):
+                return 0.0
             for candidate in state.candidates(rest, LocalEngine(), self.max_passes, None, no_refit, is_known=True):
                 if is_enough(candidate):
                     return candidate.passes

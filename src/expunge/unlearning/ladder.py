@@ -39,8 +39,8 @@ DIVERGED = 1e100
 """A gradient this large comes from passes that run away."""
 SENSITIVITY = 3.0
 """A step with B moves by no more than this times what its sums are moved by, in the metric of H, where t ≤ ½ (theory §5.7)."""
-CUBES = 2
-"""A pass over n rows is dearer than the closer bound of its candidate where n is at least this many times p²."""
+CUBES = 0.5
+"""A pass over n rows takes longer than some products of p × p matrices where n is at least so many times p²."""
 HIDDEN = 1e-9
 """Where rounding may be this share of the Hessian, it is what makes the Hessian look singular."""
 
@@ -120,6 +120,11 @@ def _from_expansion(expansion: Expansion, sharply: bool) -> Candidate:
     found = _candidate(state, point, t, beyond + left + rounding, Rung.STATISTICS, 0, wobble, growth)
     operator = _Operator.shifted(expansion) if sharply else None
     return found if operator is None else operator.sharpened(found, step, beyond + left, rounding)
+
+
+def is_cheaper_than_a_pass(state: State) -> bool:
+    """Whether the closer bound of a ``Remainder``, O(p³), takes less than a pass over the rows."""
+    return CUBES * len(state.anchor) ** 2 <= state.statistics.n_rows
 
 
 def concordance_of(state: State) -> tuple[float, float]:
@@ -212,7 +217,7 @@ def polished(state: State, point: Array, measure: Pass, max_passes: int) -> Iter
         there = _candidate(state, point + step, after.t, by_rows + rounding, Rung.PASS, k, wobble)
         if there.distance_bound <= here.distance_bound:
             yield there
-            if k == max_passes or CUBES * len(point) ** 2 <= measured.here.n_rows:
+            if k == max_passes or is_cheaper_than_a_pass(state):
                 yield operator.sharpened(there, ahead, by_rows, rounding)
         else:
             yield here
