@@ -350,7 +350,7 @@ def sekhari2021(
 
 
 def mean_growth(before: float, after: float) -> float:
-    """(e^{t₁} − e^{t₀})/(t₁ − t₀) − 1: the mean of e^t − 1 along a step.
+    """The mean of e^t − 1 along a step: that of the exponentials at its ends, as a difference quotient, less 1.
 
     Args:
         before: t₀, where it begins.
