@@ -296,7 +296,7 @@ class TestRowKeys:
 
     def test_may_be_declared_later_where_it_names_rows(self, folder):
         assert "'shoe'" in run("row-key", "who,shoe", "-w", "ws", code=1)["message"]
-        assert "name no row" in run("row-key", "postcode,visits", "-w", "ws", code=1)["message"]
+        assert "do not identify a row" in run("row-key", "postcode,visits", "-w", "ws", code=1)["message"]
         assert run("row-key", "who", "-w", "ws")["row_key"] == ["who"]
         write("night.csv", "p0,99,10115,1")
         assert run("append", "night.csv", "--upsert", "-w", "ws")["replaced"] == 1
@@ -304,7 +304,10 @@ class TestRowKeys:
         write("bad.csv", "a,30,10115,1", "a,31,10115,2")
         other = ("init", "other", "--data", "bad.csv", "--subject", "who", "--schema", "schema.toml", "--row-key")
         for key in ("who", "visits,who,day", ","):
-            assert "row key" in run(*other, key, code=1)["message"] or "name no row" in run(*other, key, code=1)["message"]
+            assert (
+                "row key" in run(*other, key, code=1)["message"]
+                or "do not identify a row" in run(*other, key, code=1)["message"]
+            )
             assert not Path("other").exists()
         run(*other, "who,age")
         assert run("append", "bad.csv", "-w", "other")["added_before"]

@@ -182,7 +182,7 @@ class TestKeys:
             ["append", "people.parquet"],
             ["rectify", "person-1", "--file", "people.parquet"],
         ):
-            assert "another key than the table was made with" in run(tmp_path, *command, "-w", "ws", code=1)["message"]
+            assert "not the key that the table was made with" in run(tmp_path, *command, "-w", "ws", code=1)["message"]
         path.write_bytes(kept)
         assert run(tmp_path, "forget", "person-1", "-w", "ws")[0]["state"] == "accepted"
         assert run(tmp_path, "status", "-w", "ws")["requests"]["refused"] == 0  # nobody was told anything
@@ -274,7 +274,7 @@ class TestMaking:
             assert "run expunge init, or restore, again" in run(tmp_path, *command, "-w", "ws", code=1)["message"]
         (tmp_path / "ws" / "table" / "mine.txt").write_text("mine")
         making = ["init", "ws", "--data", "people.parquet", "--subject", "who", "--schema", "schema.toml"]
-        assert "mine.txt is not of what was being made there" in run(tmp_path, *making, code=1)["message"]
+        assert "mine.txt does not belong to what was being made there" in run(tmp_path, *making, code=1)["message"]
         assert (tmp_path / "ws" / "table" / "mine.txt").read_text() == "mine"
         (tmp_path / "ws" / "table" / "mine.txt").unlink()
         run(tmp_path, *making)

@@ -71,7 +71,7 @@ def test_kill_nine_and_disk_full(operation, count, tmp_path, record_property):
 )
 def test_the_rounds_would_notice(operation, plant, tmp_path):
     if plant == "no-erasure":  # noticed in the round that is not killed, which ends the play
-        with pytest.raises(AssertionError, match="is not of the workspace"):
+        with pytest.raises(AssertionError, match="does not belong to the workspace"):
             rounds(tmp_path, operation, 4, 0, plant)
     else:
         assert any(result["problem"] for result in rounds(tmp_path, operation, 16, 0, plant)[0])

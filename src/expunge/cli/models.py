@@ -54,7 +54,7 @@ def init(
         ),
     ] = None,
     row_key: Annotated[
-        str | None, typer.Option(help="Columns that together name a row, with commas between them; see expunge row-key.")
+        str | None, typer.Option(help="Columns that together identify a row, with commas between them; see expunge row-key.")
     ] = None,
     as_json: AsJson = False,
     reading: Reading = UNKNOWN,
@@ -83,7 +83,7 @@ def init(
 
 @app.command("row-key")
 def row_key(
-    columns: Annotated[str, typer.Argument(help="Columns that together name a row, with commas between them.")],
+    columns: Annotated[str, typer.Argument(help="Columns that together identify a row, with commas between them.")],
     dry_run: DryRun = False,
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,
@@ -98,7 +98,7 @@ def row_key(
             show_plan(found.planned(lambda plans: plans.row_key(names)), as_json)
             return
         found.declare_row_key(names)
-    show({"row_key": names}, as_json, lambda: console.print(f"{', '.join(names)} name a row from now on", highlight=False))
+    show({"row_key": names}, as_json, lambda: console.print(f"{', '.join(names)} identify a row from now on", highlight=False))
 
 
 @app.command()

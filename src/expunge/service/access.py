@@ -141,7 +141,7 @@ def require(*roles: Role) -> Callable[[Request], Caller]:
         if caller is None:
             raise HTTPException(401, "a valid token is needed", {"WWW-Authenticate": "Bearer"})
         if caller.role not in roles:
-            raise HTTPException(403, f"this is not for the role {caller.role}")
+            raise HTTPException(403, f"this is not allowed for the role {caller.role}")
         if caller.csrf is not None and request.method not in ("GET", "HEAD"):
             shown = request.headers.get("x-csrf-token", "") or request.scope.get("csrf_field", "")
             if not hmac.compare_digest(shown, caller.csrf):

@@ -319,7 +319,7 @@ def _decoded(cursor: str | None) -> tuple[str, str] | None:
     try:
         received, _space, identity = base64.b64decode(cursor, b"-_", validate=True).decode().partition(" ")
     except (binascii.Error, ValueError) as error:
-        raise HTTPException(422, "the cursor is not one that was given out: begin without") from error
+        raise HTTPException(422, "this cursor was never given out: start again without one") from error
     if not identity or "\0" in received + identity:
-        raise HTTPException(422, "the cursor is not one that was given out: begin without")
+        raise HTTPException(422, "this cursor was never given out: start again without one")
     return received, identity

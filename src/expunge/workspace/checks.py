@@ -42,7 +42,7 @@ def readable(storage: Storage) -> None:
         storage.signing_key(connection)
         expected, public = read_property(connection, "subject_key"), str(storage.public_keys(connection))
     if storage.subject_key.fingerprint() != expected:
-        raise WorkspaceInvalid("keys/subject.key is another key than the table was made with: restore it from a backup")
+        raise WorkspaceInvalid("keys/subject.key is not the key that the table was made with: restore it from a backup")
     if storage.public_key_path.read_text() != public:
         raise WorkspaceInvalid("expunge.pub does not hold the ledger's public keys: any command that writes fixes it")
 
@@ -97,7 +97,7 @@ def certificates(storage: Storage) -> None:
             require_bound(connection, row)
             certificate = Certificate.from_json(row.evidence)
             if {**predicate, **certificate.public()} != predicate:
-                raise LedgerCorrupt(f"the evidence of {where} says something else than its certificate")
+                raise LedgerCorrupt(f"the evidence of {where} does not say what its certificate says")
             if row.weights is not None and digest(row.weights) != certificate.weights_digest:
                 raise LedgerCorrupt(f"the weights of {where} are not those certified")
 
@@ -204,7 +204,9 @@ def strays(storage: Storage) -> None:
     found += [*storage.table.strays(), *storage.path.rglob(f"{PARTIAL}*")]
     found += [path for path in storage.path.iterdir() if path.name not in NAMES]
     if found:
-        raise WorkspaceInvalid(f"{found[0]} is not of the workspace: move it elsewhere, or delete it if you know what it is")
+        raise WorkspaceInvalid(
+            f"{found[0]} does not belong to the workspace: move it elsewhere, or delete it if you know what it is"
+        )
 
 
 def deadlines(storage: Storage) -> None:
@@ -263,7 +265,7 @@ def asked(storage: Storage) -> None:
     accepted, certified = {**accepted, **restored}, {*certified, *restored}
     for name, commitment in accepted.items():
         if name not in rows or rows[name].commitment != commitment:
-            raise LedgerCorrupt(f"request {name}, which the log says was accepted, is missing or another one")
+            raise LedgerCorrupt(f"request {name}, which the log says was accepted, is missing, or is another request")
     for name, row in rows.items():
         if row.state != RequestState.REFUSED and name not in accepted:
             raise LedgerCorrupt(f"the log knows nothing of request {name}")
@@ -290,4 +292,6 @@ def retrained(storage: Storage) -> None:
         bound = loaded[name].release.certificate.distance_bound
         distance = loaded[name].true_distance(storage.cached(specification.source(storage.table, hidden.forgotten(name))))
         if not distance <= bound:
-            raise WorkspaceInvalid(f"{name} is {distance:.4g} from the model retrained on the table, certified are {bound:.4g}")
+            raise WorkspaceInvalid(
+                f"{name} is {distance:.4g} from the model retrained on the table, but it is certified to be within {bound:.4g}"
+            )

@@ -77,9 +77,9 @@ class IdColumns:
         for name in self.columns:
             if name not in columns.names:
                 there = ", ".join(map(repr, columns.names))
-                raise InvalidRows(f"there is no column {name!r} to tell whose a row is: there are {there}")
+                raise InvalidRows(f"there is no column {name!r} that says whose a row is: there are {there}")
             if self.columns.count(name) > 1:
-                raise InvalidRows(f"column {name!r} is named twice as one that tells whose a row is: name it once")
+                raise InvalidRows(f"column {name!r} is given twice as one that says whose a row is: give it once")
 
     def proposed(self, rows: pa.Table) -> FeatureSchema:
         """A draft of the schema from a sample of the rows."""
@@ -140,7 +140,7 @@ def fill(
     features = schema or ids.proposed(imported.sample)
     write_file(storage.schema_path, features.to_toml().encode())
     _record(storage, identity, ids, imported, features if schema is None else None, database, row_key)
-    notify(f"{imported.rows:,} rows imported; subject ids are kept nowhere, only keyed hashes of them")
+    notify(f"{imported.rows:,} rows imported; subject ids are not kept, only keyed hashes of them")
     if schema is None:
         notify(
             "schema.toml was drafted from what at least ten people share: check its ranges and categories before you fit. "

@@ -102,5 +102,7 @@ def clear(path: Path) -> None:
     for pattern in FOLDERS:
         for found in path.glob(pattern):
             if any(found.iterdir()):
-                raise WorkspaceInvalid(f"{next(found.iterdir())} is not of what was being made there: move it elsewhere")
+                raise WorkspaceInvalid(
+                    f"{next(found.iterdir())} does not belong to what was being made there: move it elsewhere"
+                )
             found.rmdir()

@@ -135,8 +135,8 @@ def older(storage: Storage) -> Resumption:
             restoring.verify(storage, database, None)
         except ExpungeError as error:
             raise type(error)(
-                f"folder and ledger are not of one day, so that nothing can go on from them ({error}). Put those of one day "
-                "together, or restore a backup with expunge restore; nothing was changed"
+                f"the folder and the ledger are of different days, and no work can go on from them ({error}). Put two of one "
+                "day together, or restore a backup with expunge restore; nothing was changed"
             ) from error
         anchor = anchoring.read(url, key) if url else None
         head = _head(storage)

@@ -255,7 +255,7 @@ def verify(storage: Storage, ledger: Database, checkpoint: str | None) -> None:
                 raise StateCorrupt(f"{path} is missing, or not the file that the ledger names: use another copy")
         storage.signing_key(connection)
         if SubjectKey.load(storage.subject_key_path).fingerprint() != read_property(connection, "subject_key"):
-            raise WorkspaceInvalid("keys/subject.key is another key than the table was made with: use another copy")
+            raise WorkspaceInvalid("keys/subject.key is not the key that the table was made with: use another copy")
 
 
 def _copy(source: Path, manifest: Manifest, storage: Storage) -> None:

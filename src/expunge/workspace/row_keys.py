@@ -74,8 +74,8 @@ def require_key(table: SubjectTable, ids: Sequence[str], names: Sequence[str]) -
         )
     if table.repeats(columns):
         raise WorkspaceInvalid(
-            f"columns {', '.join(names)} name no row: some rows have the same values there, or none. Choose columns that tell "
-            "every row from all others"
+            f"columns {', '.join(names)} do not identify a row: some rows have the same values there, or none. Choose "
+            "columns that tell every row from all others"
         )
 
 

@@ -152,8 +152,8 @@ class Specification:
             return draft._with_noise(target_range)
         except Undeclared as error:
             raise ValueError(
-                f"no noise follows from an excess risk for {kind} ({error}): declare column {target!r} as a number with its "
-                "range in schema.toml, or give --sigma"
+                f"an excess risk does not determine the noise of {kind} ({error}): declare column {target!r} as a number "
+                "with its range in schema.toml, or give --sigma"
             ) from error
 
     def _with_noise(self, target_range: tuple[float, float] | None) -> "Specification":
@@ -214,7 +214,7 @@ class Specification:
             raise InvalidRows(
                 f"{few} of the classes in column {self.target!r} have fewer than ten people, of whom every copy of the model "
                 "would tell: merge them with others, leave out their rows, or declare the column in schema.toml as a category "
-                "with the classes that you know there are, in a schema that says draft = true no more"
+                "with the classes that you know there are, in a schema without draft = true"
             )
         if found:
             raise InvalidRows(

@@ -152,7 +152,7 @@ class Storage:
             if found.fingerprint() == expected:
                 return found
         raise WorkspaceInvalid(
-            f"{self.subject_key_path} is another key than the table was made with, or names another rule of ids, so that "
+            f"{self.subject_key_path} is not the key that the table was made with, or names another rule of ids, so that "
             "nobody would be found: restore it from a backup. Nothing was changed"
         )
 
