@@ -86,6 +86,7 @@ docs: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.capacity
+	$(BIN)/python -m benchmarks.tightness
 	$(BIN)/python -m benchmarks.forecast
 	$(BIN)/python -m benchmarks.forget_speed
 	$(BIN)/python -m benchmarks.tracking
