@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import tightness
-from benchmarks.capacity import Deletions
+from benchmarks.capacity import GUARANTEE, Deletions
 from benchmarks.tightness import LOST, Findings, Measured, counts_up_to, lost_at, measure, retrained
 from expunge.problem.losses import Logistic
 from expunge.problem.objective import Objective
@@ -46,7 +46,7 @@ def test_every_bound_of_small_tables_holds_and_order_3_is_closer_to_a_smaller_tr
 
 def test_the_factors_make_up_bound_over_truth():
     rows, rng = table(), np.random.default_rng(1)
-    model, order = Deletions(rows, Settings(tightness.GUARANTEE)), rng.permutation(len(rows))
+    model, order = Deletions(rows, Settings(GUARANTEE)), rng.permutation(len(rows))
     exact = retrained(rows.take(order[100:]), model.state.point)
     factors = lost_at(model, order, 100, exact)
     measured = tightness.forgotten(model, order, 100, exact, "random")
@@ -56,7 +56,7 @@ def test_the_factors_make_up_bound_over_truth():
 
 def test_the_rate_is_k_p_over_n_squared_in_the_two_norm():
     rows = table()
-    model, order = Deletions(rows, Settings(tightness.GUARANTEE, order=2)), np.arange(len(rows))
+    model, order = Deletions(rows, Settings(GUARANTEE, order=2)), np.arange(len(rows))
     exact = retrained(rows.take(order[10:]), model.state.point)
     assert tightness.forgotten(model, order, 10, exact, "random").rate["euclidean"] == 10 * 5 / 2000**2
 

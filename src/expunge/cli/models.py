@@ -286,7 +286,7 @@ def capacity(
 
     with progress("forecasting", as_json):
         report = Workspace.open(workspace).capacity(name)
-    show(asdict(report), as_json, lambda: console.print(str(report), highlight=False))
+    show({**asdict(report), "regime": report.regime}, as_json, lambda: console.print(str(report), highlight=False))
 
 
 @app.command()
