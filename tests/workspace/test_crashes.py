@@ -62,7 +62,7 @@ def test_kill_nine_and_disk_full(operation, count, tmp_path, record_property):
     assert [result for result in played if result["problem"] or (result["failed"] and result["kind"] != "disk-full")] == []
     at_moments = [result for result in played if result["kind"] == "event"]
     assert sum(result["killed"] for result in at_moments) > 0.9 * len(at_moments) - 1  # one may not come to its moment
-    assert sum(result["killed"] for result in played) > 0.6 * len(played)
+    assert sum(result["killed"] for result in played) > 0.6 * len(played) - 1  # and so here
 
 
 @pytest.mark.parametrize(

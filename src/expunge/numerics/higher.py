@@ -98,8 +98,8 @@ class HigherSums:
     """B and K of all rows learned.
 
     Args:
-        leverage_sum: K, ``(p, p)``.
-        leverage_error: a bound on its rounding error, spectral norm.
+        leverage_sum: K, ``(p, p)``, or more.
+        leverage_error: by how much it may be less, spectral norm.
         third: B; ``None`` at order 2.
         third_error: |error of B[E, E]| is at most that times |E|².
         third_size: no less than the Frobenius norm of B.
@@ -114,8 +114,12 @@ class HigherSums:
     @classmethod
     @quiet
     def at(cls, at: Evaluation, leverages: tuple[Array, Array], order: int) -> "HigherSums":
-        """The sums over one batch of evaluated rows, whose ``leverages`` these are."""
-        total, error = at.weighted_hessian(*leverages)
+        """The sums over one batch of evaluated rows, whose ``leverages`` these are.
+
+        K is only ever bounded from above, and leverages are rounded up: that these are too large is no error. Of rows that go
+        it is one, since they may take more away than they brought (``HigherTerms``).
+        """
+        total, error = at.weighted_hessian(leverages[0], np.zeros(len(at.rows)))
         if order < 3:
             return cls(total, error, None, 0.0, 0.0)
         third = SymmetricTensor.zeros(len(total))
