@@ -152,7 +152,7 @@ class TestAliases:
             got = client.post("/v1/requests", headers=token, json={"subject": "A@X"})
             assert (got.status_code, got.json()["near"]) == (422, "case")
 
-    @pytest.mark.parametrize(("aliases", "said"), [(["none"], "no column 'none'"), (["who"], "named twice")])
+    @pytest.mark.parametrize(("aliases", "said"), [(["none"], "no column 'none'"), (["who"], "given twice")])
     def test_columns_that_cannot_be_aliases(self, tmp_path, aliases, said):
         with pytest.raises(InvalidRows, match=said):
             made(tmp_path, "parquet", ["1"], tuple(aliases))
