@@ -18,6 +18,8 @@ from expunge.ledger.properties import read_property
 from expunge.unlearning.storage import load_unlearner
 from expunge.workspace import Workspace, drafts
 from expunge.workspace.doctor import examine
+from expunge.workspace.schedules import RefitCause
+from expunge.workspace.status import status
 from expunge.workspace.storage import UNFINISHED
 from tests.workspace.moments import watched
 from tests.workspace.people import SCHEMA, people, workspace
@@ -49,6 +51,10 @@ def prepare(operation: str, folder: Path) -> None:
     if operation == "draft":
         table = table.append_column("country", _countries(table))
     made = workspace(folder, models=False, table=table, schema=None if operation == "draft" else SCHEMA)
+    if operation == "scheduled":
+        settings = made.storage.configuration_path
+        settings.write_text(settings.read_text().replace("refit_requests = 200", "refit_requests = 2"))
+        made = Workspace.open(made.storage.path)
     if operation != "draft":  # a model fitted with a draft keeps what it took from it
         made.fit("churn", "churn", delta=1e-5)
     if operation == "aside":
@@ -68,6 +74,8 @@ def prepare(operation: str, folder: Path) -> None:
     pq.write_table(new.set_column(0, "who", pa.array([f"new-{i}" for i in range(5)])), folder / "new.parquet")
     right = new.slice(0, 1).set_column(0, "who", pa.array(["person-5"]))
     pq.write_table(right, folder / "right.parquet")
+    if operation == "scheduled":  # the second release since the fit
+        made.append(str(folder / "new.parquet"))
     if operation == "upsert":
         made.declare_row_key(["who", "age"])
         other = table.slice(20, 2)
@@ -97,6 +105,8 @@ def operate(operation: str, folder: Path, acknowledge: Callable[[str], None]) ->
         found.fit("spend", "spend", model="ridge", sigma=0.05)
     elif operation == "refit":
         found.refit("churn")
+    elif operation == "scheduled":
+        found.process()
     elif operation == "replace":
         found.replace("visits", sigma=0.1)
     elif operation == "retire":
@@ -170,6 +180,13 @@ def check(operation: str, folder: Path, acknowledged: list[str]) -> str | None:
         return "a retired model is there still"
     if operation == "replace" and is_done and json.loads(models["visits"].evidence)["sigma"] != 0.1:
         return "a replaced model is the old one"
+    if operation == "scheduled":
+        for model in status(storage).models:
+            last = model.last_refit
+            if model.next_refit is not None or last is None or last.cause != RefitCause.RELEASES or not last.resets_budget:
+                return f"the scheduled refit of {model.name} is not done: {model.refits}"
+            if model.release != 5:  # fitted; person-1, rows, person-2; refitted
+                return f"{model.name} has {model.release} releases"
     if operation == "draft":
         text = storage.schema_path.read_text()
         if digest(text) not in made:

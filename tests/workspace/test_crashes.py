@@ -52,6 +52,7 @@ def rounds(folder: Path, operation: str, count: int, seed: int, *more: str) -> t
         ("replace", 4),
         ("retire", 4),
         ("rotate", 4),
+        ("scheduled", 8),
         ("upsert", 4),
         ("widen", 4),
     ],

@@ -1,7 +1,7 @@
 """A workspace through its life: rows in, models fitted, people forgotten, corrected, added; evidence for all of it."""
 
 import json
-from datetime import date, datetime, timedelta
+from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +17,6 @@ from expunge.errors import InvalidRows, RequestRefused, StateCorrupt, WorkspaceB
 from expunge.evidence.receipts import verify_receipt
 from expunge.ledger import releases, requests
 from expunge.ledger.tables import requests as request_table
-from expunge.privacy.budget import today
 from expunge.unlearning.dense import require_hessian
 from expunge.unlearning.unlearner import secret_of
 from expunge.workspace import Workspace, desk, states
@@ -257,74 +256,6 @@ def test_a_model_has_the_order_that_is_asked_for(tmp_path):
     assert "order must be 2, 3 or 'auto', got 4" in refused.output
     assert found.replace("two").release.certificate.rung == "refit"
     assert require_hessian(secret_of(states.state_of(found.storage, "two")).state).order == 2
-
-
-def test_models_are_refitted_on_the_schedule_they_were_fitted_with(tmp_path):
-    """By hand a refit is charged like any release; the schedule's, for which somebody forgotten calls, resets the budget."""
-    found = workspace(tmp_path, models=False)
-    text = found.storage.configuration_path.read_text()
-    found.storage.configuration_path.write_text(text.replace("refit_requests = 200", "refit_requests = 3"))
-    found = Workspace.open(found.storage.path)
-    found.fit("churn", "churn", delta=1e-5)
-    found.storage.configuration_path.write_text(text)
-    found = Workspace.open(found.storage.path)
-    found.forget(["person-1"])
-    (first,) = found.process().outcomes
-    by_hand = found.refit("churn").release.certificate
-    assert not by_hand.scheduled
-    assert by_hand.mu_total >= first.release.certificate.mu_total > 0
-    (model,) = status(found.storage).models
-    assert model.next_refit is None
-    assert (model.last_refit.cause, model.last_refit.resets_budget) == (RefitCause.ASKED, False)
-    found.forget(["person-2"])
-    forgotten, refitted = found.process().outcomes
-    assert forgotten.release.certificate.requests == 3
-    (model,) = status(found.storage).models
-    assert model.next_refit is None
-    assert (model.last_refit.cause, model.last_refit.resets_budget) == (RefitCause.RELEASES, True)
-    certificate = refitted.release.certificate
-    assert (certificate.rung, certificate.scheduled, certificate.requests) == ("refit", True, 0)
-    assert certificate.mu_total >= forgotten.release.certificate.mu_total
-    found.forget(["person-3"])
-    (after,) = found.process().outcomes
-    assert after.release.certificate.mu_total == pytest.approx(after.release.certificate.mu)
-    due = date.fromisoformat(after.release.certificate.since) + timedelta(days=1)
-    (model,) = status(found.storage).models
-    assert str(model.next_refit) == f"{due}, or after 2 more releases"
-    assert problems(found) == {}
-
-
-def test_refits_come_every_night_and_after_the_requests(tmp_path, monkeypatch):
-    """A model that forgot somebody is refitted from midnight on; whoever asks while one is refitted comes before the next."""
-    found = workspace(tmp_path)
-    found.forget(["person-1"])
-    found.process()
-    assert found.process().outcomes == []
-    names = [model.name for model in status(found.storage).models]
-    assert all(model.last_refit is None for model in status(found.storage).models)
-    tomorrow = today() + timedelta(days=1)
-    for module in ("privacy.budget", "workspace.queue", "workspace.status", "unlearning.unlearner", "unlearning.readable"):
-        monkeypatch.setattr(f"expunge.{module}.today", lambda: tomorrow, raising=False)
-    assert {str(model.next_refit) for model in status(found.storage).models} == {"now"}
-    found.forget(["person-2"])
-
-    def asked_meanwhile(message: str) -> None:
-        if message.startswith(f"{names[0]}: its refit is due"):
-            assert [answer.state for answer in found.forget(["person-3"])] == ["accepted"]
-
-    outcomes = found.process(asked_meanwhile).outcomes
-    made = [(outcome.model, outcome.release.certificate.n_forgotten > 0) for outcome in outcomes]
-    waited, meanwhile = ([(name, True) for name in names] for _ in range(2))
-    assert made == [*waited, (names[0], False), *meanwhile, *((name, False) for name in names[1:])]
-    assert {str(outcome.release.certificate.rung) for outcome in outcomes if outcome.release.certificate.n_forgotten == 0} == {
-        "refit"
-    }
-    models = status(found.storage).models
-    assert {model.last_refit.cause for model in models} == {RefitCause.CALENDAR}
-    assert all("calendar; the privacy budget began anew" in str(model.last_refit) for model in models)
-    shown = CliRunner().invoke(app, ["status", "-w", str(found.storage.path)])
-    assert "was last refitted" in shown.output
-    assert problems(found) == {}
 
 
 def test_those_forgotten_do_not_come_back_by_accident(tmp_path):

@@ -296,12 +296,12 @@ def status(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
                 table.add_column(heading)
             for model in found.models:
                 numbers = [f"{number:.3g}" for number in (model.epsilon, model.epsilon_total)]
-                rows, due = f"{model.remaining:,.0f}", "" if model.next_refit is None else str(model.next_refit)
+                rows, due = f"{model.remaining:,.0f}", "" if model.next_refit is None else model.next_refit.when
                 table.add_row(model.name, model.target, str(model.release), model.rung, *numbers, rows, due)
             console.print(table)
         for model in found.models:
-            if model.last_refit is not None:
-                console.print(f"{model.name} was last refitted {model.last_refit}", highlight=False)
+            if model.refits:
+                console.print(f"{model.name}: {model.refits}", highlight=False)
         for model in found.models:
             if model.aside is not None:
                 console.print(f"{model.name} is set aside, and requests wait for it: {model.aside}", highlight=False)

@@ -1,13 +1,12 @@
 """When a model is refitted, and why it was: by a schedule that nothing computed from rows moves. Theory §5.7.
 
-A model is owed a refit from the first deletion after its last scheduled one: that depends on requests and on nothing else. When
-it comes is then a matter of the calendar (UTC) and of how many releases there were. A refit at any other time moves the anchor,
-and resets nothing.
+A model is owed a refit once somebody was forgotten from it since its last one. Refits that the ladder was forced into do not
+count, so that this depends on requests alone. When the refit comes is a matter of the calendar (UTC) and of how many releases
+there were. A refit at any other time moves the anchor, and resets nothing.
 """
 
-import json
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from enum import StrEnum
 
 import sqlalchemy as sa
@@ -17,7 +16,7 @@ from expunge.ledger.batches import BatchKind
 from expunge.ledger.releases import Model, Release
 from expunge.ledger.restores import Restored
 from expunge.privacy import Schedule
-from expunge.workspace.model_kinds import ModelKind
+from expunge.workspace.outline import Outline
 
 
 class RefitCause(StrEnum):
@@ -34,33 +33,11 @@ class RefitCause(StrEnum):
 
 
 WHY = {
-    RefitCause.CALENDAR: "as it was due by the calendar",
-    RefitCause.RELEASES: "as it was due after so many releases",
+    RefitCause.CALENDAR: "as scheduled by the calendar",
+    RefitCause.RELEASES: "as scheduled after so many releases",
     RefitCause.FORCED: "because no pass over the rows proved enough",
     RefitCause.ASKED: "because somebody asked for it",
 }
-
-
-@dataclass(frozen=True)
-class Outline:
-    """What is read of a model's specification where its estimator is not needed.
-
-    Args:
-        kind: the estimator.
-        target: the column that it predicts.
-        schedule: of its refits.
-    """
-
-    kind: ModelKind
-    target: str
-    schedule: Schedule
-
-    @classmethod
-    def of(cls, model: Model) -> "Outline":
-        """The outline of ``model``."""
-        given = json.loads(model.specification)
-        schedule = Schedule(days=given["refit_days"], requests=given["refit_requests"] or None)
-        return cls(ModelKind(given["kind"]), given["target"], schedule)
 
 
 @dataclass(frozen=True)
@@ -77,14 +54,21 @@ class NextRefit:
     releases: int | None
     cause: RefitCause | None
 
+    @property
+    def when(self) -> str:
+        """The day, or that it is due now."""
+        return self.day if self.cause is None else "now"
+
     def __str__(self) -> str:
         if self.cause is not None:
-            return "now"
-        return self.day if self.releases is None else f"{self.day}, or after {self.releases} more releases"
+            return f"now, {WHY[self.cause]}"
+        if self.releases is None:
+            return f"on {self.day}"
+        return f"on {self.day}, or after {self.releases:,} more release{'' if self.releases == 1 else 's'}"
 
     @classmethod
     def of(cls, model: Model, last: Release, restored: Restored | None, on: date) -> "NextRefit | None":
-        """What ``model`` is owed ``on`` a day; ``None`` if its anchor depends on nobody forgotten.
+        """What ``model`` is owed ``on`` a day; ``None`` for nothing.
 
         Args:
             model: a living one.
@@ -118,7 +102,7 @@ class LastRefit:
     resets_budget: bool
 
     def __str__(self) -> str:
-        budget = "the privacy budget began anew" if self.resets_budget else "that reset nothing"
+        budget = "the privacy budget began anew" if self.resets_budget else "it reset nothing"
         return f"on {self.at[:10]}, {WHY[self.cause]}; {budget}"
 
     @classmethod
@@ -128,10 +112,12 @@ class LastRefit:
         if found is None:
             return None
         refit, before = found
-        cause = RefitCause.FORCED
-        if refit.kind is BatchKind.REFIT:
-            on = max(datetime.fromisoformat(refit.at).date(), refit.figures.since)  # with which a new period begins
-            cause = _cause(Outline.of(model).schedule, before.since, before.requests, on) or RefitCause.ASKED
+        cause = RefitCause.ASKED
+        if refit.kind is not BatchKind.REFIT:
+            cause = RefitCause.FORCED
+        elif refit.figures.requests == 0:  # it was due: the schedule counts anew
+            schedule = Outline.of(model).schedule
+            cause = _cause(schedule, before.since, before.requests, refit.figures.since) or RefitCause.CALENDAR
         return cls(refit.at, cause, refit.figures.resets_budget)
 
 

@@ -18,7 +18,8 @@ from expunge.unlearning.rung import Rung
 from expunge.workspace import drafts
 from expunge.workspace.forgetting import PURPOSE
 from expunge.workspace.model_kinds import ModelKind
-from expunge.workspace.schedules import LastRefit, NextRefit, Outline
+from expunge.workspace.outline import Outline
+from expunge.workspace.schedules import LastRefit, NextRefit
 from expunge.workspace.storage import Storage
 
 SHOWN = 20
@@ -65,7 +66,7 @@ class ModelStatus:
         epsilon_total: what of ``epsilon`` is spent.
         distance_bound: certified.
         remaining: weight of the rows learned and not forgotten.
-        next_refit: that it is owed, when and why; ``None`` if its anchor depends on nobody forgotten.
+        next_refit: that it is owed, when and why; ``None`` if it is owed none.
         last_refit: when its anchor was last moved, and why; ``None`` if it never was.
         aside: why it cannot forget now.
     """
@@ -109,6 +110,12 @@ class ModelStatus:
             last_refit=LastRefit.of(connection, model),
             aside=model.aside,
         )
+
+    @property
+    def refits(self) -> str:
+        """When it is refitted next and was last, and why, for a person; empty if there is nothing to say."""
+        coming = [] if self.next_refit is None else [f"Its next refit is due {self.next_refit}."]
+        return " ".join([*coming, *([] if self.last_refit is None else [f"It was last refitted {self.last_refit}."])])
 
 
 @dataclass(frozen=True)
