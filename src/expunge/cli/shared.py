@@ -31,7 +31,7 @@ PACKAGE = Path(__file__).parents[1]
 
 
 class Border(TyperGroup):
-    """Where every exception ends that a command lets out: as a sentence and an exit code, never as a traceback."""
+    """Turns every exception that a command lets through into a sentence and an exit code, never into a traceback."""
 
     def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> Any:
         """Runs the command that was asked for."""
@@ -115,7 +115,7 @@ def _listed(value: Any) -> str:
 
 
 def notify(message: str) -> None:
-    """A word to a person, apart from the result."""
+    """Prints a message for a person, apart from the result."""
     errors.print(message, highlight=False, soft_wrap=True)
 
 

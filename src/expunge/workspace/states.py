@@ -132,7 +132,7 @@ class Forgetting(NamedTuple):
 
 
 def state_of(storage: Storage, model: str) -> Unlearner:
-    """The secret state of ``model`` now, also while another process makes a newer one.
+    """The present secret state of ``model``, even while another process makes a newer one.
 
     Raises:
         StateCorrupt: its file is missing, damaged, or not the one that the ledger names.
@@ -263,7 +263,7 @@ def _attempt(storage: Storage, work: Work, task: Task, before: Forgetting, chang
 
 
 def _moving(leaving: pa.Table | None, added: pa.Table | None) -> tuple[pa.Table | None, pa.Table | None]:
-    """Both without the rows that stay what they are."""
+    """Both tables, without the rows that are in each of them."""
     if leaving is None or added is None:
         return leaving, added
     before, after = leaving[ROW].combine_chunks(), added[ROW].combine_chunks()
@@ -309,7 +309,7 @@ def _operate(
     name: str,
     notify: Notify,
 ) -> None:
-    """Makes the new release, also if the model learned none of the rows: who had no target must not show in the log.
+    """Makes the new release even if the model learned none of the rows: the log must not show who had no target.
 
     The table is known to be what the model learned, by the digests of its files, and is read where it is needed only. A refit
     compares it row by row.

@@ -96,7 +96,7 @@ class Storage:
 
     @property
     def lock_path(self) -> Path:
-        """The file that whoever changes models and table has locked; a copy of the folder has another one."""
+        """The file that is locked while models and table change; it also tells the folder from its copies."""
         return self.path / "lock"
 
     def state_path(self, model: str, number: int) -> Path:
@@ -157,7 +157,7 @@ class Storage:
         )
 
     def renew_subject_key(self) -> None:
-        """Takes the newest rule of ids into use, beside the earlier ones; the caller holds ``exclusive()``. Twice is once."""
+        """Starts to use the newest rule of ids beside the earlier ones; safe to repeat. The caller holds ``exclusive()``."""
         new = self.subject_key.renewed()
         if new != self.subject_key:
             with self.database.writing() as connection:
@@ -184,7 +184,7 @@ class Storage:
         return database
 
     def examined(self) -> "Storage":
-        """The same for the doctor, who looks at its ledger whatever that is."""
+        """The same workspace for the doctor, who reads the ledger whatever state it is in."""
         storage = Storage(self.path)
         with suppress(ExpungeError):
             storage.__dict__["database"] = storage.unproven_database
@@ -235,7 +235,7 @@ class Storage:
 
     @cached_property
     def unproven_database(self) -> Database:
-        """The same, for those who look at it or correct it whatever it is: doctor and recovery."""
+        """The database whatever state it is in, for doctor and recovery, who examine or correct it."""
         database = self.reach(self._url())
         try:
             database.migrate(is_new=False)
@@ -245,7 +245,7 @@ class Storage:
         return database
 
     def database_without_witness(self) -> Database:
-        """The same again, for a ledger that is not where the folder's witness says, on somebody's word."""
+        """The database without its witness, for a ledger that somebody confirmed although the witness says otherwise."""
         return self._database(self._url(), None)
 
     def _database(self, url: str | sa.URL, witness: Witness | None) -> Database:
