@@ -14,7 +14,7 @@ from expunge.numerics.evaluation import Evaluation
 from expunge.numerics.factor import Factor, Hessian
 from expunge.numerics.higher import HigherSums, Reference
 from expunge.numerics.leverage import leverages
-from expunge.numerics.splitting import split
+from expunge.numerics.splitting import can_be_split, split
 from expunge.numerics.statistics import Statistics
 from expunge.numerics.support import Support
 from expunge.problem.objective import Objective
@@ -173,3 +173,4 @@ def test_rows_without_categories_stay_as_they_are(rng):
         assert split(rows, Support.of(Objective(CATALOGUE[0], 100), rows)) is rows
         few = rows.take(slice(0, 10))
         assert split(few, Support.of(Objective(CATALOGUE[0], 100), few)) is few
+        assert can_be_split(rows) and not can_be_split(few)

@@ -16,16 +16,19 @@ PRODUCTS = 12
 """A stored entry of a sparse matrix takes part in as many times the work of a value in a block."""
 
 
+def can_be_split(rows: Rows) -> bool:
+    """Whether it is worth finding out where ``rows`` have values, to put them into blocks."""
+    return is_on_host(rows.X) and not isinstance(rows.X, SplitMatrix) and rows.X.shape[0] * rows.X.shape[1] >= SMALLEST
+
+
 def split(rows: Rows, support: Support) -> Rows:
     """``rows`` in blocks, or as they are where that is no gain.
 
     Args:
-        rows: on the host or elsewhere.
+        rows: that can be split.
         support: of these rows, the intercept's column included.
     """
     X = rows.X
-    if isinstance(X, SplitMatrix) or not is_on_host(X) or X.shape[0] * X.shape[1] < SMALLEST:
-        return rows
     columns, starts = support.groups
     groups = [np.sort(group[group < X.shape[1]]) for group in np.split(columns, starts[1:])]
     groups = [group for group in groups if len(group)]

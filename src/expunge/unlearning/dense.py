@@ -1,7 +1,6 @@
 """The state of a model with a Hessian: its statistics, and the ladder that it climbs. Theory §4.3 to §4.5."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,8 +48,7 @@ class DenseState(State):
         yield first
         state = state.tightened()
         if declared is None:
-            sharp = from_statistics(state, sharply=True)
-            yield sharp if remaining is None or ladder.is_cheaper_than_a_pass(state) else replace(sharp, remainder=None)
+            yield from_statistics(state, sharply=True, closely=remaining is None or ladder.is_cheaper_than_a_pass(state))
         if remaining is None or measure is None:
             return
         point = first.point

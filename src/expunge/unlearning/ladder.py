@@ -73,17 +73,20 @@ def _uninformed(why: str) -> CapacityExceeded:
 
 
 @quiet
-def from_statistics(state: State, declared: DeclaredBound | None = None, *, sharply: bool = False) -> Candidate:
+def from_statistics(
+    state: State, declared: DeclaredBound | None = None, *, sharply: bool = False, closely: bool = True
+) -> Candidate:
     """One step from the anchor, certified without rows. Source: theory §4.3, §4.7.
 
     Args:
         declared: what certifies it instead of the statistics.
         sharply: whether to look at third derivatives twice, and for the least eigenvalue, O(p³), where these are kept.
+        closely: whether then to prepare the closer bound of a ``Remainder`` too, likewise.
     """
     step, hessian_step, residual_norm = state.step
     expansion = None if declared is not None else Expansion.of(state, step)
     if expansion is not None:
-        return _from_expansion(expansion, sharply)
+        return _from_expansion(expansion, sharply, sharply and closely)
     geometry = state.geometry
     length = geometry.length(step, hessian_step)
     after = geometry.hessian_change(step, length)
@@ -98,10 +101,10 @@ def from_statistics(state: State, declared: DeclaredBound | None = None, *, shar
     if c > 0.0:
         decrement = min(decrement, bounds.linear_remainder(c, after.t, spread(state.higher, state.reference, step)))
     found = _candidate(state, point, after.t, decrement + rounding, rung, 0, wobble)
-    return _Operator.plain(state).sharpened(found, step, decrement, rounding) if sharply and c > 0.0 else found
+    return _Operator.plain(state).sharpened(found, step, decrement, rounding) if sharply and closely and c > 0.0 else found
 
 
-def _from_expansion(expansion: Expansion, sharply: bool) -> Candidate:
+def _from_expansion(expansion: Expansion, sharply: bool, closely: bool) -> Candidate:
     state, geometry, concordance = expansion.state, expansion.state.geometry, concordance_of(expansion.state)
     step, left, rounding = expansion.stepped()
     again = Expansion.of(state, step) if sharply else None
@@ -118,7 +121,7 @@ def _from_expansion(expansion: Expansion, sharply: bool) -> Candidate:
         growth = min(growth, bounds.ROUND_UP / least) if least > 0.0 else growth
     wobble = _wobble(geometry, SENSITIVITY * rounding, point)
     found = _candidate(state, point, t, beyond + left + rounding, Rung.STATISTICS, 0, wobble, growth)
-    operator = _Operator.shifted(expansion) if sharply else None
+    operator = _Operator.shifted(expansion) if closely else None
     return found if operator is None else operator.sharpened(found, step, beyond + left, rounding)
 
 

@@ -23,7 +23,7 @@ from expunge.numerics.higher import HigherSums, HigherTerms, Reference
 from expunge.numerics.leverage import leverages, top_leverage
 from expunge.numerics.rounding import gamma, penalty_scale_error, quiet
 from expunge.numerics.solver import minimise
-from expunge.numerics.splitting import split
+from expunge.numerics.splitting import can_be_split, split
 from expunge.numerics.statistics import RowExtremes, RowTerms, Statistics, Sums, sum_up
 from expunge.numerics.support import Support
 from expunge.problem.objective import Objective
@@ -80,7 +80,7 @@ class State(AnchoredState):
             InvalidRows, NoOptimum: see ``solver.minimise``; also a classifier's rows with a class missing.
         """
         support = None
-        if isinstance(source, Rows):
+        if isinstance(source, Rows) and can_be_split(source):
             support = engine.reduce(source, partial(_support, objective), operator.or_)
             source = split(source, support)
         optimum = minimise(objective, source, engine, start)
