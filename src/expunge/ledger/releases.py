@@ -211,20 +211,16 @@ def release(connection: sa.Connection, number: int) -> Release | None:
 
 def listed(connection: sa.Connection, name: str | None = None) -> list[Listed]:
     """All releases, of one model or of all, the oldest first, with what their batch was."""
-    wanted = (releases.c[key] for key in ("id", "model", "number", "at", "evidence", "purged", "batch"))
-    chosen = sa.select(*wanted, batches.c.kind).join(batches, releases.c.batch == batches.c.id).order_by(releases.c.id)
-    found = connection.execute(chosen if name is None else chosen.where(releases.c.model == name))
-    return [Listed(**{**row._mapping, "kind": BatchKind.read(row.kind)}) for row in found]
+    chosen = _with_kinds().order_by(releases.c.id)
+    return [_listed(row) for row in connection.execute(chosen if name is None else chosen.where(releases.c.model == name))]
 
 
 def last_refit(connection: sa.Connection, name: str) -> tuple[Listed, Figures] | None:
     """The last refit of a model since it was fitted, and what the evidence of the release before it says."""
-    wanted = (releases.c[key] for key in ("id", "model", "number", "at", "evidence", "purged", "batch"))
-    chosen = sa.select(*wanted, batches.c.kind).join(batches, releases.c.batch == batches.c.id)
-    newest_first = chosen.where(releases.c.model == name).order_by(releases.c.id.desc())
+    newest_first = _with_kinds().where(releases.c.model == name).order_by(releases.c.id.desc())
     refit = None
     for row in connection.execute(newest_first).yield_per(64):
-        found = Listed(**{**row._mapping, "kind": BatchKind.read(row.kind)})
+        found = _listed(row)
         if refit is not None:
             return refit, found.figures
         if found.kind in (BatchKind.FIT, BatchKind.REPLACE):
@@ -261,6 +257,16 @@ def purge_superseded(connection: sa.Connection, batch: int, at: str, *, weights:
         kept = older & (releases.c.state_digest.is_not(None) | releases.c.weights.is_not(None))
         gone = {"weights": None, "purged": at} if weights else {}
         sealing.update(connection, releases, kept, state_digest=None, table_digest=None, **gone)
+
+
+def _with_kinds() -> sa.Select[Any]:
+    """What ``Listed`` is made of."""
+    wanted = (releases.c[key] for key in ("id", "model", "number", "at", "evidence", "purged", "batch"))
+    return sa.select(*wanted, batches.c.kind).join(batches, releases.c.batch == batches.c.id)
+
+
+def _listed(row: sa.Row[Any]) -> Listed:
+    return Listed(**{**row._mapping, "kind": BatchKind.read(row.kind)})
 
 
 def _models(connection: sa.Connection, chosen: sa.Select[Any]) -> list[Model]:

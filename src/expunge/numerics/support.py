@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from expunge.numerics.rounding import gamma
-from expunge.problem.arrays import norm
+from expunge.problem.arrays import norm, unsplit
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
-from expunge.problem.split import SplitMatrix
 
 Array = NDArray[np.float64]
 
@@ -37,8 +36,7 @@ class Support:
     @classmethod
     def of(cls, objective: Objective, rows: Rows) -> "Support":
         """The support of ``rows``."""
-        X, n = rows.on_host().X, objective.n_features
-        X = X.tocsr() if isinstance(X, SplitMatrix) else X
+        X, n = unsplit(rows.on_host().X), objective.n_features
         largest, together = np.ones(objective.width), np.zeros((objective.width, objective.width), dtype=bool)
         if not len(rows):
             return cls(0.0 * largest, together)

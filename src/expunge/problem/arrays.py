@@ -66,6 +66,11 @@ def dense(X: Any) -> Any:
     return X.toarray() if sparse.issparse(X) or isinstance(X, SplitMatrix) else X
 
 
+def unsplit(X: Any) -> Any:
+    """Rows of any kind, those in blocks as canonical CSR."""
+    return X.tocsr() if isinstance(X, SplitMatrix) else X
+
+
 def squared(X: Any) -> Any:
     """Rows of any kind with every value squared."""
     if isinstance(X, SplitMatrix):

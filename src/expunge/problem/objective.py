@@ -22,11 +22,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from expunge.errors import InvalidRows
-from expunge.problem.arrays import LARGEST, SMALLEST, beside, host, is_on_host, namespace
+from expunge.problem.arrays import LARGEST, SMALLEST, beside, host, is_on_host, namespace, unsplit
 from expunge.problem.losses import Loss
 from expunge.problem.parameters import real, truth, whole
 from expunge.problem.rows import Rows
-from expunge.problem.split import SplitMatrix
 
 Array = NDArray[np.float64]
 
@@ -191,10 +190,7 @@ class Objective:
             rows: of this objective.
         """
         X = self.features(rows)
-        if not is_on_host(X):
-            X = host(X)
-        if isinstance(X, SplitMatrix):
-            X = X.tocsr()
+        X = unsplit(X) if is_on_host(X) else host(X)
         if not self.fit_intercept:
             return X
         ones = np.ones((len(rows), 1))

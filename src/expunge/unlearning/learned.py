@@ -19,8 +19,8 @@ from scipy import sparse
 from expunge.engine import Engine
 from expunge.engine.local import LocalEngine
 from expunge.errors import InvalidRows, NotLearned
+from expunge.problem.arrays import unsplit
 from expunge.problem.rows import Places, Rows, RowSource
-from expunge.problem.split import SplitMatrix
 
 Digests = NDArray[np.uint64]
 Check = Callable[[Rows], Rows]
@@ -157,7 +157,7 @@ def row_digests(rows: Rows, key: bytes, by_subject: bool) -> Digests:
     if by_subject and (rows.ids is None or isinstance(rows.ids, Places)):
         raise InvalidRows("the model was fitted with subjects: give the id of its subject with every row")
     rows = rows.on_host()
-    values, columns, starts = _entries(rows.X.tocsr() if isinstance(rows.X, SplitMatrix) else rows.X)
+    values, columns, starts = _entries(unsplit(rows.X))
     sizes, width = np.diff(starts), rows.X.shape[1]
     heads = starts[:-1] + 3 * np.arange(len(rows))
     content, is_head = np.empty(len(values) + 3 * len(rows), dtype="<f8"), np.zeros(len(values) + 3 * len(rows), dtype=bool)

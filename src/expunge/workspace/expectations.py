@@ -81,8 +81,23 @@ class NewRowKey(Expected):
     row_key: tuple[str, ...]
 
 
+class OfRows(Expected):
+    """Of a command that reads rows, in which something may be odd."""
+
+    undeclared: Mapping[str, int]
+    missing: Mapping[str, int]
+
+    @property
+    def sentences(self) -> list[str]:
+        found = []
+        for counted, means in ((self.undeclared, "outside what the schema declares"), (self.missing, "missing")):
+            counts = ", ".join(f"{name!r} {count:,}" for name, count in counted.items())
+            found += [f"values that are {means}, by column: {counts}"] if counts else []
+        return found
+
+
 @dataclass(frozen=True)
-class Refitting(Expected):
+class Refitting(OfRows):
     """Of a refit.
 
     Args:
@@ -97,13 +112,9 @@ class Refitting(Expected):
     undeclared: Mapping[str, int]
     missing: Mapping[str, int]
 
-    @property
-    def sentences(self) -> list[str]:
-        return _odd(self.undeclared, self.missing)
-
 
 @dataclass(frozen=True)
-class Fitting(Expected):
+class Fitting(OfRows):
     """Of a model that is learned.
 
     Args:
@@ -126,13 +137,9 @@ class Fitting(Expected):
     undeclared: Mapping[str, int]
     missing: Mapping[str, int]
 
-    @property
-    def sentences(self) -> list[str]:
-        return _odd(self.undeclared, self.missing)
-
 
 @dataclass(frozen=True)
-class Arriving(Expected):
+class Arriving(OfRows):
     """Of rows that come, or take the place of a person's.
 
     Args:
@@ -166,18 +173,10 @@ class Arriving(Expected):
             found.append(f"{self.set_aside:,} rows are set aside, each with its reason")
         if self.left_out:
             found.append(f"columns that the table does not have were left out: {', '.join(map(repr, self.left_out))}")
-        return [*found, *_odd(self.undeclared, self.missing)]
+        return [*found, *super().sentences]
 
 
 def odd_counts(odd: Mapping[str, Odd]) -> tuple[dict[str, int], dict[str, int]]:
     """How many values of each column are undeclared, and how many missing; columns in which none are left out."""
     undeclared = {name: found.undeclared for name, found in odd.items() if found.undeclared}
     return undeclared, {name: found.missing for name, found in odd.items() if found.missing}
-
-
-def _odd(undeclared: Mapping[str, int], missing: Mapping[str, int]) -> list[str]:
-    found = []
-    for counted, means in ((undeclared, "outside what the schema declares"), (missing, "missing")):
-        counts = ", ".join(f"{name!r} {count:,}" for name, count in counted.items())
-        found += [f"values that are {means}, by column: {counts}"] if counts else []
-    return found
