@@ -57,7 +57,8 @@ class Schedule:
         )
 
     def __str__(self) -> str:
-        every = [f"{count} {name}" for count, name in ((self.days, "days"), (self.requests, "requests")) if count is not None]
+        counts = ((self.days, "day"), (self.requests, "request"))
+        every = [name if count == 1 else f"{count} {name}s" for count, name in counts if count is not None]
         return f"every {' or '.join(every)}" if every else "never"
 
 
