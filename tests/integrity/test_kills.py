@@ -57,7 +57,7 @@ class Hand:
     Args:
         folder: where the workspace is.
         commands: without the workspace, and without ``--json``.
-        kills: how many of them are killed.
+        kills: how many of them are killed, at least. More are given until a command like the first has answered.
         rng: when.
     """
 
@@ -70,8 +70,10 @@ class Hand:
         self.thread.start()
 
     def _work(self) -> None:
-        while self.killed < self._kills:
+        first: str | None = None
+        while self.killed < self._kills or all(command[0] != first for command, _answer in self.said):
             command = next(self._commands)
+            first = first or command[0]
             arguments = [sys.executable, "-m", "expunge", *command, "--json", "-w", "ws"]
             with (self._folder / f"{threading.get_ident()}.out").open("w+") as out:
                 process = subprocess.Popen(arguments, stdout=out, stderr=out, cwd=self._folder)
