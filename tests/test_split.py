@@ -37,10 +37,11 @@ def always():
 
 
 def table(seed: int, n_rows: int | None = None) -> np.ndarray:
-    """Categories, some with none of their columns, and numbers, in any order; some rows scaled to a length of one."""
+    """Categories, some with none of their columns, some with values of their own, and numbers, in any order; some rows scaled."""
     rng = np.random.default_rng(seed)
     n = int(rng.integers(15, 60)) if n_rows is None else n_rows
     blocks = [np.eye(k + 1)[rng.integers(0, k + 1, n)][:, :k] for k in rng.integers(1, 6, size=int(rng.integers(0, 4)))]
+    blocks = [block * rng.uniform(0.5, 1.5, size=(n, 1)) if rng.random() < 0.2 else block for block in blocks]
     X = np.hstack([*blocks, rng.normal(size=(n, int(rng.integers(0 if blocks else 1, 4)))) * 0.5])
     if rng.random() < 0.5:
         X *= rng.uniform(0.1, 2.0, size=(n, 1))
@@ -70,7 +71,7 @@ def test_blocks_hold_the_same_values(seed):
         np.testing.assert_array_equal(found.toarray(), X)
         np.testing.assert_array_equal(found.tocsr().toarray(), X)
         assert found.dtype == X.dtype
-        assert sorted([*found.dense_columns, *(c for each in found.categories for c in each.columns)]) == list(
+        assert sorted([*found.dense_columns, *(c for each in found.blocks for c in each.levels.columns)]) == list(
             range(X.shape[1])
         )
         for index in (slice(3, 9), slice(None, None, 2), np.arange(len(X)) % 3 == 0, [4, 1, 1]):

@@ -294,6 +294,7 @@ def test_rows_of_a_schema_of_categories_come_in_blocks_and_are_the_same_rows(tmp
         "b": Category(values[:9]),
         "age": Number(0, 90, tuple(range(0, 91, 10))),
         "x": Number(-1, 1),
+        "c": Category(("f", "m")),
     }
     schema, n = FeatureSchema(columns), 900
     whole = pa.table(
@@ -302,6 +303,7 @@ def test_rows_of_a_schema_of_categories_come_in_blocks_and_are_the_same_rows(tmp
             "b": pa.array([None if rng.random() < 0.05 else values[int(k)] for k in rng.integers(0, 9, n)]),
             "age": rng.uniform(-5, 95, n),
             "x": rng.uniform(-1, 1, n),
+            "c": rng.choice(["f", "m", "?"], n),
             "y": rng.integers(0, 2, n).astype(float),
         }
     )
@@ -313,7 +315,7 @@ def test_rows_of_a_schema_of_categories_come_in_blocks_and_are_the_same_rows(tmp
     dense, block = Rows.of(X, whole["y"].to_numpy()), source.in_one_block()
     assert isinstance(block, Rows)
     assert isinstance(block.X, SplitMatrix)
-    assert [len(each.columns) for each in block.X.categories] == [40, 9, 5, 5]
+    assert [[len(own) for own in each.levels.categories] for each in block.X.blocks] == [[5], [5], [40], [9, 2]]
     assert block.X.nbytes < 0.3 * X.nbytes
     np.testing.assert_array_equal(block.X.toarray(), X)
     np.testing.assert_array_equal(row_digests(block, b"key", False), row_digests(dense, b"key", False))

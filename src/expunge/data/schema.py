@@ -216,6 +216,12 @@ class FeatureSchema:
         return groups
 
     @property
+    def alike(self) -> list[int]:
+        """Positions of ``groups`` that have one value in each row: those of categories, 1 before the row is normalised."""
+        kinds = [k for k in self.columns.values() for _part in range(1 if isinstance(k, Category) else min(2, len(k.suffixes)))]
+        return [position for position, kind in enumerate(kinds) if isinstance(kind, Category)]
+
+    @property
     def row_norm(self) -> float:
         """Bound on the norm of every encoded row, known without any data."""
         return 1.0 if self.normalise else math.sqrt(len(self.columns))
