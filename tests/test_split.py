@@ -31,18 +31,24 @@ LOSSES = pytest.mark.parametrize("loss", CATALOGUE, ids=repr)
 
 @pytest.fixture(autouse=True)
 def always():
-    """Rows are split whether or not it pays."""
-    with mock.patch.object(splitting, "SMALLEST", 0), mock.patch.object(splitting, "pays", return_value=True):
+    """Rows are split whether or not it pays, and columns are kept sparse sooner."""
+    with (
+        mock.patch.object(splitting, "SMALLEST", 0),
+        mock.patch.object(splitting, "pays", return_value=True),
+        mock.patch.object(splitting, "THIN", 0.4),
+    ):
         yield
 
 
 def table(seed: int, n_rows: int | None = None) -> np.ndarray:
-    """Categories, some with none of their columns, some with values of their own, and numbers, in any order; some rows scaled."""
+    """Categories, some with none of their columns, some with values of their own, numbers, and numbers that are mostly 0, in any
+    order; some rows scaled."""
     rng = np.random.default_rng(seed)
     n = int(rng.integers(15, 60)) if n_rows is None else n_rows
     blocks = [np.eye(k + 1)[rng.integers(0, k + 1, n)][:, :k] for k in rng.integers(1, 6, size=int(rng.integers(0, 4)))]
     blocks = [block * rng.uniform(0.5, 1.5, size=(n, 1)) if rng.random() < 0.2 else block for block in blocks]
-    X = np.hstack([*blocks, rng.normal(size=(n, int(rng.integers(0 if blocks else 1, 4)))) * 0.5])
+    mostly_0 = rng.normal(size=(n, int(rng.integers(0, 4)))) * (rng.random((n, 1)) < 0.3)
+    X = np.hstack([*blocks, rng.normal(size=(n, int(rng.integers(0 if blocks else 1, 4)))) * 0.5, mostly_0])
     if rng.random() < 0.5:
         X *= rng.uniform(0.1, 2.0, size=(n, 1))
     return X[:, rng.permutation(X.shape[1])].astype((np.float32, np.float64)[int(rng.integers(2))])
@@ -71,11 +77,19 @@ def test_blocks_hold_the_same_values(seed):
         np.testing.assert_array_equal(found.toarray(), X)
         np.testing.assert_array_equal(found.tocsr().toarray(), X)
         assert found.dtype == X.dtype
-        assert sorted([*found.dense_columns, *(c for each in found.blocks for c in each.levels.columns)]) == list(
-            range(X.shape[1])
-        )
+        in_blocks = [column for each in found.blocks for column in each.levels.columns]
+        assert sorted([*found.dense_columns, *found.csr_columns, *in_blocks]) == list(range(X.shape[1]))
         for index in (slice(3, 9), slice(None, None, 2), np.arange(len(X)) % 3 == 0, [4, 1, 1]):
             np.testing.assert_array_equal(found[index].toarray(), X[index])
+
+
+def test_every_kind_of_block_is_tried():
+    found = [both(CATALOGUE[0], seed)[2].X for seed in range(40)]
+    sizes = [len(block.levels.categories) for X in found for block in X.blocks]
+    assert {1, 2, 3} == set(sizes)
+    assert any(any(block.levels.has_none) for X in found for block in X.blocks)
+    assert 5 < sum(len(X.csr_columns) > 1 for X in found) < 35
+    assert 5 < sum(len(X.dense_columns) > 0 for X in found)
 
 
 @given(seed=SEEDS)

@@ -1,4 +1,4 @@
-"""Rows as blocks: dense columns, and categories, of whose columns a row has at most one.
+"""Rows as blocks: dense columns, categories, of whose columns a row has at most one, and columns that are mostly 0.
 
 A category is a code and a value a row, so that products and Gram matrices are look-ups and counts: a table of 3 categories and
 4 numbers is 7 numbers a row, however many columns it is encoded in. Small categories that have the same value in each row are
@@ -7,7 +7,7 @@ one of the products that the rounding bounds of theory §4.6 are about, in some 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,8 @@ CHUNK = 1 << 19
 """Values put into blocks at a time."""
 TOGETHER = 64
 """Categories are one block while it has no more codes than this: the table of two such blocks fits the fastest cache."""
+THIN = 0.05
+"""Columns with values in fewer rows than this share are kept sparse."""
 FIRST = 1 << 10
 """Rows by which groups are ordered before all rows decide which have the same values."""
 
@@ -37,15 +39,14 @@ class SplitMatrix:
     Args:
         dense: the dense columns, ``(n_rows, d)``.
         dense_columns: where these are among all columns, ``(d,)``.
-        blocks: the others.
+        blocks: the columns of categories.
+        csr: the columns that are mostly 0, ``(n_rows, s)``.
+        csr_columns: where these are among all columns, ``(s,)``.
 
     Examples:
-        >>> sex = Levels((np.array([0, 2]),), (False,))
-        >>> codes = Block(sex, np.array([0, 1], dtype=np.int32), np.ones(2))
-        >>> X = SplitMatrix(np.array([[0.5], [0.1]]), np.array([1]), (codes,))
-        >>> X.toarray()
-        array([[1. , 0.5, 0. ],
-               [0. , 0.1, 1. ]])
+        >>> X = SplitMatrix.of(np.array([[1.0, 0.5, 0.0], [0.0, 0.1, 1.0]]), [np.array([0, 2]), np.array([1])])
+        >>> X.blocks[0].codes
+        array([0, 1], dtype=int32)
         >>> X @ np.array([1.0, 2.0, 3.0])
         array([2. , 3.2])
     """
@@ -53,11 +54,15 @@ class SplitMatrix:
     dense: Array
     dense_columns: Index
     blocks: tuple[Block, ...]
+    csr: Any
+    csr_columns: Index
 
     ndim = 2
 
     @classmethod
-    def of(cls, X: Any, groups: Sequence[Index], alike: Sequence[int] | None = None) -> "SplitMatrix":
+    def of(
+        cls, X: Any, groups: Sequence[Index], alike: Sequence[int] | None = None, thin: Index | None = None
+    ) -> "SplitMatrix":
         """The blocks of a matrix: its columns one by one, but for those that go together.
 
         Args:
@@ -65,10 +70,13 @@ class SplitMatrix:
             groups: all columns, in groups of which a row has at most one that is not 0, each in order.
             alike: positions of groups that have one value in each row that has any of their columns; found out by default, and
                 then from these rows.
+            thin: columns, each a group of its own, that are mostly 0; none by default.
         """
-        single = [k for k, group in enumerate(groups) if len(group) == 1]
+        is_thin = np.zeros(X.shape[1], dtype=bool)
+        is_thin[[] if thin is None else thin] = True
         several = [k for k, group in enumerate(groups) if len(group) > 1]
-        columns, singles = [groups[k] for k in several], np.array([groups[k][0] for k in single], dtype=np.intp)
+        columns, alone = [groups[k] for k in several], np.array([group[0] for group in groups if len(group) == 1], np.intp)
+        singles, thin = alone[~is_thin[alone]], alone[is_thin[alone]]
         dense = np.zeros((X.shape[0], len(singles)), dtype=X.dtype)
         codes, values = np.zeros((len(several), len(dense)), dtype=np.int32), np.zeros((len(several), len(dense)), X.dtype)
         fill, step = _fill_sparse if sparse.issparse(X) else _fill_dense, max(1, CHUNK // max(1, X.shape[1]))
@@ -80,7 +88,8 @@ class SplitMatrix:
         else:
             may_join, has_none = [several.index(k) for k in alike if k in several], [True] * len(several)
         parts = _together([len(group) for group in columns], may_join, has_none)
-        return cls(dense, singles, tuple(_block(part, columns, has_none, codes, values) for part in parts))
+        blocks = tuple(_block(part, columns, has_none, codes, values) for part in parts)
+        return cls(dense, singles, blocks, sparse.csr_array(X[:, thin]), thin)
 
     @classmethod
     def stacked(cls, parts: "Sequence[SplitMatrix]") -> "SplitMatrix":
@@ -89,17 +98,19 @@ class SplitMatrix:
         Args:
             parts: one or more.
         """
-        each = zip(*(part.blocks for part in parts), strict=True)
+        first, each = parts[0], zip(*(part.blocks for part in parts), strict=True)
         blocks = (
             Block(some[0].levels, np.concatenate([b.codes for b in some]), np.concatenate([b.values for b in some]))
             for some in each
         )
-        return cls(np.concatenate([part.dense for part in parts]), parts[0].dense_columns, tuple(blocks))
+        dense, csr = np.concatenate([part.dense for part in parts]), sparse.vstack([part.csr for part in parts], format="csr")
+        return cls(dense, first.dense_columns, tuple(blocks), csr, first.csr_columns)
 
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
-        return len(self.dense), len(self.dense_columns) + sum(len(each.levels.columns) for each in self.blocks)
+        in_blocks = sum(len(each.levels.columns) for each in self.blocks)
+        return len(self.dense), len(self.dense_columns) + in_blocks + len(self.csr_columns)
 
     @property
     def dtype(self) -> Any:
@@ -108,13 +119,15 @@ class SplitMatrix:
 
     @property
     def stored(self) -> int:
-        """Values of a row that may be other than 0."""
-        return len(self.dense_columns) + sum(len(each.levels.categories) for each in self.blocks)
+        """Values that a row has at most, other than 0."""
+        fullest = int(np.diff(self.csr.indptr).max(initial=0))
+        return len(self.dense_columns) + sum(len(each.levels.categories) for each in self.blocks) + fullest
 
     @property
     def nbytes(self) -> int:
         """Memory that the rows take."""
-        return self.dense.nbytes + sum(each.codes.nbytes + each.values.nbytes for each in self.blocks)
+        csr = sum(int(each.nbytes) for each in (self.csr.data, self.csr.indices, self.csr.indptr))
+        return self.dense.nbytes + csr + sum(each.codes.nbytes + each.values.nbytes for each in self.blocks)
 
     @property
     def T(self) -> "_Transposed":  # as NumPy calls it
@@ -123,21 +136,22 @@ class SplitMatrix:
 
     def __getitem__(self, index: Any) -> "SplitMatrix":
         rows = index[0] if isinstance(index, tuple) else index
-        return SplitMatrix(self.dense[rows], self.dense_columns, tuple(each.take(rows) for each in self.blocks))
+        blocks = tuple(each.take(rows) for each in self.blocks)
+        return replace(self, dense=self.dense[rows], blocks=blocks, csr=self.csr[rows])
 
     def astype(self, dtype: Any, copy: bool = True) -> "SplitMatrix":
         """The same with values of another type; itself where they have it, unless a ``copy`` is asked for."""
         if self.dtype == dtype and not copy:
             return self
         dense = self.dense.astype(dtype, copy=copy)
-        converted = (each.with_values(each.values.astype(dtype, copy=copy)) for each in self.blocks)
-        return SplitMatrix(dense, self.dense_columns, tuple(converted))
+        converted = tuple(each.with_values(each.values.astype(dtype, copy=copy)) for each in self.blocks)
+        return replace(self, dense=dense, blocks=converted, csr=self.csr.astype(dtype, copy=copy))
 
     def __matmul__(self, weights: Array) -> Array:
         total = np.asarray(self.dense @ weights[self.dense_columns])
         for each in self.blocks:
             total = total + each.looked_up(each.levels.gathered(weights[each.levels.columns]))
-        return total
+        return total + np.asarray(self.csr @ weights[self.csr_columns]) if len(self.csr_columns) else total
 
     def summed(self, scale: Array) -> Array:
         """Σ scaleᵢ ⊗ xᵢ, ``(n_features,)`` or ``(n_features, K)``.
@@ -149,19 +163,20 @@ class SplitMatrix:
         total[self.dense_columns] = self.dense.T @ scale
         for each in self.blocks:
             total[each.levels.columns] = each.levels.scattered(np.asarray(each.by_code @ scale))
+        total[self.csr_columns] = self.csr.T @ scale
         return total
 
     def squared(self) -> "SplitMatrix":
         """Each value squared."""
         squares = tuple(each.with_values(np.square(each.values)) for each in self.blocks)
-        return SplitMatrix(np.square(self.dense), self.dense_columns, squares)
+        return replace(self, dense=np.square(self.dense), blocks=squares, csr=_with_data(self.csr, np.square(self.csr.data)))
 
     def squared_norms(self) -> Array:
         """|x|² of each row, ``(n_rows,)``."""
         total = np.asarray(np.einsum("ij,ij->i", self.dense, self.dense))
         for each in self.blocks:
             total = total + np.square(each.values) * each.levels.counts.take(each.codes)
-        return total
+        return total + _by_row(self.csr, np.square(self.csr.data)) if len(self.csr_columns) else total
 
     def gram(self, weights: Array) -> Array:
         """Σ weightᵢ xᵢxᵢᵀ, ``(n_features, n_features)``.
@@ -183,7 +198,23 @@ class SplitMatrix:
                 both = other.levels.scattered(levels.scattered(sums.reshape(levels.n_codes, -1)).T)
                 columns = other.levels.columns
                 total[np.ix_(columns, levels.columns)], total[np.ix_(levels.columns, columns)] = both, both.T
+        if len(self.csr_columns):
+            self._add_csr(total, dense, weights)
         return total
+
+    def _add_csr(self, total: Array, dense: Array, weights: Array) -> None:
+        """Fills in the rows and columns of a Gram matrix that are kept as CSR; ``dense`` is weighted."""
+        here = self.csr_columns
+        row = np.repeat(np.arange(len(weights)), np.diff(self.csr.indptr))
+        scaled = _with_data(self.csr, self.csr.data * weights[row])
+        total[np.ix_(here, here)] = (self.csr.T @ scaled).toarray()
+        others = [(self.dense_columns, self.csr.T @ dense)] if len(self.dense_columns) else []
+        for each in self.blocks:
+            codes = each.codes[row] * np.int32(len(here)) + scaled.indices
+            sums = counted(codes, scaled.data, each.levels.n_codes * len(here), each.values[row])
+            others.append((each.levels.columns, each.levels.scattered(sums.reshape(-1, len(here))).T))
+        for columns, across in others:
+            total[np.ix_(here, columns)], total[np.ix_(columns, here)] = across, across.T
 
     def quadratic(self, matrix: Array) -> Array:
         """xᵢᵀ·matrix·xᵢ of each row, ``(n_rows,)``.
@@ -204,6 +235,22 @@ class SplitMatrix:
                 across = np.ascontiguousarray(other.levels.gathered(across.T).T).ravel()
                 half = half + other.values * across.take(pair(each.codes, other))
             total = total + 2.0 * each.values * half
+        return total + self._quadratic_csr(matrix) if len(self.csr_columns) else total
+
+    def _quadratic_csr(self, matrix: Array) -> Array:
+        """What the columns kept as CSR add to ``quadratic``."""
+        csr, here, total = self.csr, self.csr_columns, np.zeros(len(self.dense))
+        own, step = matrix[np.ix_(here, here)], max(1, CHUNK // len(here))
+        for start in range(0, len(total), step):
+            some = csr[start : start + step]
+            total[start : start + step] = _by_row(some, some.data * _at(some, np.asarray(some @ own)))
+        row = np.repeat(np.arange(len(total)), np.diff(csr.indptr))
+        if len(self.dense_columns):
+            across = np.asarray(csr @ matrix[np.ix_(here, self.dense_columns)])
+            total += 2.0 * np.einsum("ij,ij->i", across, self.dense)
+        for each in self.blocks:
+            table = each.levels.gathered(matrix[np.ix_(each.levels.columns, here)])
+            total += 2.0 * each.values * _by_row(csr, csr.data * table[each.codes[row], csr.indices])
         return total
 
     def tocsr(self) -> Any:
@@ -213,9 +260,11 @@ class SplitMatrix:
             parts.append((np.full(n, column), self.dense[:, k]))
         for each in self.blocks:
             parts += [(column, each.values * is_there) for column, is_there in each.levels.columns_of(each.codes)]
-        columns = np.stack([column for column, _values in parts], axis=1).ravel()
-        values = np.stack([value for _column, value in parts], axis=1).ravel()
+        columns = np.stack([column for column, _values in parts], axis=1).ravel() if parts else np.zeros(0, np.intp)
+        values = np.stack([value for _column, value in parts], axis=1).ravel() if parts else np.zeros(0, self.dtype)
         csr = sparse.csr_array((values, columns, np.arange(n + 1) * len(parts)), shape=self.shape)
+        if len(self.csr_columns):
+            csr = csr + sparse.csr_array((self.csr.data, self.csr_columns[self.csr.indices], self.csr.indptr), shape=self.shape)
         csr.eliminate_zeros()
         csr.sort_indices()
         csr.has_canonical_format = True
@@ -224,14 +273,14 @@ class SplitMatrix:
     def toarray(self) -> Array:
         """As one dense array."""
         full = np.zeros(self.shape, dtype=self.dtype)
-        full[:, self.dense_columns] = self.dense
+        full[:, self.dense_columns], full[:, self.csr_columns] = self.dense, self.csr.toarray()
         for each in self.blocks:
             for column, is_there in each.levels.columns_of(each.codes):
                 full[np.flatnonzero(is_there), column[is_there]] = each.values[is_there]
         return full
 
 
-def pays(n_blocks: int, n_stored: float) -> bool:
+def pays(n_blocks: float, n_stored: float) -> bool:
     """Whether rows are better in blocks.
 
     Args:
@@ -300,8 +349,23 @@ def _fill_dense(X: Any, singles: Index, several: Sequence[Index], dense: Any, co
         values[k] = block[everyone, codes[k]]
 
 
+def _with_data(csr: Any, data: Array) -> Any:
+    """CSR with the same places and other values."""
+    return sparse.csr_array((data, csr.indices, csr.indptr), shape=csr.shape)
+
+
+def _by_row(csr: Any, data: Array) -> Array:
+    """The sums over each row of values in the places of ``csr``, ``(n_rows,)``."""
+    return np.asarray(_with_data(csr, data) @ np.ones(csr.shape[1]))
+
+
+def _at(csr: Any, full: Array) -> Array:
+    """The values of a dense matrix in the places of ``csr``."""
+    return np.asarray(full[np.repeat(np.arange(csr.shape[0]), np.diff(csr.indptr)), csr.indices])
+
+
 def _fill_sparse(X: Any, singles: Index, several: Sequence[Index], dense: Any, codes: Any, values: Any) -> None:
-    owner, place = np.zeros(X.shape[1], dtype=np.intp), np.zeros(X.shape[1], dtype=np.int32)
+    owner, place = np.full(X.shape[1], -1), np.zeros(X.shape[1], dtype=np.int32)  # some columns are kept sparse
     for k, group in enumerate(several):
         owner[group], place[group] = k, np.arange(len(group))
     owner[singles], place[singles] = len(several), np.arange(len(singles))
