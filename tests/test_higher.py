@@ -133,7 +133,7 @@ def third_by_hand(at: Evaluation) -> Array:
     return np.asarray((up - down) / (2 * h))
 
 
-@pytest.mark.parametrize("loss", [Logistic(), Poisson(), Softmax(3)], ids=repr)
+@pytest.mark.parametrize("loss", [Logistic(), Poisson(), Softmax(2), Softmax(3)], ids=repr)
 @pytest.mark.parametrize("kind", ["dense", "blocks"])
 @pytest.mark.parametrize("chunk", [higher.CHUNK, 7])
 def test_the_sums_of_a_batch_are_its_derivatives(loss, kind, chunk):
@@ -186,3 +186,5 @@ def test_what_overflows_is_infinite_and_no_warning():
     for after in (found + found, found.plus(HigherTerms.at(at, Reference(np.eye(3), np.eye(3), 0.0), 3), -1.0)):
         assert after.contraction_error(1.0) == math.inf
         assert after.leverage_square(np.ones(3)) == math.inf
+    large = sums(leverage_sum=np.full((2, 2), 1e308))
+    assert (large + large).leverage_error == math.inf

@@ -103,14 +103,14 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "nothing is kept in reserve for refits",
         "privacy/budget.py",
-        "return max(REFIT_RESERVE * mu_limit**2, 4.0 * mu**2)",
+        "return max(REFIT_RESERVE * mu_limit**2, 4.0 * mu * mu)",
         "return 0.0",
         "tests/test_privacy.py::test_the_reserve_is_what_rounding_needs",
     ),
     Fault(
         "the reserve is one for all, whatever rounding needs",
         "privacy/budget.py",
-        "return max(REFIT_RESERVE * mu_limit**2, 4.0 * mu**2)",
+        "return max(REFIT_RESERVE * mu_limit**2, 4.0 * mu * mu)",
         "return REFIT_RESERVE * mu_limit**2",
         "tests/test_privacy.py::test_the_reserve_is_what_rounding_needs",
     ),
