@@ -91,7 +91,7 @@ FAULTS: tuple[Fault, ...] = (
         "numerics/support.py",
         "return norm(per_output) * (1.0 + gamma(len(columns) + 8))",
         "return 0.5 * norm(per_output)",
-        "tests/test_third_order.py::test_no_row_moves_farther_than_the_support_reaches",
+        "tests/test_support.py::test_no_row_moves_farther_than_the_support_reaches",
     ),
     Fault(
         "a quarter of the fourth derivative is charged",
