@@ -7,6 +7,7 @@ import mpmath
 import numpy as np
 import pytest
 
+from expunge.numerics import leverage
 from expunge.numerics.evaluation import Evaluation
 from expunge.numerics.leverage import SHARE, leverages, top_leverage
 from expunge.problem.losses import Softmax, Squared
@@ -14,6 +15,19 @@ from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
 from expunge.problem.split import SplitMatrix
 from tests.test_evaluation import LOSSES, ByHand, by_hand_gamma, exactly
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch):
+    """However few rows there are, float32 is tried."""
+    monkeypatch.setattr(leverage, "FEW", 0)
+
+
+def test_a_few_rows_are_multiplied_in_float64(monkeypatch):
+    monkeypatch.setattr(leverage, "FEW", 3)
+    objective, X = Objective(Squared(), 1, fit_intercept=False), np.ones((4, 1))
+    above = [top_leverage(Evaluation(objective, Rows.of(X[:n], X[:n, 0]), np.zeros(1)), np.eye(1)) - 1.0 for n in (3, 4)]
+    assert above[0] < 1e-13 < 1e-7 < above[1]
 
 
 @pytest.mark.parametrize("loss", [*LOSSES, Softmax(2)], ids=repr)
