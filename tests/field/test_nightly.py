@@ -201,6 +201,8 @@ def test_a_dry_run_changes_not_one_byte(folder):
         ("process",),
         ("retire", "other"),
         ("rotate-key",),
+        ("row-key", "who,age"),
+        ("widen", "age", "--to", "number"),
     )
     Path("receipts").rename("kept")
     for command in (*commands, ("cancel", asked["request"])):
