@@ -144,7 +144,7 @@ class TestTheNewest:
     """Before anything is done on the ledger's word, it is proven to be the newest that the folder knows."""
 
     @pytest.mark.parametrize("transactions", [1, 8])
-    def test_an_older_ledger_stops_every_command_and_destroys_nothing(self, transactions, tmp_path):
+    def test_an_older_ledger_stops_every_command_and_destroys_nothing(self, transactions, tmp_path, monkeypatch):
         found = workspace(tmp_path, models=False)
         found.fit("churn", "churn", delta=1e-5)
         found.storage.database.close()
@@ -156,11 +156,14 @@ class TestTheNewest:
         newest = ledger_of(tmp_path / "ws")
         put_ledger(tmp_path / "ws", older)
         before = files(tmp_path / "ws")
-        commands = (["process"], ["forget", "person-2"], ["refit", "churn"], ["rotate-key"], ["append", "people.parquet"])
-        commands += (["status"], ["backup", "copy"], ["export", "churn", "--out", "m.json"])
-        for command in (*commands, ["retire", "churn", "--yes"], ["token", "issue", "ann", "--role", "auditor"]):
-            said = run(tmp_path, *command, "-w", "ws", code=1)["message"]
-            assert "the ledger is older than this folder" in said and "expunge recover" in said, command
+        commands = [["process"], ["forget", "person-2"], ["refit", "churn"], ["rotate-key"], ["append", "people.parquet"]]
+        commands += [["retire", "churn", "--yes"], ["token", "issue", "ann", "--role", "auditor"]]
+        said = {tuple(command): run(tmp_path, *command, "-w", "ws", code=1)["message"] for command in commands}
+        monkeypatch.chdir(tmp_path)
+        for look in (("status",), ("releases",), ("backup", "copy"), ("export", "churn", "--out", "m.json")):
+            said[look] = in_process(*look, "-w", "ws", code=1)["message"]
+        for command, message in said.items():
+            assert "the ledger is older than this folder" in message and "expunge recover" in message, command
         findings = run(tmp_path, "doctor", "-w", "ws", code=4)
         assert any("older than this folder" in (finding["problem"] or "") for finding in findings)
         assert files(tmp_path / "ws") == before
