@@ -15,12 +15,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from expunge.errors import LedgerCorrupt, WorkspaceBusy, WorkspaceInvalid
+from expunge.errors import LedgerCorrupt, WorkspaceBusy, WorkspaceInvalid, WorkUnfinished
+from expunge.evidence.events import EventKind
 from expunge.evidence.signing import PublicKeys, SigningKey
 from expunge.evidence.statements import CHECKPOINT, predicate_of
-from expunge.ledger import data_files, log, sealing, times
+from expunge.ledger import data_files, log, releases, sealing, times
 from expunge.ledger.tables import data_files as table
-from expunge.workspace import Workspace, recovery
+from expunge.workspace import Workspace, batch, recovery
 from expunge.workspace.storage import MANIFEST, UNFINISHED, Storage
 from tests.field.commands import run as in_process
 from tests.workspace.people import people, workspace
@@ -302,6 +303,32 @@ class TestCopies:
             with pytest.raises(LedgerCorrupt, match="has gone on"):
                 act()
         assert found.storage.table.path.exists() and len(list(found.storage.table.path.rglob("*.parquet"))) > 0
+
+    @pytest.mark.parametrize(("moment", "done"), [("prepared_states", False), ("drafts.looked_again", True)])
+    def test_a_batch_that_another_host_has_taken_over_is_not_gone_on_with(
+        self, moment, done, tmp_path, postgresql, monkeypatch
+    ):
+        """One host is asleep, the server lets go of its lease, and another one gives its batch up, or carries it on."""
+        found = workspace(tmp_path, models=False, database=postgresql.new_database())
+        found.fit("churn", "churn", delta=1e-5)
+        found.forget(["person-1"])
+        other, owner = Storage(found.storage.path), batch if moment == "prepared_states" else batch.drafts
+        name, awake = moment.rpartition(".")[2], getattr(owner, moment.rpartition(".")[2])
+
+        def asleep(*arguments):
+            monkeypatch.setattr(owner, name, awake)
+            batch.recover(other)
+            return awake(*arguments)
+
+        monkeypatch.setattr(owner, name, asleep)
+        with pytest.raises((WorkspaceBusy, WorkUnfinished), match="another process has taken over batch 2"):
+            found.process()
+        with found.storage.database.reading() as connection:
+            kinds = [event.kind for event in log.entries(connection, 0, 100)]
+            assert len(releases.all_releases(connection)) == 1 + done
+        assert kinds[-1] == (EventKind.BATCH_CLOSED if done else EventKind.BATCH_ABANDONED)
+        assert found.process().closed == 1 - done
+        assert problems(found) == {} and kinds.count(EventKind.BATCH_CERTIFIED) == 1 + done
 
     def test_a_folder_may_be_renamed(self, tmp_path):
         workspace(tmp_path, models=False).storage.database.close()
