@@ -34,14 +34,14 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("border")
 
 
-def test_every_command_on_altered_files(folder):
+def test_every_command_on_altered_files(folder, record_property):
     played = play(folder, 25 * SOAK, 0)
     assert [case for case in played if case["problems"]] == []
     whole = [case for case in played if case["how"] == border.UNTOUCHED]
     assert [case for case in whole if case["code"]] == []
     assert len(whole) == len(border.COMMANDS)
     codes = Counter(case["code"] for case in played)
-    print(f"{len(played)} cases, by exit code: {dict(sorted(codes.items()))}")
+    record_property("figures", f"{len(played)} altered files and commands, by exit code: {dict(sorted(codes.items()))}")
     assert codes[1] > 2 * SOAK
 
 
