@@ -111,6 +111,33 @@ def test_ids_that_may_have_lost_digits_are_refused_by_column(tmp_path):
     assert not (tmp_path / "ws").exists()
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "kind"),
+    [
+        ("REAL", 7.0, "double"),
+        ("NUMERIC(9, 2)", 7.5, "decimal"),
+        ("TIMESTAMP", "2024-02-29 10:00", "timestamp"),
+        ("DATE", "2024-02-29", "date"),
+    ],
+)
+def test_such_ids_of_a_query_are_refused_too_when_rows_are_added(column, value, kind, tmp_path, postgresql):
+    url = postgresql.new_database()
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text(f"CREATE TABLE people (who {column}, value INTEGER)"))
+        connection.execute(sa.text("INSERT INTO people VALUES (:who, 1)"), {"who": value})
+    engine.dispose()
+    found = made(tmp_path, "csv", ["00007", "7"])
+    query = ("--query", "SELECT * FROM people")
+    for command in (
+        ("append", url, *query, "-w", found.storage.path),
+        ("init", tmp_path / "other", "--data", url, *query, "--subject", "who"),
+    ):
+        said = run(*command, code=1)["message"]
+        assert f"column 'who' holds {kind}" in said and "save the column as text" in said
+    assert found.storage.table.count() == 2 and not (tmp_path / "other").exists()
+
+
 class Desk:
     """Every door by which an id reaches the desk; each gives the request for each of some ids."""
 

@@ -145,6 +145,21 @@ class TestOddValues:
         write("night.csv", *night(5, people=195), *night(6, postcode="99999", people=12))
         assert "12 of 207 values" in run("append", "night.csv", "-w", "ws", code=1)["message"]
 
+    def test_missing_ones_stop_it_too(self, folder):
+        write("night.csv", *night(1, postcode="", people=50))
+        before = fingerprint()
+        refused = run("append", "night.csv", "-w", "ws", code=1)["message"]
+        assert "column 'postcode': 50 of 50 values are missing, a larger share than in the table" in refused
+        assert fingerprint() == before
+        done = run("append", "night.csv", "--accept-undeclared", "-w", "ws")
+        assert (done["rows"], done["missing"], done["undeclared"]) == (50, {"postcode": 50}, {})
+        write("night.csv", *night(2, postcode="", people=11), *night(3, people=11))
+        assert run("append", "night.csv", "-w", "ws")["missing"] == {"postcode": 11}  # half of it: as in the table now
+        write("right.csv", *["p1,30,,1"] * 6)
+        assert "6 of 6 values are missing" in run("rectify", "p1", "--file", "right.csv", "-w", "ws", code=1)["message"]
+        planned = run("fit", "again", "--target", "visits", "--model", "ridge", "--sigma", "0.05", "--dry-run", "-w", "ws")
+        assert planned["missing"] == {"postcode": 61}  # of rows that were accepted it is told only
+
     def test_in_a_correction(self, folder):
         write("right.csv", "p1,30,99999,1")
         assert run("rectify", "p1", "--file", "right.csv", "--dry-run", "-w", "ws")["undeclared"] == {"postcode": 1}
@@ -201,6 +216,8 @@ def test_a_dry_run_changes_not_one_byte(folder):
         ("process",),
         ("retire", "other"),
         ("rotate-key",),
+        ("row-key", "who,age"),
+        ("widen", "age", "--to", "number"),
     )
     Path("receipts").rename("kept")
     for command in (*commands, ("cancel", asked["request"])):

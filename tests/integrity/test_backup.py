@@ -109,7 +109,7 @@ def test_a_backup_while_requests_come_in(kind, tmp_path, request):
 
 
 @pytest.mark.parametrize(("kind", "rounds"), [("backup", 5), ("restore", 5), ("restore to PostgreSQL", 3)])
-def test_kill_nine(kind, rounds, tmp_path, request):
+def test_kill_nine(kind, rounds, tmp_path, request, record_property):
     rounds *= SOAK
     databases = []
     if "PostgreSQL" in kind:
@@ -118,6 +118,8 @@ def test_kill_nine(kind, rounds, tmp_path, request):
     played = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert played.returncode == 0, played.stderr
     results = [json.loads(line) for line in played.stdout.splitlines()]
+    bad = sum(bool(result["problem"]) for result in results)
+    record_property("figures", f"{kind}: {sum(result['killed'] for result in results)} kills, {bad} lost or broken")
     assert [result for result in results if result["problem"]] == []
     assert sum(result["killed"] for result in results) == rounds
 

@@ -24,9 +24,10 @@ from expunge.ledger.tables import requests as table
 from expunge.service import deliveries
 from expunge.service import worker as module
 from expunge.service.app import create_app
-from expunge.workspace import Workspace
+from expunge.unlearning.unlearner import Unlearner
+from expunge.workspace import Workspace, queue
 from tests.service.test_api import wait_for
-from tests.service.test_worker import MISTYPED, Dripping, serve
+from tests.service.test_worker import MISTYPED, Dripping, Receiver, serve
 from tests.workspace.people import CLASSES, SCHEMA, people, workspace
 from tests.workspace.test_workspace import problems
 
@@ -190,6 +191,43 @@ def test_an_error_that_nobody_foresaw_shows_nothing(desk, caplog):
         assert "person" not in text.replace("personal", "") and "Traceback" not in text
     metrics = desk.call("auditor", "GET", "/metrics").text
     assert re.search(r'expunge_http_seconds_count{method="GET",route="/v1/requests/{request_id}",status="500"} 1.0', metrics)
+
+
+class Panic(BaseException):
+    """As a Rust library raises it: no ``Exception``."""
+
+
+@pytest.mark.parametrize("where", ["the queue", "a model", "deliveries"])
+def test_no_exception_ends_the_worker(where, desk, monkeypatch, caplog):
+    owner, name = {
+        "the queue": (queue, "_look"),
+        "a model": (Unlearner, "forget"),
+        "deliveries": (deliveries.Deliveries, "_taken"),
+    }[where]
+    monkeypatch.setattr(deliveries, "PAUSE", 0.1)
+    receiver = Receiver(failures=0)
+    with desk.found.storage.database.writing() as connection:
+        hooks.add(connection, receiver.url, "2026")
+    errors = (KeyError("person-77"), RuntimeError("person-77"), MemoryError(), SystemExit(3), Panic("person-77"))
+    for number, error in enumerate(errors, 1):
+
+        def failing(*_arguments, error=error, **_more):
+            raise error
+
+        with monkeypatch.context() as patched:
+            patched.setattr(owner, name, failing)
+            asked = desk.ask(f"person-{number}")
+            assert wait_for(lambda: any(fault["count"] >= 2 for fault in desk.health()["faults"]))
+            if where == "deliveries":  # which hold nobody up
+                assert wait_for(lambda asked=asked: desk.is_closed(asked)) and len(receiver.got) == 3 * (number - 1)
+            else:
+                assert wait_for(lambda: desk.client.get("/healthz").status_code == 503) and not desk.is_closed(asked)
+        assert wait_for(lambda asked=asked: desk.is_closed(asked))
+        assert wait_for(lambda number=number: len(receiver.got) == 3 * number)
+        assert wait_for(lambda: desk.client.get("/healthz").text == "ok\n" and not desk.health()["faults"])
+    receiver.close()
+    assert "person-77" not in caplog.text and "Traceback" not in caplog.text
+    assert problems(desk.found) == {}
 
 
 HOSTILE = [

@@ -13,6 +13,7 @@ from expunge.ledger.tables import releases as release_table
 from expunge.workspace import Workspace, states
 from expunge.workspace.specification import Specification
 from expunge.workspace.status import status
+from tests.field.commands import run
 from tests.workspace.people import CLASSES, SCHEMA, people, workspace
 from tests.workspace.test_workspace import problems, true_distances
 
@@ -78,6 +79,21 @@ def true_distance(found: Workspace, name: str, without: list[str]) -> tuple[floa
         unlearner = states.load(found.storage, connection, name)
     rows = specification.source(found.storage.table, tags).in_one_block()
     return unlearner.true_distance(rows), unlearner.release.certificate.distance_bound
+
+
+def test_a_model_whose_refits_could_never_be_afforded_is_not_fitted(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table = people()
+    large = pa.array(np.random.default_rng(1).normal(size=len(table)) * 1e6)
+    found = workspace(tmp_path, models=False, table=table.append_column("big", large))
+    for command in (("fit", "big", "--target", "big", "--model", "ridge"), ("replace", "other")):
+        if command[0] == "replace":
+            run("fit", "other", "--target", "big", "--model", "ridge", "--sigma", "6", "-w", "ws")
+        refused = run(*command, "--sigma", "1e-6", "-w", "ws", code=1)["message"]
+        assert "no refit would be affordable (proven distance" in refused and "raise sigma. Nothing was changed" in refused
+    assert [(model["name"], model["release"]) for model in run("status", "-w", "ws")["models"]] == [("other", 1)]
+    run("forget", "person-1", "-w", "ws")
+    assert run("process", "-w", "ws")["closed"] == 1 and problems(found) == {}
 
 
 def test_retiring_it_closes_what_waited_for_it(exhausted):

@@ -12,10 +12,10 @@ import pytest
 from expunge.errors import SignatureInvalid
 from expunge.evidence import transcripts
 from expunge.evidence.charges import delta_of
-from expunge.evidence.signing import PublicKeys, SigningKey
+from expunge.evidence.signing import PublicKeys, SigningKey, endorse
 from expunge.evidence.statements import TRANSCRIPT, canonical, predicate_of
 from expunge.evidence.verification import verify_content
-from expunge.ledger import releases
+from expunge.ledger import log, releases
 from expunge.privacy import Guarantee, budget
 from expunge.unlearning import readable, unlearner
 from expunge.workspace.transcripts import transcript
@@ -202,6 +202,16 @@ def test_another_key_or_a_revoked_one_vouches_for_nothing(story, tmp_path):
     other = PublicKeys.of([(SigningKey.generate().pem, None)])
     with pytest.raises(SignatureInvalid, match="not among the trusted"):
         verify_content(document, other)
+    with made.storage.database.reading() as connection:
+        key, size = made.storage.signing_key(connection), log.size(connection)
+    new = SigningKey.generate()
+    for is_revoked in (False, True):
+        keys = PublicKeys.of([(key.pem, None), (new.pem, endorse(key, new, size, is_revoked=is_revoked))])
+        if is_revoked:
+            with pytest.raises(SignatureInvalid, match="was revoked: have it made again"):
+                verify_content(document, keys)
+        else:
+            assert verify_content(document, keys).kind == "transcript"
 
 
 def test_a_model_that_was_learned_anew_and_a_workspace_that_was_restored(tmp_path, monkeypatch):

@@ -55,7 +55,10 @@ console = Console(markup=False, emoji=False)  # what people called their files a
 errors = Console(stderr=True, markup=False, emoji=False)
 
 AcceptUndeclared = Annotated[
-    bool, typer.Option("--accept-undeclared", help="Go on, whatever share of a column is outside what the schema declares.")
+    bool,
+    typer.Option(
+        "--accept-undeclared", help="Go on, whatever share of a column is missing or outside what the schema declares."
+    ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")]
 InWorkspace = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the workspace.")]

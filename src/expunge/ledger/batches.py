@@ -90,14 +90,14 @@ def set_state(connection: sa.Connection, batch: int, state: BatchState, closed: 
     sealing.update(connection, batches, batches.c.id == batch, state=state, closed=closed)
 
 
-def require(connection: sa.Connection, batch: int, state: BatchState) -> Batch:
-    """The batch, if it is still in ``state``: a process that was asleep must not go on with what another one has ended.
+def require(connection: sa.Connection, batch: int, *states: BatchState) -> Batch:
+    """The batch, if it is still in one of ``states``: a process that was asleep must not go on with what another one has ended.
 
     Raises:
         WorkspaceBusy: another process has given it up or carried it on.
     """
     (found,) = map(Batch.of, sealing.rows(connection, sa.select(batches).where(batches.c.id == batch), batches))
-    if found.state != state:
+    if found.state not in states:
         raise WorkspaceBusy(f"another process has taken over batch {batch}, which is {found.state}; try again")
     return found
 

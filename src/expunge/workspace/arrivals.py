@@ -14,7 +14,7 @@ from expunge.data.columns import codes_of
 from expunge.data.content import Content
 from expunge.data.identities import texts_of
 from expunge.data.numbering import numbered
-from expunge.data.oddities import Odd, odd_values, require_declared
+from expunge.data.oddities import Odd, odd_values, require_usual
 from expunge.data.own_columns import ROW, SUBJECT
 from expunge.data.reading import Reading, read_batches
 from expunge.data.rejects import Rejects
@@ -169,12 +169,12 @@ def expected(storage: Storage, found: Arrival, *, accept_undeclared: bool) -> di
     """What is odd in the rows.
 
     Raises:
-        InvalidRows: too much of a column is undeclared, unless that was accepted; or as ``require_whole`` does.
+        InvalidRows: too much of a column is undeclared or missing, unless that was accepted; or as ``require_whole`` does.
     """
     schemas = _schemas(storage, found.models)
     odd = odd_values([found.rows], schemas)
     if not accept_undeclared:
-        require_declared(odd, storage.configuration.undeclared_percent, lambda: in_table(storage, schemas))
+        require_usual(odd, storage.configuration.undeclared_percent, lambda: in_table(storage, schemas))
     require_whole(storage, found.rows, found.names)
     return odd
 

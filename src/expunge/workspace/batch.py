@@ -319,8 +319,10 @@ def _finish(storage: Storage, batch: Batch, notify: Notify) -> None:
 def _abandon(storage: Storage, batch: int) -> None:
     """Undoes what a batch has done before its transaction: the files that it is known to write, then the ledger."""
     with storage.database.reading() as connection:
-        found = batches.require(connection, batch, BatchState.INTENT)
+        found = batches.require(connection, batch, BatchState.INTENT, BatchState.ABANDONED)
     storage.table.discard(batch)
+    if found.state == BatchState.ABANDONED:  # by another process while this one was asleep; it may have written since
+        return
     for model, number in found.states:
         path = storage.state_path(model, number)
         delete_file(path)

@@ -39,7 +39,8 @@ compare_days = 30
 recognised_days = 365
 
 # The share of a column, in percent, that may be outside what the schema declares: above it fit and replace stop and ask for
-# --accept-undeclared, append and rectify if it is so much above the share in the table. Five values or fewer never stop them.
+# --accept-undeclared, append and rectify if it, or the share that is missing, is so much above that in the table. Five values
+# or fewer never stop them.
 undeclared_percent = 5
 
 # Where the rows are summed: in this process ("local"), or on a Dask cluster (dask://host:port) whose workers see this folder.
