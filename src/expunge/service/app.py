@@ -70,7 +70,7 @@ def create_app(workspace: Workspace, *, is_secure: bool = False, every: float = 
     app.state.access = AccessControl(
         workspace.storage, _session_secret(workspace.storage.keys / "session.key"), is_secure=is_secure
     )
-    app.state.forecasts = {}
+    app.state.expected = {}
     app.state.drafts = Drafts()
     problems.install(app)
     app.include_router(api.router)
