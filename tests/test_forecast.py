@@ -10,6 +10,7 @@ from expunge.linear_model import LogisticRegression, PoissonRegressor, Ridge
 from expunge.unlearning import forecast as forecast_module
 from expunge.unlearning.dense import require_hessian
 from expunge.unlearning.influence import displacements
+from expunge.unlearning.ladder import from_statistics
 from expunge.unlearning.report import Regime
 from expunge.unlearning.rung import Rung
 from expunge.unlearning.unlearner import secret_of
@@ -107,11 +108,10 @@ def test_the_rung_expected_of_a_request_is_that_of_the_forecasts(fitted):
 def test_the_rung_expected_takes_a_few_simulations_and_not_a_search(fitted, monkeypatch):
     model, X, y = fitted
     simulated = []
-    one = forecast_module.from_statistics
 
     def noticed(*args, **how):
         simulated.append(args)
-        return one(*args, **how)
+        return from_statistics(*args, **how)
 
     monkeypatch.setattr(forecast_module, "from_statistics", noticed)
     sample = model.encoded(X[:2000], y[:2000])
