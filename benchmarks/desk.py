@@ -2,7 +2,8 @@
 preview after a release; and how long commands take from their start.
 
 On the census sample (32,561 people, a logistic model with statistics of third order, a ridge), over HTTP. Beside each time of
-a command stands the processor time, which is nearly the same whoever else uses the machine. Run: make bench, or python -m benchmarks.desk
+a command stands the processor time, which is nearly the same whoever else uses the machine. Run: make bench, or
+python -m benchmarks.desk
 """
 
 import re

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from expunge.ledger import tokens
 from tests.workspace.people import workspace
 
 HEAVY = {"opendp", "dp_accounting", "sklearn", "pandas", "pyarrow", "sqlalchemy", "deltalake", "duckdb", "matplotlib", "torch"}
@@ -73,3 +74,26 @@ def test_status_is_told_and_requests_are_taken_and_previewed_without_what_only_f
     asked = "from expunge.workspace.desk import ForgetRequest; wish = ForgetRequest('person-1', 'Ann')"
     found = loaded_by(f"{opened}; {asked}; made.ask([wish]); made.preview([wish]); made.rung_expected('churn', 1)")
     assert "duckdb" in found and found & SLOW == set()
+
+
+def test_the_first_page_and_the_first_preview_find_everything_of_weight_loaded(tmp_path):
+    made = workspace(tmp_path)
+    with made.storage.database.writing() as connection:
+        token = tokens.issue(connection, "Ann", "operator")
+    program = f"""
+import re
+from fastapi.testclient import TestClient
+from expunge.service.app import create_app
+from expunge.workspace import Workspace
+with TestClient(create_app(Workspace.open({str(made.storage.path)!r}), every=3600.0)) as client:
+    started = set(sys.modules)
+    client.post("/login", data={{"token": {token!r}}}).raise_for_status()
+    csrf = re.search(r'name="csrf" value="([^"]+)"', client.get("/requests/new").text)[1]
+    given = {{"csrf": csrf, "subject": "person-1"}}
+    assert "churn" in client.post("/requests/preview", data=given).raise_for_status().text
+    late = set(sys.modules) - started
+print(json.dumps([list(started), list(late)]))
+"""
+    done = subprocess.run([sys.executable, "-c", f"import json, sys{program}"], capture_output=True, text=True, check=True)
+    started, late = (set(names) & (HEAVY | SLOW | {"scipy.special"}) for names in json.loads(done.stdout))
+    assert late == set() and {"duckdb", "dp_accounting"} <= started

@@ -15,7 +15,7 @@ from expunge.data.drafting import short
 from expunge.data.files import NOTHING, Change
 from expunge.data.own_columns import ROW, SUBJECT
 from expunge.data.schema import Category, Column, FeatureSchema, Number
-from expunge.data.sources import EncodedPart, TableColumns, TableSource, Without, columns_read
+from expunge.data.sources import EncodedPart, TableColumns, TableSource, Without, columns_read, first_rows
 from expunge.data.table import SubjectTable
 from expunge.errors import InvalidRows, LastRows
 from expunge.problem.objective import Objective
@@ -274,6 +274,16 @@ class Specification:
         gone = Without(SUBJECT, pa.array(sorted(without), pa.string())) if without else None
         read = columns_read(columns, gone)
         return TableSource(lambda: [EncodedPart(group, columns, gone) for group in table.row_groups(read, change)])
+
+    def sample(self, table: SubjectTable, n_rows: int) -> Rows:
+        """The first ``n_rows`` that ``table`` holds or a few more; no more of its files are read than hold these.
+
+        Raises:
+            InvalidRows: no row has a target.
+        """
+        columns = self.table_columns
+        groups = table.first_row_groups(columns.columns)
+        return first_rows((EncodedPart(group, columns) for group in groups), n_rows)
 
 
 def _classes(table: SubjectTable, target: str, declared: Column | None, without: Collection[str]) -> tuple[str, ...]:

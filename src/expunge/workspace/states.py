@@ -155,7 +155,7 @@ def sample_of(storage: Storage, model: str) -> Rows:
     """Some of the rows of ``model``, from which what it can forget is forecast."""
     with storage.database.reading() as connection:
         specification = Specification.from_json(releases.named(connection, model).specification)
-    return specification.source(storage.table).sample(FORECAST_ROWS)
+    return specification.sample(storage.table, FORECAST_ROWS)
 
 
 def load(storage: Storage, connection: sa.Connection, model: str) -> Unlearner:
