@@ -13,10 +13,12 @@ import time
 import httpx
 import pytest
 import sqlalchemy as sa
+from fastapi.testclient import TestClient
 
 from expunge.ledger import hooks, requests, tokens
 from expunge.ledger.tables import deliveries
 from expunge.service import deliveries as module
+from expunge.service.app import create_app
 from expunge.service.deliveries import signed
 from expunge.service.worker import Worker
 from expunge.workspace import Workspace
@@ -295,3 +297,13 @@ def test_only_one_leads(postgresql, tmp_path):
         assert (first, second) == (True, False)
     with found.storage.database.leading() as again:
         assert again
+
+
+def test_a_service_starts_and_shows_its_pages_although_a_state_is_missing(tmp_path, caplog):
+    made = workspace(tmp_path)
+    made.storage.state_path("churn", 1).unlink()
+    with made.storage.database.writing() as connection:
+        token = tokens.issue(connection, "Ann", "operator")
+    with TestClient(create_app(made, every=3600.0)) as client:
+        assert "the service is not warm" in caplog.text and "is missing" in caplog.text
+        assert "churn" in client.post("/login", data={"token": token}).raise_for_status().text

@@ -3,7 +3,7 @@
 A row group is a part: parts are read, decoded and encoded in the engine's threads or on its workers, a few at a time.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
@@ -221,13 +221,7 @@ class TableSource:
         Args:
             n: how many rows are wanted.
         """
-        kept: list[Rows] = []
-        for rows in self.batches():
-            kept.append(rows)
-            n -= len(rows)
-            if n <= 0:
-                break
-        return _joined(kept)
+        return first_rows(self._parts, n)
 
     def in_one_block(self) -> "Rows | TableSource":
         """The same rows in one block, if they take no more than ``IN_MEMORY`` bytes."""
@@ -306,6 +300,21 @@ class QuerySource:
             part = TablePart(table, f"the query's rows from {row} on")
             row += len(table)
             yield from EncodedPart(part, self._columns, self._without).batches()
+
+
+def first_rows(parts: Iterable[EncodedPart], n: int) -> Rows:
+    """The first ``n`` rows of ``parts`` or a few more; all of them if there are fewer.
+
+    Raises:
+        InvalidRows: there is none.
+    """
+    kept: list[Rows] = []
+    for rows in (rows for part in parts for rows in part.batches()):
+        kept.append(rows)
+        n -= len(rows)
+        if n <= 0:
+            break
+    return _joined(kept)
 
 
 def _joined(parts: Sequence[Rows]) -> Rows:

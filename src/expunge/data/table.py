@@ -177,6 +177,20 @@ class SubjectTable(TableFiles):
         except InvalidRows as error:
             raise self._unreadable(error) from error
 
+    def first_row_groups(self, columns: Sequence[str]) -> Iterator[RowGroup]:
+        """The row groups of its files, one file after the other. Each is verified when it is reached: who needs only some rows
+        does not wait until all files were read.
+
+        Raises:
+            WorkspaceInvalid: a file is missing or damaged.
+        """
+        for file in sorted(self._listed(), key=lambda file: file.place):
+            self.verify(file)
+            try:
+                yield from files_row_groups([str(self.path / file.path)], columns)
+            except InvalidRows as error:
+                raise self._unreadable(error) from error
+
     def by_bucket(
         self, without: Collection[str] = ()
     ) -> Iterator[Callable[[Sequence[str]], tuple[NDArray[np.intp], pa.Table]]]:

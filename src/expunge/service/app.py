@@ -1,5 +1,6 @@
 """The application: API, page, worker, and what guards them."""
 
+import logging
 import re
 import secrets
 import time
@@ -16,14 +17,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from expunge.errors import ExpungeError, WorkspaceInvalid
 from expunge.files import write_file
-from expunge.service import api, bodies, pages, problems
+from expunge.ledger import releases
+from expunge.service import api, bodies, charts, pages, problems
 from expunge.service.access import AccessControl, Anybody
 from expunge.service.drafts import Drafts
 from expunge.service.intake import Intake
 from expunge.service.worker import EVERY, Worker
 from expunge.unlearning.release import VERSION
 from expunge.workspace import Workspace
+from expunge.workspace.desk import ForgetRequest
 from expunge.workspace.status import status
+
+log = logging.getLogger("expunge.service")
 
 BODY_BYTES = 4 << 20
 SESSION_BYTES = 32
@@ -52,6 +57,7 @@ def create_app(workspace: Workspace, *, is_secure: bool = False, every: float = 
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.intake = Intake(workspace.storage)
         app.state.worker = Worker(workspace, every)
+        _warm(workspace)
         app.state.worker.start()
         yield
         app.state.worker.stop()
@@ -70,7 +76,7 @@ def create_app(workspace: Workspace, *, is_secure: bool = False, every: float = 
     app.state.access = AccessControl(
         workspace.storage, _session_secret(workspace.storage.keys / "session.key"), is_secure=is_secure
     )
-    app.state.forecasts = {}
+    app.state.expected = {}
     app.state.drafts = Drafts()
     problems.install(app)
     app.include_router(api.router)
@@ -81,6 +87,17 @@ def create_app(workspace: Workspace, *, is_secure: bool = False, every: float = 
     app.add_middleware(problems.Caught)
     _watch(app)  # outermost: every answer gets its headers, and is counted
     return app
+
+
+def _warm(workspace: Workspace) -> None:
+    """Loads what the first page and the first preview need, for which nobody is to wait: libraries that take a second."""
+    try:
+        with workspace.storage.database.reading() as connection:
+            for model in releases.all_models(connection):
+                charts.gauges(releases.current(connection, model.name).figures)
+        workspace.preview([ForgetRequest("", "nobody")])
+    except ExpungeError as error:  # whoever asks is told
+        log.warning("the service is not warm: %s", error)
 
 
 def _session_secret(path: Path) -> bytes:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from expunge.ledger.figures import Figures
 from expunge.unlearning.rung import Rung
@@ -48,7 +48,7 @@ def timeline(releases: Sequence[Figures]) -> dict[str, Any]:
 def trade_off(mu: float, curve: Sequence[Sequence[float]]) -> dict[str, Any]:
     """The trade-off of errors: certified as a polyline, measured as points."""
     steps = [i / 60 for i in range(61)]
-    certified = [(alpha, float(norm.cdf(norm.isf(alpha) - mu))) for alpha in steps]
+    certified = [(alpha, float(ndtr(-ndtri(alpha) - mu))) for alpha in steps]
     return {
         "size": SQUARE,
         "certified": " ".join(f"{x},{y}" for x, y in map(_placed, certified)),

@@ -5,6 +5,7 @@ import math
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -14,18 +15,9 @@ from expunge.data.drafting import short
 from expunge.data.files import NOTHING, Change
 from expunge.data.own_columns import ROW, SUBJECT
 from expunge.data.schema import Category, Column, FeatureSchema, Number
-from expunge.data.sources import EncodedPart, TableColumns, TableSource, Without, columns_read
+from expunge.data.sources import EncodedPart, TableColumns, TableSource, Without, columns_read, first_rows
 from expunge.data.table import SubjectTable
 from expunge.errors import InvalidRows, LastRows
-from expunge.linear_model import (
-    GammaRegressor,
-    LogisticRegression,
-    PoissonRegressor,
-    PseudoHuberRegressor,
-    Ridge,
-    TweedieRegressor,
-)
-from expunge.linear_model.base import UnlearningModel
 from expunge.problem.objective import Objective
 from expunge.problem.parameters import real
 from expunge.problem.rows import Rows
@@ -35,14 +27,18 @@ from expunge.unlearning.settings import EXCESS_RISK, Order, Settings
 from expunge.unlearning.shape import NOISE_FLOOR
 from expunge.workspace.model_kinds import ModelKind
 
-ESTIMATORS: dict[ModelKind, type[UnlearningModel]] = {
-    ModelKind.LOGISTIC: LogisticRegression,
-    ModelKind.RIDGE: Ridge,
-    ModelKind.PSEUDO_HUBER: PseudoHuberRegressor,
-    ModelKind.POISSON: PoissonRegressor,
-    ModelKind.GAMMA: GammaRegressor,
-    ModelKind.TWEEDIE: TweedieRegressor,
+if TYPE_CHECKING:  # it brings scikit-learn, a second's work, which a fit needs and neither the desk nor the worker
+    from expunge.linear_model.base import UnlearningModel
+
+ESTIMATORS = {
+    ModelKind.LOGISTIC: "LogisticRegression",
+    ModelKind.RIDGE: "Ridge",
+    ModelKind.PSEUDO_HUBER: "PseudoHuberRegressor",
+    ModelKind.POISSON: "PoissonRegressor",
+    ModelKind.GAMMA: "GammaRegressor",
+    ModelKind.TWEEDIE: "TweedieRegressor",
 }
+"""Names in ``expunge.linear_model``."""
 CLASSES = 100
 """More different targets than this are no classes."""
 TWEEDIE_POWER = 1.5
@@ -223,9 +219,11 @@ class Specification:
             )
 
     @property
-    def estimator(self) -> UnlearningModel:
+    def estimator(self) -> "UnlearningModel":
         """The estimator, unfitted, knowing its classes."""
-        made = ESTIMATORS[self.kind](
+        from expunge import linear_model
+
+        made: UnlearningModel = getattr(linear_model, ESTIMATORS[self.kind])(
             epsilon=self.epsilon,
             delta=self.delta,
             sigma=self.sigma,
@@ -276,6 +274,16 @@ class Specification:
         gone = Without(SUBJECT, pa.array(sorted(without), pa.string())) if without else None
         read = columns_read(columns, gone)
         return TableSource(lambda: [EncodedPart(group, columns, gone) for group in table.row_groups(read, change)])
+
+    def sample(self, table: SubjectTable, n_rows: int) -> Rows:
+        """The first ``n_rows`` that ``table`` holds or a few more; no more of its files are read than hold these.
+
+        Raises:
+            InvalidRows: no row has a target.
+        """
+        columns = self.table_columns
+        groups = table.first_row_groups(columns.columns)
+        return first_rows((EncodedPart(group, columns) for group in groups), n_rows)
 
 
 def _classes(table: SubjectTable, target: str, declared: Column | None, without: Collection[str]) -> tuple[str, ...]:

@@ -43,6 +43,8 @@ from expunge.workspace.specification import Specification
 from expunge.workspace.storage import Storage
 
 Notify = Callable[[str], None]
+FORECAST_ROWS = 5_000
+"""Rows from which a capacity is forecast."""
 MODEL_FAULTS = (CapacityExceeded, BudgetSpent, NoiseTooLarge, StateCorrupt)
 """What keeps a model from forgetting anybody, whoever asks; any other error is about the rows of somebody."""
 
@@ -147,6 +149,13 @@ def state_of(storage: Storage, model: str) -> Unlearner:
         with storage.database.reading() as connection:
             if releases.current(connection, model).number == number:
                 raise problem
+
+
+def sample_of(storage: Storage, model: str) -> Rows:
+    """Some of the rows of ``model``, from which what it can forget is forecast."""
+    with storage.database.reading() as connection:
+        specification = Specification.from_json(releases.named(connection, model).specification)
+    return specification.sample(storage.table, FORECAST_ROWS)
 
 
 def load(storage: Storage, connection: sa.Connection, model: str) -> Unlearner:

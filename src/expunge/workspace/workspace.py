@@ -15,6 +15,7 @@ from expunge.identities import CASELESS, EXACT
 from expunge.ledger import releases
 from expunge.ledger.requests import RequestKind, RequestState
 from expunge.unlearning.report import CapacityReport
+from expunge.unlearning.rung import Rung
 from expunge.workspace import batch, desk, making, queue, rotation, row_keys, states
 from expunge.workspace.arrivals import read_schema
 from expunge.workspace.batch import Done, Outcome
@@ -27,9 +28,6 @@ from expunge.workspace.queue import Processed
 from expunge.workspace.specification import Specification
 from expunge.workspace.states import Notify, silent
 from expunge.workspace.storage import PATIENCE, Storage
-
-SAMPLE = 5_000
-"""Rows from which a capacity is forecast."""
 
 
 class Workspace:
@@ -185,10 +183,20 @@ class Workspace:
             WorkspaceInvalid: no such model.
             ValueError: it was fitted with sigma 0.
         """
-        with self.storage.database.reading() as connection:
-            specification = Specification.from_json(releases.named(connection, name).specification)
+        return states.state_of(self.storage, name).capacity(states.sample_of(self.storage, name))
+
+    def rung_expected(self, name: str, n_rows: int) -> Rung:
+        """The rung that one request should take, an estimate: much quicker than ``capacity``.
+
+        Args:
+            name: of the model.
+            n_rows: of the request, at random.
+
+        Raises:
+            WorkspaceInvalid: no such model.
+        """
         unlearner = states.state_of(self.storage, name)
-        return unlearner.capacity(specification.source(self.storage.table).sample(SAMPLE))
+        return unlearner.rung_expected(n_rows, states.sample_of(self.storage, name))
 
     # people
 
