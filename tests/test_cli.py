@@ -236,7 +236,7 @@ class TestWhatGoesWrong:
         (tmp_path / "ws/models/churn/9.safetensors").write_bytes(b"")
         (tmp_path / "ws/keys/subject.key").chmod(0o644)
         found = {finding["check"]: finding["problem"] for finding in made("doctor", "-w", "ws", code=4) if finding["problem"]}
-        assert set(found) == {"private files are readable by their owner alone", "nothing is left lying"}
+        assert set(found) == {"private files are readable by their owner alone", "there are no stray files"}
         shown = CliRunner().invoke(app, ["doctor", "-w", "ws"])
         assert "PROBLEM" in shown.output and "chmod 600" in shown.output
         assert (tmp_path / "ws/models/churn/9.safetensors").exists()  # it only looks

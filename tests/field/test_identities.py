@@ -239,7 +239,7 @@ def test_rows_come_to_the_same_person_and_those_forgotten_stay_out(tmp_path, for
     found.forget(["00007", "12E4", "NA"])
     assert found.process().closed == 3
     for text in ("00007", "12E4", "NA"):
-        with pytest.raises(InvalidRows, match="is of somebody who was forgotten"):
+        with pytest.raises(InvalidRows, match="belongs to somebody who was forgotten"):
             found.append(written(new, form, ["b", spoilt(text)], value=[1, 2])[0])
         assert found.forget([spoilt(text)])[0].reason == "already-forgotten"
     assert found.append(written(new, form, ["7", "120000", "Null"], value=[1, 2, 3])[0]).rows == 3

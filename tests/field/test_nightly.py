@@ -267,7 +267,7 @@ class TestRowKeys:
         before = stored(Path("keyed"))
         write("night.csv", "p9,2024-02-01,25,10115,9", "p0,2024-01-02,99,10115,6", heading=self.VISITS)
         refused = run("append", "night.csv", "-w", "keyed", code=1)["message"]
-        assert "row 3 has the row key of a row in the table, and other values" in refused
+        assert "row 3 has the row key of a row in the table, but different values" in refused
         assert stored(Path("keyed")).equals(before)
         planned = run("append", "night.csv", "--upsert", "--dry-run", "-w", "keyed")
         assert stored(Path("keyed")).equals(before)
@@ -420,7 +420,7 @@ class TestRejects:
         assert told == {
             10: ("column 'age': no integer", "x,old,10115,1"),
             11: ("column 'who': no subject", ",30,10115,1"),
-            12: ("of somebody who was forgotten", "p5,31,10115,1"),
+            12: ("belongs to somebody who was forgotten", "p5,31,10115,1"),
             13: ("column 'visits': no integer", "y,33,10115,many"),
         }
         assert len(ages()) == 68 and problems(Path("ws"), "models") == {}
@@ -454,7 +454,7 @@ class TestRejects:
         write("night.csv", "q0,30,10115,1,a", "q1,30,10115,1,c", heading=HEADING + ",plan")
         assert "row 3 has a plan" in run("append", "night.csv", "-w", "plans", code=1)["message"]
         assert run("append", "night.csv", "--rejects", "bad.csv", "-w", "plans")["rows"] == 1
-        assert "3,column 'plan': no class that a model has learned,q1" in Path("bad.csv").read_text()
+        assert "3,column 'plan': not a class that a model has learned,q1" in Path("bad.csv").read_text()
 
     def test_from_parquet_too(self, folder):
         write("night.csv", *night(1))

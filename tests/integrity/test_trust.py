@@ -86,7 +86,7 @@ class TestSevenNames:
         found.retire("churn")
         for name in (*foreign, "models/notes.txt", "checkpoint.old"):
             assert (ws / name).read_text() == "mine", name
-        assert "nothing is left lying" in problems(found)
+        assert "there are no stray files" in problems(found)
 
 
 class TestTheNewest:
@@ -155,7 +155,7 @@ class TestTheNewest:
         for act in (found.process, found.rotate_key):
             with pytest.raises((LedgerCorrupt, WorkspaceInvalid), match="expunge"):
                 act()
-        assert "the ledger is the newest, and this folder's own" in problems(found)
+        assert "the ledger is the newest and belongs to this folder" in problems(found)
         recovery.anchors(Storage(found.storage.path))
         assert PublicKeys.read(found.storage.public_key_path).pems and (name != "expunge.pub" or path.read_bytes() == kept)
         found.process()
@@ -297,7 +297,7 @@ def test_a_file_that_the_state_was_not_made_with_is_no_table(tmp_path):
     with found.storage.database.writing() as connection:
         first = data_files.present(connection)[0]
         sealing.delete(connection, table, table.c.path == first.path)  # by somebody who has the key
-    with pytest.raises(WorkspaceInvalid, match="other files than the ledger"):
+    with pytest.raises(WorkspaceInvalid, match="does not name the same files as the ledger"):
         found.refit("churn")
     found.storage.table.follow()
     with pytest.raises(WorkspaceInvalid, match="are not those of the table"):

@@ -264,7 +264,7 @@ def test_those_forgotten_do_not_come_back_by_accident(tmp_path):
     found.process()
     assert found.append(str(tmp_path / "people.parquet")).rows == 0  # known as the rows that were there at first
     pq.write_table(people().slice(0, 399), tmp_path / "nightly.parquet")
-    with pytest.raises(InvalidRows, match="row 2 is of somebody who was forgotten"):
+    with pytest.raises(InvalidRows, match="row 2 belongs to somebody who was forgotten"):
         found.append(str(tmp_path / "nightly.parquet"))
     back = people().filter(pa.compute.equal(people()["who"], "person-1"))
     pq.write_table(back, tmp_path / "back.parquet")
