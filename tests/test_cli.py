@@ -198,7 +198,7 @@ class TestWhatGoesWrong:
             (("fit", "m", "--target", "churn", "--epsilon", "0"), "epsilon must be"),
             (("fit", "m", "--target", "age"), "over 100 different values"),
             (("fit", "m", "--target", "churn", "--model", "ridge", "--sigma", "1"), "not numeric"),
-            (("refit", "none"), "there is no model 'none': there are churn"),
+            (("refit", "none"), "there is no model 'none': the models are churn"),
             (("capacity", "none"), "there is no model"),
             (("export", "none", "--out", "x"), "there is no model"),
             (("export", "churn", "--out", "x", "--format", "pickle"), "--format must be"),

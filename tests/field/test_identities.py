@@ -258,10 +258,10 @@ class TestNear:
     @pytest.mark.parametrize(
         ("asked", "kind", "said"),
         [
-            ("ann", "case", "the same letters in another case"),
-            ("7", "zeros", "the same digits with other zeros in front"),
+            ("ann", "case", "the same letters in a different case"),
+            ("7", "zeros", "the same digits with a different number of leading zeros"),
             ("12E4", "notation", "the same number"),
-            ("DE 12", "separators", "other signs"),
+            ("DE 12", "separators", "different separators"),
             ("GONE", "case", "somebody has, or had"),
             ("zoe", None, "check the id and its spelling"),
         ],

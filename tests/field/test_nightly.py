@@ -418,10 +418,10 @@ class TestRejects:
         assert lines[0] == "row,reason,who,age,postcode,visits"
         told = {int(row): (reason, rest) for row, reason, rest in (line.split(",", 2) for line in lines[1:])}
         assert told == {
-            10: ("column 'age': no integer", "x,old,10115,1"),
+            10: ("column 'age': not of type integer", "x,old,10115,1"),
             11: ("column 'who': no subject", ",30,10115,1"),
             12: ("belongs to somebody who was forgotten", "p5,31,10115,1"),
-            13: ("column 'visits': no integer", "y,33,10115,many"),
+            13: ("column 'visits': not of type integer", "y,33,10115,many"),
         }
         assert len(ages()) == 68 and problems(Path("ws"), "models") == {}
         again = run("append", "night.csv", "--rejects", "bad.csv", "-w", "ws")
@@ -462,4 +462,4 @@ class TestRejects:
         ages_ = pa.array([45.5, *map(float, rows["age"].to_pylist()[1:])])
         pq.write_table(rows.set_column(1, "age", ages_), "night.parquet")
         assert run("append", "night.parquet", "--rejects", "bad.csv", "-w", "ws")["rows"] == 7
-        assert Path("bad.csv").read_text().splitlines()[1].startswith("1,column 'age': no integer,n1-0,45.5")
+        assert Path("bad.csv").read_text().splitlines()[1].startswith("1,column 'age': not of type integer,n1-0,45.5")

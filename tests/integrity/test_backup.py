@@ -293,7 +293,7 @@ class TestWhatIsRefused:
         found = anchored(tmp_path, model=False, database=url)
         back_up(found.storage, tmp_path / "monday")
         shutil.move(found.storage.path, tmp_path / "lost")
-        with pytest.raises(WorkspaceInvalid, match="holds a ledger already"):
+        with pytest.raises(WorkspaceInvalid, match="already holds a ledger"):
             restore(tmp_path / "monday", tmp_path / "ws", database=url)
         shutil.move(tmp_path / "lost", found.storage.path)
         assert problems(Workspace.open(found.storage.path)) == {}

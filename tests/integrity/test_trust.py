@@ -190,7 +190,7 @@ class TestKeys:
     def test_another_seal_key_stops_everything(self, tmp_path):
         found = workspace(tmp_path, models=False)
         (found.storage.keys / "seal.key").write_text("ab" * 32)
-        assert "keys/seal.key is another key" in run(tmp_path, "process", "-w", "ws", code=1)["message"]
+        assert "keys/seal.key is not the key that it was made with" in run(tmp_path, "process", "-w", "ws", code=1)["message"]
 
 
 class TestCopies:
@@ -206,7 +206,7 @@ class TestCopies:
         found.forget(["person-1"])
         assert found.process().closed == 1
         if kind == "postgresql":  # the ledger has gone on without the copy, which can never be taken for the newest again
-            with pytest.raises(LedgerCorrupt, match=r"has gone on by .* transactions without this folder"):
+            with pytest.raises(LedgerCorrupt, match=r"was continued by .* transactions without this folder"):
                 recovery.moved(Storage(tmp_path / "copy"))
 
     def test_the_one_that_was_left_behind_stops(self, tmp_path, postgresql):
@@ -218,7 +218,7 @@ class TestCopies:
         assert moved.process().closed == 1
         assert problems(moved) == {}
         for act in (lambda: found.forget(["person-2"]), found.process, lambda: Workspace.open(tmp_path / "ws").process()):
-            with pytest.raises(LedgerCorrupt, match="has gone on"):
+            with pytest.raises(LedgerCorrupt, match="was continued by"):
                 act()
         assert found.storage.table.path.exists() and len(list(found.storage.table.path.rglob("*.parquet"))) > 0
 

@@ -228,7 +228,7 @@ def test_what_a_genuine_file_does_not_show(genuine, keys):
         with pytest.raises(NotShown, match="names nobody"):
             verify_content(genuine[kind], keys, subject="person-1")
     for kind in ("receipt", "log", "checkpoint"):
-        with pytest.raises(NotShown, match="is of no release"):
+        with pytest.raises(NotShown, match="belongs to no release"):
             verify_content(genuine[kind], keys, receipt=genuine["receipt"])
     with pytest.raises(NotShown, match="not of this subject"):
         verify_content(genuine["receipt"], keys, subject="person-2")

@@ -164,13 +164,13 @@ ALTERED = {
     left_out: "not those of the log",
     cut_off: "not those of the log",
     another_release: "not those of the log",
-    too_early_a_reset: "no refit by the log",
+    too_early_a_reset: "not a refit by the log",
     later_after_the_reset: "charged as 'later'",
-    no_such_reason: "for a reason that is none",
+    no_such_reason: "for an unknown reason",
     fewer_before: "since the model was fitted",
     below_zero: "below 0",
-    not_a_number: "is no number",
-    another_log: "another state of the log",
+    not_a_number: "is not a number",
+    another_log: "a different state of the log",
 }
 
 

@@ -384,7 +384,7 @@ class TestAppending:
         found = workspace(tmp_path)
         new = people(2, 2, seed=3).set_column(4, "churn", pa.array(["yes", "perhaps"]))
         pq.write_table(new.set_column(0, "who", pa.array(["a", "b"])), tmp_path / "new.parquet")
-        with pytest.raises(InvalidRows, match="row 2 has a churn that the model has not learned"):
+        with pytest.raises(InvalidRows, match="row 2 has a churn that is not a class of the model"):
             found.append(str(tmp_path / "new.parquet"))
         assert found.storage.table.count() == 400
         assert problems(found) == {}

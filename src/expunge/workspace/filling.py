@@ -77,9 +77,9 @@ class IdColumns:
         for name in self.columns:
             if name not in columns.names:
                 there = ", ".join(map(repr, columns.names))
-                raise InvalidRows(f"there is no column {name!r} that says whose a row is: there are {there}")
+                raise InvalidRows(f"there is no column {name!r} to say to whom a row belongs: the columns are {there}")
             if self.columns.count(name) > 1:
-                raise InvalidRows(f"column {name!r} is given twice as one that says whose a row is: give it once")
+                raise InvalidRows(f"column {name!r} is given twice as a column of ids: give it once")
 
     def proposed(self, rows: pa.Table) -> FeatureSchema:
         """A draft of the schema from a sample of the rows."""

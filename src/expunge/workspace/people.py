@@ -197,7 +197,9 @@ class People:
     def _problem(self, given: Id) -> Problem | None:
         columns = (self.subject, *self.aliases)
         if given.by is not None and given.by not in columns:
-            return Problem(Refusal.UNKNOWN_COLUMN, f"there is no column {given.by!r} of ids: there are {', '.join(columns)}")
+            return Problem(
+                Refusal.UNKNOWN_COLUMN, f"there is no id column {given.by!r}: the id columns are {', '.join(columns)}"
+            )
         try:
             is_empty = not self._key.canonical(given.text)
         except ValueError as error:
