@@ -57,7 +57,7 @@ def test_the_story(made, tmp_path):
     assert run("verify", "c.json", "--key", "ws/expunge.pub")["genuine"]
     assert run("verify", asked[0]["receipt"], "--key", "ws/expunge.pub", "--subject", "person-1")["genuine"]
     wrong = run("verify", asked[0]["receipt"], "--key", "ws/expunge.pub", "--subject", "person-2", code=4)
-    assert "not of this subject" in wrong["problem"]
+    assert "not for this subject" in wrong["problem"]
     run("log", "log.json", "-w", "ws")
     assert run("verify", "log.json", "--key", "ws/expunge.pub")["events"] > 5
     assert run("refit", "churn", "-w", "ws")["rung"] == "refit"

@@ -208,7 +208,7 @@ def test_receipts_are_of_one_person_and_of_nobody_else(desk, asked):
         path = run("receipt", asked[text], "--subject", "-", *at, given=spoilt(text))["receipt"]
         key = ["--key", desk.found.storage.public_key_path]
         assert run("verify", path, "--subject", "-", *key, given=spoilt(text) + "\r\n")["problem"] is None
-        assert "not of this subject" in run("verify", path, "--subject", "-", *key, given=other, code=4)["problem"]
+        assert "not for this subject" in run("verify", path, "--subject", "-", *key, given=other, code=4)["problem"]
         with pytest.raises(RequestRefused) as refused:
             desk.found.receipt(asked[text], other)
         assert refused.value.reason == "another-subject"

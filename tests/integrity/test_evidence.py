@@ -94,7 +94,7 @@ class TestCoverage:
             assert shown["genuine"] and shown["covers"] == request
         subject = ("c.json", "--receipt", f"receipts/{later}.json", "--subject", "-")
         assert run.verify(*subject, given="person-3\n")["of_subject"] == "person-3"
-        assert "not of this subject" in run.verify(*subject, given="person-4\n", code=4)["problem"]
+        assert "not for this subject" in run.verify(*subject, given="person-4\n", code=4)["problem"]
         text = run.raw("verify", *subject[:3], "--key", "ws/expunge.pub").stdout
         assert f"release 3 of churn answers request {later}" in " ".join(text.split())
 

@@ -230,7 +230,7 @@ def test_what_a_genuine_file_does_not_show(genuine, keys):
     for kind in ("receipt", "log", "checkpoint"):
         with pytest.raises(NotShown, match="belongs to no release"):
             verify_content(genuine[kind], keys, receipt=genuine["receipt"])
-    with pytest.raises(NotShown, match="not of this subject"):
+    with pytest.raises(NotShown, match="not for this subject"):
         verify_content(genuine["receipt"], keys, subject="person-2")
     for receipt in ("", genuine["log"], genuine["receipt"][:-1], genuine["receipt"] + "\n"):
         with pytest.raises(NotShown, match="the certificate is genuine, but the receipt is not"):

@@ -200,7 +200,7 @@ class TestAnswers:
         said = verify_receipt(content, keys, "person-1")
         assert (said["request"], said["commitment"]) == (answer.request, kept)
         assert "person-1" not in answer.receipt
-        with pytest.raises(Exception, match="not of this subject"):
+        with pytest.raises(Exception, match="not for this subject"):
             verify_receipt(content, keys, "person-2")
 
     def test_cancelling(self, tmp_path):
