@@ -245,7 +245,7 @@ class TestBadInput:
         written(tmp_path / "t")
         source = TableSource.open(str(tmp_path / "t"), COLUMNS)
         (tmp_path / "t" / "part-1.parquet").unlink()
-        with pytest.raises(InvalidRows, match=r"part-1.parquet has vanished: restore it"):
+        with pytest.raises(InvalidRows, match=r"part-1.parquet is gone: restore it"):
             fitted(source)
 
     def test_a_file_of_a_delta_table_that_vanishes(self, tmp_path):

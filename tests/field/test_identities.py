@@ -235,7 +235,7 @@ def test_receipts_are_of_one_person_and_of_nobody_else(desk, asked):
         path = run("receipt", asked[text], "--subject", "-", *at, given=spoilt(text))["receipt"]
         key = ["--key", desk.found.storage.public_key_path]
         assert run("verify", path, "--subject", "-", *key, given=spoilt(text) + "\r\n")["problem"] is None
-        assert "not of this subject" in run("verify", path, "--subject", "-", *key, given=other, code=4)["problem"]
+        assert "not for this subject" in run("verify", path, "--subject", "-", *key, given=other, code=4)["problem"]
         with pytest.raises(RequestRefused) as refused:
             desk.found.receipt(asked[text], other)
         assert refused.value.reason == "another-subject"
@@ -266,7 +266,7 @@ def test_rows_come_to_the_same_person_and_those_forgotten_stay_out(tmp_path, for
     found.forget(["00007", "12E4", "NA"])
     assert found.process().closed == 3
     for text in ("00007", "12E4", "NA"):
-        with pytest.raises(InvalidRows, match="is of somebody who was forgotten"):
+        with pytest.raises(InvalidRows, match="belongs to somebody who was forgotten"):
             found.append(written(new, form, ["b", spoilt(text)], value=[1, 2])[0])
         assert found.forget([spoilt(text)])[0].reason == "already-forgotten"
     assert found.append(written(new, form, ["7", "120000", "Null"], value=[1, 2, 3])[0]).rows == 3
@@ -285,10 +285,10 @@ class TestNear:
     @pytest.mark.parametrize(
         ("asked", "kind", "said"),
         [
-            ("ann", "case", "the same letters in another case"),
-            ("7", "zeros", "the same digits with other zeros in front"),
+            ("ann", "case", "the same letters in a different case"),
+            ("7", "zeros", "the same digits with a different number of leading zeros"),
             ("12E4", "notation", "the same number"),
-            ("DE 12", "separators", "other signs"),
+            ("DE 12", "separators", "different separators"),
             ("GONE", "case", "somebody has, or had"),
             ("zoe", None, "check the id and its spelling"),
         ],

@@ -284,7 +284,7 @@ class TestRowKeys:
         before = stored(Path("keyed"))
         write("night.csv", "p9,2024-02-01,25,10115,9", "p0,2024-01-02,99,10115,6", heading=self.VISITS)
         refused = run("append", "night.csv", "-w", "keyed", code=1)["message"]
-        assert "row 3 has the row key of a row in the table, and other values" in refused
+        assert "row 3 has the row key of a row in the table, but different values" in refused
         assert stored(Path("keyed")).equals(before)
         planned = run("append", "night.csv", "--upsert", "--dry-run", "-w", "keyed")
         assert stored(Path("keyed")).equals(before)
@@ -435,10 +435,10 @@ class TestRejects:
         assert lines[0] == "row,reason,who,age,postcode,visits"
         told = {int(row): (reason, rest) for row, reason, rest in (line.split(",", 2) for line in lines[1:])}
         assert told == {
-            10: ("column 'age': no integer", "x,old,10115,1"),
+            10: ("column 'age': not of type integer", "x,old,10115,1"),
             11: ("column 'who': no subject", ",30,10115,1"),
-            12: ("of somebody who was forgotten", "p5,31,10115,1"),
-            13: ("column 'visits': no integer", "y,33,10115,many"),
+            12: ("belongs to somebody who was forgotten", "p5,31,10115,1"),
+            13: ("column 'visits': not of type integer", "y,33,10115,many"),
         }
         assert len(ages()) == 68 and problems(Path("ws"), "models") == {}
         again = run("append", "night.csv", "--rejects", "bad.csv", "-w", "ws")
@@ -471,7 +471,7 @@ class TestRejects:
         write("night.csv", "q0,30,10115,1,a", "q1,30,10115,1,c", heading=HEADING + ",plan")
         assert "row 3 has a plan" in run("append", "night.csv", "-w", "plans", code=1)["message"]
         assert run("append", "night.csv", "--rejects", "bad.csv", "-w", "plans")["rows"] == 1
-        assert "3,column 'plan': no class that a model has learned,q1" in Path("bad.csv").read_text()
+        assert "3,column 'plan': not a class that a model has learned,q1" in Path("bad.csv").read_text()
 
     def test_from_parquet_too(self, folder):
         write("night.csv", *night(1))
@@ -479,4 +479,4 @@ class TestRejects:
         ages_ = pa.array([45.5, *map(float, rows["age"].to_pylist()[1:])])
         pq.write_table(rows.set_column(1, "age", ages_), "night.parquet")
         assert run("append", "night.parquet", "--rejects", "bad.csv", "-w", "ws")["rows"] == 7
-        assert Path("bad.csv").read_text().splitlines()[1].startswith("1,column 'age': no integer,n1-0,45.5")
+        assert Path("bad.csv").read_text().splitlines()[1].startswith("1,column 'age': not of type integer,n1-0,45.5")

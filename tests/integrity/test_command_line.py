@@ -150,7 +150,7 @@ class TestDoneButNotAll:
             patched.setattr(os, "unlink", failing)
             result = invoke("rotate-key", "-w", "ws")
         assert result.exit_code == 6
-        assert "the new key signs from now on, but the old one could not be put away" in " ".join(result.stderr.split())
+        assert "the new key signs from now on, but the old one could not be removed" in " ".join(result.stderr.split())
         assert invoke("process", "-w", "ws").exit_code == 0
         assert len(list(found.storage.keys.glob("signing-*"))) == 1
 

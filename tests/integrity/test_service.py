@@ -78,7 +78,7 @@ def test_a_table_that_cannot_be_read_turns_health_red_and_the_queue_moves_when_i
         asked = desk.ask("person-1")
     assert wait_for(lambda: desk.client.get("/healthz").status_code == 503)
     said = desk.client.get("/healthz").text
-    assert re.fullmatch(r"no round has begun and ended since \d\d:\d\d UTC\n", said)  # to everybody, and no more
+    assert re.fullmatch(r"no round has started and ended since \d\d:\d\d UTC\n", said)  # to everybody, and no more
     assert wait_for(lambda: any(fault["count"] >= 3 for fault in desk.health()["faults"]))
     health = desk.health()
     (fault,) = health["faults"]
@@ -115,9 +115,9 @@ def test_somebody_who_works_by_hand_is_waited_for(desk, monkeypatch):
 def test_a_worker_that_has_ended_is_dead(desk):
     desk.client.app.state.worker.stop()
     answer = desk.client.get("/healthz")
-    assert answer.status_code == 503 and answer.text.startswith("the worker has ended; no round has begun and ended since")
+    assert answer.status_code == 503 and answer.text.startswith("the worker has ended; no round has started and ended since")
     assert (desk.health()["worker"], desk.health()["deliveries"]) == ("dead", "dead")
-    assert "webhooks are not told" in desk.health()["problem"] and "the worker has ended" in desk.page().text
+    assert "webhooks are not being told" in desk.health()["problem"] and "the worker has ended" in desk.page().text
 
 
 def test_instances_take_turns(postgresql, tmp_path, monkeypatch):
@@ -158,7 +158,7 @@ def only_one_of_a_class():
 @pytest.mark.filterwarnings("ignore::expunge.errors.NoiseDrownsModel")
 def test_a_request_that_cannot_be_worked_holds_up_nobody_and_is_tried_less_and_less(desk):
     stuck = desk.ask("person-1")
-    assert wait_for(lambda: any(fault["part"] == "what is stuck" for fault in desk.health()["faults"]))
+    assert wait_for(lambda: any(fault["part"] == "stuck work" for fault in desk.health()["faults"]))
     for person in range(2, 8):
         asked = desk.ask(f"person-{person}")
         assert wait_for(lambda asked=asked: desk.is_closed(asked))

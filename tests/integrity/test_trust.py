@@ -138,7 +138,7 @@ class TestSevenNames:
         found.retire("churn")
         for name in (*foreign, "models/notes.txt", "checkpoint.old"):
             assert (ws / name).read_text() == "mine", name
-        assert "nothing is left lying" in problems(found)
+        assert "there are no stray files" in problems(found)
 
 
 class TestTheNewest:
@@ -211,7 +211,7 @@ class TestTheNewest:
         for act in (found.process, found.rotate_key):
             with pytest.raises((LedgerCorrupt, WorkspaceInvalid), match="expunge"):
                 act()
-        assert "the ledger is the newest, and this folder's own" in problems(found)
+        assert "the ledger is the newest and belongs to this folder" in problems(found)
         recovery.anchors(Storage(found.storage.path))
         assert PublicKeys.read(found.storage.public_key_path).pems and (name != "expunge.pub" or path.read_bytes() == kept)
         found.process()
@@ -246,7 +246,7 @@ class TestKeys:
     def test_another_seal_key_stops_everything(self, tmp_path):
         found = workspace(tmp_path, models=False)
         (found.storage.keys / "seal.key").write_text("ab" * 32)
-        assert "keys/seal.key is another key" in run(tmp_path, "process", "-w", "ws", code=1)["message"]
+        assert "keys/seal.key is not the key that it was made with" in run(tmp_path, "process", "-w", "ws", code=1)["message"]
 
     def test_another_signing_key_signs_nothing(self, tmp_path):
         found = workspace(tmp_path, models=False)
@@ -288,7 +288,7 @@ class TestCopies:
         found.forget(["person-1"])
         assert found.process().closed == 1
         if kind == "postgresql":  # the ledger has gone on without the copy, which can never be taken for the newest again
-            with pytest.raises(LedgerCorrupt, match=r"has gone on by .* transactions without this folder"):
+            with pytest.raises(LedgerCorrupt, match=r"was continued by .* transactions without this folder"):
                 recovery.moved(Storage(tmp_path / "copy"))
 
     def test_the_one_that_was_left_behind_stops(self, tmp_path, postgresql):
@@ -300,7 +300,7 @@ class TestCopies:
         assert moved.process().closed == 1
         assert problems(moved) == {}
         for act in (lambda: found.forget(["person-2"]), found.process, lambda: Workspace.open(tmp_path / "ws").process()):
-            with pytest.raises(LedgerCorrupt, match="has gone on"):
+            with pytest.raises(LedgerCorrupt, match="was continued by"):
                 act()
         assert found.storage.table.path.exists() and len(list(found.storage.table.path.rglob("*.parquet"))) > 0
 
@@ -312,7 +312,7 @@ class TestCopies:
         found = workspace(tmp_path, models=False, database=postgresql.new_database())
         found.fit("churn", "churn", delta=1e-5)
         found.forget(["person-1"])
-        other, owner = Storage(found.storage.path), batch if moment == "prepared_states" else batch.drafts
+        other, owner = Storage(found.storage.path), batch if moment == "prepared_states" else drafts
         name, awake = moment.rpartition(".")[2], getattr(owner, moment.rpartition(".")[2])
 
         def asleep(*arguments):
@@ -405,7 +405,7 @@ def test_a_file_that_the_state_was_not_made_with_is_no_table(tmp_path):
     with found.storage.database.writing() as connection:
         first = data_files.present(connection)[0]
         sealing.delete(connection, table, table.c.path == first.path)  # by somebody who has the key
-    with pytest.raises(WorkspaceInvalid, match="other files than the ledger"):
+    with pytest.raises(WorkspaceInvalid, match="does not name the same files as the ledger"):
         found.refit("churn")
     found.storage.table.follow()
     with pytest.raises(WorkspaceInvalid, match="are not those of the table"):

@@ -137,11 +137,11 @@ def test_no_webhook_waits_for_another_and_requests_wait_for_none(tmp_path, monke
         body_drips.url: "delivered",  # the status came; nobody reads on
         elsewhere.url: "failed: status 307",
         "http://127.0.0.1:1/nobody": "failed: ConnectError",
-        "https://": "failed: the URL names no host that can be: write it as https://host/path",
-        "https://user@": "failed: the URL holds a name or a password before the host: leave them out, deliveries are signed",
+        "https://": "failed: the URL names no valid host: write it as https://host/path",
+        "https://user@": "failed: the URL contains a name or a password before the host: leave them out, deliveries are signed",
         "http://[::1": "failed: the URL cannot be read: write it as https://host/path",
-        f"https://{'a' * 300}/": "failed: the URL names no host that can be: write it as https://host/path",
-        "https://a b\r\n/": "failed: the URL holds spaces or control characters: write it without",
+        f"https://{'a' * 300}/": "failed: the URL names no valid host: write it as https://host/path",
+        "https://a b\r\n/": "failed: the URL contains spaces or control characters: remove them",
         good.url: "delivered",
     }
     with found.storage.database.writing() as connection:  # by another way than the API, which refuses most of them

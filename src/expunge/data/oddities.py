@@ -1,4 +1,4 @@
-"""Oddities: values that a schema does not foresee, counted by column; for whoever brings the rows, and nobody else."""
+"""Oddities: values outside a schema, counted by column; only for the person who brings the rows."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -37,13 +37,13 @@ class Odd:
 
 
 def odd_values(tables: Iterable[Any], schemas: Collection[FeatureSchema]) -> dict[str, Odd]:
-    """By column that a schema declares, what is odd in it; where schemas differ, by the one for which most is undeclared.
+    """What is odd in each column that a schema declares; where schemas differ, by the one that leaves most undeclared.
 
     Args:
         tables: parts of a table, as ``FeatureSchema.encode`` takes them.
 
     Raises:
-        InvalidRows: a column is missing, or a number is none.
+        InvalidRows: a column is missing, or a value is not a number.
     """
     found = [dict[str, Odd]() for _ in schemas]
     for table in tables:
@@ -66,8 +66,8 @@ def require_usual(odd: Mapping[str, Odd], percent: int, usual: Callable[[], Mapp
     """Raises ``InvalidRows`` if much more of a column is undeclared or missing than was before.
 
     Args:
-        percent: of its values, above what is usual, that are much; fewer than ``LEAST`` values never are.
-        usual: gives what was odd before, if that is asked for.
+        percent: how far above the usual share, in percent of the values, is too much; fewer than ``LEAST`` values never are.
+        usual: returns what was odd before, if asked.
     """
     before = cache(usual)
     for kind in get_args(Kind):

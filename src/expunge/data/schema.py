@@ -1,4 +1,4 @@
-"""FeatureSchema: from a table to feature rows, one row at a time, with nothing fitted. Theory §5.4.
+"""FeatureSchema: turns a table into feature rows, one row at a time, with nothing fitted. Theory §5.4.
 
 A scaler or an encoder that is fitted on the data remembers the people in it, and forgetting them from the model does not
 forget them there. Here ranges and categories are *declared*, from knowledge, in a TOML file that a person can read:
@@ -45,21 +45,22 @@ Array = NDArray[np.float64]
 
 HEADER = """\
 # How rows become features. Ranges and categories should come from what you know about the world, not from the data,
-# because whatever is taken from the data remembers the people in it. Columns not listed are ignored.
+# because anything taken from the data remembers the people in it. Columns not listed are ignored.
 """
 DRAFTED = """\
-# How rows become features, drafted from the data. Whoever fits a model must check every line first: ranges and categories
-# should come from what you know about the world, because whatever is taken from the data remembers the people in it.
+# How rows become features, drafted from the data. Check every line before you fit a model: ranges and categories should
+# come from what you know about the world, because anything taken from the data remembers the people in it.
 # Columns not listed are ignored. All of this goes into every model that is fitted with it, and into its exports.
 #
 # What was taken, and by which rule (people are counted, not rows):
 #   values      those that at least ten people have;
 #   low, high   the farthest that at least ten people reach, each by their own extreme in two digits;
 #   left out    columns in which fewer than ten people share anything, and mostly unique texts.
-# The rule hides single people from readers; who knows all others can still try out whether somebody is the tenth.
+# The rule hides single people from readers; anybody who knows all other rows can still test whether somebody is the tenth.
 #
-# While this says "draft = true", everything here counts as taken from the data: forgetting takes out what fewer than ten
-# people then share, or, once you have edited the file, reports it. Delete the line when all of it is what you know.
+# While this says "draft = true", everything here counts as taken from the data. When somebody is forgotten, anything that
+# fewer than ten people then share is taken out, or reported if you have edited the file. Delete the line once all of it is
+# what you know.
 """
 
 
@@ -74,7 +75,7 @@ class Number:
             none.
 
     Raises:
-        ValueError: ``low`` is not below ``high``, or the knots do not increase from the one to the other.
+        ValueError: ``low`` is not below ``high``, or the knots do not increase from ``low`` to ``high``.
 
     Examples:
         >>> features, n_outside, n_missing = Number(0, 100).encode([25.0, 150.0, None])
@@ -104,7 +105,7 @@ class Number:
         return [f"@{knot:g}" for knot in self.knots] if self.knots else [""]
 
     def encode(self, values: Any) -> tuple[Array, int, int]:
-        """Features ``(n_rows, k)``, how many values were outside the range, and how many missing.
+        """Features ``(n_rows, k)``, and the numbers of values outside the range and of missing values.
 
         Args:
             values: a column, ``(n_rows,)``: numbers, or ``None`` and NaN where missing.
@@ -130,7 +131,7 @@ class Category:
         values: the declared values, each once, as text.
 
     Raises:
-        ValueError: there is none, or one is there twice.
+        ValueError: there is none, or one occurs twice.
 
     Examples:
         >>> features, n_undeclared, n_missing = Category(("clerk", "nurse")).encode(["nurse", "pilot", None])
@@ -150,7 +151,7 @@ class Category:
         return [f"={value}" for value in self.values]
 
     def encode(self, values: Any) -> tuple[Array, int, int]:
-        """Features ``(n_rows, k)``, how many values were undeclared, and how many missing.
+        """Features ``(n_rows, k)``, and the numbers of undeclared and of missing values.
 
         Args:
             values: a column, ``(n_rows,)``; whole floats count as integers.
@@ -168,12 +169,12 @@ Column = Number | Category
 
 @dataclass(frozen=True)
 class Encoded:
-    """Feature rows, and how many values of each column did not fit their declaration.
+    """Feature rows, and the numbers of values of each column that did not fit their declaration.
 
     Args:
         X: ``(n_rows, n_features)``, float64.
-        undeclared: by column: values outside the range or the declared values.
-        missing: by column: values that were absent.
+        undeclared: by column, number of values outside the range or the declared values.
+        missing: by column, number of missing values.
     """
 
     X: Array
@@ -207,7 +208,7 @@ class FeatureSchema:
 
     @property
     def groups(self) -> list[NDArray[np.intp]]:
-        """The features in groups of which a row has at most one that is not 0: categories, and every other knot."""
+        """The features in groups in which a row has at most one that is not 0: categories, and every other knot."""
         groups, start = list[NDArray[np.intp]](), 0
         for column in self.columns.values():
             own = np.arange(start, start + len(column.suffixes))
@@ -231,7 +232,7 @@ class FeatureSchema:
 
         Args:
             table: a pandas or Polars frame, a pyarrow table, or a mapping of column names to sequences.
-            ids: what errors call the rows; by default their positions.
+            ids: names of the rows for error messages; by default their positions.
 
         Raises:
             InvalidRows: a declared column is missing, columns differ in length, or a number is not a number.
@@ -257,7 +258,7 @@ class FeatureSchema:
         X = np.hstack(parts)
         if self.normalise:
             X /= np.maximum(np.linalg.norm(X, axis=1, keepdims=True), np.finfo(np.float64).tiny)
-        X[np.abs(X) < SMALLEST] = 0.0  # a number that is next to an end of its range, and none that a model can tell from it
+        X[np.abs(X) < SMALLEST] = 0.0  # so close to an end of its range that no model can tell them apart
         return Encoded(X, undeclared, missing)
 
     @classmethod
@@ -266,17 +267,17 @@ class FeatureSchema:
 
         Args:
             table: as for ``encode``.
-            subject: column that says whose a row is; it is not a feature.
-            ignore: columns that are no features either.
-            rule: by which ids are compared.
+            subject: the column that says to whom a row belongs; it is not a feature.
+            ignore: other columns that are not features.
+            rule: the rule by which ids are compared.
 
         Raises:
-            InvalidRows: no such subject column, or no other column is left.
+            InvalidRows: there is no such subject column, or no other column is left.
         """
         from expunge.data.drafting import drafted
 
         if subject not in column_names(table):
-            raise InvalidRows(f"there is no column {subject!r}: there are {', '.join(column_names(table))}")
+            raise InvalidRows(f"there is no column {subject!r}: the columns are {', '.join(column_names(table))}")
         columns = drafted(table, subject, set(ignore), rule)
         if not columns:
             raise InvalidRows(
@@ -306,7 +307,7 @@ class FeatureSchema:
         return cls(columns, given.get("normalise", True), given.get("draft", False))
 
     def to_toml(self) -> str:
-        """The schema as TOML, with a word to whoever reviews it."""
+        """The schema as TOML, with a note to the reviewer."""
         lines = [DRAFTED if self.draft else HEADER, *(["draft = true"] if self.draft else [])]
         lines += [f"normalise = {str(self.normalise).lower()}"]
         for name, column in self.columns.items():
@@ -323,10 +324,10 @@ class FeatureSchema:
         """The schema in the TOML file at ``path``.
 
         Args:
-            path: of a TOML file in UTF-8.
+            path: path of a TOML file in UTF-8.
 
         Raises:
-            ValueError: as ``from_toml``, with the path.
+            ValueError: as for ``from_toml``; the message has the path.
         """
         try:
             return cls.from_toml(Path(path).read_text(encoding="utf-8"))
@@ -337,7 +338,7 @@ class FeatureSchema:
         """Writes the schema to ``path`` as TOML.
 
         Args:
-            path: of the file; an older one is replaced at once.
+            path: path of the file; an existing one is replaced.
         """
         write_file(Path(path), self.to_toml().encode())
 

@@ -22,7 +22,7 @@ from expunge.problem.rows import Places, Rows, RowSource
 from expunge.problem.split import SplitMatrix, pays
 
 IN_MEMORY = 1 << 30
-"""Bytes of encoded rows up to which ``in_one_block`` keeps them."""
+"""Size in bytes up to which ``in_one_block`` keeps encoded rows."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class TableColumns:
     """How the columns of a table become rows; rows without a target are left out.
 
     Args:
-        features: a schema, or the names of numeric columns (float32 where all are).
+        features: a schema, or the names of numeric columns (float32 if all of them are).
         target: column of the targets.
-        classes: labels of a classifier in the order of their codes; none for regression, or where the target holds codes.
+        classes: labels of a classifier in the order of their codes; none for regression, or if the target holds codes.
         sample_weight: column of the weights.
     """
 
@@ -55,7 +55,7 @@ class TableColumns:
             ids: names of the table's rows, for the errors; a NumPy array, a list or ``Places``.
 
         Raises:
-            InvalidRows: a value that is not a number, NaN, or a target that is not a class; names the row.
+            InvalidRows: a value is not a number, is NaN, or is not a class of the target; the message names the row.
         """
         has_target = np.asarray(pc.is_valid(table[self.target]))
         if not has_target.all():
@@ -65,7 +65,7 @@ class TableColumns:
             y = codes_of(table[self.target], self.classes).astype(np.float64)
             if (y < 0).any():
                 raise InvalidRows(
-                    f"row {ids[int(np.argmax(y < 0))]} has a {self.target} that the model has not learned as a class: it knows "
+                    f"row {ids[int(np.argmax(y < 0))]} has a {self.target} that is not a class of the model: it knows "
                     f"{', '.join(self.classes)}"
                 )
         else:
@@ -96,12 +96,12 @@ class Part(Protocol):
 
     @property
     def name(self) -> str:
-        """Where it is."""
+        """Where it is, for errors."""
         ...
 
     @property
     def n_rows(self) -> int:
-        """In it, about."""
+        """Approximate number of rows."""
         ...
 
     def tables(self, columns: Sequence[str]) -> Iterator[pa.Table]:
@@ -111,11 +111,11 @@ class Part(Protocol):
 
 @dataclass(frozen=True)
 class Without:
-    """People whose rows are left out, even where a file still holds them: ``subjects`` as column ``column`` has them.
+    """People whose rows are left out, even where a file still holds them.
 
     Args:
-        column: that says whose a row is.
-        subjects: who is left out, as the column has them.
+        column: the column that says to whom a row belongs.
+        subjects: the people left out, as the column has them.
     """
 
     column: str
@@ -131,7 +131,7 @@ class Without:
 
 
 def columns_read(columns: TableColumns, without: Without | None) -> list[str]:
-    """Columns that are read, each once."""
+    """The columns that are read, each once."""
     return list(dict.fromkeys([*columns.columns, *([] if without is None else [without.column])]))
 
 
@@ -164,7 +164,7 @@ class TableSource:
     """The rows of a table, part by part; a ``PartedSource`` and a ``ThinnableSource``.
 
     Args:
-        find: gives the parts, when they are first needed.
+        find: returns the parts, when they are first needed.
     """
 
     def __init__(self, find: Callable[[], Sequence[EncodedPart]]) -> None:
@@ -188,11 +188,11 @@ class TableSource:
         Args:
             location: a path, or a URL of any fsspec store.
             columns: how columns become rows.
-            without: whose rows are left out. Default: nobody's.
-            storage_options: for the store. Default: none.
+            without: people whose rows are left out. Default: nobody.
+            storage_options: options for the store. Default: none.
 
         Raises:
-            InvalidRows: nothing there, or files that do not fit each other.
+            InvalidRows: there is nothing there, or the files do not match.
         """
         groups = row_groups(str(location), columns_read(columns, without), storage_options)
         return cls(lambda: [EncodedPart(group, columns, without) for group in groups])
@@ -211,7 +211,7 @@ class TableSource:
         """Every ``step``-th part.
 
         Args:
-            step: one part in so many is kept.
+            step: one part in ``step`` is kept.
         """
         return TableSource(lambda: self._parts[step // 2 :: step])
 
@@ -219,7 +219,7 @@ class TableSource:
         """The first ``n`` rows or a few more; all of them if there are fewer.
 
         Args:
-            n: how many rows are wanted.
+            n: number of rows wanted.
         """
         return first_rows(self._parts, n)
 
@@ -275,13 +275,13 @@ class TablePart:
 
 
 class QuerySource:
-    """The result of a SQL query, run anew for every pass; the rows must not change in between.
+    """The result of a SQL query, run again for every pass; the rows must not change in between.
 
     Args:
         columns: how columns become rows.
-        without: whose rows are left out. Default: nobody's.
-        url: of the database, as SQLAlchemy writes it.
-        query: its statement.
+        without: people whose rows are left out. Default: nobody.
+        url: URL of the database, as SQLAlchemy writes it.
+        query: the SQL statement.
     """
 
     def __init__(self, url: str, query: str, columns: TableColumns, *, without: Without | None = None) -> None:

@@ -38,7 +38,7 @@ def certificate_view(connection: sa.Connection, row: Release) -> dict[str, Any]:
 
 
 def health_view(health: Health) -> dict[str, Any]:
-    """How the worker is, for those who may see the data."""
+    """The state of the worker, for those who may see the data."""
     faults = [{**vars(fault), "since": fault.since.isoformat(timespec="seconds")} for fault in health.faults]
     since = health.working_since
     return {
@@ -52,7 +52,7 @@ def health_view(health: Health) -> dict[str, Any]:
 
 
 def expected(state: Any, rows: int) -> list[dict[str, Any]]:
-    """By model: the rung that should do for ``rows`` rows at random, and the seconds its last such release took."""
+    """By model, the rung that should do for ``rows`` random rows, and the seconds that its last such release took."""
     found = []
     for model in status(state.workspace.storage).models:
         rung = Rung.EXACT if model.kind == ModelKind.RIDGE else _rung(state, model, rows)
