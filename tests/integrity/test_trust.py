@@ -21,7 +21,7 @@ from expunge.evidence.signing import PublicKeys, SigningKey
 from expunge.evidence.statements import CHECKPOINT, predicate_of
 from expunge.ledger import data_files, log, releases, sealing, times
 from expunge.ledger.tables import data_files as table
-from expunge.workspace import Workspace, batch, recovery
+from expunge.workspace import Workspace, batch, drafts, recovery
 from expunge.workspace.storage import MANIFEST, UNFINISHED, Storage
 from tests.field.commands import run as in_process
 from tests.workspace.people import people, workspace
