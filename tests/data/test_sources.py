@@ -8,7 +8,8 @@ import pytest
 import sqlalchemy as sa
 from deltalake import write_deltalake
 
-from expunge.data.schema import Category, Column, FeatureSchema, Number
+from expunge.data.encoding import Encoding
+from expunge.data.schema import Category, FeatureSchema, Number
 from expunge.data.sources import QuerySource, TableColumns, TableSource, Without
 from expunge.engine.local import LocalEngine
 from expunge.errors import InvalidRows
@@ -289,7 +290,7 @@ def test_rows_of_a_schema_of_categories_come_in_blocks_and_are_the_same_rows(tmp
     """Whatever they come in, the values are those that ``encode`` gives, bit for bit; so are the digests of rows."""
     rng = np.random.default_rng(0)
     values = tuple(f"v{k}" for k in range(40))
-    columns: dict[str, Column] = {
+    columns: dict[str, Encoding] = {
         "a": Category(values),
         "b": Category(values[:9]),
         "age": Number(0, 90, tuple(range(0, 91, 10))),

@@ -208,7 +208,7 @@ def _schemas(storage: Storage, models: Sequence[Specification]) -> list[FeatureS
     except WorkspaceInvalid:  # of no use to what has no model
         return []
     names = set(storage.table.columns.names)
-    return [FeatureSchema({name: column for name, column in schema.columns.items() if name in names})]
+    return [schema.with_columns({name: column for name, column in schema.columns.items() if name in names})]
 
 
 def read_schema(path: Path) -> FeatureSchema:

@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow as pa
 
 from expunge.data.columns import label
-from expunge.data.drafting import short
+from expunge.data.drafting import plain, short
+from expunge.data.encoding import Category, Encoding, Number
 from expunge.data.files import NOTHING, Change
 from expunge.data.own_columns import ROW, SUBJECT
-from expunge.data.schema import Category, Column, FeatureSchema, Number
+from expunge.data.schema import FeatureSchema
 from expunge.data.sources import EncodedPart, TableColumns, TableSource, Without, columns_read
 from expunge.data.table import SubjectTable
 from expunge.errors import InvalidRows, LastRows
@@ -131,14 +132,14 @@ class Specification:
         features = {name: column for name, column in schema.columns.items() if name != target}
         if not features:
             raise InvalidRows("the schema declares no column beside the target: declare at least one")
-        columns, schema = schema.columns, replace(schema, columns=features)
+        columns, schema = schema.columns, schema.with_columns(features)
         missing = [name for name in features if name not in table.columns.names]
         if missing:
             raise InvalidRows(f"the schema declares column {missing[0]!r}, which the table does not have: correct schema.toml")
         if not table.count(target, without):
             raise LastRows(f"there is no row with a {target} to learn from: add some with expunge append")
         classes: tuple[str, ...] = ()
-        declared = columns.get(target)
+        declared = plain(columns[target]) if target in columns else None
         if kind == ModelKind.LOGISTIC:
             classes = _classes(table, target, declared, without)
         schedule = refit_days, refit_requests
@@ -202,7 +203,7 @@ class Specification:
         return FeatureSchema.from_toml(self.schema)
 
     @property
-    def taken(self) -> dict[str, Column]:
+    def taken(self) -> dict[str, Encoding]:
         """The columns that were taken from the rows, and are nobody's knowledge; the target among them with its classes."""
         classes = {self.target: Category(self.classes)} if self.classes and not self.declared_classes else {}
         return {**(self.features.columns if self.features.draft else {}), **classes}
@@ -278,7 +279,7 @@ class Specification:
         return TableSource(lambda: [EncodedPart(group, columns, gone) for group in table.row_groups(read, change)])
 
 
-def _classes(table: SubjectTable, target: str, declared: Column | None, without: Collection[str]) -> tuple[str, ...]:
+def _classes(table: SubjectTable, target: str, declared: Encoding | None, without: Collection[str]) -> tuple[str, ...]:
     """The classes as they are declared, or else as the rows have them."""
     if isinstance(declared, Category):
         found = _labels(table.distinct(target, len(declared.values) + CLASSES, without))
