@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from expunge.data.columns import codes_of, column_names, column_values, different, label, numbers_of
 from expunge.data.encoding import Category, Encoding, MissingIndicator, Number, OrderedCategory
+from expunge.data.encoding.indicator import plain
 from expunge.data.identities import texts_of
 from expunge.identities import EXACT, Rule, canonical
 from expunge.problem.arrays import SMALLEST
@@ -103,11 +104,6 @@ def short(
                 del open_[name, column]
     found = {key: count.short for key, count in open_.items()}
     return {(name, column): _as_declared(lacking, column) for (name, column), lacking in found.items() if lacking is not None}
-
-
-def plain(column: Encoding) -> Encoding:
-    """How a column is declared, but for a missing-value indicator."""
-    return column.encoding if isinstance(column, MissingIndicator) else column
 
 
 def _as_declared(lacking: Short, column: Encoding) -> Short:

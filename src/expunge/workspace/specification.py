@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from expunge.data.columns import label
-from expunge.data.drafting import plain, short
+from expunge.data.drafting import short
 from expunge.data.encoding import Category, Encoding, Number
+from expunge.data.encoding.indicator import plain
 from expunge.data.files import NOTHING, Change
 from expunge.data.own_columns import ROW, SUBJECT
 from expunge.data.schema import FeatureSchema

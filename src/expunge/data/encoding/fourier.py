@@ -10,7 +10,7 @@ import numpy as np
 from expunge.data.encoding import portable
 from expunge.data.encoding.block import Array, Block, Encoding, Index, one_by_one
 from expunge.data.encoding.cross import declared_as
-from expunge.data.encoding.indicator import MissingIndicator
+from expunge.data.encoding.indicator import plain
 from expunge.data.encoding.number import Number
 
 
@@ -65,9 +65,10 @@ class RandomFourier:
             ValueError: a column that is not declared, or not as a number.
         """
         for name, part in zip(self.columns, declared_as(declared, self.columns), strict=True):
-            plain = part.encoding if isinstance(part, MissingIndicator) else part
-            if not isinstance(plain, Number):
-                raise ValueError(f"random features are of numbers, and column {name!r} is declared {plain.kind}: take it out")
+            if not isinstance(plain(part), Number):
+                raise ValueError(
+                    f"random features are of numbers, and column {name!r} is declared {plain(part).kind}: take it out"
+                )
         return Waves(self)
 
 

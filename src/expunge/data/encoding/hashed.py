@@ -14,7 +14,7 @@ from expunge.data.columns import codes_of, different, label
 from expunge.data.encoding.block import Block, Index, divided, one_a_row, one_by_one, one_group, row_norms
 from expunge.problem.arrays import canonical
 
-MOST = 1 << 22
+MOST = 1 << 20
 """More features than this are no features."""
 ANALYZERS = ("word", "char", "char_wb")
 

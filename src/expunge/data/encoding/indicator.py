@@ -64,3 +64,12 @@ class MissingIndicator:
         block = self.encoding.encode(values)
         parts = [block.features, block.missing[:, None].astype(np.float64)]
         return replace(block, features=joined(parts) if sparse.issparse(block.features) else np.hstack(parts))
+
+
+def plain(declared: Encoding) -> Encoding:
+    """The encoding itself, without the indicator that it may have.
+
+    Args:
+        declared: of a column.
+    """
+    return declared.encoding if isinstance(declared, MissingIndicator) else declared
