@@ -96,7 +96,7 @@ def numbers_of(values: Any) -> Array:
         from pyarrow import types
 
         if types.is_integer(values.type) or types.is_floating(values.type):
-            return np.asarray(values.to_numpy(), dtype=np.float64)  # NaN where null
+            return np.asarray(values.to_numpy(zero_copy_only=False), dtype=np.float64)  # NaN where null
         if types.is_decimal(values.type):
             return numbers_of(values.cast("float64"))
         values = values.to_pylist()

@@ -114,7 +114,7 @@ class Embedding:
         lengths = np.asarray(pc.list_value_length(values))
         if (wrong := lengths != self.width).any():
             raise self._wrong_width(int(there[np.argmax(wrong)]), int(lengths[np.argmax(wrong)]))
-        flat = pc.list_flatten(values).cast(pa.float64()).to_numpy().reshape(-1, self.width)
+        flat = np.asarray(pc.list_flatten(values).cast(pa.float64())).reshape(-1, self.width)
         if (bad := ~(np.abs(flat) <= LARGEST).all(axis=1)).any():
             raise Unfit(int(there[np.argmax(bad)]), NO_NUMBERS)
         vectors[there] = flat

@@ -34,6 +34,8 @@ def places(keys: list[str], n_features: int) -> tuple[Index, Any]:
         keys: any texts.
         n_features: how many features there are.
     """
+    if not keys:
+        return np.empty(0, dtype=np.intp), np.empty(0)
     from sklearn.feature_extraction import FeatureHasher
 
     found = FeatureHasher(n_features, input_type="string").transform([key] for key in keys)

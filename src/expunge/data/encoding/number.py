@@ -71,8 +71,8 @@ class Number:
             raise ValueError(f"knots must be two or more increasing numbers, got {list(self.knots)}")
         if self.knots and (self.knots[0], self.knots[-1]) != (self.low, self.high):
             raise ValueError(f"the first knot must be low and the last high, got {self.knots[0]} and {self.knots[-1]}")
-        places = spline.extended(self._places, 3) if self.degree == 3 else self._places
-        if not np.all(np.diff(places) > 0):
+        places = spline.extended(self._places, 3) if self.degree == 3 else np.array(self._places)
+        if not (places[:-1] < places[1:]).all():
             raise ValueError(f"knots are too near each other, or too far apart, on a {self.scale} scale: {list(self._points)}")
 
     @property
