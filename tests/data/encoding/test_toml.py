@@ -1,5 +1,8 @@
 """Schemas as files: what is written is read again, and what cannot be says which column, which rule."""
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +20,8 @@ from expunge.data.encoding import (
     OrderedCategory,
     RandomFourier,
 )
+from expunge.data.encoding.tables import COMBINATIONS as KINDS_OF_SEVERAL
+from expunge.data.encoding.tables import ENCODINGS
 from expunge.data.schema import FeatureSchema
 from tests.data.encoding.cases import COLUMNS, COMBINATIONS
 
@@ -63,6 +68,15 @@ def test_what_is_written_is_read_again(declared, normalise, draft, data):
 def test_a_schema_of_all_kinds_is_read_again():
     schema = FeatureSchema(COLUMNS, features=COMBINATIONS)
     assert FeatureSchema.from_toml(schema.to_toml()) == schema
+
+
+def test_the_schema_in_the_documentation_has_every_kind():
+    page = (Path(__file__).parents[3] / "docs/encodings.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"^```toml\n(.*?)^```", page, flags=re.M | re.S)
+    schema = FeatureSchema.from_toml(text)
+    assert {getattr(column, "encoding", column).kind for column in schema.columns.values()} == set(ENCODINGS)
+    assert {made.kind for made in schema.features.values()} == set(KINDS_OF_SEVERAL)
+    assert all(f"`{kind}`" in page for kind in (*ENCODINGS, *KINDS_OF_SEVERAL))
 
 
 NUMBER = "[columns.n]\nkind='number'\nlow=0\nhigh=10\n"
