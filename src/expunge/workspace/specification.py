@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from expunge.data.columns import label
 from expunge.data.drafting import short
-from expunge.data.encoding import Category, Encoding, Number
+from expunge.data.encoding import Category, Encoding, Number, OrderedCategory
 from expunge.data.encoding.indicator import plain
 from expunge.data.files import NOTHING, Change
 from expunge.data.own_columns import ROW, SUBJECT
@@ -144,7 +144,7 @@ class Specification:
         if kind == ModelKind.LOGISTIC:
             classes = _classes(table, target, declared, without)
         schedule = refit_days, refit_requests
-        is_declared = isinstance(declared, Category) and not schema.draft
+        is_declared = isinstance(declared, Category | OrderedCategory) and not schema.draft
         promise = kind, target, penalty, epsilon, delta, sigma
         draft = cls(*promise, schema.to_toml(), classes, *schedule, is_declared, noise, excess_risk)
         draft = replace(draft, noise_floor=noise_floor, order=order)
@@ -282,7 +282,7 @@ class Specification:
 
 def _classes(table: SubjectTable, target: str, declared: Encoding | None, without: Collection[str]) -> tuple[str, ...]:
     """The classes as they are declared, or else as the rows have them."""
-    if isinstance(declared, Category):
+    if isinstance(declared, Category | OrderedCategory):
         found = _labels(table.distinct(target, len(declared.values) + CLASSES, without))
         if unknown := set(found) - set(declared.values):
             raise InvalidRows(

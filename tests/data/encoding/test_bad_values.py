@@ -3,6 +3,8 @@
 import base64
 import hashlib
 import sys
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -95,6 +97,10 @@ class TestEncoders:
         digest = package(points="[console_scripts]\ncounts = counting:encode\n")
         with pytest.raises(ValueError, match="0 entry points in the group expunge"):
             encoder("counting", digest)
+        folder = Path(find_spec("counting").origin).parent / "counting-1.0.dist-info"
+        (folder / "direct_url.json").write_text('{"url": "file:///x", "dir_info": {"editable": true}}')
+        with pytest.raises(ValueError, match="the package 'counting' is installed as editable"):
+            digest_of("counting")
         with pytest.raises(InvalidRows, match=r"column 'x': the package 'no-such-package', .* is not installed: install it"):
             FeatureSchema({"x": Embedding(1, package="no-such-package", digest="sha256:0")}).encode({"x": ["a"]})
 

@@ -1,11 +1,13 @@
 """Encoders that a schema names: a function of an installed package, which must be to the byte the one that was declared.
 
 A package offers its encoder as the one entry point of the group ``expunge.encoders``: a function that takes one text and gives
-its numbers. So a schema can name no other code. The digest covers every file of the package, weights included, but for
-what the installer adds; with another digest the features would be others, and what the model says of people too.
+its numbers. So a schema can name no other code. The digest covers every file of the package, weights included, but for what
+the installer adds, and none of the packages that it needs; with another digest the features would be others, and what the
+model says of people too.
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, distribution
@@ -20,7 +22,7 @@ def digest_of(package: str) -> str:
         package: its name, as in ``pip install``.
 
     Raises:
-        ValueError: it is not installed, or has no list of its files.
+        ValueError: it is not installed, is editable, or has no list of its files.
 
     Examples:
         >>> digest_of("numpy")[:7]
@@ -30,6 +32,8 @@ def digest_of(package: str) -> str:
         found = distribution(package)
     except PackageNotFoundError:
         raise ValueError(f"the package {package!r}, which holds the encoder, is not installed: install it") from None
+    if json.loads(found.read_text("direct_url.json") or "{}").get("dir_info", {}).get("editable"):
+        raise ValueError(f"the package {package!r} is installed as editable, and may change: install it from a wheel")
     files = sorted(
         (file.as_posix(), file)
         for file in found.files or ()
