@@ -7,8 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 from deltalake import write_deltalake
+from scipy import sparse
 
-from expunge.data.schema import Category, Column, FeatureSchema, Number
+from expunge.data.encoding import Encoding, HashedCategory, HashedText
+from expunge.data.schema import Category, FeatureSchema, Number
 from expunge.data.sources import QuerySource, TableColumns, TableSource, Without
 from expunge.engine.local import LocalEngine
 from expunge.errors import InvalidRows
@@ -289,7 +291,7 @@ def test_rows_of_a_schema_of_categories_come_in_blocks_and_are_the_same_rows(tmp
     """Whatever they come in, the values are those that ``encode`` gives, bit for bit; so are the digests of rows."""
     rng = np.random.default_rng(0)
     values = tuple(f"v{k}" for k in range(40))
-    columns: dict[str, Column] = {
+    columns: dict[str, Encoding] = {
         "a": Category(values),
         "b": Category(values[:9]),
         "age": Number(0, 90, tuple(range(0, 91, 10))),
@@ -331,3 +333,31 @@ def test_rows_of_a_schema_of_categories_come_in_blocks_and_are_the_same_rows(tmp
     assert one.distance_bound == pytest.approx(other.distance_bound, rel=0.1)  # leverages are rounded up otherwise
     remaining = list(found.removed(gone).candidates(block.take(slice(5, None)), LocalEngine(), 1))
     assert remaining[-1].rung == "refit"
+
+
+def test_rows_of_hashed_texts_stay_sparse_and_are_the_same_rows(tmp_path):
+    """From every door: as a source, in one block, and alone."""
+    schema = FeatureSchema({"note": HashedText(1 << 14), "plane": HashedCategory(1 << 10), "x": Number(0, 300)})
+    n = 300
+    whole = pa.table(
+        {"note": [f"word{i} and{i % 7}" for i in range(n)], "plane": [f"N{i % 40}" for i in range(n)], "x": range(n)}
+    )
+    whole = whole.append_column("y", pa.array([i % 2 for i in range(n)], pa.float64()))
+    pq.write_table(whole, tmp_path / "t.parquet", row_group_size=64)
+    columns, expected = TableColumns(schema, "y"), schema.encode(whole).X
+    source = TableSource.open(str(tmp_path / "t.parquet"), columns)
+    batches = list(source.batches())
+    assert len(batches) > 4 and all(rows.X.format == "csr" and rows.X.has_canonical_format for rows in batches)
+    block = source.in_one_block()
+    assert isinstance(block, Rows)
+    alone = [columns.rows(whole.slice(i, 1), [i]).X for i in range(n)]
+    for found in (sparse.vstack([rows.X for rows in batches]), block.X, sparse.vstack(alone)):
+        assert (found != expected).nnz == 0
+
+
+def test_rows_of_one_hashed_value_each_come_in_blocks(tmp_path):
+    schema = FeatureSchema({"plane": HashedCategory(1 << 12), "x": Number(0, 1)})
+    whole = pa.table({"plane": [f"N{i}" for i in range(50)], "x": [0.5] * 50, "y": [0.0, 1.0] * 25})
+    found = TableColumns(schema, "y").rows(whole, range(50)).X
+    assert isinstance(found, SplitMatrix) and found.stored == 2
+    assert (found.tocsr() != schema.encode(whole).X).nnz == 0

@@ -9,12 +9,15 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+NO_NUMBER = "is not a number: correct the row, or declare the column a category"
 
-class NoNumber(ValueError):
-    """A value that is not a number, in row ``row``."""
 
-    def __init__(self, row: int) -> None:
-        self.row = row
+class Unfit(ValueError):
+    """A value that cannot be taken: in row ``row``, and why, to come after the row's name."""
+
+    def __init__(self, row: int, reason: str) -> None:
+        super().__init__(f"row {row} {reason}")
+        self.row, self.reason = row, reason
 
 
 def column_names(table: Any) -> list[str]:
@@ -67,6 +70,17 @@ def _column(table: Any, name: str) -> list[Any]:
     return list(values)
 
 
+def different(values: Any) -> list[str]:
+    """The different labels of a column, in the order in which they come.
+
+    Examples:
+        >>> different(["b", None, "a", "b"])
+        ['b', 'a']
+    """
+    each = values.unique().to_pylist() if hasattr(values, "unique") else values
+    return [text for text in dict.fromkeys(map(label, each)) if text is not None]
+
+
 def label(value: Any) -> str | None:
     """The text by which a value is declared: whole floats as integers; ``None`` where missing."""
     if value is None or (isinstance(value, float | np.floating) and math.isnan(value)) or type(value).__name__ == "NAType":
@@ -82,7 +96,7 @@ def numbers_of(values: Any) -> Array:
         from pyarrow import types
 
         if types.is_integer(values.type) or types.is_floating(values.type):
-            return np.asarray(values.to_numpy(), dtype=np.float64)  # NaN where null
+            return np.asarray(values.to_numpy(zero_copy_only=False), dtype=np.float64)  # NaN where null
         if types.is_decimal(values.type):
             return numbers_of(values.cast("float64"))
         values = values.to_pylist()
@@ -93,8 +107,8 @@ def _number(value: Any, row: int) -> float:
     if label(value) is None:
         return math.nan
     if isinstance(value, str) and ("_" in value or not value.isascii()):
-        raise NoNumber(row)  # Python accepts 1_000 and the digits of all scripts
+        raise Unfit(row, NO_NUMBER)  # Python accepts 1_000 and the digits of all scripts
     try:
         return float(value)
     except (TypeError, ValueError):
-        raise NoNumber(row) from None
+        raise Unfit(row, NO_NUMBER) from None

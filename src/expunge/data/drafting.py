@@ -15,15 +15,16 @@ is not a bound like that of the weights: anybody who knows all other rows can te
 import math
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from expunge.data.columns import codes_of, column_names, column_values, label, numbers_of
+from expunge.data.columns import codes_of, column_names, column_values, different, label, numbers_of
+from expunge.data.encoding import Category, Encoding, MissingIndicator, Number, OrderedCategory
+from expunge.data.encoding.indicator import plain
 from expunge.data.identities import texts_of
-from expunge.data.schema import Category, Column, Number
 from expunge.identities import EXACT, Rule, canonical
 from expunge.problem.arrays import SMALLEST
 
@@ -57,10 +58,10 @@ class Short:
     """
 
     values: int
-    left: Column | None
+    left: Encoding | None
 
 
-def drafted(table: Any, subject: str, ignore: Collection[str], rule: Rule = EXACT) -> dict[str, Column]:
+def drafted(table: Any, subject: str, ignore: Collection[str], rule: Rule = EXACT) -> dict[str, Encoding]:
     """The columns of a draft, without mostly unique texts, and without what too few people share."""
     owners: dict[str, int] = {}
     people = np.array(
@@ -70,7 +71,7 @@ def drafted(table: Any, subject: str, ignore: Collection[str], rule: Rule = EXAC
         ],
         dtype=np.intp,
     )
-    found: dict[str, Column] = {}
+    found: dict[str, Encoding] = {}
     for name in column_names(table):
         if name == subject or name in ignore:
             continue
@@ -84,15 +85,14 @@ def drafted(table: Any, subject: str, ignore: Collection[str], rule: Rule = EXAC
 
 
 def short(
-    table: ByBucket, declared: Iterable[tuple[str, Column]], without: Collection[str] = ()
-) -> dict[tuple[str, Column], Short]:
+    table: ByBucket, declared: Iterable[tuple[str, Encoding]], without: Collection[str] = ()
+) -> dict[tuple[str, Encoding], Short]:
     """The columns that declare something that fewer than ``PEOPLE`` people in the table share, not counting ``without``.
 
-    Every part of the table is read once, and only the columns in which people still have to be counted.
+    Only numbers and categories can have been taken from rows. Every part of the table is read once, and only the columns in
+    which people still have to be counted.
     """
-    counts: dict[tuple[str, Column], _Values | _Ends] = {
-        (name, column): _Values(column) if isinstance(column, Category) else _Ends(column) for name, column in declared
-    }
+    counts = {(name, column): count for name, column in declared if (count := _count(plain(column))) is not None}
     open_ = dict(counts)  # those that are still short
     for read in table.by_bucket(without):
         if not open_:
@@ -102,13 +102,27 @@ def short(
             count.add(column_values(rows, name), people)
             if count.short is None:
                 del open_[name, column]
-    return {key: count.short for key, count in open_.items() if count.short is not None}
+    found = {key: count.short for key, count in open_.items()}
+    return {(name, column): _as_declared(lacking, column) for (name, column), lacking in found.items() if lacking is not None}
+
+
+def _as_declared(lacking: Short, column: Encoding) -> Short:
+    """With the missing-value indicator that the column has."""
+    if lacking.left is None or not isinstance(column, MissingIndicator):
+        return lacking
+    return Short(lacking.values, MissingIndicator(lacking.left))
+
+
+def _count(column: Encoding) -> "_Values | _Ends | None":
+    if isinstance(column, Category | OrderedCategory):
+        return _Values(column)
+    return _Ends(column) if isinstance(column, Number) else None
 
 
 class _Values:
     """Counts the people who have each value of a column, until there are enough of them."""
 
-    def __init__(self, column: Category) -> None:
+    def __init__(self, column: Category | OrderedCategory) -> None:
         self._column, self._wanted = column, list(column.values)
         self._people = np.zeros(len(self._wanted), dtype=np.intp)
 
@@ -126,7 +140,7 @@ class _Values:
             return None
         few = set(self._wanted)
         left = tuple(value for value in self._column.values if value not in few)
-        return Short(len(few), Category(left) if left else None)
+        return Short(len(few), replace(self._column, values=left) if left else None)
 
 
 class _Ends:
@@ -165,7 +179,13 @@ class _Ends:
             return Short(2, None)
         low, high = max(self._column.low, reached.low), min(self._column.high, reached.high)
         values = (low > self._column.low) + (high < self._column.high)
-        return Short(values, Number(low, high) if low < high else None) if values else None
+        return Short(values, _within(self._column, low, high) if low < high else None) if values else None
+
+
+def _within(column: Number, low: float, high: float) -> Number:
+    """The same number with a narrower range."""
+    knots = (low, *(knot for knot in column.knots if low < knot < high), high) if column.knots else ()
+    return replace(column, low=low, high=high, knots=knots)
 
 
 def _range(values: Any, people: Codes) -> Number | None:
@@ -193,8 +213,7 @@ def _people_by_code(codes: Codes, people: Codes, n_codes: int) -> Codes:
 
 def _labelled(values: Any) -> tuple[list[str], Codes]:
     """The different labels of a column, and the position of each value among them; negative where it is missing."""
-    different = values.unique().to_pylist() if hasattr(values, "unique") else values
-    labels = [text for text in dict.fromkeys(map(label, different)) if text is not None]
+    labels = different(values)
     return labels, codes_of(values, labels)
 
 

@@ -1,6 +1,6 @@
 """Oddities: values outside a schema, counted by column; only for the person who brings the rows."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, get_args
@@ -36,23 +36,23 @@ class Odd:
         return 100.0 * self.count(kind) / self.rows if self.rows else 0.0
 
 
-def odd_values(tables: Iterable[Any], schemas: Collection[FeatureSchema]) -> dict[str, Odd]:
+def odd_values(tables: Iterable[tuple[Any, Sequence[object]]], schemas: Collection[FeatureSchema]) -> dict[str, Odd]:
     """What is odd in each column that a schema declares; where schemas differ, by the one that leaves most undeclared.
 
     Args:
-        tables: parts of a table, as ``FeatureSchema.encode`` takes them.
+        tables: parts of a table, as ``FeatureSchema.encode`` takes them, and what their rows are called.
 
     Raises:
-        InvalidRows: a column is missing, or a value is not a number.
+        InvalidRows: a column is missing, or a value cannot be what its column is declared as.
     """
     found = [dict[str, Odd]() for _ in schemas]
-    for table in tables:
+    for table, ids in tables:
         for schema, counts in zip(schemas, found, strict=True):
-            encoded = schema.encode(table)
+            encoded = schema.encode(table, ids)
             for name in schema.columns:
                 before = counts.get(name, Odd())
                 undeclared, missing = encoded.undeclared[name], encoded.missing[name]
-                counts[name] = Odd(before.undeclared + undeclared, before.missing + missing, before.rows + len(encoded.X))
+                counts[name] = Odd(before.undeclared + undeclared, before.missing + missing, before.rows + encoded.X.shape[0])
     names = dict.fromkeys(name for counts in found for name in counts)
     return {name: max((c[name] for c in found if name in c), key=lambda odd: odd.undeclared) for name in names}
 

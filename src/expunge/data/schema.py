@@ -15,33 +15,43 @@ forget them there. Here ranges and categories are *declared*, from knowledge, in
     kind = "category"
     values = ["Female", "Male"]
 
+    [features."age of each sex"]        # optional: what several columns say together
+    kind = "cross"
+    columns = ["age", "sex"]
+
 Rules, the same for every row: a number becomes (x − low)/(high − low), or its weights on the two knots around it; outside
 its range it is moved to the nearer end and counted. A category becomes one feature per declared value; an undeclared
 value becomes all zeros and is counted. A missing value becomes all zeros and is counted. With ``normalise`` each row is
-then divided by its norm. Columns that the schema does not name are ignored.
+then divided by its norm. Columns that the schema does not name are ignored. ``encoding`` has the other kinds.
 
 A schema with ``draft = true`` was taken from the data, by the rules of ``drafting``, and nobody has vouched for it yet.
 """
 
-import json
 import math
 import os
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from expunge.data.columns import NoNumber, codes_of, column_names, column_values, label, numbers_of
+from expunge.data.columns import Unfit, column_names, column_values
+from expunge.data.encoding import Block, Category, Combination, Combined, Encoding, Number
+from expunge.data.encoding.block import Features, joined, normalised
+from expunge.data.encoding.tables import combination_of, encoding_of, lines_of, quoted
 from expunge.errors import InvalidRows
 from expunge.files import write_file
 from expunge.identities import EXACT, Rule
-from expunge.problem.arrays import SMALLEST
+from expunge.problem.arrays import SMALLEST, canonical, dense
 
-Array = NDArray[np.float64]
+__all__ = ["Category", "Encoded", "FeatureSchema", "Number"]
+
+DENSE = 512
+"""Rows with more features than this are CSR, where some of them are of a sparse kind."""
 
 HEADER = """\
 # How rows become features. Ranges and categories should come from what you know about the world, not from the data,
@@ -65,119 +75,16 @@ DRAFTED = """\
 
 
 @dataclass(frozen=True)
-class Number:
-    """A number with a declared range, linear or piecewise linear between ``knots``.
-
-    Args:
-        low: lower end of the range, in the column's own unit.
-        high: upper end, above ``low``.
-        knots: increasing points from ``low`` to ``high``, one feature each; without them the number is one feature. Default:
-            none.
-
-    Raises:
-        ValueError: ``low`` is not below ``high``, or the knots do not increase from ``low`` to ``high``.
-
-    Examples:
-        >>> features, n_outside, n_missing = Number(0, 100).encode([25.0, 150.0, None])
-        >>> features.ravel().tolist(), n_outside, n_missing
-        ([0.25, 1.0, 0.0], 1, 1)
-        >>> Number(0, 2, knots=(0, 1, 2)).encode([0.5])[0].tolist()
-        [[0.5, 0.5, 0.0]]
-    """
-
-    low: float
-    high: float
-    knots: tuple[float, ...] = ()
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.low) and math.isfinite(self.high) and 0.0 < self.high - self.low < math.inf):
-            raise ValueError(
-                f"low must be below high, and both and their distance finite, got low = {self.low}, high = {self.high}"
-            )
-        if self.knots and (len(self.knots) < 2 or any(b <= a for a, b in zip(self.knots, self.knots[1:], strict=False))):
-            raise ValueError(f"knots must be two or more increasing numbers, got {list(self.knots)}")
-        if self.knots and (self.knots[0], self.knots[-1]) != (self.low, self.high):
-            raise ValueError(f"the first knot must be low and the last high, got {self.knots[0]} and {self.knots[-1]}")
-
-    @property
-    def suffixes(self) -> list[str]:
-        """One name per feature."""
-        return [f"@{knot:g}" for knot in self.knots] if self.knots else [""]
-
-    def encode(self, values: Any) -> tuple[Array, int, int]:
-        """Features ``(n_rows, k)``, and the numbers of values outside the range and of missing values.
-
-        Args:
-            values: a column, ``(n_rows,)``: numbers, or ``None`` and NaN where missing.
-        """
-        x = numbers_of(values)
-        missing = np.isnan(x)
-        x = np.where(missing, self.low, x)
-        outside = (x < self.low) | (x > self.high)
-        x = np.clip(x, self.low, self.high)
-        if self.knots:
-            features = np.stack([np.interp(x, self.knots, hat) for hat in np.eye(len(self.knots))], axis=1)
-        else:
-            features = ((x - self.low) / (self.high - self.low))[:, None]
-        features[missing] = 0.0
-        return features, int(outside.sum()), int(missing.sum())
-
-
-@dataclass(frozen=True)
-class Category:
-    """One of the declared values.
-
-    Args:
-        values: the declared values, each once, as text.
-
-    Raises:
-        ValueError: there is none, or one occurs twice.
-
-    Examples:
-        >>> features, n_undeclared, n_missing = Category(("clerk", "nurse")).encode(["nurse", "pilot", None])
-        >>> features.tolist(), n_undeclared, n_missing
-        ([[0.0, 1.0], [0.0, 0.0], [0.0, 0.0]], 1, 1)
-    """
-
-    values: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        if not self.values or len(set(self.values)) != len(self.values):
-            raise ValueError("values must be one or more different texts")
-
-    @property
-    def suffixes(self) -> list[str]:
-        """One name per feature."""
-        return [f"={value}" for value in self.values]
-
-    def encode(self, values: Any) -> tuple[Array, int, int]:
-        """Features ``(n_rows, k)``, and the numbers of undeclared and of missing values.
-
-        Args:
-            values: a column, ``(n_rows,)``; whole floats count as integers.
-        """
-        codes = codes_of(values, self.values)
-        features = np.zeros((len(codes), len(self.values)))
-        known = np.flatnonzero(codes >= 0)
-        features[known, codes[known]] = 1.0
-        return features, int((codes == -1).sum()), int((codes == -2).sum())
-
-
-Column = Number | Category
-"""How a column is declared."""
-
-
-@dataclass(frozen=True)
 class Encoded:
     """Feature rows, and the numbers of values of each column that did not fit their declaration.
 
     Args:
-        X: ``(n_rows, n_features)``, float64.
+        X: ``(n_rows, n_features)``, float64; canonical CSR where hashed features or crosses make it wide.
         undeclared: by column, number of values outside the range or the declared values.
         missing: by column, number of missing values.
     """
 
-    X: Array
+    X: Any
     undeclared: Mapping[str, int]
     missing: Mapping[str, int]
 
@@ -190,6 +97,10 @@ class FeatureSchema:
         columns: how each column is declared, by name, in the order of the features.
         normalise: whether each row is divided by its 2-norm. Default: ``True``.
         draft: whether it was taken from rows and nobody has vouched for it. Default: ``False``.
+        features: what is made of several of these columns, by a name of its own, after all columns. Default: nothing.
+
+    Raises:
+        ValueError: a combination of columns that are not declared, or of which it can make nothing.
 
     Examples:
         >>> schema = FeatureSchema({"age": Number(0, 100), "sex": Category(("F", "M"))}, normalise=False)
@@ -197,35 +108,53 @@ class FeatureSchema:
         [[0.5, 0.0, 1.0], [1.0, 0.0, 0.0]]
     """
 
-    columns: Mapping[str, Column]
+    columns: Mapping[str, Encoding]
     normalise: bool = True
     draft: bool = False
+    features: Mapping[str, Combination] = field(default_factory=dict)
 
-    @property
+    def __post_init__(self) -> None:
+        _ = self._combined  # which finds what cannot be
+
+    @cached_property
+    def _combined(self) -> dict[str, Combined]:
+        return _each(self.features, lambda combination: combination.of(self.columns), "features")
+
+    @cached_property
+    def _named(self) -> list[tuple[str, Features]]:
+        return [*self.columns.items(), *self._combined.items()]
+
+    @cached_property
     def feature_names(self) -> list[str]:
-        """Names of the features, in the order of ``Encoded.X``."""
-        return [name + suffix for name, column in self.columns.items() for suffix in column.suffixes]
+        """Names of the features, in the order of ``Encoded.X``; numbered where two would be the same."""
+        names = [name + suffix for name, features in self._named for suffix in features.suffixes]
+        return names if len(set(names)) == len(names) else [f"{i}: {name}" for i, name in enumerate(names)]
 
-    @property
+    @cached_property
     def groups(self) -> list[NDArray[np.intp]]:
         """The features in groups in which a row has at most one that is not 0: categories, and every other knot."""
         groups, start = list[NDArray[np.intp]](), 0
-        for column in self.columns.values():
-            own = np.arange(start, start + len(column.suffixes))
-            groups += [own] if isinstance(column, Category) else [part for part in (own[::2], own[1::2]) if len(part)]
-            start += len(own)
+        for _name, features in self._named:
+            own = features.groups
+            groups += [start + group for group in own]
+            start += sum(map(len, own))
         return groups
 
-    @property
+    @cached_property
     def alike(self) -> list[int]:
         """Positions of ``groups`` that have one value in each row: those of categories, 1 before the row is normalised."""
-        kinds = [k for k in self.columns.values() for _part in range(1 if isinstance(k, Category) else min(2, len(k.suffixes)))]
-        return [position for position, kind in enumerate(kinds) if isinstance(kind, Category)]
+        owners = [features for _name, features in self._named for _group in features.groups]
+        return [position for position, owner in enumerate(owners) if isinstance(owner, Category)]
 
     @property
     def row_norm(self) -> float:
         """Bound on the norm of every encoded row, known without any data."""
-        return 1.0 if self.normalise else math.sqrt(len(self.columns))
+        return 1.0 if self.normalise else math.sqrt(sum(features.norm_bound**2 for _name, features in self._named))
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether rows are CSR: there are many features, some of them of a sparse kind."""
+        return len(self.feature_names) > DENSE and any(features.is_sparse for _name, features in self._named)
 
     def encode(self, table: Any, ids: Sequence[object] | None = None) -> Encoded:
         """The rows of ``table`` as features.
@@ -235,31 +164,51 @@ class FeatureSchema:
             ids: names of the rows for error messages; by default their positions.
 
         Raises:
-            InvalidRows: a declared column is missing, columns differ in length, or a number is not a number.
+            InvalidRows: a declared column is missing, columns differ in length, a value cannot be what its column is
+                declared as, or an encoder is not there.
         """
-        parts: list[Array] = []
-        undeclared: dict[str, int] = {}
-        missing: dict[str, int] = {}
-        for name, column in self.columns.items():
-            try:
-                values = column_values(table, name)
-            except KeyError:
-                raise InvalidRows(f"the table has no column {name!r}, which the schema declares") from None
-            try:
-                features, undeclared[name], missing[name] = column.encode(values)
-            except NoNumber as error:
-                row = error.row if ids is None else ids[error.row]
-                raise InvalidRows(
-                    f"column {name!r}: row {row} is not a number: correct the row, or declare the column a category"
-                ) from None
-            if parts and len(features) != len(parts[0]):
-                raise InvalidRows(f"column {name!r} has {len(features)} rows, others have {len(parts[0])}")
-            parts.append(features)
-        X = np.hstack(parts)
+        blocks: dict[str, Block] = {}
+        n_rows = None
+        for name in self.columns:
+            block = blocks[name] = self._block(name, table, ids)
+            n_rows = len(block.missing) if n_rows is None else n_rows
+            if len(block.missing) != n_rows:
+                raise InvalidRows(f"column {name!r} has {len(block.missing)} rows, others have {n_rows}")
+        parts = [block.features for block in blocks.values()]
+        parts += [
+            self._combined[name].encode([blocks[column] for column in combination.columns])
+            for name, combination in self.features.items()
+        ]
+        X: Any = joined(parts) if self.is_sparse else np.hstack([dense(part) for part in parts])
         if self.normalise:
-            X /= np.maximum(np.linalg.norm(X, axis=1, keepdims=True), np.finfo(np.float64).tiny)
-        X[np.abs(X) < SMALLEST] = 0.0  # so close to an end of its range that no model can tell them apart
-        return Encoded(X, undeclared, missing)
+            X = normalised(X)
+        values = X.data if self.is_sparse else X
+        values[np.abs(values) < SMALLEST] = 0.0  # so close to an end of its range that no model can tell them apart
+        undeclared = {name: int(block.undeclared.sum()) for name, block in blocks.items()}
+        missing = {name: int(block.missing.sum()) for name, block in blocks.items()}
+        return Encoded(canonical(X, "rows") if self.is_sparse else X, undeclared, missing)
+
+    def _block(self, name: str, table: Any, ids: Sequence[object] | None) -> Block:
+        try:
+            values = column_values(table, name)
+        except KeyError:
+            raise InvalidRows(f"the table has no column {name!r}, which the schema declares") from None
+        try:
+            return self.columns[name].encode(values)
+        except Unfit as error:
+            row = error.row if ids is None else ids[error.row]
+            raise InvalidRows(f"column {name!r}: row {row} {error.reason}") from None
+        except ValueError as error:
+            raise InvalidRows(f"column {name!r}: {error}") from None
+
+    def with_columns(self, columns: Mapping[str, Encoding]) -> "FeatureSchema":
+        """The same with these columns alone, and what is made of them.
+
+        Args:
+            columns: how each is declared, by name.
+        """
+        features = {name: made for name, made in self.features.items() if set(made.columns) <= set(columns)}
+        return replace(self, columns=columns, features=features)
 
     @classmethod
     def propose(cls, table: Any, subject: str, *, ignore: Iterable[str] = (), rule: Rule = EXACT) -> "FeatureSchema":
@@ -297,26 +246,27 @@ class FeatureSchema:
             ValueError: not TOML, or not a schema; the message names the column and the key.
         """
         given = tomllib.loads(text)
-        tables = given.get("columns")
-        if set(given) - {"normalise", "draft", "columns"} or not isinstance(tables, dict) or not tables:
-            raise ValueError('a schema has "normalise", "draft" and one [columns."name"] table per column, and nothing else')
+        tables, combinations = given.get("columns"), given.get("features", {})
+        known = {"normalise", "draft", "columns", "features"}
+        if set(given) - known or not isinstance(tables, dict) or not tables or not isinstance(combinations, dict):
+            raise ValueError(
+                'a schema has "normalise", "draft", one [columns."name"] table per column, and one [features."name"] table for '
+                "what is made of several, and nothing else"
+            )
         for name in ("normalise", "draft"):
             if not isinstance(given.get(name, False), bool):
                 raise ValueError(f"{name} must be true or false")
-        columns = {name: _declared(name, table) for name, table in tables.items()}
-        return cls(columns, given.get("normalise", True), given.get("draft", False))
+        features = _each(combinations, combination_of, "features")
+        columns = _each(tables, encoding_of, "column")
+        return cls(columns, given.get("normalise", True), given.get("draft", False), features)
 
     def to_toml(self) -> str:
         """The schema as TOML, with a note to the reviewer."""
         lines = [DRAFTED if self.draft else HEADER, *(["draft = true"] if self.draft else [])]
         lines += [f"normalise = {str(self.normalise).lower()}"]
-        for name, column in self.columns.items():
-            lines += ["", f"[columns.{_quoted(name)}]"]
-            if isinstance(column, Number):
-                lines += ['kind = "number"', f"low = {column.low!r}", f"high = {column.high!r}"]
-                lines += [f"knots = {[float(k) for k in column.knots]!r}"] if column.knots else []
-            else:
-                lines += ['kind = "category"', "values = [", *(f"  {_quoted(value)}," for value in column.values), "]"]
+        for what, declared in (("columns", self.columns), ("features", self.features)):
+            for name, each in declared.items():
+                lines += ["", f"[{what}.{quoted(name)}]", *lines_of(each)]
         return "\n".join(lines) + "\n"
 
     @classmethod
@@ -343,23 +293,12 @@ class FeatureSchema:
         write_file(Path(path), self.to_toml().encode())
 
 
-def _declared(name: str, table: Any) -> Column:
-    fields = dict(table) if isinstance(table, dict) else {}
-    kind = fields.pop("kind", None)
-    known = {"number": ({"low", "high", "knots"}, {"low", "high"}), "category": ({"values"}, {"values"})}
-    if kind not in known:
-        raise ValueError(f'column {name!r}: kind must be "number" or "category", got {kind!r}')
-    allowed, needed = known[kind]
-    if set(fields) - allowed or needed - set(fields):
-        wrong = ", ".join(sorted((set(fields) - allowed) | (needed - set(fields))))
-        raise ValueError(f"column {name!r}: missing or unknown keys: {wrong}")
-    try:
-        if kind == "category":
-            return Category(tuple(str(label(value)) for value in fields["values"]))
-        return Number(float(fields["low"]), float(fields["high"]), tuple(float(k) for k in fields.get("knots", ())))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"column {name!r}: {error}") from None
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+def _each(declared: Mapping[str, Any], read: Callable[[Any], Any], what: str) -> dict[str, Any]:
+    """What each declaration is read as, by name."""
+    found = {}
+    for name, each in declared.items():
+        try:
+            found[name] = read(each)
+        except ValueError as error:
+            raise ValueError(f"{what} {name!r}: {error}") from None
+    return found

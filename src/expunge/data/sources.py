@@ -12,12 +12,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+from scipy import sparse
 
 from expunge.data.columns import codes_of
 from expunge.data.parquet import row_groups
 from expunge.data.reading import read_batches
 from expunge.data.schema import FeatureSchema
 from expunge.errors import InvalidRows
+from expunge.problem.arrays import canonical
 from expunge.problem.rows import Places, Rows, RowSource
 from expunge.problem.split import SplitMatrix, pays
 
@@ -228,7 +230,7 @@ class TableSource:
         kept: list[Rows] = []
         size = 0
         for rows in self.batches():
-            size += rows.X.nbytes
+            size += _size(rows.X)
             if size > IN_MEMORY:
                 return self
             kept.append(rows)
@@ -321,9 +323,20 @@ def _joined(parts: Sequence[Rows]) -> Rows:
     if not parts:
         raise InvalidRows("there are no rows with a target: give at least one")
     weights = [part.sample_weight for part in parts if part.sample_weight is not None]
-    blocks = [part.X for part in parts]
     return Rows(
-        SplitMatrix.stacked(blocks) if isinstance(blocks[0], SplitMatrix) else np.concatenate(blocks),
+        _stacked([part.X for part in parts]),
         np.concatenate([part.y for part in parts]),
         np.concatenate(weights) if weights else None,
     )
+
+
+def _stacked(blocks: Sequence[Any]) -> Any:
+    """The rows of all blocks, which are of one kind."""
+    if isinstance(blocks[0], SplitMatrix):
+        return SplitMatrix.stacked(blocks)
+    return canonical(sparse.vstack(blocks, format="csr"), "X") if sparse.issparse(blocks[0]) else np.concatenate(blocks)
+
+
+def _size(X: Any) -> int:
+    """Bytes that rows take."""
+    return int(X.data.nbytes + X.indices.nbytes + X.indptr.nbytes if sparse.issparse(X) else X.nbytes)

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import sqlalchemy as sa
 
+from expunge.data.collisions import hashed_in, require_few_collisions
 from expunge.data.columns import codes_of
 from expunge.data.content import Content
 from expunge.data.identities import texts_of
@@ -172,7 +173,7 @@ def expected(storage: Storage, found: Arrival, *, accept_undeclared: bool) -> di
         InvalidRows: too much of a column is undeclared or missing and that was not accepted; or as for ``require_whole``.
     """
     schemas = _schemas(storage, found.models)
-    odd = odd_values([found.rows], schemas)
+    odd = odd_values([(found.rows, found.names)], schemas)
     if not accept_undeclared:
         require_usual(odd, storage.configuration.undeclared_percent, lambda: in_table(storage, schemas))
     require_whole(storage, found.rows, found.names)
@@ -194,8 +195,27 @@ def require_whole(storage: Storage, rows: pa.Table, names: Sequence[int]) -> Non
 
 def in_table(storage: Storage, schemas: Collection[FeatureSchema], without: Sequence[str] = ()) -> dict[str, Odd]:
     """What is odd in the table's rows; the people in ``without`` are left out."""
-    columns = list(dict.fromkeys(name for schema in schemas for name in schema.columns))
-    return odd_values((read(columns)[1] for read in storage.table.by_bucket(without)), schemas)
+    columns = dict.fromkeys(name for schema in schemas for name in schema.columns)
+    return odd_values(_named(storage, columns, without), schemas)
+
+
+def require_apart(storage: Storage, schema: FeatureSchema, without: Sequence[str] = ()) -> None:
+    """Raises ``InvalidRows`` if more hashed values of the table share features than ``schema`` allows.
+
+    Args:
+        without: people who are left out.
+    """
+    hashed = hashed_in(schema)
+    if hashed:
+        columns = dict.fromkeys(name for each in hashed for name in each.columns)
+        require_few_collisions(hashed, _named(storage, columns, without))
+
+
+def _named(storage: Storage, columns: Iterable[str], without: Sequence[str]) -> Iterator[tuple[pa.Table, list[int]]]:
+    """These columns of the table, part by part, and the numbers of the rows; the people in ``without`` are left out."""
+    for read in storage.table.by_bucket(without):
+        _people, rows = read([ROW, *columns])
+        yield rows, rows[ROW].to_pylist()
 
 
 def _schemas(storage: Storage, models: Sequence[Specification]) -> list[FeatureSchema]:
@@ -208,7 +228,7 @@ def _schemas(storage: Storage, models: Sequence[Specification]) -> list[FeatureS
     except WorkspaceInvalid:  # no model needs it
         return []
     names = set(storage.table.columns.names)
-    return [FeatureSchema({name: column for name, column in schema.columns.items() if name in names})]
+    return [schema.with_columns({name: column for name, column in schema.columns.items() if name in names})]
 
 
 def read_schema(path: Path) -> FeatureSchema:

@@ -4,12 +4,15 @@ A digest shows that a file is the one that was written, not that its content is 
 computed again from the rows, and must equal those in its state up to the rounding that both are charged for (theory §4.6).
 """
 
+from typing import Any
+
 import numpy as np
+from scipy import sparse
 
 from expunge.data.widening import Wider, widened
 from expunge.errors import InvalidRows, NotLearned, StateCorrupt
 from expunge.ledger import releases
-from expunge.problem.arrays import dense
+from expunge.problem.arrays import unsplit
 from expunge.workspace.specification import Specification
 from expunge.workspace.states import Forgetting, load
 from expunge.workspace.storage import Storage
@@ -44,11 +47,16 @@ def require_same(storage: Storage, column: str, to: Wider) -> None:
                     f"model {name} could not read column {column!r} as {to} ({error}): run expunge retire {name} first. "
                     "Nothing was changed"
                 ) from error
-            if not (np.array_equal(dense(before.X), dense(after.X)) and np.array_equal(before.y, after.y)):
+            if not (_are_equal(unsplit(before.X), unsplit(after.X)) and np.array_equal(before.y, after.y)):
                 raise InvalidRows(
                     f"model {name} would see different values in column {column!r} as {to}: run expunge retire {name} first. "
                     "Nothing was changed"
                 )
+
+
+def _are_equal(X: Any, other: Any) -> bool:
+    """Whether two blocks of rows, dense or CSR, hold the same values."""
+    return (other != X).nnz == 0 if sparse.issparse(X) else np.array_equal(X, other)
 
 
 def _problem(storage: Storage, name: str) -> str | None:

@@ -9,12 +9,13 @@ with few others.
 import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from expunge.data.drafting import Short, short
-from expunge.data.schema import Column, FeatureSchema
+from expunge.data.encoding import Encoding
+from expunge.data.schema import FeatureSchema
 from expunge.errors import WorkspaceInvalid
 from expunge.evidence.statements import digest
 from expunge.files import write_file
@@ -34,7 +35,7 @@ class Source:
 
     model: str | None
     text: str
-    columns: Mapping[str, Column]
+    columns: Mapping[str, Encoding]
 
 
 @dataclass(frozen=True)
@@ -124,21 +125,21 @@ def _models(connection: sa.Connection) -> list[Source]:
     return found
 
 
-def _short(storage: Storage, sources: Iterable[Source]) -> dict[tuple[str, Column], Short]:
+def _short(storage: Storage, sources: Iterable[Source]) -> dict[tuple[str, Encoding], Short]:
     names = set(storage.table.columns.names)
     declared = {(name, column) for source in sources for name, column in source.columns.items() if name in names}
     return short(storage.table, declared)
 
 
-def _values(source: Source, found: Mapping[tuple[str, Column], Short]) -> dict[str, int]:
+def _values(source: Source, found: Mapping[tuple[str, Encoding], Short]) -> dict[str, int]:
     return {name: found[name, column].values for name, column in source.columns.items() if (name, column) in found}
 
 
-def _mend(storage: Storage, draft: Source, found: Mapping[tuple[str, Column], Short]) -> None:
+def _mend(storage: Storage, draft: Source, found: Mapping[tuple[str, Encoding], Short]) -> None:
     """Takes what too few people share out of schema.toml, which counts as unedited whatever happens in between."""
     schema = FeatureSchema.from_toml(draft.text)
     left = {name: found[name, column].left if (name, column) in found else column for name, column in schema.columns.items()}
-    text = replace(schema, columns={name: column for name, column in left.items() if column is not None}).to_toml()
+    text = schema.with_columns({name: column for name, column in left.items() if column is not None}).to_toml()
     with storage.database.writing() as connection:
         set_property(connection, DRAFT, json.dumps([digest(draft.text), digest(text)]))
     write_file(storage.schema_path, text.encode())

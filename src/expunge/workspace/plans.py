@@ -21,7 +21,7 @@ from expunge.unlearning.rung import NoiseKind
 from expunge.unlearning.settings import Order
 from expunge.unlearning.shape import NOISE_FLOOR
 from expunge.workspace import arrivals, row_keys
-from expunge.workspace.arrivals import Arrival, arrival, expected, in_table, read_schema, require_whole
+from expunge.workspace.arrivals import Arrival, arrival, expected, in_table, read_schema, require_apart, require_whole
 from expunge.workspace.batch import Outcome
 from expunge.workspace.comparison import require_same
 from expunge.workspace.expectations import (
@@ -221,6 +221,7 @@ class Plans:
             without=asked,
         )
         odd = in_table(self.storage, [specification.features], asked)
+        require_apart(self.storage, specification.features, asked)
         if not accept_undeclared and not schema.draft:  # a draft leaves out what is rare, whatever its share
             require_declared(odd, settings.undeclared_percent)
         rows = self.storage.table.count(specification.target, asked)

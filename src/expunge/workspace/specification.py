@@ -12,9 +12,11 @@ import pyarrow as pa
 
 from expunge.data.columns import label
 from expunge.data.drafting import short
+from expunge.data.encoding import Category, Encoding, Number, OrderedCategory
+from expunge.data.encoding.indicator import plain
 from expunge.data.files import NOTHING, Change
 from expunge.data.own_columns import ROW, SUBJECT
-from expunge.data.schema import Category, Column, FeatureSchema, Number
+from expunge.data.schema import FeatureSchema
 from expunge.data.sources import EncodedPart, TableColumns, TableSource, Without, columns_read, first_rows
 from expunge.data.table import SubjectTable
 from expunge.errors import InvalidRows, LastRows
@@ -127,18 +129,18 @@ class Specification:
         features = {name: column for name, column in schema.columns.items() if name != target}
         if not features:
             raise InvalidRows("the schema declares no column beside the target: declare at least one")
-        columns, schema = schema.columns, replace(schema, columns=features)
+        columns, schema = schema.columns, schema.with_columns(features)
         missing = [name for name in features if name not in table.columns.names]
         if missing:
             raise InvalidRows(f"the schema declares column {missing[0]!r}, which the table does not have: correct schema.toml")
         if not table.count(target, without):
             raise LastRows(f"there is no row with a {target} to learn from: add some with expunge append")
         classes: tuple[str, ...] = ()
-        declared = columns.get(target)
+        declared = plain(columns[target]) if target in columns else None
         if kind == ModelKind.LOGISTIC:
             classes = _classes(table, target, declared, without)
         schedule = refit_days, refit_requests
-        is_declared = isinstance(declared, Category) and not schema.draft
+        is_declared = isinstance(declared, Category | OrderedCategory) and not schema.draft
         promise = kind, target, penalty, epsilon, delta, sigma
         draft = cls(*promise, schema.to_toml(), classes, *schedule, is_declared, noise, excess_risk)
         draft = replace(draft, noise_floor=noise_floor, order=order)
@@ -198,7 +200,7 @@ class Specification:
         return FeatureSchema.from_toml(self.schema)
 
     @property
-    def taken(self) -> dict[str, Column]:
+    def taken(self) -> dict[str, Encoding]:
         """The columns taken from the rows rather than declared from knowledge, including the target with its classes."""
         classes = {self.target: Category(self.classes)} if self.classes and not self.declared_classes else {}
         return {**(self.features.columns if self.features.draft else {}), **classes}
@@ -286,9 +288,9 @@ class Specification:
         return first_rows((EncodedPart(group, columns) for group in groups), n_rows)
 
 
-def _classes(table: SubjectTable, target: str, declared: Column | None, without: Collection[str]) -> tuple[str, ...]:
+def _classes(table: SubjectTable, target: str, declared: Encoding | None, without: Collection[str]) -> tuple[str, ...]:
     """The classes as declared, or else as found in the rows."""
-    if isinstance(declared, Category):
+    if isinstance(declared, Category | OrderedCategory):
         found = _labels(table.distinct(target, len(declared.values) + CLASSES, without))
         if unknown := set(found) - set(declared.values):
             raise InvalidRows(

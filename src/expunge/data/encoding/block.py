@@ -1,0 +1,184 @@
+"""What every encoding answers: its features' names, groups and norm, and the features of some rows.
+
+An encoding is declared, never fitted: the features of a row depend on the declaration and on that row alone, to the last bit,
+whatever rows come with it and on whatever machine.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from expunge.problem.arrays import canonical
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+Index = NDArray[np.intp]
+
+FAINT, LIFT = 1e-140, 2.0**-750
+"""Norms below the first are found after a division by the second, which is exact."""
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """The features of some rows by one encoding, and which of its values did not fit the declaration.
+
+    Args:
+        features: ``(n_rows, width)``, dense or canonical CSR; of a row without a usable value all zeros.
+        undeclared: values outside the range or the declared values, ``(n_rows,)``.
+        missing: values that were absent, ``(n_rows,)``.
+        position: of a number, where it lies between its ends, 0 to 1, ``(n_rows,)``. Default: none.
+    """
+
+    features: Any
+    undeclared: Mask
+    missing: Mask
+    position: Array | None = None
+
+
+class Features(Protocol):
+    """Features that belong together."""
+
+    @property
+    def suffixes(self) -> list[str]:
+        """What is added to the name to name each feature, ``(width,)``."""
+        ...
+
+    @property
+    def groups(self) -> list[Index]:
+        """All features, counted from 0, in groups of which a row has at most one that is not 0."""
+        ...
+
+    @property
+    def norm_bound(self) -> float:
+        """No row's features have a larger 2-norm."""
+        ...
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether there may be so many features that they are kept as CSR."""
+        ...
+
+
+class Encoding(Features, Protocol):
+    """Features of one column."""
+
+    kind: ClassVar[str]
+
+    def encode(self, values: Any) -> Block:
+        """The features of some rows.
+
+        Args:
+            values: of the column, ``(n_rows,)``: an Arrow column or a sequence.
+
+        Raises:
+            Unfit: a value of which the declaration makes nothing.
+        """
+        ...
+
+
+class Combined(Features, Protocol):
+    """Features of several declared columns."""
+
+    def encode(self, blocks: Sequence[Block]) -> Any:
+        """The features of some rows, dense or canonical CSR.
+
+        Args:
+            blocks: of each column, in order.
+        """
+        ...
+
+
+class Combination(Protocol):
+    """How several declared columns make features."""
+
+    kind: ClassVar[str]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns."""
+        ...
+
+    def of(self, declared: Mapping[str, Encoding]) -> Combined:
+        """The features that it makes.
+
+        Args:
+            declared: how the columns are declared, by name.
+
+        Raises:
+            ValueError: columns that are not declared, or of which it can make nothing.
+        """
+        ...
+
+
+def one_group(width: int) -> list[Index]:
+    """All of so many features in one group."""
+    return [np.arange(width)]
+
+
+def by_turns(width: int, n_groups: int) -> list[Index]:
+    """So many features in groups of every ``n_groups``-th, for rows that have so many neighbours at most."""
+    return [part for r in range(n_groups) if len(part := np.arange(width)[r::n_groups])]
+
+
+def one_by_one(width: int) -> list[Index]:
+    """Each of so many features alone."""
+    return list(np.arange(width)[:, None])
+
+
+def one_a_row(columns: Index, values: Array, width: int) -> sparse.csr_array:
+    """CSR with one entry in each row where ``columns`` is not negative, ``(n_rows, width)``."""
+    there = columns >= 0
+    starts = np.concatenate([[0], np.cumsum(there)])
+    csr = sparse.csr_array((values[there], columns[there], starts), shape=(len(columns), width))
+    csr.has_canonical_format = True
+    return csr
+
+
+def joined(parts: Sequence[Any]) -> sparse.csr_array:
+    """The parts beside each other, as canonical CSR without zeros.
+
+    Args:
+        parts: dense or CSR, of as many rows each.
+    """
+    return canonical(sparse.hstack([sparse.csr_array(part) for part in parts], format="csr"), "rows")
+
+
+def row_norms(features: Any) -> Array:
+    """The 2-norm of each row, the same to the last bit whatever rows come with it, ``(n_rows,)``."""
+    if sparse.issparse(features):
+        row = np.repeat(np.arange(features.shape[0]), np.diff(features.indptr))
+        return np.sqrt(np.bincount(row, weights=np.square(features.data), minlength=features.shape[0]))
+    return np.asarray(np.linalg.norm(np.ascontiguousarray(features), axis=1))
+
+
+def divided(features: Any, by: Array) -> Any:
+    """Each row divided by its own number.
+
+    Args:
+        features: dense or canonical CSR, ``(n_rows, width)``.
+        by: positive, ``(n_rows,)``.
+    """
+    if not sparse.issparse(features):
+        return features / by[:, None]
+    data = features.data / np.repeat(by, np.diff(features.indptr))
+    csr = sparse.csr_array((data, features.indices, features.indptr), shape=features.shape)
+    csr.has_canonical_format = True
+    return csr
+
+
+def normalised(features: Any) -> Any:
+    """Each row divided by its 2-norm; rows of zeros stay.
+
+    Args:
+        features: dense or canonical CSR, ``(n_rows, width)``.
+    """
+    norms = row_norms(features)
+    faint = norms < FAINT
+    if faint.any():  # squares of these underflow
+        features = divided(features, np.where(faint, LIFT, 1.0))
+        norms = row_norms(features)
+    return divided(features, np.maximum(norms, np.finfo(np.float64).tiny))

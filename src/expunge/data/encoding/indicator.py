@@ -1,0 +1,75 @@
+"""Missing values as a feature of their own: whether something is known often tells as much as what it is."""
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+from scipy import sparse
+
+from expunge.data.encoding.block import Block, Encoding, Index, joined
+
+
+@dataclass(frozen=True)
+class MissingIndicator:
+    """Another encoding, and one feature more that is 1 where the value is missing.
+
+    Args:
+        encoding: of the values that are there.
+
+    Raises:
+        ValueError: it has an indicator already.
+
+    Examples:
+        >>> from expunge.data.encoding import Number
+        >>> MissingIndicator(Number(0, 100)).encode([25.0, None]).features.tolist()
+        [[0.25, 0.0], [0.0, 1.0]]
+    """
+
+    encoding: Encoding
+
+    kind: ClassVar[str] = "add_indicator"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.encoding, MissingIndicator):
+            raise ValueError("a column has one missing-value indicator at most")
+
+    @property
+    def is_sparse(self) -> bool:
+        """As of the other encoding."""
+        return self.encoding.is_sparse
+
+    @property
+    def norm_bound(self) -> float:
+        """A row has the indicator or the others."""
+        return max(1.0, self.encoding.norm_bound)
+
+    @property
+    def suffixes(self) -> list[str]:
+        """One name per feature."""
+        return [*self.encoding.suffixes, " is missing"]
+
+    @property
+    def groups(self) -> list[Index]:
+        """The indicator joins the first group: where it is 1 all others are 0."""
+        first, *others = self.encoding.groups
+        width = sum(map(len, [first, *others]))
+        return [np.append(first, width), *others]
+
+    def encode(self, values: Any) -> Block:
+        """As of the other encoding, ``(n_rows, k + 1)``.
+
+        Args:
+            values: a column, ``(n_rows,)``.
+        """
+        block = self.encoding.encode(values)
+        parts = [block.features, block.missing[:, None].astype(np.float64)]
+        return replace(block, features=joined(parts) if sparse.issparse(block.features) else np.hstack(parts))
+
+
+def plain(declared: Encoding) -> Encoding:
+    """The encoding itself, without the indicator that it may have.
+
+    Args:
+        declared: of a column.
+    """
+    return declared.encoding if isinstance(declared, MissingIndicator) else declared
