@@ -249,9 +249,10 @@ class FeatureSchema:
                 raise InvalidRows(f"column {name!r} has {len(features)} rows, others have {len(parts[0])}")
             parts.append(features)
         X = np.hstack(parts)
+        X[np.abs(X) < SMALLEST] = 0.0  # a number next to an end of its range, which no model can tell from it; its square is 0
         if self.normalise:
-            X /= np.maximum(np.linalg.norm(X, axis=1, keepdims=True), np.finfo(np.float64).tiny)
-        X[np.abs(X) < SMALLEST] = 0.0  # a number that is next to an end of its range, and none that a model can tell from it
+            X /= np.maximum(np.linalg.norm(X, axis=1, keepdims=True), SMALLEST)
+            X[np.abs(X) < SMALLEST] = 0.0
         return Encoded(X, undeclared, missing)
 
     @classmethod
