@@ -36,7 +36,7 @@ import skops.io
 import sqlalchemy.dialects.sqlite
 
 from expunge.cli import app
-from expunge.workspace import Workspace, auditing, backup, doctor, export, recovery
+from expunge.workspace import Workspace, auditing, backup, doctor, export, predicting, recovery
 from tests.workspace.people import people, workspace
 
 LOADED = (
@@ -52,6 +52,7 @@ LOADED = (
     backup,
     doctor,
     export,
+    predicting,
     recovery,
 )
 TEXTS = ("", "nonsense\n", "{}", "[]", "null", "{" * 5, "[" * 100_000, '{"a": "\\ud800"}', "person-7,1,2\n", "\0\0", "é" * 9)
@@ -70,6 +71,7 @@ COMMANDS = {
     "capacity": ["capacity", "churn"],
     "export": ["export", "churn", "--out", "out.bin"],
     "export sklearn": ["export", "churn", "--out", "out.bin", "--format", "sklearn"],
+    "predict": ["predict", "churn", "new.csv", "--out", "out.csv"],
     "audit": ["audit", "audited", "--model", "churn", "--draws", "40"],
     "forget": ["forget", "person-8", "person-9"],
     "forget file": ["forget", "--file", "ids.txt"],

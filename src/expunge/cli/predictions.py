@@ -1,0 +1,64 @@
+"""Commands that use a model: predictions, and exports for use elsewhere. Both have the released weights alone."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from expunge.cli.reading import DATA, reads_files
+from expunge.cli.shared import HERE, AsJson, InWorkspace, app, console, notify, progress, show
+from expunge.data.dialect import UNKNOWN, Reading
+from expunge.files import write_output
+
+FORMS = ("csv", "parquet", "json")
+
+
+@app.command()
+@reads_files
+def predict(
+    name: Annotated[str, typer.Argument(help="Name of the model.")],
+    data: Annotated[str, typer.Argument(help=DATA, envvar="EXPUNGE_DATA")],
+    out: Annotated[Path, typer.Option(help="File for the predictions: .csv, .parquet or .json.")],
+    form: Annotated[
+        str | None, typer.Option("--format", help="csv, parquet or json; without it as the name of the file ends.")
+    ] = None,
+    query: Annotated[str | None, typer.Option(help="SQL whose result is the rows.")] = None,
+    workspace: InWorkspace = HERE,
+    as_json: AsJson = False,
+    reading: Reading = UNKNOWN,
+) -> None:
+    """Predict rows by a model's newest release; the rows are not stored."""
+    from expunge.workspace import Workspace
+
+    form = form or out.suffix.lower().removeprefix(".")
+    if form not in FORMS:
+        raise ValueError(f"--format must be one of {', '.join(FORMS)}, or the file's name end in one of them, got {form!r}")
+    with progress("predicting", as_json):
+        found = Workspace.open(workspace).predict(name, data, query, reading=reading)
+        write_output(out, found.written(form))  # type: ignore[arg-type]
+    for sentence in found.sentences:
+        notify(sentence)
+    odd = {column: {"undeclared": odd.undeclared, "missing": odd.missing} for column, odd in found.odd.items()}
+    head = {"model": name, "release": found.release, "certificate": found.certificate}
+    result = {**head, "file": str(out), "rows": len(found.table), "columns": found.table.column_names, "odd": odd}
+    message = f"{len(found.table):,} rows predicted by release {found.release} of {name} are in {out}"
+    show(result, as_json, lambda: console.print(message, highlight=False))
+
+
+@app.command()
+def export(
+    name: Annotated[str, typer.Argument(help="Name of the model.")],
+    out: Annotated[Path, typer.Option(help="File to write.")],
+    form: Annotated[str, typer.Option("--format", help="sklearn (a skops file), json or onnx.")] = "json",
+    workspace: InWorkspace = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Write a model's released weights for use elsewhere; nothing secret is in them."""
+    from expunge.workspace.export import export as write
+    from expunge.workspace.storage import Storage
+
+    with progress("exporting", as_json):
+        if form not in ("sklearn", "json", "onnx"):
+            raise ValueError(f"--format must be sklearn, json or onnx, got {form!r}")
+        write(Storage(workspace), name, form, out)  # type: ignore[arg-type]
+    show({"model": name, "file": str(out)}, as_json, lambda: console.print(f"{name} is in {out}", highlight=False))
