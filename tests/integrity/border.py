@@ -31,12 +31,12 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.dataset
 import pyarrow.parquet as pq
-import skl2onnx
 import skops.io
 import sqlalchemy.dialects.sqlite
+import sqlglot
 
 from expunge.cli import app
-from expunge.workspace import Workspace, auditing, backup, doctor, export, predicting, recovery
+from expunge.workspace import Workspace, auditing, backup, doctor, exports, predicting, recovery
 from tests.workspace.people import people, workspace
 
 LOADED = (
@@ -44,14 +44,14 @@ LOADED = (
     dp_accounting,
     duckdb,
     opendp,
-    skl2onnx,
+    sqlglot,
     skops,
     sqlalchemy,
     Workspace,
     auditing,
     backup,
     doctor,
-    export,
+    exports,
     predicting,
     recovery,
 )

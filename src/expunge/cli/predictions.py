@@ -49,16 +49,22 @@ def predict(
 def export(
     name: Annotated[str, typer.Argument(help="Name of the model.")],
     out: Annotated[Path, typer.Option(help="File to write.")],
-    form: Annotated[str, typer.Option("--format", help="sklearn (a skops file), json or onnx.")] = "json",
+    form: Annotated[
+        str, typer.Option("--format", help="json (for the reference scorer), sklearn (a skops file), onnx or sql.")
+    ] = "json",
+    dialect: Annotated[str, typer.Option(help="Of SQL: duckdb, postgres or spark.")] = "duckdb",
+    table: Annotated[str, typer.Option(help="Of which SQL selects: a table or view with the raw columns.")] = "people",
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Write a model's released weights for use elsewhere; nothing secret is in them."""
-    from expunge.workspace.export import export as write
+    """Write a model's newest release for use elsewhere, from raw columns to predictions; nothing secret is in it."""
+    from expunge.workspace.exports import DIALECTS, FORMATS
+    from expunge.workspace.exports import export as write
     from expunge.workspace.storage import Storage
 
     with progress("exporting", as_json):
-        if form not in ("sklearn", "json", "onnx"):
-            raise ValueError(f"--format must be sklearn, json or onnx, got {form!r}")
-        write(Storage(workspace), name, form, out)  # type: ignore[arg-type]
+        for option, value, known in (("--format", form, FORMATS), ("--dialect", dialect, DIALECTS)):
+            if value not in known:
+                raise ValueError(f"{option} must be one of {', '.join(known)}, got {value!r}")
+        write(Storage(workspace), name, form, out, dialect=dialect, table=table)  # type: ignore[arg-type]
     show({"model": name, "file": str(out)}, as_json, lambda: console.print(f"{name} is in {out}", highlight=False))
