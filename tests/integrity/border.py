@@ -31,14 +31,14 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.dataset
 import pyarrow.parquet as pq
-import skl2onnx
 import skops.io
 import sqlalchemy.dialects.sqlite
+import sqlglot
 import uvicorn
 
 from expunge.cli import app
 from expunge.service import app as service
-from expunge.workspace import Workspace, auditing, backup, doctor, export, recovery
+from expunge.workspace import Workspace, auditing, backup, doctor, exports, predicting, recovery
 from tests.workspace.people import people, workspace
 
 LOADED = (
@@ -46,7 +46,7 @@ LOADED = (
     dp_accounting,
     duckdb,
     opendp,
-    skl2onnx,
+    sqlglot,
     skops,
     sqlalchemy,
     uvicorn,
@@ -55,7 +55,8 @@ LOADED = (
     auditing,
     backup,
     doctor,
-    export,
+    exports,
+    predicting,
     recovery,
 )
 TEXTS = ("", "nonsense\n", "{}", "[]", "null", "{" * 5, "[" * 100_000, '{"a": "\\ud800"}', "person-7,1,2\n", "\0\0", "é" * 9)
@@ -76,6 +77,7 @@ COMMANDS = {
     "capacity": ["capacity", "churn"],
     "export": ["export", "churn", "--out", "out.bin"],
     "export sklearn": ["export", "churn", "--out", "out.bin", "--format", "sklearn"],
+    "predict": ["predict", "churn", "new.csv", "--out", "out.csv"],
     "audit": ["audit", "audited", "--model", "churn", "--draws", "40"],
     "forget": ["forget", "person-8", "person-9"],
     "forget file": ["forget", "--file", "ids.txt"],
