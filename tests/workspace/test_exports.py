@@ -28,7 +28,7 @@ from expunge.workspace import Workspace
 from expunge.workspace.exports import Dialect, Format, export, scorer
 from expunge.workspace.exports.rules import Rules
 from expunge.workspace.exports.sql import select
-from expunge.workspace.model_kinds import Link, ModelKind
+from expunge.workspace.model_kinds import InverseLink, ModelKind
 from expunge.workspace.published import Published
 
 JOBS = ["clerk", 'O\'Brien "& sons"', "Ärztin 🩺", "", "a\\b", "two\nlines", "*/ -- ;"]
@@ -298,11 +298,12 @@ def test_the_reference_scorer_is_short_and_stands_alone():
     imported = {line.split()[1].split(".")[0] for line in text.splitlines() if line.startswith(("import", "from"))}
     assert imported <= sys.stdlib_module_names
     assert {*scorer.OPERATIONS, "number", "is", "if_known"} == set(formulas.OPERATIONS)
+    assert set(scorer.INVERSE_LINKS) == set(InverseLink)
 
 
 @pytest.mark.parametrize("kind", ModelKind)
-def test_every_kind_of_model_says_its_link(kind, found):
-    assert isinstance(kind.link, Link)
+def test_every_kind_of_model_says_its_inverse_link(kind, found):
+    assert isinstance(kind.inverse_link, InverseLink)
     assert kind in [model.kind for model in MODELS]  # and so is one of those that are compared above
 
 

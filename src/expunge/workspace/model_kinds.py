@@ -3,12 +3,12 @@
 from enum import StrEnum
 
 
-class Link(StrEnum):
-    """What the linear predictor t is of the prediction: log-odds of classes, the mean, or the logarithm of the mean."""
+class InverseLink(StrEnum):
+    """What makes predictions of linear predictors: probabilities of classes (of 0 and t where there are two), or the mean."""
 
-    LOGIT = "logit"
+    SOFTMAX = "softmax"
     IDENTITY = "identity"
-    LOG = "log"
+    EXPONENTIAL = "exponential"
 
 
 class ModelKind(StrEnum):
@@ -22,16 +22,16 @@ class ModelKind(StrEnum):
     TWEEDIE = "tweedie"
 
     @property
-    def link(self) -> Link:
+    def inverse_link(self) -> InverseLink:
         """Of its predictions."""
-        return _LINKS[self]
+        return _INVERSE_LINKS[self]
 
 
-_LINKS = {
-    ModelKind.LOGISTIC: Link.LOGIT,
-    ModelKind.RIDGE: Link.IDENTITY,
-    ModelKind.PSEUDO_HUBER: Link.IDENTITY,
-    ModelKind.POISSON: Link.LOG,
-    ModelKind.GAMMA: Link.LOG,
-    ModelKind.TWEEDIE: Link.LOG,
+_INVERSE_LINKS = {
+    ModelKind.LOGISTIC: InverseLink.SOFTMAX,
+    ModelKind.RIDGE: InverseLink.IDENTITY,
+    ModelKind.PSEUDO_HUBER: InverseLink.IDENTITY,
+    ModelKind.POISSON: InverseLink.EXPONENTIAL,
+    ModelKind.GAMMA: InverseLink.EXPONENTIAL,
+    ModelKind.TWEEDIE: InverseLink.EXPONENTIAL,
 }

@@ -61,7 +61,7 @@ def document(rules: Rules, certificate: str) -> bytes:
         "model": published.model,
         "release": published.release,
         "kind": specification.kind,
-        "link": rules.link,
+        "inverse_link": rules.inverse_link,
         "target": specification.target,
         "classes": list(published.classes),
         "features": specification.features.feature_names,

@@ -10,7 +10,7 @@ from typing import Any
 
 from expunge.data.formulas import FAINT, Formula
 from expunge.workspace.exports.rules import Rules
-from expunge.workspace.model_kinds import Link
+from expunge.workspace.model_kinds import InverseLink
 
 OPSET, IR_VERSION = 19, 9
 """The first in which texts are compared; and the format of files that it came with."""
@@ -41,7 +41,7 @@ def model_bytes(rules: Rules) -> bytes:
     transposed = [list(row) for row in zip(*published.coefficients, strict=True)]
     t = graph.add("Add", [graph.add("MatMul", [x, graph.constant(transposed)]), graph.constant(published.intercepts)])
     outputs = [helper.make_tensor_value_info(graph.free("prediction"), TensorProto.DOUBLE, ["n_rows"])]
-    if rules.link is Link.LOGIT:
+    if rules.inverse_link is InverseLink.SOFTMAX:
         if len(published.classes) == 2:
             t = graph.add("Concat", [graph.add("Mul", [t, graph.constant(0.0)]), t], axis=1)
         probabilities = graph.free("probabilities")
@@ -53,7 +53,7 @@ def model_bytes(rules: Rules) -> bytes:
             helper.make_tensor_value_info(probabilities, TensorProto.DOUBLE, ["n_rows", len(published.classes)]),
         ]
     else:
-        mean = graph.add("Exp", [t]) if rules.link is Link.LOG else t
+        mean = graph.add("Exp", [t]) if rules.inverse_link is InverseLink.EXPONENTIAL else t
         graph.add("Squeeze", [mean, graph.whole([1])], outputs[0].name)
     inputs = [helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["n_rows", 1]) for name in rules.numbers]
     inputs += [helper.make_tensor_value_info(name, TensorProto.STRING, ["n_rows", 1]) for name in rules.texts]

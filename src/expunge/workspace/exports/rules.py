@@ -7,7 +7,7 @@ from functools import cached_property
 import pyarrow as pa
 
 from expunge.data.formulas import Formula, columns_read, schema_formulas
-from expunge.workspace.model_kinds import Link
+from expunge.workspace.model_kinds import InverseLink
 from expunge.workspace.published import Published
 from expunge.workspace.storage import Storage
 
@@ -44,9 +44,9 @@ class Rules:
         return self.published.specification.features.normalise
 
     @property
-    def link(self) -> Link:
-        """What makes predictions of the linear predictor."""
-        return self.published.specification.kind.link
+    def inverse_link(self) -> InverseLink:
+        """What makes predictions of linear predictors."""
+        return self.published.specification.kind.inverse_link
 
     @cached_property
     def numbers(self) -> list[str]:

@@ -33,19 +33,24 @@ def feature(formula: Any, row: dict[str, Any]) -> float:
     return float(OPERATIONS[operation](feature(first, row), feature(rest[0], row)))
 
 
-def score(model: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
-    """What the model predicts for a row."""
-    x = [feature(formula, row) for formula in model["formulas"]]
-    x = [0.0 if abs(value) < model["faint"] else value for value in x]
-    norm = math.hypot(*x) if model["normalise"] and any(x) else 1.0
-    dots = (sum(w * value / norm for w, value in zip(coef, x, strict=True)) for coef in model["coef"])
-    t = [dot + intercept for dot, intercept in zip(dots, model["intercept"], strict=True)]
-    if model["link"] != "logit":
-        return {"prediction": math.exp(t[0]) if model["link"] == "log" else t[0]}
+def classified(t: list[float], classes: list[str]) -> dict[str, Any]:
+    """The likeliest class, and the probability of each; of two, t is the log-odds of the second."""
     t = [0.0, *t] if len(t) == 1 else t
     odds = [math.exp(value - max(t)) for value in t]
-    probabilities = {name: value / sum(odds) for name, value in zip(model["classes"], odds, strict=True)}
-    return {"prediction": max(probabilities, key=lambda name: probabilities[name]), "probabilities": probabilities}
+    probabilities = {name: value / sum(odds) for name, value in zip(classes, odds, strict=True)}
+    return {"prediction": classes[t.index(max(t))], "probabilities": probabilities}
+
+
+INVERSE_LINKS: dict[str, Any] = {"softmax": classified, "identity": lambda t, _: {"prediction": t[0]}}
+INVERSE_LINKS |= {"exponential": lambda t, _: {"prediction": math.exp(t[0])}}
+
+
+def score(model: dict[str, Any], row: dict[str, Any]) -> Any:
+    """What the model predicts for a row."""
+    x = [0.0 if abs(x := feature(formula, row)) < model["faint"] else x for formula in model["formulas"]]
+    norm = math.hypot(*x) if model["normalise"] and any(x) else 1.0
+    dots = [sum(w * value / norm for w, value in zip(coef, x, strict=True)) for coef in model["coef"]]
+    return INVERSE_LINKS[model["inverse_link"]](list(map(operator.add, dots, model["intercept"])), model["classes"])
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from expunge.data.column_types import named
 from expunge.data.columns import label
 from expunge.data.formulas import FAINT, Formula, NotWritable
 from expunge.workspace.exports.rules import Rules
-from expunge.workspace.model_kinds import Link
+from expunge.workspace.model_kinds import InverseLink
 
 Dialect = Literal["duckdb", "postgres", "spark"]
 DIALECTS: tuple[str, ...] = get_args(Dialect)
@@ -56,7 +56,9 @@ def select(rules: Rules, dialect: Dialect, table: str) -> str:
     if len(classes) > 2:
         steps["m"] = [f"GREATEST({', '.join(f't.t{k}' for k in range(len(t)))}) AS t"]
         steps["o"] = [f"EXP(GREATEST(t.t{k} - m.t, {_constant(-FARTHEST)})) AS o{k}" for k in range(len(t))]
-    results = _classified(classes) if rules.link is Link.LOGIT else [f"{_mean(rules.link)} AS prediction"]
+    results = (
+        _classified(classes) if rules.inverse_link is InverseLink.SOFTMAX else [f"{_mean(rules.inverse_link)} AS prediction"]
+    )
     laterals = "".join(f" CROSS JOIN LATERAL (SELECT {', '.join(step)}) AS {name}" for name, step in steps.items() if step)
     statement = f"SELECT d.*, {', '.join(results)} FROM {_name(table)} AS d{laterals}"
     translated = sqlglot.parse_one(statement, read="duckdb").sql(dialect=dialect, pretty=True, identify=True)
@@ -141,8 +143,12 @@ def _classified(classes: Sequence[str]) -> list[str]:
     return [f"{likeliest} AS prediction", *named_chances]
 
 
-def _mean(link: Link) -> str:
-    return "t.t0" if link is Link.IDENTITY else f"EXP(LEAST(GREATEST(t.t0, {_constant(-FARTHEST)}), {_constant(FARTHEST)}))"
+def _mean(inverse_link: InverseLink) -> str:
+    return (
+        "t.t0"
+        if inverse_link is InverseLink.IDENTITY
+        else f"EXP(LEAST(GREATEST(t.t0, {_constant(-FARTHEST)}), {_constant(FARTHEST)}))"
+    )
 
 
 def _dot(coefficients: Iterable[float]) -> str:
