@@ -119,8 +119,8 @@ def test_the_edges_of_levels_belong_to_one_each():
 
 
 def test_what_state_files_hold_stays_what_it_is():
-    """Rows that an older version learned are forgotten bit for bit: steps of 2^(12l − 13) from 2^(12l − 8) on, weights of 30 bits
-    in units of 2^−500."""
+    """Rows that an older version learned are forgotten bit for bit: steps of 2^(12l − 13) from 2^(12l − 8) on; weights of 30
+    bits in units of 2^−500."""
     found = Moments.of(Objective(Squared(), 2, fit_intercept=False), Rows.of([[1.0, 16.0]], [0.0], [1.0]))
     assert {key: total.tolist() for key, total in found.sums.items()} == {
         (0, 0): [[2**26, 0], [0, 0]],
