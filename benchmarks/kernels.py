@@ -108,10 +108,10 @@ def factor_update() -> Kernel:
 
 
 def noise() -> Kernel:
-    """A release's noise of 4,000 coordinates."""
+    """A release's noise of 10,000 coordinates."""
     from expunge.privacy.noise import _draw
 
-    return lambda: _draw(4_000, 0.1)
+    return lambda: _draw(10_000, 0.1)
 
 
 def evidence() -> Kernel:
@@ -169,7 +169,7 @@ KERNELS: dict[str, Callable[[], Kernel]] = {
     "forget one row, order 2, p = 200": lambda: forget(200, 2),
     "forget one row, order 3, p = 60": lambda: forget(60, 3),
     "factor without 20 rows, p = 200": factor_update,
-    "noise of 4,000 coordinates": noise,
+    "noise of 10,000 coordinates": noise,
     "20 statements signed and verified": evidence,
     "1,000 rows of the ledger sealed": sealing,
     "a CSV file of 5,000 rows": parsing,
