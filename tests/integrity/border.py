@@ -297,15 +297,18 @@ def judged(command: str, code: int, out: str, err: str, changed: list[str]) -> l
 
 def cases(names: list[str], rng: random.Random, pattern: str, only: str) -> Iterator[tuple[str, str, str]]:
     """Files, what becomes of them, and commands, without end: first every command on what is whole, then by chance; a kind of
-    file is drawn as often as any other, however many there are of it."""
-    kinds: dict[str, list[str]] = {}
+    file is drawn as often as any other, however many there are of it; files of the backup are those for ``restore``."""
+    kinds: dict[bool, dict[str, list[str]]] = {True: {}, False: {}}
     for name in names:
         if fnmatch.fnmatch(name, pattern):
-            kinds.setdefault(re.sub(r"[0-9a-f]{16}|\d+", "#", name), []).append(name)
+            of_backup = kinds[name.startswith("monday/")]
+            of_backup.setdefault(re.sub(r"[0-9a-f]{16}|\d+", "#", name), []).append(name)
     commands = [command for command in COMMANDS if fnmatch.fnmatch(command, only)]
     yield from ((names[0], UNTOUCHED, command) for command in commands)
     while True:
-        yield rng.choice(kinds[rng.choice(list(kinds))]), rng.choice(ALTERATIONS), rng.choice(commands)
+        command = rng.choice(commands)
+        read = kinds[command == "restore"] or kinds[command != "restore"]
+        yield rng.choice(read[rng.choice(list(read))]), rng.choice(ALTERATIONS), command
 
 
 def main(folder: Path, count: int, seed: int, pattern: str = "*", only: str = "*") -> None:
