@@ -99,10 +99,8 @@ def test_the_page_in_the_documentation_is_what_the_command_writes():
     kept, made_now = performance.PAGE.read_text(encoding="utf-8"), performance.page(made())
 
     def fixed(text):
-        paragraphs = text.split("\n\n")
-        return [
-            each for each in paragraphs if not each.startswith(("|", "Measured on", "Seconds, ", "Census, ", "Forgetting with"))
-        ]
+        measured = ("|", "Measured on", "Seconds, ", "Census, ", "Forgetting with")
+        return [each for each in text.split("\n\n") if not each.startswith(measured)]
 
     def headings(text):
         return [line for line in text.splitlines() if line.startswith("| ") and line.split("|")[2].strip() in HEADINGS]
