@@ -93,6 +93,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.fit_speed
 	$(BIN)/python -m benchmarks.compare
 	$(BIN)/python -m benchmarks.workspace
+	$(BIN)/python -m benchmarks.desk
 
 # 8 GB of Parquet, models of 20,000 features, and a cluster in simulation
 bench-scale: $(READY)

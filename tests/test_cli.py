@@ -57,7 +57,7 @@ def test_the_story(made, tmp_path):
     assert run("verify", "c.json", "--key", "ws/expunge.pub")["genuine"]
     assert run("verify", asked[0]["receipt"], "--key", "ws/expunge.pub", "--subject", "person-1")["genuine"]
     wrong = run("verify", asked[0]["receipt"], "--key", "ws/expunge.pub", "--subject", "person-2", code=4)
-    assert "not of this subject" in wrong["problem"]
+    assert "not for this subject" in wrong["problem"]
     run("log", "log.json", "-w", "ws")
     assert run("verify", "log.json", "--key", "ws/expunge.pub")["events"] > 5
     assert run("refit", "churn", "-w", "ws")["rung"] == "refit"
@@ -198,7 +198,7 @@ class TestWhatGoesWrong:
             (("fit", "m", "--target", "churn", "--epsilon", "0"), "epsilon must be"),
             (("fit", "m", "--target", "age"), "over 100 different values"),
             (("fit", "m", "--target", "churn", "--model", "ridge", "--sigma", "1"), "not numeric"),
-            (("refit", "none"), "there is no model 'none': there are churn"),
+            (("refit", "none"), "there is no model 'none': the models are churn"),
             (("capacity", "none"), "there is no model"),
             (("export", "none", "--out", "x"), "there is no model"),
             (("export", "churn", "--out", "x", "--format", "pickle"), "--format must be"),
@@ -236,7 +236,7 @@ class TestWhatGoesWrong:
         (tmp_path / "ws/models/churn/9.safetensors").write_bytes(b"")
         (tmp_path / "ws/keys/subject.key").chmod(0o644)
         found = {finding["check"]: finding["problem"] for finding in made("doctor", "-w", "ws", code=4) if finding["problem"]}
-        assert set(found) == {"private files are readable by their owner alone", "nothing is left lying"}
+        assert set(found) == {"private files are readable by their owner alone", "there are no stray files"}
         shown = CliRunner().invoke(app, ["doctor", "-w", "ws"])
         assert "PROBLEM" in shown.output and "chmod 600" in shown.output
         assert (tmp_path / "ws/models/churn/9.safetensors").exists()  # it only looks

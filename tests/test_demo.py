@@ -61,5 +61,5 @@ def test_what_the_sample_workspace_says_can_be_typed(tmp_path, monkeypatch):
     assert CliRunner().invoke(app, ["doctor", "-w", "ws"]).exit_code == 0
     again = CliRunner().invoke(app, ["demo", "--workspace", "ws"])
     assert again.exit_code == 1
-    assert "is there already" in again.output
+    assert "already exists" in again.output
     assert sorted(path.name for path in tmp_path.iterdir()) == ["certificate.json", "receipts", "ws", "ws.csv"]

@@ -7,9 +7,12 @@ from expunge.data.census import load_census
 from expunge.engine.local import LocalEngine
 from expunge.errors import ExpungeError, InvalidRows
 from expunge.linear_model import LogisticRegression, PoissonRegressor, Ridge
+from expunge.unlearning import forecast as forecast_module
 from expunge.unlearning.dense import require_hessian
 from expunge.unlearning.influence import displacements
+from expunge.unlearning.ladder import from_statistics
 from expunge.unlearning.report import Regime
+from expunge.unlearning.rung import Rung
 from expunge.unlearning.unlearner import secret_of
 
 MAX_PASSES = 2
@@ -86,6 +89,37 @@ def test_the_worst_case_forecast_from_all_rows_is_what_deleting_them_gives(fitte
     for forecast in model.capacity(X, y).forecasts:
         actual = certified(model, rows, order, forecast.passes)
         assert 0.5 * actual - 1 <= forecast.worst_case <= 2 * actual + 1, (forecast, actual)
+
+
+def test_the_rung_expected_of_a_request_is_that_of_the_forecasts(fitted):
+    model, X, y = fitted
+    rows, unlearner = model.encoded(X, y), model.unlearner_
+    sample = rows.take(np.random.default_rng(3).permutation(len(X))[:2000])
+    ladder = [Rung.STATISTICS, *[Rung.PASS] * MAX_PASSES, Rung.REFIT]
+    low = 0
+    for forecast, rung in zip(unlearner.capacity(sample).forecasts, ladder, strict=False):
+        if forecast.random > 2 * low + 2:
+            assert unlearner.rung_expected(max(1, int(0.8 * forecast.random)), sample) == rung, forecast
+        low = forecast.random
+    if low < 0.4 * len(X):
+        assert unlearner.rung_expected(2 * low + 10, sample) is Rung.REFIT
+
+
+def test_the_rung_expected_takes_a_few_simulations_and_not_a_search(fitted, monkeypatch):
+    model, X, y = fitted
+    simulated = []
+
+    def noticed(*args, **how):
+        simulated.append(args)
+        return from_statistics(*args, **how)
+
+    monkeypatch.setattr(forecast_module, "from_statistics", noticed)
+    sample = model.encoded(X[:2000], y[:2000])
+    assert model.unlearner_.rung_expected(1, sample) is Rung.STATISTICS
+    assert 1 <= len(simulated) <= forecast_module.PASS_DRAWS
+    few = len(simulated)
+    model.unlearner_.capacity(sample)
+    assert len(simulated) > 20 * few
 
 
 def test_without_rows_the_statistics_alone_are_forecast(fitted):

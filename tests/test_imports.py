@@ -6,6 +6,9 @@ import sys
 
 import pytest
 
+from expunge.ledger import tokens
+from tests.workspace.people import workspace
+
 HEAVY = {"opendp", "dp_accounting", "sklearn", "pandas", "pyarrow", "sqlalchemy", "deltalake", "duckdb", "matplotlib", "torch"}
 """Each takes from a quarter of a second to two seconds."""
 
@@ -48,3 +51,49 @@ def test_the_command_line_is_there_before_any_numerical_library():
 
 def test_evidence_is_checked_without_a_numerical_library():
     assert loaded_by("import expunge.evidence.verification") & (HEAVY | {"numpy", "scipy"}) == set()
+
+
+SLOW = {"sklearn", "scipy.stats", "opendp", "dp_accounting", "deltalake", "matplotlib"}
+"""What neither the desk nor the start of the service needs."""
+
+
+@pytest.mark.parametrize("statement", ["from expunge.workspace import Workspace", "import expunge.service.app"])
+def test_a_workspace_and_its_service_start_without_what_only_fits_batches_and_audits_need(statement):
+    assert loaded_by(statement) & (SLOW | {"pandas", "duckdb"}) == set()
+    assert "scipy.optimize" not in modules_of(statement)
+
+
+def test_status_is_told_and_requests_are_taken_and_previewed_without_what_only_fits_and_batches_need(tmp_path):
+    folder = workspace(tmp_path).storage.path
+    told = "from expunge.workspace.storage import Storage; from expunge.workspace.status import status"
+    assert loaded_by(f"import pathlib; {told}; status(Storage(pathlib.Path({str(folder)!r})))") & (HEAVY | SLOW) == {
+        "pyarrow",
+        "sqlalchemy",
+    }
+    opened = f"from expunge.workspace import Workspace; made = Workspace.open({str(folder)!r})"
+    asked = "from expunge.workspace.desk import ForgetRequest; wish = ForgetRequest('person-1', 'Ann')"
+    found = loaded_by(f"{opened}; {asked}; made.ask([wish]); made.preview([wish]); made.rung_expected('churn', 1)")
+    assert "duckdb" in found and found & SLOW == set()
+
+
+def test_the_first_page_and_the_first_preview_find_everything_of_weight_loaded(tmp_path):
+    made = workspace(tmp_path)
+    with made.storage.database.writing() as connection:
+        token = tokens.issue(connection, "Ann", "operator")
+    program = f"""
+import re
+from fastapi.testclient import TestClient
+from expunge.service.app import create_app
+from expunge.workspace import Workspace
+with TestClient(create_app(Workspace.open({str(made.storage.path)!r}), every=3600.0)) as client:
+    started = set(sys.modules)
+    client.post("/login", data={{"token": {token!r}}}).raise_for_status()
+    csrf = re.search(r'name="csrf" value="([^"]+)"', client.get("/requests/new").text)[1]
+    given = {{"csrf": csrf, "subject": "person-1"}}
+    assert "churn" in client.post("/requests/preview", data=given).raise_for_status().text
+    late = set(sys.modules) - started
+print(json.dumps([list(started), list(late)]))
+"""
+    done = subprocess.run([sys.executable, "-c", f"import json, sys{program}"], capture_output=True, text=True, check=True)
+    started, late = (set(names) & (HEAVY | SLOW | {"scipy.special"}) for names in json.loads(done.stdout))
+    assert late == set() and {"duckdb", "dp_accounting"} <= started

@@ -1,17 +1,33 @@
 """The largest leverage of a batch: an upper bound, hardly above it, in float32 where that is enough. Theory §4.6."""
 
 import math
+from dataclasses import replace
 
 import mpmath
 import numpy as np
 import pytest
 
+from expunge.numerics import leverage
 from expunge.numerics.evaluation import Evaluation
-from expunge.numerics.leverage import SHARE, top_leverage
+from expunge.numerics.leverage import SHARE, leverages, top_leverage
 from expunge.problem.losses import Softmax, Squared
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
+from expunge.problem.split import SplitMatrix
 from tests.test_evaluation import LOSSES, ByHand, by_hand_gamma, exactly
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch):
+    """However few rows there are, float32 is tried."""
+    monkeypatch.setattr(leverage, "FEW", 0)
+
+
+def test_a_few_rows_are_multiplied_in_float64(monkeypatch):
+    monkeypatch.setattr(leverage, "FEW", 3)
+    objective, X = Objective(Squared(), 1, fit_intercept=False), np.ones((4, 1))
+    above = [top_leverage(Evaluation(objective, Rows.of(X[:n], X[:n, 0]), np.zeros(1)), np.eye(1)) - 1.0 for n in (3, 4)]
+    assert above[0] < 1e-13 < 1e-7 < above[1]
 
 
 @pytest.mark.parametrize("loss", [*LOSSES, Softmax(2)], ids=repr)
@@ -40,6 +56,33 @@ def test_a_leverage_of_nearly_nothing_is_charged_the_rounding_of_its_square():
     """Of a row across the one direction in which the factor is long: |x||L| = 32, and what float64 leaves of it."""
     at = Evaluation(Objective(Squared(), 2, fit_intercept=False), Rows.of([[0.0, 4.0]], [0.0]), np.zeros(2))
     assert top_leverage(at, np.diag([8.0, 1e-30])) == exactly(by_hand_gamma(2 + 2) * 32.0**2)
+
+
+def test_a_leverage_says_by_how_much_it_may_be_too_large():
+    at = Evaluation(Objective(Squared(), 1, fit_intercept=False), Rows.of([[1.0], [0.0]], [0.0, 0.0]), np.zeros(1))
+    rounding, slack = by_hand_gamma(1 + 1 + 32, 2.0**-24), by_hand_gamma(1 + 2)
+    bound, excess = leverages(at, np.eye(1))
+    np.testing.assert_allclose(bound, [(1.0 + rounding) ** 2 + slack, rounding**2 + slack], rtol=1e-14)
+    assert excess[0] == pytest.approx((1.0 + rounding) ** 2 - (1.0 - rounding) ** 2 + 2.0 * slack, rel=0.0, abs=1e-15)
+    assert excess[1] == pytest.approx(rounding**2 + 2.0 * slack, rel=1e-12, abs=0.0)
+
+
+def test_no_rows_have_no_leverage():
+    at = Evaluation(Objective(Squared(), 1, fit_intercept=False), Rows.of(np.zeros((0, 1)), []), np.zeros(1))
+    assert [each.shape for each in leverages(at, np.eye(1))] == [(0,), (0,)]
+    assert top_leverage(at, np.eye(1)) == 0.0
+
+
+@pytest.mark.parametrize("loss", [Squared(), Softmax(2), Softmax(3)], ids=repr)
+def test_a_leverage_of_rows_in_blocks_is_charged_the_sums_over_pairs(loss):
+    """Nothing is rounded here either; of the row two values are stored, one of them in a category."""
+    K, X = loss.outputs, SplitMatrix.of(np.array([[2.0, 0.0, 1.0]]), [np.arange(2), np.array([2])])
+    objective = Objective(loss, 3, fit_intercept=False)
+    at = Evaluation(objective, replace(Rows.of(np.ones((1, 3)), [0.0]), X=X), np.zeros(3 * K))
+    size = math.sqrt(5.0) * math.sqrt(3.0 * K)
+    charged = math.sqrt(by_hand_gamma(3 * K + 4 * (2 + K + 1) ** 2 + 32)) * size
+    bound, _excess = leverages(at, np.eye(3 * K))
+    assert bound[0] == pytest.approx((math.sqrt(5.0) + charged) ** 2, rel=1e-13, abs=0.0)
 
 
 def test_leverage_that_float32_cannot_tell_is_computed_in_float64():

@@ -242,6 +242,7 @@ def test_the_reserve_is_a_millionth_of_the_budget_at_least():
     assert reserve_for(0.3, 0.0) == 2**-20 * 0.3**2
     assert reserve_for(0.3, 0.01) == pytest.approx(4e-4, rel=1e-12)
     assert reserve_for(math.inf, 5.0) == 0.0
+    assert reserve_for(0.3, 1e200) == math.inf
 
 
 def test_a_new_budget_owes_nobody_anything():

@@ -17,6 +17,7 @@ from expunge.numerics.leverage import leverages
 from expunge.numerics.splitting import can_be_split, split
 from expunge.numerics.statistics import Statistics
 from expunge.numerics.support import Support
+from expunge.problem import split as split_module
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
 from expunge.problem.split import SplitMatrix, pays
@@ -31,17 +32,25 @@ LOSSES = pytest.mark.parametrize("loss", CATALOGUE, ids=repr)
 
 @pytest.fixture(autouse=True)
 def always():
-    """Rows are split whether or not it pays."""
-    with mock.patch.object(splitting, "SMALLEST", 0), mock.patch.object(splitting, "pays", return_value=True):
+    """Rows are split whether or not it pays, and columns are kept sparse sooner."""
+    with (
+        mock.patch.object(splitting, "SMALLEST", 0),
+        mock.patch.object(splitting, "pays", return_value=True),
+        mock.patch.object(splitting, "THIN", 0.4),
+    ):
         yield
 
 
 def table(seed: int, n_rows: int | None = None) -> np.ndarray:
-    """Categories, some with none of their columns, and numbers, in any order; some rows scaled to a length of one."""
+    """Categories, some with none of their columns, some with values of their own, numbers, and numbers that are mostly 0.
+
+    Columns are in any order, and some rows are scaled."""
     rng = np.random.default_rng(seed)
     n = int(rng.integers(15, 60)) if n_rows is None else n_rows
     blocks = [np.eye(k + 1)[rng.integers(0, k + 1, n)][:, :k] for k in rng.integers(1, 6, size=int(rng.integers(0, 4)))]
-    X = np.hstack([*blocks, rng.normal(size=(n, int(rng.integers(0 if blocks else 1, 4)))) * 0.5])
+    blocks = [block * rng.uniform(0.5, 1.5, size=(n, 1)) if rng.random() < 0.2 else block for block in blocks]
+    mostly_0 = rng.normal(size=(n, int(rng.integers(0, 4)))) * (rng.random((n, 1)) < 0.3)
+    X = np.hstack([*blocks, rng.normal(size=(n, int(rng.integers(0 if blocks else 1, 4)))) * 0.5, mostly_0])
     if rng.random() < 0.5:
         X *= rng.uniform(0.1, 2.0, size=(n, 1))
     return X[:, rng.permutation(X.shape[1])].astype((np.float32, np.float64)[int(rng.integers(2))])
@@ -70,11 +79,19 @@ def test_blocks_hold_the_same_values(seed):
         np.testing.assert_array_equal(found.toarray(), X)
         np.testing.assert_array_equal(found.tocsr().toarray(), X)
         assert found.dtype == X.dtype
-        assert sorted([*found.dense_columns, *(c for each in found.categories for c in each.columns)]) == list(
-            range(X.shape[1])
-        )
+        in_blocks = [column for each in found.blocks for column in each.levels.columns]
+        assert sorted([*found.dense_columns, *found.csr_columns, *in_blocks]) == list(range(X.shape[1]))
         for index in (slice(3, 9), slice(None, None, 2), np.arange(len(X)) % 3 == 0, [4, 1, 1]):
             np.testing.assert_array_equal(found[index].toarray(), X[index])
+
+
+def test_every_kind_of_block_is_tried():
+    found = [both(CATALOGUE[0], seed)[2].X for seed in range(40)]
+    sizes = [len(block.levels.categories) for X in found for block in X.blocks]
+    assert {1, 2, 3} == set(sizes)
+    assert any(any(block.levels.has_none) for X in found for block in X.blocks)
+    assert 5 < sum(len(X.csr_columns) > 1 for X in found) < 35
+    assert sum(len(X.dense_columns) > 0 for X in found) > 5
 
 
 @given(seed=SEEDS)
@@ -174,3 +191,73 @@ def test_rows_without_categories_stay_as_they_are(rng):
         few = rows.take(slice(0, 10))
         assert split(few, Support.of(Objective(CATALOGUE[0], 100), few)) is few
         assert can_be_split(rows) and not can_be_split(few)
+
+
+ROWS = np.array([[1.0, 0.0, 0.5, 3.0, 0.0], [0.0, 2.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.25, 0.0, 1.0]])
+GROUPS = [np.array([0, 1]), np.array([2]), np.array([3, 4])]
+
+
+def test_values_can_be_of_another_type():
+    found = SplitMatrix.of(ROWS, GROUPS)
+    assert found.astype(np.float64, copy=False) is found
+    for copied in (found.astype(np.float64), found.astype(np.float64, copy=True), found.astype(np.float32, copy=False)):
+        assert copied is not found
+        assert not np.shares_memory(copied.dense, found.dense)
+        assert not any(np.shares_memory(a.values, b.values) for a, b in zip(copied.blocks, found.blocks, strict=True))
+        np.testing.assert_array_equal(copied.toarray(), ROWS)
+    assert found.astype(np.float32, copy=False).dtype == np.float32
+
+
+def test_a_matrix_in_blocks_says_how_large_it_is():
+    found = SplitMatrix.of(ROWS, GROUPS)
+    assert (found.shape, found.ndim, found.stored) == ((3, 5), 2, 3)
+    assert found.nbytes == 3 * 8 + len(found.blocks) * 3 * (8 + 4) + found.csr.indptr.nbytes
+    np.testing.assert_array_equal(found[1:, :].toarray(), ROWS[1:])
+    csr = found.tocsr()
+    assert csr.has_canonical_format and csr.nnz == 6
+
+
+def test_parts_are_stacked():
+    found = SplitMatrix.of(ROWS, GROUPS, [])
+    for parts in ((found,), (found, found[:1])):
+        stacked = SplitMatrix.stacked(parts)
+        np.testing.assert_array_equal(stacked.toarray(), np.vstack([part.toarray() for part in parts]))
+    with pytest.raises(ValueError, match="argument 2"):
+        SplitMatrix.stacked([found, SplitMatrix.of(ROWS[:, :3], [*GROUPS[:2]], [])])
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array], ids=["dense", "csr"])
+def test_rows_are_put_into_blocks_a_chunk_at_a_time(kind):
+    X = np.vstack([ROWS] * 5)
+    for chunk in (1, 10, 34):
+        with mock.patch.object(split_module, "CHUNK", chunk):
+            found = SplitMatrix.of(kind(X), GROUPS)
+        np.testing.assert_array_equal(found.toarray(), X)
+
+
+def test_rows_are_split_where_that_leaves_a_tenth():
+    assert pays(3, 30.0) and not pays(4, 30.0)
+
+
+def test_small_categories_are_one_block_while_it_has_few_codes():
+    """The largest first; each with the first that leave room in 64 codes."""
+    lengths, all_four = [30, 2, 3, 40], [0, 1, 2, 3]
+    assert split_module._together(lengths, all_four, [False] * 4) == [[3], [0, 1], [2]]
+    assert split_module._together(lengths, all_four, [True] * 4) == [[3], [0], [2, 1]]
+    assert split_module._together([2, 3, 32], [0, 2], [False] * 3) == [[1], [2, 0]]
+    assert split_module._together([65, 2], [0, 1], [False] * 2) == [[0], [1]]
+
+
+def test_categories_with_one_value_in_each_row_may_be_one_block():
+    values = np.array([[1.0, 0.0, 2.0, 2.0], [1.0, 3.0, 0.0, 2.0], [5.0, 0.0, 2.0, 2.0], [0.0, 3.0, 2.0, 0.0]])
+    assert split_module._alike(values) == [3, 0, 1]  # that with most friends first
+    assert split_module._alike(values[[2, 0, 1, 3]]) == [3, 1, 2]
+
+
+def test_blocks_for_rows_to_come_have_a_code_for_none():
+    """Their categories are given; whether each row has one is not known."""
+    found = SplitMatrix.of(ROWS[:1], GROUPS, [0, 2])
+    assert [each.levels.has_none for each in found.blocks] == [(True, True)]
+    assert SplitMatrix.of(ROWS[:1], GROUPS, [0]).blocks[0].levels.has_none == (False,)
+    seen = np.array([[2.0, 0.0, 1.0, 2.0, 0.0], [0.0, 3.0, 1.0, 0.0, 0.0]])
+    assert [each.levels.has_none for each in SplitMatrix.of(seen, GROUPS).blocks] == [(False, True)]

@@ -1,4 +1,4 @@
-"""Third order: the packed tensor against einsum, its rounding against exact sums, and the reach of the rows' support."""
+"""Third order: the rounding of its sums against exact ones, and what a state of third order forgets."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -7,14 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import sparse
 
 from expunge.engine.local import LocalEngine
 from expunge.numerics.evaluation import Evaluation
 from expunge.numerics.higher import HigherSums, HigherTerms
 from expunge.numerics.leverage import leverages
-from expunge.numerics.support import Support
-from expunge.numerics.tensor import SymmetricTensor, layout, packed_size
+from expunge.numerics.tensor import SymmetricTensor
 from expunge.privacy import Guarantee
 from expunge.problem.losses import Logistic, Poisson, Softmax, Squared
 from expunge.problem.objective import Objective
@@ -24,38 +22,6 @@ from expunge.unlearning.ladder import from_statistics
 from expunge.unlearning.rung import Bound
 from expunge.unlearning.settings import Settings
 from tests.problems import CATALOGUE, problem
-
-
-def full(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    return np.einsum("m,mi,mj,mk->ijk", weights, rows, rows, rows)
-
-
-@pytest.mark.parametrize("p", [1, 2, 15, 16, 17, 33, 50])
-@pytest.mark.parametrize("density", [0.2, 1.0])
-def test_a_tensor_is_what_it_is_the_sum_of(p, density):
-    rng = np.random.default_rng(p)
-    rows, weights, vector = rng.normal(size=(40, p)) * (rng.random((40, p)) < density), rng.normal(size=40), rng.normal(size=p)
-    tensor = SymmetricTensor.zeros(p)
-    tensor.absorb(rows, weights)
-    np.testing.assert_allclose(tensor.contracted(vector), full(rows, weights) @ vector, atol=1e-11)
-    for m in (1, 2, 4, 5, 11):
-        less = tensor.changed(rows[:m], -weights[:m])
-        np.testing.assert_allclose(less.contracted(vector), full(rows[m:], weights[m:]) @ vector, atol=1e-11)
-    np.testing.assert_allclose(
-        tensor.plus(less).contracted(vector), tensor.contracted(vector) + less.contracted(vector), atol=1e-11
-    )
-    np.testing.assert_allclose(
-        tensor.contracted(vector), full(rows, weights) @ vector, atol=1e-11
-    )  # nothing was changed in place
-
-
-@pytest.mark.parametrize("p", [1, 16, 100, 128, 401])
-def test_the_slabs_hold_each_entry_once_and_little_more(p):
-    slabs = layout(p)
-    assert [slab.place.start for slab in slabs[1:]] == [slab.place.stop for slab in slabs[:-1]]
-    assert packed_size(p) == slabs[-1].place.stop
-    assert packed_size(p) >= p * (p + 1) * (p + 2) // 6
-    assert p < 100 or packed_size(p) <= 1.7 * p**3 / 6
 
 
 @pytest.mark.parametrize("loss", [Logistic(), Poisson(), Softmax(3)], ids=repr)
@@ -99,35 +65,6 @@ def test_the_rounding_of_the_sums_is_bounded(loss, seed):
     sums = HigherSums(terms.leverage_sum, 0.0, tensor, terms.third_error, terms.third_size)
     found = tensor.contracted(vector)[: len(exact)]
     assert np.abs(found - np.array(exact, dtype=float)).max() <= sums.contraction_error(size)
-
-
-@given(seed=st.integers(0, 2**32 - 1))
-def test_no_row_moves_farther_than_the_support_reaches(seed):
-    rng = np.random.default_rng(seed)
-    n, loss = int(rng.integers(1, 30)), (Logistic(), Softmax(3))[seed % 2]
-    categories = [np.eye(k)[rng.integers(0, k, n)] for k in rng.integers(1, 5, size=3)]
-    X = np.hstack([*categories, rng.normal(size=(n, 2)) * (rng.random((n, 2)) < 0.5)])
-    objective = Objective(loss, X.shape[1], fit_intercept=bool(rng.integers(2)))
-    rows = Rows.of(X if seed % 3 else sparse.csr_array(X), rng.integers(0, 2, n).astype(float))
-    support = Support.of(objective, rows.take(slice(0, n // 2))) | Support.of(objective, rows.take(slice(n // 2, n)))
-    columns, starts = support.groups
-    assert sorted(columns.tolist()) == list(range(objective.width))
-    design = np.asarray(objective.design(rows).todense()) if sparse.issparse(objective.design(rows)) else objective.design(rows)
-    for group in np.split(columns, starts[1:]):
-        assert ((design[:, group] != 0).sum(axis=1) <= 1).all()
-    step = rng.normal(size=objective.n_parameters)
-    moved = np.linalg.norm(np.asarray(objective.predictor(step, objective.features(rows))).reshape(n, -1), axis=1).max()
-    assert moved <= support.reach(step)
-    few = Support.of(objective, rows.take([0]))
-    assert few.reach(step) <= support.reach(step) * (1 + 1e-12)
-
-
-def test_categories_are_groups_again():
-    """Columns of one category are found to be one group, and so many groups as categories reach far less than all columns."""
-    rng = np.random.default_rng(0)
-    X = np.hstack([np.eye(20)[rng.integers(0, 20, 3000)] for _ in range(3)])
-    support = Support.of(Objective(Logistic(), 60), Rows.of(X, np.zeros(3000)))
-    assert len(support.groups[1]) == 4  # the intercept is the fourth
 
 
 @pytest.mark.parametrize("loss", [loss for loss in CATALOGUE if loss.self_concordance > 0], ids=repr)

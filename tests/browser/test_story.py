@@ -22,7 +22,7 @@ def test_from_request_to_verified_certificate(log_in, shot, tmp_path):
     page.get_by_label("or a file with the ids").set_input_files(tmp_path / "ids.csv")
     shot(page, "new")
     accessible(page)
-    page.get_by_role("button", name="See what it touches").click()
+    page.get_by_role("button", name="See what it affects").click()
     expect(page.get_by_text("1 of 4 is not known here")).to_be_visible()
     expect(page.get_by_role("cell", name="exact")).to_be_visible()
     shot(page, "preview")
@@ -47,7 +47,7 @@ def test_from_request_to_verified_certificate(log_in, shot, tmp_path):
     shot(page, "certificate")
     accessible(page)
     with page.expect_download() as download:
-        page.get_by_role("link", name="to be verified by anybody").click()
+        page.get_by_role("link", name="the certificate, which anybody with the public key can verify").click()
     assert '"expunge":"certificate"' in download.value.path().read_text()
 
 
@@ -91,7 +91,7 @@ def test_without_javascript(log_in):
     page = log_in("operator", java_script_enabled=False)
     page.get_by_role("link", name="New request").click()
     page.get_by_label("Ids of the people").fill("person-9")
-    page.get_by_role("button", name="See what it touches").click()
+    page.get_by_role("button", name="See what it affects").click()
     page.get_by_role("button", name="Make the request").click()
     page.get_by_role("article").get_by_role("link").click()
     for _ in range(100):
@@ -112,7 +112,7 @@ def test_by_keyboard_alone(log_in):
     page.keyboard.type("person-12")
     for _ in ("the file", "how it is to be read", "the button"):
         page.keyboard.press("Tab")
-    expect(page.get_by_role("button", name="See what it touches")).to_be_focused()
+    expect(page.get_by_role("button", name="See what it affects")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Check the request")).to_be_visible()
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") is not None

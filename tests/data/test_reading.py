@@ -57,7 +57,7 @@ def test_a_csv_with_text_among_its_numbers(tmp_path):
     found = understood(str(tmp_path / "p.csv"))
     assert found.schema.field("age").type == pa.string()
     assert found.notes == [
-        "column 'age' is text: of its 100,001 values 100,000 are numbers, and the first that is none is in row 100,002"
+        "column 'age' is text: 100,000 of its 100,001 values are numbers, and the first that is not is in row 100,002"
     ]
     with pytest.raises(InvalidRows, match="row 100002, column 'age': the value is not of type number") as refusal:
         list(read_batches(str(tmp_path / "p.csv"), columns=people(1, 1).schema)[1])
@@ -100,11 +100,13 @@ def test_a_query_whose_columns_are_declared_is_run_once(tmp_path, monkeypatch):
 
 
 def test_a_query_that_fails(tmp_path):
-    with pytest.raises(InvalidRows, match=r"the query failed: OperationalError, SQLITE_ERROR \(it is no SQL of this database"):
+    with pytest.raises(
+        InvalidRows, match=r"the query failed: OperationalError, SQLITE_ERROR \(it is not valid SQL for this database"
+    ):
         read(f"sqlite:///{tmp_path}/p.sqlite", "SELECT * FROM none")
-    with pytest.raises(InvalidRows, match=r"ResourceClosedError \(the statement gives no rows"):
+    with pytest.raises(InvalidRows, match=r"ResourceClosedError \(the statement returns no rows"):
         read(f"sqlite:///{tmp_path}/p.sqlite", "CREATE TABLE p (a)")
-    with pytest.raises(InvalidRows, match="the query gave no rows"):
+    with pytest.raises(InvalidRows, match="the query returned no rows"):
         read(f"sqlite:///{tmp_path}/p.sqlite", "SELECT 1 WHERE 0")
 
 
@@ -120,7 +122,7 @@ def test_a_drivers_words_which_may_quote_a_value_are_not_shown(postgresql, tmp_p
     engine.dispose()
     for query, means in (
         (cast, r"22P02 \(a value cannot be computed"),
-        ("SELECT who FROM p WHERE canary_97 = 1", r"42703 \(it is no SQL of this database, or names a table or column"),
+        ("SELECT who FROM p WHERE canary_97 = 1", r"42703 \(it is not valid SQL for this database, or names a table or column"),
     ):
         with pytest.raises(InvalidRows, match=f"the query failed: .*{means}") as refused:
             read(url, query)

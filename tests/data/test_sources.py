@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from deltalake import write_deltalake
 from scipy import sparse
 
-from expunge.data.encoding import Encoding, HashedCategory, HashedText
+from expunge.data.encoding import Embedding, Encoding, HashedCategory, HashedText
 from expunge.data.schema import Category, FeatureSchema, Number
 from expunge.data.sources import QuerySource, TableColumns, TableSource, Without
 from expunge.engine.local import LocalEngine
@@ -247,7 +247,7 @@ class TestBadInput:
         written(tmp_path / "t")
         source = TableSource.open(str(tmp_path / "t"), COLUMNS)
         (tmp_path / "t" / "part-1.parquet").unlink()
-        with pytest.raises(InvalidRows, match=r"part-1.parquet has vanished: restore it"):
+        with pytest.raises(InvalidRows, match=r"part-1.parquet is gone: restore it"):
             fitted(source)
 
     def test_a_file_of_a_delta_table_that_vanishes(self, tmp_path):
@@ -296,6 +296,7 @@ def test_rows_of_a_schema_of_categories_come_in_blocks_and_are_the_same_rows(tmp
         "b": Category(values[:9]),
         "age": Number(0, 90, tuple(range(0, 91, 10))),
         "x": Number(-1, 1),
+        "c": Category(("f", "m")),
     }
     schema, n = FeatureSchema(columns), 900
     whole = pa.table(
@@ -304,6 +305,7 @@ def test_rows_of_a_schema_of_categories_come_in_blocks_and_are_the_same_rows(tmp
             "b": pa.array([None if rng.random() < 0.05 else values[int(k)] for k in rng.integers(0, 9, n)]),
             "age": rng.uniform(-5, 95, n),
             "x": rng.uniform(-1, 1, n),
+            "c": rng.choice(["f", "m", "?"], n),
             "y": rng.integers(0, 2, n).astype(float),
         }
     )
@@ -315,7 +317,7 @@ def test_rows_of_a_schema_of_categories_come_in_blocks_and_are_the_same_rows(tmp
     dense, block = Rows.of(X, whole["y"].to_numpy()), source.in_one_block()
     assert isinstance(block, Rows)
     assert isinstance(block.X, SplitMatrix)
-    assert [len(each.columns) for each in block.X.categories] == [40, 9, 5, 5]
+    assert [[len(own) for own in each.levels.categories] for each in block.X.blocks] == [[5], [5], [40], [9, 2]]
     assert block.X.nbytes < 0.3 * X.nbytes
     np.testing.assert_array_equal(block.X.toarray(), X)
     np.testing.assert_array_equal(row_digests(block, b"key", False), row_digests(dense, b"key", False))
@@ -345,11 +347,12 @@ def test_rows_of_hashed_texts_stay_sparse_and_are_the_same_rows(tmp_path):
     columns, expected = TableColumns(schema, "y"), schema.encode(whole).X
     source = TableSource.open(str(tmp_path / "t.parquet"), columns)
     batches = list(source.batches())
-    assert len(batches) > 4 and all(rows.X.format == "csr" and rows.X.has_canonical_format for rows in batches)
+    assert len(batches) > 4 and all(isinstance(rows.X, SplitMatrix) and rows.X.nbytes < 100 * len(rows) for rows in batches)
     block = source.in_one_block()
     assert isinstance(block, Rows)
     alone = [columns.rows(whole.slice(i, 1), [i]).X for i in range(n)]
-    for found in (sparse.vstack([rows.X for rows in batches]), block.X, sparse.vstack(alone)):
+    stacked = [sparse.vstack([X.tocsr() for X in parts]) for parts in ([rows.X for rows in batches], alone)]
+    for found in (*stacked, block.X.tocsr()):
         assert (found != expected).nnz == 0
 
 
@@ -359,3 +362,13 @@ def test_rows_of_one_hashed_value_each_come_in_blocks(tmp_path):
     found = TableColumns(schema, "y").rows(whole, range(50)).X
     assert isinstance(found, SplitMatrix) and found.stored == 2
     assert (found.tocsr() != schema.encode(whole).X).nnz == 0
+
+
+def test_rows_with_many_numbers_beside_hashed_texts_are_csr(tmp_path):
+    schema = FeatureSchema({"note": HashedText(1 << 10), "vector": Embedding(300)})
+    vectors = np.random.default_rng(0).normal(size=(20, 300))
+    whole = pa.table({"note": [f"word{i}" for i in range(20)], "vector": list(vectors), "y": [0.0, 1.0] * 10})
+    pq.write_table(whole, tmp_path / "t.parquet", row_group_size=8)
+    found = TableSource.open(str(tmp_path / "t.parquet"), TableColumns(schema, "y")).in_one_block()
+    assert isinstance(found, Rows) and sparse.issparse(found.X) and found.X.has_canonical_format
+    assert (found.X != schema.encode(whole).X).nnz == 0

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
+from expunge.data import table_files
 from expunge.data.files import Change, DataFile
 from expunge.data.numbering import numbered
 from expunge.data.own_columns import ROW, bucket_of
@@ -273,3 +274,30 @@ def test_columns_of_many_types(values, tmp_path, key):
     rows = pa.table({"who": ["x", "y", "z"], "column": values})
     made = listed(tmp_path / "t", rows, key)
     assert [made.of_subjects([key.pseudonym(who)])["column"][0].as_py() for who in "xyz"] == values.to_pylist()
+
+
+def test_who_needs_some_rows_reads_no_more_files_than_hold_them(table, monkeypatch):
+    hashed, digest_of = [], table_files._digest
+
+    def noticed(path):
+        hashed.append(path)
+        return digest_of(path)
+
+    monkeypatch.setattr(table_files, "_digest", noticed)
+    first, *_ = sorted(table.files_now, key=lambda file: file.place)
+    groups = table.first_row_groups(["age"])
+    found = next(groups)
+    assert hashed == [table.path / first.path] and found.n_rows == first.rows
+    next(groups)
+    assert len(hashed) == 2 < len(table.files_now)
+    rest = [group.n_rows for group in groups]
+    assert len(hashed) == len(table.files_now) and found.n_rows + sum(rest) < table.count()  # the second is in neither
+
+
+def test_of_the_files_that_are_read_for_some_rows_none_may_be_another_than_was_written(table):
+    first, second, *_ = sorted(table.files_now, key=lambda file: file.place)
+    (table.path / second.path).write_bytes((table.path / first.path).read_bytes())
+    groups = table.first_row_groups(["age"])
+    next(groups)
+    with pytest.raises(WorkspaceInvalid, match="not the one that was written"):
+        next(groups)

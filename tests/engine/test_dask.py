@@ -127,7 +127,7 @@ def test_rows_in_memory_are_summed_here(engine, tmp_path):
 
 def test_what_is_wrong_with_a_row_comes_back_from_the_worker(engine, source, tmp_path):
     (tmp_path / "t" / "part-4.parquet").unlink()
-    with pytest.raises(InvalidRows, match=r"part-4.parquet has vanished"):
+    with pytest.raises(InvalidRows, match=r"part-4.parquet is gone"):
         DenseState.fitted(Objective(Logistic(), 3), source, engine)
 
 

@@ -111,6 +111,33 @@ def test_ids_that_may_have_lost_digits_are_refused_by_column(tmp_path):
     assert not (tmp_path / "ws").exists()
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "kind"),
+    [
+        ("REAL", 7.0, "double"),
+        ("NUMERIC(9, 2)", 7.5, "decimal"),
+        ("TIMESTAMP", "2024-02-29 10:00", "timestamp"),
+        ("DATE", "2024-02-29", "date"),
+    ],
+)
+def test_such_ids_of_a_query_are_refused_too_when_rows_are_added(column, value, kind, tmp_path, postgresql):
+    url = postgresql.new_database()
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text(f"CREATE TABLE people (who {column}, value INTEGER)"))
+        connection.execute(sa.text("INSERT INTO people VALUES (:who, 1)"), {"who": value})
+    engine.dispose()
+    found = made(tmp_path, "csv", ["00007", "7"])
+    query = ("--query", "SELECT * FROM people")
+    for command in (
+        ("append", url, *query, "-w", found.storage.path),
+        ("init", tmp_path / "other", "--data", url, *query, "--subject", "who"),
+    ):
+        said = run(*command, code=1)["message"]
+        assert f"column 'who' holds {kind}" in said and "save the column as text" in said
+    assert found.storage.table.count() == 2 and not (tmp_path / "other").exists()
+
+
 class Desk:
     """Every door by which an id reaches the desk; each gives the request for each of some ids."""
 
@@ -208,7 +235,7 @@ def test_receipts_are_of_one_person_and_of_nobody_else(desk, asked):
         path = run("receipt", asked[text], "--subject", "-", *at, given=spoilt(text))["receipt"]
         key = ["--key", desk.found.storage.public_key_path]
         assert run("verify", path, "--subject", "-", *key, given=spoilt(text) + "\r\n")["problem"] is None
-        assert "not of this subject" in run("verify", path, "--subject", "-", *key, given=other, code=4)["problem"]
+        assert "not for this subject" in run("verify", path, "--subject", "-", *key, given=other, code=4)["problem"]
         with pytest.raises(RequestRefused) as refused:
             desk.found.receipt(asked[text], other)
         assert refused.value.reason == "another-subject"
@@ -239,7 +266,7 @@ def test_rows_come_to_the_same_person_and_those_forgotten_stay_out(tmp_path, for
     found.forget(["00007", "12E4", "NA"])
     assert found.process().closed == 3
     for text in ("00007", "12E4", "NA"):
-        with pytest.raises(InvalidRows, match="is of somebody who was forgotten"):
+        with pytest.raises(InvalidRows, match="belongs to somebody who was forgotten"):
             found.append(written(new, form, ["b", spoilt(text)], value=[1, 2])[0])
         assert found.forget([spoilt(text)])[0].reason == "already-forgotten"
     assert found.append(written(new, form, ["7", "120000", "Null"], value=[1, 2, 3])[0]).rows == 3
@@ -258,10 +285,10 @@ class TestNear:
     @pytest.mark.parametrize(
         ("asked", "kind", "said"),
         [
-            ("ann", "case", "the same letters in another case"),
-            ("7", "zeros", "the same digits with other zeros in front"),
+            ("ann", "case", "the same letters in a different case"),
+            ("7", "zeros", "the same digits with a different number of leading zeros"),
             ("12E4", "notation", "the same number"),
-            ("DE 12", "separators", "other signs"),
+            ("DE 12", "separators", "different separators"),
             ("GONE", "case", "somebody has, or had"),
             ("zoe", None, "check the id and its spelling"),
         ],

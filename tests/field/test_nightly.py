@@ -145,6 +145,21 @@ class TestOddValues:
         write("night.csv", *night(5, people=195), *night(6, postcode="99999", people=12))
         assert "12 of 207 values" in run("append", "night.csv", "-w", "ws", code=1)["message"]
 
+    def test_missing_ones_stop_it_too(self, folder):
+        write("night.csv", *night(1, postcode="", people=50))
+        before = fingerprint()
+        refused = run("append", "night.csv", "-w", "ws", code=1)["message"]
+        assert "column 'postcode': 50 of 50 values are missing, a larger share than in the table" in refused
+        assert fingerprint() == before
+        done = run("append", "night.csv", "--accept-undeclared", "-w", "ws")
+        assert (done["rows"], done["missing"], done["undeclared"]) == (50, {"postcode": 50}, {})
+        write("night.csv", *night(2, postcode="", people=11), *night(3, people=11))
+        assert run("append", "night.csv", "-w", "ws")["missing"] == {"postcode": 11}  # half of it: as in the table now
+        write("right.csv", *["p1,30,,1"] * 6)
+        assert "6 of 6 values are missing" in run("rectify", "p1", "--file", "right.csv", "-w", "ws", code=1)["message"]
+        planned = run("fit", "again", "--target", "visits", "--model", "ridge", "--sigma", "0.05", "--dry-run", "-w", "ws")
+        assert planned["missing"] == {"postcode": 61}  # of rows that were accepted it is told only
+
     def test_in_a_correction(self, folder):
         write("right.csv", "p1,30,99999,1")
         assert run("rectify", "p1", "--file", "right.csv", "--dry-run", "-w", "ws")["undeclared"] == {"postcode": 1}
@@ -201,6 +216,8 @@ def test_a_dry_run_changes_not_one_byte(folder):
         ("process",),
         ("retire", "other"),
         ("rotate-key",),
+        ("row-key", "who,age"),
+        ("widen", "age", "--to", "number"),
     )
     Path("receipts").rename("kept")
     for command in (*commands, ("cancel", asked["request"])):
@@ -267,7 +284,7 @@ class TestRowKeys:
         before = stored(Path("keyed"))
         write("night.csv", "p9,2024-02-01,25,10115,9", "p0,2024-01-02,99,10115,6", heading=self.VISITS)
         refused = run("append", "night.csv", "-w", "keyed", code=1)["message"]
-        assert "row 3 has the row key of a row in the table, and other values" in refused
+        assert "row 3 has the row key of a row in the table, but different values" in refused
         assert stored(Path("keyed")).equals(before)
         planned = run("append", "night.csv", "--upsert", "--dry-run", "-w", "keyed")
         assert stored(Path("keyed")).equals(before)
@@ -418,10 +435,10 @@ class TestRejects:
         assert lines[0] == "row,reason,who,age,postcode,visits"
         told = {int(row): (reason, rest) for row, reason, rest in (line.split(",", 2) for line in lines[1:])}
         assert told == {
-            10: ("column 'age': no integer", "x,old,10115,1"),
+            10: ("column 'age': not of type integer", "x,old,10115,1"),
             11: ("column 'who': no subject", ",30,10115,1"),
-            12: ("of somebody who was forgotten", "p5,31,10115,1"),
-            13: ("column 'visits': no integer", "y,33,10115,many"),
+            12: ("belongs to somebody who was forgotten", "p5,31,10115,1"),
+            13: ("column 'visits': not of type integer", "y,33,10115,many"),
         }
         assert len(ages()) == 68 and problems(Path("ws"), "models") == {}
         again = run("append", "night.csv", "--rejects", "bad.csv", "-w", "ws")
@@ -454,7 +471,7 @@ class TestRejects:
         write("night.csv", "q0,30,10115,1,a", "q1,30,10115,1,c", heading=HEADING + ",plan")
         assert "row 3 has a plan" in run("append", "night.csv", "-w", "plans", code=1)["message"]
         assert run("append", "night.csv", "--rejects", "bad.csv", "-w", "plans")["rows"] == 1
-        assert "3,column 'plan': no class that a model has learned,q1" in Path("bad.csv").read_text()
+        assert "3,column 'plan': not a class that a model has learned,q1" in Path("bad.csv").read_text()
 
     def test_from_parquet_too(self, folder):
         write("night.csv", *night(1))
@@ -462,4 +479,4 @@ class TestRejects:
         ages_ = pa.array([45.5, *map(float, rows["age"].to_pylist()[1:])])
         pq.write_table(rows.set_column(1, "age", ages_), "night.parquet")
         assert run("append", "night.parquet", "--rejects", "bad.csv", "-w", "ws")["rows"] == 7
-        assert Path("bad.csv").read_text().splitlines()[1].startswith("1,column 'age': no integer,n1-0,45.5")
+        assert Path("bad.csv").read_text().splitlines()[1].startswith("1,column 'age': not of type integer,n1-0,45.5")

@@ -86,7 +86,7 @@ class TestAliases:
         found = people(tmp_path)
         found.forget(["1"])
         found.process()
-        with pytest.raises(InvalidRows, match=r"row \d is of somebody who was forgotten \(by column 'mail'\)"):
+        with pytest.raises(InvalidRows, match=r"row \d belongs to somebody who was forgotten \(by column 'mail'\)"):
             found.append(new(tmp_path, "77", "a@x", "d77"))
         assert found.append(new(tmp_path, "78", "z@x", "d1")).rows == 1  # a device that others have too keeps nobody out
         assert found.append(new(tmp_path, "77", "a@x", "d77"), returning=True).rows == 1
@@ -181,7 +181,7 @@ class TestTombstones:
         _pass_days(monkeypatch, found, 1094)
         assert found.process().purged == 0 and found.forget(["a@x"])[0].reason == "already-forgotten"
         _pass_days(monkeypatch, found, 1)
-        assert "the term of 3 tombstones is over" in "".join(problems(found))
+        assert "3 tombstones have outlived their term" in "".join(problems(found))
         copy = found.storage.database.copy_path
         copy.write_bytes(b"the ledger before an upgrade, tombstones and all")
         assert found.process().purged == 3 and not copy.exists()
@@ -270,7 +270,7 @@ class TestRules:
         with pytest.raises(InvalidRows, match="somebody who was forgotten"):
             found.append(written(tmp_path / "new", "parquet", ["gone"], value=[1])[0])
         (both,) = found.forget(["Rene\u0301\u200b"])
-        assert both.rows == 2 and "By an earlier rule of ids this was more than one person" in both.message
+        assert both.rows == 2 and "Under an earlier rule of ids this was more than one person" in both.message
         assert found.process().closed == 6 and found.storage.table.count() == 0 and not problems(found)
         assert {answer.reason for answer in found.forget([*self.OLD, "Ren\xe9"])} == {"already-forgotten"}
 

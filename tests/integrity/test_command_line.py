@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -23,7 +24,9 @@ from expunge.errors import InvalidRows, WorkspaceInvalid
 from expunge.ledger.database import Database
 from expunge.ledger.requests import RequestState
 from expunge.ledger.sealing import SealKey
+from expunge.unlearning.unlearner import Unlearner
 from expunge.workspace import Workspace
+from expunge.workspace.doctor import CHECKS, DEPTHS
 from expunge.workspace.recovery import moved
 from expunge.workspace.status import status
 from expunge.workspace.storage import Storage
@@ -147,7 +150,7 @@ class TestDoneButNotAll:
             patched.setattr(os, "unlink", failing)
             result = invoke("rotate-key", "-w", "ws")
         assert result.exit_code == 6
-        assert "the new key signs from now on, but the old one could not be put away" in " ".join(result.stderr.split())
+        assert "the new key signs from now on, but the old one could not be removed" in " ".join(result.stderr.split())
         assert invoke("process", "-w", "ws").exit_code == 0
         assert len(list(found.storage.keys.glob("signing-*"))) == 1
 
@@ -279,6 +282,48 @@ class TestModes:
         found.storage.public_key_path.chmod(0o644)
         found.storage.checkpoint_path.chmod(0o644)
         assert problems(found) == {}
+
+
+class TestTheDoctor:
+    """Looks as deep as is asked for, and says what to do about each finding."""
+
+    def examined(self, depth: str, code: int = 0) -> dict[str, dict]:
+        result = invoke("doctor", "--depth", depth, "--json", "-w", "ws")
+        assert result.exit_code == code, result.output
+        return {finding["check"]: finding for finding in json.loads(result.stdout)}
+
+    def test_each_depth_looks_at_more_than_the_one_before(self, found):
+        found.forget(["person-1"])
+        found.process()
+        seen = [set(self.examined(depth)) for depth in DEPTHS]
+        assert all(one < other for one, other in pairwise(seen))
+        assert (
+            seen[1]
+            == set(self.examined("minutes"))
+            == {finding["check"] for finding in json.loads(invoke("doctor", "--json", "-w", "ws").stdout)}
+        )
+        assert "depth must be one of seconds, minutes" in invoke("doctor", "--depth", "hours", "-w", "ws").stderr
+
+    @pytest.mark.parametrize(("depth", "before"), [("minutes", "seconds"), ("everything", "models")])
+    def test_what_a_depth_finds_is_named_with_its_remedy(self, depth, before, found, monkeypatch):
+        if depth == "minutes":
+            path = found.storage.table.path / found.storage.table.present()[0].path
+            content = bytearray(path.read_bytes())
+            content[len(content) // 2] ^= 1
+            path.write_bytes(content)
+            check, what = "the table is the one the ledger knows", "is not the one that was written"
+        else:
+            monkeypatch.setattr(Unlearner, "true_distance", lambda _self, _source: 1.0)  # as if a bound had been too small
+            check, what = "every model is as near to a retrained one as certified", "churn is 1 from the model retrained"
+        assert {finding["problem"] for finding in self.examined(before).values()} == {None}
+        told = self.examined(depth, code=4)[check]
+        assert what in told["problem"] and "run expunge re" in told["remedy"]
+        said = " ".join(invoke("doctor", "--depth", depth, "-w", "ws").output.split())
+        assert f"PROBLEM {check}" in said and f"to do: {told['remedy']}" in said
+
+    def test_every_check_has_a_remedy(self):
+        assert {depth for _name, depth, _check, _remedy in CHECKS} == set(DEPTHS)
+        assert all(len(remedy.split()) > 2 for *_rest, remedy in CHECKS)
 
 
 LOOKING = """

@@ -94,7 +94,7 @@ class TestCoverage:
             assert shown["genuine"] and shown["covers"] == request
         subject = ("c.json", "--receipt", f"receipts/{later}.json", "--subject", "-")
         assert run.verify(*subject, given="person-3\n")["of_subject"] == "person-3"
-        assert "not of this subject" in run.verify(*subject, given="person-4\n", code=4)["problem"]
+        assert "not for this subject" in run.verify(*subject, given="person-4\n", code=4)["problem"]
         text = run.raw("verify", *subject[:3], "--key", "ws/expunge.pub").stdout
         assert f"release 3 of churn answers request {later}" in " ".join(text.split())
 
@@ -103,7 +103,7 @@ class TestCoverage:
         run("certificate", "3", "--request", one, "--out", "c.json", "-w", "ws")
         for request in (other, later):
             shown = run.verify("c.json", "--receipt", f"receipts/{request}.json", code=4)
-            assert shown["genuine"] and f"it answers {one}, and the receipt is of {request}" in shown["problem"]
+            assert shown["genuine"] and f"it answers {one}, but the receipt is for {request}" in shown["problem"]
             assert f"expunge certificate 3 --request {request} --out FILE" in shown["problem"]
 
     def test_without_a_proof(self, lived):
@@ -370,7 +370,7 @@ class TestContinuing:
     def test_a_receipt_says_nothing_of_the_log(self, states):
         receipt = next((states.folder / "receipts").iterdir())
         shown = states.verify("early.json", "--continues", str(receipt), code=4)
-        assert "says nothing of the log" in shown["problem"]
+        assert "says nothing about the log" in shown["problem"]
 
     def test_the_workspace_itself_is_compared(self, states):
         """With ``--since`` a checkpoint kept elsewhere that is newer, or of another history, than the ledger."""

@@ -125,7 +125,7 @@ def test_an_edited_draft_and_a_model_are_reported_and_left_alone(run, tmp_path):
     forget(run, TEN[0])
     assert path.read_text() == edited
     problem = found_short(run)
-    assert "of schema.toml, 1 values in columns country: edit it" in problem
+    assert "in schema.toml, 1 values in columns country: edit it" in problem
     assert "of the model churn, 1 values in columns country" in problem and "expunge replace churn" in problem
     assert "Malta" not in problem
     whats = [derived["what"] for derived in run("status", "-w", "ws")["still_derived"] if derived["goes"] is None]

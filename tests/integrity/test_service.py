@@ -24,9 +24,10 @@ from expunge.ledger.tables import requests as table
 from expunge.service import deliveries
 from expunge.service import worker as module
 from expunge.service.app import create_app
-from expunge.workspace import Workspace
+from expunge.unlearning.unlearner import Unlearner
+from expunge.workspace import Workspace, queue
 from tests.service.test_api import wait_for
-from tests.service.test_worker import MISTYPED, Dripping, serve
+from tests.service.test_worker import MISTYPED, Dripping, Receiver, serve
 from tests.workspace.people import CLASSES, SCHEMA, people, workspace
 from tests.workspace.test_workspace import problems
 
@@ -77,7 +78,7 @@ def test_a_table_that_cannot_be_read_turns_health_red_and_the_queue_moves_when_i
         asked = desk.ask("person-1")
     assert wait_for(lambda: desk.client.get("/healthz").status_code == 503)
     said = desk.client.get("/healthz").text
-    assert re.fullmatch(r"no round has begun and ended since \d\d:\d\d UTC\n", said)  # to everybody, and no more
+    assert re.fullmatch(r"no round has started and ended since \d\d:\d\d UTC\n", said)  # to everybody, and no more
     assert wait_for(lambda: any(fault["count"] >= 3 for fault in desk.health()["faults"]))
     health = desk.health()
     (fault,) = health["faults"]
@@ -114,9 +115,9 @@ def test_somebody_who_works_by_hand_is_waited_for(desk, monkeypatch):
 def test_a_worker_that_has_ended_is_dead(desk):
     desk.client.app.state.worker.stop()
     answer = desk.client.get("/healthz")
-    assert answer.status_code == 503 and answer.text.startswith("the worker has ended; no round has begun and ended since")
+    assert answer.status_code == 503 and answer.text.startswith("the worker has ended; no round has started and ended since")
     assert (desk.health()["worker"], desk.health()["deliveries"]) == ("dead", "dead")
-    assert "webhooks are not told" in desk.health()["problem"] and "the worker has ended" in desk.page().text
+    assert "webhooks are not being told" in desk.health()["problem"] and "the worker has ended" in desk.page().text
 
 
 def test_instances_take_turns(postgresql, tmp_path, monkeypatch):
@@ -157,7 +158,7 @@ def only_one_of_a_class():
 @pytest.mark.filterwarnings("ignore::expunge.errors.NoiseDrownsModel")
 def test_a_request_that_cannot_be_worked_holds_up_nobody_and_is_tried_less_and_less(desk):
     stuck = desk.ask("person-1")
-    assert wait_for(lambda: any(fault["part"] == "what is stuck" for fault in desk.health()["faults"]))
+    assert wait_for(lambda: any(fault["part"] == "stuck work" for fault in desk.health()["faults"]))
     for person in range(2, 8):
         asked = desk.ask(f"person-{person}")
         assert wait_for(lambda asked=asked: desk.is_closed(asked))
@@ -190,6 +191,43 @@ def test_an_error_that_nobody_foresaw_shows_nothing(desk, caplog):
         assert "person" not in text.replace("personal", "") and "Traceback" not in text
     metrics = desk.call("auditor", "GET", "/metrics").text
     assert re.search(r'expunge_http_seconds_count{method="GET",route="/v1/requests/{request_id}",status="500"} 1.0', metrics)
+
+
+class Panic(BaseException):
+    """As a Rust library raises it: no ``Exception``."""
+
+
+@pytest.mark.parametrize("where", ["the queue", "a model", "deliveries"])
+def test_no_exception_ends_the_worker(where, desk, monkeypatch, caplog):
+    owner, name = {
+        "the queue": (queue, "_look"),
+        "a model": (Unlearner, "forget"),
+        "deliveries": (deliveries.Deliveries, "_taken"),
+    }[where]
+    monkeypatch.setattr(deliveries, "PAUSE", 0.1)
+    receiver = Receiver(failures=0)
+    with desk.found.storage.database.writing() as connection:
+        hooks.add(connection, receiver.url, "2026")
+    errors = (KeyError("person-77"), RuntimeError("person-77"), MemoryError(), SystemExit(3), Panic("person-77"))
+    for number, error in enumerate(errors, 1):
+
+        def failing(*_arguments, error=error, **_more):
+            raise error
+
+        with monkeypatch.context() as patched:
+            patched.setattr(owner, name, failing)
+            asked = desk.ask(f"person-{number}")
+            assert wait_for(lambda: any(fault["count"] >= 2 for fault in desk.health()["faults"]))
+            if where == "deliveries":  # which hold nobody up
+                assert wait_for(lambda asked=asked: desk.is_closed(asked)) and len(receiver.got) == 3 * (number - 1)
+            else:
+                assert wait_for(lambda: desk.client.get("/healthz").status_code == 503) and not desk.is_closed(asked)
+        assert wait_for(lambda asked=asked: desk.is_closed(asked))
+        assert wait_for(lambda number=number: len(receiver.got) == 3 * number)
+        assert wait_for(lambda: desk.client.get("/healthz").text == "ok\n" and not desk.health()["faults"])
+    receiver.close()
+    assert "person-77" not in caplog.text and "Traceback" not in caplog.text
+    assert problems(desk.found) == {}
 
 
 HOSTILE = [

@@ -10,15 +10,20 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
-from expunge.errors import LedgerCorrupt, WorkspaceBusy, WorkspaceInvalid
+from expunge.errors import LedgerCorrupt, WorkspaceBusy, WorkspaceInvalid, WorkUnfinished
+from expunge.evidence.events import EventKind
 from expunge.evidence.signing import PublicKeys, SigningKey
 from expunge.evidence.statements import CHECKPOINT, predicate_of
-from expunge.ledger import data_files, log, sealing, times
+from expunge.ledger import data_files, log, releases, sealing, times
 from expunge.ledger.tables import data_files as table
-from expunge.workspace import Workspace, recovery
-from expunge.workspace.storage import UNFINISHED, Storage
+from expunge.workspace import Workspace, batch, drafts, recovery
+from expunge.workspace.storage import MANIFEST, UNFINISHED, Storage
+from tests.field.commands import run as in_process
 from tests.workspace.people import people, workspace
 from tests.workspace.test_workspace import problems
 
@@ -55,21 +60,68 @@ def put_ledger(folder: Path, content: bytes) -> None:
 class TestSevenNames:
     """`expunge process -w ../ws`, or through a symlink, once deleted every file of the table."""
 
+    @staticmethod
+    def names(folder: str, above: Path) -> list[str]:
+        """Seven spellings of a folder, two by symlinks; the third is from the folder ``other`` beside it."""
+        spelled = f"../other/../{folder}", f"link-{folder}", f"parent/{folder}", f"./{folder}/", f"{folder}/../{folder}"
+        return [folder, str(above / folder), *spelled]
+
     def test_of_one_folder(self, tmp_path):
         found = workspace(tmp_path, models=False)
         (tmp_path / "other").mkdir()
-        (tmp_path / "link").symlink_to(tmp_path / "ws")
+        (tmp_path / "link-ws").symlink_to(tmp_path / "ws")
         (tmp_path / "parent").symlink_to(tmp_path, target_is_directory=True)
         found.fit("churn", "churn", delta=1e-5)
-        names = ["ws", str(tmp_path / "ws"), "../other/../ws", "link", "parent/ws", "./ws/", "ws/../ws"]
         rows = found.storage.table.count()
-        for number, name in enumerate(names):
+        for number, name in enumerate(self.names("ws", tmp_path)):
             base = tmp_path / "other" if name.startswith("..") else tmp_path
             run(base, "forget", f"person-{number}", "-w", name, "--receipts", str(tmp_path / "receipts"))
             assert run(base, "process", "-w", name)["closed"] == 1
             rows -= sum(who == f"person-{number}" for who in people()["who"].to_pylist())
             assert Workspace.open(tmp_path / "ws").storage.table.count("age") == rows
         assert problems(Workspace.open(tmp_path / "ws")) == {}
+
+    def test_in_every_command_that_deletes(self, tmp_path, monkeypatch):
+        """Old states, weights and keys, rows that are replaced, and what making a workspace or a backup left unfinished."""
+        found = workspace(tmp_path, models=False)
+        found.fit("churn", "churn", delta=1e-5)
+        found.storage.database.close()
+        (tmp_path / "other").mkdir()
+        (tmp_path / "parent").symlink_to(tmp_path, target_is_directory=True)
+        data, schema = ["--data", str(tmp_path / "people.parquet"), "--subject", "who"], str(tmp_path / "schema.toml")
+        for number, name in enumerate(self.names("ws", tmp_path)):
+            monkeypatch.chdir(tmp_path / "other" if number == 2 else tmp_path)
+            anew, copy = (self.names(f"{folder}-{number}", tmp_path)[number] for folder in ("anew", "copy"))
+            for folder in ("ws", f"anew-{number}", f"copy-{number}"):
+                (tmp_path / f"link-{folder}").symlink_to(tmp_path / folder) if number == 3 else None
+            self.leave_unfinished(tmp_path / f"anew-{number}", UNFINISHED)
+            self.leave_unfinished(tmp_path / f"copy-{number}.unfinished", MANIFEST)
+            right = people().filter(pc.equal(people()["who"], f"person-{number}"))
+            pq.write_table(right.set_column(1, "age", pa.array([33.0] * len(right))), tmp_path / "right.parquet")
+            for command in (
+                ("rectify", f"person-{number}", "--file", str(tmp_path / "right.parquet"), "--receipts", str(tmp_path / "r")),
+                ("replace", "churn"),
+                ("fit", f"visits-{number}", "--target", "visits", "--model", "ridge", "--sigma", "0.05"),
+                ("retire", f"visits-{number}", "--yes"),
+                ("rotate-key",),
+                ("backup", copy),
+            ):
+                in_process(*command, "-w", name)
+            in_process("init", anew, *data, "--schema", schema)
+            assert problems(Workspace.open(name)) == problems(Workspace.open(anew)) == {}
+            for made in ("ws", f"anew-{number}"):
+                assert Workspace.open(tmp_path / made).storage.table.count("age") == len(people())
+            assert [path.name for path in (tmp_path / "ws/models").rglob("*.safetensors")] == [f"{3 + 2 * number}.safetensors"]
+            assert len(list((tmp_path / "ws/keys").glob("signing-*"))) == 1
+            assert (tmp_path / f"copy-{number}" / MANIFEST).exists()
+            assert not (tmp_path / f"copy-{number}.unfinished").exists()
+
+    @staticmethod
+    def leave_unfinished(folder: Path, marker: str) -> None:
+        """What a killed ``init`` or ``backup`` leaves."""
+        for name in ("keys/subject.key", "table/_bucket=3/batch-00000000-0.parquet", "models/churn/1.safetensors", marker):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text("")
 
     def test_a_file_of_somebody_else_stays_wherever_it_lies(self, tmp_path):
         found = workspace(tmp_path, models=False)
@@ -86,14 +138,14 @@ class TestSevenNames:
         found.retire("churn")
         for name in (*foreign, "models/notes.txt", "checkpoint.old"):
             assert (ws / name).read_text() == "mine", name
-        assert "nothing is left lying" in problems(found)
+        assert "there are no stray files" in problems(found)
 
 
 class TestTheNewest:
     """Before anything is done on the ledger's word, it is proven to be the newest that the folder knows."""
 
     @pytest.mark.parametrize("transactions", [1, 8])
-    def test_an_older_ledger_stops_every_command_and_destroys_nothing(self, transactions, tmp_path):
+    def test_an_older_ledger_stops_every_command_and_destroys_nothing(self, transactions, tmp_path, monkeypatch):
         found = workspace(tmp_path, models=False)
         found.fit("churn", "churn", delta=1e-5)
         found.storage.database.close()
@@ -105,10 +157,14 @@ class TestTheNewest:
         newest = ledger_of(tmp_path / "ws")
         put_ledger(tmp_path / "ws", older)
         before = files(tmp_path / "ws")
-        commands = (["process"], ["forget", "person-2"], ["refit", "churn"], ["rotate-key"], ["append", "people.parquet"])
-        for command in (*commands, ["retire", "churn", "--yes"], ["token", "issue", "ann", "--role", "auditor"]):
-            said = run(tmp_path, *command, "-w", "ws", code=1)["message"]
-            assert "the ledger is older than this folder" in said and "expunge recover" in said, command
+        commands = [["process"], ["forget", "person-2"], ["refit", "churn"], ["rotate-key"], ["append", "people.parquet"]]
+        commands += [["retire", "churn", "--yes"], ["token", "issue", "ann", "--role", "auditor"]]
+        said = {tuple(command): run(tmp_path, *command, "-w", "ws", code=1)["message"] for command in commands}
+        monkeypatch.chdir(tmp_path)
+        for look in (("status",), ("releases",), ("backup", "copy"), ("export", "churn", "--out", "m.json")):
+            said[look] = in_process(*look, "-w", "ws", code=1)["message"]
+        for command, message in said.items():
+            assert "the ledger is older than this folder" in message and "expunge recover" in message, command
         findings = run(tmp_path, "doctor", "-w", "ws", code=4)
         assert any("older than this folder" in (finding["problem"] or "") for finding in findings)
         assert files(tmp_path / "ws") == before
@@ -155,7 +211,7 @@ class TestTheNewest:
         for act in (found.process, found.rotate_key):
             with pytest.raises((LedgerCorrupt, WorkspaceInvalid), match="expunge"):
                 act()
-        assert "the ledger is the newest, and this folder's own" in problems(found)
+        assert "the ledger is the newest and belongs to this folder" in problems(found)
         recovery.anchors(Storage(found.storage.path))
         assert PublicKeys.read(found.storage.public_key_path).pems and (name != "expunge.pub" or path.read_bytes() == kept)
         found.process()
@@ -190,7 +246,33 @@ class TestKeys:
     def test_another_seal_key_stops_everything(self, tmp_path):
         found = workspace(tmp_path, models=False)
         (found.storage.keys / "seal.key").write_text("ab" * 32)
-        assert "keys/seal.key is another key" in run(tmp_path, "process", "-w", "ws", code=1)["message"]
+        assert "keys/seal.key is not the key that it was made with" in run(tmp_path, "process", "-w", "ws", code=1)["message"]
+
+    def test_another_signing_key_signs_nothing(self, tmp_path):
+        found = workspace(tmp_path, models=False)
+        (path,) = found.storage.keys.glob("signing-*.pem")
+        kept, foreign = path.read_bytes(), SigningKey.create(tmp_path)
+        path.write_bytes(next(tmp_path.glob("signing-*.pem")).read_bytes())
+        for command in (["forget", "person-1"], ["rotate-key"]):
+            assert "another key than the ledger names" in run(tmp_path, *command, "-w", "ws", code=1)["message"]
+        assert foreign.keyid not in found.storage.public_key_path.read_text()
+        path.write_bytes(kept)
+        assert run(tmp_path, "forget", "person-1", "-w", "ws")[0]["state"] == "accepted"
+        assert problems(Workspace.open(found.storage.path)) == {}
+
+    def test_what_a_revoked_key_signed_outside_the_log_is_made_again(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        workspace(tmp_path, models=False).storage.database.close()
+        (asked,) = in_process("forget", "person-1", "-w", "ws")
+        verify = ("verify", asked["receipt"], "--key", "ws/expunge.pub", "--subject", "person-1")
+        assert in_process(*verify)["genuine"]
+        in_process("rotate-key", "--revoke", "-w", "ws")
+        assert "was revoked: have it made again" in in_process(*verify, code=4)["problem"]
+        in_process("receipt", asked["request"], "--subject", "person-1", "-w", "ws")
+        assert in_process(*verify)["genuine"]
+        in_process("log", "log.json", "-w", "ws")
+        assert "key.revoked" in (tmp_path / "log.json").read_text()
+        assert in_process("verify", "log.json", "--key", "ws/expunge.pub")["genuine"]
 
 
 class TestCopies:
@@ -206,7 +288,7 @@ class TestCopies:
         found.forget(["person-1"])
         assert found.process().closed == 1
         if kind == "postgresql":  # the ledger has gone on without the copy, which can never be taken for the newest again
-            with pytest.raises(LedgerCorrupt, match=r"has gone on by .* transactions without this folder"):
+            with pytest.raises(LedgerCorrupt, match=r"was continued by .* transactions without this folder"):
                 recovery.moved(Storage(tmp_path / "copy"))
 
     def test_the_one_that_was_left_behind_stops(self, tmp_path, postgresql):
@@ -218,9 +300,35 @@ class TestCopies:
         assert moved.process().closed == 1
         assert problems(moved) == {}
         for act in (lambda: found.forget(["person-2"]), found.process, lambda: Workspace.open(tmp_path / "ws").process()):
-            with pytest.raises(LedgerCorrupt, match="has gone on"):
+            with pytest.raises(LedgerCorrupt, match="was continued by"):
                 act()
         assert found.storage.table.path.exists() and len(list(found.storage.table.path.rglob("*.parquet"))) > 0
+
+    @pytest.mark.parametrize(("moment", "done"), [("prepared_states", False), ("drafts.looked_again", True)])
+    def test_a_batch_that_another_host_has_taken_over_is_not_gone_on_with(
+        self, moment, done, tmp_path, postgresql, monkeypatch
+    ):
+        """One host is asleep, the server lets go of its lease, and another one gives its batch up, or carries it on."""
+        found = workspace(tmp_path, models=False, database=postgresql.new_database())
+        found.fit("churn", "churn", delta=1e-5)
+        found.forget(["person-1"])
+        other, owner = Storage(found.storage.path), batch if moment == "prepared_states" else drafts
+        name, awake = moment.rpartition(".")[2], getattr(owner, moment.rpartition(".")[2])
+
+        def asleep(*arguments):
+            monkeypatch.setattr(owner, name, awake)
+            batch.recover(other)
+            return awake(*arguments)
+
+        monkeypatch.setattr(owner, name, asleep)
+        with pytest.raises((WorkspaceBusy, WorkUnfinished), match="another process has taken over batch 2"):
+            found.process()
+        with found.storage.database.reading() as connection:
+            kinds = [event.kind for event in log.entries(connection, 0, 100)]
+            assert len(releases.all_releases(connection)) == 1 + done
+        assert kinds[-1] == (EventKind.BATCH_CLOSED if done else EventKind.BATCH_ABANDONED)
+        assert found.process().closed == 1 - done
+        assert problems(found) == {} and kinds.count(EventKind.BATCH_CERTIFIED) == 1 + done
 
     def test_a_folder_may_be_renamed(self, tmp_path):
         workspace(tmp_path, models=False).storage.database.close()
@@ -297,7 +405,7 @@ def test_a_file_that_the_state_was_not_made_with_is_no_table(tmp_path):
     with found.storage.database.writing() as connection:
         first = data_files.present(connection)[0]
         sealing.delete(connection, table, table.c.path == first.path)  # by somebody who has the key
-    with pytest.raises(WorkspaceInvalid, match="other files than the ledger"):
+    with pytest.raises(WorkspaceInvalid, match="does not name the same files as the ledger"):
         found.refit("churn")
     found.storage.table.follow()
     with pytest.raises(WorkspaceInvalid, match="are not those of the table"):

@@ -69,7 +69,7 @@ def test_every_old_revision_is_upgraded(kind, revision, tmp_path, request):
 def test_a_ledger_from_the_future_is_refused(database):
     with database.writing() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(WorkspaceInvalid, match="install the newer expunge"):
+    with pytest.raises(WorkspaceInvalid, match="install a newer expunge"):
         database.migrate()
 
 

@@ -72,7 +72,7 @@ def test_bundle_receipt_and_log_are_verified_offline(database, key, tmp_path):
     (tmp_path / "r.json").write_text(Receipt.issue(key, "5a" * 32, "r-1", "ann", {"received": "2026", "ids": "2"}).document)
     receipt = verify_file(tmp_path / "r.json", trusted, "ann")
     assert isinstance(receipt, ProvenReceipt) and receipt.request == "r-1"
-    with pytest.raises(SignatureInvalid, match="not of this subject"):
+    with pytest.raises(SignatureInvalid, match="not for this subject"):
         verify_file(tmp_path / "r.json", trusted, "bob")
 
 

@@ -61,7 +61,7 @@ def test_private_keys_are_for_their_owner_alone(key, tmp_path):
 def test_a_key_under_another_name_is_refused(key, tmp_path):
     other = SigningKey.create(tmp_path)
     key_path(tmp_path, key.keyid).write_bytes(key_path(tmp_path, other.keyid).read_bytes())
-    with pytest.raises(WorkspaceInvalid, match="another key than the ledger names"):
+    with pytest.raises(WorkspaceInvalid, match="does not hold the key that the ledger names"):
         SigningKey.load(tmp_path, key.keyid)
 
 
@@ -73,7 +73,7 @@ def test_public_keys_from_a_file(key, tmp_path):
     path.write_text(key.pem + other.pem)
     with pytest.raises(WorkspaceInvalid, match="the one before it has not endorsed"):
         PublicKeys.read(path)
-    for content, message in (("", "no public key"), ("nonsense", "no Ed25519 public key")):
+    for content, message in (("", "not hold a public key"), ("nonsense", "not hold an Ed25519 public key")):
         path.write_text(content)
         with pytest.raises(WorkspaceInvalid, match=message):
             PublicKeys.read(path)

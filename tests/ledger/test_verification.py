@@ -228,9 +228,9 @@ def test_what_a_genuine_file_does_not_show(genuine, keys):
         with pytest.raises(NotShown, match="names nobody"):
             verify_content(genuine[kind], keys, subject="person-1")
     for kind in ("receipt", "log", "checkpoint"):
-        with pytest.raises(NotShown, match="is of no release"):
+        with pytest.raises(NotShown, match="belongs to no release"):
             verify_content(genuine[kind], keys, receipt=genuine["receipt"])
-    with pytest.raises(NotShown, match="not of this subject"):
+    with pytest.raises(NotShown, match="not for this subject"):
         verify_content(genuine["receipt"], keys, subject="person-2")
     for receipt in ("", genuine["log"], genuine["receipt"][:-1], genuine["receipt"] + "\n"):
         with pytest.raises(NotShown, match="the certificate is genuine, but the receipt is not"):

@@ -30,7 +30,8 @@ REAL_SECONDS = 1800
 """For a mutant that waits for something."""
 BROKEN = 70
 """Exit status where pytest itself could not be run."""
-QUIETLY = ["-x", "-q", "--no-header", "--tb=line", "-rf", "-p", "no:cacheprovider"]
+QUIETLY = ["-x", "-q", "--no-header", "--tb=line", "-rf", "-p", "no:cacheprovider", "-W", "ignore:Unknown config option"]
+"""No plugin is loaded, so that their settings mean nothing."""
 
 
 def outcome(tests: Sequence[str], report: Path) -> dict[str, int | str]:

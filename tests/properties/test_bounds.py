@@ -96,6 +96,26 @@ def test_every_rung_is_an_upper_bound(loss, seed, order):
     assert violations(problem(loss, seed), order) == []
 
 
+def test_the_bound_of_third_order_is_near_the_truth(record_property):
+    """In the median of fixed problems, in the metric of the Hessian: the statistics alone and a pass."""
+    ratios: dict[str, list[float]] = {"statistics0": [], "pass1": []}
+    for p in (problem(loss, seed) for loss in CATALOGUE for seed in range(40)):
+        if not p.gone.any():
+            continue
+        with contextlib.suppress(NoOptimum):
+            state = DenseState.fitted(p.objective, p.rows, LocalEngine(), order=3).removed(p.forgotten)
+            found = [*state.candidates(p.remaining, LocalEngine(), 1)]
+            optimum, _slack = retrain(p.objective, p.remaining, found[-1].point) or (None, 0.0)
+            for c in found if optimum is not None else []:
+                metric = np.asarray(np.linalg.cholesky(require_hessian(c.state).hessian.dense()), dtype=np.float64)
+                bound, true = c.distance(metric, 1.0), float(np.linalg.norm(metric.T @ (c.point - optimum)))
+                if f"{c.rung}{c.passes}" in ratios and bound < math.inf and true > 1e-9:
+                    ratios[f"{c.rung}{c.passes}"].append(bound / true)
+    medians = {name: float(np.median(each)) for name, each in ratios.items()}
+    record_property("figures", f"bound over truth at order 3, the median of {[*map(len, ratios.values())]} problems: {medians}")
+    assert max(medians.values()) <= 8.0
+
+
 @pytest.mark.parametrize("loss", CATALOGUE, ids=repr)
 @EXAMPLES
 @given(seed=st.integers(0, 2**32 - 1), order=ORDERS)

@@ -14,7 +14,6 @@ from expunge.engine.local import LocalEngine
 from expunge.errors import NoOptimum
 from expunge.numerics.factor import Factor, Hessian, eigenvalue_floor
 from expunge.numerics.moments import Moments
-from expunge.numerics.triangular import solve_lower
 from expunge.privacy.noise import InsecureNoise, grid_rounding
 from expunge.problem.losses import Gamma, Logistic, Poisson, PseudoHuber, Softmax, Squared, Tweedie
 from expunge.problem.objective import Objective
@@ -318,17 +317,6 @@ def test_isotropic_spreads_of_several_outputs_are_the_same_either_way(rng):
     lengths = np.sqrt(np.square(rows.X).sum(axis=1) + 1)
     roots = 0.3 * lengths[:, None, None] * np.eye(3)
     np.testing.assert_allclose(noisy.over(point, roots), noisy.at(point, 0.3), rtol=1e-12)
-
-
-@pytest.mark.parametrize("p", [1, 63, 64, 65, 200])
-@pytest.mark.parametrize("transposed", [False, True])
-def test_triangular_solves(p, transposed, rng):
-    L = np.tril(rng.normal(size=(p, p)) / math.sqrt(p)) + np.eye(p)
-    for target in (rng.normal(size=p), rng.normal(size=(p, 3))):
-        kept = target.copy()
-        x = solve_lower(L, target, transposed=transposed)
-        np.testing.assert_allclose((L.T if transposed else L) @ x, target, atol=1e-9 * np.abs(x).max())
-        np.testing.assert_array_equal(target, kept)
 
 
 @pytest.mark.parametrize("loss", [Gamma(), PseudoHuber(1.0)], ids=repr)

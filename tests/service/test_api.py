@@ -77,6 +77,33 @@ def test_a_preview_says_what_is_touched(as_role):
     assert all(moved[0] > 0 for moved in found["influence"].values())
 
 
+def test_a_preview_asks_once_a_release_which_rung_would_do_and_never_for_the_capacity(as_role, found, monkeypatch):
+    """The capacity is found by a search that takes seconds, and after every release anew."""
+    asked, kind = [], type(found)
+    one = kind.rung_expected
+
+    def noticed(self, name, rows):
+        asked.append((name, rows))
+        return one(self, name, rows)
+
+    monkeypatch.setattr(kind, "rung_expected", noticed)
+    monkeypatch.setattr(kind, "capacity", lambda *_: pytest.fail("a preview looked for the capacity"))
+
+    def previewed():
+        asked.clear()
+        shown = as_role("operator", "POST", "/v1/requests/preview", json={"subjects": ["person-60"]}).json()
+        assert [row["rung"] for row in shown["expected"]] == ["statistics", "exact", "statistics"]
+        return dict(asked), shown["rows"][0]
+
+    with found.storage.exclusive():  # nobody works meanwhile
+        previewed()
+        assert previewed()[0] == {}
+        made = as_role("operator", "POST", "/v1/requests", json={"subject": "person-61"}).json()["request"]
+    assert wait_for(lambda: state(as_role, made) == "closed")
+    again, rows = previewed()
+    assert again == {"churn": rows, "visits": rows}
+
+
 def test_pages_of_requests(as_role):
     as_role("operator", "POST", "/v1/requests/bulk", json={"subjects": [f"person-{i}" for i in range(30, 45)]})
     seen, cursor = [], ""

@@ -13,10 +13,12 @@ import time
 import httpx
 import pytest
 import sqlalchemy as sa
+from fastapi.testclient import TestClient
 
 from expunge.ledger import hooks, requests, tokens
 from expunge.ledger.tables import deliveries
 from expunge.service import deliveries as module
+from expunge.service.app import create_app
 from expunge.service.deliveries import signed
 from expunge.service.worker import Worker
 from expunge.workspace import Workspace
@@ -135,11 +137,11 @@ def test_no_webhook_waits_for_another_and_requests_wait_for_none(tmp_path, monke
         body_drips.url: "delivered",  # the status came; nobody reads on
         elsewhere.url: "failed: status 307",
         "http://127.0.0.1:1/nobody": "failed: ConnectError",
-        "https://": "failed: the URL names no host that can be: write it as https://host/path",
-        "https://user@": "failed: the URL holds a name or a password before the host: leave them out, deliveries are signed",
+        "https://": "failed: the URL names no valid host: write it as https://host/path",
+        "https://user@": "failed: the URL contains a name or a password before the host: leave them out, deliveries are signed",
         "http://[::1": "failed: the URL cannot be read: write it as https://host/path",
-        f"https://{'a' * 300}/": "failed: the URL names no host that can be: write it as https://host/path",
-        "https://a b\r\n/": "failed: the URL holds spaces or control characters: write it without",
+        f"https://{'a' * 300}/": "failed: the URL names no valid host: write it as https://host/path",
+        "https://a b\r\n/": "failed: the URL contains spaces or control characters: remove them",
         good.url: "delivered",
     }
     with found.storage.database.writing() as connection:  # by another way than the API, which refuses most of them
@@ -295,3 +297,13 @@ def test_only_one_leads(postgresql, tmp_path):
         assert (first, second) == (True, False)
     with found.storage.database.leading() as again:
         assert again
+
+
+def test_a_service_starts_and_shows_its_pages_although_a_state_is_missing(tmp_path, caplog):
+    made = workspace(tmp_path)
+    made.storage.state_path("churn", 1).unlink()
+    with made.storage.database.writing() as connection:
+        token = tokens.issue(connection, "Ann", "operator")
+    with TestClient(create_app(made, every=3600.0)) as client:
+        assert "the service is not warm" in caplog.text and "is missing" in caplog.text
+        assert "churn" in client.post("/login", data={"token": token}).raise_for_status().text

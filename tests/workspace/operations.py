@@ -13,19 +13,22 @@ import sqlalchemy as sa
 
 from expunge.errors import WorkspaceInvalid
 from expunge.evidence.statements import digest
-from expunge.ledger import releases, requests
+from expunge.ledger import releases, requests, tokens
 from expunge.ledger.properties import read_property
 from expunge.unlearning.storage import load_unlearner
-from expunge.workspace import Workspace, drafts
+from expunge.workspace import Workspace, drafts, recovery, row_keys
 from expunge.workspace.doctor import examine
 from expunge.workspace.schedules import RefitCause
 from expunge.workspace.status import status
-from expunge.workspace.storage import UNFINISHED
+from expunge.workspace.storage import UNFINISHED, Storage
 from tests.workspace.moments import watched
 from tests.workspace.people import SCHEMA, people, workspace
 
 MAKING = ("init", "init again")
 """Operations that make a workspace, the second where an earlier one was killed."""
+RECOVERING = ("recover moved", "recover older", "recover anchors")
+"""Operations by which somebody confirms that a workspace is to go on: a copied folder; one without its witness; one without its
+public keys and checkpoint."""
 LATER = 77
 """Visits that nobody has but in rows that replace others."""
 RARE = "Malta"
@@ -89,7 +92,9 @@ def operate(operation: str, folder: Path, acknowledge: Callable[[str], None]) ->
         acknowledge("done")
         return
     found = Workspace.open(folder / "ws")
-    if operation in ("forget", "draft", "aside"):
+    if operation in RECOVERING:
+        _recover(operation, found.storage)
+    elif operation in ("forget", "draft", "aside"):
         for answer in found.forget(["person-3", "person-4"]):
             acknowledge(answer.request)
         found.process()
@@ -113,6 +118,11 @@ def operate(operation: str, folder: Path, acknowledge: Callable[[str], None]) ->
         found.retire("visits")
     elif operation == "rotate":
         found.rotate_key()
+    elif operation == "row-key":
+        found.declare_row_key(["who", "age"])
+    elif operation == "token":
+        with found.storage.database.writing() as connection:
+            tokens.issue(connection, "Ann", "operator")
     elif operation == "cancel":
         with found.storage.database.reading() as connection:
             (waiting,) = requests.waiting(connection)
@@ -125,6 +135,10 @@ def check(operation: str, folder: Path, acknowledged: list[str]) -> str | None:
     is_done = "done" in acknowledged
     if operation in MAKING and (wrong := _made_again(folder, is_done)):
         return wrong
+    if operation in RECOVERING and recovery.diagnose(Storage(folder / "ws")):
+        if is_done:
+            return "what was confirmed stands in the way again"
+        _recover(operation, Storage(folder / "ws"))
     found = Workspace.open(folder / "ws")
     storage = found.storage
     orphans = []
@@ -154,6 +168,8 @@ def check(operation: str, folder: Path, acknowledged: list[str]) -> str | None:
         models = {row.name: releases.current(connection, row.name) for row in releases.all_models(connection)}
         cancelled = connection.execute(sa.text("SELECT count(*) FROM requests WHERE state = 'cancelled'")).scalar_one()
         made = json.loads(read_property(connection, drafts.DRAFT) or "[]")
+        holders = [(token.name, token.role) for token in tokens.listed(connection)]
+        row_key = read_property(connection, row_keys.ROW_KEY)
     for name in models:
         secret = load_unlearner(storage.state_path(name, models[name].number))._secret
         noise = secret.release.weights - secret.point
@@ -174,6 +190,10 @@ def check(operation: str, folder: Path, acknowledged: list[str]) -> str | None:
         return "rows that were replaced are the old ones"
     if operation == "widen" and is_done and storage.table.columns.field("tenure").type != pa.float64():
         return "a column that was widened is as it was"
+    if operation == "token" and is_done and holders != [("Ann", "operator")]:
+        return "a token that was issued is lost"
+    if operation == "row-key" and is_done and json.loads(row_key or "null") != ["who", "age"]:
+        return "a row key that was declared is lost"
     if operation == "fit" and is_done and "spend" not in models:
         return "a fitted model is lost"
     if operation == "retire" and is_done and "visits" in models:
@@ -194,6 +214,19 @@ def check(operation: str, folder: Path, acknowledged: list[str]) -> str | None:
         if gone[3] and RARE in text:
             return "the draft holds what nine people share"
     return None if storage.table.count() else "no rows are left"
+
+
+def _recover(operation: str, storage: Storage) -> None:
+    """Loses what the operation is about, and confirms that this is to go on without."""
+    if operation == "recover moved":
+        recovery.moved(storage)
+    elif operation == "recover older":
+        storage.witness_path.unlink(missing_ok=True)
+        recovery.older(storage)
+    else:
+        for path in (storage.public_key_path, storage.checkpoint_path):
+            path.unlink(missing_ok=True)
+        recovery.anchors(storage)
 
 
 def _make(folder: Path) -> None:

@@ -78,7 +78,7 @@ def test_a_state_of_another_model_is_found(found, tmp_path):
         with found.storage.database.writing() as connection:
             state = digest(found.storage.state_path(one, 1).read_bytes())
             sealing.update(connection, release_table, release_table.c.model == one, state_digest=state)
-        assert f"{one}: its state is that of a model of another kind" in problems(tmp_path / "ws", "models")[CHECK]
+        assert f"{one}: its state belongs to a model of another kind" in problems(tmp_path / "ws", "models")[CHECK]
         shutil.copy(tmp_path / "kept", found.storage.state_path(one, 1))
         with found.storage.database.writing() as connection:
             state = digest((tmp_path / "kept").read_bytes())

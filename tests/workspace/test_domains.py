@@ -13,6 +13,7 @@ from expunge.ledger.tables import releases as release_table
 from expunge.workspace import Workspace, states
 from expunge.workspace.specification import Specification
 from expunge.workspace.status import status
+from tests.field.commands import run
 from tests.workspace.people import CLASSES, SCHEMA, people, workspace
 from tests.workspace.test_workspace import problems, true_distances
 
@@ -55,7 +56,7 @@ def test_the_others_go_on_and_the_rows_stay(exhausted, tmp_path):
     truth, certified = true_distance(exhausted, "churn", ["person-5", "person-6"])
     assert truth <= certified
     assert list(problems(exhausted)) == ["every model can forget"]
-    with pytest.raises(RequestRefused, match="worked already by some"):
+    with pytest.raises(RequestRefused, match="already worked by some"):
         exhausted.cancel(exhausted.asked)
     new = people(5, 5, seed=1)
     new = new.set_column(0, "who", pa.array([f"new-{i}" for i in range(5)])).append_column("big", pa.array([1.0] * 5))
@@ -80,6 +81,21 @@ def true_distance(found: Workspace, name: str, without: list[str]) -> tuple[floa
     return unlearner.true_distance(rows), unlearner.release.certificate.distance_bound
 
 
+def test_a_model_whose_refits_could_never_be_afforded_is_not_fitted(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table = people()
+    large = pa.array(np.random.default_rng(1).normal(size=len(table)) * 1e6)
+    found = workspace(tmp_path, models=False, table=table.append_column("big", large))
+    for command in (("fit", "big", "--target", "big", "--model", "ridge"), ("replace", "other")):
+        if command[0] == "replace":
+            run("fit", "other", "--target", "big", "--model", "ridge", "--sigma", "6", "-w", "ws")
+        refused = run(*command, "--sigma", "1e-6", "-w", "ws", code=1)["message"]
+        assert "no refit would be affordable (proven distance" in refused and "raise sigma. Nothing was changed" in refused
+    assert [(model["name"], model["release"]) for model in run("status", "-w", "ws")["models"]] == [("other", 1)]
+    run("forget", "person-1", "-w", "ws")
+    assert run("process", "-w", "ws")["closed"] == 1 and problems(found) == {}
+
+
 def test_retiring_it_closes_what_waited_for_it(exhausted):
     assert exhausted.retire("big") == 1
     assert rows_of(exhausted, "person-5") == 0
@@ -92,7 +108,7 @@ def test_retiring_it_closes_what_waited_for_it(exhausted):
         assert [event.text("model") for event in log.of_kind(connection, EventKind.MODEL_RETIRED)] == ["big"]
     with pytest.raises(WorkspaceInvalid, match="was retired on"):
         exhausted.refit("big")
-    with pytest.raises(WorkspaceInvalid, match="already, or was"):
+    with pytest.raises(WorkspaceInvalid, match="exists or existed"):
         exhausted.fit("big", "big", model="ridge", sigma=1.0)
     assert problems(exhausted) == {}
     exhausted.forget(["person-7"])

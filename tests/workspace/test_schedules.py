@@ -81,7 +81,7 @@ def test_models_are_refitted_on_the_schedule_they_were_fitted_with(tmp_path):
     (model,) = status(found.storage).models
     assert model.refits == (
         f"Its next refit is due on {due}, or after 1 more release. It was last refitted on {model.last_refit.at[:10]}, as "
-        "scheduled after so many releases; the privacy budget began anew."
+        "scheduled by the number of releases; the privacy budget started again."
     )
     assert problems(found) == {}
 
@@ -113,12 +113,12 @@ def test_refits_come_every_night_and_after_the_requests(tmp_path, monkeypatch):
     }
     models = status(found.storage).models
     assert {model.last_refit.cause for model in models} == {RefitCause.CALENDAR}
-    assert all("calendar; the privacy budget began anew" in str(model.last_refit) for model in models)
+    assert all("calendar; the privacy budget started again" in str(model.last_refit) for model in models)
     shown = CliRunner().invoke(app, ["status", "-w", str(found.storage.path)])
     told = " ".join(shown.output.split())
     for name in names:
         assert f"{name}: It" in told
-    assert "as scheduled by the calendar; the privacy budget began anew" in told
+    assert "as scheduled by the calendar; the privacy budget started again" in told
     assert problems(found) == {}
 
 

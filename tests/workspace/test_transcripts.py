@@ -12,10 +12,10 @@ import pytest
 from expunge.errors import SignatureInvalid
 from expunge.evidence import transcripts
 from expunge.evidence.charges import delta_of
-from expunge.evidence.signing import PublicKeys, SigningKey
+from expunge.evidence.signing import PublicKeys, SigningKey, endorse
 from expunge.evidence.statements import TRANSCRIPT, canonical, predicate_of
 from expunge.evidence.verification import verify_content
-from expunge.ledger import releases
+from expunge.ledger import log, releases
 from expunge.privacy import Guarantee, budget
 from expunge.unlearning import readable, unlearner
 from expunge.workspace.transcripts import transcript
@@ -164,13 +164,13 @@ ALTERED = {
     left_out: "not those of the log",
     cut_off: "not those of the log",
     another_release: "not those of the log",
-    too_early_a_reset: "no refit by the log",
+    too_early_a_reset: "not a refit by the log",
     later_after_the_reset: "charged as 'later'",
-    no_such_reason: "for a reason that is none",
+    no_such_reason: "for an unknown reason",
     fewer_before: "since the model was fitted",
     below_zero: "below 0",
-    not_a_number: "is no number",
-    another_log: "another state of the log",
+    not_a_number: "is not a number",
+    another_log: "a different state of the log",
 }
 
 
@@ -202,6 +202,16 @@ def test_another_key_or_a_revoked_one_vouches_for_nothing(story, tmp_path):
     other = PublicKeys.of([(SigningKey.generate().pem, None)])
     with pytest.raises(SignatureInvalid, match="not among the trusted"):
         verify_content(document, other)
+    with made.storage.database.reading() as connection:
+        key, size = made.storage.signing_key(connection), log.size(connection)
+    new = SigningKey.generate()
+    for is_revoked in (False, True):
+        keys = PublicKeys.of([(key.pem, None), (new.pem, endorse(key, new, size, is_revoked=is_revoked))])
+        if is_revoked:
+            with pytest.raises(SignatureInvalid, match="was revoked: have it made again"):
+                verify_content(document, keys)
+        else:
+            assert verify_content(document, keys).kind == "transcript"
 
 
 def test_a_model_that_was_learned_anew_and_a_workspace_that_was_restored(tmp_path, monkeypatch):
@@ -225,7 +235,7 @@ def test_a_model_that_was_learned_anew_and_a_workspace_that_was_restored(tmp_pat
     run("process", "-w", "new")
     before, after = (run("transcript", n, "-w", "new", "--out", f"{n}.json") for n in (4, 5))
     assert before["lost_mu"] == Guarantee(1.0, 1e-5).mu and before["mu"] > before["lost_mu"]
-    assert after["lost_mu"] == 0.0 and any("given up by a restore" in each for each in after["caveats"])
+    assert after["lost_mu"] == 0.0 and any("that a restore gave up" in each for each in after["caveats"])
     for number in (4, 5):
         assert run("verify", f"{number}.json", "--key", "new/expunge.pub")["genuine"]
 

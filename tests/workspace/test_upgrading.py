@@ -95,7 +95,7 @@ def test_without_a_copy_there_is_no_upgrade(ledger, newer):
     newer()
     copy_of(ledger).mkdir()  # in the place of the copy
     said = run("status", "-w", "ws", code=1)["message"]
-    assert "was made by an older version, and no copy of it can be kept before it is upgraded" in said
+    assert "was made by an older version, and a copy, needed before it is upgraded, cannot be kept" in said
     assert revision(ledger) == "0001"
 
 
@@ -103,7 +103,8 @@ def test_a_ledger_from_the_future(ledger):
     with closing(sqlite3.connect(ledger)) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     assert (
-        "has revision 9999, this version knows 0001: install the newer expunge" in run("status", "-w", "ws", code=1)["message"]
+        "has revision 9999, but this version knows 0001: install a newer expunge"
+        in run("status", "-w", "ws", code=1)["message"]
     )
 
 
@@ -126,7 +127,7 @@ def test_tables_of_no_version(ledger):
     with closing(sqlite3.connect(ledger)) as connection, connection:
         connection.execute("ALTER TABLE releases RENAME COLUMN evidence TO proof")
     said = run("status", "-w", "ws", code=1)["message"]
-    assert "the ledger's tables are of no version that was released" in said and "nothing was changed" in said
+    assert "the ledger's tables do not belong to any released version" in said and "nothing was changed" in said
 
 
 def test_a_state_file_of_an_older_format(tmp_path, monkeypatch):

@@ -200,7 +200,7 @@ class TestAnswers:
         said = verify_receipt(content, keys, "person-1")
         assert (said["request"], said["commitment"]) == (answer.request, kept)
         assert "person-1" not in answer.receipt
-        with pytest.raises(Exception, match="not of this subject"):
+        with pytest.raises(Exception, match="not for this subject"):
             verify_receipt(content, keys, "person-2")
 
     def test_cancelling(self, tmp_path):
@@ -264,7 +264,7 @@ def test_those_forgotten_do_not_come_back_by_accident(tmp_path):
     found.process()
     assert found.append(str(tmp_path / "people.parquet")).rows == 0  # known as the rows that were there at first
     pq.write_table(people().slice(0, 399), tmp_path / "nightly.parquet")
-    with pytest.raises(InvalidRows, match="row 2 is of somebody who was forgotten"):
+    with pytest.raises(InvalidRows, match="row 2 belongs to somebody who was forgotten"):
         found.append(str(tmp_path / "nightly.parquet"))
     back = people().filter(pa.compute.equal(people()["who"], "person-1"))
     pq.write_table(back, tmp_path / "back.parquet")
@@ -384,7 +384,7 @@ class TestAppending:
         found = workspace(tmp_path)
         new = people(2, 2, seed=3).set_column(4, "churn", pa.array(["yes", "perhaps"]))
         pq.write_table(new.set_column(0, "who", pa.array(["a", "b"])), tmp_path / "new.parquet")
-        with pytest.raises(InvalidRows, match="row 2 has a churn that the model has not learned"):
+        with pytest.raises(InvalidRows, match="row 2 has a churn that is not a class of the model"):
             found.append(str(tmp_path / "new.parquet"))
         assert found.storage.table.count() == 400
         assert problems(found) == {}

@@ -1,4 +1,4 @@
-"""The command line: ``expunge``. Thin; everything it does is a call into the library."""
+"""The command line: ``expunge``. Thin: everything it does is a call into the library."""
 
 from expunge.cli import desk, evidence, inspection, models, receipts, safekeeping, service, stories, transcripts, verification
 from expunge.cli.shared import app

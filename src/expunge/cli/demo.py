@@ -1,6 +1,6 @@
-"""The story told on the bundled census data: fit, forget one person, a thousand, an unusual one, and more by passes and refits.
+"""A story on the bundled census data: fit, then forget one person, a thousand, an unusual one, and more by passes and refits.
 
-Only a demo retrains after every request, to show the true distance; the point of the library is that nobody has to.
+Only a demo retrains after every request, to show the true distance; the purpose of the library is that nobody has to.
 """
 
 import time
@@ -39,13 +39,13 @@ class Step:
 
     Args:
         name: what was asked for.
-        certificate: of the release it gave.
-        seconds: from the call of ``forget`` to the new release.
+        certificate: the certificate of the resulting release.
+        seconds: time from the call of ``forget`` to the new release.
         true_distance: |w̄ − ŵ′|₂, found by retraining.
         original: held-out scores before.
         forgotten: held-out scores after.
         retrained: held-out scores of scikit-learn trained without the people.
-        retrain_seconds: what that training took.
+        retrain_seconds: the time that this training took.
     """
 
     name: str

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from expunge.workspace.desk import ForgetRequest, Preview
 
 PREVIEWED = 20
-"""Subjects up to which their influence on the models is reported when they ask."""
+"""Number of subjects up to which their influence on the models is reported when they ask."""
 
 
 @app.command()
@@ -46,26 +46,24 @@ def forget(
     file: Annotated[
         Path | None,
         typer.Option(
-            help="A text file with one id a line, or a .csv file, beside or instead of the ids; - reads standard input. Its "
+            help="A text file with one id per line, or a .csv file, beside or instead of the ids; - reads standard input. Its "
             "first line is a heading if it names a column of ids."
         ),
     ] = None,
-    column: Annotated[str | None, typer.Option(help="Of a CSV file: the heading of the column with the ids.")] = None,
+    column: Annotated[str | None, typer.Option(help="Heading of the column with the ids, in a CSV file.")] = None,
     no_heading: Annotated[
-        bool, typer.Option("--no-heading", help="The first line of the file is no heading; the ids are in its first column.")
+        bool, typer.Option("--no-heading", help="The first line of the file is not a heading; the ids are in its first column.")
     ] = False,
-    by: Annotated[
-        str | None, typer.Option(help="The column of which the ids are: the subject's, or an alias of it; without it any.")
-    ] = None,
+    by: Annotated[str | None, typer.Option(help="Column of the ids: the subject's or an alias column. Default: any.")] = None,
     key: Annotated[
-        str | None, typer.Option(help="Idempotency key: the same key again gives the same request again (one subject).")
+        str | None, typer.Option(help="Idempotency key for one subject: the same key returns the same request.")
     ] = None,
     receipts: Annotated[Path, typer.Option(help="Folder for the receipts, which are for the requesters.")] = Path("receipts"),
     dry_run: DryRun = False,
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Accept requests to be forgotten; `expunge process` then works them. Prints a definite answer for each."""
+    """Accept requests to be forgotten, which `expunge process` then works. Prints a definite answer for each."""
     from expunge.workspace import Workspace
     from expunge.workspace.desk import ForgetRequest
 
@@ -77,13 +75,13 @@ def forget(
         if not asked:
             raise ValueError("nobody to forget: give ids, or --file")
         if key is not None and len(asked) != 1:
-            raise ValueError("--key is for one subject: leave it out, or make one call a subject")
+            raise ValueError("--key is for one subject: leave it out, or make one call per subject")
         wishes = [
             ForgetRequest(subject, "local", key, by or (listed.by if listed and line else None))
             for subject, line in zip(asked, lines, strict=True)
         ]
         if not dry_run:
-            require_writable(receipts)  # first what may fail, then what cannot be taken back
+            require_writable(receipts)  # first what may fail, then what cannot be undone
         preview = _preview(found, wishes) if len(asked) <= PREVIEWED else None
         answers = found.ask(wishes, dry_run=dry_run)
         made = {answer.request: answer.receipt for answer in answers if answer.receipt is not None and not dry_run}
@@ -194,7 +192,7 @@ def append(
     data: Annotated[
         str,
         typer.Argument(
-            envvar="EXPUNGE_DATA", help=f"{DATA} With the columns of the table. In the environment other users do not see it."
+            envvar="EXPUNGE_DATA", help=f"{DATA} It has the columns of the table. Other users do not see the environment."
         ),
     ],
     query: Annotated[str | None, typer.Option(help="SQL whose result is the rows.")] = None,
@@ -202,12 +200,12 @@ def append(
     rejects: Annotated[
         Path | None,
         typer.Option(
-            help="CSV file for rows that cannot be taken, with their numbers and why: no value of the column's type, no class, "
-            "no subject, or of somebody forgotten. Without it none is taken then."
+            help="CSV file for rows that cannot be taken, with their numbers and why: not a value of the column's type, not a "
+            "class, no subject, or it belongs to somebody forgotten. Without this option, such a row is an error."
         ),
     ] = None,
     upsert: Annotated[
-        bool, typer.Option("--upsert", help="Rows with the row key of a row in the table, and other values, take its place.")
+        bool, typer.Option("--upsert", help="Replace a row in the table by one with the same row key and different values.")
     ] = False,
     accept_undeclared: AcceptUndeclared = False,
     dry_run: DryRun = False,
@@ -215,7 +213,7 @@ def append(
     as_json: AsJson = False,
     reading: Reading = UNKNOWN,
 ) -> None:
-    """Add rows to the table and learn them in every model; the same rows again add nothing."""
+    """Add rows to the table and learn them in every model; adding the same rows again does nothing."""
     from expunge.data.rejects import Rejects
     from expunge.workspace import Workspace
     from expunge.workspace.plans import Taking
@@ -256,7 +254,7 @@ def process(dry_run: DryRun = False, workspace: InWorkspace = HERE, as_json: AsJ
     def text() -> None:
         print_outcomes(done.outcomes, f"{done.closed:,} requests closed")
         if done.purged:
-            console.print(f"{done.purged:,} tombstones are gone: their term is over", highlight=False)
+            console.print(f"{done.purged:,} tombstones were deleted: their term is over", highlight=False)
         for request, problem in done.problems.items():
             console.print(f"{request} could not be worked: {problem}", highlight=False)
         for name, reason in done.aside.items():
@@ -273,7 +271,7 @@ def process(dry_run: DryRun = False, workspace: InWorkspace = HERE, as_json: AsJ
 
 @app.command()
 def status(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
-    """Where everything stands: requests and their deadlines, models, and what still depends on those forgotten."""
+    """Where everything stands: requests and their deadlines, models, and what still depends on people forgotten."""
     from expunge.workspace.status import status as found_status
     from expunge.workspace.storage import Storage
 
@@ -284,7 +282,7 @@ def status(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
         counted = ", ".join(f"{count:,} {state}" for state, count in found.requests.items() if count) or "none yet"
         console.print(f"{found.rows:,} rows. Requests: {counted}", highlight=False)
         if found.open:
-            table = Table(title="Open requests, the most urgent first")
+            table = Table(title="Open requests, most urgent first")
             for heading in ("request", "kind", "state", "days left", "problem"):
                 table.add_column(heading)
             for row in found.open:
@@ -310,7 +308,7 @@ def status(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
             console.print(f"{derived.what} still depends on people forgotten, {until}", highlight=False)
         stones = found.tombstones
         if stones.people:
-            goes = f"the first goes on {str(stones.first_goes)[:10]}, the last on {str(stones.last_goes)[:10]}"
+            goes = f"the first is deleted on {str(stones.first_goes)[:10]}, the last on {str(stones.last_goes)[:10]}"
             counted = f"{stones.people:,} people and {stones.other_ids:,} other ids of theirs"
             console.print(f"Tombstones (for {stones.why}): {counted}; {goes}", highlight=False)
         if found.unfinished_batches:
@@ -324,7 +322,7 @@ def status(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
 
 
 def _preview(found: "Workspace", asked: "list[ForgetRequest]") -> "Preview | None":
-    """What the requests would touch; a model that cannot be read keeps nobody from asking."""
+    """What the requests would affect; a model that cannot be read keeps nobody from asking."""
     from expunge.errors import StateCorrupt
 
     try:

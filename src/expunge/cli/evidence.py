@@ -25,7 +25,7 @@ from expunge.files import write_output
 
 @app.command()
 def releases(
-    name: Annotated[str | None, typer.Argument(help="A model; without it all.")] = None,
+    name: Annotated[str | None, typer.Argument(help="A model. Default: all.")] = None,
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,
 ) -> None:
@@ -66,9 +66,9 @@ def releases(
 @app.command()
 def certificate(
     number: Annotated[int, typer.Argument(help="Number of the certificate, as in expunge releases.")],
-    out: Annotated[Path | None, typer.Option(help="File for the signed certificate, which may leave the house.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File for the signed certificate, which may be published.")] = None,
     request: Annotated[
-        str | None, typer.Option(help="Id of a request: the file then also shows that the certificate answers it.")
+        str | None, typer.Option(help="Id of a request: the file then also proves that the certificate answers it.")
     ] = None,
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,
@@ -98,7 +98,7 @@ def certificate(
 
     def text() -> None:
         console.print(
-            f"Release {row.number} of {row.model}: {found.n_forgotten} rows forgotten. Nobody can tell, up to "
+            f"Release {row.number} of {row.model}: {found.n_forgotten} rows forgotten. Nobody can tell, within "
             f"ε = {found.epsilon}, δ = {found.delta}, the released weights from those of a model trained without "
             f"everybody forgotten so far; spent since {found.since}: ε = {found.epsilon_total:.3g} (Gaussian certifiability "
             f"μ = {found.mu_total:.3g}).",
@@ -116,7 +116,7 @@ def certificate(
 def log(
     out: Annotated[Path, typer.Argument(help="File for the log.")], workspace: InWorkspace = HERE, as_json: AsJson = False
 ) -> None:
-    """Write the whole event log under its signed checkpoint, to be checked offline by `expunge verify`."""
+    """Write the whole event log under its signed checkpoint, for `expunge verify` to check offline."""
     from expunge.ledger import log as ledger
     from expunge.workspace.storage import Storage
 
@@ -168,7 +168,7 @@ def rotate_key(
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Sign with a new key from now on, which the old one endorses; what the old one signed up to now stays valid."""
+    """Sign with a new key from now on, which the old one endorses; what the old one has signed so far stays valid."""
     from expunge.workspace import Workspace
 
     with progress("making a key", as_json):

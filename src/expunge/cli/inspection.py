@@ -1,4 +1,4 @@
-"""The command that shows what a file would be understood as."""
+"""The command that shows how a file would be understood."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -16,11 +16,11 @@ from expunge.data.dialect import UNKNOWN, Reading
 def inspect(
     data: Annotated[str, typer.Argument(help=DATA, envvar="EXPUNGE_DATA")],
     query: Annotated[str | None, typer.Option(help="SQL whose result is the rows.")] = None,
-    subject: Annotated[list[str] | None, typer.Option(help="Column of ids, read to the letter; may be said again.")] = None,
+    subject: Annotated[list[str] | None, typer.Option(help="Column of ids, read literally; may be repeated.")] = None,
     as_json: AsJson = False,
     reading: Reading = UNKNOWN,
 ) -> None:
-    """Show what a file of rows would be understood as, and its odd values, before anything is stored. It prints values."""
+    """Show how a file of rows would be understood, and its odd values, before anything is stored. It prints values."""
     from expunge.data.inspecting import COUNTED, ColumnReport, inspected
 
     with progress("reading the rows", as_json):

@@ -35,26 +35,24 @@ def init(
         str,
         typer.Option(
             envvar="EXPUNGE_DATA",
-            help=f"{DATA} In the environment other users do not see it.",
+            help=f"{DATA} Other users do not see the environment.",
         ),
     ],
-    subject: Annotated[str, typer.Option(help="Column that says whose a row is.")],
+    subject: Annotated[str, typer.Option(help="Column that says to whom a row belongs.")],
     alias: Annotated[
         list[str] | None, typer.Option(help="A column with another id of the same person, such as an e-mail; may be repeated.")
     ] = None,
     ignore_case: Annotated[
-        bool, typer.Option("--ids-ignore-case", help="Ids that differ in the case of letters only are the same.")
+        bool, typer.Option("--ids-ignore-case", help="Ids that differ only in the case of letters are the same.")
     ] = False,
-    schema: Annotated[Path | None, typer.Option(help="Feature schema (TOML); without it one is proposed.")] = None,
+    schema: Annotated[Path | None, typer.Option(help="Feature schema (TOML); without it, one is proposed.")] = None,
     query: Annotated[str | None, typer.Option(help="SQL whose result is the rows.")] = None,
     database: Annotated[
         str | None,
-        typer.Option(
-            envvar="EXPUNGE_DATABASE", help="URL of an empty database for the ledger; without it a file in the folder."
-        ),
+        typer.Option(envvar="EXPUNGE_DATABASE", help="URL of an empty database for the ledger. Default: a file in the folder."),
     ] = None,
     row_key: Annotated[
-        str | None, typer.Option(help="Columns that together identify a row, with commas between them; see expunge row-key.")
+        str | None, typer.Option(help="Columns that together identify a row, separated by commas; see expunge row-key.")
     ] = None,
     as_json: AsJson = False,
     reading: Reading = UNKNOWN,
@@ -83,16 +81,16 @@ def init(
 
 @app.command("row-key")
 def row_key(
-    columns: Annotated[str, typer.Argument(help="Columns that together identify a row, with commas between them.")],
+    columns: Annotated[str, typer.Argument(help="Columns that together identify a row, separated by commas.")],
     dry_run: DryRun = False,
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Say which columns name a row, so that append knows rows that come again, and replaces them with --upsert."""
+    """Say which columns name a row, so that append recognises rows that come again, and replaces them with --upsert."""
     from expunge.workspace import Workspace
 
     names = columns.split(",")
-    with progress("looking at the rows", as_json):
+    with progress("reading the rows", as_json):
         found = Workspace.open(workspace)
         if dry_run:
             show_plan(found.planned(lambda plans: plans.row_key(names)), as_json)
@@ -104,15 +102,15 @@ def row_key(
 @app.command()
 def widen(
     column: Annotated[str, typer.Argument(help="Column of the table.")],
-    to: Annotated[str, typer.Option(help="number, for decimals among whole numbers; or text.")],
+    to: Annotated[str, typer.Option(help="number, for decimals in a column of whole numbers, or text.")],
     dry_run: DryRun = False,
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Give a column a type that holds more, so that files with such values can be added; what it holds stays what it is."""
+    """Give a column a type that holds more, so that files with such values can be added; present values do not change."""
     from expunge.workspace import Workspace
 
-    with progress("writing the table anew", as_json):
+    with progress("rewriting the table", as_json):
         found = Workspace.open(workspace)
         if dry_run:
             show_plan(found.planned(lambda plans: plans.widen(column, to)), as_json)
@@ -125,20 +123,20 @@ def widen(
 @reads_files
 def propose(
     data: Annotated[str, typer.Argument(help=DATA)],
-    subject: Annotated[str, typer.Option(help="Column that says whose a row is; it is not a feature.")],
-    out: Annotated[Path, typer.Option(help="Where the schema is written; never over another file.")] = Path("schema.toml"),
+    subject: Annotated[str, typer.Option(help="Column that says to whom a row belongs; it is not a feature.")],
+    out: Annotated[Path, typer.Option(help="Where to write the schema; never overwrites a file.")] = Path("schema.toml"),
     query: Annotated[str | None, typer.Option(help="SQL whose result is the rows.")] = None,
     as_json: AsJson = False,
     reading: Reading = UNKNOWN,
 ) -> None:
-    """Draft a feature schema from rows all over a table, for a person to correct."""
+    """Draft a feature schema from rows throughout a table, for a person to correct."""
     from expunge.workspace.filling import Origin, propose_schema
 
     with progress("reading the rows", as_json):
         features = propose_schema(Origin(data, query, reading), subject)
         write_file(out, features.to_toml().encode(), is_new=True)
     result = {"schema": str(out), "columns": list(features.columns)}
-    notify("check its ranges and categories: they should come from what you know of the world, not from the data")
+    notify("check its ranges and categories: they should come from what you know about the world, not from the data")
     show(result, as_json, lambda: console.print(f"{len(features.columns)} columns proposed in {out}", highlight=False))
 
 
@@ -146,7 +144,7 @@ ORDER = "3: third derivatives too, which certify more without rows; 2: none; aut
 
 
 def _order(given: str) -> int | str:
-    """The number that an order is, or the word."""
+    """The order as a number, or ``auto``."""
     return int(given) if given.isdigit() else given
 
 
@@ -168,7 +166,7 @@ def fit(
         ),
     ] = None,
     noise_floor: Annotated[
-        float, typer.Option(help="Of shaped noise: the larger, the less of it falls on people with rare features.")
+        float, typer.Option(help="Floor of shaped noise: the larger, the less noise falls on people with rare features.")
     ] = 0.02,
     order: Annotated[str, typer.Option(help=ORDER)] = "auto",
     accept_undeclared: AcceptUndeclared = False,
@@ -200,26 +198,26 @@ def fit(
 @app.command()
 def replace(
     name: Annotated[str, typer.Argument(help="Name of the model.")],
-    penalty: Annotated[float | None, typer.Option(help="C of logistic, alpha of the others; without it as before.")] = None,
-    epsilon: Annotated[float | None, typer.Option(help="ε promised to everybody forgotten; without it as before.")] = None,
-    delta: Annotated[float | None, typer.Option(help="δ of the promise; without it as before.")] = None,
-    noise: Annotated[str | None, typer.Option(help="shaped, isotropic or auto; without it as before.")] = None,
-    sigma: Annotated[float | None, typer.Option(help="Isotropic noise in each weight; without it as before.")] = None,
-    excess_risk: Annotated[float | None, typer.Option(help="What the noise may cost; without it as before.")] = None,
-    order: Annotated[str | None, typer.Option(help=f"{ORDER} Without it as before.")] = None,
+    penalty: Annotated[float | None, typer.Option(help="C of logistic, alpha of the others. Default: as before.")] = None,
+    epsilon: Annotated[float | None, typer.Option(help="ε promised to everybody forgotten. Default: as before.")] = None,
+    delta: Annotated[float | None, typer.Option(help="δ of the promise. Default: as before.")] = None,
+    noise: Annotated[str | None, typer.Option(help="shaped, isotropic or auto. Default: as before.")] = None,
+    sigma: Annotated[float | None, typer.Option(help="Isotropic noise in each weight. Default: as before.")] = None,
+    excess_risk: Annotated[float | None, typer.Option(help="What the noise may cost. Default: as before.")] = None,
+    order: Annotated[str | None, typer.Option(help=f"{ORDER} Default: as before.")] = None,
     accept_undeclared: AcceptUndeclared = False,
     dry_run: DryRun = False,
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Learn a model anew, from the present schema, without anybody who asked to be forgotten; withdraws its releases."""
+    """Fit a model anew from the present schema, without anybody who asked to be forgotten; withdraws its releases."""
     from expunge.workspace import Workspace
     from expunge.workspace.plans import How
 
     given: dict[str, object] = {"penalty": penalty, "epsilon": epsilon, "delta": delta, "sigma": sigma, "noise": noise}
     given |= {"excess_risk": excess_risk, "order": None if order is None else _order(order)}
     how: How = {key: value for key, value in given.items() if value is not None}  # type: ignore[assignment]
-    with progress(f"learning {name} anew", as_json):
+    with progress(f"fitting {name} anew", as_json):
         found = Workspace.open(workspace)
         if dry_run:
             plan = found.planned(lambda plans: plans.replace(name, how, accept_undeclared=accept_undeclared))
@@ -236,7 +234,7 @@ def replace(
 @app.command()
 def retire(
     name: Annotated[str, typer.Argument(help="Name of the model.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     dry_run: DryRun = False,
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,
@@ -263,7 +261,7 @@ def refit(
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Refit a model now: its state then depends on nobody forgotten. Its budget begins anew only by the schedule."""
+    """Refit a model now: its state then depends on nobody forgotten. Only a scheduled refit resets its budget."""
     from expunge.workspace import Workspace
 
     with progress(f"refitting {name}", as_json):
@@ -279,7 +277,7 @@ def refit(
 def capacity(
     name: Annotated[str, typer.Argument(help="Name of the model.")], workspace: InWorkspace = HERE, as_json: AsJson = False
 ) -> None:
-    """What is used of a model's capacity to forget, and how many more each rung should certify."""
+    """How much of a model's capacity to forget is used, and how much more each rung should certify."""
     from dataclasses import asdict
 
     from expunge.workspace import Workspace

@@ -1,4 +1,4 @@
-"""The options by which every command that reads a file of rows is told how it is written."""
+"""The options that tell a command that reads a file of rows how the file is written."""
 
 import functools
 import inspect
@@ -10,8 +10,8 @@ import typer
 from expunge.data.dialect import NULL_WORDS, Reading
 
 FILE = "File of rows (.csv, .tsv, .txt, also with .gz; .xlsx; .parquet) or a folder of Parquet files"
-DATA = f"{FILE}; with --query the URL of a database."
-PANEL = "How the file is written (detected and shown where nothing is said)"
+DATA = f"{FILE}; with --query, the URL of a database."
+PANEL = "How the file is written (detected and shown unless given)"
 
 
 def _option(*names: str, text: str) -> Any:
@@ -19,20 +19,20 @@ def _option(*names: str, text: str) -> Any:
 
 
 _OPTIONS: dict[str, Any] = {
-    "delimiter": Annotated[str | None, _option("--delimiter", text="What stands between cells; tab for a tab.")],
-    "encoding": Annotated[str | None, _option("--encoding", text="Of the text: cp1252, utf-16 …; UTF-8 without it.")],
+    "delimiter": Annotated[str | None, _option("--delimiter", text="Character between cells; tab for a tab.")],
+    "encoding": Annotated[str | None, _option("--encoding", text="Encoding of the text: cp1252, utf-16 … Default: UTF-8.")],
     "heading": Annotated[bool | None, _option("--heading/--no-heading", text="Whether the first row names the columns.")],
-    "sheet": Annotated[str | None, _option("--sheet", text="Of an Excel file with several.")],
-    "decimal": Annotated[str | None, _option("--decimal", text="Decimal mark of numbers, . or a comma.")],
-    "thousands": Annotated[str | None, _option("--thousands", text="Mark between groups of three digits; none without it.")],
+    "sheet": Annotated[str | None, _option("--sheet", text="Sheet of an Excel file that has several.")],
+    "decimal": Annotated[str | None, _option("--decimal", text="Decimal mark of numbers: a point or a comma.")],
+    "thousands": Annotated[str | None, _option("--thousands", text="Mark between groups of three digits. Default: none.")],
     "null_word": Annotated[
         list[str] | None,
         _option(
             "--null-word",
-            text=f"A cell that is a missing value, as empty ones are; may be said again. Without it {', '.join(NULL_WORDS)}.",
+            text=f"A cell that means a missing value, as empty ones do; may be repeated. Default: {', '.join(NULL_WORDS)}.",
         ),
     ],
-    "date_format": Annotated[str | None, _option("--date-format", text="Of dates, such as %d.%m.%Y, beside 2024-02-29.")],
+    "date_format": Annotated[str | None, _option("--date-format", text="Of dates, such as %d.%m.%Y, besides 2024-02-29.")],
 }
 
 

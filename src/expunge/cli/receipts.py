@@ -1,4 +1,4 @@
-"""Receipts as files: written where only their owner may read them, and made again when they were lost."""
+"""Receipts as files: written where only their owner may read them, and made again when they are lost."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -44,7 +44,7 @@ def receipt(
 
 
 def write_receipts(folder: Path, documents: Mapping[str, str]) -> dict[str, str]:
-    """Writes receipts by request; where they are. One that cannot be written now can be made again, and that is said."""
+    """Writes receipts by request and returns their paths; says so if one cannot be written now, as it can be made again."""
     written: dict[str, str] = {}
     for request, document in documents.items():
         path = folder / f"{request}.json"

@@ -28,7 +28,7 @@ def backup(
     def text() -> None:
         parts = f"{found.table_files:,} files of the table, {found.models} models, {found.keys} keys, the ledger"
         console.print(f"{folder} holds {parts}: {found.files:,} files, each of which was checked", highlight=False)
-        console.print("keep it as close as the workspace, on another disk; restore it with expunge restore", highlight=False)
+        console.print("guard it like the workspace, on another disk; restore it with expunge restore", highlight=False)
 
     show({"backup": str(folder), **vars(found)}, as_json, text)
 
@@ -41,15 +41,15 @@ def restore(
         str | None, typer.Option(envvar="EXPUNGE_DATABASE", help="URL of an empty database for the ledger; by default a file.")
     ] = None,
     anchor: Annotated[
-        bool, typer.Option(help="Ask the anchor who was forgotten since; --no-anchor where it is gone for good.")
+        bool, typer.Option(help="Ask the anchor who was forgotten since; --no-anchor if it is lost for good.")
     ] = True,
     replaces: Annotated[
-        str | None, typer.Option(help="The copy restored since that is given up too, as the refusal names it.")
+        str | None, typer.Option(help="Id of a copy restored since that is given up too, as the error message names it.")
     ] = None,
     clock: Annotated[bool, typer.Option("--clock", help="Confirm that the clock is right, far ahead of the backup.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a workspace from a backup, forget again whoever was forgotten since, and treat all budgets as spent."""
+    """Make a workspace from a backup, forget again the people forgotten since, and treat all budgets as spent."""
     from expunge.workspace.restoring import restore as restored
 
     with progress("restoring", as_json):
@@ -61,18 +61,18 @@ def restore(
 
 @app.command()
 def recover(
-    moved: Annotated[bool, typer.Option("--moved", help="This folder was moved; no other one works with its ledger.")] = False,
+    moved: Annotated[bool, typer.Option("--moved", help="This folder was moved; no other one uses its ledger.")] = False,
     clock: Annotated[bool, typer.Option("--clock", help="The clock is right, though it is far ahead.")] = False,
     anchors: Annotated[
-        bool, typer.Option("--anchors", help="expunge.pub, checkpoint.json or the anchor is gone for good: write it anew.")
+        bool, typer.Option("--anchors", help="expunge.pub, checkpoint.json or the anchor is lost for good: write it again.")
     ] = False,
     older: Annotated[
-        bool, typer.Option("--older", help="Folder and ledger are of an earlier day, and the newer ones are gone for good.")
+        bool, typer.Option("--older", help="Folder and ledger are from an earlier day, and the newer ones are lost for good.")
     ] = False,
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Say why a workspace does not go on, and with which flag to confirm that it should. Without one nothing is changed.
+    """Say why a workspace does not continue, and which flag confirms that it should. Without a flag, nothing is changed.
 
     Exits with 4 if something stands in the way.
     """
@@ -82,7 +82,7 @@ def recover(
     chosen = [name for name, is_set in (("moved", moved), ("clock", clock), ("anchors", anchors), ("older", older)) if is_set]
     storage = Storage(workspace)
     if older and len(chosen) == 1:
-        with progress("going on", as_json):
+        with progress("continuing", as_json):
             found = recovery.older(storage)
         with progress("forgetting again", as_json):
             done = _forgotten_again(workspace)
@@ -112,7 +112,7 @@ def recover(
 
 
 def _forgotten_again(workspace: Path) -> "Processed":
-    """Works the queue of a workspace that goes on from an earlier day."""
+    """Works the queue of a workspace that continues from an earlier day."""
     from expunge.errors import ExpungeError, WorkUnfinished
     from expunge.workspace import Workspace
 
@@ -120,12 +120,13 @@ def _forgotten_again(workspace: Path) -> "Processed":
         return Workspace.open(workspace).process(notify)
     except (ExpungeError, OSError) as error:
         raise WorkUnfinished(
-            f"{workspace} goes on from an earlier day, but not everybody is forgotten again yet ({error}): run expunge process"
+            f"{workspace} continues from an earlier day, but not everybody is forgotten again yet ({error}): "
+            "run expunge process"
         ) from error
 
 
 def _tell(head: dict[str, Any], found: "Resumption", done: "Processed", as_json: bool) -> None:
-    """Says what going on from an earlier day did, and what is lost."""
+    """Says what continuing from an earlier day did, and what is lost."""
     given_up = None if found.given_up is None else vars(found.given_up)
     result = {
         **head,
@@ -140,18 +141,19 @@ def _tell(head: dict[str, Any], found: "Resumption", done: "Processed", as_json:
     }
 
     def text() -> None:
-        console.print(f"the log goes on after event {found.size:,}", highlight=False)
+        console.print(f"the log continues after event {found.size:,}", highlight=False)
         if given_up is not None:
             console.print(f"its checkpoint over {given_up['size']:,} events is given up: {given_up['root']}", highlight=False)
         if found.is_anchored:
             console.print(
-                f"{found.again:,} people in the table were forgotten since; {found.noted:,} more, without rows, are noted; "
+                f"{found.again:,} people in the table were forgotten since; {found.noted:,} more, who have no rows, are noted; "
                 f"{done.closed:,} requests are closed now. No new receipts are made for them",
                 highlight=False,
             )
         else:
             console.print(
-                "no anchor: nobody knows who was forgotten since. Ask again for whoever has a receipt", highlight=False
+                "no anchor: nobody knows who was forgotten since. Repeat the request of everybody who has a receipt",
+                highlight=False,
             )
         if found.lost:
             listed = ", ".join(found.lost[:5]) + (", …" if len(found.lost) > 5 else "")
@@ -159,7 +161,7 @@ def _tell(head: dict[str, Any], found: "Resumption", done: "Processed", as_json:
         console.print(
             "unknown here: requests made since the last batch of the lost copy, rows added and models fitted since the backup. "
             "Every model's budget counts as spent until its next scheduled refit. Tokens and webhooks are those of the backup: "
-            "revoke again what was revoked since (expunge token list)",
+            "revoke again those that were revoked since (expunge token list)",
             highlight=False,
         )
         if found.rotated:

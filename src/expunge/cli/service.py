@@ -1,4 +1,4 @@
-"""Commands about the service: serve, and the tokens that open it."""
+"""Commands about the service: serve, and the tokens that give access to it."""
 
 import ipaddress
 from pathlib import Path
@@ -20,7 +20,7 @@ def serve(
     tls_certificate: Annotated[Path | None, typer.Option(help="PEM file of the TLS certificate.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="PEM file of its private key.")] = None,
     plain_http: Annotated[
-        bool, typer.Option("--plain-http", help="Listen beyond this machine without TLS, behind a proxy that has it.")
+        bool, typer.Option("--plain-http", help="Listen beyond this machine without TLS, behind a proxy that provides it.")
     ] = False,
     workspace: InWorkspace = HERE,
 ) -> None:
@@ -35,7 +35,7 @@ def serve(
         if not (is_secure or plain_http or _is_loopback(host)):
             raise ValueError(
                 f"{host} can be reached from other machines: give --tls-certificate and --tls-key, or --plain-http if a proxy "
-                "in front has TLS"
+                "in front provides TLS"
             )
         found = Workspace.open(workspace)
         service = create_app(found, is_secure=is_secure or plain_http)
@@ -49,7 +49,7 @@ def serve(
         access_log=False,
         server_header=False,
         timeout_keep_alive=30,
-        timeout_graceful_shutdown=3,  # with what the worker is given, an end within 10 seconds
+        timeout_graceful_shutdown=3,  # with the worker's own time, it stops within 10 seconds
         limit_concurrency=1000,
         h11_max_incomplete_event_size=65536,
     )
@@ -100,7 +100,7 @@ def revoke(
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Revoke a token; it opens nothing from then on."""
+    """Revoke a token, which then gives no access."""
     from expunge.ledger import tokens
     from expunge.workspace.storage import Storage
 

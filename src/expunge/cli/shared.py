@@ -1,4 +1,4 @@
-"""What all commands share: the application, its exit codes, options, and how results and errors are shown."""
+"""What all commands share: the application, exit codes, options, and how results and errors are shown."""
 
 import json
 import os
@@ -31,10 +31,10 @@ PACKAGE = Path(__file__).parents[1]
 
 
 class Border(TyperGroup):
-    """Turns every exception that a command lets through into a sentence and an exit code, never into a traceback."""
+    """Turns every exception that a command lets through into a sentence and an exit code, never a traceback."""
 
     def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> Any:
-        """Runs the command that was asked for."""
+        """Runs the requested command."""
         try:
             return super().main(args, *more, **extra)
         except Exception as error:
@@ -51,11 +51,14 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-console = Console(markup=False, emoji=False)  # what people called their files and models is text
+console = Console(markup=False, emoji=False)  # names of files and models may look like markup
 errors = Console(stderr=True, markup=False, emoji=False)
 
 AcceptUndeclared = Annotated[
-    bool, typer.Option("--accept-undeclared", help="Go on, whatever share of a column is outside what the schema declares.")
+    bool,
+    typer.Option(
+        "--accept-undeclared", help="Continue, whatever share of a column is missing or outside what the schema declares."
+    ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")]
 InWorkspace = Annotated[Path, typer.Option("--workspace", "-w", help="Folder of the workspace.")]
@@ -79,7 +82,7 @@ def main(
 
 
 def show(result: Any, as_json: bool, text: Callable[[], None]) -> None:
-    """Prints ``result`` as JSON, or what ``text`` prints; where that cannot be done (a full disk, a closed pipe), says so."""
+    """Prints ``result`` as JSON, or what ``text`` prints; if that fails (a full disk, a closed pipe), says so."""
     try:
         if as_json:
             typer.echo(json.dumps(result, indent=2, ensure_ascii=False))
@@ -87,10 +90,10 @@ def show(result: Any, as_json: bool, text: Callable[[], None]) -> None:
             text()
         sys.stdout.flush()
     except OSError as error:
-        with suppress(OSError, ValueError):  # or Python tries once more when it ends
+        with suppress(OSError, ValueError):  # otherwise Python tries again when it ends
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         notify(
-            f"it is done, but the result could not be printed ({error.strerror}): see expunge status for how things stand, and "
+            f"it is done, but the result could not be printed ({error.strerror}): see expunge status for the result, and "
             "revoke a token that nobody saw"
         )
         raise typer.Exit(UNFINISHED) from error
@@ -121,7 +124,7 @@ def notify(message: str) -> None:
 
 @contextmanager
 def progress(task: str, as_json: bool) -> Iterator[None]:
-    """A moving bar while something takes its time, unless the result is for a program."""
+    """A moving bar while a task takes time, unless the result is for a program."""
     if as_json:
         yield
         return
@@ -132,7 +135,7 @@ def progress(task: str, as_json: bool) -> Iterator[None]:
 
 @contextmanager
 def refusing(as_json: bool, **about: Any) -> Iterator[None]:
-    """A refusal becomes a message and its exit code; ``about`` says of what it is, in JSON."""
+    """Turns a refusal into a message and its exit code; ``about`` says in JSON what it concerns."""
     from expunge.errors import RequestRefused
 
     try:
@@ -149,7 +152,7 @@ def refusing(as_json: bool, **about: Any) -> Iterator[None]:
 def fail(error: Exception, as_json: bool) -> NoReturn:
     """Says what happened, and exits."""
     message, code = explained(error)
-    with suppress(OSError):  # if it can be said anywhere
+    with suppress(OSError):  # if it can be printed at all
         if as_json:
             typer.echo(json.dumps({"error": type(error).__name__, "message": message}, indent=2, ensure_ascii=False))
         else:
@@ -159,10 +162,10 @@ def fail(error: Exception, as_json: bool) -> NoReturn:
 
 
 def explained(error: Exception) -> tuple[str, int]:
-    """What to say of an exception, and the exit code.
+    """The message for an exception, and the exit code.
 
-    The text of an exception that nobody foresaw may quote a row, an id or a password. So only texts that this package wrote
-    are shown, and those of the operating system about a file; of all others the kind and the place in the program.
+    The text of an unforeseen exception may quote a row, an id or a password. So only texts that this package wrote are shown,
+    and those of the operating system about a file; of all others, only the type and the place in the program.
     """
     if isinstance(error, WorkUnfinished):
         return str(error), UNFINISHED
@@ -181,7 +184,7 @@ def explained(error: Exception) -> tuple[str, int]:
     place = "" if where is None else f" at {Path(where.filename).relative_to(PACKAGE)}:{where.lineno}"
     message = (
         f"this is a fault of expunge: {type(error).__name__}{place}. Nothing secret is in this message: please report it. "
-        "Run expunge status and expunge doctor to see how the workspace stands"
+        "Run expunge status and expunge doctor to see the state of the workspace"
     )
     return message, FAULT
 
@@ -191,7 +194,7 @@ def _is_ours(frame: traceback.FrameSummary) -> bool:
 
 
 def given_subject(subject: str) -> str:
-    """The id of a person: ``-`` stands for what is on standard input, where other users do not see it; from a terminal, a line.
+    """The id of a person; ``-`` reads it from standard input, where other users do not see it (from a terminal, one line).
 
     Raises:
         ValueError: it is empty.
@@ -200,20 +203,20 @@ def given_subject(subject: str) -> str:
     if subject == "-":
         found = (sys.stdin.readline() if sys.stdin.isatty() else sys.stdin.read()).removesuffix("\n").removesuffix("\r")
     if not canonical(found):
-        raise ValueError("no subject was given: give an id, or - and the id on standard input")
+        raise ValueError("no subject was given: give an id, or - to read it from standard input")
     return found
 
 
 def given_list(file: Path, known: Sequence[str], column: str | None, no_heading: bool) -> IdList:
-    """The ids in ``file``, or on standard input where it is ``-``; says what was understood.
+    """The ids in ``file``, or on standard input if it is ``-``; says how they were understood.
 
     Args:
         known: names of the columns of ids.
-        column: the heading of the one with the ids.
-        no_heading: that there is none.
+        column: the heading of the column with the ids.
+        no_heading: whether there is no heading.
 
     Raises:
-        ValueError: no list, or nobody said where in it the ids are.
+        ValueError: this is not a list, or it is unclear where in it the ids are.
     """
     if column is not None and no_heading:
         raise ValueError("--column names a heading, and --no-heading says that there is none: leave one out")
@@ -231,11 +234,11 @@ def given_list(file: Path, known: Sequence[str], column: str | None, no_heading:
 
 
 def require_writable(folder: Path) -> None:
-    """Makes ``folder`` if need be, tries whether a file can be written there, and deletes what a command that was killed had
-    begun to write.
+    """Makes ``folder`` if need be, checks that a file can be written there, and deletes what an interrupted command started to
+    write.
 
     Raises:
-        WorkspaceInvalid: not a folder, or one that cannot be written to.
+        WorkspaceInvalid: it is not a folder, or cannot be written to.
     """
     try:
         folder.mkdir(exist_ok=True, parents=True)

@@ -16,7 +16,7 @@ from expunge.unlearning.rung import Rung
 def demo(
     workspace: Annotated[
         Path | None,
-        typer.Option("--workspace", "-w", help="Make a sample workspace in this folder, which other commands can be tried on."),
+        typer.Option("--workspace", "-w", help="Make a sample workspace in this folder, on which to try other commands."),
     ] = None,
 ) -> None:
     """Fit the bundled census data, forget people on every rung of the ladder, and print the certificate."""
@@ -35,12 +35,12 @@ def demo(
     cost = story.noise_cost()
     console.print(
         f"Measured on {len(story.y_test):,} people not trained on, it costs {cost.cost:.4f}; in the log-odds of the median "
-        f"person it is {cost.median:.2f}, in those of the worst-served one {cost.largest:.2f}."
+        f"person it is {cost.median:.2f}, in those of the worst-served person {cost.largest:.2f}."
     )
     steps = list(story.steps())
     distances = Table(
-        title="Forgetting, beside retraining",
-        caption="distance to the retrained weights: proven bound, and truth by retraining",
+        title="Forgetting, compared with retraining",
+        caption="distance to the retrained weights: proven bound, and true value by retraining",
     )
     for heading in ("forget", "rung"):
         distances.add_column(heading, no_wrap=True)
@@ -68,18 +68,18 @@ def demo(
     console.print("* scikit-learn's newton-cholesky on the remaining rows, default tolerance")
     console.print("† of the promise; 0 where the two models are so close that δ alone covers the difference")
     console.print(scores)
-    console.print("The last certificate, as evidence for whoever holds the data:")
+    console.print("The last certificate, as evidence for the holder of the data:")
     console.print_json(steps[-1].certificate.to_json())
 
 
 @app.command()
 def audit(
     folder: Annotated[Path, typer.Argument(help="Where audit.json and the figure audit.svg are written.")] = Path("audit"),
-    draws: Annotated[int, typer.Option(min=4, help="Models drawn of either kind; more find more.")] = 2000,
-    model: Annotated[str | None, typer.Option(help="Model of the workspace to audit; without it the census story.")] = None,
+    draws: Annotated[int, typer.Option(min=4, help="Models drawn of each of the two; more detect more.")] = 2000,
+    model: Annotated[str | None, typer.Option(help="Model of the workspace to audit; by default the census story.")] = None,
     workspace: InWorkspace = HERE,
 ) -> None:
-    """Audit forgetting by retraining and from the outside, of a workspace's model or of bundled census people."""
+    """Audit forgetting, by retraining and from the outside, on a model of the workspace or on bundled census people."""
     console = Console(soft_wrap=True, markup=False)
     with progress("auditing", as_json=False):
         require_writable(folder)  # before minutes of work
@@ -104,7 +104,7 @@ def reproduce(
     folder: Annotated[Path, typer.Argument(help="Where the page and its figures are written.")] = Path("reproduction"),
     data: Annotated[
         Path,
-        typer.Option(envvar="EXPUNGE_DATA", help="Folder of the data sets that are not shipped; absent ones are left out."),
+        typer.Option(envvar="EXPUNGE_DATA", help="Folder of the data sets that are not shipped; missing ones are left out."),
     ] = Path("../shared/data"),
 ) -> None:
     """Regenerate every claim of the paper as figures and tables on one page, in a few minutes."""

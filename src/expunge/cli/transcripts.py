@@ -1,4 +1,4 @@
-"""The transcript statement: what all releases of a model, before a deletion and since, can tell together of those forgotten."""
+"""The transcript statement: what all releases of a model, before a deletion and since, together reveal of those forgotten."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,11 +14,11 @@ from expunge.files import write_output
 def transcript(
     number: Annotated[int, typer.Argument(help="Number of the certificate of the release that forgot them.")],
     out: Annotated[Path | None, typer.Option(help="File for the signed statement, for those who may see the data.")] = None,
-    request: Annotated[str | None, typer.Option(help="Id of a request that it answers: the statement then names it.")] = None,
+    request: Annotated[str | None, typer.Option(help="Id of a request that it answers, and then names.")] = None,
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """State what all releases of a model, before a deletion and since, can tell together of those forgotten. It is evidence: do
+    """State what all releases of a model, before a deletion and since, together reveal of those forgotten. It is evidence: do
     not publish it."""
     from expunge.ledger.figures import json_number
     from expunge.workspace.storage import Storage

@@ -1,4 +1,4 @@
-"""Commands for whoever holds evidence: verify a file offline, compare two checkpoints, write one to be kept."""
+"""Commands for holders of evidence: verify a file offline, compare two checkpoints, write one to keep."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -14,14 +14,12 @@ from expunge.files import write_output
 def verify(
     file: Annotated[Path, typer.Argument(help="A certificate, a receipt, a transcript statement, a log or a checkpoint.")],
     key: Annotated[Path, typer.Option(help="The workspace's public keys.")] = Path("expunge.pub"),
-    receipt: Annotated[
-        Path | None, typer.Option(help="Of a certificate: the receipt of the request that it should answer.")
-    ] = None,
+    receipt: Annotated[Path | None, typer.Option(help="Receipt of the request that a certificate should answer.")] = None,
     subject: Annotated[
-        str | None, typer.Option(help="Of a receipt: the id of the person it should be of; - reads it from standard input.")
+        str | None, typer.Option(help="Id of the person for whom a receipt should be; - reads it from standard input.")
     ] = None,
     continues: Annotated[
-        Path | None, typer.Option(help="A later checkpoint, certificate or log, that should continue the log under FILE.")
+        Path | None, typer.Option(help="A later checkpoint, certificate or log, that should continue the log in FILE.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -68,12 +66,12 @@ def checkpoint(
     out: Annotated[Path, typer.Argument(help="File for the checkpoint.")],
     since: Annotated[
         Path | None,
-        typer.Option(help="An earlier checkpoint, certificate or log: the file then shows that it continues that."),
+        typer.Option(help="An earlier checkpoint, certificate or log: the file then proves that it continues that one."),
     ] = None,
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Write the newest signed head of the log, to be kept elsewhere: `expunge verify EARLIER --continues LATER` compares."""
+    """Write the newest signed head of the log, to keep elsewhere; `expunge verify EARLIER --continues LATER` compares two."""
     from expunge.errors import LedgerCorrupt, SignatureInvalid
     from expunge.evidence.verification import witnessed
     from expunge.ledger import log

@@ -19,7 +19,7 @@ def census_table(split: str | None = None) -> Any:
     """The table as a pyarrow ``Table``; ``split`` is ``"train"``, ``"test"`` or ``None`` for both.
 
     Raises:
-        ValueError: another split.
+        ValueError: ``split`` is something else.
     """
     import pyarrow.compute as pc
     import pyarrow.parquet as pq

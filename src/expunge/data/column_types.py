@@ -1,11 +1,11 @@
-"""What the texts of a file mean: one rule for each type, the same for every file, and nothing that loses a digit.
+"""The types of the texts in a file: one rule for each type, the same for every file, and no digit is lost.
 
 - An *integer* has no leading zero and fits 64 bits.
 - A *number* has a decimal mark, or an exponent with a sign, or at most 15 digits: ``12E4`` and ``00012`` are codes.
-- A *date* is ``2024-02-29``, or as the date format says; a *time stamp* has a time of day too, ``2024-02-29 10:15:00``, and
-  may say its zone, ``2024-02-29T10:15:00+02:00``.
-- All else is text. A column has the first of these types that every one of its cells has; the words for missing values are
-  cells without one.
+- A *date* is ``2024-02-29``, or in the given date format; a *time stamp* also has a time of day, ``2024-02-29 10:15:00``, and
+  may have a zone, ``2024-02-29T10:15:00+02:00``.
+- Everything else is text. A column has the first of these types that fits all of its cells; cells with the words for missing
+  values do not count.
 """
 
 import re
@@ -26,14 +26,14 @@ _ZONE = r"(Z|[-+][0-9]{2}:?[0-9]{2})"
 
 
 class Misfit(ValueError):
-    """A cell that is not of the type of its column; ``index`` is its place."""
+    """A cell that is not of the type of its column; ``index`` is its position."""
 
     def __init__(self, index: int) -> None:
         self.index = index
 
     def reason(self, wanted: pa.DataType) -> str:
         """Why it is not of type ``wanted``, for a file of rejects."""
-        return f"no {named(wanted)}"
+        return f"not of type {named(wanted)}"
 
 
 class Inexact(Misfit):
@@ -46,7 +46,7 @@ class Inexact(Misfit):
 
 @dataclass(frozen=True)
 class Rules:
-    """What a value is: the rules above with the marks, words and format of a file."""
+    """What the values of a file are: the rules above, with the file's marks, words and format."""
 
     decimal: str = "."
     thousands: str | None = None
@@ -55,19 +55,19 @@ class Rules:
 
     @classmethod
     def of(cls, reading: Reading) -> "Rules":
-        """The rules that ``reading`` says, and the usual ones where it says nothing."""
+        """The rules given by ``reading``, and the usual ones where it leaves them open."""
         words = NULL_WORDS if reading.null_words is None else reading.null_words
         return cls(reading.decimal or ".", reading.thousands, words, reading.date_format)
 
     @property
     def formatted(self) -> pa.DataType | None:
-        """What dates in the format of their own are: dates, or time stamps where it has a time of day."""
+        """The type of dates in the given format: dates, or time stamps if the format has a time of day."""
         if self.date_format is None:
             return None
         return STAMP if re.search("%[HIMSTRXcp]", self.date_format) else pa.date32()
 
     def present(self, texts: pa.Array) -> pa.Array:
-        """``texts``, null where a word stands for a missing value."""
+        """``texts``, with null in place of words for a missing value."""
         is_word = pc.is_in(texts, value_set=pa.array(self.null_words, pa.string()))
         return pc.if_else(is_word, None, texts) if pc.any(is_word).as_py() else texts
 
@@ -83,7 +83,7 @@ class Rules:
         """``texts`` as values of type ``wanted``.
 
         Raises:
-            Misfit: the first that is not of the type.
+            Misfit: the first text that is not of the type.
         """
         try:
             return self._as(texts, wanted)
@@ -91,7 +91,7 @@ class Rules:
             raise Misfit(_first(texts, lambda part: self.fits(part, wanted))) from None
 
     def numeric(self, texts: pa.Array) -> pa.Array:
-        """Which ``texts`` look like numbers, as a mask; null where there is none."""
+        """A mask of the ``texts`` that look like numbers; null where there is no text."""
         return pc.match_substring_regex(texts, self._number)
 
     def _as(self, texts: pa.Array, wanted: pa.DataType) -> pa.Array:
@@ -119,7 +119,7 @@ class Rules:
         return pc.coalesce(pc.if_else(is_so, found, None).cast(wanted), _matching(other, pattern).cast(wanted))
 
     def _formatted(self, texts: pa.Array) -> tuple[pa.Array, pa.Array]:
-        """Times in the format of their own, and which ``texts`` are such: written anew they are the same."""
+        """Times in the given format, and which ``texts`` are such: formatted again, they are the same."""
         found = pc.strptime(texts, format=self.date_format, unit="s", error_is_null=True)
         is_same = pc.equal(_bare(pc.strftime(found, format=self.date_format)), _bare(texts))
         return found, pc.fill_null(pc.and_(is_same, pc.greater_equal(pc.year(found), 1000)), False)  # %Y takes two digits too
@@ -148,7 +148,7 @@ class Rules:
 
 
 def is_written(wanted: pa.DataType) -> bool:
-    """Whether texts can be values of type ``wanted``."""
+    """Whether a text can be a value of type ``wanted``."""
     tests = (types.is_integer, types.is_floating, types.is_decimal, types.is_boolean, types.is_date32, types.is_timestamp)
     return types.is_string(wanted) or any(test(wanted) for test in tests)
 
@@ -175,7 +175,7 @@ def named(given: pa.DataType) -> str:
 
 
 def _bare(texts: pa.Array) -> pa.Array:
-    """Dates without the zeros and spaces that may be left out, in small letters."""
+    """Dates in small letters, without the zeros and spaces that may be left out."""
     return pc.utf8_lower(pc.replace_substring_regex(texts, r"(^|[^0-9])0+([0-9])", r"\1\2"))
 
 
@@ -191,7 +191,7 @@ def _where(values: pa.Array, is_right: pa.Array) -> pa.Array:
 
 
 def _first(texts: pa.Array, fits: Callable[[pa.Array], bool]) -> int:
-    """Where the first of ``texts`` stands that does not fit."""
+    """Position of the first of ``texts`` that does not fit."""
     low, high = 0, len(texts)  # all before low fit, and not all before high
     while high - low > 1:
         middle = (low + high) // 2

@@ -29,7 +29,7 @@ def column_names(table: Any) -> list[str]:
 
 
 def codes_of(values: Any, declared: Sequence[str]) -> NDArray[np.intp]:
-    """Where each value stands in ``declared``, ``(n_rows,)``; −1 where it does not, −2 where it is missing.
+    """Position of each value in ``declared``, ``(n_rows,)``; −1 where it is not there, −2 where it is missing.
 
     Examples:
         >>> codes_of(["b", None, "c"], ["a", "b"]).tolist()
@@ -82,7 +82,7 @@ def different(values: Any) -> list[str]:
 
 
 def label(value: Any) -> str | None:
-    """A value as the text it is declared by: whole floats as integers; ``None`` where missing."""
+    """The text by which a value is declared: whole floats as integers; ``None`` where missing."""
     if value is None or (isinstance(value, float | np.floating) and math.isnan(value)) or type(value).__name__ == "NAType":
         return None
     if isinstance(value, float | np.floating) and float(value).is_integer():
@@ -107,7 +107,7 @@ def _number(value: Any, row: int) -> float:
     if label(value) is None:
         return math.nan
     if isinstance(value, str) and ("_" in value or not value.isascii()):
-        raise Unfit(row, NO_NUMBER)  # Python takes 1_000 for a number, and digits of all scripts
+        raise Unfit(row, NO_NUMBER)  # Python accepts 1_000 and the digits of all scripts
     try:
         return float(value)
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""Content: a digest of rows that tells whether they are the same again, in whatever file or query they come."""
+"""Content: a digest of rows that shows whether they are the same again, whatever file or query they come from."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -9,13 +9,13 @@ import pyarrow.compute as pc
 
 
 class Content:
-    """Digests columns as their batches go by; how they are cut into batches makes no difference."""
+    """Digests columns as their batches pass; it does not matter how they are divided into batches."""
 
     def __init__(self) -> None:
         self._columns: dict[str, tuple[Any, Any]] = {}
 
     def add(self, rows: pa.RecordBatch, without: str) -> None:
-        """Adds rows, all their columns but ``without``."""
+        """Adds rows with all their columns but ``without``."""
         for name in rows.schema.names:
             if name == without:
                 continue
@@ -26,7 +26,7 @@ class Content:
             texts.update(pc.binary_join(pa.ListArray.from_arrays([0, len(there)], there), "")[0].as_buffer())
 
     def of(self, batches: Iterable[pa.RecordBatch], without: str) -> Iterator[pa.RecordBatch]:
-        """The batches, which are added as they go by."""
+        """The same batches, which are added as they pass."""
         for batch in batches:
             self.add(batch, without)
             yield batch
@@ -40,7 +40,7 @@ class Content:
 
 
 def _texts(column: Any) -> pa.Array:
-    """The values as texts; those of types that have none are written as Python does."""
+    """The values as texts; types that have none are written as Python writes them."""
     try:
         return column.cast(pa.string())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):

@@ -1,4 +1,4 @@
-"""Rows of a SQL query: each column has the type of all its values, not of the first ones."""
+"""Rows of a SQL query: the type of a column fits all its values, not only the first ones."""
 
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
@@ -15,47 +15,47 @@ from expunge.data.urls import database_url
 from expunge.errors import InvalidRows
 
 BATCH = 65_536
-"""Rows read at a time."""
+"""Number of rows read at a time."""
 DIGITS = 38
-"""Digits that an exact number may have."""
+"""Number of digits that an exact number may have."""
 
 
-_NO_SQL = "it is no SQL of this database, or names a table or column that is not there or may not be read"
+_NO_SQL = "it is not valid SQL for this database, or names a table or column that does not exist or may not be read"
 _UNREACHED = "the database cannot be reached"
 MEANINGS = {
     "SQLITE_ERROR": _NO_SQL,
     "SQLITE_CANTOPEN": _UNREACHED,
-    "SQLITE_NOTADB": "the file is no database",
+    "SQLITE_NOTADB": "the file is not a database",
     "SQLITE_BUSY": "another program is writing there",
-    "ResourceClosedError": "the statement gives no rows",
+    "ResourceClosedError": "the statement returns no rows",
     "08": _UNREACHED,
     "22": "a value cannot be computed or converted",
     "28": "the user or the password is not accepted",
     "3D": "there is no such database",
     "42": _NO_SQL,
-    "57": "the database has stopped it",
+    "57": "the database stopped it",
 }
-"""What drivers' codes mean, by the code or by how it begins (classes of SQLSTATE)."""
+"""Meanings of drivers' codes, by the code or its beginning (classes of SQLSTATE)."""
 
 
 def _failed(error: BaseException) -> InvalidRows:
-    """What to say of a driver's error: its kind and its code. Its words may quote a value, or a part of the statement."""
+    """The message for a driver's error: its kind and its code. Its text may quote a value, or a part of the statement."""
     found = getattr(error, "sqlstate", None) or getattr(error, "sqlite_errorname", None)
     code = str(found or next((part for part in error.args[:1] if isinstance(part, int)), ""))
     kind = type(error).__name__
     means = next((MEANINGS[key] for key in (code, kind, code[:2]) if key in MEANINGS), "")
     return InvalidRows(
-        f"the query failed: {', '.join(filter(None, (kind, code)))}{f' ({means})' if means else ''}. The database's own words "
-        "are not shown, because they may quote a value: run the query in its own client to see them. Nothing was changed"
+        f"the query failed: {', '.join(filter(None, (kind, code)))}{f' ({means})' if means else ''}. The database's message "
+        "is not shown, because it may quote a value: run the query in its own client to see it. Nothing was changed"
     )
 
 
 class Query:
-    """A query, run anew for every pass over its rows.
+    """A query that is run again for every pass over its rows.
 
     Args:
-        url: of the database, as SQLAlchemy writes it.
-        query: its statement.
+        url: URL of the database, as SQLAlchemy writes it.
+        query: the SQL statement.
 
     Raises:
         InvalidRows: the URL cannot be read.
@@ -69,10 +69,10 @@ class Query:
         self._query = query
 
     def schema(self) -> pa.Schema:
-        """The columns, with the types of all their values.
+        """The columns, with types that fit all their values.
 
         Raises:
-            InvalidRows: the query fails or gives no rows, or a column holds things of different kinds.
+            InvalidRows: the query fails or returns no rows, or a column holds values of different kinds.
         """
         found: pa.Schema | None = None
         first = 1
@@ -80,14 +80,14 @@ class Query:
             found = batch.schema if found is None else _merged(found, batch.schema, first)
             first += len(batch)
         if found is None:
-            raise InvalidRows("the query gave no rows")
+            raise InvalidRows("the query returned no rows")
         return found.remove_metadata()
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Its rows; the type of a column may differ from batch to batch.
 
         Raises:
-            InvalidRows: the query fails, or a column holds things of different kinds.
+            InvalidRows: the query fails, or a column holds values of different kinds.
         """
         first = 1
         for names, rows in self._parts():
@@ -103,7 +103,7 @@ class Query:
             try:
                 with engine.connect().execution_options(stream_results=True) as connection:
                     result = connection.execute(sa.text(self._query))
-                    names = [str(name) for name in result.keys()]  # noqa: SIM118  # no mapping
+                    names = [str(name) for name in result.keys()]  # noqa: SIM118  # not a mapping
                     require_names("the query", names)
                     for part in result.partitions(BATCH):
                         yield names, [tuple(row) for row in part]
@@ -111,7 +111,7 @@ class Query:
                 engine.dispose()
         except ImportError as error:
             raise InvalidRows(
-                f"the query failed: {error.name} is not installed, with which this kind of database is reached: install it"
+                f"the query failed: {error.name} is not installed, which this kind of database needs: install it"
             ) from error
         except sa.exc.SQLAlchemyError as error:
             raise _failed(getattr(error, "orig", None) or error) from error
@@ -121,12 +121,12 @@ _KINDS = dict.fromkeys((bool, int, float, Decimal, str, bytes, date, datetime, t
     memoryview: bytes,
     UUID: str,
 }
-"""Kinds of values that databases give, and as what a table keeps those that it cannot keep as they are."""
+"""Kinds of values that databases return, and the types in which a table keeps those that it cannot keep as they are."""
 _CAST = "cast it in the query, as in CAST(column AS TEXT)"
 
 
 def _array(name: str, values: tuple[Any, ...], first: int) -> pa.Array:
-    """A column of values of one kind; integers beside other numbers are numbers."""
+    """A column of values of one kind; integers among other numbers become numbers."""
     kinds = {type(value) for value in values} - {type(None)}
     for kind in kinds - _KINDS.keys():
         row = first + [type(value) for value in values].index(kind)
@@ -144,7 +144,7 @@ def _array(name: str, values: tuple[Any, ...], first: int) -> pa.Array:
     except (pa.ArrowException, OverflowError, ValueError, TypeError):
         raise InvalidRows(
             f"column {name!r} of the query holds a value that no table keeps, from row {first} on: a whole number of more than "
-            f"64 bits, an exact one of more than {DIGITS} digits or none at all, or times with a zone and without: {_CAST}"
+            f"64 bits, an exact number of more than {DIGITS} digits or not finite, or times with and without a zone: {_CAST}"
         ) from None
 
 
@@ -180,5 +180,5 @@ def _exact(given: pa.DataType) -> tuple[int, int] | None:
 
 def _mixed(name: str, one: str, other: str, row: int) -> InvalidRows:
     return InvalidRows(
-        f"column {name!r} of the query holds {other} from row {row} on, and {one} before: a column has one type, so {_CAST}"
+        f"column {name!r} of the query holds {other} from row {row} on, but {one} before: a column has one type, so {_CAST}"
     )

@@ -1,15 +1,15 @@
-"""Drafting: what may be taken from people's rows into a schema: nothing that fewer than ten people share.
+"""Drafting: which parts of people's rows may be taken into a schema: nothing that fewer than ten people share.
 
-A schema goes where its models go, so that a category of one patient, or the largest sum that anybody has, would tell of
-that person to whoever gets a model, and would stay after they are forgotten. So people are counted, not rows:
+A schema goes where its models go, so a category of one patient, or the largest sum that anybody has, would reveal that person
+to everybody who gets a model, and would stay after they are forgotten. So people are counted, not rows:
 
 - A category is taken if at least ``PEOPLE`` people have it.
 - An end of a range is the farthest that at least ``PEOPLE`` people reach. A person reaches as far as the lowest (or highest)
   of their own numbers, rounded outwards to two digits. So the end is the tenth person's, and is the same however far out the
-  nine before are and how many rows anybody has; of the tenth it says two digits, which the nine before share or pass.
+  other nine are and however many rows anybody has; it shows two digits of the tenth, which the other nine share or exceed.
 
-What was taken is taken out again when too few people are left. The rule hides single people from whoever reads a schema; it
-is not a bound like that of the weights: who knows the rows of all others can try out whether somebody is the tenth.
+What was taken is taken out again when too few people are left. The rule hides single people from readers of the schema. It
+is not a bound like that of the weights: anybody who knows all other rows can test whether somebody is the tenth.
 """
 
 import math
@@ -29,32 +29,32 @@ from expunge.identities import EXACT, Rule, canonical
 from expunge.problem.arrays import SMALLEST
 
 PEOPLE = 10
-"""Fewer people than this share nothing that may be in a draft."""
+"""What fewer people than this share is not in a draft."""
 TEXTS = 20
-"""Up to so many different texts are categories, however few the rows."""
+"""Up to this many different texts are categories, however few the rows."""
 
 ANY = Number(-sys.float_info.max / 4, sys.float_info.max / 4)
-"""The widest range; whether numbers are in it is never asked."""
+"""The widest range; nobody asks whether numbers are in it."""
 
 
 Codes = NDArray[np.intp]
 
 
 class ByBucket(Protocol):
-    """A table that is read part by part, where all rows of a person are in one part."""
+    """A table that is read part by part, with all rows of a person in one part."""
 
     def by_bucket(self, without: Collection[str] = ()) -> Iterator[Callable[[Sequence[str]], tuple[Codes, Any]]]:
-        """For each part, what reads some of its columns: whose each row is, as a number, and the rows."""
+        """For each part, a function that reads some of its columns: a number for the person of each row, and the rows."""
         ...
 
 
 @dataclass(frozen=True)
 class Short:
-    """What fewer than ``PEOPLE`` people share of a declared column.
+    """What fewer than ``PEOPLE`` people share in a declared column.
 
     Args:
-        values: how many categories, or ends of its range.
-        left: the column without them; ``None`` where nothing is left.
+        values: number of categories, or of ends of its range.
+        left: the column without them; ``None`` if nothing is left.
     """
 
     values: int
@@ -62,7 +62,7 @@ class Short:
 
 
 def drafted(table: Any, subject: str, ignore: Collection[str], rule: Rule = EXACT) -> dict[str, Encoding]:
-    """The columns of a draft; mostly unique texts are left out, and what too few people share."""
+    """The columns of a draft, without mostly unique texts, and without what too few people share."""
     owners: dict[str, int] = {}
     people = np.array(
         [
@@ -87,13 +87,13 @@ def drafted(table: Any, subject: str, ignore: Collection[str], rule: Rule = EXAC
 def short(
     table: ByBucket, declared: Iterable[tuple[str, Encoding]], without: Collection[str] = ()
 ) -> dict[tuple[str, Encoding], Short]:
-    """Which of these columns declare something that fewer than ``PEOPLE`` people in the table share, ``without`` some.
+    """The columns that declare something that fewer than ``PEOPLE`` people in the table share, not counting ``without``.
 
-    Of other kinds than numbers and categories nothing can have been taken from rows. Every part of the table is
-    read once, and of it only the columns in which somebody is still to be counted.
+    Only numbers and categories can have been taken from rows. Every part of the table is read once, and only the columns in
+    which people still have to be counted.
     """
     counts = {(name, column): count for name, column in declared if (count := _count(plain(column))) is not None}
-    open_ = dict(counts)  # those that are short still
+    open_ = dict(counts)  # those that are still short
     for read in table.by_bucket(without):
         if not open_:
             break
@@ -135,7 +135,7 @@ class _Values:
 
     @property
     def short(self) -> Short | None:
-        """What is short, if anything."""
+        """What too few people share, if anything."""
         if not self._wanted:
             return None
         few = set(self._wanted)
@@ -144,7 +144,7 @@ class _Values:
 
 
 class _Ends:
-    """How far the ``PEOPLE`` people reach who reach farthest, each way."""
+    """How far the ``PEOPLE`` people reach who reach farthest, in each direction."""
 
     def __init__(self, column: Number) -> None:
         self._column = column
@@ -173,7 +173,7 @@ class _Ends:
 
     @property
     def short(self) -> Short | None:
-        """What is short, if anything."""
+        """What too few people share, if anything."""
         reached = self.reached
         if reached is None:
             return Short(2, None)
@@ -204,7 +204,7 @@ def _categories(values: Any, people: Codes) -> Category | None:
 
 
 def _people_by_code(codes: Codes, people: Codes, n_codes: int) -> Codes:
-    """How many different ``people`` have each code, ``(n_codes,)``; negative ones are nobody and nothing."""
+    """Number of different ``people`` that have each code, ``(n_codes,)``; negative numbers stand for nobody and nothing."""
     counted = (codes >= 0) & (people >= 0)
     n_people = int(people.max(initial=-1)) + 1
     pairs = np.unique(codes[counted].astype(np.int64) * n_people + people[counted])
@@ -212,13 +212,13 @@ def _people_by_code(codes: Codes, people: Codes, n_codes: int) -> Codes:
 
 
 def _labelled(values: Any) -> tuple[list[str], Codes]:
-    """The different labels of a column, and where each value's stands among them; negative where it is missing."""
+    """The different labels of a column, and the position of each value among them; negative where it is missing."""
     labels = different(values)
     return labels, codes_of(values, labels)
 
 
 def _numbers(values: Any) -> NDArray[np.float64]:
-    """The numbers of a column; none where it holds other things than numbers."""
+    """The numbers of a column; none if it holds anything else."""
     try:
         return numbers_of(values)
     except ValueError:
@@ -226,7 +226,7 @@ def _numbers(values: Any) -> NDArray[np.float64]:
 
 
 def _is_opaque(values: Any) -> bool:
-    """Whether the values are lists, structures or bytes, of which nothing is a feature."""
+    """Whether the values are lists, structures or bytes, which cannot be features."""
     if not hasattr(values, "type"):
         return False
     from pyarrow import types
@@ -244,7 +244,7 @@ def _is_numeric(values: Any) -> bool:
 
 
 def _rounded(value: float, direction: Callable[[float], int]) -> float:
-    """``value`` to two significant digits, outwards; infinite where that is more than a number can be."""
+    """``value`` to two significant digits, outwards; infinite where that exceeds the largest number."""
     if abs(value) < SMALLEST:
         return 0.0
     unit = 10.0 ** (math.floor(math.log10(abs(value))) - 1)

@@ -1,7 +1,7 @@
-"""Excel files: the cells of a sheet as texts, as a text file would have them.
+"""Excel files: the cells of a sheet as texts, as they would be in a text file.
 
-A cell that holds a number gives its digits, one with a date the date in ISO 8601, a formula the value that Excel computed last.
-Excel itself keeps 15 digits of a number and no leading zeros, so that ids belong in cells formatted as text.
+A cell with a number gives its digits, one with a date the date in ISO 8601, and a formula the value that Excel computed last.
+Excel itself keeps only 15 digits of a number and no leading zeros, so ids belong in cells formatted as text.
 """
 
 from collections.abc import Collection, Iterator
@@ -19,9 +19,9 @@ from expunge.data.row_numbers import numbered_as
 from expunge.errors import InvalidRows
 
 BATCH = 8192
-"""Rows read at a time."""
+"""Number of rows read at a time."""
 DIGITS = 15
-"""Digits of a number that Excel keeps."""
+"""Number of digits that Excel keeps of a number."""
 
 Row = tuple[Any, ...]
 
@@ -30,13 +30,13 @@ class ExcelFile:
     """A sheet of an Excel file.
 
     Args:
-        path: of the file.
-        reading: what is known of it.
+        path: path of the file.
+        reading: what is known about it.
         expected: names of columns that it should have.
         texts: columns of ids, in which a number must be whole and have all its digits.
 
     Raises:
-        InvalidRows: it is no Excel file, it is not known which sheet is meant, or the heading cannot be used.
+        InvalidRows: it is not an Excel file, it is unclear which sheet is meant, or the heading cannot be used.
     """
 
     def __init__(self, path: Path, reading: Reading, expected: Collection[str] = (), texts: Collection[str] = ()) -> None:
@@ -44,7 +44,7 @@ class ExcelFile:
         self.sheet = reading.sheet or ""
         first = next(self._rows(), None)
         if first is None:
-            raise InvalidRows(f"{path}: the sheet {self.sheet!r} is empty: give one with a heading and rows")
+            raise InvalidRows(f"{path}: the sheet {self.sheet!r} is empty: choose one with a heading and rows")
         self._first, row = first
         cells = [None if value is None else _text(value) for value in row]
         names = first_row_names(str(path), cells, reading.heading, list(expected))
@@ -54,14 +54,14 @@ class ExcelFile:
 
     @property
     def reading(self) -> Reading:
-        """What is known of it now."""
+        """What is known about it now."""
         return Reading(heading=self.has_heading, sheet=self.sheet)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """Its rows under the heading, each cell a text, or null where it is empty; blank rows are passed over.
+        """Its rows below the heading, each cell a text, or null where it is empty; blank rows are skipped.
 
         Raises:
-            InvalidRows: a cell that cannot be read.
+            InvalidRows: a cell cannot be read.
         """
         gathered: list[tuple[int, list[str | None]]] = []
         for number, row in self._rows():
@@ -81,13 +81,13 @@ class ExcelFile:
 
     def _cells(self, number: int, row: Row) -> list[str | None]:
         if len(row) > len(self.names):
-            raise InvalidRows(f"{self.path}, row {number} has a cell right of the heading: name its column, or empty it")
+            raise InvalidRows(f"{self.path}, row {number} has a cell to the right of the heading: name its column, or clear it")
         given = [*row, *[None] * (len(self.names) - len(row))]
         for name, value in zip(self.names, given, strict=True):
             if name in self._texts and isinstance(value, int | float | datetime | date) and not _is_id(value):
                 raise InvalidRows(
                     f"{self.path}, row {number}, column {name!r}: the cell holds {_kind(value)}, which is not an id: format "
-                    f"the column as text in Excel and enter the ids anew (of a number Excel keeps {DIGITS} digits)"
+                    f"the column as text in Excel and enter the ids again (Excel keeps {DIGITS} digits of a number)"
                 )
         return [None if value is None else _text(value) or None for value in given]
 
@@ -105,14 +105,14 @@ class ExcelFile:
         except InvalidRows:
             raise
         except (OSError, KeyError, ValueError, BadZipFile, InvalidFileException) as error:
-            raise InvalidRows(f"{self.path} cannot be read as an Excel file: save it anew as .xlsx, or as .csv") from error
+            raise InvalidRows(f"{self.path} cannot be read as an Excel file: save it again as .xlsx, or as .csv") from error
 
     def _rows_of(self, values: Any, formulas: Any) -> Iterator[tuple[int, Row]]:
         for number, (row, written) in enumerate(zip(values.iter_rows(), formulas.iter_rows(), strict=True), start=1):
             found = [cell.value for cell in row]
             if any(cell.data_type == "f" and value is None for cell, value in zip(written, found, strict=True)):
                 raise InvalidRows(
-                    f"{self.path}, row {number}: a formula was never computed: open the file in Excel and save it"
+                    f"{self.path}, row {number}: a formula has never been computed: open the file in Excel and save it"
                 )
             while found and found[-1] in (None, ""):
                 found.pop()
@@ -124,7 +124,7 @@ def _sheet(path: Path, names: list[str], wanted: str) -> str:
     if wanted and wanted not in names:
         raise InvalidRows(f"{path} has no sheet {wanted!r}: it has {', '.join(map(repr, names))}")
     if not wanted and len(names) != 1:
-        raise InvalidRows(f"{path} has {len(names)} sheets, {', '.join(map(repr, names))}: say which with --sheet")
+        raise InvalidRows(f"{path} has {len(names)} sheets, {', '.join(map(repr, names))}: choose one with --sheet")
     return wanted or names[0]
 
 

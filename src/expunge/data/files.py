@@ -1,4 +1,4 @@
-"""The files of a table: what each was when it was written, and which come and go when the table changes."""
+"""The files of a table: what each was when it was written, and which are added and removed when the table changes."""
 
 import hashlib
 from collections.abc import Iterable
@@ -12,10 +12,10 @@ class DataFile:
     """A file of rows, as it was written.
 
     Args:
-        path: below the table's folder, ``_bucket=N/batch-M-K.parquet``.
-        rows: in it.
-        size: in bytes.
-        digest: SHA-256 of all of it, in hexadecimal.
+        path: path below the table's folder, ``_bucket=N/batch-M-K.parquet``.
+        rows: number of rows.
+        size: size in bytes.
+        digest: SHA-256 of the whole file, in hexadecimal.
     """
 
     path: str
@@ -30,24 +30,24 @@ class DataFile:
 
     @property
     def place(self) -> tuple[int, str]:
-        """Sorts files so that rows come in an order that does not depend on anybody who has gone."""
+        """A sort key that puts rows in an order that does not depend on anybody who has been erased."""
         return self.bucket, self.path
 
 
 @dataclass(frozen=True)
 class Change:
-    """What becomes of a table: files that ``coming`` hold rows, and those that are ``going``."""
+    """A change of a table: files with rows are ``coming``, others are ``going``."""
 
     coming: tuple[DataFile, ...] = ()
     going: tuple[DataFile, ...] = ()
 
     def applied(self, files: Iterable[DataFile]) -> list[DataFile]:
-        """``files`` after the change; doing it twice is doing it once."""
+        """``files`` after the change; applying it twice is the same as once."""
         return sorted({*files, *self.coming} - {*self.going}, key=lambda file: file.place)
 
 
 NOTHING = Change()
-"""A table that stays as it is."""
+"""No change."""
 
 
 def listing_digest(files: Iterable[DataFile]) -> str:

@@ -1,4 +1,4 @@
-"""Values that have a type already, and a column that has another: what becomes what, without a digit lost."""
+"""Converting values that already have a type to the type of a column, without losing a digit."""
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -8,15 +8,15 @@ from expunge.data.column_types import Inexact, Misfit
 
 
 class WrongType(ValueError):
-    """A type whose values cannot be of the type wanted."""
+    """A type whose values cannot have the type wanted."""
 
 
 def fitted(values: pa.Array, wanted: pa.DataType) -> pa.Array:
-    """``values`` as type ``wanted``: numbers that are the same number, times that are the same moment; nothing is parsed.
+    """``values`` as type ``wanted``: the same numbers, the same moments; nothing is parsed.
 
     Raises:
-        WrongType: the types are different things.
-        Misfit: a value that would change.
+        WrongType: the types are of different kinds.
+        Misfit: a value would change.
     """
     if types.is_dictionary(values.type):
         values = values.dictionary_decode()
@@ -41,7 +41,7 @@ def fitted(values: pa.Array, wanted: pa.DataType) -> pa.Array:
 def _exact(values: pa.Array, wanted: pa.DataType) -> pa.Array:
     made = values.cast(wanted)
     if types.is_floating(values.type) and types.is_floating(wanted) and wanted.bit_width < values.type.bit_width:
-        # Arrow lets digits go here
+        # Arrow loses digits here
         same = pc.or_(pc.equal(made.cast(values.type), values), pc.is_nan(values))
         if pc.all(same).as_py() is False:
             raise Inexact(pc.index(same, False).as_py())
@@ -49,7 +49,7 @@ def _exact(values: pa.Array, wanted: pa.DataType) -> pa.Array:
 
 
 def _is_like(given: pa.DataType, wanted: pa.DataType) -> bool:
-    """Whether values of the two types are the same kind of thing."""
+    """Whether values of the two types are of the same kind."""
     if types.is_null(given):
         return True
     if _is_text(given) or _is_bytes(given):

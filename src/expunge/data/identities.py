@@ -1,4 +1,4 @@
-"""The ids in a column of a table: texts as they are written, and nothing that a library has made of them."""
+"""The ids in a column of a table: texts as they are written, not as a library may have changed them."""
 
 import sys
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ def subject_texts(column: Any, name: str, rows: Sequence[int] = ANY_ROWS) -> lis
     """The ids in a column, none of them missing; see ``texts_of``.
 
     Args:
-        rows: what its rows are called in the errors; by default their positions.
+        rows: numbers of the rows for error messages; by default their positions.
 
     Raises:
-        InvalidRows: one is missing or no id, names the row; or the column holds no ids.
+        InvalidRows: an id is missing or invalid (the message names the row), or the column does not hold ids.
     """
     texts = texts_of(column, name, rows)
     for row, text in zip(rows, texts, strict=False):
@@ -31,20 +31,20 @@ def subject_texts(column: Any, name: str, rows: Sequence[int] = ANY_ROWS) -> lis
 
 
 def texts_of(column: Any, name: str, rows: Sequence[int] = ANY_ROWS) -> list[str | None]:
-    """The ids in a column as they are written there, ``None`` where one is missing or nothing but white space.
+    """The ids in a column as they are written there, ``None`` where one is missing or only white space.
 
-    Texts are what they are, whole numbers their decimal digits, UUIDs their usual form.
+    Texts stay as they are, whole numbers become their decimal digits, UUIDs their usual form.
 
     Args:
-        column: of pyarrow, or a sequence of Python values as pandas, Polars and NumPy give them.
-        name: of the column.
-        rows: what its rows are called in the errors; by default their positions.
+        column: a pyarrow column, or a sequence of Python values as pandas, Polars and NumPy give them.
+        name: name of the column.
+        rows: numbers of the rows for error messages; by default their positions.
 
     Raises:
-        InvalidRows: a value that is not an id, names the row; or a column of another type, by name.
+        InvalidRows: a value is not an id (the message names the row), or the column has another type.
     """
     values = _pyarrow_values(column, name) if hasattr(column, "dictionary_encode") else _python_values(column, name, rows)
-    seen: dict[str, bool] = {}  # whether there is anything of it to be seen
+    seen: dict[str, bool] = {}  # whether anything of it can be seen
     for row, text in zip(rows, values, strict=False):
         if text is not None and text not in seen:
             try:
@@ -92,7 +92,7 @@ def _python_values(column: Any, name: str, rows: Sequence[int]) -> list[str | No
 
 def _no_ids(name: str, kind: str, where: str = "") -> InvalidRows:
     return InvalidRows(
-        f"column {name!r} holds {kind}{where} where the ids of people are wanted, and what is not text may have lost digits "
+        f"column {name!r} holds {kind}{where} where ids of people are needed, and what is not text may have lost digits "
         "(leading zeros, those after the 15th) that tell people apart: save the column as text, or as whole numbers. Nothing "
         "was changed"
     )

@@ -1,4 +1,4 @@
-"""Inspecting: what a file would be understood as, and which of its values somebody should look at before they are stored."""
+"""Inspecting: how a file would be understood, and which of its values somebody should check before they are stored."""
 
 import re
 import textwrap
@@ -15,13 +15,13 @@ from expunge.data.reading import UNKNOWN, Reading, Understood, understood
 from expunge.data.row_numbers import row_of
 
 EXAMPLES = 3
-"""Values shown of each kind of odd ones."""
+"""Number of values shown of each odd kind."""
 COUNTED = 10_000
-"""Up to so many different values of a column are counted."""
+"""Up to this many different values of a column are counted."""
 SHOWN = 40
-"""Characters shown of a value."""
+"""Number of characters shown of a value."""
 MAYBE_MISSING = ["?", "-", "--", ".", "n/a", "#n/a", "na", "nan", "null", "none", "nil", "unknown", "missing", "inf", "-inf"]
-"""Words, in small letters, that often stand for a missing value, or for no number."""
+"""Words, in small letters, that often stand for a missing value or for something that is not a number."""
 LOOSE = r"^\s*[-+$€£]?\s*[0-9][0-9.,'’ \x{a0}]*([eE][-+]?[0-9]+)?\s*[%$€£]?\s*$"
 """What a person may have meant as a number."""
 
@@ -30,12 +30,12 @@ Mask = Callable[[pa.Array, Rules], pa.Array]
 
 @dataclass
 class Odd:
-    """Values of one kind that somebody should look at.
+    """Values of one kind that somebody should check.
 
     Args:
         kind: what is odd about them.
-        count: how many cells.
-        examples: some of the values, shortened, each with the row of the first.
+        count: number of cells.
+        examples: some of the values, shortened, each with the row where it first occurs.
     """
 
     kind: str
@@ -43,7 +43,7 @@ class Odd:
     examples: dict[str, int] = field(default_factory=dict)
 
     def add(self, batch: pa.RecordBatch, texts: pa.Array, is_odd: pa.Array) -> None:
-        """Counts those in more rows."""
+        """Counts them in more rows."""
         self.count += pc.sum(is_odd).as_py() or 0
         for index in pc.indices_nonzero(is_odd)[:COUNTED].to_pylist() if len(self.examples) < EXAMPLES else ():
             if len(self.examples) < EXAMPLES:
@@ -52,16 +52,16 @@ class Odd:
 
 @dataclass
 class ColumnReport:
-    """What a column would be understood as.
+    """How a column would be understood.
 
     Args:
-        name: of the column.
-        type: in words.
-        missing: how many cells.
-        different: how many different values, at most ``COUNTED + 1``.
-        low: the least of its values, where they have an order.
-        high: the greatest of them.
-        odd: values that somebody should look at.
+        name: name of the column.
+        type: the type in words.
+        missing: number of cells without a value.
+        different: number of different values, at most ``COUNTED + 1``.
+        low: the least of its values, if they have an order.
+        high: the greatest of its values.
+        odd: values that somebody should check.
     """
 
     name: str
@@ -75,7 +75,7 @@ class ColumnReport:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What a source would be understood as: its rows, how it is read, and its columns."""
+    """How a source would be understood: its rows, how it is read, and its columns."""
 
     rows: int
     words: Sequence[str]
@@ -83,7 +83,7 @@ class Inspection:
 
 
 def inspected(source: str, query: str | None = None, *, texts: Sequence[str] = (), reading: Reading = UNKNOWN) -> Inspection:
-    """What ``source`` would be understood as; nothing is stored. The arguments are those of ``read_batches``.
+    """How ``source`` would be understood; nothing is stored. The arguments are those of ``read_batches``.
 
     Raises:
         InvalidRows: it cannot be read.
@@ -103,13 +103,13 @@ def inspected(source: str, query: str | None = None, *, texts: Sequence[str] = (
 
 
 def shown(value: object) -> str:
-    """A value for the screen: quoted, no longer than fits, and without characters that do something to a terminal."""
+    """A value for the screen: quoted, shortened, and without characters that control a terminal."""
     text = value if isinstance(value, str) else str(value)
     return repr(text if len(text) <= SHOWN else textwrap.shorten(text[:SHOWN], SHOWN, placeholder="…") + "…")
 
 
 class _Values:
-    """What is counted of a column's values."""
+    """Counts of a column's values."""
 
     def __init__(self, kind: pa.DataType) -> None:
         self._missing = 0
@@ -127,7 +127,7 @@ class _Values:
             self._ends += [end for end in ends.values() if end is not None]
 
     def tell(self, report: ColumnReport) -> None:
-        """Writes it down."""
+        """Writes the counts to ``report``."""
         report.missing = self._missing
         report.different = 0 if self.different is None else min(len(self.different), COUNTED + 1)
         if self._ends:
@@ -135,7 +135,7 @@ class _Values:
 
 
 def _find_odd(found: Understood, reports: Sequence[ColumnReport], values: Sequence[_Values]) -> None:
-    """Adds to ``reports`` the values that are odd as they are written."""
+    """Adds to ``reports`` the values that are oddly written."""
     rules = Rules.of(found.reading)
     kinds = {report.name: {kind: Odd(kind) for kind in _KINDS} for report in reports}
     for batch in found.written():
@@ -152,14 +152,14 @@ def _find_odd(found: Understood, reports: Sequence[ColumnReport], values: Sequen
 
 
 def _alike(labels: list[str]) -> Iterator[Odd]:
-    """Labels that differ in case or white space only."""
+    """Labels that differ only in case or white space."""
     groups: dict[str, list[str]] = {}
     for label in labels:
         groups.setdefault(re.sub(r"\s+", " ", label).strip().casefold(), []).append(label)
     alike = [group for group in groups.values() if len(group) > 1]
     if alike:
         examples = {" and ".join(map(shown, group[:EXAMPLES])): 0 for group in alike[:EXAMPLES]}
-        yield Odd("differ in case or spaces only", len(alike), examples)
+        yield Odd("differ only in case or spaces", len(alike), examples)
 
 
 def _is_word(texts: pa.Array, rules: Rules) -> pa.Array:
@@ -185,4 +185,4 @@ _KINDS: dict[str, tuple[Mask, bool]] = {
     "too many digits for a number": (lambda texts, _: pc.match_substring_regex(texts, "^-?[1-9][0-9]{15,}$"), True),
     "nearly a number": (_is_nearly_a_number, True),
 }
-"""Kinds of odd values: which they are, and whether only columns of texts can have them."""
+"""Kinds of odd values: a function that finds them, and whether only columns of texts can have them."""

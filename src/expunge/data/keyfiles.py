@@ -1,4 +1,4 @@
-"""Secret keys in files: 32 random bytes as hexadecimal digits, readable by their owner alone; lines below may say more."""
+"""Secret keys in files: 32 random bytes as hexadecimal digits, readable only by their owner; more lines may follow."""
 
 import secrets
 from collections.abc import Sequence
@@ -23,10 +23,10 @@ def write(path: Path, secret: bytes, lines: Sequence[str] = ()) -> None:
 
 
 def load(path: Path, name: str, loss: str) -> bytes:
-    """The secret in ``path``, where there is nothing else.
+    """The secret in ``path``, which must hold nothing else.
 
     Args:
-        name: of the key, for the errors.
+        name: name of the key, for the errors.
         loss: what cannot be done without it.
 
     Raises:
@@ -54,7 +54,7 @@ def load_with_lines(path: Path, name: str, loss: str) -> tuple[bytes, list[str]]
 
 
 def damaged(path: Path, name: str, loss: str) -> WorkspaceInvalid:
-    """The error that the file at ``path`` is no such key."""
+    """The error for a file at ``path`` that is not such a key."""
     return WorkspaceInvalid(f"the {name} {path} is damaged: {_advice(loss)}")
 
 

@@ -1,6 +1,6 @@
-"""Lists of ids, as files and pages give them: one id a line, or a column of a table; what was understood can be said.
+"""Lists of ids, from files and pages: one id per line, or a column of a table; how they were understood can be told.
 
-Whether the first line is a heading is never guessed from how it looks: it is one if it says the name of a column of ids, or if
+Whether the first line is a heading is never guessed from its looks: it is one if it names a column of ids, or if
 somebody says so.
 """
 
@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from expunge.identities import canonical
 
 TABLES = (".csv", ".tsv")
-"""Ends of the names of files that are tables; any other is one id a line."""
+"""Name endings of files that are tables; any other file has one id per line."""
 SIGNS = ",;\t|"
-"""What may part the columns of a table."""
+"""Signs that may separate the columns of a table."""
 
 
 class Unclear(ValueError):
@@ -26,11 +26,11 @@ class IdList:
     """Ids with the lines on which they are.
 
     Args:
-        ids: as written.
-        lines: the line of each, from 1 on.
-        heading: the first line's name of the column, if it was taken for a heading.
+        ids: the ids as written.
+        lines: the line of each id, from 1 on.
+        heading: the name of the column in the first line, if that was taken for a heading.
         by: the column of ids that the heading names, if it names one.
-        columns: how many there are.
+        columns: number of columns.
     """
 
     ids: tuple[str, ...] = field(repr=False)
@@ -41,7 +41,7 @@ class IdList:
 
     @property
     def understood(self) -> str:
-        """What was understood, for whoever gave the list."""
+        """How the list was understood, for the person who gave it."""
         ids = f"{len(self.ids):,} {'id' if len(self.ids) == 1 else 'ids'}"
         if self.heading is None:
             return f"{ids}; the first line was taken for an id, not for a heading"
@@ -65,14 +65,14 @@ def read_list(
 
     Args:
         content: UTF-8 text.
-        known: names of the columns of ids, by which a heading is known.
-        table: whether it is a CSV file; else it has one id a line.
+        known: names of the columns of ids, by which a heading is recognised.
+        table: whether it is a CSV file; otherwise it has one id per line.
         column: the heading of the column with the ids.
-        headed: whether the first line is a heading; by default if it says a name in ``known``.
+        headed: whether the first line is a heading; by default, if it has a name in ``known``.
 
     Raises:
-        ValueError: it is not UTF-8, or no table; it quotes no id.
-        Unclear: it has several columns, and nobody says which.
+        ValueError: it is not UTF-8, or not a table; the message quotes no id.
+        Unclear: it has several columns, and nobody said which one.
     """
     try:
         text = content.decode("utf-8-sig")
@@ -97,7 +97,7 @@ def read_list(
 
 
 def _place(first: list[str], column: str | None, named: list[int], *, is_told: bool) -> int:
-    """In which column the ids are."""
+    """The position of the column with the ids."""
     if column is not None:
         found = [place for place, cell in enumerate(first) if cell == _seen(column)]
         if len(found) != 1:
@@ -107,19 +107,19 @@ def _place(first: list[str], column: str | None, named: list[int], *, is_told: b
         return named[0]
     if len(first) > 1 and not is_told:
         raise Unclear(
-            f"the list has {len(first)} columns: say the heading of the one with the ids, or that the first line is not a "
+            f"the list has {len(first)} columns: give the heading of the one with the ids, or say that the first line is not a "
             "heading and they are in the first column"
         )
     return 0
 
 
 def _lines(text: str) -> list[str]:
-    """Ends of lines are those of text files; other white space may be in an id."""
+    """Lines end as in text files; other white space may be part of an id."""
     return text.replace("\r\n", "\n").split("\n")
 
 
 def _table(text: str) -> list[tuple[int, list[str]]]:
-    """The rows of a CSV file with the lines on which they begin."""
+    """The rows of a CSV file, with the lines on which they start."""
     found: list[tuple[int, list[str]]] = []
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_sign(text), strict=True)
     begins = 1
@@ -128,19 +128,19 @@ def _table(text: str) -> list[tuple[int, list[str]]]:
             found.append((begins, cells))
             begins = reader.line_num + 1
     except csv.Error as error:
-        raise ValueError(f"line {begins} is not CSV ({error}): correct it, or give one id a line in a text file") from None
+        raise ValueError(f"line {begins} is not CSV ({error}): correct it, or give one id per line in a text file") from None
     return found
 
 
 def _sign(text: str) -> str:
-    """What parts the columns: the sign that is in the first line, outside of quotes; a comma if there is none."""
+    """The separator of the columns: a sign that is in the first line, outside of quotes; a comma if there is none."""
     first = next(iter(csv.reader(io.StringIO(text, newline=""), delimiter="\0", quoting=csv.QUOTE_NONE)), [""])
     outside = "".join(part for number, part in enumerate((first or [""])[0].split('"')) if number % 2 == 0)
     return next((sign for sign in SIGNS if sign in outside), ",")
 
 
 def _seen(cell: str) -> str:
-    """What can be seen of a cell; a cell that holds no id is seen too, so that it is refused and not left out."""
+    """What can be seen of a cell; a cell without an id counts as seen too, so that it is refused and not left out."""
     try:
         return canonical(cell)
     except ValueError:

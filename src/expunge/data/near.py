@@ -1,7 +1,7 @@
-"""Near forms: how else an id may have been meant that nobody has, so that whoever asks is told what to look at.
+"""Near forms: other ways to write an id that nobody has, so that the person who asks is told what to check.
 
-Ids are kept nowhere, so that nobody can search them for likeness: the forms in which ids are usually spoilt are made, and
-looked up one by one. Nothing is taken for another id because of it; only a person may decide that.
+Ids are kept nowhere, so they cannot be searched for similar ones: the forms in which ids are usually garbled are made, and
+looked up one by one. No id is taken for another because of this; only a person may decide that.
 """
 
 import re
@@ -13,21 +13,21 @@ from expunge.identities import canonical
 
 Likeness = Literal["case", "zeros", "spaces", "separators", "notation", "unicode"]
 MEANING: dict[Likeness, str] = {
-    "case": "the same letters in another case",
-    "zeros": "the same digits with other zeros in front",
-    "spaces": "the same characters with other spaces",
-    "separators": "the same letters and digits with other signs between them",
+    "case": "the same letters in a different case",
+    "zeros": "the same digits with a different number of leading zeros",
+    "spaces": "the same characters with different spaces",
+    "separators": "the same letters and digits with different separators",
     "notation": "the same number, written in another way",
     "unicode": "letters that look the same, in another Unicode form",
 }
 ZEROS = 12
-"""Zeros that may be missing in front."""
+"""Number of leading zeros that may be missing."""
 DIGITS = 40
-"""Digits of a number that was written in another way, at most."""
+"""Largest number of digits of a number that was written in another way."""
 
 
 def near_forms(text: str) -> list[tuple[Likeness, str]]:
-    """What ``text`` may have been, if it was spoilt on its way; each form once, and not ``text`` itself.
+    """What ``text`` may have been before it was garbled; each form once, and not ``text`` itself.
 
     Examples:
         >>> ("notation", "120000") in near_forms("12E4")
@@ -57,7 +57,7 @@ def _forms(text: str) -> Iterator[tuple[Likeness, str]]:
 
 
 def _numbers(text: str, joined: str) -> Iterator[str]:
-    """The number that ``text`` is, as spreadsheets and programs write it."""
+    """The number in ``text``, as spreadsheets and programs write it."""
     whole: int | None = None
     if match := re.fullmatch(r"([0-9]+)(?:\.([0-9]*))?(?:[eE]\+?([0-9]{1,3}))?", text):
         before, after, power = match[1], match[2] or "", int(match[3] or 0)

@@ -18,7 +18,7 @@ def numbered(
     """The batches as the table holds them: pseudonyms for ids, and rows numbered from ``first_row``.
 
     Raises:
-        InvalidRows: a subject is missing or no id, or a column is missing or of another type; names the row.
+        InvalidRows: a subject is missing or not an id, or a column is missing or of another type; the message names the row.
     """
     row = 0
     for batch in batches:
@@ -48,7 +48,7 @@ def numbered(
 
 
 def _alias_pseudonyms(column: pa.Array, name: str, who: Identification, rows: Sequence[int]) -> pa.Array:
-    """What stands for the other ids in a column; nothing where somebody has none."""
+    """Pseudonyms for the other ids in a column; null where somebody has none."""
     texts = texts_of(column, name, rows)
     given = [text for text in texts if text is not None]
     tags = dict(zip(given, who.pseudonyms(given, name), strict=True))

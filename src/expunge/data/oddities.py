@@ -1,14 +1,22 @@
-"""Oddities: values that a schema does not foresee, counted by column; for whoever brings the rows, and nobody else."""
+"""Oddities: values outside a schema, counted by column; only for the person who brings the rows."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, Literal, get_args
 
 from expunge.data.schema import FeatureSchema
 from expunge.errors import InvalidRows
 
 LEAST = 6
-"""Fewer undeclared values of a column never stop a command."""
+"""Fewer odd values of a column never stop a command."""
+Kind = Literal["undeclared", "missing"]
+WORDS: Mapping[Kind, str] = {
+    "undeclared": "are outside what the schema declares, so that models see none of them as they are. Correct the values or "
+    "the schema; or give --accept-undeclared if they are right",
+    "missing": "are missing, a larger share than in the table, so that models see nothing there. Correct the file; or give "
+    "--accept-undeclared if nobody knows them",
+}
 
 
 @dataclass(frozen=True)
@@ -19,14 +27,17 @@ class Odd:
     missing: int = 0
     rows: int = 0
 
-    @property
-    def percent(self) -> float:
-        """The share of values that are undeclared, in percent."""
-        return 100.0 * self.undeclared / self.rows if self.rows else 0.0
+    def count(self, kind: Kind) -> int:
+        """How many are odd in this way."""
+        return self.undeclared if kind == "undeclared" else self.missing
+
+    def percent(self, kind: Kind) -> float:
+        """The share of values that are, in percent."""
+        return 100.0 * self.count(kind) / self.rows if self.rows else 0.0
 
 
 def odd_values(tables: Iterable[tuple[Any, Sequence[object]]], schemas: Collection[FeatureSchema]) -> dict[str, Odd]:
-    """By column that a schema declares, what is odd in it; where schemas differ, by the one for which most is undeclared.
+    """What is odd in each column that a schema declares; where schemas differ, by the one that leaves most undeclared.
 
     Args:
         tables: parts of a table, as ``FeatureSchema.encode`` takes them, and what their rows are called.
@@ -46,19 +57,28 @@ def odd_values(tables: Iterable[tuple[Any, Sequence[object]]], schemas: Collecti
     return {name: max((c[name] for c in found if name in c), key=lambda odd: odd.undeclared) for name in names}
 
 
-def require_declared(odd: Mapping[str, Odd], percent: int, usual: Callable[[], Mapping[str, Odd]] = dict) -> None:
-    """Raises ``InvalidRows`` if much of a column is undeclared.
+def require_declared(odd: Mapping[str, Odd], percent: int) -> None:
+    """Raises ``InvalidRows`` if more than ``percent`` of a column is undeclared; fewer than ``LEAST`` values never are many."""
+    _require("undeclared", odd, percent, dict)
+
+
+def require_usual(odd: Mapping[str, Odd], percent: int, usual: Callable[[], Mapping[str, Odd]]) -> None:
+    """Raises ``InvalidRows`` if much more of a column is undeclared or missing than was before.
 
     Args:
-        percent: of its values, above what is usual, that are much; fewer than ``LEAST`` values never are.
-        usual: gives what was odd before, if that is asked for.
+        percent: how far above the usual share, in percent of the values, is too much; fewer than ``LEAST`` values never are.
+        usual: returns what was odd before, if asked.
     """
-    many = {name: found for name, found in odd.items() if found.undeclared >= LEAST and found.percent > percent}
+    before = cache(usual)
+    for kind in get_args(Kind):
+        _require(kind, odd, percent, before)
+
+
+def _require(kind: Kind, odd: Mapping[str, Odd], percent: int, usual: Callable[[], Mapping[str, Odd]]) -> None:
+    many = {name: found for name, found in odd.items() if found.count(kind) >= LEAST and found.percent(kind) > percent}
     before = usual() if many else {}
     for name, found in many.items():
-        if found.percent > percent + before.get(name, Odd()).percent:
+        if found.percent(kind) > percent + before.get(name, Odd()).percent(kind):
             raise InvalidRows(
-                f"column {name!r}: {found.undeclared:,} of {found.rows:,} values are outside what the schema declares, so that "
-                "models see none of them as they are. Correct the values or the schema; or give --accept-undeclared if they "
-                "are right. Nothing was changed"
+                f"column {name!r}: {found.count(kind):,} of {found.rows:,} values {WORDS[kind]}. Nothing was changed"
             )

@@ -1,4 +1,4 @@
-"""The table's own columns, which come with no data: whose a row is, its number, its bucket, and other ids of its person."""
+"""The table's own columns, which do not come with the data: person, row number, bucket, and the person's other ids."""
 
 from collections.abc import Iterable
 
@@ -6,9 +6,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 SUBJECT, ROW, BUCKET = "_subject", "_row", "_bucket"
-"""The pseudonym of whose a row is, its number, and the first digits of the pseudonym, by which the table is partitioned."""
+"""The pseudonym of the person, the row's number, and the first digits of the pseudonym, by which the table is partitioned."""
 ALIAS = "_alias_"
-"""Begins the names of the columns with pseudonyms for other ids of a person; numbers from 1 on follow."""
+"""Prefix of the names of the columns with pseudonyms for other ids of a person; numbers from 1 on follow."""
 BUCKETS = 64
 
 
@@ -23,12 +23,12 @@ def is_own(name: str) -> bool:
 
 
 def bucket_of(pseudonym: str) -> int:
-    """The bucket in which a person's rows lie."""
+    """The bucket that holds a person's rows."""
     return int(pseudonym[:2], 16) % BUCKETS
 
 
 def buckets_of(pseudonyms: Iterable[str]) -> list[int]:
-    """The buckets in which these people's rows lie."""
+    """The buckets that hold these people's rows."""
     return sorted({bucket_of(pseudonym) for pseudonym in pseudonyms})
 
 

@@ -15,9 +15,9 @@ from expunge.data.row_numbers import counted
 from expunge.errors import InvalidRows
 
 VALUES = 1 << 21
-"""Numbers decoded at a time."""
+"""Number of rows decoded at a time."""
 DELETION_VECTORS = "deletionVectors"
-"""What Delta calls rows that are deleted though their file still holds them, listed elsewhere."""
+"""Delta's name for rows that are deleted although their file still holds them, listed elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class RowGroup:
     """A row group of a file, which any thread or process can read.
 
     Args:
-        store: fsspec file system.
-        path: of the file on it.
-        stamp: what it looked like when it was found.
-        number: of the row group in its file.
-        n_rows: in it.
+        store: an fsspec file system.
+        path: path of the file on it.
+        stamp: what identified the file's content when it was found.
+        number: number of the row group in its file.
+        n_rows: number of rows.
     """
 
     store: Any
@@ -40,14 +40,14 @@ class RowGroup:
 
     @property
     def name(self) -> str:
-        """Where it is."""
+        """Which row group it is, for errors."""
         return f"row group {self.number} of {self.path}"
 
     def tables(self, columns: Sequence[str]) -> Iterator[pa.Table]:
-        """Its rows in order, a few at a time; these columns, decoded in the calling thread.
+        """Its rows in order, a few at a time, with these columns, decoded in the calling thread.
 
         Raises:
-            InvalidRows: the file has vanished, was changed, or cannot be read.
+            InvalidRows: the file is gone, was changed, or cannot be read.
         """
         at_once = max(1, VALUES // max(1, len(columns)))
         try:
@@ -58,7 +58,7 @@ class RowGroup:
                 for batch in file.iter_batches(at_once, [self.number], columns=list(columns), use_threads=False):
                     yield pa.Table.from_batches([batch])
         except FileNotFoundError as error:
-            raise InvalidRows(f"{self.path} has vanished: restore it, or open the table again") from error
+            raise InvalidRows(f"{self.path} is gone: restore it, or open the table again") from error
         except (pa.ArrowException, OSError) as error:
             raise InvalidRows(f"{self.name} cannot be read ({_first_line(error)}): restore the file") from error
 
@@ -68,11 +68,11 @@ def row_groups(location: str, columns: Sequence[str], storage_options: dict[str,
 
     Args:
         location: a path, or a URL of any fsspec store (``s3://…``).
-        storage_options: for that store.
-        columns: that will be read; every file must have them, with one type each.
+        storage_options: options for that store.
+        columns: columns that will be read; every file must have them, with one type each.
 
     Raises:
-        InvalidRows: nothing there, or files whose columns are missing or differ; names file and column.
+        InvalidRows: there is nothing there, or columns are missing or differ; the message names file and column.
     """
     import fsspec
 
@@ -89,11 +89,11 @@ class ParquetRows:
     """The rows of a Parquet file, of all files in a folder, or of a Delta table; all have the same columns.
 
     Args:
-        path: of the file or folder.
+        path: path of the file or folder.
 
     Raises:
-        InvalidRows: nothing there that can be read, columns that differ from file to file or have names that cannot be told
-            apart, or values that are in the names of folders only.
+        InvalidRows: there is nothing to read, columns differ from file to file or have names that cannot be told apart,
+            or values are only in the names of folders.
     """
 
     def __init__(self, path: Path) -> None:
@@ -124,7 +124,7 @@ class ParquetRows:
 
 
 def _parts(store: Any, path: str) -> list[str]:
-    """The Parquet files in a folder, without those that whoever wrote it has hidden or not finished, as Spark reads it."""
+    """The Parquet files in a folder, without those that their writer has hidden or not finished, as Spark reads it."""
     found = [file for file in store.find(path) if file.lower().endswith(".parquet")]
     return sorted(file for file in found if not any(part[0] in "._" for part in Path(file).relative_to(path).parts))
 
@@ -139,7 +139,7 @@ def _require_whole(folder: str, files: Sequence[str]) -> None:
             if "=" in part:
                 raise InvalidRows(
                     f"the values of column {part.partition('=')[0]!r} are in the names of folders in {folder}, and in no file: "
-                    "write the rows anew with it as a column, without partitions"
+                    "write the rows again with it as a column, without partitions"
                 )
 
 
@@ -165,7 +165,7 @@ def files_row_groups(paths: Sequence[str], columns: Sequence[str], store: Any = 
 
 
 def _found(store: Any, path: str) -> tuple[str, Any]:
-    """What a file looks like now, and its footer."""
+    """A mark of a file's present content, and its footer."""
     try:
         stamp = _stamp(store, path)
         return stamp, _footer(store, path, stamp)
@@ -176,7 +176,7 @@ def _found(store: Any, path: str) -> tuple[str, Any]:
 
 
 def _delta_files(store: Any, path: str) -> list[str]:
-    """The files of the present version, from the log alone, which is copied: deltalake knows few stores, fsspec all."""
+    """The files of the present version, from a copy of the log alone: deltalake knows few stores, fsspec knows all."""
     from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError
 
@@ -186,7 +186,7 @@ def _delta_files(store: Any, path: str) -> list[str]:
             delta = DeltaTable(folder)
             if DELETION_VECTORS in (delta.protocol().reader_features or ()):
                 raise InvalidRows(
-                    f"the Delta table {path} may hold rows that are deleted by deletion vectors only, which would be learned "
+                    f"the Delta table {path} may hold rows that are deleted only by deletion vectors, which would be learned "
                     "again: purge them (REORG TABLE … APPLY (PURGE)) and switch the feature off"
                 )
             return sorted(f"{path}/{Path(uri.removeprefix('file://')).relative_to(folder)}" for uri in delta.file_uris())

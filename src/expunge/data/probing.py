@@ -30,7 +30,7 @@ PLAIN: tuple[Callable[[pa.DataType], bool], ...] = (
 
 
 def require_storable(columns: pa.Schema) -> None:
-    """Raises ``InvalidRows`` unless a table can hold these columns: a row of each is written, looked up and written anew."""
+    """Raises ``InvalidRows`` unless a table can hold these columns: a row of each is written, looked up and rewritten."""
     doubtful = [field for field in columns if not any(test(stored_type(field.type)) for test in PLAIN)]
     if not doubtful or _comes_back(doubtful):
         return
@@ -43,7 +43,7 @@ def require_storable(columns: pa.Schema) -> None:
 
 
 def _comes_back(fields: list[pa.Field]) -> bool:
-    """Whether values of these columns are the same after they were written, looked up and written anew beside another row."""
+    """Whether values of these columns are the same after being written, looked up and rewritten beside another row."""
     try:
         key = SubjectKey(bytes(32))
         given = [pa.array([_example(stored_type(field.type)), None], stored_type(field.type)) for field in fields]

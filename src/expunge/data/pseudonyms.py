@@ -1,8 +1,8 @@
 """Pseudonyms: keyed hashes that stand for subject ids in the table and in the ledger; the ids themselves are kept nowhere.
 
-One secret key; two pseudonyms of every subject that cannot be linked without it: the one in the table, which goes with
-the rows, and the tombstone, which stays for its term and answers "already forgotten". Another id of the same person, an alias,
-is hashed under the name of its column, so that equal values of two columns (a customer 1001 and a device 1001) are two.
+There is one secret key. Every subject has two pseudonyms that cannot be linked without it: the one in the table, which goes
+with the rows, and the tombstone, which stays for its term and answers "already forgotten". Another id of the same person, an
+alias, is hashed with the name of its column, so equal values in two columns (customer 1001 and device 1001) are different.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ class SubjectKey:
     """The key under which subject ids are hashed.
 
     Args:
-        rules: how ids are and were compared, the newest last; new rows get the pseudonym of that one.
+        rules: rules by which ids are and were compared, newest last; new rows get the pseudonym by the newest.
     """
 
     secret: bytes = field(repr=False)
@@ -32,12 +32,12 @@ class SubjectKey:
 
     @classmethod
     def create(cls, path: Path, rule: Rule = EXACT) -> "SubjectKey":
-        """A new key, kept in ``path``, readable by its owner alone."""
+        """A new key, kept in ``path``, readable only by its owner."""
         return cls(keyfiles.create(path, [f"{_RULE}{rule}"]), (rule,))
 
     @classmethod
     def load(cls, path: Path) -> "SubjectKey":
-        """The key in ``path``; a file that names no rule is of the time when there was one only.
+        """The key in ``path``; a file that names no rule dates from when there was only one.
 
         Raises:
             WorkspaceInvalid: it is missing or damaged.
@@ -67,23 +67,23 @@ class SubjectKey:
         return canonical(text, self.rule)
 
     def pseudonym(self, text: str, alias: str | None = None) -> str:
-        """What stands for the id ``text`` in the table, 32 hexadecimal digits.
+        """The pseudonym of the id ``text`` in the table, 32 hexadecimal digits.
 
         Args:
-            alias: the column of which it is, if that is not the subject's.
+            alias: the column of the id, if that is not the subject's.
 
         Raises:
-            ValueError: no id.
+            ValueError: ``text`` is not an id.
         """
         return self._hashed([self.canonical(text)], alias)[0]
 
     def present(self, texts: Collection[str], alias: str | None = None) -> dict[str, str]:
-        """What stands for each of ``texts`` by the present rule; see ``pseudonym``."""
+        """The pseudonym of each of ``texts`` by the present rule; see ``pseudonym``."""
         rule = self.rule
         return dict(zip(texts, self._hashed([canonical(text, rule) for text in texts], alias), strict=True))
 
     def pseudonyms(self, text: str, alias: str | None = None) -> list[str]:
-        """All that may stand for the id ``text``, the present one first, then those by earlier rules."""
+        """All possible pseudonyms of the id ``text``: first the present one, then those by earlier rules."""
         earlier = [spelled for rule in self.rules[:-1] for spelled in spellings(text, rule)]
         return list(dict.fromkeys(self._hashed([self.canonical(text), *earlier], alias)))
 
@@ -91,21 +91,21 @@ class SubjectKey:
         kind = "subject" if alias is None else f"alias\0{alias}"
         begun, tags = hmac.new(self.secret, f"{kind}\0".encode(), "sha256"), []
         for form in forms:
-            keyed = begun.copy()  # which costs half of what hmac.digest does
+            keyed = begun.copy()  # at half the cost of hmac.digest
             keyed.update(form.encode())
             tags.append(keyed.hexdigest()[:32])
         return tags
 
     def tombstone(self, pseudonym: str) -> str:
-        """What stands for it in the ledger for its term, 32 hexadecimal digits."""
+        """The tombstone that stands for it in the ledger for its term, 32 hexadecimal digits."""
         return hmac.digest(self.secret, b"tombstone\0" + pseudonym.encode(), "sha256").hex()[:32]
 
     def receipt_salt(self, request: str) -> str:
-        """The salt of the receipt for ``request``, 64 hexadecimal digits: nobody knows it who has neither key nor receipt."""
+        """The salt of the receipt for ``request``, 64 hexadecimal digits: only holders of the key or the receipt know it."""
         return hmac.digest(self.secret, b"receipt\0" + request.encode(), "sha256").hex()
 
     def fingerprint(self) -> str:
-        """Tells one key, and one set of rules, from another without giving the key away."""
+        """A mark that distinguishes keys, and sets of rules, without revealing the key."""
         rules = "\n".join(map(str, self.rules)).encode()
         return hashlib.sha256(b"expunge subject key\0" + self.secret + b"\0" + rules).hexdigest()[:16]
 
@@ -117,13 +117,13 @@ def nobody(_pseudonyms: Collection[str]) -> Collection[str]:
 
 @dataclass(frozen=True)
 class Identification:
-    """How whose a row is becomes pseudonyms.
+    """How ids become pseudonyms.
 
     Args:
-        key: under which ids are hashed.
-        subject: the column that says whose a row is.
+        key: key under which ids are hashed.
+        subject: the column that says to whom a row belongs.
         aliases: columns with other ids of the same person.
-        taken: tells which of some pseudonyms stand for somebody already, in the table or in the ledger.
+        taken: returns those pseudonyms of a collection that already stand for somebody, in the table or in the ledger.
     """
 
     key: SubjectKey
@@ -132,7 +132,7 @@ class Identification:
     taken: Callable[[Collection[str]], Collection[str]] = nobody
 
     def pseudonyms(self, texts: Sequence[str], alias: str | None = None) -> list[str]:
-        """What stands for each of ``texts``: the pseudonym by an earlier rule where somebody has that, else the present one."""
+        """The pseudonym of each of ``texts``: by an earlier rule if somebody already has it, otherwise the present one."""
         if len(self.key.rules) == 1:  # as in every workspace that is made today: there is one pseudonym of an id
             present = self.key.present(set(texts), alias)
             return [present[text] for text in texts]

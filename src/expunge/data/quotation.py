@@ -1,4 +1,4 @@
-"""Quotation marks in text files: one in a quoted cell is doubled, or ends the cell. Readers let others pass, and lose them."""
+"""Quotation marks in text files: one in a quoted cell is doubled, or ends the cell. Readers accept others, and lose them."""
 
 import re
 
@@ -6,14 +6,14 @@ _CELL = re.compile(rb'"(?:[^"]++|"")*+"')
 
 
 class BadText(Exception):
-    """Bytes that are no text, or no cells."""
+    """Bytes that are not text, or not cells."""
 
 
 class Quotation:
     """Follows the quotation marks of a file through its pieces.
 
     Args:
-        delimiter: what stands between its cells.
+        delimiter: the character between cells.
     """
 
     def __init__(self, delimiter: str) -> None:
@@ -26,14 +26,14 @@ class Quotation:
         """Looks at the next ``piece``.
 
         Args:
-            is_last: whether the file ends with it, so that nothing may be left for another look.
+            is_last: whether the file ends with it, so nothing may be left for later.
 
         Raises:
-            BadText: a mark is followed by what cannot follow it.
+            BadText: a mark is followed by something that cannot follow it.
         """
         text = self._left + piece
-        if is_last or len(text) >= self._enough:  # of a long cell not every piece is worth another look
-            end = self._right.match(text, 1).end()  # type: ignore[union-attr]  # it matches nothing, too
+        if is_last or len(text) >= self._enough:  # in a long cell, not every piece is worth another look
+            end = self._right.match(text, 1).end()  # type: ignore[union-attr]  # it also matches nothing
             cell = _CELL.match(text, end)
             if cell is not None and cell.end() < len(text):
                 raise BadText(

@@ -1,7 +1,7 @@
 """Reading rows from outside: a text, Excel or Parquet file of any size, a folder of Parquet files, or a SQL query.
 
-Every value of a column has the column's type, which is declared or was found from all rows: nothing is guessed anew later, cast
-in silence or taken from the first rows alone. Rows come batch by batch; ``row_of`` says what each is called.
+Every value of a column has the column's type, which is declared or was found from all rows. Nothing is guessed again later,
+cast silently, or inferred from the first rows alone. Rows come batch by batch; ``row_of`` gives the number of each.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -28,26 +28,26 @@ from expunge.errors import InvalidRows, WrongValue
 __all__ = ["UNKNOWN", "Reading", "Understood", "read_batches", "row_of", "understood"]
 
 TEXT, EXCEL, PARQUET = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz"), (".xlsx",), (".parquet",)
-"""Ends of the names of files that can be read, in capitals too."""
+"""Name endings of files that can be read, in capitals too."""
 _SAID = {TEXT: ("delimiter", "encoding", "heading"), EXCEL: ("heading", "sheet"), PARQUET: ()}
-"""Options of reading, beside those of values, that each kind of file has."""
+"""Options of reading that each kind of file has, besides those about values."""
 HOW_WRITTEN = ", or say how the file writes it (--decimal, --thousands, --date-format, --null-word)"
 DIGITS = {16: 3, 32: 7, 64: 15}
-"""Decimal digits that a number of so many bits holds, about."""
+"""Decimal digits that a number of this many bits holds, approximately."""
 ENDS = ", ".join((*TEXT, *EXCEL, *PARQUET))
 
 
 @dataclass(frozen=True)
 class Understood:
-    """What a source was found to hold.
+    """How a source was understood.
 
     Args:
-        schema: its columns, with the types of all their values.
-        rows: how many there are, where they were counted.
+        schema: its columns, with types that fit all their values.
+        rows: number of rows, if they were counted.
         reading: how it is read, with what was detected.
         notes: what a person should know, each a sentence.
-        open: gives its rows; columns that it is given types for must fit those.
-        written: gives its rows as they are written, before they have these types.
+        open: returns its rows; columns for which it is given types must fit those.
+        written: returns its rows as they are written, before they have these types.
     """
 
     schema: pa.Schema
@@ -59,7 +59,7 @@ class Understood:
 
     @property
     def words(self) -> list[str]:
-        """How it was understood, for a person."""
+        """How it was understood, in words."""
         kinds: dict[str, list[str]] = {}
         for field in self.schema:
             kinds.setdefault(named(field.type), []).append(repr(field.name))
@@ -67,13 +67,13 @@ class Understood:
 
 
 class Wanted(TypedDict, total=False):
-    """What is known of rows before they are read, and wanted of them.
+    """What is known about rows before they are read, and what is wanted of them.
 
     Args:
-        texts: columns, ids above all, that a text file gives to the letter: only an empty cell is missing. Default: none.
-        reading: what is known of the file; the rest is detected.
-        columns: names and types that the rows must fit; without them types are found by reading all rows once.
-        rejects: where rows go that do not fit; without it one is an error.
+        texts: columns, mainly of ids, that a text file gives literally: only an empty cell is missing. Default: none.
+        reading: what is known about the file; the rest is detected.
+        columns: names and types that the rows must fit; without them, types are found by reading all rows once.
+        rejects: where rows that do not fit go; without it, such a row is an error.
     """
 
     texts: Collection[str]
@@ -83,23 +83,23 @@ class Wanted(TypedDict, total=False):
 
 
 def read_batches(source: str, query: str | None = None, **wanted: Unpack[Wanted]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-    """The columns of ``source`` and its rows in batches; ``row_of`` says what a row is called.
+    """The columns of ``source`` and its rows in batches; ``row_of`` gives the number of a row.
 
     Args:
-        source: path of a file whose name ends as one of ``ENDS``, or of a folder of Parquet files; with ``query``, a database
+        source: path of a file whose name ends in one of ``ENDS``, or of a folder of Parquet files; with ``query``, a database
             URL as SQLAlchemy writes it.
         query: SQL whose result is read.
         wanted: see ``Wanted``.
 
     Raises:
-        InvalidRows: no such file, another kind of file, or the first rows cannot be read; later rows raise it as they come.
+        InvalidRows: there is no such file, it is of another kind, or its first rows cannot be read; later rows raise it too.
     """
     found = understood(source, query, **wanted)
     return found.schema, found.open(found.schema)
 
 
 def understood(source: str, query: str | None = None, **wanted: Unpack[Wanted]) -> Understood:
-    """What ``source`` holds; see ``read_batches``."""
+    """How ``source`` is understood; see ``read_batches``."""
     texts, reading = wanted.get("texts", ()), wanted.get("reading", UNKNOWN)
     columns, rejects = wanted.get("columns"), wanted.get("rejects")
     if query is not None:
@@ -161,15 +161,15 @@ def _native(
     reading: Reading,
     rejects: Rejects | None,
 ) -> Understood:
-    """What has types already."""
+    """A source whose values already have types."""
     begun: list[Iterator[pa.RecordBatch]] = []
     if found is None:
         rows = batches()
         first = next(rows, None)
         if first is None:
-            raise InvalidRows(f"{source} gave no rows")
+            raise InvalidRows(f"{source} has no rows")
         found = first.schema.remove_metadata()
-        begun.append(chain([first], rows))  # a query is not run again without need
+        begun.append(chain([first], rows))  # a query is not run again needlessly
     schema = found if columns is None else _typed(found, columns)
 
     def open_(columns: pa.Schema) -> Iterator[pa.RecordBatch]:
@@ -181,7 +181,7 @@ def _native(
 
 
 def _made(texts: Collection[str], rules: Rules, name: str, kind: pa.DataType, cells: pa.Array) -> pa.Array:
-    """What the cells of a column mean; those in ``texts`` to the letter."""
+    """The values of the cells of a column; those in ``texts`` literally."""
     return cells if name in texts else rules.parsed(rules.present(cells), kind)
 
 
@@ -193,10 +193,10 @@ def _fitted(
     rejects: Rejects | None,
     way_out: str = "",
 ) -> pa.RecordBatch:
-    """``batch`` as the types ``wanted``, as ``make`` makes them of each column.
+    """``batch`` with the types ``wanted``, into which ``make`` converts each column.
 
     Raises:
-        WrongValue: a value does not fit, and there are no ``rejects`` to set its row aside; names row and column.
+        WrongValue: a value does not fit, and there are no ``rejects`` to set its row aside; the message names row and column.
     """
     made, reasons = [], None if rejects is None else dict[int, str]()
     for name, values in zip(batch.schema.names, batch.columns, strict=True):
@@ -231,18 +231,18 @@ def _fitted(
 
 
 def _typed(found: pa.Schema, declared: pa.Schema, texts: Collection[str] = ()) -> pa.Schema:
-    """The columns that were found, with the types that are declared, or else of their values; those in ``texts`` are text
-    whatever is declared."""
+    """The columns that were found, with the types that are declared, or else those of their values; those in ``texts`` are
+    always text."""
     plain = {field.name: field.type.value_type if pa.types.is_dictionary(field.type) else field.type for field in found}
     kinds = plain | {field.name: field.type for field in declared} | dict.fromkeys(texts, pa.string())
     return pa.schema([pa.field(field.name, kinds[field.name]) for field in found])
 
 
 def _kind(path: Path) -> tuple[str, ...]:
-    """Which kind of file it is, by its name and its first bytes.
+    """The kind of file, by its name and its first bytes.
 
     Raises:
-        InvalidRows: there is none, or they disagree.
+        InvalidRows: there is no such file, or name and bytes disagree.
     """
     if path.is_dir():
         return PARQUET
@@ -250,7 +250,7 @@ def _kind(path: Path) -> tuple[str, ...]:
         raise InvalidRows(f"there is no file {path}: give one ({ENDS}), or a database URL and --query")
     kind = next((ends for ends in (TEXT, EXCEL, PARQUET) if path.name.lower().endswith(ends)), None)
     if kind is None:
-        raise InvalidRows(f"{path} ends in none of {ENDS}: convert it, or give a database URL and --query")
+        raise InvalidRows(f"{path} does not end in any of {ENDS}: convert it, or give a database URL and --query")
     try:
         with path.open("rb") as file:
             start = file.read(4)
@@ -261,5 +261,5 @@ def _kind(path: Path) -> tuple[str, ...]:
         looks = {PARQUET: "a Parquet file", EXCEL: "an Excel file (.xlsx)", None: "an old Excel file (.xls)", TEXT: "text"}[
             begins
         ]
-        raise InvalidRows(f"{path} is {looks}, not what its name says: rename it, or save it as what it is called")
+        raise InvalidRows(f"{path} is {looks}, not what its name says: rename it, or save it in the named format")
     return kind

@@ -1,4 +1,4 @@
-"""Rejects: rows that are set aside with the reason, on request, so that the others of their file can be taken."""
+"""Rejects: rows that are set aside with the reason, on request, so that the rest of their file can be taken."""
 
 import csv
 import io
@@ -13,7 +13,7 @@ from expunge.data.column_types import Misfit
 from expunge.data.row_numbers import numbered_as, rows_of
 
 ROW, REASON = "row", "reason"
-"""Columns that a file of rejects has before those of the rows."""
+"""Columns of a file of rejects before those of the rows."""
 
 
 class Rejects:
@@ -26,11 +26,11 @@ class Rejects:
         return len(self._rows)
 
     def add(self, row: int, reason: str, given: pa.RecordBatch | pa.Table) -> None:
-        """Sets aside the one row of ``given``, which is called ``row``."""
+        """Sets aside the only row of ``given``, whose number is ``row``."""
         self._rows.append((row, reason, given.to_pylist()[0]))
 
     def without(self, batch: pa.RecordBatch, reasons: Mapping[int, str], given: pa.RecordBatch) -> pa.RecordBatch:
-        """``batch`` without the rows at these places, which are set aside as ``given`` has them; ``given`` names the rows."""
+        """``batch`` without the rows at these positions, which are set aside as in ``given``; ``given`` has the row numbers."""
         if not reasons:
             return batch
         names = np.array(rows_of(given))
@@ -55,10 +55,10 @@ class Rejects:
 def fitting(
     make: Callable[[pa.Array], pa.Array], cells: pa.Array, reasons: dict[int, str] | None, reason: Callable[[Misfit], str]
 ) -> pa.Array:
-    """What ``make`` makes of ``cells``; those that it refuses are missing, and ``reasons`` has their places and the ``reason``.
+    """``cells`` as converted by ``make``; those it refuses are missing, and ``reasons`` has their positions and the ``reason``.
 
     Raises:
-        Misfit: it refuses one, and nobody wants the reasons.
+        Misfit: it refuses a cell, and there are no ``reasons``.
     """
     fits = np.ones(len(cells), dtype=bool)
     while True:

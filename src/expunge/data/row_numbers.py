@@ -1,8 +1,8 @@
-"""What a row is called: its number in the user's file, in every error, report and file of rejects.
+"""The number of a row in the user's file, in every error, report and file of rejects.
 
-The rule, kept here alone: in a text or Excel file rows count as spreadsheet programs show them, from 1, with the heading, with
-blank rows, and a row whose quoted cells run over several lines counts once. So below a heading the first row is row 2.
-Rows of Parquet files and of queries count from 1; those of a folder count on from file to file.
+The rule, kept only here: in a text or Excel file rows are numbered as in a spreadsheet program, from 1, including the heading
+and blank rows, and a row whose quoted cells span several lines counts once. So below a heading the first row is row 2.
+Rows of Parquet files and of queries are numbered from 1; those of a folder continue from file to file.
 """
 
 from collections.abc import Sequence
@@ -15,19 +15,19 @@ FIRST, NUMBERS = b"expunge.first_row", b"expunge.row_numbers"
 
 
 def counted(batch: pa.RecordBatch, first: int) -> pa.RecordBatch:
-    """``batch``, whose rows are ``first`` and those that follow it."""
+    """``batch``, whose rows are numbered from ``first`` on."""
     return batch.replace_schema_metadata({FIRST: str(first).encode()})
 
 
 def numbered_as(batch: pa.RecordBatch, numbers: NDArray[np.int64]) -> pa.RecordBatch:
-    """``batch``, whose rows have these ``numbers``, ``(n_rows,)``, which increase."""
+    """``batch``, whose rows have these increasing ``numbers``, ``(n_rows,)``."""
     if len(numbers) and numbers[-1] - numbers[0] == len(numbers) - 1:
         return counted(batch, int(numbers[0]))
     return batch.replace_schema_metadata({NUMBERS: numbers.astype("<i8").tobytes()})
 
 
 def rows_of(batch: pa.RecordBatch, first: int = 1) -> Sequence[int]:
-    """The numbers, in their file, of the rows of ``batch``, as ``read_batches`` gave them; from ``first`` on if it did not.
+    """The numbers of the rows of ``batch`` in their file, if ``read_batches`` set them; otherwise from ``first`` on.
 
     Examples:
         >>> list(rows_of(counted(pa.record_batch({"a": [5, 6]}), 2)))
@@ -41,5 +41,5 @@ def rows_of(batch: pa.RecordBatch, first: int = 1) -> Sequence[int]:
 
 
 def row_of(batch: pa.RecordBatch, index: int) -> int:
-    """The number of the row that stands at ``index`` in ``batch``."""
+    """The number of the row at ``index`` in ``batch``."""
     return rows_of(batch)[index]

@@ -1,4 +1,4 @@
-"""A sample that is spread over all rows, however many there will have been."""
+"""A sample that is spread over all rows, however many there will be."""
 
 from collections.abc import Iterable, Iterator
 
@@ -6,7 +6,7 @@ import pyarrow as pa
 
 
 class Sample:
-    """Every so-many-th row of those that pass by: all of up to ``2 * size``, and no fewer than ``size`` of more.
+    """Rows at equal intervals among those that pass: all of up to ``2 * size``, and at least ``size`` of more.
 
     Examples:
         >>> sample = Sample(2)
@@ -21,7 +21,7 @@ class Sample:
         self._parts: list[pa.Table] = []
 
     def of(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """The same batches, looked at."""
+        """The same batches, sampled as they pass."""
         for batch in batches:
             first = -self._seen % self._step
             self._seen += len(batch)

@@ -1,4 +1,4 @@
-"""FeatureSchema: from a table to feature rows, one row at a time, with nothing fitted. Theory §5.4.
+"""FeatureSchema: turns a table into feature rows, one row at a time, with nothing fitted. Theory §5.4.
 
 A scaler or an encoder that is fitted on the data remembers the people in it, and forgetting them from the model does not
 forget them there. Here ranges and categories are *declared*, from knowledge, in a TOML file that a person can read:
@@ -55,27 +55,28 @@ DENSE = 512
 
 HEADER = """\
 # How rows become features. Ranges and categories should come from what you know about the world, not from the data,
-# because whatever is taken from the data remembers the people in it. Columns not listed are ignored.
+# because anything taken from the data remembers the people in it. Columns not listed are ignored.
 """
 DRAFTED = """\
-# How rows become features, drafted from the data. Whoever fits a model must check every line first: ranges and categories
-# should come from what you know about the world, because whatever is taken from the data remembers the people in it.
+# How rows become features, drafted from the data. Check every line before you fit a model: ranges and categories should
+# come from what you know about the world, because anything taken from the data remembers the people in it.
 # Columns not listed are ignored. All of this goes into every model that is fitted with it, and into its exports.
 #
 # What was taken, and by which rule (people are counted, not rows):
 #   values      those that at least ten people have;
 #   low, high   the farthest that at least ten people reach, each by their own extreme in two digits;
 #   left out    columns in which fewer than ten people share anything, and mostly unique texts.
-# The rule hides single people from readers; who knows all others can still try out whether somebody is the tenth.
+# The rule hides single people from readers; anybody who knows all other rows can still test whether somebody is the tenth.
 #
-# While this says "draft = true", everything here counts as taken from the data: forgetting takes out what fewer than ten
-# people then share, or, once you have edited the file, reports it. Delete the line when all of it is what you know.
+# While this says "draft = true", everything here counts as taken from the data. When somebody is forgotten, anything that
+# fewer than ten people then share is taken out, or reported if you have edited the file. Delete the line once all of it is
+# what you know.
 """
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """Feature rows, and how many values of each column did not fit their declaration.
+    """Feature rows, and the numbers of values of each column that did not fit their declaration.
 
     Args:
         X: ``(n_rows, n_features)``, float64; canonical CSR where hashed features or crosses make it wide.
@@ -131,13 +132,28 @@ class FeatureSchema:
 
     @cached_property
     def groups(self) -> list[NDArray[np.intp]]:
-        """The features in groups of which a row has at most one that is not 0: categories, and every other knot."""
+        """The features in groups in which a row has at most one that is not 0: categories, and every other knot."""
         groups, start = list[NDArray[np.intp]](), 0
         for _name, features in self._named:
             own = features.groups
             groups += [start + group for group in own]
             start += sum(map(len, own))
         return groups
+
+    @cached_property
+    def alike(self) -> list[int]:
+        """Positions of ``groups`` that have one value in each row: those of categories, 1 before the row is normalised."""
+        found, start = list[int](), 0
+        for _name, features in self._named:
+            found += [start + place for place in features.alike]
+            start += len(features.groups)
+        return found
+
+    @cached_property
+    def thin(self) -> NDArray[np.intp]:
+        """The features, each a group of its own, that are 0 in most rows: those of sparse kinds."""
+        sparse = [features.is_sparse for _name, features in self._named for _suffix in features.suffixes]
+        return np.array([group[0] for group in self.groups if len(group) == 1 and sparse[group[0]]], dtype=np.intp)
 
     @property
     def row_norm(self) -> float:
@@ -154,7 +170,7 @@ class FeatureSchema:
 
         Args:
             table: a pandas or Polars frame, a pyarrow table, or a mapping of column names to sequences.
-            ids: what errors call the rows; by default their positions.
+            ids: names of the rows for error messages; by default their positions.
 
         Raises:
             InvalidRows: a declared column is missing, columns differ in length, a value cannot be what its column is
@@ -176,7 +192,7 @@ class FeatureSchema:
         if self.normalise:
             X = normalised(X)
         values = X.data if self.is_sparse else X
-        values[np.abs(values) < SMALLEST] = 0.0  # a number next to an end of its range, and none that a model can tell from it
+        values[np.abs(values) < SMALLEST] = 0.0  # so close to an end of its range that no model can tell
         undeclared = {name: int(block.undeclared.sum()) for name, block in blocks.items()}
         missing = {name: int(block.missing.sum()) for name, block in blocks.items()}
         return Encoded(canonical(X, "rows") if self.is_sparse else X, undeclared, missing)
@@ -209,17 +225,17 @@ class FeatureSchema:
 
         Args:
             table: as for ``encode``.
-            subject: column that says whose a row is; it is not a feature.
-            ignore: columns that are no features either.
-            rule: by which ids are compared.
+            subject: the column that says to whom a row belongs; it is not a feature.
+            ignore: other columns that are not features.
+            rule: the rule by which ids are compared.
 
         Raises:
-            InvalidRows: no such subject column, or no other column is left.
+            InvalidRows: there is no such subject column, or no other column is left.
         """
         from expunge.data.drafting import drafted
 
         if subject not in column_names(table):
-            raise InvalidRows(f"there is no column {subject!r}: there are {', '.join(column_names(table))}")
+            raise InvalidRows(f"there is no column {subject!r}: the columns are {', '.join(column_names(table))}")
         columns = drafted(table, subject, set(ignore), rule)
         if not columns:
             raise InvalidRows(
@@ -254,7 +270,7 @@ class FeatureSchema:
         return cls(columns, given.get("normalise", True), given.get("draft", False), features)
 
     def to_toml(self) -> str:
-        """The schema as TOML, with a word to whoever reviews it."""
+        """The schema as TOML, with a note to the reviewer."""
         lines = [DRAFTED if self.draft else HEADER, *(["draft = true"] if self.draft else [])]
         lines += [f"normalise = {str(self.normalise).lower()}"]
         for what, declared in (("columns", self.columns), ("features", self.features)):
@@ -267,10 +283,10 @@ class FeatureSchema:
         """The schema in the TOML file at ``path``.
 
         Args:
-            path: of a TOML file in UTF-8.
+            path: path of a TOML file in UTF-8.
 
         Raises:
-            ValueError: as ``from_toml``, with the path.
+            ValueError: as for ``from_toml``; the message has the path.
         """
         try:
             return cls.from_toml(Path(path).read_text(encoding="utf-8"))
@@ -281,7 +297,7 @@ class FeatureSchema:
         """Writes the schema to ``path`` as TOML.
 
         Args:
-            path: of the file; an older one is replaced at once.
+            path: path of the file; an existing one is replaced.
         """
         write_file(Path(path), self.to_toml().encode())
 

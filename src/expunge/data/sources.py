@@ -3,7 +3,7 @@
 A row group is a part: parts are read, decoded and encoded in the engine's threads or on its workers, a few at a time.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
@@ -24,7 +24,7 @@ from expunge.problem.rows import Places, Rows, RowSource
 from expunge.problem.split import SplitMatrix, pays
 
 IN_MEMORY = 1 << 30
-"""Bytes of encoded rows up to which ``in_one_block`` keeps them."""
+"""Size in bytes up to which ``in_one_block`` keeps encoded rows."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class TableColumns:
     """How the columns of a table become rows; rows without a target are left out.
 
     Args:
-        features: a schema, or the names of numeric columns (float32 where all are).
+        features: a schema, or the names of numeric columns (float32 if all of them are).
         target: column of the targets.
-        classes: labels of a classifier in the order of their codes; none for regression, or where the target holds codes.
+        classes: labels of a classifier in the order of their codes; none for regression, or if the target holds codes.
         sample_weight: column of the weights.
     """
 
@@ -57,7 +57,7 @@ class TableColumns:
             ids: names of the table's rows, for the errors; a NumPy array, a list or ``Places``.
 
         Raises:
-            InvalidRows: a value that is not a number, NaN, or a target that is not a class; names the row.
+            InvalidRows: a value is not a number, is NaN, or is not a class of the target; the message names the row.
         """
         has_target = np.asarray(pc.is_valid(table[self.target]))
         if not has_target.all():
@@ -67,16 +67,18 @@ class TableColumns:
             y = codes_of(table[self.target], self.classes).astype(np.float64)
             if (y < 0).any():
                 raise InvalidRows(
-                    f"row {ids[int(np.argmax(y < 0))]} has a {self.target} that the model has not learned as a class: it knows "
+                    f"row {ids[int(np.argmax(y < 0))]} has a {self.target} that is not a class of the model: it knows "
                     f"{', '.join(self.classes)}"
                 )
         else:
             y = self._numbers(table, self.target, ids)
         weight = None if self.sample_weight is None else self._numbers(table, self.sample_weight, ids)
         if isinstance(self.features, FeatureSchema):
-            rows, groups = Rows.of(self.features.encode(table, ids).X, y, weight, ids), self.features.groups
-            is_split = pays(len(groups), rows.X.shape[1])  # by the schema alone: all parts have the same blocks
-            return replace(rows, X=SplitMatrix.of(rows.X, groups)) if is_split else rows
+            rows, schema = Rows.of(self.features.encode(table, ids).X, y, weight, ids), self.features
+            thin = schema.thin if schema.is_sparse else None
+            n_blocks = len(schema.groups) - (0 if thin is None else len(thin))
+            is_split = pays(n_blocks, rows.X.shape[1])  # by the schema alone: all parts have the same blocks
+            return replace(rows, X=SplitMatrix.of(rows.X, schema.groups, schema.alike, thin)) if is_split else rows
         columns = [self._numbers(table, name, ids) for name in self.features]
         X = np.stack(columns).T  # column by column, as they are stored
         return Rows.of(X, y, weight, ids)
@@ -98,12 +100,12 @@ class Part(Protocol):
 
     @property
     def name(self) -> str:
-        """Where it is."""
+        """Where it is, for errors."""
         ...
 
     @property
     def n_rows(self) -> int:
-        """In it, about."""
+        """Approximate number of rows."""
         ...
 
     def tables(self, columns: Sequence[str]) -> Iterator[pa.Table]:
@@ -113,11 +115,11 @@ class Part(Protocol):
 
 @dataclass(frozen=True)
 class Without:
-    """People whose rows are left out, even where a file still holds them: ``subjects`` as column ``column`` has them.
+    """People whose rows are left out, even where a file still holds them.
 
     Args:
-        column: that says whose a row is.
-        subjects: who is left out, as the column has them.
+        column: the column that says to whom a row belongs.
+        subjects: the people left out, as the column has them.
     """
 
     column: str
@@ -133,7 +135,7 @@ class Without:
 
 
 def columns_read(columns: TableColumns, without: Without | None) -> list[str]:
-    """Columns that are read, each once."""
+    """The columns that are read, each once."""
     return list(dict.fromkeys([*columns.columns, *([] if without is None else [without.column])]))
 
 
@@ -166,7 +168,7 @@ class TableSource:
     """The rows of a table, part by part; a ``PartedSource`` and a ``ThinnableSource``.
 
     Args:
-        find: gives the parts, when they are first needed.
+        find: returns the parts, when they are first needed.
     """
 
     def __init__(self, find: Callable[[], Sequence[EncodedPart]]) -> None:
@@ -190,11 +192,11 @@ class TableSource:
         Args:
             location: a path, or a URL of any fsspec store.
             columns: how columns become rows.
-            without: whose rows are left out. Default: nobody's.
-            storage_options: for the store. Default: none.
+            without: people whose rows are left out. Default: nobody.
+            storage_options: options for the store. Default: none.
 
         Raises:
-            InvalidRows: nothing there, or files that do not fit each other.
+            InvalidRows: there is nothing there, or the files do not match.
         """
         groups = row_groups(str(location), columns_read(columns, without), storage_options)
         return cls(lambda: [EncodedPart(group, columns, without) for group in groups])
@@ -213,7 +215,7 @@ class TableSource:
         """Every ``step``-th part.
 
         Args:
-            step: one part in so many is kept.
+            step: one part in ``step`` is kept.
         """
         return TableSource(lambda: self._parts[step // 2 :: step])
 
@@ -221,15 +223,9 @@ class TableSource:
         """The first ``n`` rows or a few more; all of them if there are fewer.
 
         Args:
-            n: how many rows are wanted.
+            n: number of rows wanted.
         """
-        kept: list[Rows] = []
-        for rows in self.batches():
-            kept.append(rows)
-            n -= len(rows)
-            if n <= 0:
-                break
-        return _joined(kept)
+        return first_rows(self._parts, n)
 
     def in_one_block(self) -> "Rows | TableSource":
         """The same rows in one block, if they take no more than ``IN_MEMORY`` bytes."""
@@ -283,13 +279,13 @@ class TablePart:
 
 
 class QuerySource:
-    """The result of a SQL query, run anew for every pass; the rows must not change in between.
+    """The result of a SQL query, run again for every pass; the rows must not change in between.
 
     Args:
         columns: how columns become rows.
-        without: whose rows are left out. Default: nobody's.
-        url: of the database, as SQLAlchemy writes it.
-        query: its statement.
+        without: people whose rows are left out. Default: nobody.
+        url: URL of the database, as SQLAlchemy writes it.
+        query: the SQL statement.
     """
 
     def __init__(self, url: str, query: str, columns: TableColumns, *, without: Without | None = None) -> None:
@@ -308,6 +304,21 @@ class QuerySource:
             part = TablePart(table, f"the query's rows from {row} on")
             row += len(table)
             yield from EncodedPart(part, self._columns, self._without).batches()
+
+
+def first_rows(parts: Iterable[EncodedPart], n: int) -> Rows:
+    """The first ``n`` rows of ``parts`` or a few more; all of them if there are fewer.
+
+    Raises:
+        InvalidRows: there is none.
+    """
+    kept: list[Rows] = []
+    for rows in (rows for part in parts for rows in part.batches()):
+        kept.append(rows)
+        n -= len(rows)
+        if n <= 0:
+            break
+    return _joined(kept)
 
 
 def _joined(parts: Sequence[Rows]) -> Rows:

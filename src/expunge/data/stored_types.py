@@ -6,7 +6,7 @@ import pyarrow as pa
 def stored_type(given: pa.DataType) -> pa.DataType:
     """The type in which the table keeps a column of type ``given``; what it cannot keep stays as it is.
 
-    Whole numbers have 64 bits with a sign, times of day microseconds, exact numbers up to 38 digits: a value that needs more is
+    Whole numbers have 64 bits with a sign, times of day microseconds, exact numbers up to 38 digits; a value that needs more is
     refused when it is read.
     """
     types = pa.types

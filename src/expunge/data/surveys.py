@@ -1,4 +1,4 @@
-"""A survey of texts: which type each column has, found from every one of its cells."""
+"""A survey of texts: the type of each column, found from every one of its cells."""
 
 from collections.abc import Collection, Sequence
 
@@ -11,18 +11,18 @@ from expunge.data.row_numbers import row_of
 from expunge.errors import InvalidRows
 
 MARKS = (".", ",")
-"""Decimal marks between which a file decides."""
+"""The decimal marks between which a file decides."""
 GROUPED = "^-?[1-9][0-9]{0,2}([.,][0-9]{3})+$"
-"""Numbers in which a mark may stand for thousands as well."""
+"""Numbers in which the mark could also stand for thousands."""
 
 
 class Survey:
-    """What the columns of a file may be, after all that was seen of them.
+    """What the columns of a file may be, after everything seen of them.
 
     Args:
-        names: of the columns.
-        texts: those that are taken to the letter, whatever they look like.
-        reading: what is known of the file.
+        names: names of the columns.
+        texts: columns that are taken literally, whatever they look like.
+        reading: what is known about the file.
     """
 
     def __init__(self, names: Sequence[str], texts: Collection[str], reading: Reading) -> None:
@@ -43,12 +43,12 @@ class Survey:
         """The decimal mark that the columns show.
 
         Raises:
-            InvalidRows: some show one, and some the other.
+            InvalidRows: some columns show one mark, and some the other.
         """
         shown = {mark: [name for name, column in self.columns.items() if column.shows(mark)] for mark in self.rules}
         if len(shown) > 1 and all(shown.values()):
             raise InvalidRows(
-                f"numbers in column {shown[','][0]!r} have a decimal comma, in column {shown['.'][0]!r} a decimal point: say "
+                f"numbers in column {shown[','][0]!r} have a decimal comma, in column {shown['.'][0]!r} a decimal point: give "
                 "--decimal , or --decimal . (columns with the other mark are then text)"
             )
         if len(shown) == 1:
@@ -57,7 +57,7 @@ class Survey:
 
     @property
     def reading(self) -> Reading:
-        """What is known of the file now."""
+        """What is known about the file now."""
         return Reading(decimal=self.decimal, null_words=self.rules[self.decimal].null_words).over(self._reading)
 
     @property
@@ -68,19 +68,19 @@ class Survey:
 
     @property
     def notes(self) -> list[str]:
-        """Columns that are text though most of their values are numbers."""
+        """Notes on columns that are text although most of their values are numbers."""
         mark = self.decimal
         return [
-            f"column {name!r} is text: of its {column.present:,} values {column.numbers[mark]:,} are numbers, and the first "
-            f"that is none is in row {column.odd_row[mark]:,}"
+            f"column {name!r} is text: {column.numbers[mark]:,} of its {column.present:,} values are numbers, and the first "
+            f"that is not is in row {column.odd_row[mark]:,}"
             for name, column in self.columns.items()
             if named(column.type(mark)) == "text" and mark in column.odd_row and 2 * column.numbers[mark] > column.present
         ]
 
 
 class _Seen:
-    """What was seen of a column: of its ``present`` values ``numbers`` are numbers, by decimal mark, and the first that is none
-    is in ``odd_row``."""
+    """What was seen of a column: ``numbers`` of its ``present`` values are numbers, by decimal mark; the first other is in row
+    ``odd_row``."""
 
     def __init__(self, rules: dict[str, Rules], is_literal: bool) -> None:
         self._is_literal, self._rules, self._any = is_literal, rules, next(iter(rules.values()))
@@ -114,10 +114,10 @@ class _Seen:
                 self.odd_row[mark] = row_of(batch, pc.index(is_number, False).as_py())
 
     def shows(self, mark: str) -> bool:
-        """Whether the column holds numbers with this decimal mark, which are nothing with the other."""
+        """Whether the column holds numbers with this decimal mark that are not numbers with the other."""
         return mark in self._shown and {found for _kind, found in self._open} == {mark}
 
     def type(self, mark: str) -> pa.DataType:
-        """Its type, where ``mark`` is the decimal mark."""
+        """Its type, if ``mark`` is the decimal mark."""
         kinds = [kind for kind, found in self._open if found in (None, mark)]
         return kinds[0] if kinds and self.present else pa.string()

@@ -1,12 +1,12 @@
-"""SubjectTable: people's rows in a Delta Lake table that a person's rows can be taken out of without a trace.
+"""SubjectTable: people's rows in a Delta Lake table from which a person's rows can be removed without a trace.
 
 Every row carries a pseudonym, a number, and a bucket, the first digits of the pseudonym, by which the table is
-partitioned. Rows are removed by writing their buckets anew: the transaction log names buckets, never people, and neither
+partitioned. Rows are removed by rewriting their buckets: the transaction log names buckets, never people, and neither
 log nor Parquet files keep statistics of values. The files that held the rows are deleted at once.
 
-Which files are the table, and what they hold to the last bit, is said by a list kept elsewhere (in the ledger of a
-workspace): a file is read only if it is on that list and is the file that was written. New files are written beside the
-old ones before the list changes; the transaction log follows it. Nothing is deleted but files that are named to be.
+A list kept elsewhere (in the ledger of a workspace) says which files make up the table, and what they hold to the last bit:
+a file is read only if it is on that list and is the file that was written. New files are written beside the
+old ones before the list changes; the transaction log follows it. Only files that are named for deletion are deleted.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -31,13 +31,13 @@ from expunge.data.widening import Wider, widened
 from expunge.errors import InvalidRows, WorkspaceInvalid
 
 FRAGMENTS = 16
-"""Files of a bucket from which on it is written anew as one."""
+"""Number of files from which on a bucket is rewritten as one."""
 GROUP = 4096
-"""Rows of a bucket gathered before they are written, at least."""
+"""Least number of rows of a bucket gathered before they are written."""
 OTHERS = f"{SUBJECT} NOT IN (SELECT {SUBJECT} FROM tags)"
-"""In SQL: the row is of none of the people in ``tags``."""
+"""In SQL: the row belongs to none of the people in ``tags``."""
 RETRIES = 5
-"""Readers that find a file deleted under them look at the new list this often."""
+"""Number of times that readers look at the new list when a file is deleted under them."""
 
 
 class SubjectTable(TableFiles):
@@ -50,13 +50,13 @@ class SubjectTable(TableFiles):
 
     @staticmethod
     def create(path: Path, columns: pa.Schema, aliases: int = 0) -> None:
-        """An empty table with ``columns`` and the table's own.
+        """Makes an empty table with ``columns`` and the table's own.
 
         Args:
-            aliases: how many other ids a person may have.
+            aliases: number of other ids that a person may have.
 
         Raises:
-            InvalidRows: a column has a name of the table's own, or a type that it cannot hold.
+            InvalidRows: a column has the name of one of the table's own, or a type that it cannot hold.
             WorkspaceInvalid: Delta Lake takes the path for another one.
         """
         own = [pa.field(SUBJECT, pa.string()), pa.field(ROW, pa.int64()), pa.field(BUCKET, pa.int32())]
@@ -64,12 +64,12 @@ class SubjectTable(TableFiles):
         fields = [pa.field(field.name, stored_type(field.type)) for field in columns]
         taken = [name for name in columns.names if is_own(name)]
         if taken:
-            raise InvalidRows(f"the name of column {taken[0]!r} is one of the table's own: rename it")
+            raise InvalidRows(f"the name of column {taken[0]!r} is reserved for the table: rename it")
         TransactionLog.create(path.resolve(), pa.schema([*own, *fields]))
 
     @property
     def schema(self) -> pa.Schema:
-        """Names and types of all columns, the table's own first: those of its files, or of an empty table those that were
+        """Names and types of all columns, the table's own first: those of its files or, if it is empty, those that were
         declared."""
         first = next(iter(self._listed()), None)
         if first is None:
@@ -81,15 +81,15 @@ class SubjectTable(TableFiles):
         return self._known[1]
 
     def require_logged(self) -> None:
-        """Raises ``WorkspaceInvalid`` if the transaction log names other files than the list, or other columns than theirs."""
+        """Raises ``WorkspaceInvalid`` if the transaction log names other files than the list, or columns other than theirs."""
         if self.logged() != {file.path for file in self._listed()}:
             raise WorkspaceInvalid(
-                f"the table {self.path} was changed from outside: its transaction log names other files than the ledger, so "
-                "that models and table may no longer agree. Restore the table from a backup; nothing was changed"
+                f"the table {self.path} was changed from outside: its transaction log does not name the same files as the "
+                "ledger, so models and table may no longer agree. Restore the table from a backup; nothing was changed"
             )
         if _named(self._log.schema()) != _named(self.schema):
             raise WorkspaceInvalid(
-                f"the transaction log of the table {self.path} names other columns than its files have: it was changed "
+                f"the transaction log of the table {self.path} does not name the columns of its files: it was changed "
                 "from outside, or is damaged. Restore it from a backup; nothing was changed"
             )
 
@@ -106,7 +106,7 @@ class SubjectTable(TableFiles):
     # reading
 
     def count(self, where: str | None = None, without: Collection[str] = ()) -> int:
-        """How many rows there are, all or those with a value in column ``where``, the people in ``without`` left out."""
+        """Number of rows, of all or of those with a value in column ``where``, without the people in ``without``."""
         if where is None:
             return sum(file.rows for file in self._listed())
         tags = _tags(without)
@@ -114,7 +114,7 @@ class SubjectTable(TableFiles):
         return int(self._query(statement, None, tags)["n"][0].as_py())
 
     def distinct(self, column: str, limit: int, without: Collection[str] = ()) -> list[Any]:
-        """Up to ``limit`` different values of ``column``, missing ones and those of the people in ``without`` left out."""
+        """Up to ``limit`` different values of ``column``, without missing ones and those of the people in ``without``."""
         held = f"SELECT DISTINCT {_quoted(column)} AS v FROM rows WHERE {OTHERS}"
         statement = f"SELECT v FROM ({held}) WHERE v IS NOT NULL ORDER BY v LIMIT {int(limit)}"
         return list(self._query(statement, None, _tags(without))["v"].to_pylist())
@@ -127,46 +127,46 @@ class SubjectTable(TableFiles):
         """All rows of these people."""
         statement = f"SELECT * FROM rows WHERE {SUBJECT} IN (SELECT {SUBJECT} FROM tags) ORDER BY {ROW}"
         found = self._query(statement, buckets_of(pseudonyms), _tags(pseudonyms))
-        return found.select(self.schema.names).cast(self.schema)  # DuckDB calls some types otherwise
+        return found.select(self.schema.names).cast(self.schema)  # DuckDB has other names for some types
 
     def counts(self, pseudonyms: Sequence[str]) -> dict[str, int]:
-        """How many rows each of these people has; those without any are left out."""
+        """Number of rows of each of these people; people without rows are left out."""
         statement = f"SELECT {SUBJECT}, count(*) AS n FROM rows WHERE {SUBJECT} IN (SELECT {SUBJECT} FROM tags) GROUP BY 1"
         found = self._query(statement, buckets_of(pseudonyms), _tags(pseudonyms))
         return dict(zip(found[SUBJECT].to_pylist(), found["n"].to_pylist(), strict=True))
 
     def repeats(self, columns: Sequence[str]) -> bool:
-        """Whether two rows have the same values in ``columns``, or one has none in one of them."""
+        """Whether two rows have the same values in ``columns``, or a row lacks one of them."""
         names = [_quoted(name) for name in columns]
         twice = f"SELECT 1 FROM rows GROUP BY {', '.join(names)} HAVING count(*) > 1"
         empty = " OR ".join(f"{name} IS NULL" for name in names)
         return bool(len(self._query(f"({twice} LIMIT 1) UNION ALL (SELECT 1 FROM rows WHERE {empty} LIMIT 1)")))
 
     def having(self, values: pa.Table) -> pa.Table:
-        """All rows with the values of a row of ``values`` in its columns."""
+        """All rows whose values match a row of ``values`` in its columns."""
         shared = ", ".join(map(_quoted, values.column_names))
         return self._query(f"SELECT * FROM rows SEMI JOIN tags USING ({shared}) ORDER BY {ROW}", None, values)
 
     def owners(self, column: str, pseudonyms: Sequence[str]) -> dict[str, list[str]]:
-        """Whose rows hold each of these values in an alias ``column``; those that nobody has are left out. Reads the column of
-        the whole table, because people lie in buckets by their own pseudonym."""
+        """The people whose rows hold each of these values in an alias ``column``; values that nobody has are left out. Reads
+        the column of the whole table, because people are in buckets by their own pseudonym."""
         tags = pa.table({"tag": pa.array(list(pseudonyms), pa.string())})
         name = _quoted(column)
         statement = f"SELECT DISTINCT {name} AS tag, {SUBJECT} FROM rows WHERE {name} IN (SELECT tag FROM tags) ORDER BY 1, 2"
         return _grouped(self._query(statement, None, tags), "tag", SUBJECT)
 
     def aliases_of(self, pseudonyms: Sequence[str], column: str) -> dict[str, list[str]]:
-        """By person, the values of an alias ``column`` in their rows."""
+        """For each person, the values of an alias ``column`` in their rows."""
         name = _quoted(column)
         theirs = f"{name} IS NOT NULL AND {SUBJECT} IN (SELECT {SUBJECT} FROM tags)"
         statement = f"SELECT DISTINCT {SUBJECT}, {name} AS tag FROM rows WHERE {theirs} ORDER BY 1, 2"
         return _grouped(self._query(statement, buckets_of(pseudonyms), _tags(pseudonyms)), SUBJECT, "tag")
 
     def row_groups(self, columns: Sequence[str], change: Change = NOTHING) -> list[RowGroup]:
-        """The row groups of its files, whose ``columns`` are to be read.
+        """The row groups of its files, of which ``columns`` are to be read.
 
         Args:
-            change: that is prepared: the files are read that will be the table after it.
+            change: a prepared change: the files that make up the table after it are read.
 
         Raises:
             WorkspaceInvalid: a file is missing or damaged.
@@ -177,11 +177,25 @@ class SubjectTable(TableFiles):
         except InvalidRows as error:
             raise self._unreadable(error) from error
 
+    def first_row_groups(self, columns: Sequence[str]) -> Iterator[RowGroup]:
+        """The row groups of its files, one file after the other. Each is verified when it is reached: who needs only some rows
+        does not wait until all files were read.
+
+        Raises:
+            WorkspaceInvalid: a file is missing or damaged.
+        """
+        for file in sorted(self._listed(), key=lambda file: file.place):
+            self.verify(file)
+            try:
+                yield from files_row_groups([str(self.path / file.path)], columns)
+            except InvalidRows as error:
+                raise self._unreadable(error) from error
+
     def by_bucket(
         self, without: Collection[str] = ()
     ) -> Iterator[Callable[[Sequence[str]], tuple[NDArray[np.intp], pa.Table]]]:
-        """For each bucket, in which are all rows of its people, what reads some columns: whose each row is, and the rows; the
-        people in ``without`` are left out."""
+        """For each bucket, which holds all rows of its people, a function that reads some columns: the person of each row, and
+        the rows; the people in ``without`` are left out."""
         gone = pa.array(sorted(without), pa.string())
         for bucket, files in groupby(sorted(self._listed(), key=lambda file: file.place), lambda file: file.bucket):
             yield partial(self._of_bucket, bucket, list(files), gone)
@@ -196,7 +210,7 @@ class SubjectTable(TableFiles):
                 return rows[SUBJECT].combine_chunks().dictionary_encode().indices.to_numpy(), rows
             except WorkspaceInvalid:
                 now = [file for file in self._listed() if file.bucket == bucket]
-                if not left or not now or set(now) == set(files):  # else somebody rewrote the bucket in between
+                if not left or not now or set(now) == set(files):  # otherwise the bucket was rewritten in between
                     raise
                 files = now
         raise AssertionError
@@ -204,7 +218,7 @@ class SubjectTable(TableFiles):
     # writing
 
     def write(self, rows: Iterable[pa.RecordBatch], batch: int) -> list[DataFile]:
-        """Writes numbered rows of any number to new files of ``batch``, which are not of the table yet.
+        """Writes any number of numbered rows to new files of ``batch``, which do not belong to the table yet.
 
         Raises:
             WorkspaceInvalid: the folder cannot be written to.
@@ -219,7 +233,7 @@ class SubjectTable(TableFiles):
             try:
                 for part in rows:
                     yield part.select(schema.names).cast(schema)
-            except Exception as error:  # would reach us as the writer's own
+            except Exception as error:  # would otherwise reach us as the writer's own
                 failed.append(error)
                 raise
 
@@ -245,8 +259,8 @@ class SubjectTable(TableFiles):
         return sorted(made, key=lambda file: file.place)
 
     def prepare(self, batch: int, without: Sequence[str], added: pa.Table | None) -> Change:
-        """Writes the files of ``batch`` that hold the rows of every bucket it touches, with the people in ``without`` taken out
-        and ``added`` put in; which come and which go.
+        """Writes the files of ``batch`` that hold the rows of every bucket it touches, without the people in ``without`` and
+        with ``added``; returns which files come and which go.
 
         Raises:
             WorkspaceInvalid: a file is not the one that was written, or the folder cannot be written to.
@@ -272,10 +286,10 @@ class SubjectTable(TableFiles):
         return change
 
     def prepare_widened(self, batch: int, column: str, to: Wider) -> Change:
-        """Writes all files anew, with another type of ``column``; which come and which go.
+        """Rewrites all files with another type of ``column``; returns which files come and which go.
 
         Raises:
-            InvalidRows: a value that would not stay what it is.
+            InvalidRows: a value would change.
             WorkspaceInvalid: a file is not the one that was written, or the folder cannot be written to.
         """
         coming, going, names = [], self.files(), self._stored.names
@@ -285,22 +299,22 @@ class SubjectTable(TableFiles):
         return Change(tuple(coming), tuple(going))
 
     def follow(self, wider: tuple[str, Wider] | None = None) -> None:
-        """Makes the transaction log say what the list says; see ``TransactionLog.follow``."""
+        """Makes the transaction log agree with the list; see ``TransactionLog.follow``."""
         self._log.follow(self._listed(), wider)
 
     def logged(self) -> set[str]:
-        """The files that are the table by its transaction log, below the table's folder."""
+        """The files that make up the table according to its transaction log, below the table's folder."""
         return self._log.files()
 
     def strays(self) -> list[Path]:
-        """Files here that are neither of the table nor of its transaction log, and entries of that never finished."""
+        """Files here that belong neither to the table nor to its transaction log, and unfinished entries of that log."""
         listed = {self.path / file.path for file in self._listed()}
         log = self.path / "_delta_log"
         others = [path for path in self.path.rglob("*") if path.is_file() and path not in listed and log not in path.parents]
         return others + self._log.unfinished()
 
     def _dataset(self, files: Sequence[DataFile]) -> Any:
-        """The rows of ``files`` and their bucket. Nothing else is read out of a path, in which every character is itself."""
+        """The rows of ``files`` and their bucket. Nothing else is read from a path, whose characters are all literal."""
         import pyarrow.dataset as ds
         from pyarrow.fs import LocalFileSystem
 
@@ -322,7 +336,7 @@ class SubjectTable(TableFiles):
                 connection.register("rows", self._dataset(self.files(buckets)))
                 return connection.sql(statement).to_arrow_table()
             except (duckdb.Error, pa.ArrowException, OSError, Vanished) as error:
-                if not left or self._listed() == before:  # else somebody rewrote the table in between
+                if not left or self._listed() == before:  # otherwise the table was rewritten in between
                     raise error if isinstance(error, Vanished) else self._unreadable(error) from error
             finally:
                 connection.close()
@@ -353,7 +367,7 @@ def _tags(pseudonyms: Iterable[str]) -> pa.Table:
 def _connection(**tables: pa.Table | None) -> Any:
     import duckdb
 
-    connection = duckdb.connect(config={"temp_directory": ""})  # nothing of the rows is to be left in a spill file
+    connection = duckdb.connect(config={"temp_directory": ""})  # no rows may be left in a spill file
     for name, table in tables.items():
         if table is not None:
             connection.register(name, table)

@@ -19,7 +19,7 @@ class Vanished(WorkspaceInvalid):
 
 
 class TableFiles:
-    """The files in the folder ``path``; ``listed`` says which are the table now."""
+    """The files in the folder ``path``; ``listed`` says which ones make up the table now."""
 
     def __init__(self, path: Path, listed: Callable[[], Sequence[DataFile]]) -> None:
         self.path = path.resolve()
@@ -31,7 +31,7 @@ class TableFiles:
         return list(self._listed())
 
     def files(self, buckets: Sequence[int] | None = None) -> list[DataFile]:
-        """The files of the table, of all buckets or of some.
+        """The files of the table, in all buckets or in some.
 
         Raises:
             WorkspaceInvalid: one is missing, or is not the file that was written.
@@ -40,14 +40,14 @@ class TableFiles:
         return self.verified(file for file in self._listed() if wanted is None or file.bucket in wanted)
 
     def verified(self, files: Iterable[DataFile]) -> list[DataFile]:
-        """``files``, each of which is what was written, in the order of their rows; see ``verify``."""
+        """``files``, each checked to be what was written, in the order of their rows; see ``verify``."""
         found = sorted(files, key=lambda file: file.place)
         for file in found:
             self.verify(file)
         return found
 
     def verify(self, file: DataFile) -> None:
-        """Raises ``WorkspaceInvalid`` unless ``file`` is what was written; reads it where it may have changed since."""
+        """Raises ``WorkspaceInvalid`` unless ``file`` is what was written; reads it if it may have changed since."""
         path = self.path / file.path
         try:
             found = path.stat()
@@ -67,10 +67,10 @@ class TableFiles:
         self._checked[file.path] = stamp
 
     def delete(self, files: Iterable[DataFile]) -> None:
-        """Deletes these files, which are of the table no longer.
+        """Deletes these files, which no longer belong to the table.
 
         Raises:
-            WorkspaceInvalid: one is of the table, or the list names no file that is here: nothing is deleted.
+            WorkspaceInvalid: one still belongs to the table, or none of the listed files is here: nothing is deleted.
         """
         listed = {file.path for file in self._listed()}
         doomed = [file.path for file in files]
@@ -113,11 +113,11 @@ class TableFiles:
         return WorkspaceInvalid(f"a file of the table {self.path} cannot be read ({cause(error)}): restore it from a backup")
 
     def _unwritable(self, error: Exception) -> WorkspaceInvalid:
-        return WorkspaceInvalid(f"the table {self.path} cannot be written ({cause(error)}); nothing was changed")
+        return WorkspaceInvalid(f"the table {self.path} cannot be written to ({cause(error)}); nothing was changed")
 
 
 def prefix(batch: int) -> str:
-    """Begins the names of the files of ``batch``."""
+    """Prefix of the names of the files of ``batch``."""
     return f"batch-{batch:08d}-"
 
 

@@ -1,7 +1,7 @@
-"""Text files: the cells of a ``.csv``, ``.tsv`` or ``.txt`` file as texts, nothing guessed about what they mean.
+"""Text files: the cells of a ``.csv``, ``.tsv`` or ``.txt`` file as texts, without guesses about what they mean.
 
-Cells are what stands between delimiters; quotation marks only protect delimiters and line breaks in them. The file is read in
-pieces, so that its size does not matter.
+Cells are what is between delimiters; quotation marks only protect delimiters and line breaks in them. The file is read in
+pieces, so its size does not matter.
 """
 
 import codecs
@@ -28,12 +28,12 @@ from expunge.data.row_numbers import numbered_as
 from expunge.errors import InvalidRows
 
 START = 1 << 20
-"""Bytes from which delimiter and encoding are detected."""
+"""Number of bytes from which delimiter and encoding are detected."""
 BLOCK, LARGEST = 1 << 20, 1 << 28
-"""Bytes read at a time: at first, and at most; a row must fit into them."""
+"""Numbers of bytes read at a time, at first and at most; a row must fit into them."""
 DELIMITERS = ",;\t|"
 MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-"""What files may begin with, and the encodings that it means."""
+"""What files may begin with, and the encodings that this means."""
 UTF8 = ("utf-8", "utf-8-sig")
 
 
@@ -41,12 +41,12 @@ class TextFile:
     """A text file whose dialect is known.
 
     Args:
-        path: of the file, which may be compressed with gzip.
-        reading: what is known of it.
+        path: path of the file, which may be compressed with gzip.
+        reading: what is known about it.
         expected: names of columns that it should have.
 
     Raises:
-        InvalidRows: it is empty, its heading cannot be used, or it cannot be told whether it has one.
+        InvalidRows: it is empty, its heading cannot be used, or it is unclear whether it has one.
     """
 
     def __init__(self, path: Path, reading: Reading, expected: tuple[str, ...] = ()) -> None:
@@ -56,10 +56,10 @@ class TextFile:
         try:
             text = codecs.getincrementaldecoder(encoding)(errors="replace").decode(start)
         except UnicodeError as error:
-            raise InvalidRows(f"{path}: the text is not {encoding}: say another --encoding") from error
+            raise InvalidRows(f"{path}: the text is not {encoding}: give another --encoding") from error
         lines = text.lstrip("\r\n")
         if not lines.strip("\0 \t\r\n"):
-            raise InvalidRows(f"{path} is empty: give a file with a heading and rows")
+            raise InvalidRows(f"{path} is empty: choose a file with a heading and rows")
         self._blank = len(re.findall(r"\r\n|\r|\n", text[: len(text) - len(lines)]))
         if len(start) == START:
             lines = lines[: max(lines.rfind("\n"), lines.rfind("\r")) + 1] or lines
@@ -75,14 +75,14 @@ class TextFile:
 
     @property
     def reading(self) -> Reading:
-        """What is known of it now."""
+        """What is known about it now."""
         return Reading(delimiter=self.delimiter, encoding=self._encoding, heading=self.has_heading)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """Its rows under the heading, each cell a text, or null where it is empty; blank rows are passed over.
+        """Its rows below the heading, each cell a text, or null where it is empty; blank rows are skipped.
 
         Raises:
-            InvalidRows: a row that cannot be read.
+            InvalidRows: a row cannot be read.
         """
         for batch, first in self._records():
             numbers = np.arange(first, first + len(batch))
@@ -106,7 +106,7 @@ class TextFile:
                 if self._block > LARGEST:
                     raise InvalidRows(
                         f"{self.path}, row {self._blank + 1 + done} or one soon after it is longer than {LARGEST >> 20} MB: "
-                        "probably a quotation mark is opened and never closed"
+                        "probably a quotation mark was opened and never closed"
                     ) from None
 
     def _records_from(self, skipped: int) -> Iterator[tuple[pa.RecordBatch, int]]:
@@ -139,18 +139,18 @@ class TextFile:
             raise _broken(self.path, error) from error
         if not was_closed:
             raise InvalidRows(
-                f"{self.path}, row {self._blank + row}: a quotation mark is opened and never closed, and all that follows it "
+                f"{self.path}, row {self._blank + row}: a quotation mark was opened and never closed, so all that follows "
                 "would be one cell. Correct the row; nothing was changed"
             )
 
     def _refused(self, said: str) -> InvalidRows:
-        """Arrow's words, without the row that they quote."""
+        """Arrow's message, without the row that it quotes."""
         ragged = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", said)
         if ragged:
             row, expected, found = (int(text) for text in ragged.groups())
             return InvalidRows(
                 f"{self.path}, row {row} has {found} cells where the first has {expected}: correct the row, or give "
-                "--delimiter if it was taken for another. Nothing was changed"
+                "--delimiter if the wrong one was detected. Nothing was changed"
             )
         bad = re.search(r"CSV column #(\d+): Row #(\d+).*invalid UTF8", said)
         if bad:
@@ -158,7 +158,7 @@ class TextFile:
         return InvalidRows(f"{self.path} cannot be read: {said.splitlines()[0].partition(':')[0]}. Nothing was changed")
 
     def _row_of_bad_text(self) -> int:
-        """The row in which the first character stands that cannot be."""
+        """The row of the first character that is not valid text."""
         codecs.register_error("expunge.marked", lambda error: (_MARK, getattr(error, "end", 0)))
         row = 0
         with opened(self.path) as file, _long_cells():
@@ -174,7 +174,7 @@ class TextFile:
 
 _MARK = "\udcff"
 _NOT_UTF8 = (
-    "the text is not UTF-8: say its encoding, such as --encoding cp1252 for Western European files of Windows. Nothing was "
+    "the text is not UTF-8: give its encoding, such as --encoding cp1252 for Western European files from Windows. Nothing was "
     "changed"
 )
 
@@ -237,13 +237,13 @@ def _decoded(decoder: Any, encoding: str, chunk: bytes, final: bool = False) -> 
     try:
         return cast(str, decoder.decode(chunk, final)).encode()
     except UnicodeError:
-        raise BadText(f"the text is not {encoding}: say another --encoding. Nothing was changed") from None
+        raise BadText(f"the text is not {encoding}: give another --encoding. Nothing was changed") from None
 
 
 def _without_zeros(chunk: bytes) -> bytes:
     if b"\0" in chunk:
         raise BadText(
-            "there is a zero byte, which no text has: if the file is UTF-16, give --encoding utf-16. Nothing was changed"
+            "there is a zero byte, which text cannot have: if the file is UTF-16, give --encoding utf-16. Nothing was changed"
         )
     return chunk
 
@@ -271,11 +271,11 @@ def _start(path: Path) -> bytes:
 
 
 def _broken(path: Path, error: Exception) -> InvalidRows:
-    return InvalidRows(f"{path} cannot be read ({error}): it is damaged or incomplete, give it anew. Nothing was changed")
+    return InvalidRows(f"{path} cannot be read ({error}): it is damaged or incomplete; supply it again. Nothing was changed")
 
 
 def _encoding(given: str | None, start: bytes) -> str:
-    """The encoding that is named, or that the first bytes name, or UTF-8."""
+    """The encoding that is given, or that the first bytes show, or UTF-8."""
     marked = next((encoding for mark, encoding in MARKS.items() if start.startswith(mark)), "utf-8")
     if given is None:
         return marked
@@ -285,7 +285,7 @@ def _encoding(given: str | None, start: bytes) -> str:
     )
     if family and marked.startswith(family):
         return marked
-    return "utf-16-le" if name == "utf-16" else name  # as whoever leaves out the mark writes it
+    return "utf-16-le" if name == "utf-16" else name  # the usual order of bytes where the mark is left out
 
 
 def _is_anything(batch: pa.RecordBatch) -> pa.Array | None:
@@ -314,7 +314,7 @@ def _first_record(lines: str, delimiter: str) -> list[str]:
 
 
 def _delimiter(lines: str) -> str:
-    """What stands between the cells: it is in the first row, and as often in those that follow."""
+    """The delimiter: it is in the first row, and as often in those that follow."""
 
     def merit(delimiter: str) -> tuple[bool, int]:
         records = csv.reader(io.StringIO(lines, newline=""), delimiter=delimiter)

@@ -30,10 +30,10 @@ class TransactionLog:
 
     @staticmethod
     def create(path: Path, schema: pa.Schema) -> None:
-        """The log of an empty table.
+        """Makes the log of an empty table.
 
         Raises:
-            InvalidRows: a type that it cannot hold.
+            InvalidRows: the table cannot hold a type.
             WorkspaceInvalid: Delta Lake takes the path for another one.
         """
         from deltalake import DeltaTable
@@ -46,7 +46,7 @@ class TransactionLog:
                 partition_by=[BUCKET],
                 configuration={"delta.dataSkippingNumIndexedCols": "0"},
             )
-        except Exception as error:  # Delta Lake raises no other of a type that it does not know
+        except Exception as error:  # Delta Lake has no narrower error for a type that it does not know
             raise InvalidRows(f"the table cannot hold these columns: {cause(error)}") from error
         _keep_private(path)
 
@@ -55,17 +55,17 @@ class TransactionLog:
         return pa.schema(self._delta().schema().to_arrow())
 
     def files(self) -> set[str]:
-        """The files that are the table by it, below the table's folder."""
+        """The files that make up the table according to it, below the table's folder."""
         return {unquote(path) for path in self._delta().get_add_actions(flatten=True).column("path").to_pylist()}
 
     def follow(self, files: Iterable[DataFile], wider: tuple[str, Wider] | None = None) -> None:
-        """Makes it name these files, and deletes entries of it that were never finished; doing it twice is doing it once.
+        """Makes it name these files, and deletes its unfinished entries; safe to repeat.
 
         Args:
-            wider: a column, and what its type became.
+            wider: a column, and its new type.
 
         Raises:
-            WorkspaceInvalid: the log cannot be read or written, or files were added or taken out from outside.
+            WorkspaceInvalid: the log cannot be read or written, or files were added or removed from outside.
         """
         from deltalake.exceptions import DeltaError
         from deltalake.transaction import AddAction, RemoveAction
@@ -80,20 +80,20 @@ class TransactionLog:
         removes = [RemoveAction(path, True, now) for path in sorted(logged - set(listed))]
         schema = delta.schema() if wider is None else _wider(delta.schema(), *wider)
         if adds or removes or schema != delta.schema():
-            is_same = schema == delta.schema()  # else no file stays
+            is_same = schema == delta.schema()  # otherwise no file stays
             actions = [*adds, *removes] if is_same else adds
             try:
                 delta.create_write_transaction(actions, "append" if is_same else "overwrite", schema, [BUCKET])
             except (DeltaError, OSError, ValueError) as error:
                 raise WorkspaceInvalid(
-                    f"the table {self.path} cannot be written ({cause(error)}); nothing was changed"
+                    f"the table {self.path} cannot be written to ({cause(error)}); nothing was changed"
                 ) from error
         for path in self.unfinished():
             delete_file(path)
         _keep_private(self.path)
 
     def unfinished(self) -> list[Path]:
-        """What Delta Lake leaves of an entry of its log if it is stopped while it writes it."""
+        """What Delta Lake leaves of a log entry if it is stopped while writing it."""
         return list((self.path / "_delta_log").glob("*.json#*"))
 
     def _delta(self) -> Any:
@@ -110,8 +110,8 @@ class TransactionLog:
 
 
 def require_plain(path: Path) -> None:
-    """Raises ``WorkspaceInvalid`` if Delta Lake takes ``path`` for another one: it decodes %41, and knows no \\ and no control
-    characters; any other character is itself."""
+    """Raises ``WorkspaceInvalid`` if Delta Lake takes ``path`` for another one: it decodes %41, and cannot handle \\ or control
+    characters; any other character is literal."""
     text = str(path)
     if unquote(text) != text or "\\" in text or any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
         raise WorkspaceInvalid(
@@ -129,7 +129,7 @@ def _wider(schema: Any, column: str, to: Wider) -> Any:
 
 
 def _keep_private(folder: Path) -> None:
-    """Takes from others what Delta Lake lets them read: the table's folder and its transaction log."""
+    """Removes the rights that Delta Lake gives to others: on the table's folder and its transaction log."""
     log = folder / "_delta_log"
     for path in (folder, log, *log.rglob("*")):
         mode = 0o700 if path.is_dir() else 0o600
@@ -138,5 +138,5 @@ def _keep_private(folder: Path) -> None:
 
 
 def cause(error: Exception) -> str:
-    """A library's words, as far as a person reads them."""
+    """The first line of a library's message, shortened for a person."""
     return textwrap.shorten((str(error) or type(error).__name__).splitlines()[0], 200, placeholder=" …")

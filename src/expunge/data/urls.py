@@ -1,4 +1,4 @@
-"""Database URLs, in which there may be a password: it is shown to nobody."""
+"""Database URLs, which may contain a password: it is never shown."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 def sqlite_url(file: Path) -> "sa.URL":
-    """The URL of an SQLite database, in whose path every character is itself."""
+    """The URL of an SQLite database, in whose path every character is literal."""
     import sqlalchemy as sa
 
     return sa.URL.create("sqlite", database=str(file))
@@ -18,7 +18,7 @@ def database_url(text: "str | sa.URL") -> "sa.URL":
     """The URL in ``text``, as SQLAlchemy writes it.
 
     Raises:
-        ValueError: it cannot be read; never quotes it.
+        ValueError: it cannot be read; the message never quotes it.
     """
     import sqlalchemy as sa
 
@@ -45,7 +45,7 @@ def shown(url: "sa.URL") -> str:
 
 
 def without_password(message: str, url: "sa.URL") -> str:
-    """A driver's words, with the password taken out."""
+    """A driver's message, with the password removed."""
     for secret in filter(None, (url.password, url.query.get("password"))):
         message = message.replace(str(secret), "***")
     return message

@@ -1,4 +1,4 @@
-"""Widening: a column that is to hold more than its type can, such as 45.5 among whole numbers; every value stays as it was."""
+"""Widening: a column gets a type that holds more, such as 45.5 among whole numbers; every value stays as it was."""
 
 from typing import Literal, cast, get_args
 
@@ -18,15 +18,13 @@ def require_wider(column: str, given: pa.DataType, to: str) -> None:
         raise ValueError(f"--to must be {' or '.join(get_args(Wider))}, got {to!r}")
     is_narrow = types.is_floating(given) and given.bit_width < TYPES["number"].bit_width
     if to == "number" and not (types.is_integer(given) or is_narrow):
-        raise ValueError(
-            f"column {column!r} holds {given}: only whole numbers, and numbers of fewer digits, can become numbers"
-        )
+        raise ValueError(f"column {column!r} holds {given}: only whole numbers and numbers of fewer digits can become numbers")
     if to == "text" and (types.is_string(given) or types.is_nested(given) or types.is_binary(given)):
         raise ValueError(f"column {column!r} holds {given}, which cannot become text")
 
 
 def wider_of(given: pa.DataType) -> Wider | None:
-    """What a column of this type can become that holds more."""
+    """The type that holds more to which a column of this type can change."""
     for to in get_args(Wider):
         try:
             require_wider("", given, to)
@@ -40,7 +38,7 @@ def widened(rows: pa.Table, column: str, to: Wider) -> pa.Table:
     """``rows`` with another type of ``column``; texts are what schemas call the values.
 
     Raises:
-        InvalidRows: a whole number of more digits than a number with decimals holds.
+        InvalidRows: a whole number has more digits than a number with decimals holds.
     """
     held = rows[column]
     try:

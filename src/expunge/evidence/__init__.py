@@ -1,1 +1,1 @@
-"""Evidence: what is signed, by which keys, and how anybody checks it offline; a crypto library is all that it needs."""
+"""Evidence: what is signed, by which keys, and how anybody checks it offline; it needs only a crypto library."""

@@ -12,10 +12,10 @@ from expunge.evidence.statements import CERTIFICATE, Statement, digest, parsed, 
 
 
 def verify_bundle(content: Mapping[str, Any], keys: PublicKeys) -> Statement:
-    """What a certificate bundle claims, if its signature, its event and its place in the log all hold.
+    """The claims of a certificate bundle, if its signature, its event and its place in the log all hold.
 
     Raises:
-        SignatureInvalid: any part altered, missing, or not signed by ``keys``.
+        SignatureInvalid: a part was altered, is missing, or is not signed by ``keys``.
     """
     parts = {"expunge": str, "certificate": str, "event": str, "proof": dict, "checkpoint": str}
     given = require_members(content, parts)
@@ -33,10 +33,10 @@ def verify_bundle(content: Mapping[str, Any], keys: PublicKeys) -> Statement:
 
 
 def verify_export(content: Mapping[str, Any], keys: PublicKeys) -> int:
-    """How many events an exported log holds, if none is altered, missing or moved.
+    """Number of events in an exported log, if none is altered, missing or moved.
 
     Raises:
-        SignatureInvalid: they do not add up to the signed checkpoint.
+        SignatureInvalid: the events do not add up to the signed checkpoint.
     """
     given = require_members(content, {"expunge": str, "events": list, "checkpoint": str})
     head, entries = signed_head(given["checkpoint"], keys), given["events"]

@@ -1,4 +1,4 @@
-"""Charges: what each release of a model costs people whom it has forgotten, and what all of them are together. Theory §5.8."""
+"""Charges: what each release of a model costs people whom it has forgotten, and what all of them cost together. Theory §5.8."""
 
 import math
 from collections.abc import Iterable
@@ -8,28 +8,28 @@ from enum import StrEnum
 from expunge.errors import SignatureInvalid
 
 RELATIVE = 1e-9
-"""How far rounding may set a composed μ apart from one that is composed again."""
+"""How far rounding may separate a composed μ from one that is composed again."""
 
 
 class Why(StrEnum):
-    """Why a release costs people what it costs them."""
+    """Why a release has the cost that it has for people."""
 
     DELETION = "deletion"
     """It forgot them: its distance from exact retraining without them."""
     LATER = "later"
-    """It came later, before a scheduled refit, or is a refit that no schedule fixed: its distance."""
+    """It came later, before a scheduled refit, or is an unscheduled refit: its distance."""
     SCHEDULED = "scheduled refit"
-    """The first scheduled refit after it, from which on the model is as if they had never been: what rounding makes of that."""
+    """The first scheduled refit after it, from which on the model is as if they had never been: the effect of rounding."""
     AFTER = "after a scheduled refit"
-    """It came after that: what rounding makes of two models of the same rows, 0 if every sum is made in the same order."""
+    """It came after that: the effect of rounding on two models of the same rows, 0 if every sum is made in the same order."""
 
 
 @dataclass(frozen=True)
 class Charge:
-    """What one release costs.
+    """The cost of one release.
 
     Args:
-        why: it costs that.
+        why: the reason for the cost.
         mu: Gaussian certifiability of this release alone.
     """
 
@@ -38,19 +38,19 @@ class Charge:
 
 
 def require_order(charges: Iterable[Why]) -> None:
-    """Raises ``SignatureInvalid`` unless these are the reasons of releases in a row, the first of which forgot."""
+    """Raises ``SignatureInvalid`` unless these are reasons of consecutive releases, the first of which forgot."""
     expected = {Why.DELETION}
     for why in charges:
         if why not in expected:
-            raise SignatureInvalid(f"a release is charged as {str(why)!r} where it cannot be")
+            raise SignatureInvalid(f"a release is charged as {str(why)!r} where that is impossible")
         expected = {Why.LATER, Why.SCHEDULED} if why in (Why.DELETION, Why.LATER) else {Why.AFTER}
 
 
 def composed(mus: Iterable[float]) -> float:
-    """μ of Gaussian mechanisms together, √Σμ².
+    """μ of several Gaussian mechanisms together, √Σμ².
 
     Args:
-        mus: of each.
+        mus: μ of each mechanism.
 
     Examples:
         >>> composed([3.0, 4.0])

@@ -1,8 +1,8 @@
-"""Coverage: which requests a release answers, as one Merkle root in its signed certificate, and proofs for each of them.
+"""Coverage: which requests a release answers, as one Merkle root in its signed certificate, and a proof for each of them.
 
-The leaves are the digests of the requests' ids and commitments, filled up with random ones to the next power of two, to 64 at
-least, and sorted: neither the root nor a proof of one request tells how many others there are, or which. The random ones are
-derived from the salt of the release's evidence, so that a proof can be made as long as the evidence is kept.
+The leaves are the digests of the requests' ids and commitments, padded with random ones to the next power of two, at least 64,
+and sorted: neither the root nor a proof for one request reveals how many others there are, or which. The random ones are
+derived from the salt of the release's evidence, so a proof can be made as long as the evidence is kept.
 """
 
 import hmac
@@ -15,17 +15,17 @@ from expunge.evidence.proofs import Leaves, require_included
 from expunge.evidence.statements import canonical, digest, require_members
 
 LEAST = 64
-"""Leaves of a batch of so many requests or fewer, also of one without any."""
+"""Number of leaves of a batch of so many requests or fewer, even of one without any."""
 
 
 @dataclass(frozen=True)
 class Covered:
-    """What shows that a request is answered.
+    """The proof that a request is answered.
 
     Args:
-        request: its id.
-        commitment: to whose it is, as in the receipt.
-        proof: that both are under the root that the certificate signs, as pymerkle writes it.
+        request: id of the request.
+        commitment: commitment to its person, as in the receipt.
+        proof: the proof that both are under the root that the certificate signs, as pymerkle writes it.
     """
 
     request: str
@@ -35,17 +35,17 @@ class Covered:
 
 @dataclass(frozen=True)
 class Coverage:
-    """What one release answers.
+    """The requests that one release answers.
 
     Args:
-        leaves: of the tree, sorted, the random ones among them.
+        leaves: leaves of the tree, sorted, including the random ones.
     """
 
     leaves: tuple[str, ...] = field(repr=False)
 
     @classmethod
     def of(cls, salt: str, requests: Iterable[tuple[str, str]]) -> "Coverage":
-        """Of a release with the evidence's ``salt``, that answers ``requests``: pairs of id and commitment."""
+        """The coverage of a release with the evidence's ``salt`` that answers ``requests``: pairs of id and commitment."""
         own = [_leaf(request, commitment) for request, commitment in requests]
         size = max(LEAST, 1 << max(0, len(own) - 1).bit_length())
         key = bytes.fromhex(salt)
@@ -54,11 +54,11 @@ class Coverage:
 
     @property
     def root(self) -> str:
-        """What is signed, in hexadecimal."""
+        """The root that is signed, in hexadecimal."""
         return str(Leaves(self.leaves).get_root().hex())
 
     def proof(self, request: str, commitment: str) -> "Covered | None":
-        """What shows that ``request`` is answered, for whoever has the certificate; ``None`` if it is not."""
+        """The proof, for holders of the certificate, that ``request`` is answered; ``None`` if it is not."""
         leaf = _leaf(request, commitment)
         if leaf not in self.leaves:
             return None
@@ -67,10 +67,10 @@ class Coverage:
 
 
 def verify_covered(covers: Any, root: Any) -> str:
-    """The request that ``covers`` shows to be answered under a signed ``root``.
+    """The request that ``covers`` proves to be answered, under a signed ``root``.
 
     Raises:
-        SignatureInvalid: it shows nothing of the kind.
+        SignatureInvalid: it proves nothing of the kind.
     """
     given = require_members(covers, {"request": str, "commitment": str, "proof": dict})
     metadata = given["proof"].get("metadata")

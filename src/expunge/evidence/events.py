@@ -1,4 +1,4 @@
-"""Events: what the log tells of, one word each. Whoever reads a log knows them by these words."""
+"""Events: what the log records, one word each. Readers of a log know the events by these words."""
 
 from enum import StrEnum
 
@@ -34,4 +34,4 @@ class EventKind(StrEnum):
 
 
 REFIT_BATCH = "refit"
-"""What ``batch.begun`` says of a batch in which a scheduled refit can be, as ``batch_kind``."""
+"""The ``batch_kind`` in ``batch.begun`` of a batch that may contain a scheduled refit."""

@@ -1,7 +1,8 @@
 """Heads: signed checkpoints of the log, and whether one of them continues another.
 
-Whoever keeps a checkpoint elsewhere can tell a log that only grew from one that was set back, and from one that shows different
-people different events. Two checkpoints of one size say it themselves; of two sizes, a proof of consistency or the whole log.
+Anybody who keeps a checkpoint elsewhere can tell a log that only grew from one that was set back, and from one that shows
+different people different events. Two checkpoints of the same size show it themselves; for two sizes it takes a proof of
+consistency or the whole log.
 """
 
 from collections.abc import Sequence
@@ -16,9 +17,9 @@ from expunge.evidence.statements import CHECKPOINT, require_members
 Relation = Literal["continues", "the same", "split view", "rolled back", "not decidable"]
 MEANING: dict[Relation, str] = {
     "continues": "the later log begins with all the events of the earlier one",
-    "the same": "both are of the same events",
+    "the same": "both cover the same events",
     "split view": "the two were signed over different events: the log was rewritten, or shown differently to different people",
-    "rolled back": "the later one is of fewer events: the log was set back, or the two files are exchanged",
+    "rolled back": "the later one covers fewer events: the log was set back, or the two files are in the wrong order",
     "not decidable": "neither file shows whether the later log begins with the earlier one: get a proof from the workspace "
     "with expunge checkpoint OUT --since EARLIER, or its whole log with expunge log OUT, and compare that",
 }
@@ -26,7 +27,7 @@ MEANING: dict[Relation, str] = {
 
 @dataclass(frozen=True)
 class Head:
-    """What a checkpoint signs: the number of events, and the Merkle root over them, in hexadecimal."""
+    """The content of a checkpoint: the number of events, and the Merkle root over them, in hexadecimal."""
 
     size: int
     root: str
@@ -34,12 +35,12 @@ class Head:
 
 @dataclass(frozen=True)
 class Witness:
-    """What a verified file shows of the log.
+    """What a verified file shows about the log.
 
     Args:
         head: its signed head.
-        since: an earlier head that the log begins with, by a proof in the file.
-        events: all of them, of an exported log.
+        since: an earlier head with which the log begins, by a proof in the file.
+        events: all events, if the file is an exported log.
     """
 
     head: Head
@@ -58,27 +59,27 @@ def signed_head(envelope: str, keys: PublicKeys) -> Head:
     """The head in a signed checkpoint.
 
     Raises:
-        SignatureInvalid: altered, or not signed by ``keys``.
+        SignatureInvalid: it was altered, or is not signed by ``keys``.
     """
     predicate = require_members(keys.verified(envelope, CHECKPOINT).predicate, {"size": int, "root": str})
     if predicate["size"] < 1 or len(predicate["root"]) != 64:
-        raise SignatureInvalid("the checkpoint is of no log")
+        raise SignatureInvalid("the checkpoint does not belong to a log")
     keys.require_in_time(envelope, predicate["size"])
     return Head(predicate["size"], predicate["root"])
 
 
 def shown_since(since: Any, head: Head) -> Head:
-    """The earlier head that ``since``, a member of a checkpoint's file, shows the log under ``head`` to begin with.
+    """The earlier head in ``since``, a member of a checkpoint's file, with which it proves the log under ``head`` to begin.
 
     Raises:
-        SignatureInvalid: it shows nothing of the kind.
+        SignatureInvalid: it proves nothing of the kind.
     """
     given = require_members(since, {"size": int, "proof": dict})
     return Head(given["size"], earlier_root(given["proof"], given["size"], head.root, head.size))
 
 
 def relation(earlier: Witness, later: Witness) -> Relation:
-    """How the log under ``later`` stands to the one under ``earlier``."""
+    """The relation of the log under ``later`` to the one under ``earlier``."""
     small, large = sorted((earlier, later), key=lambda witness: witness.head.size)
     shown = large.root_at(small.head.size)
     if shown is not None and shown != small.head.root:

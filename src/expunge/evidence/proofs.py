@@ -1,6 +1,6 @@
-"""Proofs: that an entry is in a Merkle tree, and that one tree begins with another. Exactly as they were made, or refused.
+"""Proofs: that an entry is in a Merkle tree, and that one tree begins with another. They are exactly as made, or refused.
 
-A proof is accepted in one form alone: numbers that are equal but written otherwise (``true`` for 1, 1.0 for 1) are refused, as
+A proof is accepted in one form only: equal numbers that are written differently (``true`` for 1, 1.0 for 1) are refused, and so
 are sizes that the path does not need.
 """
 
@@ -13,11 +13,11 @@ from expunge.errors import SignatureInvalid
 from expunge.evidence.statements import canonical
 
 WRONG = (InvalidProof, KeyError, TypeError, ValueError, AttributeError)
-"""What pymerkle raises over a proof that is none."""
+"""Errors that pymerkle raises for something that is not a proof."""
 
 
 class Leaves(BaseMerkleTree):  # type: ignore[misc]  # pymerkle has no types
-    """A tree over entries that are all there at once; pymerkle's own in memory takes twenty times as long."""
+    """A tree over entries that are all known at once; pymerkle's own in memory takes twenty times as long."""
 
     def __init__(self, entries: Iterable[str]) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ def root_of(entries: Iterable[str], size: int | None = None) -> str:
 
 
 def require_included(entry: str, proof: Any, root: str, size: int) -> int:
-    """The place, from 1, of ``entry`` among the ``size`` entries under ``root``, by ``proof``.
+    """The position, from 1, of ``entry`` among the ``size`` entries under ``root``, by ``proof``.
 
     Raises:
         SignatureInvalid: the proof does not show it.

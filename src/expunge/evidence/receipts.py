@@ -1,8 +1,8 @@
-"""Receipts: proof for the requester that a request was made, of which the ledger keeps only a commitment.
+"""Receipts: the requester's proof that a request was made; the ledger keeps only a commitment to it.
 
-The receipt holds a secret salt; the ledger keeps SHA-256(salt, request, subject). Whoever has the receipt and knows the subject
-can prove the request; whoever has the ledger can find out about no subject. The salt follows from the request and the subject
-key, which is not in the ledger: a receipt that was lost can be made again for somebody who knows the subject.
+The receipt holds a secret salt; the ledger keeps SHA-256(salt, request, subject). Anybody who has the receipt and knows the
+subject can prove the request; the ledger alone reveals no subject. The salt follows from the request and the subject key,
+which is not in the ledger: a lost receipt can be made again for somebody who knows the subject.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ class Receipt:
 
     Args:
         request: id of the request.
-        commitment: what the ledger keeps of it.
+        commitment: the commitment that the ledger keeps.
         document: canonical JSON.
     """
 
@@ -32,7 +32,7 @@ class Receipt:
 
     @classmethod
     def issue(cls, key: SigningKey, salt: str, request: str, subject: str, details: Mapping[str, Any]) -> "Receipt":
-        """A receipt for ``request`` of ``subject``; ``details`` go into it as they are."""
+        """A receipt for the ``request`` of ``subject``; ``details`` are added as they are."""
         commitment = committed(salt, request, subject)
         predicate = {"request": request, "salt": salt, "commitment": commitment, **details}
         envelope = key.sign(RECEIPT, {f"request/{request}": commitment}, predicate)
@@ -46,10 +46,10 @@ def committed(salt: str, name: str, value: str) -> str:
 
 
 def verify_receipt(content: Mapping[str, Any], keys: PublicKeys, subject: str | None = None) -> Mapping[str, Any]:
-    """What a receipt says; with ``subject`` given, only if it is that subject's, by the rule of ids that it names.
+    """The content of a receipt; if ``subject`` is given, only if it is that subject's, by the rule of ids that it names.
 
     Raises:
-        SignatureInvalid: altered, not signed by ``keys``, or of another subject.
+        SignatureInvalid: it was altered, is not signed by ``keys``, or has another subject.
     """
     envelope = require_members(content, {"expunge": str, "envelope": str})["envelope"]
     if content["expunge"] != "receipt":
@@ -59,13 +59,13 @@ def verify_receipt(content: Mapping[str, Any], keys: PublicKeys, subject: str | 
         raise SignatureInvalid("this is not a receipt in the form that this package signs")
     keys.require_unrevoked(envelope)
     if subject is not None and not _is_of(predicate, subject):
-        raise NotShown("the receipt is genuine, but it is not of this subject")
+        raise NotShown("the receipt is genuine, but it is not for this subject")
     return predicate
 
 
 def _is_of(predicate: Mapping[str, Any], subject: str) -> bool:
     try:
         form = identities.canonical(subject, identities.Rule.named(predicate["ids"]))
-    except ValueError:  # no id, or a rule of a later day
+    except ValueError:  # not an id, or a rule of a later version
         return False
     return committed(predicate["salt"], predicate["request"], form) == str(predicate["commitment"])

@@ -29,8 +29,8 @@ class SigningKey:
     """The private key with which a workspace signs.
 
     Args:
-        signer: what signs.
-        pem: the public half.
+        signer: the object that signs.
+        pem: the public key.
     """
 
     signer: CryptoSigner = field(repr=False)
@@ -38,12 +38,12 @@ class SigningKey:
 
     @property
     def keyid(self) -> str:
-        """Names the key: SHA-256 of its public half."""
+        """The name of the key: SHA-256 of its public half."""
         return str(self.signer.public_key.keyid)
 
     @classmethod
     def create(cls, folder: Path) -> "SigningKey":
-        """A new key, its private half in ``folder`` and readable by its owner alone."""
+        """A new key, its private half in ``folder``, readable only by its owner."""
         made = cls._of(Ed25519PrivateKey.generate())
         made.save(folder)
         return made
@@ -54,7 +54,7 @@ class SigningKey:
         return cls._of(Ed25519PrivateKey.generate())
 
     def save(self, folder: Path) -> None:
-        """Writes the private half to ``folder``, readable by its owner alone."""
+        """Writes the private half to ``folder``, readable only by its owner."""
         write_file(key_path(folder, self.keyid), self.signer.private_bytes)
 
     @classmethod
@@ -62,7 +62,7 @@ class SigningKey:
         """The key ``keyid`` from ``folder``.
 
         Raises:
-            WorkspaceInvalid: it is missing, damaged, or another key.
+            WorkspaceInvalid: it is missing or damaged, or is another key.
         """
         path = key_path(folder, keyid)
         advice = "restore it from a backup; without it nothing new can be signed"
@@ -73,7 +73,7 @@ class SigningKey:
         except (ValueError, TypeError) as error:
             raise WorkspaceInvalid(f"the signing key {path} is damaged: {advice}") from error
         if not isinstance(private, Ed25519PrivateKey) or cls._of(private).keyid != keyid:
-            raise WorkspaceInvalid(f"{path} holds another key than the ledger names: {advice}")
+            raise WorkspaceInvalid(f"{path} does not hold the key that the ledger names: {advice}")
         return cls._of(private)
 
     @classmethod
@@ -83,7 +83,7 @@ class SigningKey:
         return cls(CryptoSigner(private, _public(pem)), pem)
 
     def sign(self, kind: str, subjects: Mapping[str, str], predicate: Mapping[str, Any]) -> str:
-        """A signed in-toto Statement as canonical JSON: about ``subjects`` (names and SHA-256), saying ``predicate``."""
+        """A signed in-toto Statement as canonical JSON: ``predicate`` about ``subjects`` (names and SHA-256)."""
         statement = {
             "_type": STATEMENT,
             "subject": [{"name": name, "digest": {"sha256": value}} for name, value in sorted(subjects.items())],
@@ -103,13 +103,13 @@ def endorse(old: SigningKey, new: SigningKey, size: int, *, is_revoked: bool) ->
 
 @dataclass(frozen=True)
 class PublicKeys:
-    """The keys a verifier trusts, the oldest first: whoever trusts the first trusts those that each in turn has endorsed.
+    """The keys that a verifier trusts, oldest first: trust in the first extends to those that each in turn has endorsed.
 
     Args:
-        pems: by keyid.
-        endorsements: by keyid of every key but the first, the statement by which the one before handed over to it.
-        until: by keyid of every key but the last, how many events the log had when it was replaced: it counts for no later one.
-        revoked: those that were replaced because somebody else may have them.
+        pems: PEM texts by key id.
+        endorsements: for each key id but the first, the statement by which the previous key handed over to it.
+        until: for each key id but the last, the number of events in the log when it was replaced: it counts for no later one.
+        revoked: keys that were replaced because somebody else may have them.
     """
 
     pems: Mapping[str, str]
@@ -122,7 +122,7 @@ class PublicKeys:
         """The keys in PEM texts, each with the statement that endorses it; the first needs none.
 
         Raises:
-            SignatureInvalid: one is not endorsed by the one before.
+            SignatureInvalid: a key is not endorsed by the one before.
         """
         known = cls({})
         for pem, endorsement in chain:
@@ -156,9 +156,9 @@ class PublicKeys:
         except SignatureInvalid as error:
             raise WorkspaceInvalid(f"{path} holds a key that the one before it has not endorsed: {advice}") from error
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise WorkspaceInvalid(f"{path} holds no Ed25519 public key: {advice}") from error
+            raise WorkspaceInvalid(f"{path} does not hold an Ed25519 public key: {advice}") from error
         if not keys.pems:
-            raise WorkspaceInvalid(f"{path} holds no public key: {advice}")
+            raise WorkspaceInvalid(f"{path} does not hold a public key: {advice}")
         return keys
 
     def __str__(self) -> str:
@@ -171,21 +171,21 @@ class PublicKeys:
             raise SignatureInvalid(f"it is signed with a key that was replaced before event {size} of the log")
 
     def require_unrevoked(self, envelope: str) -> None:
-        """Raises ``SignatureInvalid`` if the key of a verified ``envelope`` was revoked: nobody can tell when it was used."""
+        """Raises ``SignatureInvalid`` if the key of a verified ``envelope`` was revoked: nobody can tell when it signed."""
         if _keyid(envelope) in self.revoked:
             raise SignatureInvalid(
                 "it is signed with a key that was revoked: have it made again with expunge receipt or expunge transcript"
             )
 
     def verified(self, envelope: str, kind: str) -> Statement:
-        """The statement in ``envelope``, if one of these keys signed it, nobody else did, and it is of this ``kind``.
+        """The statement in ``envelope``, if exactly one of these keys signed it, nobody else did, and it is of this ``kind``.
 
         Raises:
-            SignatureInvalid: altered, signed by another key, or of another kind.
+            SignatureInvalid: it was altered, signed by another key, or is of another kind.
         """
         given = require_members(parsed(envelope), {"payload": str, "payloadType": str, "signatures": list})
         if len(given["signatures"]) != 1:
-            raise SignatureInvalid(f"it must have exactly one signature, and has {len(given['signatures'])}")
+            raise SignatureInvalid(f"it must have exactly one signature, but has {len(given['signatures'])}")
         keyid = require_members(given["signatures"][0], {"keyid": str, "sig": str})["keyid"]
         if keyid not in self.pems:
             raise SignatureInvalid("it is signed by a key that is not among the trusted ones")
@@ -200,7 +200,7 @@ class PublicKeys:
         statement = require_members(parsed(payload), parts)
         is_ours = read.payload_type == PAYLOAD and statement["_type"] == STATEMENT
         if not (is_exact and is_ours and statement["predicateType"] == kind):
-            raise SignatureInvalid(f"this is no {kind.split(':')[2]} in the form that this package signs")
+            raise SignatureInvalid(f"this is not a {kind.split(':')[2]} in the form that this package signs")
         return Statement(statement["subject"], statement["predicate"])
 
 
@@ -210,7 +210,7 @@ def _read_chain(text: str) -> list[tuple[str, str | None]]:
         if part.strip():
             said, begin, pem = part.partition(PEM_BEGIN)
             if not begin:
-                raise ValueError("no PEM")
+                raise ValueError("not PEM")
             chain.append((f"{begin}{pem}{PEM_END}\n", said.strip() or None))
     return chain
 
@@ -227,6 +227,6 @@ def key_path(folder: Path, keyid: str) -> Path:
 def _public(pem: str) -> SSlibKey:
     public = serialization.load_pem_public_key(pem.encode())
     if not isinstance(public, Ed25519PublicKey):
-        raise ValueError("no Ed25519 key")
+        raise ValueError("not an Ed25519 key")
     raw = public.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
     return SSlibKey.from_crypto(public, keyid=hashlib.sha256(base64.b64encode(raw)).hexdigest())

@@ -1,4 +1,4 @@
-"""Statements: what is signed, as canonical JSON, so that a file is either byte for byte what was signed or refused."""
+"""Statements: what is signed, as canonical JSON, so that a file is either exactly what was signed or refused."""
 
 import base64
 import hashlib
@@ -27,7 +27,7 @@ class Statement:
 
 
 def canonical(value: Any) -> str:
-    """``value`` as JSON, in the one way that is signed and hashed.
+    """``value`` as JSON, in the only form that is signed and hashed.
 
     Examples:
         >>> canonical({"b": 1, "a": "é"})
@@ -40,7 +40,7 @@ def parsed(text: str) -> Any:
     """The value that ``canonical`` wrote as ``text``.
 
     Raises:
-        SignatureInvalid: it was not written by it: no JSON, a member twice, NaN, a space too many, nested beyond reason.
+        SignatureInvalid: it was not written that way: not JSON, a repeated member, NaN, an extra space, too deeply nested.
     """
     try:
         text.encode()
@@ -59,7 +59,7 @@ def require_members(value: Any, types: Mapping[str, type]) -> dict[str, Any]:
     """``value``, if it is an object with exactly the members ``types``, each of its type.
 
     Raises:
-        SignatureInvalid: it is not; names the member.
+        SignatureInvalid: it is not; the message names the member.
     """
     if not isinstance(value, dict):
         raise SignatureInvalid("it was altered, or is something else: a part of it is not an object")
@@ -75,5 +75,5 @@ def digest(text: str | bytes) -> str:
 
 
 def predicate_of(envelope: str) -> Mapping[str, Any]:
-    """What an ``envelope`` says; its signature is not looked at."""
+    """The content of an ``envelope``; its signature is not checked."""
     return dict(json.loads(base64.b64decode(json.loads(envelope)["payload"]))["predicate"])

@@ -1,8 +1,8 @@
-"""Transcript statements: what all releases of a model, from before people were forgotten until now, can tell of them together.
+"""Transcript statements: what all releases of a model, from before people were forgotten until now, reveal of them together.
 
 Evidence: its figures are computed from rows without noise, and are for those who may see the data. The file holds the signed
-statement and the whole log under its signed head, so that a verifier composes μ again from the releases listed, and finds them
-to be all that the log knows of.
+statement and the whole log under its signed head, so that a verifier can compose μ again from the releases listed, and check
+that they are all that the log has.
 """
 
 import math
@@ -18,7 +18,7 @@ from expunge.evidence.signing import PublicKeys, SigningKey
 from expunge.evidence.statements import TRANSCRIPT, canonical, parsed, require_members
 
 SLACK = 1e-3
-"""How far above δ the δ(ε) of a claim may be found: it is computed here in few digits."""
+"""How far the δ(ε) of a claim may be found above δ: it is computed here with few digits."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class ChargedRelease:
     """A release in a statement.
 
     Args:
-        number: of the release, among those of its model.
+        number: number of the release among those of its model.
         at: the hour, ISO 8601.
         certificate: SHA-256 of its signed certificate, as in the log.
-        why: it costs that.
-        mu: Gaussian certifiability μ that it is charged for these people.
+        why: the reason for its cost.
+        mu: Gaussian certifiability μ charged to it for these people.
     """
 
     number: int
@@ -42,20 +42,20 @@ class ChargedRelease:
 
 @dataclass(frozen=True)
 class TranscriptStatement:
-    """What all releases of a model together can tell of the people whom one of them forgot.
+    """What all releases of a model together reveal of the people whom one of them forgot.
 
     Args:
-        model: of the releases.
-        release: number of the one that forgot them.
-        request: one that it answers, if the statement was asked for by that.
-        exposed_from: number of the first release before it that counts, that of the last fit.
-        exposure_mu: μ of the releases from that one up to the deletion: an estimate.
-        releases: from the deletion on, each with what it costs.
-        lost_mu: μ of what copies of the workspace may have released that were given up by a restore since; 0 if none was.
-        mu: of all of these together.
-        epsilon: what that is at ``delta``, in nats.
-        delta: of the model's promise.
-        events: how many the log had.
+        model: name of the model.
+        release: number of the release that forgot them.
+        request: a request that it answers, if the statement was made for one.
+        exposed_from: number of the first earlier release that counts, that of the last fit.
+        exposure_mu: μ of the releases from that one until the deletion: an estimate.
+        releases: the releases from the deletion on, each with its cost.
+        lost_mu: μ of what copies of the workspace given up by a restore since may have released; 0 if there are none.
+        mu: μ of all of these together.
+        epsilon: the ε of ``mu`` at ``delta``, in nats.
+        delta: δ of the model's promise.
+        events: number of events in the log.
         caveats: what the statement does not cover.
     """
 
@@ -76,7 +76,7 @@ class TranscriptStatement:
         """The statement as a file, signed.
 
         Args:
-            key: that signs.
+            key: the key that signs.
             log: the exported log that it is about.
         """
         exported = parsed(log)
@@ -85,14 +85,14 @@ class TranscriptStatement:
 
 
 def verify_transcript(content: Mapping[str, Any], keys: PublicKeys) -> TranscriptStatement:
-    """What a transcript statement says, if it is signed, the releases that it lists are those of the log, and μ is theirs.
+    """The content of a transcript statement, if it is signed, lists the releases in the log, and μ is theirs.
 
     Args:
-        content: of the file.
-        keys: the public keys that are trusted.
+        content: content of the file.
+        keys: the trusted public keys.
 
     Raises:
-        SignatureInvalid: altered, not signed by ``keys``, or not what follows from the log and its own figures.
+        SignatureInvalid: it was altered, is not signed by ``keys``, or does not follow from the log and its own figures.
     """
     given = require_members(content, {"expunge": str, "statement": str, "events": list, "checkpoint": str})
     log = {"expunge": "log", "events": given["events"], "checkpoint": given["checkpoint"]}
@@ -100,14 +100,14 @@ def verify_transcript(content: Mapping[str, Any], keys: PublicKeys) -> Transcrip
     statement = _read(keys.verified(given["statement"], TRANSCRIPT).predicate)
     keys.require_unrevoked(given["statement"])
     if statement.events != size:
-        raise SignatureInvalid("the statement was made of another state of the log than the one in the file")
+        raise SignatureInvalid("the statement was made from a different state of the log than the one in the file")
     _require_logged(statement, [parsed(entry) for entry in given["events"]])
     _require_composed(statement)
     return statement
 
 
 def _require_logged(statement: TranscriptStatement, events: Sequence[Mapping[str, Any]]) -> None:
-    """Refuses a statement that leaves a release of the log out, adds one, or begins too late."""
+    """Refuses a statement that leaves out a release of the log, adds one, or begins too late."""
     fitted_by, number, batch, is_lost = 0, 0, None, False
     logged: list[tuple[int, str, str, bool]] = []
     for event in events:
@@ -127,28 +127,28 @@ def _require_logged(statement: TranscriptStatement, events: Sequence[Mapping[str
         raise SignatureInvalid("the releases that the statement lists are not those of the log since the deletion")
     for each, (_number, _at, _certificate, can_be_scheduled) in zip(statement.releases, logged, strict=True):
         if each.why is Why.SCHEDULED and not can_be_scheduled:
-            raise SignatureInvalid(f"release {each.number} was no refit by the log: it cannot be a scheduled one")
+            raise SignatureInvalid(f"release {each.number} was not a refit by the log, so it cannot be a scheduled one")
     if statement.exposed_from != fitted_by:
         raise SignatureInvalid("the statement does not count the releases since the model was fitted")
     if is_lost and not statement.lost_mu > 0.0:
-        raise SignatureInvalid("the workspace was restored since: what a copy given up has released is not charged")
+        raise SignatureInvalid("the workspace was restored since: what a copy that was given up released is not charged")
 
 
 def _require_composed(statement: TranscriptStatement) -> None:
-    """Refuses a statement whose μ or ε is not what its figures make."""
+    """Refuses a statement whose μ or ε does not follow from its figures."""
     require_order(each.why for each in statement.releases)
     figures = [statement.exposure_mu, statement.lost_mu, *(each.mu for each in statement.releases)]
     if not all(figure >= 0.0 for figure in figures):
         raise SignatureInvalid("the statement has a figure below 0")
     mu, delta = composed(figures), statement.delta
     if not (mu == statement.mu or math.isclose(mu, statement.mu, rel_tol=RELATIVE)):
-        raise SignatureInvalid(f"the releases compose to mu = {mu:.6g}, and the statement says {statement.mu:.6g}")
+        raise SignatureInvalid(f"the releases compose to mu = {mu:.6g}, but the statement says {statement.mu:.6g}")
     if not (0.0 < delta < 1.0 and statement.epsilon >= 0.0):
-        raise SignatureInvalid("the statement has an epsilon or delta that cannot be")
+        raise SignatureInvalid("the statement has an impossible epsilon or delta")
     if 0.0 < mu < math.inf and statement.epsilon < math.inf and delta_of(mu, statement.epsilon) > delta * (1.0 + SLACK):
         raise SignatureInvalid(f"epsilon = {statement.epsilon:.6g} is too small for mu = {mu:.6g}")
     if mu == math.inf > statement.epsilon:
-        raise SignatureInvalid("nothing bounds what was given away, and the statement gives a bound")
+        raise SignatureInvalid("nothing bounds what was revealed, but the statement gives a bound")
 
 
 def _read(predicate: Mapping[str, Any]) -> TranscriptStatement:
@@ -165,7 +165,7 @@ def _read(predicate: Mapping[str, Any]) -> TranscriptStatement:
         mu = _number(row.pop("mu", None))
         found = require_members(row, {"number": int, "at": str, "certificate": str, "why": str})
         if found["why"] not in set(Why):
-            raise SignatureInvalid(f"the statement charges a release for a reason that is none: {found['why'][:40]!r}")
+            raise SignatureInvalid(f"the statement charges a release for an unknown reason: {found['why'][:40]!r}")
         listed.append(ChargedRelease(**{**found, "why": Why(found["why"])}, mu=mu))
     given["caveats"] = tuple(map(str, given["caveats"]))
     return TranscriptStatement(**{**given, **numbers, "request": request, "releases": tuple(listed)})
@@ -175,12 +175,12 @@ def _number(value: Any) -> float:
     if value == "inf":
         return math.inf
     if type(value) not in (int, float):
-        raise SignatureInvalid("it was altered, or is something else: a figure is no number")
+        raise SignatureInvalid("it was altered, or is something else: a figure is not a number")
     return float(value)
 
 
 def _plain(value: Any) -> Any:
-    """``value`` as canonical JSON has it, where there is no infinity but the text ``"inf"``."""
+    """``value`` for canonical JSON, which has no infinity; it becomes the text ``"inf"``."""
     if isinstance(value, dict):
         return {name: _plain(each) for name, each in value.items()}
     if isinstance(value, list | tuple):

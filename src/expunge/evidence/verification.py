@@ -1,6 +1,6 @@
-"""Verification of files offline: certificate, receipt, transcript, log or checkpoint, with nothing but the public keys.
+"""Verification of files offline: certificate, receipt, transcript, log or checkpoint, with only the public keys.
 
-A file is accepted byte for byte as it was written, or refused; whatever is done to one, the answer is ``SignatureInvalid``.
+A file is accepted exactly as it was written, or refused; whatever is done to a file, the error is ``SignatureInvalid``.
 """
 
 import math
@@ -27,18 +27,18 @@ class ProvenCertificate:
 
     Args:
         kind: ``certificate``.
-        model: of the release.
-        release: its number.
+        model: name of the model.
+        release: number of the release.
         issued: the hour, ISO 8601.
-        epsilon: what everybody forgotten is promised, in nats; ``"inf"`` for nothing.
-        delta: of the same promise.
+        epsilon: ε promised to everybody forgotten, in nats; ``"inf"`` if nothing is.
+        delta: δ of the same promise.
         sigma: standard deviation of isotropic noise in each weight; ``None`` for shaped noise.
         subject: the digest of the weights, under the name of the release.
-        covers: the request that the file shows to be answered; ``None`` if it shows none.
-        of_subject: the id that was asked for.
+        covers: the request that the file proves to be answered; ``None`` if it proves none.
+        of_subject: the id that was asked about.
         noise: ``isotropic`` or ``shaped``.
         excess_risk: what shaped noise may cost in mean loss.
-        noise_floor: how much of it is kept off people with rare features.
+        noise_floor: floor of shaped noise: how much of it is kept off people with rare features.
     """
 
     kind: str
@@ -62,9 +62,9 @@ class ProvenReceipt:
 
     Args:
         kind: ``receipt``.
-        request: its id.
+        request: id of the request.
         received: the hour, ISO 8601.
-        of_subject: the id that was asked for, which is that of the receipt; ``None`` if none was.
+        of_subject: the id that was asked about, which is that of the receipt; ``None`` if none was.
     """
 
     kind: str
@@ -79,7 +79,7 @@ class ProvenLog:
 
     Args:
         kind: ``log``.
-        events: how many there are.
+        events: number of events.
     """
 
     kind: str
@@ -92,9 +92,9 @@ class ProvenCheckpoint:
 
     Args:
         kind: ``checkpoint``.
-        events: how many there are.
-        root: of the Merkle tree over them, in hexadecimal.
-        since: size of an earlier log that this one is shown to begin with.
+        events: number of events.
+        root: root of the Merkle tree over them, in hexadecimal.
+        since: size of an earlier log with which this one is proved to begin.
     """
 
     kind: str
@@ -110,15 +110,15 @@ class ProvenTranscript:
 
     Args:
         kind: ``transcript``.
-        model: of the releases.
-        release: number of the one that forgot the people.
-        request: one that it answers, if the statement names one.
-        exposure_mu: Gaussian certifiability μ of the releases before, an estimate; ``"inf"`` for none.
-        releases: how many there were from the deletion on.
-        mu: of all together.
-        epsilon: what that is at ``delta``, in nats.
-        delta: of the model's promise.
-        events: how many the log had.
+        model: name of the model.
+        release: number of the release that forgot the people.
+        request: a request that it answers, if the statement names one.
+        exposure_mu: Gaussian certifiability μ of the releases before, an estimate; ``"inf"`` if nothing bounds it.
+        releases: number of releases from the deletion on.
+        mu: μ of all of them together.
+        epsilon: the ε of ``mu`` at ``delta``, in nats.
+        delta: δ of the model's promise.
+        events: number of events in the log.
     """
 
     kind: str
@@ -140,37 +140,37 @@ def verify_file(path: Path, keys: PublicKeys, subject: str | None = None, receip
     """What the file at ``path`` proves.
 
     Args:
-        path: of a certificate, receipt, transcript, log or checkpoint.
-        keys: the public keys that are trusted.
-        subject: of a receipt, the id it should be of.
-        receipt: of a certificate, the file with the receipt of a request that it should answer.
+        path: path of a certificate, receipt, transcript, log or checkpoint.
+        keys: the trusted public keys.
+        subject: for a receipt, the id that it should be for.
+        receipt: for a certificate, the file with the receipt of a request that it should answer.
 
     Raises:
-        SignatureInvalid: any byte of it is not what was signed, or it is none of these files.
-        NotShown: it is genuine, but of another subject, or it does not show that it answers the request.
+        SignatureInvalid: a byte of it is not what was signed, or it is not one of these files.
+        NotShown: it is genuine, but for another subject, or it does not show that it answers the request.
         FileNotFoundError: there is no such file.
     """
     return verify_content(_text(path), keys, subject, None if receipt is None else _text(receipt))
 
 
 def verify_content(text: str, keys: PublicKeys, subject: str | None = None, receipt: str | None = None) -> Proven:
-    """The same of a file's content.
+    """Like ``verify_file``, for a file's content.
 
     Args:
-        text: all of a file.
-        keys: the public keys that are trusted.
-        subject: of a receipt, the id it should be of. Default: not asked.
-        receipt: of a certificate, all of the file with the receipt of a request that it should answer. Default: not asked.
+        text: content of a file.
+        keys: the trusted public keys.
+        subject: for a receipt, the id that it should be for. Default: not asked.
+        receipt: for a certificate, the content of the receipt of a request that it should answer. Default: not asked.
 
     Raises:
-        SignatureInvalid, NotShown: as ``verify_file``.
+        SignatureInvalid, NotShown: as for ``verify_file``.
     """
     content = parsed(text)
     kind = _kind(content)
     if receipt is not None and kind != "certificate":
-        raise NotShown(f"the {kind} is of no release: a receipt is looked for in a certificate")
+        raise NotShown(f"the {kind} belongs to no release: use a receipt with a certificate")
     if subject is not None and receipt is None and kind != "receipt":
-        raise NotShown(f"a {kind} names nobody: a subject is looked for in a receipt")
+        raise NotShown(f"a {kind} names nobody: use a subject with a receipt")
     if kind == "certificate":
         return _certificate(content, keys, subject, receipt)
     if kind == "receipt":
@@ -186,29 +186,29 @@ def verify_content(text: str, keys: PublicKeys, subject: str | None = None, rece
 
 
 def verify_continues(earlier: Path, later: Path, keys: PublicKeys) -> Relation:
-    """How the log under the file ``later`` stands to the log under ``earlier``; each a checkpoint, a certificate or a log.
+    """The relation of the log in the file ``later`` to that in ``earlier``; each a checkpoint, a certificate or a log.
 
     Args:
-        earlier: of a checkpoint, certificate or log.
-        later: of another one.
-        keys: the public keys that are trusted.
+        earlier: path of a checkpoint, certificate or log.
+        later: path of another one.
+        keys: the trusted public keys.
 
     Raises:
-        SignatureInvalid: one of them is not genuine; names it.
+        SignatureInvalid: one of them is not genuine; the message names it.
         FileNotFoundError: there is no such file.
     """
     return relation(*(witnessed(path, keys) for path in (earlier, later)))
 
 
 def witnessed(path: Path, keys: PublicKeys) -> Witness:
-    """What the file at ``path`` shows of the log.
+    """What the file at ``path`` shows about the log.
 
     Args:
-        path: of a checkpoint, certificate or log.
-        keys: the public keys that are trusted.
+        path: path of a checkpoint, certificate or log.
+        keys: the trusted public keys.
 
     Raises:
-        SignatureInvalid: it is not genuine, or shows nothing of it; names it.
+        SignatureInvalid: it is not genuine, or shows nothing about the log; the message names it.
         FileNotFoundError: there is no such file.
     """
     try:
@@ -220,7 +220,7 @@ def witnessed(path: Path, keys: PublicKeys) -> Witness:
 def _witness(content: Any, keys: PublicKeys) -> Witness:
     kind = _kind(content)
     if kind == "receipt":
-        raise SignatureInvalid("a receipt says nothing of the log: give a checkpoint, a certificate or a log")
+        raise SignatureInvalid("a receipt says nothing about the log: give a checkpoint, a certificate or a log")
     if "payload" in content:
         return Witness(signed_head(canonical(content), keys))
     if kind == "certificate":
@@ -239,7 +239,7 @@ def _witness(content: Any, keys: PublicKeys) -> Witness:
 
 
 def _transcript(content: dict[str, Any], keys: PublicKeys) -> ProvenTranscript:
-    """What a transcript statement says."""
+    """The content of a transcript statement."""
     said = verify_transcript(content, keys)
     exposure, mu, epsilon = ("inf" if math.isinf(value) else value for value in (said.exposure_mu, said.mu, said.epsilon))
     return ProvenTranscript(
@@ -257,7 +257,7 @@ def _transcript(content: dict[str, Any], keys: PublicKeys) -> ProvenTranscript:
 
 
 def _certificate(content: dict[str, Any], keys: PublicKeys, subject: str | None, receipt: str | None) -> ProvenCertificate:
-    """What a certificate says, and which request it answers."""
+    """The content of a certificate, and the request that it answers."""
     statement = verify_bundle({name: value for name, value in content.items() if name != "covers"}, keys)
     predicate = statement.predicate
     shown: tuple[str, ...] = ("model", "release", "issued", "epsilon", "delta", "sigma")
@@ -286,7 +286,7 @@ def _require_covered(content: dict[str, Any], keys: PublicKeys, subject: str | N
         )
     if covers["request"] != asked["request"] or covers["commitment"] != asked["commitment"]:
         raise NotShown(
-            f"the certificate is genuine, but the file shows that it answers {covers['request']}, and the receipt is of "
+            f"the certificate is genuine, but the file shows that it answers {covers['request']}, but the receipt is for "
             f"{asked['request']}: get one for that with {command}"
         )
 
@@ -296,7 +296,7 @@ def _kind(content: Any) -> str:
         kind = "checkpoint" if "payload" in content else content.get("expunge")
         if kind in KINDS:
             return str(kind)
-    raise SignatureInvalid("it is none of the files of this package: no certificate, receipt, transcript, log or checkpoint")
+    raise SignatureInvalid("it is not a file of this package: not a certificate, receipt, transcript, log or checkpoint")
 
 
 def _text(path: Path) -> str:

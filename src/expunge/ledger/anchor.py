@@ -1,8 +1,8 @@
-"""Anchor: a small file far from the workspace that says how far it has come, so that yesterday's copy of it is noticed.
+"""Anchor: a small file far from the workspace that records its progress, so that yesterday's copy of it is noticed.
 
-It holds the identity of the workspace, which of its copies lives, the newest signed head of the log, the public keys, and the
-tombstones of everybody forgotten, which a restored backup does not know yet. It is under the workspace's key: nobody else can
-make one, nor tell from it who was forgotten.
+It holds the identity of the workspace, which of its copies is alive, the newest signed head of the log, the public keys, and
+the tombstones of everybody forgotten, which a restored backup does not know yet. It is sealed with the workspace's key: nobody
+else can make one, or learn from it who was forgotten.
 """
 
 import hmac
@@ -23,27 +23,27 @@ from expunge.ledger.restores import Restored
 from expunge.ledger.sealing import SealKey
 
 INSTANCE, FORMER = "instance", "former_instance"
-"""Properties: the id of this copy of the workspace, drawn for it, and of the one whose place it takes."""
-OLDER = "Nothing was changed. Put the newest folder and ledger back; if they are gone for good, run expunge recover"
+"""Properties: the id of this copy of the workspace, drawn for it, and of the copy that it replaces."""
+OLDER = "Nothing was changed. Put the newest folder and ledger back; if they are lost for good, run expunge recover"
 
 
 class Unreadable(LedgerCorrupt):
-    """An anchor that was damaged, or that another key made."""
+    """An anchor that was damaged or made with another key."""
 
 
 @dataclass(frozen=True)
 class Anchor:
-    """What is known elsewhere of a workspace.
+    """What is recorded elsewhere about a workspace.
 
     Args:
-        workspace: its identity.
-        instance: the copy that lives.
-        restores: how many copies lived before that one.
-        serial: of the last transaction.
+        workspace: identity of the workspace.
+        instance: identity of the copy that is alive.
+        restores: number of copies that were alive before that one.
+        serial: number of the last transaction.
         checkpoint: the newest signed head of the log.
-        keys: public keys that have signed, the oldest first, each with the statement that endorses it.
+        keys: public keys that have signed, oldest first, each with the statement that endorses it.
         forgotten: tombstones of everybody who was forgotten and has not come back, sorted.
-        aliases: tombstones for other ids of theirs, each with that of its person, sorted.
+        aliases: tombstones for their other ids, each with that of its person, sorted.
         open: ids of the requests that were open.
     """
 
@@ -59,10 +59,10 @@ class Anchor:
 
     @classmethod
     def of(cls, connection: sa.Connection, batch: int | None = None) -> "Anchor":
-        """What is to be known of the ledger now.
+        """What is to be recorded about the ledger now.
 
         Args:
-            batch: one that is certified, whose requests are about to be closed.
+            batch: a certified batch whose requests are about to be closed.
         """
         restored = Restored.last(connection)
         listed, waiting = requests.tombstones_to_keep(connection, batch), requests.open_ids(connection, batch)
@@ -79,7 +79,7 @@ class Anchor:
         )
 
     def to_json(self, key: SealKey) -> str:
-        """The file."""
+        """The content of the file."""
         content = {"expunge": "anchor", **vars(self)}
         return canonical({**content, "mac": key.mac("anchor", canonical(content))})
 
@@ -99,7 +99,7 @@ class Anchor:
                 raise ValueError
             return cls(**{name: _tuple(value) for name, value in content.items()})
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise Unreadable("the anchor was altered, or is not of a workspace with this seal.key") from error
+            raise Unreadable("the anchor was altered, or does not belong to a workspace with this seal.key") from error
 
     @property
     def head(self) -> Head:
@@ -107,40 +107,40 @@ class Anchor:
         try:
             return signed_head(self.checkpoint, PublicKeys.of(self.keys))
         except (SignatureInvalid, ValueError) as error:
-            raise Unreadable("the anchor's checkpoint is not signed with a key of its own") from error
+            raise Unreadable("the anchor's checkpoint is not signed with one of its keys") from error
 
     def require_same_workspace(self, connection: sa.Connection) -> None:
-        """Raises ``LedgerCorrupt`` unless it is about this workspace, and this copy of it."""
+        """Raises ``LedgerCorrupt`` unless it is about this copy of this workspace."""
         if self.workspace != read_property(connection, "workspace"):
-            raise LedgerCorrupt("the anchor belongs to another workspace: give each one of its own. Nothing was changed")
+            raise LedgerCorrupt("the anchor belongs to another workspace: give each its own anchor. Nothing was changed")
         if self.instance != read_property(connection, INSTANCE):
             if self.instance == read_property(connection, FORMER):
                 raise LedgerCorrupt(
                     "taking over from the copy that the anchor names was interrupted: run expunge recover --older"
                 )
             raise LedgerCorrupt(
-                f"by the anchor another copy of this workspace, {self.instance}, was restored from a backup and goes on: "
-                "two would undo each other's work. Use that one, and delete this; nothing was changed"
+                f"according to the anchor, another copy of this workspace, {self.instance}, was restored from a backup: "
+                "the two would undo each other's work. Use that one, and delete this one; nothing was changed"
             )
 
     def require_continued(self, connection: sa.Connection) -> None:
-        """Raises ``LedgerCorrupt`` unless the ledger is this workspace's, and goes on from what is known here."""
+        """Raises ``LedgerCorrupt`` unless the ledger belongs to this workspace and continues what is recorded here."""
         self.require_same_workspace(connection)
         behind = self.serial - sealing.serial(connection)
         if behind > 0:
             raise LedgerCorrupt(
-                f"the ledger is older than its anchor, by {behind} transactions: a copy of an earlier day is in its place. "
+                f"the ledger is older than its anchor, by {behind} transactions: a copy from an earlier day is in its place. "
                 f"{OLDER}"
             )
         if list(self.keys) != keys(connection)[: len(self.keys)]:
-            raise LedgerCorrupt(f"the ledger has other signing keys than its anchor. {OLDER}")
+            raise LedgerCorrupt(f"the ledger and its anchor have different signing keys. {OLDER}")
         head = self.head
         try:
             log.require_head(connection, head)
         except LedgerCorrupt as error:
             raise LedgerCorrupt(
-                f"the log does not continue the checkpoint over {head.size} events that its anchor holds: a copy of an earlier "
-                f"day has gone on, or it was rewritten. {OLDER}"
+                f"the log does not continue the checkpoint over {head.size} events in its anchor: a copy from an earlier "
+                f"day was continued, or the log was rewritten. {OLDER}"
             ) from error
 
 

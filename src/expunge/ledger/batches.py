@@ -1,7 +1,7 @@
-"""Batches: what is worked at once, from intent to close. intent → certified → closed; or abandoned.
+"""Batches: work that is done together, from intent to close. intent → certified → closed; or abandoned.
 
 A batch is an *intent* while its new states are made, *certified* with the transaction after which everything has happened, and
-*closed* when what it supersedes is deleted. One that was given up before the transaction is *abandoned*.
+*closed* when what it supersedes is deleted. A batch that was given up before the transaction is *abandoned*.
 """
 
 import json
@@ -32,7 +32,7 @@ class BatchKind(Word):
 
 
 class BatchState(Word):
-    """How far a batch is."""
+    """How far a batch has come."""
 
     INTENT = "intent"
     CERTIFIED = "certified"
@@ -42,7 +42,7 @@ class BatchState(Word):
 
 UNFINISHED = (BatchState.INTENT, BatchState.CERTIFIED)
 FORGETTING = (BatchKind.FORGET, BatchKind.RECTIFY, BatchKind.REPLACE, BatchKind.RETIRE, BatchKind.UPSERT)
-"""Batches after which nothing that was released before may still be served."""
+"""Batches after which nothing released before may still be served."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Batch:
 def begin(
     connection: sa.Connection, kind: BatchKind, states: Sequence[tuple[str, int]], at: str, content: str | None = None
 ) -> int:
-    """Notes the intent to work on a batch, and which state files (model and number) it will write; its number.
+    """Notes the intent to work on a batch, and the state files (model and number) that it will write; returns its number.
 
     Args:
         content: keyed digest of the rows that it adds.
@@ -90,26 +90,26 @@ def set_state(connection: sa.Connection, batch: int, state: BatchState, closed: 
     sealing.update(connection, batches, batches.c.id == batch, state=state, closed=closed)
 
 
-def require(connection: sa.Connection, batch: int, state: BatchState) -> Batch:
-    """The batch, if it is still in ``state``: a process that was asleep must not go on with what another one has ended.
+def require(connection: sa.Connection, batch: int, *states: BatchState) -> Batch:
+    """The batch, if it is still in one of ``states``: a process that was asleep must not continue what another has ended.
 
     Raises:
-        WorkspaceBusy: another process has given it up or carried it on.
+        WorkspaceBusy: another process has given it up or finished it.
     """
     (found,) = map(Batch.of, sealing.rows(connection, sa.select(batches).where(batches.c.id == batch), batches))
-    if found.state != state:
+    if found.state not in states:
         raise WorkspaceBusy(f"another process has taken over batch {batch}, which is {found.state}; try again")
     return found
 
 
 def unfinished(connection: sa.Connection) -> list[Batch]:
-    """Batches that were begun and neither closed nor abandoned."""
+    """Batches that were started and neither closed nor abandoned."""
     chosen = sa.select(batches).where(batches.c.state.in_(UNFINISHED)).order_by(batches.c.id)
     return [Batch.of(row) for row in sealing.rows(connection, chosen, batches)]
 
 
 def added_before(connection: sa.Connection, content: str) -> str | None:
-    """When the rows of this keyed digest were added, if they were."""
+    """When the rows with this keyed digest were added, if they were."""
     done = (batches.c.content == content) & batches.c.state.in_((BatchState.CERTIFIED, BatchState.CLOSED))
     found = sealing.rows(connection, sa.select(batches).where(done), batches)
     return str(found[0].started) if found else None

@@ -16,11 +16,11 @@ from expunge.ledger.requests import Request
 
 
 def bound(connection: sa.Connection, model: str, salt: str, answered: Iterable[Request], table_digest: str) -> dict[str, str]:
-    """What a certificate of ``model`` is bound to, under the ``salt`` of its evidence: requests, specification and table.
+    """The fields that bind a certificate of ``model`` to requests, specification and table, with the ``salt`` of its evidence.
 
     Args:
         answered: the requests that the release answers.
-        table_digest: of the table's files.
+        table_digest: digest of the table's files.
     """
     specified = releases.named(connection, model)
     return {
@@ -31,22 +31,22 @@ def bound(connection: sa.Connection, model: str, salt: str, answered: Iterable[R
 
 
 def require_bound(connection: sa.Connection, release: Release) -> None:
-    """Raises ``LedgerCorrupt`` unless ``release`` was signed for the requests and the specification that the ledger has."""
+    """Raises ``LedgerCorrupt`` unless ``release`` was signed for the requests and the specification in the ledger."""
     salt, signed = release.figures.salt, predicate_of(release.envelope)
-    wrong = f"certificate {release.id} was signed for other"
+    wrong = f"certificate {release.id} was signed for"
     if signed.get("requests") != _root(salt, requests.answered(connection, release.batch, release.model)):
-        raise LedgerCorrupt(f"{wrong} requests than the ledger has: run expunge doctor")
+        raise LedgerCorrupt(f"{wrong} requests that differ from the ledger's: run expunge doctor")
     specified = [
         event.text("specification")
         for event in of_kind(connection, EventKind.MODEL_FITTED)
         if event.text("model") == release.model
     ]
     if signed.get("schema") not in specified:
-        raise LedgerCorrupt(f"{wrong} specification of its model than the ledger has: run expunge doctor")
+        raise LedgerCorrupt(f"{wrong} a specification of its model that differs from the ledger's: run expunge doctor")
 
 
 def covering(connection: sa.Connection, release: Release, request: str) -> Covered:
-    """What shows, to be put into the certificate of ``release``, that it answers ``request``.
+    """The proof, to be added to the certificate of ``release``, that it answers ``request``.
 
     Raises:
         RequestRefused: there is no such request, or another release answers it.
@@ -71,7 +71,7 @@ def covering(connection: sa.Connection, release: Release, request: str) -> Cover
 
 
 def table_commitment(salt: str, table_digest: str) -> str:
-    """What may be published of the table's state: without the salt, rows could be tried out against it."""
+    """What may be published about the table's state: without the salt, guessed rows cannot be tested against it."""
     return committed(salt, "table", table_digest)
 
 

@@ -1,4 +1,4 @@
-"""The files that are the table: what the ledger knows of each, and what batches do to them."""
+"""The files that make up the table: what the ledger knows about each, and what batches do to them."""
 
 from collections.abc import Iterable
 
@@ -10,12 +10,12 @@ from expunge.ledger.tables import data_files
 
 
 def present(connection: sa.Connection) -> list[DataFile]:
-    """The files that are the table now."""
+    """The files that make up the table now."""
     return _in_state(connection, data_files.c.state == "present")
 
 
 def going(connection: sa.Connection, batch: int) -> list[DataFile]:
-    """The files that ``batch`` took out of the table, and that may still be there."""
+    """The files that ``batch`` took out of the table and that may still exist."""
     return _in_state(connection, (data_files.c.state == "going") & (data_files.c.batch == batch))
 
 
@@ -26,14 +26,14 @@ def add(connection: sa.Connection, files: Iterable[DataFile], batch: int) -> Non
 
 
 def change(connection: sa.Connection, made: Change, batch: int) -> None:
-    """Puts in the files that come, and takes out those that go."""
+    """Adds the files that come, and takes out those that go."""
     add(connection, made.coming, batch)
     for file in made.going:
         sealing.update(connection, data_files, data_files.c.path == file.path, state="going", batch=batch)
 
 
 def drop(connection: sa.Connection, batch: int) -> None:
-    """Forgets the files that ``batch`` took out, which are deleted."""
+    """Forgets the files that ``batch`` took out, once they are deleted."""
     sealing.delete(connection, data_files, (data_files.c.state == "going") & (data_files.c.batch == batch))
 
 

@@ -25,18 +25,18 @@ from expunge.ledger.tables import events, metadata, properties, seals
 from expunge.ledger.witness import Witness
 
 HEAD = "0001"
-"""The newest migration; a test compares it with the migrations there are."""
+"""The newest migration; a test compares it with the existing migrations."""
 MIGRATIONS = Path(__file__).parent / "migrations"
 UNDEFINED = ("UndefinedTable", "UndefinedColumn")
-"""What PostgreSQL says where a table or a column is missing."""
+"""PostgreSQL's errors for a missing table or column."""
 COPY = "ledger.sqlite.before-migration"
 """The copy of an older ledger, beside its witness; see ``Database.copy_path``."""
 COPIED = 10_000
-"""Rows that are copied at once."""
+"""Number of rows copied at a time."""
 WAIT = 30.0
 """Seconds to wait for another writer."""
 LEAD_LOCK = 0x45585056
-"""The one that the process holds which works the queue."""
+"""PostgreSQL's advisory lock held by the process that works the queue."""
 APPEND_LOCK = 0x45585055
 """PostgreSQL's advisory lock that writers of the ledger hold to the end of their transaction."""
 
@@ -45,10 +45,10 @@ class Database:
     """Transactions on the ledger's database: many readers, one writer at a time.
 
     Args:
-        url: of the database, as SQLAlchemy writes it.
-        key: under which its rows are sealed.
-        witness: what says outside the database where it stands; without it nobody notices an older copy.
-        sign: signs the head of the log, at the end of every transaction that made it longer.
+        url: URL of the database, as SQLAlchemy writes it.
+        key: key with which its rows are sealed.
+        witness: the record, outside the database, of where it stands; without it, an older copy is not noticed.
+        sign: signs the head of the log at the end of every transaction that made it longer.
     """
 
     def __init__(
@@ -65,10 +65,10 @@ class Database:
             raise WorkspaceInvalid(str(error)) from error
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         arguments: dict[str, Any] = {"timeout": WAIT, "check_same_thread": False} if self.is_sqlite else {}
-        pool = None if self.is_sqlite else NullPool  # a server that was restarted in between is not noticed then
+        pool = None if self.is_sqlite else NullPool  # so a restart of the server between transactions does no harm
         address = _readable(self.url) if self.is_sqlite else self.url
         self.engine = sa.create_engine(address, connect_args=arguments, poolclass=pool, hide_parameters=True)
-        weakref.finalize(self, self.engine.dispose).atexit = False  # whoever forgets to close it leaves no connection open
+        weakref.finalize(self, self.engine.dispose).atexit = False  # a database that was not closed leaves no connection open
         if self.is_sqlite:
             sa.event.listen(self.engine, "connect", _configure_sqlite)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
@@ -82,7 +82,7 @@ class Database:
             WorkspaceInvalid: it cannot be reached.
         """
         with self._explained(), self.engine.connect() as connection:
-            if not self.is_sqlite:  # whose transactions see one moment anyway
+            if not self.is_sqlite:  # SQLite's transactions see one moment anyway
                 connection.execution_options(isolation_level="REPEATABLE READ")
             with connection.begin():
                 connection.execution_options(sealing=Sealing(self._key, sealing.read(connection, self._key)))
@@ -90,7 +90,7 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
-        """A transaction that writes: all of it or nothing; others wait for it. What it leaves behind is sealed.
+        """A transaction that writes everything or nothing; others wait for it. What it leaves behind is sealed.
 
         Raises:
             WorkspaceBusy: another writer did not finish in time.
@@ -112,7 +112,7 @@ class Database:
 
     @contextmanager
     def erasing(self) -> Iterator[sa.Connection]:
-        """The same for what is never to come back: when it is committed the copy of an older ledger is gone, and after it the
+        """Like ``writing``, for deletions that must be final: when it commits, the copy of an older ledger is gone; then the
         free space is wiped.
 
         Raises:
@@ -137,24 +137,24 @@ class Database:
     def migrate(self, *, is_new: bool = True) -> None:
         """Brings the tables to the newest migration; a ledger of a newer version is refused.
 
-        Of an older one every row is checked first, a copy is kept in ``copy_path``, and every row is sealed anew; see
-        ``resealing``. All of the upgrade is one transaction.
+        Of an older ledger, every row is checked first, a copy is kept in ``copy_path``, and every row is sealed again; see
+        ``resealing``. The whole upgrade is one transaction.
 
         Args:
             is_new: whether there may be no tables yet.
 
         Raises:
-            WorkspaceInvalid: written by a newer version of this package, or no copy can be kept.
-            LedgerCorrupt: there are no tables, and it is not new; they are of a version that never was; or a row was altered.
+            WorkspaceInvalid: it was written by a newer version of this package, or no copy can be kept.
+            LedgerCorrupt: there are no tables, though it is not new; their version does not exist; or a row was altered.
         """
         with self._explained(), self.engine.connect() as connection:
             found = self._revision(connection)
         if found == HEAD:
             return
         if found is None and not is_new:
-            raise LedgerCorrupt(f"there is no ledger in the database {shown(self.url)}, it is empty: restore it from a backup")
+            raise LedgerCorrupt(f"the database {shown(self.url)} is empty and holds no ledger: restore it from a backup")
         if found is not None and found > HEAD:
-            raise WorkspaceInvalid(f"the ledger has revision {found}, this version knows {HEAD}: install the newer expunge")
+            raise WorkspaceInvalid(f"the ledger has revision {found}, but this version knows {HEAD}: install a newer expunge")
         from alembic.util import CommandError
 
         with ExitStack() as stack, self._locked() as connection:
@@ -168,7 +168,7 @@ class Database:
                     _upgrade(connection, HEAD)
             except CommandError as error:
                 raise LedgerCorrupt(
-                    f"the ledger has revision {found}, which no version made: restore it from a backup"
+                    f"the ledger has revision {found}, which does not exist in any version: restore it from a backup"
                 ) from error
             if self._witness is not None and self._witness.stands(standing[0]):
                 stack.enter_context(self._witness.announced(*standing))
@@ -179,7 +179,7 @@ class Database:
         return None if self._witness is None else self._witness.path.with_name(COPY)
 
     def claim(self, workspace: str) -> None:
-        """Makes the tables in an empty database, for the workspace of this identity; anew if making it was interrupted.
+        """Makes the tables in an empty database, for the workspace of this identity; again if making them was interrupted.
 
         Raises:
             WorkspaceInvalid: another workspace has its ledger there, or the database cannot be used.
@@ -189,7 +189,7 @@ class Database:
         with self._locked() as connection:
             if sa.inspect(connection).has_table(properties.name):
                 owner = connection.execute(sa.select(properties.c.value).where(properties.c.name == "workspace")).scalar()
-                if owner not in (None, workspace):  # without one the attempt ended before it said whose
+                if owner not in (None, workspace):  # without an owner, the attempt ended before naming one
                     raise WorkspaceInvalid("the database holds the ledger of another workspace: give an empty one")
                 self._drop(connection)
         self.migrate()
@@ -197,11 +197,11 @@ class Database:
             set_property(connection, "workspace", workspace)
 
     def take(self, source: sa.Connection, instance: str) -> None:
-        """Makes the tables in an empty database, and everything in them as it is in ``source``; all of it or nothing.
+        """Makes the tables in an empty database with everything as it is in ``source``; all of it or nothing.
 
         Args:
-            source: whose rows are taken as they are sealed.
-            instance: of the copy that is made; what an interrupted attempt at the same copy left is made anew.
+            source: the ledger whose rows are taken as they are sealed.
+            instance: id of the copy that is made; what an interrupted attempt at the same copy left is made again.
 
         Raises:
             WorkspaceInvalid: the database is in use, or cannot be used.
@@ -214,13 +214,13 @@ class Database:
             _copy_rows(source, connection, metadata.sorted_tables)
 
     def require_free(self, instance: str) -> None:
-        """Raises ``WorkspaceInvalid`` unless the database is empty, or holds no more than an attempt at this copy."""
+        """Raises ``WorkspaceInvalid`` unless the database is empty, or holds only an attempt at this copy."""
         with self._explained(), self.engine.connect() as connection, connection.begin():
             if not sa.inspect(connection).has_table(properties.name):
                 return
             found = dict(connection.execute(sa.select(properties.c.name, properties.c.value)).all())
         if found and found.get("instance") != instance:
-            raise WorkspaceInvalid("the database holds a ledger already: give an empty one; nothing was changed")
+            raise WorkspaceInvalid("the database already holds a ledger: give an empty one; nothing was changed")
 
     def discard(self) -> None:
         """Drops the tables that ``take`` made."""
@@ -233,10 +233,10 @@ class Database:
             connection.exec_driver_sql("DROP TABLE alembic_version")
 
     def wipe_free_space(self) -> None:
-        """Makes sure that what was deleted is gone from the files too."""
+        """Makes sure that deleted data is gone from the files too."""
         with self._explained(), self.engine.connect() as connection:
             if self.is_sqlite:
-                connection.exec_driver_sql("COMMIT")  # the listener has begun a transaction
+                connection.exec_driver_sql("COMMIT")  # the listener has started a transaction
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
                 connection.exec_driver_sql("BEGIN")
             else:
@@ -246,10 +246,10 @@ class Database:
 
     @contextmanager
     def leading(self, patience: float = 0.0) -> Iterator[bool]:
-        """Whether this process, among all on the same database, may work now; held until the block ends or the process dies.
+        """Whether this process, of all on the same database, may work now; held until the block ends or the process dies.
 
         Args:
-            patience: seconds to wait for another one.
+            patience: seconds to wait for another process.
         """
         if self.is_sqlite:  # the workspace's file lock is enough: SQLite is on one machine
             yield True
@@ -259,7 +259,7 @@ class Database:
             taking = f"SELECT pg_try_advisory_lock({LEAD_LOCK})"
             while not (is_leading := bool(connection.exec_driver_sql(taking).scalar())) and time.monotonic() < until:
                 time.sleep(0.05)
-            yield is_leading  # the lock goes with the connection
+            yield is_leading  # the lock ends with the connection
 
     def verify(self) -> None:
         """Raises ``LedgerCorrupt`` if the database itself finds damage."""
@@ -270,7 +270,7 @@ class Database:
                 raise LedgerCorrupt(f"the database is damaged ({found}): restore {self.url.database} from a backup")
 
     def close(self) -> None:
-        """Gives all connections back."""
+        """Closes all connections."""
         self.engine.dispose()
 
     def _revision(self, connection: sa.Connection) -> str | None:
@@ -305,7 +305,7 @@ class Database:
                 ) from error
             if "no such table" in cause or "no such column" in cause or type(error.orig).__name__ in UNDEFINED:
                 raise WorkspaceInvalid(
-                    f"the ledger's tables are of no version that was released ({cause}): work on it with the version "
+                    f"the ledger's tables do not belong to any released version ({cause}): use the ledger with the version "
                     "that made it, or restore it from a backup; nothing was changed"
                 ) from error
             if isinstance(error, OperationalError) or type(error) is DatabaseError:
@@ -317,13 +317,13 @@ class Database:
 
 
 def is_unsealed(url: str | sa.URL) -> bool:
-    """Whether there is a ledger at ``url``, and it is of before ledgers were sealed: nobody can tell whether it was altered."""
+    """Whether there is a ledger at ``url`` from before ledgers were sealed, so nobody can tell whether it was altered."""
     engine = sa.create_engine(url, poolclass=NullPool)
     try:
         inspected = sa.inspect(engine)
         return inspected.has_table(events.name) and not inspected.has_table(seals.name)
     except SQLAlchemyError:
-        return False  # whoever opens it says what is wrong with it
+        return False  # opening it says what is wrong
     finally:
         engine.dispose()
 
@@ -340,7 +340,7 @@ def _upgrade(connection: sa.Connection, revision: str) -> None:
 
 
 def _keep_copy(ledger: sa.Connection, revision: str, path: Path) -> None:
-    """Copies a ledger of ``revision`` to an SQLite ledger in ``path``; what an interrupted attempt left there is made anew.
+    """Copies a ledger of ``revision`` to an SQLite ledger in ``path``, replacing what an interrupted attempt left there.
 
     Raises:
         WorkspaceInvalid: the copy cannot be written.
@@ -350,7 +350,7 @@ def _keep_copy(ledger: sa.Connection, revision: str, path: Path) -> None:
         path.touch(mode=0o600, exist_ok=False)
         engine = sa.create_engine(sqlite_url(path), poolclass=NullPool, hide_parameters=True)
         with engine.begin() as copy:
-            copy.exec_driver_sql("PRAGMA journal_mode = MEMORY")  # no second file, which an interruption would leave
+            copy.exec_driver_sql("PRAGMA journal_mode = MEMORY")  # no second file that an interruption would leave
             _upgrade(copy, revision)
             tables = sa.MetaData()
             tables.reflect(copy, only=lambda name, _tables: name != "alembic_version")
@@ -359,8 +359,8 @@ def _keep_copy(ledger: sa.Connection, revision: str, path: Path) -> None:
     except (OSError, DBAPIError) as error:
         cause = error.strerror if isinstance(error, OSError) else error.orig
         raise WorkspaceInvalid(
-            "the ledger was made by an older version, and no copy of it can be kept before it is upgraded "
-            f"({cause}): make room for {path}, or let its folder be written to; nothing was changed"
+            "the ledger was made by an older version, and a copy, needed before it is upgraded, cannot be kept "
+            f"({cause}): make room for {path}, or make its folder writable; nothing was changed"
         ) from error
 
 
@@ -372,22 +372,22 @@ def _copy_rows(source: sa.Connection, target: sa.Connection, tables: Iterable[sa
 
 
 def _readable(url: sa.URL) -> sa.URL:
-    """``url``, or where its folder cannot be written to (read-only media), one that SQLite can read there all the same."""
+    """``url``, or one that SQLite can read even though the folder cannot be written to (read-only media)."""
     file = Path(str(url.database)).absolute()
     if not file.is_file() or os.access(file.parent, os.W_OK):
         return url
     query = {"uri": "true", "mode": "ro"}
-    if not Path(f"{file}-wal").exists():  # else part of the ledger is there, with whoever has it open
+    if not Path(f"{file}-wal").exists():  # otherwise part of the ledger is there, with the process that has it open
         query["immutable"] = "1"
     return url.set(database=f"file:{quote(str(file))}", query=query)
 
 
 def _configure_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
-    connection.isolation_level = None  # transactions are begun by _begin_sqlite, so that writers take their lock at once
+    connection.isolation_level = None  # transactions are started by _begin_sqlite, so that writers take their lock at once
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "foreign_keys = ON"):
         try:
             connection.execute(f"PRAGMA {pragma}").fetchall()
-        except UnicodeDecodeError as error:  # of a message that quotes the damaged page
+        except UnicodeDecodeError as error:  # from a message that quotes the damaged page
             raise sqlite3.DatabaseError("database disk image is malformed") from error
 
 

@@ -1,4 +1,4 @@
-"""Events: what the log says, and what shows that it says it."""
+"""Events: what the log says, and the proof that it says it."""
 
 import json
 from collections.abc import Mapping
@@ -9,10 +9,10 @@ from expunge.errors import LedgerCorrupt
 
 @dataclass(frozen=True)
 class Event:
-    """An event as the log has it.
+    """An event of the log.
 
     Args:
-        content: all of it, as the JSON that it is.
+        content: the whole event, as JSON.
     """
 
     content: Mapping[str, object]
@@ -22,7 +22,7 @@ class Event:
         """The event in an entry of the log.
 
         Raises:
-            LedgerCorrupt: it is none.
+            LedgerCorrupt: it is not an event.
         """
         try:
             found = json.loads(text)
@@ -43,10 +43,10 @@ class Event:
         return self.text("at")
 
     def text(self, name: str) -> str:
-        """What the event says under ``name``, which is a text.
+        """The text that the event has under ``name``.
 
         Raises:
-            LedgerCorrupt: it says nothing of the kind.
+            LedgerCorrupt: it has no such text.
         """
         found = self.content.get(name)
         if not isinstance(found, str):
@@ -54,10 +54,10 @@ class Event:
         return found
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """What the event says under ``name``, which is a list of texts.
+        """The list of texts that the event has under ``name``.
 
         Raises:
-            LedgerCorrupt: it says nothing of the kind.
+            LedgerCorrupt: it has no such list.
         """
         found = self.content.get(name)
         if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
@@ -67,12 +67,12 @@ class Event:
 
 @dataclass(frozen=True)
 class Inclusion:
-    """What shows that an event is in the log.
+    """The proof that an event is in the log.
 
     Args:
-        event: as it was signed.
-        proof: of its place, as pymerkle writes it.
-        checkpoint: the signed head that it is under.
+        event: the event as it was signed.
+        proof: the proof of its place, as pymerkle writes it.
+        checkpoint: the signed head that covers it.
     """
 
     event: str

@@ -12,10 +12,10 @@ from expunge.unlearning.rung import Rung
 
 @dataclass(frozen=True)
 class Figures:
-    """The evidence of a release, read; see ``Certificate`` for what each number is.
+    """The evidence of a release, read; see ``Certificate`` for the meaning of each number.
 
     Args:
-        content: all of it, as the JSON that it is.
+        content: the whole evidence, as JSON.
     """
 
     since: date
@@ -37,10 +37,10 @@ class Figures:
 
     @classmethod
     def of(cls, evidence: str) -> "Figures":
-        """What ``evidence`` says.
+        """The figures in ``evidence``.
 
         Raises:
-            LedgerCorrupt: it is no evidence.
+            LedgerCorrupt: it is not evidence.
         """
         try:
             given = json.loads(evidence)
@@ -58,7 +58,7 @@ class Figures:
                 epsilon_total=float(given["epsilon_total"]),
                 distance_bound=float(given["distance_bound"]),
                 seconds=float(given["seconds"]),
-                resets_budget=bool(given.get("resets_budget", False)),  # which older evidence does not say
+                resets_budget=bool(given.get("resets_budget", False)),  # older evidence does not have it
                 salt=str(given["salt"]),
                 content=given,
             )
@@ -67,5 +67,5 @@ class Figures:
 
 
 def json_number(value: float) -> float | str:
-    """``value`` as JSON has it, where there is no infinity but the text ``"inf"``."""
+    """``value`` for JSON, which has no infinity; it becomes the text ``"inf"``."""
     return "inf" if math.isinf(value) else value

@@ -1,4 +1,4 @@
-"""Hidden text: a secret that comes out of the ledger as it is, and does not show when a row is printed."""
+"""Hidden text: a secret that comes out of the ledger unchanged, and does not show when a row is printed."""
 
 from typing import Any
 

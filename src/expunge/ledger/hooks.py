@@ -1,4 +1,4 @@
-"""Webhooks: who is told of certified releases, and what is still to be delivered. Queued in the release's own transaction."""
+"""Webhooks: who is told of certified releases, and what is still to be delivered; queued in the release's own transaction."""
 
 import secrets
 from collections.abc import Collection, Sequence
@@ -12,26 +12,26 @@ from expunge.ledger.tables import deliveries, releases, webhooks
 
 @dataclass(frozen=True)
 class Webhook:
-    """Who is told; ``secret``: with which deliveries are signed."""
+    """A webhook; deliveries are signed with ``secret``."""
 
     id: str
-    url: str = field(repr=False)  # there may be a password in it
+    url: str = field(repr=False)  # it may contain a password
     secret: str = field(repr=False)
     created: str
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """A release that a webhook is still to be told of.
+    """A release of which a webhook is still to be told.
 
     Args:
-        webhook: its id.
-        url: where it goes.
-        secret: with what it is signed.
-        attempts: in vain.
+        webhook: id of the webhook.
+        url: URL of the webhook.
+        secret: secret with which the delivery is signed.
+        attempts: number of failed attempts.
         release: id of the release.
-        number: among those of its ``model``.
-        at: when it was made.
+        number: number of the release among those of ``model``.
+        at: when the release was made.
     """
 
     id: int
@@ -46,7 +46,7 @@ class Delivery:
 
 
 def add(connection: sa.Connection, url: str, at: str) -> tuple[str, str]:
-    """A new webhook; its id and the secret with which its deliveries are signed."""
+    """Adds a webhook; returns its id and the secret with which its deliveries are signed."""
     identity, secret = f"w-{secrets.token_hex(6)}", secrets.token_urlsafe(32)
     sealing.insert(connection, webhooks, [{"id": identity, "url": url, "secret": secret, "created": at}])
     return identity, secret
@@ -59,7 +59,7 @@ def listed(connection: sa.Connection) -> list[Webhook]:
 
 
 def remove(connection: sa.Connection, identity: str) -> bool:
-    """Removes a webhook and what it was still to be told; whether there was one."""
+    """Removes a webhook and its open deliveries; returns whether there was one."""
     sealing.delete(connection, deliveries, deliveries.c.webhook == identity)
     return sealing.delete(connection, webhooks, webhooks.c.id == identity) == 1
 
@@ -73,7 +73,7 @@ def announce(connection: sa.Connection, release: int, at: str) -> None:
 
 
 def due(connection: sa.Connection, now: str, besides: Collection[str]) -> list[Delivery]:
-    """The oldest delivery to be tried now of each webhook but ``besides``, with where it goes and what of."""
+    """The oldest delivery that is now due for each webhook but ``besides``, with its URL and its release."""
     waiting = sa.select(sa.func.min(deliveries.c.id)).where(deliveries.c.due <= now, deliveries.c.webhook.not_in(besides))
     wanted = (deliveries.c.id, deliveries.c.webhook, deliveries.c.attempts, webhooks.c.url, webhooks.c.secret)
     about = (releases.c.id.label("release"), releases.c.model, releases.c.number, releases.c.at)
@@ -84,7 +84,7 @@ def due(connection: sa.Connection, now: str, besides: Collection[str]) -> list[D
 
 
 def postpone(connection: sa.Connection, ids: Sequence[int], until: str) -> None:
-    """Takes deliveries for the time in which they are tried: if that is never settled, they are due again."""
+    """Reserves deliveries while they are tried: if they are never settled, they are due again at ``until``."""
     sealing.update(connection, deliveries, deliveries.c.id.in_(ids), due=until)
 
 

@@ -1,11 +1,11 @@
 """The log: every event a leaf of an append-only Merkle tree, whose head is signed. Nobody can alter, drop or reorder one.
 
-Events are added inside the transaction that they tell of, and the head (checkpoint) is signed at its end. Times never go
-backwards, even where the clock does, nor do they leap ahead unless somebody confirms it.
+Events are added inside the transaction that they record, and the head (checkpoint) is signed at its end. Times never go
+backwards, even if the clock does, nor do they leap ahead unless somebody confirms it.
 
-Everybody may read the log, so it must not be a clock: times are cut to the hour, and what happens while a batch is worked
-is held back until the batch is over. The number of requests between its first event and its last would tell, just as
-well as a time, how long it took.
+Everybody may read the log, so it must not be a clock: times are cut to the hour, and whatever happens while a batch is worked
+is held back until the batch is over. The number of requests between its first event and its last would reveal, as
+a time would, how long it took.
 """
 
 import json
@@ -67,9 +67,9 @@ def append(
 
     Args:
         connection: a connection in a writing transaction.
-        kind: of all these events.
-        bodies: what each says beside its number, time and kind.
-        at: of a batch's later events, the time of its first; by default the present hour. Never before the last event's.
+        kind: kind of all these events.
+        bodies: what each event says besides its number, time and kind.
+        at: for a batch's later events, the time of its first; by default the present hour. Never before the last event's.
     """
     size, last = sealing.log_size(connection), _last_time(connection)
     at = max(_now(connection, last) if at is None else at, last)
@@ -84,19 +84,19 @@ def append(
 
 
 def _last_time(connection: sa.Connection) -> str:
-    """When the last event was; before the first, the beginning of time."""
+    """When the last event was; before the first event, the beginning of time."""
     last = connection.execute(sa.select(events.c.entry).where(events.c.seq == sealing.log_size(connection))).scalar()
     return str(json.loads(last)["at"]) if last else ""
 
 
 def _now(connection: sa.Connection, last: str) -> str:
-    """The present hour, if the clock can be believed."""
+    """The present hour, if the clock can be trusted."""
     require_clock(connection, last)
     return times.published()
 
 
 def require_clock(connection: sa.Connection, last: str | None = None) -> None:
-    """Raises ``WorkspaceInvalid`` where the clock is far ahead of anything that the workspace has seen.
+    """Raises ``WorkspaceInvalid`` if the clock is far ahead of anything that the workspace has seen.
 
     Args:
         connection: a connection to the ledger's database.
@@ -111,12 +111,12 @@ def require_clock(connection: sa.Connection, last: str | None = None) -> None:
 
 
 def note(connection: sa.Connection, kind: EventKind, bodies: Iterable[Mapping[str, Any]]) -> None:
-    """Adds events that belong to no batch, in a writing transaction; those that come while one is worked follow it.
+    """Adds events that belong to no batch, in a writing transaction; events that come while a batch is worked follow it.
 
     Args:
         connection: a connection in a writing transaction.
-        kind: of all these events.
-        bodies: what each says beside its number, time and kind.
+        kind: kind of all these events.
+        bodies: what each event says besides its number, time and kind.
     """
     if not batches.unfinished(connection):
         append(connection, kind, bodies)
@@ -140,7 +140,7 @@ def release_held(connection: sa.Connection) -> None:
 
 
 def count_held(connection: sa.Connection) -> int:
-    """How many events wait for the end of a batch.
+    """Number of events that wait for the end of a batch.
 
     Args:
         connection: a connection to the ledger's database.
@@ -153,7 +153,7 @@ def seal(connection: sa.Connection, key: SigningKey) -> str:
 
     Args:
         connection: a connection in a writing transaction.
-        key: that signs.
+        key: the key that signs.
     """
     size = sealing.log_size(connection)
     known = _signed(connection, size)
@@ -182,7 +182,7 @@ def _signed(connection: sa.Connection, size: int) -> sa.Row[Any] | None:
 
 
 def size(connection: sa.Connection) -> int:
-    """How many events there are.
+    """Number of events.
 
     Args:
         connection: a connection to the ledger's database.
@@ -195,8 +195,8 @@ def entries(connection: sa.Connection, after: int, limit: int) -> list[Event]:
 
     Args:
         connection: a connection to the ledger's database.
-        after: number of the last event that is not wanted; 0 for all.
-        limit: how many at the most.
+        after: number of the last event that is not wanted; 0 for all events.
+        limit: the largest number of events.
     """
     chosen = sa.select(events.c.entry).where(events.c.seq > after).order_by(events.c.seq).limit(limit)
     return [Event.of(entry) for entry in connection.execute(chosen).scalars()]
@@ -207,7 +207,7 @@ def of_kind(connection: sa.Connection, kind: EventKind) -> list[Event]:
 
     Args:
         connection: a connection to the ledger's database.
-        kind: of the events.
+        kind: kind of the events.
     """
     chosen = sa.select(events.c.entry).where(events.c.kind == kind).order_by(events.c.seq)
     return [Event.of(entry) for entry in connection.execute(chosen).scalars()]
@@ -218,14 +218,14 @@ def held_of_kind(connection: sa.Connection, kind: EventKind) -> list[Event]:
 
     Args:
         connection: a connection to the ledger's database.
-        kind: of the events.
+        kind: kind of the events.
     """
     chosen = sa.select(held).where(held.c.kind == kind).order_by(held.c.id)
     return [Event.of(row.body) for row in sealing.rows(connection, chosen, held)]
 
 
 def prove_inclusion(connection: sa.Connection, seq: int) -> Inclusion | None:
-    """The event, the proof that it is in the log, and the checkpoint it is under; ``None`` if it is under none.
+    """The event, the proof that it is in the log, and the checkpoint that covers it; ``None`` if none does.
 
     Args:
         connection: a connection to the ledger's database.
@@ -240,18 +240,18 @@ def prove_inclusion(connection: sa.Connection, seq: int) -> Inclusion | None:
 
 
 def require_included(connection: sa.Connection, seq: int) -> Inclusion:
-    """The same, of an event that a release was made with.
+    """Like ``prove_inclusion``, for the event of a release.
 
     Args:
         connection: a connection to the ledger's database.
         seq: number of the event, from 1 on.
 
     Raises:
-        LedgerCorrupt: it is under no signed checkpoint.
+        LedgerCorrupt: no signed checkpoint covers it.
     """
     proven = prove_inclusion(connection, seq)
     if proven is None:
-        raise LedgerCorrupt(f"event {seq} is under no signed checkpoint: run expunge doctor")
+        raise LedgerCorrupt(f"event {seq} is not covered by a signed checkpoint: run expunge doctor")
     return proven
 
 
@@ -261,7 +261,7 @@ def bundle(connection: sa.Connection, envelope: str, seq: int, covers: Covered |
     Args:
         connection: a connection to the ledger's database.
         envelope: the signed certificate.
-        seq: number of the event that tells of it.
+        seq: number of the event that records it.
         covers: the proof that it answers a request.
 
     Raises:
@@ -302,20 +302,20 @@ def checkpoint_file(connection: sa.Connection, earlier: Head | None = None) -> s
         size = int(predicate_of(signed)["size"])
         if earlier.size > size:
             raise LedgerCorrupt(
-                f"rolled back: the log has {size} signed events, and the earlier checkpoint is of {earlier.size}: this ledger "
-                "is older than that. Run expunge doctor, and restore the newest backup"
+                f"rolled back: the log has {size} signed events, but the earlier checkpoint has {earlier.size}: this ledger "
+                "is older. Run expunge doctor, and restore the newest backup"
             )
         if _Tree(connection).get_root(earlier.size).hex() != earlier.root:
             raise LedgerCorrupt(
                 f"split view: the first {earlier.size} events are not those of the earlier checkpoint: the log was rewritten, "
-                "or that checkpoint is of another copy of this workspace. Run expunge doctor"
+                "or that checkpoint belongs to another copy of this workspace. Run expunge doctor"
             )
         content["since"] = {"size": earlier.size, "proof": prove_consistency(connection, earlier.size, size)}
     return canonical(content)
 
 
 def verify_log(connection: sa.Connection, keys: PublicKeys, earlier: str | None) -> int:
-    """How many events the ledger holds, after checking every leaf, every checkpoint, and that it continues ``earlier``.
+    """Number of events in the ledger, after checking every leaf, every checkpoint, and that it continues ``earlier``.
 
     Args:
         connection: a connection to the ledger's database.
@@ -355,8 +355,8 @@ def prove_consistency(connection: sa.Connection, earlier: int, later: int) -> Ma
 
     Args:
         connection: a connection to the ledger's database.
-        earlier: how many events the earlier log had.
-        later: how many the later one had.
+        earlier: number of events of the earlier log.
+        later: number of events of the later log.
     """
     return dict(_Tree(connection).prove_consistency(earlier, later).serialize())
 
@@ -366,7 +366,7 @@ def require_head(connection: sa.Connection, head: Head) -> None:
 
     Args:
         connection: a connection to the ledger's database.
-        head: that the log must know.
+        head: a head that the log must know.
     """
     found = _signed(connection, head.size)
     if found is None or bytes(found.root).hex() != head.root:

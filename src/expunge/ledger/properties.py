@@ -1,4 +1,4 @@
-"""Properties: what is true of the workspace now, each a text under a name."""
+"""Properties: facts about the workspace now, each a text under a name."""
 
 import sqlalchemy as sa
 
@@ -13,6 +13,6 @@ def read_property(connection: sa.Connection, name: str) -> str | None:
 
 
 def set_property(connection: sa.Connection, name: str, value: str | int) -> None:
-    """Gives the property ``name`` another value."""
+    """Changes the property ``name``."""
     if not sealing.update(connection, properties, properties.c.name == name, value=str(value)):
         sealing.insert(connection, properties, [{"name": name, "value": str(value)}])

@@ -23,12 +23,12 @@ class Model:
     """A model.
 
     Args:
-        specification: JSON, of whoever fits models.
-        salt: of what the log says of the specification.
+        specification: JSON, written by the code that fits models.
+        salt: salt of the commitment to the specification in the log.
         created: ISO 8601, as are all times here.
         owed_since: the earliest deletion on which the anchor still depends.
         aside: why it cannot forget now, while the others go on.
-        again: it is not tried before.
+        again: it is not tried again before.
         retired: when it was withdrawn for good.
     """
 
@@ -47,16 +47,16 @@ class Release:
     """A release of a model.
 
     Args:
-        id: of the release, among all.
-        number: 1, 2, 3… of its model.
-        event: number of the event that tells of it.
+        id: number of the release among all.
+        number: number of the release among those of its model: 1, 2, 3…
+        event: number of the event that records it.
         envelope: the signed public certificate.
         evidence: JSON, for those who may see the data.
         weights: little-endian float64; gone once somebody in it was forgotten.
         state_digest: SHA-256 of the state file; ``None`` once that is gone.
-        table_digest: of the files whose rows the state holds; ``None`` once the state is gone.
+        table_digest: digest of the files whose rows the state holds; ``None`` once the state is gone.
         at: when it was made, ISO 8601.
-        purged: when the weights went.
+        purged: when the weights were deleted.
     """
 
     id: int
@@ -74,7 +74,7 @@ class Release:
 
     @cached_property
     def figures(self) -> Figures:
-        """What the evidence says."""
+        """The figures in the evidence."""
         return Figures.of(self.evidence)
 
     @property
@@ -91,7 +91,7 @@ class Release:
 
 @dataclass(frozen=True)
 class Listed:
-    """A release as lists show it, with what its batch was for."""
+    """A release as lists show it, with the purpose of its batch."""
 
     id: int
     model: str
@@ -104,12 +104,12 @@ class Listed:
 
     @cached_property
     def figures(self) -> Figures:
-        """What the evidence says."""
+        """The figures in the evidence."""
         return Figures.of(self.evidence)
 
 
 def add_model(connection: sa.Connection, name: str, specification: str, at: str) -> str:
-    """Adds a model; what the log may say of its specification, which only those can check who may see it."""
+    """Adds a model; returns a commitment for the log to its specification, which only those who may see that can check."""
     salt = secrets.token_hex(32)
     values = {"name": name, "specification": specification, "salt": salt, "created": at}
     sealing.insert(connection, models, [values])
@@ -117,7 +117,7 @@ def add_model(connection: sa.Connection, name: str, specification: str, at: str)
 
 
 def all_models(connection: sa.Connection) -> list[Model]:
-    """The living models, by name, also those that are set aside."""
+    """The living models, by name, including those that are set aside."""
     return _models(connection, sa.select(models).where(models.c.retired.is_(None)).order_by(models.c.name))
 
 
@@ -137,13 +137,13 @@ def named(connection: sa.Connection, name: str) -> Model:
     if found is not None and found.retired is not None:
         raise WorkspaceInvalid(f"model {name!r} was retired on {found.retired[:10]}: its releases are withdrawn")
     if found is None:
-        names = ", ".join(row.name for row in all_models(connection)) or "none yet"
-        raise WorkspaceInvalid(f"there is no model {name!r}: there are {names}")
+        names = ", ".join(row.name for row in all_models(connection))
+        raise WorkspaceInvalid(f"there is no model {name!r}: {f'the models are {names}' if names else 'there are none yet'}")
     return found
 
 
 def owe(connection: sa.Connection, name: str, since: str | None) -> None:
-    """Notes since when the model's anchor depends on somebody forgotten; ``None`` for not at all."""
+    """Notes since when the model's anchor depends on somebody forgotten; ``None`` if it does not."""
     mine = models.c.name == name
     if since is not None:
         mine &= models.c.owed_since.is_(None)
@@ -156,7 +156,7 @@ def set_aside(connection: sa.Connection, name: str, reason: str | None, again: s
 
 
 def replace(connection: sa.Connection, name: str, specification: str) -> str:
-    """Gives a model another specification; what the log may say of it."""
+    """Gives a model another specification; returns a commitment to it for the log."""
     salt = secrets.token_hex(32)
     changes = {"specification": specification, "salt": salt, "aside": None, "again": None, "owed_since": None}
     sealing.update(connection, models, models.c.name == name, **changes)
@@ -183,7 +183,7 @@ def forget_states(connection: sa.Connection, files: Iterable[tuple[str, int]]) -
 
 
 def follow_table(connection: sa.Connection, name: str, table_digest: str) -> None:
-    """Notes that the table has become another one, without rows that the model's state has held no more."""
+    """Notes that the table has changed, losing only rows that the model's state no longer held."""
     last = current(connection, name)
     sealing.update(connection, releases, releases.c.id == last.id, table_digest=table_digest)
 
@@ -210,13 +210,13 @@ def release(connection: sa.Connection, number: int) -> Release | None:
 
 
 def listed(connection: sa.Connection, name: str | None = None) -> list[Listed]:
-    """All releases, of one model or of all, the oldest first, with what their batch was."""
+    """All releases, of one model or of all, oldest first, with the kinds of their batches."""
     chosen = _with_kinds().order_by(releases.c.id)
     return [_listed(row) for row in connection.execute(chosen if name is None else chosen.where(releases.c.model == name))]
 
 
 def last_refit(connection: sa.Connection, name: str) -> tuple[Listed, Figures] | None:
-    """The last refit of a model since it was fitted, and what the evidence of the release before it says."""
+    """The last refit of a model since it was fitted, and the figures of the release before it."""
     newest_first = _with_kinds().where(releases.c.model == name).order_by(releases.c.id.desc())
     refit = None
     for row in connection.execute(newest_first).yield_per(64):
@@ -230,7 +230,7 @@ def last_refit(connection: sa.Connection, name: str) -> tuple[Listed, Figures] |
 
 
 def recent(connection: sa.Connection, name: str, limit: int) -> list[Release]:
-    """The last releases of a model, the oldest of them first."""
+    """The last releases of a model, oldest first."""
     chosen = sa.select(releases).where(releases.c.model == name).order_by(releases.c.number.desc()).limit(limit)
     return _releases(connection, chosen)[::-1]
 
@@ -241,7 +241,7 @@ def of_batch(connection: sa.Connection, batch: int) -> list[Release]:
 
 
 def all_releases(connection: sa.Connection) -> list[Release]:
-    """Everything about every release, the oldest first."""
+    """Everything about every release, oldest first."""
     return _releases(connection, sa.select(releases).order_by(releases.c.id))
 
 
@@ -249,7 +249,7 @@ def purge_superseded(connection: sa.Connection, batch: int, at: str, *, weights:
     """Drops what older releases of the batch's models kept.
 
     Args:
-        weights: whether their weights go as well, because somebody in them was forgotten.
+        weights: whether their weights are dropped too, because somebody in them was forgotten.
     """
     newest = sa.select(releases.c.model, releases.c.number).where(releases.c.batch == batch)
     for name, number in connection.execute(newest).all():
@@ -260,7 +260,7 @@ def purge_superseded(connection: sa.Connection, batch: int, at: str, *, weights:
 
 
 def _with_kinds() -> sa.Select[Any]:
-    """What ``Listed`` is made of."""
+    """The query for ``Listed``."""
     wanted = (releases.c[key] for key in ("id", "model", "number", "at", "evidence", "purged", "batch"))
     return sa.select(*wanted, batches.c.kind).join(batches, releases.c.batch == batches.c.id)
 

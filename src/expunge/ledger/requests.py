@@ -1,6 +1,6 @@
 """Requests: from acceptance to close. accepted → working → certified → closed; or cancelled, or refused.
 
-A request is *accepted* once its subject is known to have rows, *working* while a batch is on it, *certified* when every
+A request is *accepted* once its subject is known to have rows, *working* while a batch works on it, *certified* when every
 model has a certified release without the rows, and *closed* when the rows are erased from the table. If the person comes back
 with new rows, it is *returned*.
 """
@@ -17,14 +17,14 @@ from expunge.ledger.words import Word
 
 
 class RequestKind(Word):
-    """What somebody asks for."""
+    """What a request asks for."""
 
     FORGET = "forget"
     RECTIFY = "rectify"
 
 
 class RequestState(Word):
-    """How far a request is."""
+    """How far a request has come."""
 
     ACCEPTED = "accepted"
     WORKING = "working"
@@ -39,9 +39,9 @@ PATH = (RequestState.ACCEPTED, RequestState.WORKING, RequestState.CERTIFIED, Req
 """The states that a request goes through."""
 OPEN = PATH[:-1]
 RESTORE = "restore"
-"""The actor of requests that a restore makes anew."""
+"""The actor of requests that a restore makes again."""
 PART = 500
-"""Values in one IN list."""
+"""Number of values in one IN list."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,11 @@ class Request:
         id: of the request.
         key: the caller's idempotency key.
         subject: the pseudonym in the table, while the request is open.
-        tombstone: another pseudonym, that answers "already forgotten"; empty after its term.
-        commitment: to whose it is, as in the receipt; empty for a refused one.
+        tombstone: another pseudonym, which answers "already forgotten"; empty after its term.
+        commitment: commitment to the person, as in the receipt; empty for a refused request.
         problem: why it could not be worked, or was refused.
-        attempts: in vain.
-        again: not to be tried before.
+        attempts: number of failed attempts.
+        again: it is not tried again before.
         received: ISO 8601, as are ``deadline``, ``closed`` and ``again``.
     """
 
@@ -84,13 +84,13 @@ class Request:
 
     @property
     def person(self) -> str:
-        """The pseudonym in the table, of a request that is open."""
+        """The pseudonym in the table; only for an open request."""
         assert self.subject is not None
         return self.subject
 
     @property
     def is_open(self) -> bool:
-        """Whether something is still to be done."""
+        """Whether something remains to be done."""
         return self.state in OPEN
 
 
@@ -116,24 +116,24 @@ def by_id(connection: sa.Connection, request: str) -> Request | None:
 
 
 def made_since(connection: sa.Connection, actor: str, since: str) -> int:
-    """How many requests ``actor`` made since then, refused ones included."""
+    """Number of requests that ``actor`` has made since then, including refused ones."""
     chosen = sa.select(sa.func.count()).where(requests.c.actor == actor, requests.c.received >= since)
     return int(connection.execute(chosen).scalar_one())
 
 
 def waiting(connection: sa.Connection) -> list[Request]:
-    """All accepted requests to forget, the most urgent first."""
+    """All accepted requests to forget, most urgent first."""
     chosen = sa.select(requests).where(requests.c.state == RequestState.ACCEPTED, requests.c.kind == RequestKind.FORGET)
     return _read(connection, chosen.order_by(requests.c.deadline, requests.c.id))
 
 
 def to_forget(connection: sa.Connection) -> list[Request]:
-    """All requests to forget there ever were."""
+    """All requests to forget that were ever made."""
     return _read(connection, sa.select(requests).where(requests.c.kind == RequestKind.FORGET))
 
 
 def asked(connection: sa.Connection) -> list[Request]:
-    """All requests to forget whose people have rows still, whether or not a batch works on them."""
+    """All requests to forget whose people still have rows, whether or not a batch works on them."""
     chosen = sa.select(requests).where(
         requests.c.state.in_((RequestState.ACCEPTED, RequestState.WORKING)), requests.c.kind == RequestKind.FORGET
     )
@@ -153,7 +153,7 @@ def assign(connection: sa.Connection, ids: Sequence[str], batch: int) -> None:
 
 
 def certify(connection: sa.Connection, batch: int, ids: Sequence[str]) -> None:
-    """Notes that every model has forgotten what these requests ask for; the batch's others wait for another one."""
+    """Notes that every model has forgotten what these requests ask for; the batch's other requests wait for another batch."""
     for start in range(0, len(ids), PART):
         part = requests.c.id.in_(ids[start : start + PART])
         sealing.update(connection, requests, part, batch=batch, state=RequestState.CERTIFIED, problem=None, again=None)
@@ -162,7 +162,7 @@ def certify(connection: sa.Connection, batch: int, ids: Sequence[str]) -> None:
 
 
 def release(connection: sa.Connection, batch: int) -> None:
-    """Takes requests back from a batch that was given up; corrections, of which nobody was told, never were."""
+    """Takes requests back from a batch that was given up; corrections, which nobody was told of, are deleted."""
     own = requests.c.batch == batch
     sealing.delete(connection, requests, own & (requests.c.kind == RequestKind.RECTIFY))
     sealing.update(connection, requests, own, batch=None, state=RequestState.ACCEPTED)
@@ -181,7 +181,7 @@ def forgotten(connection: sa.Connection, batch: int, model: str, ids: Iterable[s
 
 
 def forgetting(connection: sa.Connection) -> dict[str, dict[str, int]]:
-    """By open request that some models have worked already, these models with their batch."""
+    """For each open request that some models have already worked, these models with their batch."""
     chosen = sa.select(forgotten_by).join(requests, requests.c.id == forgotten_by.c.request).where(requests.c.state.in_(OPEN))
     found: dict[str, dict[str, int]] = {}
     for row in sealing.rows(connection, chosen, forgotten_by):
@@ -207,18 +207,18 @@ def releases_of(connection: sa.Connection, request: Request) -> list[int]:
 
 
 def batches_of(connection: sa.Connection, request: str) -> dict[str, int]:
-    """By model, the batch with which it forgot the person of a request."""
+    """For each model, the batch with which it forgot the person of a request."""
     chosen = sa.select(forgotten_by).where(forgotten_by.c.request == request)
     return {row.model: row.batch for row in sealing.rows(connection, chosen, forgotten_by)}
 
 
 def close(connection: sa.Connection, batch: int, at: str) -> None:
-    """Closes the batch's requests; their pseudonyms in the table go."""
+    """Closes the batch's requests; their pseudonyms in the table are dropped."""
     sealing.update(connection, requests, requests.c.batch == batch, state=RequestState.CLOSED, subject=None, closed=at)
 
 
 def is_untouched(connection: sa.Connection, request: str) -> bool:
-    """Whether there is such a request that nobody works on yet, and no model has answered."""
+    """Whether there is such a request, nobody works on it yet, and no model has answered it."""
     found = by_id(connection, request)
     return found is not None and found.state == RequestState.ACCEPTED and not batches_of(connection, request)
 
@@ -229,19 +229,19 @@ def cancel(connection: sa.Connection, request: str, at: str) -> None:
 
 
 def counts(connection: sa.Connection) -> dict[RequestState, int]:
-    """How many requests are in each state; those in which none is are left out."""
+    """Number of requests in each state; states without any are left out."""
     chosen = sa.select(requests.c.state, sa.func.count()).group_by(requests.c.state)
     return {RequestState.read(state): int(count) for state, count in connection.execute(chosen)}
 
 
 def open_requests(connection: sa.Connection, limit: int) -> list[Request]:
-    """Open requests, the most urgent first."""
+    """Open requests, most urgent first."""
     chosen = sa.select(requests).where(requests.c.state.in_(OPEN)).order_by(requests.c.deadline, requests.c.id)
     return _read(connection, chosen.limit(limit))
 
 
 def page(connection: sa.Connection, state: RequestState | None, after: tuple[str, str] | None, limit: int) -> list[Request]:
-    """Requests, the newest first: ``limit`` of them after the (received, id) of the last one seen."""
+    """Requests, newest first: ``limit`` of them after the (received, id) of the last one seen."""
     chosen = sa.select(requests).order_by(requests.c.received.desc(), requests.c.id.desc()).limit(limit)
     if state is not None:
         chosen = chosen.where(requests.c.state == state)
@@ -251,7 +251,7 @@ def page(connection: sa.Connection, state: RequestState | None, after: tuple[str
 
 
 def closed_tombstones(connection: sa.Connection) -> set[str]:
-    """Tombstones of everybody forgotten, as far as their term is not over."""
+    """Tombstones of everybody forgotten whose term is not over."""
     chosen = sa.select(requests.c.tombstone).where(
         requests.c.state == RequestState.CLOSED, requests.c.kind == RequestKind.FORGET
     )
@@ -260,7 +260,7 @@ def closed_tombstones(connection: sa.Connection) -> set[str]:
 
 def tombstones_to_keep(connection: sa.Connection, batch: int | None) -> set[str]:
     """Tombstones of everybody forgotten, of those whom a certified ``batch`` is about to erase, and of those who were forgotten
-    by a copy of the ledger that is lost, and are not yet again."""
+    by a lost copy of the ledger and are not forgotten again yet."""
     owed = requests.c.state.in_(OPEN) & (requests.c.actor == RESTORE)
     if batch is not None:
         owed |= requests.c.batch == batch
@@ -269,7 +269,7 @@ def tombstones_to_keep(connection: sa.Connection, batch: int | None) -> set[str]
 
 
 def open_ids(connection: sa.Connection, batch: int | None) -> list[str]:
-    """Names the open requests, the oldest first, but for those of a certified ``batch`` that is about to close them."""
+    """Ids of the open requests, oldest first, without those of a certified ``batch`` that is about to close them."""
     chosen = sa.select(requests).where(requests.c.state.in_(OPEN)).order_by(requests.c.received, requests.c.id)
     return [request.id for request in _read(connection, chosen) if batch is None or request.batch != batch]
 

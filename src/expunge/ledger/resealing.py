@@ -1,8 +1,8 @@
-"""Sealing anew: what a migration does beside the tables themselves, so that it may give a sealed table another column.
+"""Resealing: what a migration does besides changing tables, so that a sealed table can get another column.
 
-A row's seal is over all of its columns, so after a new column no old seal fits. So every row is first checked as it was sealed,
-in the columns that the database has then, and after the migration each row is sealed in the columns that it has now. All of
-it is one transaction: it happens, or nothing has.
+A row's seal covers all of its columns, so no old seal fits once there is a new column. Every row is therefore first checked as
+it was sealed, in the columns that the database has then; after the migration, each row is sealed in its present columns. All
+of it is one transaction: it happens, or nothing has.
 """
 
 from collections.abc import Iterator
@@ -17,9 +17,9 @@ from expunge.ledger.tables import metadata
 
 @contextmanager
 def sealed_anew(connection: sa.Connection, key: SealKey) -> Iterator[list[Sealed]]:
-    """Around a migration of a ledger that there is, in the transaction that migrates it.
+    """Wraps a migration of an existing ledger, in the transaction that migrates it.
 
-    Gives a list that holds, once the migration is done, what the ledger left behind before and what it leaves now.
+    Yields a list that holds, once the migration is done, what the ledger left behind before and what it leaves now.
 
     Raises:
         LedgerCorrupt: a row was altered, added or dropped before; nothing is migrated then.

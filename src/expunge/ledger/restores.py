@@ -1,4 +1,4 @@
-"""Restores: that this ledger goes on from a backup, and what follows for the models' budgets."""
+"""Restores: that this ledger continues from a backup, and what follows for the models' budgets."""
 
 import json
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from expunge.ledger.releases import Release
 from expunge.ledger.tables import releases as release_table
 
 RESTORED = "restored"
-"""The property that tells of the last restore."""
+"""The property that records the last restore."""
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class Restored:
     """The last restore of a ledger.
 
     Args:
-        count: how many restores there were, in this ledger and in all copies given up before it.
+        count: number of restores, in this ledger and in all copies given up before it.
         on: the day (UTC).
-        release: id of the last release that was in the backup.
+        release: id of the last release in the backup.
     """
 
     count: int
@@ -48,8 +48,8 @@ class Restored:
         return release.id > self.release
 
     def since(self, began: date, days: int | None) -> date:
-        """When a period of the budget began that began on the day ``began`` in the backup: what was lost may have ended it, but
-        only on days of its calendar, which was fixed before.
+        """When a period of the budget started that started on the day ``began`` in the backup: what was lost may have ended it,
+        but only on days of its calendar, which was fixed before.
 
         Examples:
             >>> Restored(1, date(2026, 3, 5), 7).since(date(2026, 1, 1), 30)
@@ -66,6 +66,6 @@ def newest_release(connection: sa.Connection) -> int:
 
 
 def owe_refits(connection: sa.Connection, at: str) -> None:
-    """Lets every model be refitted on its schedule, which makes its budget whole again."""
+    """Schedules a refit for every model, which restores its budget."""
     for model in releases.all_models(connection):
         releases.owe(connection, model.name, at)

@@ -1,12 +1,12 @@
-"""Sealing: every row of the ledger carries a seal under the workspace's key, and the sum of all seals is sealed too.
+"""Sealing: every row of the ledger carries a seal made with the workspace's key, and the sum of all seals is sealed too.
 
-Whoever can write to the database but does not have the key can change, add, drop or swap no row unseen: a changed or new row
-has no seal that fits it, and a missing, doubled or older one leaves the sum wrong. A row is checked whenever it is read by
-``rows`` or changed; all rows are added up by ``verify``. The sum is additive (MSet-Add-Hash under a pseudorandom function:
-Clarke, Devadas, van Dijk, Gassend, Suh, *Incremental multiset hash functions*, 2003), so that a transaction costs what it
-changes, whatever the ledger holds.
+Anybody who can write to the database but does not have the key cannot change, add, drop or swap a row unnoticed: a changed or
+new row has no seal that fits it, and a missing, doubled or older one makes the sum wrong. A row is checked whenever ``rows``
+reads it or it is changed; ``verify`` adds up all rows. The sum is additive (MSet-Add-Hash under a pseudorandom function:
+Clarke, Devadas, van Dijk, Gassend, Suh, *Incremental multiset hash functions*, 2003), so the cost of a transaction depends on
+what it changes, whatever the ledger holds.
 
-The log's size and the roots of its perfect subtrees are under the same seal, so that its head costs no look at old events.
+The log's size and the roots of its perfect subtrees are under the same seal, so computing its head needs no look at old events.
 """
 
 import hashlib
@@ -30,13 +30,13 @@ ADVICE = "run expunge doctor, and restore the ledger from a backup"
 
 @dataclass(frozen=True)
 class SealKey:
-    """The key under which rows of the ledger are sealed."""
+    """The key with which rows of the ledger are sealed."""
 
     secret: bytes = field(repr=False)
 
     @classmethod
     def create(cls, path: Path) -> "SealKey":
-        """A new key, kept in ``path``, readable by its owner alone."""
+        """A new key, kept in ``path``, readable only by its owner."""
         return cls(keyfiles.create(path))
 
     @classmethod
@@ -55,15 +55,15 @@ class SealKey:
 
 @dataclass(frozen=True)
 class Sealed:
-    """What one transaction leaves behind, and the next one starts from.
+    """What one transaction leaves behind, from which the next one starts.
 
     Args:
-        serial: counts transactions.
+        serial: number of the transaction.
         total: sum of all seals modulo 2²⁵⁶.
-        rows: how many there are.
-        size: events in the log.
-        peaks: roots of its perfect subtrees, the largest first.
-        mac: all of this under the key.
+        rows: number of rows.
+        size: number of events in the log.
+        peaks: roots of its perfect subtrees, largest first.
+        mac: MAC of all of this with the key.
     """
 
     serial: int
@@ -75,16 +75,16 @@ class Sealed:
 
     @classmethod
     def of(cls, key: SealKey, serial: int, total: int, rows: int, size: int, peaks: tuple[str, ...]) -> "Sealed":
-        """The same, under ``key``."""
+        """The same values with the MAC of ``key``."""
         return cls(serial, total, rows, size, peaks, key.mac("sealed", [serial, f"{total:064x}", rows, size, list(peaks)]))
 
 
 EMPTY = Sealed(0, 0, 0, 0, (), "")
-"""Before the first transaction."""
+"""The state before the first transaction."""
 
 
 class Sealing:
-    """A transaction's account: what was sealed before it, and what it has changed so far."""
+    """The account of a transaction: what was sealed before it, and what it has changed so far."""
 
     def __init__(self, key: SealKey, before: Sealed) -> None:
         self.key, self.before, self.now = key, before, before
@@ -105,7 +105,7 @@ class Sealing:
         self.now = replace(self.now, total=(self.now.total + int(seal, 16)) % _MODULUS, rows=self.now.rows + 1)
 
     def drop(self, seal: str) -> None:
-        """Counts a row that goes."""
+        """Counts a row that is dropped."""
         self.now = replace(self.now, total=(self.now.total - int(seal, 16)) % _MODULUS, rows=self.now.rows - 1)
 
     def grow(self, leaves: Sequence[bytes]) -> None:
@@ -122,7 +122,7 @@ class Sealing:
         self.now = replace(self.now, size=size, peaks=tuple(peak.hex() for peak in peaks))
 
     def root(self) -> bytes:
-        """The root of the log, of which there is at least one event."""
+        """The root of the log, which must have an event."""
         peaks = [bytes.fromhex(peak) for peak in self.now.peaks]
         root = peaks.pop()
         while peaks:
@@ -130,7 +130,7 @@ class Sealing:
         return root
 
     def write(self, connection: sa.Connection) -> Sealed:
-        """Seals what the transaction leaves behind; what was there before if it changed nothing."""
+        """Seals what the transaction leaves behind; returns the earlier seal if it changed nothing."""
         if self.now == self.before:
             return self.before
         now = self.now
@@ -161,23 +161,23 @@ def read(connection: sa.Connection, key: SealKey) -> Sealed:
         return EMPTY
     row = kept[0]
     if len(kept) > 1 or row.id != 1:
-        raise LedgerCorrupt(f"the ledger has more seals than its own: {ADVICE}")
+        raise LedgerCorrupt(f"the ledger has more than one seal: {ADVICE}")
     try:
         found = Sealed.of(key, row.serial, int(row.total, 16), row.rows, row.size, tuple(json.loads(row.peaks)))
     except (ValueError, TypeError) as error:
         raise LedgerCorrupt(f"the seal of the ledger was altered: {ADVICE}") from error
     if not hmac.compare_digest(found.mac, row.mac):
         raise LedgerCorrupt(
-            f"the seal of the ledger was altered, or keys/seal.key is another key than it was made with: {ADVICE}"
+            f"the seal of the ledger was altered, or keys/seal.key is not the key that it was made with: {ADVICE}"
         )
     return found
 
 
 def verify(connection: sa.Connection, tables: sa.MetaData = metadata) -> None:
-    """Checks every row of every table, and that none is missing or too many.
+    """Checks every row of every table, and that none is missing or extra.
 
     Args:
-        tables: as they were when the rows were sealed. Default: as they are now.
+        tables: the tables as they were when the rows were sealed. Default: as they are now.
 
     Raises:
         LedgerCorrupt: one was altered, added, dropped or replaced by an older one.
@@ -195,7 +195,7 @@ def verify(connection: sa.Connection, tables: sa.MetaData = metadata) -> None:
 
 
 def insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Adds sealed rows; columns that are left out hold nothing."""
+    """Adds sealed rows; columns that are left out are empty."""
     sealing, sealed = _sealing(connection), []
     for row in rows:
         values = {column.name: row.get(column.name) for column in table.columns}
@@ -207,7 +207,7 @@ def insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[st
 
 
 def update(connection: sa.Connection, table: sa.Table, where: sa.ColumnElement[bool], **values: Any) -> int:
-    """Changes sealed rows; how many.
+    """Changes sealed rows; returns how many.
 
     Raises:
         LedgerCorrupt: one of them was altered.
@@ -227,7 +227,7 @@ def update(connection: sa.Connection, table: sa.Table, where: sa.ColumnElement[b
 
 
 def delete(connection: sa.Connection, table: sa.Table, where: sa.ColumnElement[bool]) -> int:
-    """Drops sealed rows; how many.
+    """Drops sealed rows; returns how many.
 
     Raises:
         LedgerCorrupt: one of them was altered.
@@ -242,7 +242,7 @@ def delete(connection: sa.Connection, table: sa.Table, where: sa.ColumnElement[b
 
 
 def rows(connection: sa.Connection, chosen: sa.Select[Any], table: sa.Table) -> list[sa.Row[Any]]:
-    """The whole rows of ``table`` that ``chosen`` finds, each as it was sealed.
+    """The whole rows of ``table`` that ``chosen`` finds, each checked against its seal.
 
     Raises:
         LedgerCorrupt: one of them was altered.
@@ -259,12 +259,12 @@ def grow(connection: sa.Connection, leaves: Sequence[bytes]) -> None:
 
 
 def serial(connection: sa.Connection) -> int:
-    """The number of the last transaction before this one."""
+    """The number of the transaction before this one."""
     return _sealing(connection).before.serial
 
 
 def log_size(connection: sa.Connection) -> int:
-    """How many events the log holds."""
+    """Number of events in the log."""
     return _sealing(connection).now.size
 
 

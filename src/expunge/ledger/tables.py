@@ -1,6 +1,6 @@
-"""The tables of the ledger. No subject id is in any of them, and no pseudonym of one once a request is closed.
+"""The tables of the ledger. No subject id is in any of them, nor a pseudonym of one once a request is closed.
 
-Every row of a table made by ``_sealed`` carries a ``seal``, which only who has the workspace's key can make; see ``sealing``.
+Every row of a table made by ``_sealed`` carries a ``seal``, which only holders of the workspace's key can make (``sealing``).
 """
 
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text
@@ -32,7 +32,7 @@ public_keys = _sealed(
     Column("pem", Text, nullable=False),
     Column("since", Text, nullable=False),
     Column("until", Text),  # set when the next key takes over
-    Column("endorsement", Text),  # the statement by which the key before handed over to it
+    Column("endorsement", Text),  # the statement by which the previous key handed over to it
 )
 
 events = _table(
@@ -61,22 +61,22 @@ checkpoints = _sealed(
 seals = _table(
     "seals",  # one row: the sum of all seals, and the log's size and peaks, under the workspace's key
     Column("id", _Whole, primary_key=True, autoincrement=False),
-    Column("serial", _Whole, nullable=False),  # of the transaction that wrote it
+    Column("serial", _Whole, nullable=False),  # number of the transaction that wrote it
     Column("total", Text, nullable=False),
     Column("rows", _Whole, nullable=False),
     Column("size", _Whole, nullable=False),
-    Column("peaks", Text, nullable=False),  # roots of the log's perfect subtrees, the largest first
+    Column("peaks", Text, nullable=False),  # roots of the log's perfect subtrees, largest first
     Column("mac", Text, nullable=False),
 )
 
 data_files = _sealed(
-    "data_files",  # the files that are the table, and those that a batch brings or takes away
+    "data_files",  # the files that make up the table, and those that a batch adds or removes
     Column("path", Text, primary_key=True),
     Column("rows", _Whole, nullable=False),
     Column("size", _Whole, nullable=False),
     Column("digest", Text, nullable=False),  # SHA-256
     Column("state", Text, nullable=False),  # present, going
-    Column("batch", _Whole, nullable=False),  # that brought it, or takes it away
+    Column("batch", _Whole, nullable=False),  # the batch that added or removes it
     Index("data_files_by_state", "state"),
 )
 
@@ -98,13 +98,13 @@ requests = _sealed(
     Column("key", Text, nullable=False, unique=True),  # the caller's idempotency key
     Column("kind", Text, nullable=False),  # forget, rectify
     Column("subject", Text),  # the pseudonym in the table, while the request is open
-    Column("tombstone", Text, nullable=False),  # another pseudonym, that answers "already forgotten"; empty after its term
+    Column("tombstone", Text, nullable=False),  # another pseudonym, which answers "already forgotten"; empty after its term
     Column("commitment", Text, nullable=False),
     Column("actor", Text, nullable=False),
     Column("state", Text, nullable=False),  # accepted, working, certified, closed, returned, cancelled, refused
     Column("problem", Text),
-    Column("attempts", _Whole, nullable=False),  # in vain
-    Column("again", Text),  # not to be tried before, after an attempt in vain
+    Column("attempts", _Whole, nullable=False),  # failed attempts
+    Column("again", Text),  # not to be tried before then, after a failed attempt
     Column("batch", _Whole, ForeignKey("batches.id")),
     Column("received", Text, nullable=False),
     Column("deadline", Text, nullable=False),
@@ -124,7 +124,7 @@ forgotten_by = _sealed(
 )
 
 alias_tombstones = _sealed(
-    "alias_tombstones",  # pseudonyms for other ids of somebody forgotten, that answer as the request's own tombstone does
+    "alias_tombstones",  # pseudonyms for other ids of somebody forgotten, which answer like the request's own tombstone
     Column("tombstone", Text, primary_key=True),
     Column("request", Text, ForeignKey("requests.id"), primary_key=True),
     Index("alias_tombstones_by_request", "request"),
@@ -134,7 +134,7 @@ models = _sealed(
     "models",
     Column("name", Text, primary_key=True),
     Column("specification", Text, nullable=False),  # JSON: kind, target, penalty, guarantee, schema
-    Column("salt", Hidden, nullable=False),  # of what the log says of it: ranges and classes may come from the rows
+    Column("salt", Hidden, nullable=False),  # salt of the log's commitment to it: ranges and classes may come from the rows
     Column("created", Text, nullable=False),
     Column("owed_since", Text),  # the earliest deletion on which the anchor still depends
     Column("aside", Text),  # why it cannot forget now, while the others go on; for those who may see the data
@@ -153,7 +153,7 @@ releases = _sealed(
     Column("evidence", Text, nullable=False),  # Certificate.to_json(), for those who may see the data
     Column("weights", LargeBinary),  # little-endian float64; gone once somebody in it was forgotten
     Column("state_digest", Text),  # SHA-256 of the state file; None once that is gone
-    Column("table_digest", Text),  # of the files whose rows the state holds; None once the state is gone
+    Column("table_digest", Text),  # digest of the files whose rows the state holds; None once the state is gone
     Column("at", Text, nullable=False),
     Column("purged", Text),
     Index("releases_of_model", "model", "number", unique=True),
@@ -174,12 +174,12 @@ webhooks = _sealed(
     "webhooks",
     Column("id", Text, primary_key=True),
     Column("url", Text, nullable=False),
-    Column("secret", Hidden, nullable=False),  # with which deliveries are signed
+    Column("secret", Hidden, nullable=False),  # signs deliveries
     Column("created", Text, nullable=False),
 )
 
 deliveries = _sealed(
-    "deliveries",  # what webhooks are still to be told
+    "deliveries",  # what is still to be delivered to webhooks
     Column("id", _Whole, primary_key=True, autoincrement=False),
     Column("webhook", Text, ForeignKey("webhooks.id", ondelete="CASCADE"), nullable=False),
     Column("release", _Whole, ForeignKey("releases.id"), nullable=False),

@@ -1,13 +1,13 @@
-"""Times: to the microsecond for the desk, to the hour for whatever may leave the house.
+"""Times: to the microsecond for the desk, to the hour for everything that may be published.
 
-How long a batch took tells the rung, the rung depends on the rows, and the log can be read by everybody: so no two times
-that are published may differ by the length of the work between them. Events of a batch all carry the hour in which it began.
+How long a batch took reveals the rung, the rung depends on the rows, and everybody can read the log: so no two published times
+may differ by the length of the work between them. Events of a batch all carry the hour in which it started.
 """
 
 from datetime import UTC, datetime, timedelta
 
 GRAIN = timedelta(hours=1)
-"""What published times are cut to: longer than the longest refit measured (four minutes, docs/scale.md), far shorter than the
+"""The precision of published times: longer than the longest refit measured (four minutes, docs/scale.md), far shorter than the
 month in which a request must be closed."""
 
 

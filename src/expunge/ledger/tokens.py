@@ -36,7 +36,7 @@ class Token:
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a token."""
+    """The holder of a token."""
 
     id: str
     name: str
@@ -44,7 +44,7 @@ class Holder:
 
 
 def issue(connection: sa.Connection, name: str, role: str) -> str:
-    """A new token for ``name``, in a writing transaction; it is not kept and cannot be shown again.
+    """Issues a token for ``name``, in a writing transaction; it is not kept and cannot be shown again.
 
     Raises:
         ValueError: an unknown role, or no name.
@@ -61,7 +61,7 @@ def issue(connection: sa.Connection, name: str, role: str) -> str:
 
 
 def holder(connection: sa.Connection, token: str) -> Holder | None:
-    """Who holds ``token``, if it is one and was not revoked."""
+    """Who holds ``token``, if it is valid and was not revoked."""
     parts = token.split("_", 2)
     if len(parts) != 3 or parts[0] != "exp":
         return None
@@ -78,7 +78,7 @@ def by_id(connection: sa.Connection, identity: str) -> Holder | None:
 
 
 def revoke(connection: sa.Connection, identity: str) -> bool:
-    """Revokes a token, in a writing transaction; whether there was one."""
+    """Revokes a token, in a writing transaction; returns whether there was one."""
     if _living(connection, identity) is None:
         return False
     log.note(connection, EventKind.TOKEN_REVOKED, [{"token": identity}])
@@ -87,7 +87,7 @@ def revoke(connection: sa.Connection, identity: str) -> bool:
 
 
 def listed(connection: sa.Connection) -> list[Token]:
-    """All tokens, the oldest first."""
+    """All tokens, oldest first."""
     found = sealing.rows(connection, sa.select(tokens).order_by(tokens.c.created), tokens)
     return [Token(row.id, row.name, Role.read(row.role), row.created, row.revoked) for row in found]
 
@@ -98,7 +98,7 @@ def _living(connection: sa.Connection, identity: str) -> sa.Row[Any] | None:
 
 
 def fingerprint(token: str) -> str:
-    """Tells tokens apart without keeping them."""
+    """A mark that distinguishes tokens without keeping them."""
     return _digest(token)
 
 

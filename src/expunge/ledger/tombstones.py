@@ -1,8 +1,8 @@
 """Tombstones: keyed hashes of people who were forgotten, kept for a term so that their requests can still be answered.
 
-They answer "already forgotten", keep a file of new rows from bringing somebody back unseen, and let a restored backup forget
-again. They are pseudonyms and no erasure: who has the subject key and guesses an id can tell whether it was forgotten. So they
-go when their term is over; what they answered is then unknown.
+They answer "already forgotten", keep a file of new rows from bringing somebody back unnoticed, and let a restored backup forget
+again. They are pseudonyms, not erasure: anybody who has the subject key and guesses an id can tell whether it was forgotten. So
+they are deleted when their term is over; what they answered is then unknown.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,10 +24,10 @@ class Kept(NamedTuple):
     """What is kept of people forgotten.
 
     Args:
-        people: how many tombstones of people.
-        aliases: how many of their other ids.
-        first: when the request was closed whose tombstone goes first; ``None`` if there is none.
-        last: when the request was closed whose tombstone goes last; ``None`` if there is none.
+        people: number of tombstones of people.
+        aliases: number of tombstones of their other ids.
+        first: when the request was closed whose tombstone is deleted first; ``None`` if there is none.
+        last: when the request was closed whose tombstone is deleted last; ``None`` if there is none.
     """
 
     people: int
@@ -57,7 +57,7 @@ def requests_by(connection: sa.Connection, stones: Iterable[str]) -> dict[str, R
 
 
 def standing(connection: sa.Connection) -> set[str]:
-    """All tombstones of people who were forgotten and have not come back, those of aliases among them."""
+    """All tombstones of people who were forgotten and have not come back, including those of aliases."""
     others = sealing.rows(connection, sa.select(alias_tombstones), alias_tombstones)
     return requests.closed_tombstones(connection) | {row.tombstone for row in others}
 
@@ -74,12 +74,12 @@ def welcome_back(connection: sa.Connection, stones: Sequence[str]) -> None:
 
 
 def due(connection: sa.Connection, until: str) -> int:
-    """Of how many requests that were over by then there are tombstones."""
+    """Number of requests over by then that still have tombstones."""
     return int(connection.execute(sa.select(sa.func.count()).where(_over(until))).scalar_one())
 
 
 def purge(connection: sa.Connection, until: str) -> int:
-    """Drops the tombstones of requests that were over by then; of how many requests."""
+    """Drops the tombstones of requests that were over by then; returns the number of requests."""
     theirs = alias_tombstones.c.request.in_(sa.select(table.c.id).where(_over(until)))
     sealing.delete(connection, alias_tombstones, theirs)
     return sealing.update(connection, table, _over(until), tombstone="")

@@ -1,8 +1,8 @@
-"""Witness: a small file beside the database that says what its last transaction left behind.
+"""Witness: a small file beside the database that records what its last transaction left behind.
 
-A database that is older than its witness (a backup that was copied back), newer (another copy of the folder has gone on with
-it), or of another history is noticed before anything is done on its word. The witness names the next transaction before that
-is committed, and settles afterwards: whatever is killed in between, the database stands at one of the two.
+A database that is older than its witness (a backup was copied back), newer (another copy of the folder has continued it), or
+of another history is noticed before anything relies on it. The witness names the next transaction before that is committed,
+and settles afterwards: whatever is killed in between, the database stands at one of the two.
 """
 
 import fcntl
@@ -20,8 +20,8 @@ from expunge.files import write_file
 from expunge.ledger.sealing import EMPTY, Sealed
 
 LOOKS = 50
-"""Looks at a witness that a writer may be about to settle, 20 ms apart."""
-RECOVER = "if that is gone for good, expunge recover goes on from here, and says what it gives up"
+"""Number of looks at a witness that a writer may be about to settle, 20 ms apart."""
+RECOVER = "if that is lost for good, expunge recover continues from here, and says what it gives up"
 
 
 @dataclass(frozen=True)
@@ -40,24 +40,22 @@ class Witness:
         if said is None:
             if sealed == EMPTY:
                 return
-            raise LedgerCorrupt(
-                f"{self.path} is missing, without which nobody can tell whether the ledger is the newest: {RECOVER}"
-            )
+            raise LedgerCorrupt(f"{self.path} is missing, so nobody can tell whether the ledger is the newest: {RECOVER}")
         if (sealed.serial, sealed.mac) in said:
             return
         newest = max(serial for serial, _mac in said)
         if sealed.serial < newest:
             raise LedgerCorrupt(
-                f"the ledger is older than this folder, by {newest - sealed.serial} transactions: a copy of an earlier day "
+                f"the ledger is older than this folder, by {newest - sealed.serial} transactions: a copy from an earlier day "
                 f"was put in its place. Nothing was changed. Put the newest ledger back; {RECOVER}"
             )
         if sealed.serial > newest:
             raise LedgerCorrupt(
-                f"the ledger has gone on by {sealed.serial - newest} transactions without this folder, which is a copy or an "
-                f"earlier state of the one that works with it. Nothing was changed. Use that one; {RECOVER}"
+                f"the ledger was continued by {sealed.serial - newest} transactions without this folder, which is a copy or an "
+                f"earlier state of the folder that works with it. Nothing was changed. Use that one; {RECOVER}"
             )
         raise LedgerCorrupt(
-            f"the ledger has another history than this folder. Nothing was changed. Put the right one back; {RECOVER}"
+            f"the ledger and this folder have different histories. Nothing was changed. Put the right one back; {RECOVER}"
         )
 
     def stands(self, sealed: Sealed) -> bool:
@@ -69,7 +67,7 @@ class Witness:
         return True
 
     def require_settled(self, read: Any) -> None:
-        """The same for a reader; ``read()`` gives the present state of the database, again while a writer is at work."""
+        """Like ``require``, for a reader; ``read()`` gives the database's present state, again while a writer is at work."""
         for left in reversed(range(LOOKS)):
             before = self._said()
             try:
@@ -82,7 +80,7 @@ class Witness:
 
     @contextmanager
     def announced(self, before: Sealed, after: Sealed) -> Iterator[None]:
-        """Around a commit: names what it will leave behind, and afterwards what it left.
+        """Wraps a commit: names what it will leave behind, and afterwards what it left.
 
         Raises:
             WorkspaceInvalid: the folder cannot be written to.
@@ -97,13 +95,13 @@ class Witness:
                     f"{self.path.parent} cannot be written to ({error.strerror}); nothing was changed"
                 ) from error
             yield
-            with suppress(OSError):  # what was announced holds as well
+            with suppress(OSError):  # the announcement holds as well
                 self._say(after)
         finally:
             os.close(handle)
 
     def reset(self, sealed: Sealed) -> None:
-        """Makes the database's present state the one to go on from; for ``recover`` alone."""
+        """Makes the database's present state the one to continue from; only for ``recover``."""
         self._say(sealed)
 
     def _say(self, *states: Sealed) -> None:
@@ -122,5 +120,5 @@ class Witness:
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise LedgerCorrupt(f"{self.path} is damaged or empty: {RECOVER}") from error
         if not found:
-            raise LedgerCorrupt(f"{self.path} names nothing: {RECOVER}")
+            raise LedgerCorrupt(f"{self.path} lists nothing: {RECOVER}")
         return found

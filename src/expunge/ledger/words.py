@@ -1,4 +1,4 @@
-"""Words of the ledger: where a column holds one of a few, each has one meaning and one owner."""
+"""Words of the ledger: where a column holds one of a few words, each has one meaning and one owner."""
 
 from enum import StrEnum
 from typing import Self

@@ -123,7 +123,7 @@ class HigherSums:
         if order < 3:
             return cls(total, error, None, 0.0, 0.0)
         third = SymmetricTensor.zeros(len(total))
-        if isinstance(at.X, SplitMatrix) and at.loss.outputs == 1:
+        if isinstance(at.X, SplitMatrix) and at.loss.outputs == 1 and not len(at.X.csr_columns):
             absorb_split(third, at.X, at.third_weights()[:, 0], fit_intercept=at.objective.fit_intercept)
         else:
             for start in range(0, len(at.rows), CHUNK):

@@ -15,6 +15,8 @@ Array = NDArray[np.float64]
 
 SINGLE = (2.0**-50, 2.0**50)
 """Sizes whose squares float32 holds with all their digits: beyond them these may become subnormal, or overflow."""
+FEW = 32
+"""Up to so many rows are multiplied in float64 at once: converting the factor would take longer."""
 SHARE = 0.01
 """Rounding of this share is no reason to compute again in float64."""
 
@@ -39,7 +41,7 @@ def leverages(at: Evaluation, factor: Array) -> tuple[Array, Array]:
     top = np.full(len(at.rows), math.inf)
     if isinstance(at.X, SplitMatrix):
         top, rounding = _split_root_leverages(at, at.X, factor, size)
-    elif all(SINGLE[0] < each < SINGLE[1] for each in (longest, extent, size)):
+    elif len(at.rows) > FEW and all(SINGLE[0] < each < SINGLE[1] for each in (longest, extent, size)):
         top, rounding = _root_leverages(at, factor, size, "float32")
     if not rounding <= SHARE * float(top.max()) < math.inf:
         top, rounding = _root_leverages(at, factor, size, "float64")
@@ -106,8 +108,8 @@ def _through(at: Evaluation, block: Array, precision: Precision) -> Any:
     if not is_on_host(at.X):
         through = at.X @ beside(block[:n], at.X)
         return through + beside(block[n:], at.X) if at.objective.fit_intercept else through
-    X = at.rows.X if at.rows.X.dtype == precision else at.X.astype(precision)
-    through = np.asarray(X @ block[:n].astype(precision))
+    X = at.rows.X if at.rows.X.dtype == precision else at.X.astype(precision, copy=False)
+    through = np.asarray(X @ block[:n].astype(precision, copy=False))
     return through + block[n:].astype(precision) if at.objective.fit_intercept else through
 
 

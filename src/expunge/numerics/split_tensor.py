@@ -1,22 +1,26 @@
 """The third derivative of rows in blocks: sums over codes, not over columns. Theory §4.7."""
 
+from collections.abc import Iterator
+from itertools import combinations_with_replacement, product
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from expunge.numerics.tensor import SymmetricTensor, places
-from expunge.problem.split import Category, SplitMatrix, counted, pair
+from expunge.problem.levels import Block, counted, pair
+from expunge.problem.split import SplitMatrix
 
 Array = NDArray[np.float64]
+Index = NDArray[np.intp]
 
 
 class _Unit(NamedTuple):
-    """A dense column or a category: the columns it may be, and what a row has there."""
+    """A dense column or a block: what a row has there, and the columns of each of its categories."""
 
-    columns: NDArray[np.intp]
     values: Array
-    category: Category | None
+    categories: tuple[Index, ...]
+    block: Block | None
 
 
 def absorb_split(tensor: SymmetricTensor, X: SplitMatrix, weights: Array, *, fit_intercept: bool) -> None:
@@ -28,10 +32,10 @@ def absorb_split(tensor: SymmetricTensor, X: SplitMatrix, weights: Array, *, fit
         weights: w, ``(n_rows,)``.
         fit_intercept: whether a 1 follows each row.
     """
-    units = [_Unit(np.array([column]), X.dense[:, k], None) for k, column in enumerate(X.dense_columns)]
-    units += [_Unit(each.columns, each.values, each) for each in X.categories]
+    units = [_Unit(X.dense[:, k], (np.array([column]),), None) for k, column in enumerate(X.dense_columns)]
+    units += [_Unit(each.values, each.levels.categories, each) for each in X.blocks]
     if fit_intercept:
-        units.append(_Unit(np.array([X.shape[1]]), np.ones(len(weights)), None))
+        units.append(_Unit(np.ones(len(weights)), (np.array([X.shape[1]]),), None))
     starts, source = places(tensor.n_coordinates)
     summed = np.zeros(len(tensor.packed))
     for i, first in enumerate(units):
@@ -39,26 +43,43 @@ def absorb_split(tensor: SymmetricTensor, X: SplitMatrix, weights: Array, *, fit
         for j, second in enumerate(units[: i + 1]):
             twice = once * second.values
             for third in units[: j + 1]:
-                columns, sums = _sums((first, second, third), twice)
-                lowest, middle, highest = np.sort(columns, axis=0)
-                summed[starts[highest, middle] + lowest] += sums
+                for columns, sums in _sums((first, second, third), twice):
+                    lowest, middle, highest = np.sort(columns, axis=0)
+                    summed[starts[highest, middle] + lowest] += sums
     np.add(tensor.packed, summed[source], out=tensor.packed)
 
 
-def _sums(units: tuple[_Unit, _Unit, _Unit], weights: Array) -> tuple[NDArray[np.intp], Array]:
-    """The columns of three units together, ``(3, m)``, each combination once, and the sums of the rows' weights times the last
-    unit's values for them."""
-    values = units[-1].values
-    categories = list(dict.fromkeys(unit.category for unit in units if unit.category is not None))
-    if not categories:
-        return np.stack([unit.columns for unit in units]), np.array([weights @ values])
-    sizes, codes = [len(each.columns) for each in categories], categories[0].codes
-    for each in categories[1:]:
-        codes = pair(codes, each)
-    sums = counted(codes, weights, int(np.prod(sizes)), values)
-    levels = dict(zip(categories, np.indices(sizes).reshape(len(sizes), -1), strict=True))
-    columns = [
-        np.broadcast_to(unit.columns, len(sums)) if unit.category is None else unit.columns[levels[unit.category]]
-        for unit in units
-    ]
-    return np.stack(columns), sums
+def _sums(units: tuple[_Unit, _Unit, _Unit], weights: Array) -> Iterator[tuple[Index, Array]]:
+    """For each choice of a category of three units the columns of these together, ``(3, m)``, each combination once, and the
+    sums of the rows' weights times the last unit's values for them."""
+    blocks = list(dict.fromkeys(unit.block for unit in units if unit.block is not None))
+    sizes = [size for each in blocks for size in each.levels.sizes]
+    if blocks:
+        codes, n_codes = blocks[0].codes, blocks[0].levels.n_codes
+        for each in blocks[1:]:
+            codes, n_codes = pair(codes, each), n_codes * each.levels.n_codes
+        grid = counted(codes, weights, n_codes, units[-1].values).reshape(sizes)
+    else:
+        grid = np.asarray(weights @ units[-1].values)
+    first_axis = dict(zip(blocks, np.cumsum([0, *(len(each.levels.sizes) for each in blocks)]).tolist(), strict=False))
+    for chosen in _choices(units):
+        axes = sorted({first_axis[unit.block] + k for unit, k in chosen if unit.block is not None})
+        sums = grid.sum(axis=tuple(axis for axis in range(grid.ndim) if axis not in axes))
+        columns = list[Index]()
+        for unit, k in chosen:
+            own, shape = unit.categories[k], [1] * len(axes)
+            if unit.block is not None:
+                at = axes.index(first_axis[unit.block] + k)
+                shape[at] = len(own)
+                sums = sums[(slice(None),) * at + (slice(len(own)),)]  # without those that have none
+            columns.append(own.reshape(shape))
+        yield np.stack([each.ravel() for each in np.broadcast_arrays(*columns)]), np.ravel(sums)
+
+
+def _choices(units: tuple[_Unit, _Unit, _Unit]) -> Iterator[list[tuple[_Unit, int]]]:
+    """A category of each unit, in every way; those of a unit that is there several times in one order only."""
+    different = list(dict.fromkeys(id(unit) for unit in units))
+    groups = [[unit for unit in units if id(unit) == each] for each in different]
+    ways = [list(combinations_with_replacement(range(len(group[0].categories)), len(group))) for group in groups]
+    for way in product(*ways):
+        yield [each for group, chosen in zip(groups, way, strict=True) for each in zip(group, chosen, strict=True)]

@@ -1,14 +1,16 @@
 """Putting rows into blocks, where their columns come in categories and that is less work."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from expunge.numerics.support import Support
 from expunge.problem.arrays import is_on_host
 from expunge.problem.rows import Rows
-from expunge.problem.split import SplitMatrix, pays
+from expunge.problem.split import THIN, SplitMatrix, pays
 
 SMALLEST = 1 << 18
 """Fewer values than this are not worth it."""
@@ -32,6 +34,15 @@ def split(rows: Rows, support: Support) -> Rows:
     columns, starts = support.groups
     groups = [np.sort(group[group < X.shape[1]]) for group in np.split(columns, starts[1:])]
     groups = [group for group in groups if len(group)]
-    if not pays(len(groups), PRODUCTS * X.nnz / X.shape[0] if sparse.issparse(X) else X.shape[1]):
+    alone = np.array([group[0] for group in groups if len(group) == 1], dtype=np.intp)
+    filled = _filled(X)[alone]
+    thin = filled < THIN * X.shape[0]
+    n_stored = len(groups) - int(thin.sum()) + PRODUCTS * float(filled[thin].sum()) / X.shape[0]
+    if not pays(n_stored, PRODUCTS * X.nnz / X.shape[0] if sparse.issparse(X) else X.shape[1]):
         return rows
-    return replace(rows, X=SplitMatrix.of(X, groups))
+    return replace(rows, X=SplitMatrix.of(X, groups, thin=alone[thin]))
+
+
+def _filled(X: Any) -> NDArray[np.int64]:
+    """How many rows have a value in each column, ``(n_features,)``."""
+    return np.asarray(np.bincount(X.indices, minlength=X.shape[1]) if sparse.issparse(X) else np.count_nonzero(X, axis=0))

@@ -107,9 +107,10 @@ class SymmetricTensor:
             weights: w, ``(m,)``.
         """
         fullest = int(np.count_nonzero(rows, axis=1).max(initial=0))
-        n_entries = fullest * (fullest + 1) * (fullest + 2) // 6
+        if fullest == 0:
+            return
         is_sparse = fullest <= SPARSE * self.n_coordinates
-        step = max(1, max(ENTRIES, len(self.packed) // 2) // max(1, n_entries)) if is_sparse else CHUNK
+        step = max(ENTRIES, len(self.packed) // 2) // math.comb(fullest + 2, 3) if is_sparse else CHUNK
         for start in range(0, len(rows), step):
             some, of_some = np.ascontiguousarray(rows[start : start + step]), weights[start : start + step]
             if is_sparse:
@@ -132,9 +133,7 @@ class SymmetricTensor:
         rank = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts) + (fullest - counts)[row]
         columns, values = np.zeros((fullest, len(rows)), dtype=np.int64), np.zeros((fullest, len(rows)))
         columns[rank, row], values[rank, row] = column, rows[row, column]  # ascending; shorter rows begin with zeros
-        n_entries = fullest * (fullest + 1) * (fullest + 2) // 6
-        if n_entries == 0:
-            return
+        n_entries = math.comb(fullest + 2, 3)
         where, terms = np.empty((n_entries, len(rows)), dtype=np.int64), np.empty((n_entries, len(rows)))
         done = 0
         for a in range(fullest):
@@ -171,10 +170,6 @@ class SymmetricTensor:
     def plus(self, other: "SymmetricTensor") -> "SymmetricTensor":
         """The sum of both, a new one."""
         return SymmetricTensor(self.n_coordinates, self.packed + other.packed)
-
-    def scaled(self, share: float) -> "SymmetricTensor":
-        """``share`` times this tensor."""
-        return SymmetricTensor(self.n_coordinates, share * self.packed)
 
     def contracted(self, vector: Array) -> Array:
         """B[E], the matrix Σᵢ Eᵢ Bᵢⱼₖ, ``(p, p)``, symmetric.

@@ -242,7 +242,7 @@ def reserve_for(mu_limit: float, mu: float) -> float:
     """The squared μ kept for refits, each of which rounding makes cost ``mu``. Source: theory §5.7."""
     if math.isinf(mu_limit):
         return 0.0
-    return max(REFIT_RESERVE * mu_limit**2, 4.0 * mu**2)
+    return max(REFIT_RESERVE * mu_limit**2, 4.0 * mu * mu)  # where that overflows it is infinite, and mu**2 an error
 
 
 def _raised(total: float, more: float) -> float:

@@ -1,18 +1,20 @@
-"""Rows as blocks: dense columns, and categories, of whose columns a row has at most one.
+"""Rows as blocks: dense columns, categories, of whose columns a row has at most one, and columns that are mostly 0.
 
 A category is a code and a value a row, so that products and Gram matrices are look-ups and counts: a table of 3 categories and
-4 numbers is 7 numbers a row, however many columns it is encoded in. Every sum is one of the products that the rounding bounds
-of theory §4.6 are about, in some order, which they do not depend on.
+4 numbers is 7 numbers a row, however many columns it is encoded in. Small categories that have the same value in each row are
+one block together: a code stands for what the row has of all of them, so that fewer pairs of blocks are counted. Every sum is
+one of the products that the rounding bounds of theory §4.6 are about, in some order, which they do not depend on.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+
+from expunge.problem.levels import Block, Levels, counted, pair
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -22,44 +24,12 @@ SHARE = 0.1
 long as some hundred of BLAS's."""
 CHUNK = 1 << 19
 """Values put into blocks at a time."""
-
-
-@dataclass(frozen=True, eq=False)
-class Category:
-    """Columns of which a row has at most one.
-
-    Args:
-        columns: where they are among all columns, ``(n_levels,)``.
-        codes: which of them each row has, int32, ``(n_rows,)``.
-        values: what the row has there; 0 for rows that have none of them, ``(n_rows,)``.
-    """
-
-    columns: Index
-    codes: NDArray[np.int32]
-    values: Array
-
-    @cached_property
-    def transposed(self) -> Any:
-        """As CSC with one entry a row, ``(n_levels, n_rows)``: its products are sums by code."""
-        return _one_a_row(self.codes, self.values, len(self.columns))
-
-    @cached_property
-    def matrix(self) -> Any:
-        """The transpose of that: its products are look-ups."""
-        return self.transposed.T
-
-    def take(self, index: Any) -> "Category":
-        """The rows at ``index``."""
-        return Category(self.columns, self.codes[index], self.values[index])
-
-    def with_values(self, values: Array) -> "Category":
-        """The same columns with other values."""
-        return Category(self.columns, self.codes, values)
-
-
-def _one_a_row(codes: NDArray[np.int32], values: Array, n_levels: int) -> Any:
-    """The CSC of one entry a row, ``(n_levels, n_rows)``."""
-    return sparse.csc_array((values, codes, np.arange(len(codes) + 1, dtype=np.int32)), shape=(n_levels, len(codes)))
+TOGETHER = 64
+"""Categories are one block while it has no more codes than this: the table of two such blocks fits the fastest cache."""
+THIN = 0.05
+"""Columns with values in fewer rows than this share are kept sparse."""
+FIRST = 1 << 10
+"""Rows by which groups are ordered before all rows decide which have the same values."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,41 +39,57 @@ class SplitMatrix:
     Args:
         dense: the dense columns, ``(n_rows, d)``.
         dense_columns: where these are among all columns, ``(d,)``.
-        categories: the others.
+        blocks: the columns of categories.
+        csr: the columns that are mostly 0, ``(n_rows, s)``.
+        csr_columns: where these are among all columns, ``(s,)``.
 
     Examples:
-        >>> sex = Category(np.array([0, 2]), np.array([0, 1], dtype=np.int32), np.ones(2))
-        >>> X = SplitMatrix(np.array([[0.5], [0.1]]), np.array([1]), (sex,))
-        >>> X.toarray()
-        array([[1. , 0.5, 0. ],
-               [0. , 0.1, 1. ]])
+        >>> X = SplitMatrix.of(np.array([[1.0, 0.5, 0.0], [0.0, 0.1, 1.0]]), [np.array([0, 2]), np.array([1])])
+        >>> X.blocks[0].codes
+        array([0, 1], dtype=int32)
         >>> X @ np.array([1.0, 2.0, 3.0])
         array([2. , 3.2])
     """
 
     dense: Array
     dense_columns: Index
-    categories: tuple[Category, ...]
+    blocks: tuple[Block, ...]
+    csr: Any
+    csr_columns: Index
 
     ndim = 2
 
     @classmethod
-    def of(cls, X: Any, groups: Sequence[Index]) -> "SplitMatrix":
+    def of(
+        cls, X: Any, groups: Sequence[Index], alike: Sequence[int] | None = None, thin: Index | None = None
+    ) -> "SplitMatrix":
         """The blocks of a matrix: its columns one by one, but for those that go together.
 
         Args:
             X: dense or canonical CSR, ``(n_rows, n_features)``.
             groups: all columns, in groups of which a row has at most one that is not 0, each in order.
+            alike: positions of groups that have one value in each row that has any of their columns; found out by default, and
+                then from these rows.
+            thin: columns, each a group of its own, that are mostly 0; none by default.
         """
-        singles = np.array([group[0] for group in groups if len(group) == 1], dtype=np.intp)
-        several = [group for group in groups if len(group) > 1]
+        is_thin = np.zeros(X.shape[1], dtype=bool)
+        is_thin[[] if thin is None else thin] = True
+        several = [k for k, group in enumerate(groups) if len(group) > 1]
+        columns, alone = [groups[k] for k in several], np.array([group[0] for group in groups if len(group) == 1], np.intp)
+        singles, thin = alone[~is_thin[alone]], alone[is_thin[alone]]
         dense = np.zeros((X.shape[0], len(singles)), dtype=X.dtype)
         codes, values = np.zeros((len(several), len(dense)), dtype=np.int32), np.zeros((len(several), len(dense)), X.dtype)
         fill, step = _fill_sparse if sparse.issparse(X) else _fill_dense, max(1, CHUNK // max(1, X.shape[1]))
         for start in range(0, len(dense), step):
             own = slice(start, start + step)
-            fill(X[own], singles, several, dense[own], codes[:, own], values[:, own])
-        return cls(dense, singles, tuple(Category(group, codes[k], values[k]) for k, group in enumerate(several)))
+            fill(X[own], singles, columns, dense[own], codes[:, own], values[:, own])
+        if alike is None:
+            may_join, has_none = _alike(values), [bool((each == 0).any()) for each in values]
+        else:
+            may_join, has_none = [several.index(k) for k in alike if k in several], [True] * len(several)
+        parts = _together([len(group) for group in columns], may_join, has_none)
+        blocks = tuple(_block(part, columns, has_none, codes, values) for part in parts)
+        return cls(dense, singles, blocks, sparse.csr_array(X[:, thin]), thin)
 
     @classmethod
     def stacked(cls, parts: "Sequence[SplitMatrix]") -> "SplitMatrix":
@@ -112,17 +98,19 @@ class SplitMatrix:
         Args:
             parts: one or more.
         """
-        each = zip(*(part.categories for part in parts), strict=True)
-        categories = (
-            Category(some[0].columns, np.concatenate([c.codes for c in some]), np.concatenate([c.values for c in some]))
+        first, each = parts[0], zip(*(part.blocks for part in parts), strict=True)
+        blocks = (
+            Block(some[0].levels, np.concatenate([b.codes for b in some]), np.concatenate([b.values for b in some]))
             for some in each
         )
-        return cls(np.concatenate([part.dense for part in parts]), parts[0].dense_columns, tuple(categories))
+        dense, csr = np.concatenate([part.dense for part in parts]), sparse.vstack([part.csr for part in parts], format="csr")
+        return cls(dense, first.dense_columns, tuple(blocks), csr, first.csr_columns)
 
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
-        return len(self.dense), len(self.dense_columns) + sum(len(each.columns) for each in self.categories)
+        in_blocks = sum(len(each.levels.columns) for each in self.blocks)
+        return len(self.dense), len(self.dense_columns) + in_blocks + len(self.csr_columns)
 
     @property
     def dtype(self) -> Any:
@@ -131,13 +119,15 @@ class SplitMatrix:
 
     @property
     def stored(self) -> int:
-        """Values that are stored of each row."""
-        return len(self.dense_columns) + len(self.categories)
+        """Values that a row has at most, other than 0."""
+        fullest = int(np.diff(self.csr.indptr).max(initial=0))
+        return len(self.dense_columns) + sum(len(each.levels.categories) for each in self.blocks) + fullest
 
     @property
     def nbytes(self) -> int:
         """Memory that the rows take."""
-        return self.dense.nbytes + sum(each.codes.nbytes + each.values.nbytes for each in self.categories)
+        csr = sum(int(each.nbytes) for each in (self.csr.data, self.csr.indices, self.csr.indptr))
+        return self.dense.nbytes + csr + sum(each.codes.nbytes + each.values.nbytes for each in self.blocks)
 
     @property
     def T(self) -> "_Transposed":  # as NumPy calls it
@@ -146,21 +136,22 @@ class SplitMatrix:
 
     def __getitem__(self, index: Any) -> "SplitMatrix":
         rows = index[0] if isinstance(index, tuple) else index
-        return SplitMatrix(self.dense[rows], self.dense_columns, tuple(each.take(rows) for each in self.categories))
+        blocks = tuple(each.take(rows) for each in self.blocks)
+        return replace(self, dense=self.dense[rows], blocks=blocks, csr=self.csr[rows])
 
     def astype(self, dtype: Any, copy: bool = True) -> "SplitMatrix":
         """The same with values of another type; itself where they have it, unless a ``copy`` is asked for."""
         if self.dtype == dtype and not copy:
             return self
         dense = self.dense.astype(dtype, copy=copy)
-        converted = (each.with_values(each.values.astype(dtype, copy=copy)) for each in self.categories)
-        return SplitMatrix(dense, self.dense_columns, tuple(converted))
+        converted = tuple(each.with_values(each.values.astype(dtype, copy=copy)) for each in self.blocks)
+        return replace(self, dense=dense, blocks=converted, csr=self.csr.astype(dtype, copy=copy))
 
     def __matmul__(self, weights: Array) -> Array:
         total = np.asarray(self.dense @ weights[self.dense_columns])
-        for each in self.categories:
-            total = total + np.asarray(each.matrix @ weights[each.columns])
-        return total
+        for each in self.blocks:
+            total = total + each.looked_up(each.levels.gathered(weights[each.levels.columns]))
+        return total + np.asarray(self.csr @ weights[self.csr_columns]) if len(self.csr_columns) else total
 
     def summed(self, scale: Array) -> Array:
         """Σ scaleᵢ ⊗ xᵢ, ``(n_features,)`` or ``(n_features, K)``.
@@ -170,21 +161,22 @@ class SplitMatrix:
         """
         total = np.empty((self.shape[1], *scale.shape[1:]))
         total[self.dense_columns] = self.dense.T @ scale
-        for each in self.categories:
-            total[each.columns] = each.transposed @ scale
+        for each in self.blocks:
+            total[each.levels.columns] = each.levels.scattered(np.asarray(each.by_code @ scale))
+        total[self.csr_columns] = self.csr.T @ scale
         return total
 
     def squared(self) -> "SplitMatrix":
         """Each value squared."""
-        squares = tuple(each.with_values(np.square(each.values)) for each in self.categories)
-        return SplitMatrix(np.square(self.dense), self.dense_columns, squares)
+        squares = tuple(each.with_values(np.square(each.values)) for each in self.blocks)
+        return replace(self, dense=np.square(self.dense), blocks=squares, csr=_with_data(self.csr, np.square(self.csr.data)))
 
     def squared_norms(self) -> Array:
         """|x|² of each row, ``(n_rows,)``."""
         total = np.asarray(np.einsum("ij,ij->i", self.dense, self.dense))
-        for each in self.categories:
-            total = total + np.square(each.values)
-        return total
+        for each in self.blocks:
+            total = total + np.square(each.values) * each.levels.counts.take(each.codes)
+        return total + _by_row(self.csr, np.square(self.csr.data)) if len(self.csr_columns) else total
 
     def gram(self, weights: Array) -> Array:
         """Σ weightᵢ xᵢxᵢᵀ, ``(n_features, n_features)``.
@@ -194,18 +186,35 @@ class SplitMatrix:
         """
         total, dense, here = np.zeros((self.shape[1],) * 2), self.dense * weights[:, None], self.dense_columns
         total[np.ix_(here, here)] = self.dense.T @ dense
-        for k, each in enumerate(self.categories):
+        for k, each in enumerate(self.blocks):
+            levels = each.levels
             if len(here):
-                across = each.transposed @ dense
-                total[np.ix_(each.columns, here)], total[np.ix_(here, each.columns)] = across, across.T
+                across = levels.scattered(np.asarray(each.by_code @ dense))
+                total[np.ix_(levels.columns, here)], total[np.ix_(here, levels.columns)] = across, across.T
             scaled = weights * each.values
-            total[each.columns, each.columns] = each.transposed @ scaled
-            for other in self.categories[:k]:
-                n_codes = len(each.columns) * len(other.columns)
-                both = counted(pair(each.codes, other), scaled, n_codes, other.values)
-                both = both.reshape(len(each.columns), -1)
-                total[np.ix_(each.columns, other.columns)], total[np.ix_(other.columns, each.columns)] = both, both.T
+            total[np.ix_(levels.columns, levels.columns)] = levels.both(np.asarray(each.by_code @ scaled))
+            for other in self.blocks[:k]:
+                sums = counted(pair(each.codes, other), scaled, levels.n_codes * other.levels.n_codes, other.values)
+                both = other.levels.scattered(levels.scattered(sums.reshape(levels.n_codes, -1)).T)
+                columns = other.levels.columns
+                total[np.ix_(columns, levels.columns)], total[np.ix_(levels.columns, columns)] = both, both.T
+        if len(self.csr_columns):
+            self._add_csr(total, dense, weights)
         return total
+
+    def _add_csr(self, total: Array, dense: Array, weights: Array) -> None:
+        """Fills in the rows and columns of a Gram matrix that are kept as CSR; ``dense`` is weighted."""
+        here = self.csr_columns
+        row = np.repeat(np.arange(len(weights)), np.diff(self.csr.indptr))
+        scaled = _with_data(self.csr, self.csr.data * weights[row])
+        total[np.ix_(here, here)] = (self.csr.T @ scaled).toarray()
+        others = [(self.dense_columns, self.csr.T @ dense)] if len(self.dense_columns) else []
+        for each in self.blocks:
+            codes = each.codes[row] * np.int32(len(here)) + scaled.indices
+            sums = counted(codes, scaled.data, each.levels.n_codes * len(here), each.values[row])
+            others.append((each.levels.columns, each.levels.scattered(sums.reshape(-1, len(here))).T))
+        for columns, across in others:
+            total[np.ix_(here, columns)], total[np.ix_(columns, here)] = across, across.T
 
     def quadratic(self, matrix: Array) -> Array:
         """xᵢᵀ·matrix·xᵢ of each row, ``(n_rows,)``.
@@ -215,26 +224,47 @@ class SplitMatrix:
         """
         here = self.dense_columns
         total = np.asarray(np.einsum("ij,ij->i", self.dense @ matrix[np.ix_(here, here)], self.dense))
-        for k, each in enumerate(self.categories):
-            half = 0.5 * each.values * np.diag(matrix)[each.columns].take(each.codes)
+        for k, each in enumerate(self.blocks):
+            levels, own = each.levels, each.levels.columns
+            half = 0.5 * each.values * levels.squares(matrix[np.ix_(own, own)]).take(each.codes)
             if len(here):
-                half = half + np.einsum("ij,ij->i", matrix[np.ix_(each.columns, here)].take(each.codes, axis=0), self.dense)
-            for other in self.categories[:k]:
-                across = matrix[np.ix_(each.columns, other.columns)].ravel()
+                across = levels.gathered(matrix[np.ix_(own, here)])
+                half = half + np.einsum("ij,ij->i", across.take(each.codes, axis=0), self.dense)
+            for other in self.blocks[:k]:
+                across = levels.gathered(matrix[np.ix_(own, other.levels.columns)])
+                across = np.ascontiguousarray(other.levels.gathered(across.T).T).ravel()
                 half = half + other.values * across.take(pair(each.codes, other))
             total = total + 2.0 * each.values * half
+        return total + self._quadratic_csr(matrix) if len(self.csr_columns) else total
+
+    def _quadratic_csr(self, matrix: Array) -> Array:
+        """What the columns kept as CSR add to ``quadratic``."""
+        csr, here, total = self.csr, self.csr_columns, np.zeros(len(self.dense))
+        own, step = matrix[np.ix_(here, here)], max(1, CHUNK // len(here))
+        for start in range(0, len(total), step):
+            some = csr[start : start + step]
+            total[start : start + step] = _by_row(some, some.data * _at(some, np.asarray(some @ own)))
+        row = np.repeat(np.arange(len(total)), np.diff(csr.indptr))
+        if len(self.dense_columns):
+            across = np.asarray(csr @ matrix[np.ix_(here, self.dense_columns)])
+            total += 2.0 * np.einsum("ij,ij->i", across, self.dense)
+        for each in self.blocks:
+            table = each.levels.gathered(matrix[np.ix_(each.levels.columns, here)])
+            total += 2.0 * each.values * _by_row(csr, csr.data * table[each.codes[row], csr.indices])
         return total
 
     def tocsr(self) -> Any:
         """As canonical CSR, without zeros."""
-        n, blocks = len(self.dense), []
+        n, parts = len(self.dense), []
         for k, column in enumerate(self.dense_columns):
-            blocks.append((np.full(n, column), self.dense[:, k]))
-        blocks += [(each.columns[each.codes], each.values) for each in self.categories]
-        columns = np.stack([column for column, _values in blocks], axis=1).ravel()
-        values = np.stack([value for _column, value in blocks], axis=1).ravel()
-        starts = np.arange(n + 1) * len(blocks)
-        csr = sparse.csr_array((values, columns, starts), shape=self.shape)
+            parts.append((np.full(n, column), self.dense[:, k]))
+        for each in self.blocks:
+            parts += [(column, each.values * is_there) for column, is_there in each.levels.columns_of(each.codes)]
+        columns = np.stack([column for column, _values in parts], axis=1).ravel() if parts else np.zeros(0, np.intp)
+        values = np.stack([value for _column, value in parts], axis=1).ravel() if parts else np.zeros(0, self.dtype)
+        csr = sparse.csr_array((values, columns, np.arange(n + 1) * len(parts)), shape=self.shape)
+        if len(self.csr_columns):
+            csr = csr + sparse.csr_array((self.csr.data, self.csr_columns[self.csr.indices], self.csr.indptr), shape=self.shape)
         csr.eliminate_zeros()
         csr.sort_indices()
         csr.has_canonical_format = True
@@ -243,13 +273,14 @@ class SplitMatrix:
     def toarray(self) -> Array:
         """As one dense array."""
         full = np.zeros(self.shape, dtype=self.dtype)
-        full[:, self.dense_columns] = self.dense
-        for each in self.categories:
-            full[np.arange(len(full)), each.columns[each.codes]] = each.values
+        full[:, self.dense_columns], full[:, self.csr_columns] = self.dense, self.csr.toarray()
+        for each in self.blocks:
+            for column, is_there in each.levels.columns_of(each.codes):
+                full[np.flatnonzero(is_there), column[is_there]] = each.values[is_there]
         return full
 
 
-def pays(n_blocks: int, n_stored: float) -> bool:
+def pays(n_blocks: float, n_stored: float) -> bool:
     """Whether rows are better in blocks.
 
     Args:
@@ -257,6 +288,56 @@ def pays(n_blocks: int, n_stored: float) -> bool:
         n_stored: values of a row that are multiplied now.
     """
     return n_blocks <= SHARE * n_stored
+
+
+def _alike(values: Any) -> list[int]:
+    """Groups that have the same value in each row that has any of their columns, as many as go together.
+
+    Args:
+        values: by group, 0 where a row has none of its columns, ``(n_groups, n_rows)``.
+    """
+    found, common = list[int](), np.zeros(values.shape[1:], values.dtype)
+    first = values[:, :FIRST]
+    friends = [int((_agrees(each, first)).all(axis=1).sum()) for each in first]
+    for k in sorted(range(len(values)), key=lambda k: -friends[k]):
+        if _agrees(values[k], common).all():
+            common = np.where(common == 0, values[k], common)
+            found.append(k)
+    return found
+
+
+def _agrees(values: Any, others: Any) -> Any:
+    """Whether values are the same wherever both are not 0."""
+    return (values == others) | (values == 0) | (others == 0)
+
+
+def _together(lengths: Sequence[int], may_join: Sequence[int], has_none: Sequence[bool]) -> list[list[int]]:
+    """Which groups are one block: the largest first, each with the first others that leave room."""
+    bins, room = [[k] for k in range(len(lengths)) if k not in may_join], list[int]()
+    joined = list[list[int]]()
+    for k in sorted(may_join, key=lambda k: -lengths[k]):
+        size = lengths[k] + has_none[k]
+        place = next((i for i, left in enumerate(room) if size <= left), None)
+        if place is None:
+            joined.append([k])
+            room.append(TOGETHER // size)
+        else:
+            joined[place].append(k)
+            room[place] //= size
+    return bins + joined
+
+
+def _block(members: Sequence[int], columns: Sequence[Index], has_none: Sequence[bool], codes: Any, values: Any) -> Block:
+    """One block of some groups, from the codes and values of each."""
+    if len(members) == 1:  # a row that has none of its columns has the value 0
+        (k,) = members
+        return Block(Levels((columns[k],), (False,)), codes[k], values[k])
+    levels = Levels(tuple(columns[k] for k in members), tuple(has_none[k] for k in members))
+    code, value = np.zeros(values.shape[1:], dtype=np.int32), np.zeros(values.shape[1:], dtype=values.dtype)
+    for k, size in zip(members, levels.sizes, strict=True):
+        own = np.where(values[k] == 0, np.int32(len(columns[k])), codes[k]) if has_none[k] else codes[k]
+        code, value = code * np.int32(size) + own, np.where(value == 0, values[k], value)
+    return Block(levels, code, value)
 
 
 def _fill_dense(X: Any, singles: Index, several: Sequence[Index], dense: Any, codes: Any, values: Any) -> None:
@@ -268,8 +349,23 @@ def _fill_dense(X: Any, singles: Index, several: Sequence[Index], dense: Any, co
         values[k] = block[everyone, codes[k]]
 
 
+def _with_data(csr: Any, data: Array) -> Any:
+    """CSR with the same places and other values."""
+    return sparse.csr_array((data, csr.indices, csr.indptr), shape=csr.shape)
+
+
+def _by_row(csr: Any, data: Array) -> Array:
+    """The sums over each row of values in the places of ``csr``, ``(n_rows,)``."""
+    return np.asarray(_with_data(csr, data) @ np.ones(csr.shape[1]))
+
+
+def _at(csr: Any, full: Array) -> Array:
+    """The values of a dense matrix in the places of ``csr``."""
+    return np.asarray(full[np.repeat(np.arange(csr.shape[0]), np.diff(csr.indptr)), csr.indices])
+
+
 def _fill_sparse(X: Any, singles: Index, several: Sequence[Index], dense: Any, codes: Any, values: Any) -> None:
-    owner, place = np.zeros(X.shape[1], dtype=np.intp), np.zeros(X.shape[1], dtype=np.int32)
+    owner, place = np.full(X.shape[1], -1), np.zeros(X.shape[1], dtype=np.int32)  # some columns are kept sparse
     for k, group in enumerate(several):
         owner[group], place[group] = k, np.arange(len(group))
     owner[singles], place[singles] = len(several), np.arange(len(singles))
@@ -289,13 +385,3 @@ class _Transposed:
 
     def __matmul__(self, scale: Array) -> Array:
         return self.matrix.summed(scale)
-
-
-def pair(codes: NDArray[np.int32], other: Category) -> NDArray[np.int32]:
-    """The codes of both together, as one."""
-    return codes * np.int32(len(other.columns)) + other.codes
-
-
-def counted(codes: NDArray[np.int32], weights: Array, n_codes: int, values: Array) -> Array:
-    """Σ weight · value of the rows of each code, ``(n_codes,)``; by a product of SciPy's, which lets other threads work."""
-    return np.asarray(_one_a_row(codes, weights, n_codes) @ values)

@@ -1,6 +1,6 @@
 """Who may do what: bearer tokens for programs, a signed cookie for the page, four roles, and CSRF protection.
 
-Three roles are of people who may see the data, and so the evidence:
+Three roles are for people who may see the data, and so the evidence:
 
 - operator: the privacy officer, who takes requests and may withdraw them;
 - engineer: runs the models: releases, refits, webhooks, audits;
@@ -28,16 +28,16 @@ from expunge.workspace.storage import Storage
 COOKIE = "expunge_session"
 SESSION_SECONDS = 8 * 3600
 CACHE_SECONDS = 5.0
-"""A revoked token may still be taken for so long."""
+"""Seconds for which a revoked token may still be accepted."""
 FAILURES = 10
-"""Wrong tokens from one address in a minute, after which it has to wait."""
+"""Wrong tokens from one address in a minute, after which the address has to wait."""
 REQUESTS = 60_000
 """Requests of one token in a minute."""
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who calls, and how: ``csrf`` is the token that forms must repeat, for a session; ``None`` for a bearer token."""
+    """Who calls, and how: ``csrf`` is the token that a session's forms must repeat; ``None`` for a bearer token."""
 
     holder: Holder
     csrf: str | None = None
@@ -49,7 +49,7 @@ class Caller:
 
 
 class AccessControl:
-    """Tells who calls, and counts."""
+    """Identifies callers, and counts their calls."""
 
     def __init__(self, storage: Storage, secret: bytes, *, is_secure: bool) -> None:
         self.storage = storage
@@ -65,7 +65,7 @@ class AccessControl:
             HTTPException: 429.
         """
         if not (token.isascii() and token.isprintable()):
-            token = ""  # none is; and no database and no hash takes whatever there is
+            token = ""  # no token is like it; and not every text can be hashed or looked up
         key = tokens.fingerprint(token)
         known = self._known.get(key)
         if known is None or known[0] < time.monotonic():
@@ -85,7 +85,7 @@ class AccessControl:
         return str(self._sessions.dumps({"token": holder.id, "csrf": secrets.token_urlsafe(24)}))
 
     def by_session(self, cookie: str) -> Caller | None:
-        """Whose session a cookie is, if it is one, is not too old, and its token was not revoked."""
+        """The caller of a session cookie, if it is valid, not too old, and its token was not revoked."""
         try:
             content = self._sessions.loads(cookie, max_age=SESSION_SECONDS)
         except BadSignature:

@@ -52,7 +52,7 @@ router = APIRouter(prefix="/v1", responses=_problems())
 
 
 def workspace_of(request: Request) -> Workspace:
-    """The workspace that the service stands on."""
+    """The workspace that is served."""
     found: Workspace = request.app.state.workspace
     return found
 
@@ -66,10 +66,10 @@ def _answer(answer: Answer) -> dict[str, Any]:
     "/requests",
     status_code=201,
     response_model=AnswerModel,
-    responses={200: {"model": AnswerModel, "description": "Asked before: that request"}},
+    responses={200: {"model": AnswerModel, "description": "Requested before: the earlier request"}},
 )
 async def create_request(asked: AskedOne, request: Request, caller: Operator, key: Key = None) -> Response:
-    """Accepts that one person is to be forgotten. The same Idempotency-Key gives the same request again."""
+    """Accepts a request to forget one person. The same Idempotency-Key returns the same request."""
     own_key = None if key is None else f"{caller.holder.id}:{key}"
     (answer,) = await request.app.state.intake.ask([ForgetRequest(asked.subject, caller.holder.id, own_key, asked.by)])
     if answer.is_refused:
@@ -79,7 +79,7 @@ async def create_request(asked: AskedOne, request: Request, caller: Operator, ke
 
 @router.post("/requests/bulk", response_model=list[AnswerModel])
 async def create_requests(asked: AskedMany, request: Request, caller: Operator) -> Response:
-    """Accepts that many people are to be forgotten: an answer for each, in order; a refusal does not stop the others."""
+    """Accepts requests to forget many people: an answer for each, in order; a refusal does not stop the others."""
     wishes = [ForgetRequest(subject, caller.holder.id, by=asked.by) for subject in asked.subjects]
     answers = await request.app.state.intake.ask(wishes)
     return JSONResponse([_answer(answer) for answer in answers])
@@ -87,7 +87,7 @@ async def create_requests(asked: AskedMany, request: Request, caller: Operator) 
 
 @router.post("/requests/preview")
 def preview_requests(asked: Previewed, request: Request, caller: Operator) -> dict[str, Any]:
-    """What requests would touch: rows, models, how far each person moves each model, the expected rung and seconds."""
+    """What requests would affect: rows, models, how far each person moves each model, the expected rung and seconds."""
     found = workspace_of(request)
     preview = found.preview([ForgetRequest(subject, caller.holder.id, by=asked.by) for subject in asked.subjects])
     return {**vars(preview), "expected": expected(request.app.state, sum(preview.rows))}
@@ -101,7 +101,7 @@ def list_requests(
     cursor: Annotated[str | None, Query(max_length=200)] = None,
     limit: Limit = 50,
 ) -> dict[str, Any]:
-    """Requests, the newest first, page by page."""
+    """Requests, newest first, page by page."""
     with workspace_of(request).storage.database.reading() as connection:
         rows = requests.page(connection, state, _decoded(cursor), limit)
     more = _encoded(rows[-1].received, rows[-1].id) if len(rows) == limit else None
@@ -110,7 +110,7 @@ def list_requests(
 
 @router.get("/requests/{request_id}")
 def get_request(request_id: Identity, request: Request, _caller: Anybody) -> dict[str, Any]:
-    """One request, its state, and the certificates it produced."""
+    """One request, its state, and the certificates that it produced."""
     with workspace_of(request).storage.database.reading() as connection:
         row = _found(requests.by_id(connection, request_id), f"request {request_id!r}")
         made = requests.releases_of(connection, row)
@@ -127,19 +127,19 @@ def cancel_request(request_id: Identity, request: Request, _caller: Operator) ->
 def get_receipt(
     request_id: Annotated[str, Path(pattern=r"^[!-~]{1,64}$")], asked: Owned, request: Request, _caller: Operator
 ) -> dict[str, str]:
-    """The receipt of a request, once more, for somebody who knows whose it is."""
+    """The receipt of a request, again, for somebody who knows whose it is."""
     return {"request": request_id, "receipt": workspace_of(request).receipt(request_id, asked.subject).document}
 
 
 @router.get("/models")
 def list_models(request: Request, _caller: Anybody) -> dict[str, Any]:
-    """The models, with their last release."""
+    """The models, each with its last release."""
     return {"items": [as_json(model) for model in status(workspace_of(request).storage).models]}
 
 
 @router.get("/models/{name}/capacity")
 def get_capacity(name: Name, request: Request, _caller: Anybody) -> dict[str, Any]:
-    """What is used of a model's capacity to forget, and a forecast of what is left."""
+    """How much of a model's capacity to forget is used, and a forecast of what is left."""
     _require_model(request, name)
     report = _plainly(lambda: workspace_of(request).capacity(name))
     forecasts = [vars(forecast) for forecast in report.forecasts]
@@ -149,7 +149,7 @@ def get_capacity(name: Name, request: Request, _caller: Anybody) -> dict[str, An
 @router.post("/models/{name}/refit")
 def refit_model(name: Name, request: Request, _caller: Engineer) -> dict[str, Any]:
     """Refits a model now: nothing in its state then depends on anybody forgotten. It resets the budget only if the model's
-    schedule says that it is due; before that it is charged like any release."""
+    schedule says that it is due; otherwise it is charged like any release."""
     _require_model(request, name)
     outcome = workspace_of(request).refit(name)
     return {"certificate": outcome.id, "release": outcome.number}
@@ -157,7 +157,7 @@ def refit_model(name: Name, request: Request, _caller: Engineer) -> dict[str, An
 
 @router.post("/models/{name}/audit")
 def audit_model(name: Name, asked: Audited, request: Request, _caller: Checker) -> dict[str, Any]:
-    """Audits a model's last release by retraining and from the outside."""
+    """Audits a model's last release, by retraining and from the outside."""
     _require_model(request, name)
     verdict = _plainly(lambda: audited(workspace_of(request).storage, name, asked.draws))
     return {"text": str(verdict), **json.loads(verdict.to_json())}
@@ -165,7 +165,7 @@ def audit_model(name: Name, asked: Audited, request: Request, _caller: Checker) 
 
 @router.get("/models/{name}/releases")
 def list_releases(name: Name, request: Request, _caller: Anybody) -> dict[str, Any]:
-    """All releases of a model, the oldest first."""
+    """All releases of a model, oldest first."""
     _require_model(request, name)
     with workspace_of(request).storage.database.reading() as connection:
         rows = releases.listed(connection, name)
@@ -199,11 +199,11 @@ def get_certificate(
     form: Literal["json", "dsse", "evidence", "transcript"] = "json",
     answered: Answered = None,
 ) -> Response:
-    """A certificate: ``json`` to be verified offline, ``dsse`` its bare envelope; for who may see the data ``evidence``, and
-    ``transcript``, the signed statement of what all releases can tell of those whom this one forgot. With ``request`` in the
-    query, the ``json`` also shows that it answers that request, to whoever has its receipt, and the ``transcript`` names it."""
+    """A certificate: ``json`` to be verified offline, or ``dsse``, its bare envelope. For those who may see the data,
+    ``evidence``, or ``transcript``, the signed statement of what all releases can reveal of those whom this one forgot. With
+    ``request`` in the query, the ``json`` also proves to the receipt's holder that it answers it; ``transcript`` names it."""
     if form in ("evidence", "transcript") and caller.role == Role.CONSUMER:
-        raise HTTPException(403, f"the {form} depends on people's rows: it is not for the role consumer")
+        raise HTTPException(403, f"the {form} depends on people's rows: the role consumer may not have it")
     if answered is not None and form in ("dsse", "evidence"):
         raise HTTPException(422, "only the forms json and transcript show that a request is answered: leave form out")
     with workspace_of(request).storage.database.reading() as connection:
@@ -230,7 +230,7 @@ def get_checkpoint(request: Request, _caller: Public) -> Response:
 def get_events(
     request: Request, _caller: Public, after: Annotated[int, Query(ge=0, le=2**53)] = 0, limit: Limit = 100
 ) -> dict[str, Any]:
-    """Events of the log, the oldest first, from the one after ``after``."""
+    """Events of the log, oldest first, from the one after ``after``."""
     with workspace_of(request).storage.database.reading() as connection:
         return {"items": [event.content for event in log.entries(connection, after, limit)]}
 
@@ -258,7 +258,7 @@ def get_consistency(
 
 @router.get("/webhooks")
 def list_webhooks(request: Request, _caller: Engineer) -> dict[str, Any]:
-    """Who is told of certified releases."""
+    """The webhooks that are told of certified releases."""
     with workspace_of(request).storage.database.reading() as connection:
         return {"items": [{"webhook": row.id, "url": row.url, "created": row.created} for row in hooks.listed(connection)]}
 
@@ -273,7 +273,7 @@ def create_webhook(asked: Hooked, request: Request, _caller: Engineer) -> dict[s
 
 @router.delete("/webhooks/{webhook}", status_code=204, response_class=Response)
 def delete_webhook(webhook: Identity, request: Request, _caller: Engineer) -> None:
-    """Announces nothing to it any more."""
+    """Stops announcing releases to it."""
     with workspace_of(request).storage.database.writing() as connection:
         if not hooks.remove(connection, webhook):
             raise HTTPException(404, f"there is no webhook {webhook!r}")
@@ -282,7 +282,7 @@ def delete_webhook(webhook: Identity, request: Request, _caller: Engineer) -> No
 
 @router.get("/health")
 def get_health(request: Request, _caller: Anybody) -> dict[str, Any]:
-    """Whether the queue is worked, what stands in its way, and what is overdue."""
+    """Whether the queue is being worked, what stands in its way, and what is overdue."""
     found = status(workspace_of(request).storage)
     return {"requests": found.requests, "overdue": found.overdue, **health_view(request.app.state.worker.health)}
 
@@ -302,7 +302,7 @@ def _require_model(request: Request, name: str) -> None:
 
 
 def _plainly(action: Callable[[], T]) -> T:
-    """What ``action`` gives; a ``ValueError`` of it is the caller's."""
+    """The result of ``action``; a ``ValueError`` is the caller's fault."""
     try:
         return action()
     except ValueError as error:
@@ -319,7 +319,7 @@ def _decoded(cursor: str | None) -> tuple[str, str] | None:
     try:
         received, _space, identity = base64.b64decode(cursor, b"-_", validate=True).decode().partition(" ")
     except (binascii.Error, ValueError) as error:
-        raise HTTPException(422, "this cursor was never given out: start again without one") from error
+        raise HTTPException(422, "this cursor was not issued here: start again without one") from error
     if not identity or "\0" in received + identity:
-        raise HTTPException(422, "this cursor was never given out: start again without one")
+        raise HTTPException(422, "this cursor was not issued here: start again without one")
     return received, identity

@@ -1,5 +1,6 @@
-"""The application: API, page, worker, and what guards them."""
+"""The application: API, page, worker, and what protects them."""
 
+import logging
 import re
 import secrets
 import time
@@ -16,18 +17,22 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from expunge.errors import ExpungeError, WorkspaceInvalid
 from expunge.files import write_file
-from expunge.service import api, bodies, pages, problems
+from expunge.ledger import releases
+from expunge.service import api, bodies, charts, pages, problems
 from expunge.service.access import AccessControl, Anybody
 from expunge.service.drafts import Drafts
 from expunge.service.intake import Intake
 from expunge.service.worker import EVERY, Worker
 from expunge.unlearning.release import VERSION
 from expunge.workspace import Workspace
+from expunge.workspace.desk import ForgetRequest
 from expunge.workspace.status import status
+
+log = logging.getLogger("expunge.service")
 
 BODY_BYTES = 4 << 20
 SESSION_BYTES = 32
-REMEDY = "delete it and start again, and a new one is made; everybody then logs in anew"
+REMEDY = "delete it and start again, and a new one is made; everybody then has to log in again"
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -41,10 +46,10 @@ HEADERS = {
 
 
 def create_app(workspace: Workspace, *, is_secure: bool = False, every: float = EVERY) -> FastAPI:
-    """The application on ``workspace``.
+    """The application for ``workspace``.
 
     Args:
-        is_secure: whether it is reached by HTTPS, so that the cookie may demand it.
+        is_secure: whether it is reached by HTTPS, so that the cookie can require it.
         every: seconds between two looks at the queue.
     """
 
@@ -52,6 +57,7 @@ def create_app(workspace: Workspace, *, is_secure: bool = False, every: float = 
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.intake = Intake(workspace.storage)
         app.state.worker = Worker(workspace, every)
+        _warm(workspace)
         app.state.worker.start()
         yield
         app.state.worker.stop()
@@ -70,7 +76,7 @@ def create_app(workspace: Workspace, *, is_secure: bool = False, every: float = 
     app.state.access = AccessControl(
         workspace.storage, _session_secret(workspace.storage.keys / "session.key"), is_secure=is_secure
     )
-    app.state.forecasts = {}
+    app.state.expected = {}
     app.state.drafts = Drafts()
     problems.install(app)
     app.include_router(api.router)
@@ -83,11 +89,22 @@ def create_app(workspace: Workspace, *, is_secure: bool = False, every: float = 
     return app
 
 
+def _warm(workspace: Workspace) -> None:
+    """Loads what the first page and the first preview need, for which nobody is to wait: libraries that take a second."""
+    try:
+        with workspace.storage.database.reading() as connection:
+            for model in releases.all_models(connection):
+                charts.gauges(releases.current(connection, model.name).figures)
+        workspace.preview([ForgetRequest("", "nobody")])
+    except ExpungeError as error:  # whoever asks is told
+        log.warning("the service is not warm: %s", error)
+
+
 def _session_secret(path: Path) -> bytes:
     """The secret that signs cookies; made once, shared by all instances on one folder.
 
     Raises:
-        WorkspaceInvalid: it is no such secret: with an empty one, anybody could sign.
+        WorkspaceInvalid: it is not such a secret; with an empty one, anybody could sign.
     """
     try:
         if not path.exists():
@@ -101,7 +118,7 @@ def _session_secret(path: Path) -> bytes:
 
 
 def _describe(app: FastAPI) -> None:
-    """Puts what FastAPI does not know into the OpenAPI document: bearer tokens, and problems as the form of errors."""
+    """Adds to the OpenAPI document what FastAPI does not know: bearer tokens, and problem documents for errors."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -123,7 +140,7 @@ def _watch(app: FastAPI) -> None:
     closed = Counter("expunge_requests_closed", "Requests closed by this process", registry=registry)
     counted = Gauge("expunge_requests", "Requests by state", ["state"], registry=registry)
     spent = Gauge("expunge_epsilon_spent", "Cumulative epsilon since the last scheduled refit", ["model"], registry=registry)
-    overdue = Gauge("expunge_requests_overdue", "Open requests past their deadline, of the most urgent", registry=registry)
+    overdue = Gauge("expunge_requests_overdue", "Open requests past their deadline, among the most urgent", registry=registry)
     round_at = Gauge("expunge_worker_last_round_timestamp_seconds", "Set time of the last round that ended", registry=registry)
     failures = Counter("expunge_worker_failures", "Failures of rounds, models and webhooks", ["cause"], registry=registry)
     seen: dict[str, int] = {}
@@ -139,7 +156,7 @@ def _watch(app: FastAPI) -> None:
 
     @app.get("/healthz", include_in_schema=False)
     def healthz() -> PlainTextResponse:
-        """Whether the ledger can be read and the queue is worked; anybody may ask, and so it says no more."""
+        """Whether the ledger can be read and the queue is being worked; anybody may ask, so it says no more."""
         try:
             with app.state.workspace.storage.database.reading():
                 problem = app.state.worker.health.late
@@ -199,7 +216,7 @@ class _BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        detail = f"the body is too long, at most {BODY_BYTES:,} bytes: send it in parts"
+        detail = f"the body is longer than {BODY_BYTES:,} bytes: send it in parts"
         announced = dict(scope["headers"]).get(b"content-length", b"0")
         if not announced.isdigit() or len(announced) > 18 or int(announced) > BODY_BYTES:
             await problems.problem(413, "The body is too long", detail)(scope, receive, send)
@@ -217,7 +234,7 @@ class _BodyLimit:
 
         async def guarded(message: Message) -> None:
             nonlocal answer
-            if answer is not None and received > BODY_BYTES:  # whatever became of the exception on its way
+            if answer is not None and received > BODY_BYTES:  # whatever happened to the exception on its way
                 answer = None
                 await problems.problem(413, "The body is too long", detail)(scope, receive, send)
             elif answer is not None:

@@ -1,4 +1,4 @@
-"""What the API takes and gives: parameters, bodies and answers, each with its limits."""
+"""What the API accepts and returns: parameters, bodies and answers, each with its limits."""
 
 from typing import Annotated
 
@@ -15,12 +15,12 @@ Subject = Annotated[
     Field(
         min_length=1,
         max_length=LENGTH,
-        description="Id of a person, in the subject column or an alias column; also where the table has numbers a text, since "
-        "a JSON number may have lost digits on its way.",
+        description="Id of a person, in the subject column or an alias column; a string even if the table has numbers, since "
+        "a JSON number may lose digits on its way.",
     ),
 ]
 By = Annotated[
-    str | None, Field(max_length=200, description="The column of which the id is, if it stands for several people otherwise.")
+    str | None, Field(max_length=200, description="The column of the id, needed if the id stands for several people.")
 ]
 Limit = Annotated[int, Query(ge=1, le=500)]
 Name = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
@@ -46,7 +46,7 @@ class Problem(BaseModel):
 
 
 class AskedOne(BaseModel):
-    """A wish to be forgotten."""
+    """A request to be forgotten."""
 
     model_config = ConfigDict(extra="forbid")
     subject: Annotated[Subject, Field(repr=False)]
@@ -54,14 +54,14 @@ class AskedOne(BaseModel):
 
 
 class Owned(BaseModel):
-    """Whose a request is."""
+    """Whose request it is."""
 
     model_config = ConfigDict(extra="forbid")
     subject: Annotated[Subject, Field(repr=False)]
 
 
 class AskedMany(BaseModel):
-    """Wishes of several people."""
+    """Requests of several people."""
 
     model_config = ConfigDict(extra="forbid")
     subjects: Annotated[list[Subject], Field(min_length=1, max_length=BULK, repr=False)]
@@ -77,21 +77,21 @@ class Previewed(BaseModel):
 
 
 class Hooked(BaseModel):
-    """Where certified releases are to be announced."""
+    """Where to announce certified releases."""
 
     model_config = ConfigDict(extra="forbid")
     url: Annotated[str, Field(max_length=2000, pattern=r"^https?://"), AfterValidator(_callable)]
 
 
 class Audited(BaseModel):
-    """How thorough an audit is to be."""
+    """How thorough the audit is."""
 
     model_config = ConfigDict(extra="forbid")
     draws: Annotated[int, Field(ge=100, le=5000)] = 1000
 
 
 class AnswerModel(BaseModel):
-    """What became of a wish; the receipt is for the requester, and can be made again."""
+    """The answer to a request; the receipt is for the requester, and can be made again."""
 
     request: str
     state: str

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from expunge.ledger.figures import Figures
 from expunge.unlearning.rung import Rung
@@ -14,7 +14,7 @@ SQUARE = 260
 
 
 def gauges(figures: Figures) -> list[dict[str, Any]]:
-    """Shares used: of the certified distance allowed, and of the budget."""
+    """Shares used: of the allowed certified distance, and of the budget."""
     from expunge.privacy import Guarantee
 
     total = figures.mu_total
@@ -23,7 +23,7 @@ def gauges(figures: Figures) -> list[dict[str, Any]]:
     mu = Guarantee(figures.epsilon, figures.delta).mu
     left = math.sqrt(max(0.0, mu**2 - total**2 + figures.mu**2))
     shares = {
-        "certified distance, of that allowed": figures.mu / left if left else 1.0,
+        "certified distance, as a share of that allowed": figures.mu / left if left else 1.0,
         "budget spent": (total / mu) ** 2,
     }
     return [{"name": name, "percent": round(100 * min(1.0, share), 1)} for name, share in shares.items()]
@@ -48,7 +48,7 @@ def timeline(releases: Sequence[Figures]) -> dict[str, Any]:
 def trade_off(mu: float, curve: Sequence[Sequence[float]]) -> dict[str, Any]:
     """The trade-off of errors: certified as a polyline, measured as points."""
     steps = [i / 60 for i in range(61)]
-    certified = [(alpha, float(norm.cdf(norm.isf(alpha) - mu))) for alpha in steps]
+    certified = [(alpha, float(ndtr(-ndtri(alpha) - mu))) for alpha in steps]
     return {
         "size": SQUARE,
         "certified": " ".join(f"{x},{y}" for x, y in map(_placed, certified)),

@@ -1,4 +1,4 @@
-"""Deliveries: webhooks are told of certified releases, in a thread of their own, and no webhook waits for another."""
+"""Deliveries: webhooks are told of certified releases, in a separate thread; no webhook waits for another."""
 
 import asyncio
 import hashlib
@@ -20,7 +20,7 @@ from expunge.workspace.storage import Storage
 
 PART = "deliveries"
 LIMIT = 10.0
-"""Seconds for one delivery in all, from looking up the name to the status of the answer, however it drips."""
+"""Seconds for one whole delivery, from looking up the name to the status of the answer, however slowly it arrives."""
 ATTEMPTS = 10
 FIRST_RETRY = 5.0
 """Seconds after the first failed delivery; each further wait is twice as long."""
@@ -29,35 +29,35 @@ EVERY = 0.5
 PAUSE = 5.0
 """Seconds to wait when the ledger cannot be used."""
 UNDER_WAY = 60.0
-"""Seconds for which a delivery is nobody else's; after a kill it is tried again then."""
+"""Seconds for which a delivery is reserved; after a kill it is tried again then."""
 STOPPING = 2.0
 """Seconds that ``stop`` waits."""
 HOST = re.compile(r"([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?")
 
 
 class UnusableURL(ValueError):
-    """A URL to which no webhook goes."""
+    """A URL to which no webhook may go."""
 
 
 def require_callable(url: str) -> None:
-    """Checks that webhooks may go to ``url``: HTTPS, or this machine.
+    """Checks that webhooks may go to ``url``, which must use HTTPS or lead to this machine.
 
     Raises:
-        UnusableURL: it is mistyped, or leads elsewhere. The text does not repeat it, as it may hold a password.
+        UnusableURL: it is mistyped, or leads elsewhere. The message does not repeat it, because it may hold a password.
     """
     if any(character.isspace() or not character.isprintable() for character in url):
-        raise UnusableURL("the URL holds spaces or control characters: write it without")
+        raise UnusableURL("the URL contains spaces or control characters: remove them")
     try:
-        parsed = httpx.URL(url)  # what calls it must understand it as we do
+        parsed = httpx.URL(url)  # the client that calls it must understand it as we do
         host, userinfo, port = parsed.raw_host.decode("ascii"), parsed.userinfo, parsed.port
     except (httpx.InvalidURL, ValueError):
         raise UnusableURL("the URL cannot be read: write it as https://host/path") from None
     if userinfo:
-        raise UnusableURL("the URL holds a name or a password before the host: leave them out, deliveries are signed")
+        raise UnusableURL("the URL contains a name or a password before the host: leave them out, deliveries are signed")
     if not _is_address(host) and not (len(host) <= 253 and HOST.fullmatch(host)):
-        raise UnusableURL("the URL names no host that can be: write it as https://host/path")
+        raise UnusableURL("the URL names no valid host: write it as https://host/path")
     if not url.isascii():
-        raise UnusableURL("the URL holds letters beyond ASCII: write the host in its xn-- form, and the path percent-encoded")
+        raise UnusableURL("the URL has characters beyond ASCII: write the host in its xn-- form, and the path percent-encoded")
     if port is not None and not 1 <= port <= 65535:
         raise UnusableURL("the URL's port is not between 1 and 65535")
     if parsed.scheme != "https" and not (parsed.scheme == "http" and host in ("127.0.0.1", "localhost")):
@@ -79,7 +79,7 @@ def signed(body: bytes, secret: str, at: int) -> str:
 
 
 class Deliveries:
-    """A thread that tells webhooks: one delivery of each at a time, all webhooks at once."""
+    """A thread that tells webhooks: one delivery for each at a time, all webhooks at once."""
 
     def __init__(self, storage: Storage, faults: Faults) -> None:
         self._storage = storage
@@ -93,11 +93,11 @@ class Deliveries:
         return self._thread.is_alive()
 
     def start(self) -> None:
-        """Begins to deliver."""
+        """Starts delivering."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends; what is under way is broken off."""
+        """Stops; a delivery under way is broken off."""
         self._ended.set()
         self._thread.join(STOPPING)
 
@@ -105,12 +105,12 @@ class Deliveries:
         while not self._ended.is_set():
             try:
                 asyncio.run(self._deliver())
-            except BaseException as error:  # a panic of a Rust library is no Exception
+            except BaseException as error:  # a panic of a Rust library is not an Exception
                 self._faults.met(PART, error)
                 self._ended.wait(PAUSE)
 
     async def _deliver(self) -> None:
-        """Until the end: takes what is due of every webhook that is not being told, and looks again when one has been."""
+        """Until the end: takes what is due for every webhook that is not being told, and looks again when a delivery ends."""
         telling: dict[str, asyncio.Task[None]] = {}
         try:
             while not self._ended.is_set():
@@ -126,7 +126,7 @@ class Deliveries:
                 task.cancel()
 
     def _taken(self, besides: list[str]) -> list[Delivery]:
-        """One due delivery of every webhook but ``besides``; no other instance takes them while they are under way."""
+        """One due delivery for every webhook but ``besides``; no other instance takes them while they are under way."""
         database, now = self._storage.database, datetime.now(UTC)
         with database.reading() as connection:
             if not hooks.due(connection, now.isoformat(), besides):
@@ -144,7 +144,7 @@ class Deliveries:
             self._faults.add(f"webhook {row.webhook}", Cause.DELIVERY, outcome)
             if row.attempts + 1 < ATTEMPTS:
                 again = (datetime.now(UTC) + timedelta(seconds=FIRST_RETRY * 2**row.attempts)).isoformat()
-        while True:  # until it is noted, so that nothing is delivered twice because the ledger was locked
+        while True:  # until it is noted, so that a locked ledger does not cause a second delivery
             try:
                 return await asyncio.to_thread(self._settle, row, outcome, again)
             except Exception as error:
@@ -157,10 +157,10 @@ class Deliveries:
 
 
 async def _told(row: Delivery) -> str:
-    """What became of one attempt; of the answer only its status is read."""
+    """The outcome of one attempt; only the status of the answer is read."""
     outcome = None
     try:
-        require_callable(row.url)  # it may have come into the ledger by another way
+        require_callable(row.url)  # it may have reached the ledger in another way
         about = {name: getattr(row, name) for name in ("release", "model", "number", "at")}
         body = json.dumps({"event": EventKind.RELEASE_CERTIFIED, **about}, sort_keys=True).encode()
         headers = {"Content-Type": "application/json", "Expunge-Signature": signed(body, row.secret, int(time.time()))}
@@ -174,6 +174,6 @@ async def _told(row: Delivery) -> str:
         return f"failed: {error}"
     except TimeoutError:
         return outcome or f"failed: no answer within {LIMIT:g} seconds"
-    except Exception as error:  # whatever the library, a proxy setting or the other side comes up with
+    except Exception as error:  # any error of the library, a proxy setting or the other side
         return outcome or f"failed: {type(error).__name__}"
     return outcome

@@ -1,7 +1,7 @@
-"""Drafts of requests: what an operator was shown is what is requested, to the last character.
+"""Drafts of requests: what an operator was shown is exactly what is requested.
 
-A list of ids is read once, and kept between its preview and the request in the memory of this process alone: no file, no page
-and no ledger holds it. It is its owner's, for half an hour, and goes with the request.
+A list of ids is read once. Between its preview and the request it is kept in the memory of this process alone, and in no file,
+page or ledger. It belongs to its owner, for half an hour, and is deleted with the request.
 """
 
 import secrets
@@ -14,20 +14,20 @@ from expunge.data.lists import IdList, read_list
 
 MINUTES = 30
 MOST = 8
-"""Drafts that one owner may have; the oldest goes."""
+"""Number of drafts that one owner may have; the oldest is dropped."""
 HEADED: dict[str, bool | None] = {"": None, "yes": True, "no": False}
-"""Whether the first line of a file is a heading, as the page asks."""
+"""Whether the first line of a file is a heading, in the words of the page."""
 
 
 @dataclass(frozen=True)
 class Given:
-    """What an operator gave.
+    """What an operator entered.
 
     Args:
-        typed: one id a line.
-        content: of a file, ``is_table`` if that is a CSV file.
-        by: the column of which the ids are; "" for any.
-        heading: whether the file's first line is one.
+        typed: one id per line.
+        content: content of a file; ``is_table`` if that is a CSV file.
+        by: the column of the ids; "" for any.
+        heading: whether the file's first line is a heading.
         column: the heading of the column with the ids, or "".
     """
 
@@ -39,13 +39,13 @@ class Given:
     column: str
 
     def read(self, known: Sequence[str]) -> "Draft":
-        """The draft of it.
+        """The draft made of it.
 
         Args:
             known: the columns of ids.
 
         Raises:
-            ValueError: the file is not a list, or nobody said where in it the ids are.
+            ValueError: the file is not a list, or it is unclear where in it the ids are.
         """
         typed = read_list(self.typed.encode("utf-8", "replace"), known, headed=False)
         file = None
@@ -66,7 +66,7 @@ class Given:
 
 @dataclass(frozen=True)
 class Entry:
-    """An id, the column of which it is if that was said, and where it was given."""
+    """An id, its column if that was given, and where it was given."""
 
     text: str = field(repr=False)
     by: str | None
@@ -75,7 +75,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Draft:
-    """What an operator gave, as it was understood.
+    """What an operator entered, as it was understood.
 
     Args:
         entries: every id once.
@@ -88,14 +88,14 @@ class Draft:
 
 
 class Drafts:
-    """The drafts of a service, by a random name."""
+    """The drafts of a service, under random names."""
 
     def __init__(self) -> None:
         self._kept: dict[str, tuple[str, float, Draft]] = {}  # the oldest first
         self._lock = threading.Lock()
 
     def keep(self, owner: str, draft: Draft) -> str:
-        """Keeps ``draft``; its name."""
+        """Keeps ``draft``, and returns its name."""
         with self._lock:
             self._drop_old()
             own = [name for name, (whose, _since, _draft) in self._kept.items() if whose == owner]
@@ -106,7 +106,7 @@ class Drafts:
             return name
 
     def take(self, owner: str, name: str) -> Draft | None:
-        """The draft of that name, which is kept no longer; ``None`` if ``owner`` has none, or had it for too long."""
+        """The draft of that name, which is then dropped; ``None`` if ``owner`` has none, or had it for too long."""
         with self._lock:
             self._drop_old()
             found = self._kept.get(name)

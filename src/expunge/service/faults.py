@@ -1,7 +1,7 @@
-"""Faults: whose an exception is, what may be said of it, and which faults there are now.
+"""Faults: who is at fault for an exception, what may be said about it, and which faults there are now.
 
-The text of an exception that nobody foresaw may quote a row or an id. So only the texts that this package wrote are shown;
-of all others the kind and the place in the program.
+The text of an unforeseen exception may quote a row or an id. So only texts that this package wrote are shown; of all others,
+only the type and the place in the program.
 """
 
 import logging
@@ -35,16 +35,16 @@ log = logging.getLogger("expunge.service")
 
 
 class Cause(StrEnum):
-    """What is to be done about a fault."""
+    """What to do about a fault."""
 
     BUSY = "busy"
-    """Nothing, another process works in the workspace."""
+    """Nothing: another process is working in the workspace."""
     MODEL = "model"
-    """Look at the request or the model that it names; the others go on."""
+    """Look at the request or the model that it names; the others continue."""
     ENVIRONMENT = "environment"
     """Repair the disk, the database, the files."""
     DELIVERY = "delivery"
-    """Correct the webhook's URL, or who listens there."""
+    """Correct the webhook's URL, or the server that listens there."""
     BUG = "bug"
     """Report it."""
 
@@ -65,21 +65,21 @@ PACKAGE = Path(__file__).parents[1]
 
 
 def cause_of(error: BaseException) -> Cause:
-    """Whose fault it is."""
+    """Who is at fault."""
     if isinstance(error, WorkspaceBusy) and error.__cause__ is None:
-        return Cause.BUSY  # with a cause it is the database that does not answer
+        return Cause.BUSY  # with a cause, the database does not answer
     if isinstance(error, OF_MODELS):
         return Cause.MODEL
     return Cause.ENVIRONMENT if isinstance(error, OF_THE_ENVIRONMENT) else Cause.BUG
 
 
 def described(error: BaseException) -> str:
-    """A sentence for those who may see the data, without anything that only somebody else's program put together."""
+    """A sentence for those who may see the data, without any text that only another program composed."""
     if isinstance(error, ExpungeError):
         return str(error)
     if isinstance(error, OSError) and isinstance(error.strerror, str):
         return error.strerror if error.filename is None else f"{error.strerror}: {error.filename}"
-    return f"{type(error).__name__} {_places(error)[0]}: a fault of the program, see the service's log"
+    return f"{type(error).__name__} {_places(error)[0]}: a fault of the program; see the service's log"
 
 
 def traced(error: BaseException) -> str:
@@ -94,7 +94,7 @@ def traced(error: BaseException) -> str:
 
 
 def _places(error: BaseException) -> list[str]:
-    """The frames it went through, the innermost of this package first."""
+    """The frames that it passed through, the innermost of this package first."""
     frames = traceback.extract_tb(error.__traceback__)[::-1]
     ours = [frame for frame in frames if Path(frame.filename).is_relative_to(PACKAGE)]
     others = [frame for frame in frames if frame not in ours]
@@ -103,14 +103,14 @@ def _places(error: BaseException) -> list[str]:
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault that lasts.
+    """A fault that persists.
 
     Args:
-        part: of the service that it stops.
-        cause: whose it is.
-        message: as it was told last.
-        since: when it was met first.
-        count: how often since then.
+        part: the part of the service that it stops.
+        cause: who is at fault.
+        message: the latest message.
+        since: when it first occurred.
+        count: how often it has occurred since then.
     """
 
     part: str
@@ -121,7 +121,7 @@ class Fault:
 
 
 class Faults:
-    """The faults of now, by the part they stop: each is logged once, and counted after."""
+    """The present faults, by the part that they stop: each is logged once, and then counted."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -130,13 +130,13 @@ class Faults:
 
     @property
     def now(self) -> list[Fault]:
-        """Those that last, the oldest first."""
+        """Those that persist, oldest first."""
         with self._lock:
             return sorted((fault for met in self._now.values() for fault in met.values()), key=lambda fault: fault.since)
 
     @property
     def totals(self) -> Mapping[Cause, int]:
-        """How many there were since the start, by cause."""
+        """Number of faults since the start, by cause."""
         with self._lock:
             return {cause: self._totals[cause] for cause in Cause}
 
@@ -148,7 +148,7 @@ class Faults:
         return cause
 
     def add(self, part: str, cause: Cause, message: str) -> bool:
-        """Notes a fault of ``part``; whether it is a new one."""
+        """Notes a fault of ``part``, and returns whether it is a new one."""
         key = _key(message)
         with self._lock:
             self._totals[cause] += 1
@@ -161,7 +161,7 @@ class Faults:
         return is_new
 
     def over(self, part: str, besides: Collection[str] = ()) -> bool:
-        """Notes that ``part`` goes well, but for the faults with these messages; whether it did not before."""
+        """Notes that ``part`` works, except for the faults with these messages; returns whether it did not before."""
         kept = {_key(message) for message in besides}
         with self._lock:
             met = self._now.pop(part, {})
@@ -174,5 +174,5 @@ class Faults:
 
 
 def _key(message: str) -> str:
-    """Tells faults of a part apart; numbers make no new one."""
+    """What distinguishes faults of a part; messages that differ only in numbers are the same fault."""
     return re.sub(r"\d+", "#", message)

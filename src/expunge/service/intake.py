@@ -11,7 +11,7 @@ from expunge.workspace.desk import Answer, ForgetRequest
 from expunge.workspace.storage import Storage
 
 TOGETHER = 500
-"""Calls answered in one go."""
+"""Number of calls answered together."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class _Call:
 
 
 class Intake:
-    """Queues wishes to be forgotten and answers all that wait at once."""
+    """Queues requests to be forgotten, and answers all that are waiting together."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
@@ -30,7 +30,7 @@ class Intake:
         self._answering: asyncio.Task[None] | None = None
 
     async def ask(self, wishes: Sequence[ForgetRequest]) -> list[Answer]:
-        """Answers, in order; see ``desk.ask``."""
+        """Answers to ``wishes``, in order; see ``desk.ask``."""
         call = _Call(wishes, asyncio.get_running_loop().create_future())
         self._waiting.append(call)
         if self._answering is None or self._answering.done():
@@ -48,9 +48,9 @@ class Intake:
             answers = iter(await asyncio.get_running_loop().run_in_executor(self._thread, desk.ask, self._storage, wishes))
         except asyncio.CancelledError:
             raise
-        except BaseException as error:  # a panic of a Rust library is no Exception, and somebody waits for the answer
+        except BaseException as error:  # a panic of a Rust library is not an Exception, and somebody waits for the answer
             if len(calls) > 1 and not isinstance(error, ExpungeError):
-                for call in calls:  # what one of them provoked is not to fall on the others
+                for call in calls:  # an error that one of them caused must not affect the others
                     await self._answer_together([call])
                 return
             for call in calls:
@@ -63,5 +63,5 @@ class Intake:
                 call.answered.set_result(mine)
 
     def close(self) -> None:
-        """Ends the thread once what it does is done; nobody waits for it any more."""
+        """Ends the thread once its present work is done; nobody waits for it any more."""
         self._thread.shutdown(wait=False)

@@ -36,10 +36,10 @@ pages = Environment(
 pages.globals.update(Role=Role, RequestState=RequestState)
 STATIC = {"style.css": "text/css", "htmx.min.js": "text/javascript", "icon.svg": "image/svg+xml"}
 DRAWS = 500
-GONE = f"What was shown is kept for {MINUTES} minutes, and not if the service is started again: give the ids anew."
+GONE = f"What was shown is kept for {MINUTES} minutes, and not across a restart of the service: enter the ids again."
 SHOWN = 50
 TIMELINE = 40
-"""Releases of a model on its timeline."""
+"""Number of a model's releases on its timeline."""
 
 
 def render(request: Request, name: str, status_code: int = 200, **values: Any) -> HTMLResponse:
@@ -50,20 +50,20 @@ def render(request: Request, name: str, status_code: int = 200, **values: Any) -
 
 
 class LoggedOut(Exception):
-    """Nobody has logged in: whatever page was asked for, the form that asks for a token is the answer."""
+    """Nobody is logged in: whatever page was asked for, the answer is the form that asks for a token."""
 
 
 def visitor(*roles: Role) -> Callable[[Request], Awaitable[Caller]]:
-    """A dependency that lets in who has logged in with one of these roles; it reads the form, in which the CSRF token is.
+    """A dependency that lets in visitors logged in with one of these roles; it reads the form, which has the CSRF token.
 
-    It alone is asynchronous, because a form is: the pages read the ledger, and so run in threads of their own.
+    Only this is asynchronous, because forms are: the pages read the ledger, and so run in threads.
     """
 
     async def dependency(request: Request) -> Caller:
         if request.method == "POST":
             try:
                 form = await request.form()
-            except ValueError as error:  # a charset or a boundary that cannot be
+            except ValueError as error:  # a charset or a boundary that is not valid
                 raise HTTPException(400, "the form cannot be read: load the page again") from error
             request.scope["csrf_field"] = str(form.get("csrf", ""))
         return await run_in_threadpool(_let_in, request, roles)
@@ -100,7 +100,7 @@ def static(name: str) -> Response:
 
 @router.post("/login")
 def login(request: Request, token: Annotated[str, Form(max_length=200)] = "") -> Response:
-    """Begins a session."""
+    """Starts a session."""
     access: AccessControl = request.app.state.access
     holder = access.by_token(token.strip(), request.client.host if request.client else "")
     if holder is None:
@@ -137,7 +137,7 @@ def overview(request: Request, caller: Visitor) -> Response:
 
 @router.get("/requests")
 def request_list(request: Request, caller: Visitor, state: str | None = None) -> Response:
-    """Requests, the newest first."""
+    """Requests, newest first."""
     with workspace_of(request).storage.database.reading() as connection:
         counted = requests.counts(connection)
         wanted = RequestState(state) if state in counted else None
@@ -162,7 +162,7 @@ def preview(
     column: Annotated[str, Form(max_length=200)] = "",
     draft: Annotated[str, Form(max_length=64)] = "",
 ) -> Response:
-    """What the requests would touch, before they are made; a ``draft`` is one that was shown, to be read in another way."""
+    """What the requests would affect, before they are made; a ``draft`` is one that was shown, to be read differently."""
     if draft:
         shown = request.app.state.drafts.take(caller.holder.id, draft)
         if shown is None:
@@ -177,9 +177,9 @@ def preview(
     except ValueError as error:
         return _new(request, str(error))
     if not made.entries:
-        return _new(request, "Give at least one id, or a file with one id a line.")
+        return _new(request, "Give at least one id, or a file with one id per line.")
     if len(made.entries) > BULK:
-        return _new(request, f"At most {BULK:,} people at once, got {len(made.entries):,}.")
+        return _new(request, f"At most {BULK:,} people at once; there are {len(made.entries):,}.")
     touched = _touched(request, made, caller.holder.id)
     return render(request, "preview.html", kept=request.app.state.drafts.keep(caller.holder.id, made), **touched)
 
@@ -217,7 +217,7 @@ def cancel(request: Request, caller: Operator, identity: Identity) -> Response:
 
 @router.get("/certificates")
 def certificate_list(request: Request, caller: Visitor) -> Response:
-    """All certificates, the newest first."""
+    """All certificates, newest first."""
     with workspace_of(request).storage.database.reading() as connection:
         rows = releases.listed(connection)[::-1][:SHOWN]
     return render(request, "certificates.html", rows=rows)
@@ -263,12 +263,12 @@ def run_audit(
 
 
 def _new(request: Request, problem: str = "") -> HTMLResponse:
-    """The form for new requests, with what was wrong with the last."""
+    """The form for new requests, with what was wrong with the last one."""
     return render(request, "new.html", 422 if problem else 200, problem=problem, id_columns=workspace_of(request).id_columns)
 
 
 def _touched(request: Request, made: Draft, actor: str) -> dict[str, Any]:
-    """What the requests of a draft would touch."""
+    """What the requests of a draft would affect."""
     workspace = workspace_of(request)
     wishes = [ForgetRequest(entry.text, actor, by=entry.by) for entry in made.entries]
     rows = workspace.counts(wishes)

@@ -55,15 +55,15 @@ STATUSES: list[tuple[type[Exception], int]] = [
     (NotLearned, 422),
     (StateCorrupt, 503),
     (LedgerCorrupt, 503),
-    (ExpungeError, 503),  # the workspace cannot be used as it is
+    (ExpungeError, 503),  # the workspace cannot be used in its present state
 ]
 
 
 def problem(status: int, title: str, detail: str, **more: Any) -> Response:
-    """A problem document; ``more`` are members of its own."""
+    """A problem document; ``more`` are additional members."""
     headers = more.pop("headers", None)
     body = {"type": "about:blank", "title": title, "status": status, "detail": detail, **more}
-    # in ASCII: what it quotes may hold half a surrogate pair, which UTF-8 cannot
+    # in ASCII: a quoted text may contain half a surrogate pair, which UTF-8 cannot encode
     return Response(json.dumps(body), status, media_type=MEDIA_TYPE, headers=headers)
 
 
@@ -92,7 +92,7 @@ def install(app: FastAPI) -> None:
 
 
 class Caught:
-    """Meets every exception that nobody foresaw: the caller gets its number, and the log where it came from.
+    """Handles every unforeseen exception: the caller gets its number, and the log says where it came from.
 
     Neither shows its text or any value, since those may quote people's rows and ids.
     """
@@ -110,14 +110,14 @@ class Caught:
 
         try:
             await self._app(scope, receive, noted)
-        except asyncio.CancelledError:  # the service stops, and this took longer than it waits
+        except asyncio.CancelledError:  # the service is stopping, and this took longer than it waits
             if is_begun or scope["type"] != "http":
                 raise
-            detail = "the service is stopping: ask again; a request that was accepted meanwhile is then found"
+            detail = "the service is stopping: ask again; a request that was accepted meanwhile will be found"
             await problem(503, "Stopping", detail, headers={"Retry-After": "30"})(scope, receive, send)
         except (KeyboardInterrupt, SystemExit):
             raise
-        except BaseException as error:  # a panic of a Rust library is no Exception
+        except BaseException as error:  # a panic of a Rust library is not an Exception
             if scope["type"] != "http":
                 raise
             number = secrets.token_hex(4)
@@ -128,12 +128,12 @@ class Caught:
 
 
 def _route(scope: Scope) -> str:
-    """Where the call went, without what the caller wrote there."""
+    """The route of the call, without what the caller wrote in it."""
     return str(getattr(scope.get("route"), "path", "unknown"))
 
 
 def _unforeseen(path: str, number: str) -> Response:
-    detail = f"the service met an error that it did not foresee, number {number}: its log says where; please report it"
+    detail = f"the service met an unforeseen error, number {number}: its log says where; please report it"
     if path.startswith("/v1/") or path in ("/metrics", "/healthz"):
         return problem(500, "Unforeseen error", detail, error=number)
     return HTMLResponse(PAGE.replace("{{ number }}", number), 500, headers={"Cache-Control": "no-store"})

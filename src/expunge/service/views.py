@@ -38,7 +38,7 @@ def certificate_view(connection: sa.Connection, row: Release) -> dict[str, Any]:
 
 
 def health_view(health: Health) -> dict[str, Any]:
-    """How the worker is, for those who may see the data."""
+    """The state of the worker, for those who may see the data."""
     faults = [{**vars(fault), "since": fault.since.isoformat(timespec="seconds")} for fault in health.faults]
     since = health.working_since
     return {
@@ -52,25 +52,23 @@ def health_view(health: Health) -> dict[str, Any]:
 
 
 def expected(state: Any, rows: int) -> list[dict[str, Any]]:
-    """By model: the rung that should do for ``rows`` rows at random, and the seconds its last such release took."""
+    """By model, the rung that should do for ``rows`` random rows, and the seconds that its last such release took."""
     found = []
     for model in status(state.workspace.storage).models:
-        rung = Rung.EXACT if model.kind == ModelKind.RIDGE else _forecast(state, model, rows)
+        rung = Rung.EXACT if model.kind == ModelKind.RIDGE else _rung(state, model, rows)
         found.append({"model": model.name, "rung": rung, "seconds": _seconds(state, model.name, rung)})
     return found
 
 
-def _forecast(state: Any, model: ModelStatus, rows: int) -> Rung:
-    key = model.name, model.release
-    if key not in state.forecasts:
-        try:
-            state.forecasts[key] = state.workspace.capacity(model.name).forecasts
-        except ValueError:  # sigma 0: nothing is promised, and the statistics do
-            state.forecasts[key] = ()
-    for forecast in state.forecasts[key]:
-        if forecast.random is not None and forecast.random >= rows:
-            return Rung.PASS if forecast.passes else Rung.STATISTICS
-    return Rung.REFIT if state.forecasts[key] else Rung.STATISTICS
+def _rung(state: Any, model: ModelStatus, rows: int) -> Rung:
+    """It is kept until the model's next release."""
+    release, rungs = state.expected.get(model.name, (0, {}))
+    if release != model.release:
+        rungs = {}
+        state.expected[model.name] = model.release, rungs
+    if rows not in rungs:
+        rungs[rows] = state.workspace.rung_expected(model.name, rows) if rows else Rung.STATISTICS
+    return Rung(rungs[rows])
 
 
 def _seconds(state: Any, name: str, rung: Rung) -> float | None:

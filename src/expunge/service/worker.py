@@ -1,6 +1,6 @@
 """The worker: works the queue every few seconds, in one process at a time, whatever happens in a round.
 
-If the queue cannot be worked, the next rounds wait longer and longer. What a round cannot answer, a request or a model that is
+If the queue cannot be worked, the next rounds wait longer and longer. A request that a round cannot answer, or a model that is
 set aside, holds up nobody: the ledger says when it is tried again.
 """
 
@@ -22,30 +22,30 @@ EVERY = 3.0
 PATIENCE = 1.0
 """Seconds that a round waits for another process to end its own."""
 LATE = 60.0
-"""Seconds after the end of a round in which another must end."""
+"""Seconds after the end of a round within which another must end."""
 LONG = 600.0
-"""Seconds that a round may take whose start was in time, and that somebody may work by hand."""
+"""Seconds that a round may take if it started on time, and that somebody may work by hand."""
 LONGEST_WAIT = 45.0
-"""Seconds between two tries to work the queue, at most: it moves within a minute of the end of a fault."""
+"""Longest time in seconds between two attempts to work the queue, so it moves within a minute of the end of a fault."""
 STOPPING = 4.0
-"""Seconds that ``stop`` gives the present round. One that takes longer ends with the process, and the next start finishes it
-or takes it back, as after a kill."""
-QUEUE, STUCK = "the queue", "what is stuck"
+"""Seconds that ``stop`` gives the present round. A longer one ends with the process, and the next start finishes it or takes
+it back, as after a kill."""
+QUEUE, STUCK = "the queue", "stuck work"
 
 State = Literal["ok", "late", "dead"]
 
 
 @dataclass(frozen=True)
 class Health:
-    """How the worker is.
+    """The state of the worker.
 
     Args:
-        state: ``late`` if no round has ended for ``LATE`` seconds, unless one that began in time still works, for ``LONG``
-            seconds at most; ``dead`` if there will be no further round.
+        state: ``late`` if no round has ended for ``LATE`` seconds, unless one that began on time is still working, for at most
+            ``LONG`` seconds; ``dead`` if there will be no further round.
         last_round: set time of the last round that ended; before the first, the start of the worker.
-        working_since: set time of the round that works now, or in which another process was found working.
-        deliveries: whether webhooks are told.
-        faults: those that last.
+        working_since: set time of the round that is working now, or in which another process was found working.
+        deliveries: whether webhooks are being told.
+        faults: the faults that persist.
     """
 
     state: State
@@ -56,10 +56,10 @@ class Health:
 
     @property
     def late(self) -> str | None:
-        """For everybody: that the queue is not worked. It tells nothing but a set time."""
+        """For everybody: that the queue is not being worked. It reveals only a set time."""
         if self.state == "ok":
             return None
-        since = f"no round has begun and ended since {self.last_round:%H:%M} UTC"
+        since = f"no round has started and ended since {self.last_round:%H:%M} UTC"
         return since if self.state == "late" else f"the worker has ended; {since}"
 
     @property
@@ -68,7 +68,7 @@ class Health:
         stopping = [
             fault for fault in self.faults if fault.cause != Cause.DELIVERY and (fault.cause != Cause.BUSY or self.late)
         ]
-        said = [self.late, "webhooks are not told: start the service again" if self.deliveries == "dead" else None]
+        said = [self.late, "webhooks are not being told: restart the service" if self.deliveries == "dead" else None]
         return ": ".join([*filter(None, said), *(fault.message for fault in stopping[-1:])]) or None
 
 
@@ -88,34 +88,34 @@ class Worker:
 
     @property
     def health(self) -> Health:
-        """How it is now."""
+        """The present state."""
         is_alive = self._thread.is_alive() and not self._ended.is_set()
         state: State = "dead" if not is_alive else "late" if self._rounds.is_late(max(LATE, 2.0 * self._every)) else "ok"
         last, since = self._rounds.times
         return Health(state, last, since, "ok" if self.deliveries.is_alive else "dead", self.faults.now)
 
     def start(self) -> None:
-        """Begins to work."""
+        """Starts working."""
         self._thread.start()
         self.deliveries.start()
 
     def stop(self) -> None:
-        """Ends after the present round, if that ends soon."""
+        """Stops after the present round, if that ends soon."""
         self._ended.set()
         self.deliveries.stop()
         self._thread.join(STOPPING)
         if self._thread.is_alive():
-            log.warning("a round still works: the next start finishes it, or takes it back")
+            log.warning("a round is still working: the next start finishes it or takes it back")
 
     def _run(self) -> None:
-        # looks are at set times, so that when one is taken does not tell how long the work of the last one took
+        # looks are at set times, so that their times do not reveal how long the last work took
         while not self._ended.wait(self._every - time.time() % self._every):
             if not self._queue.is_over:
                 continue
             self._rounds.begin()
             try:
                 self._round()
-            except BaseException as error:  # a panic of a Rust library is no Exception
+            except BaseException as error:  # a panic of a Rust library is not an Exception
                 if self.faults.met(QUEUE, error) != Cause.BUSY:
                     self._rounds.fail()
                     self._queue.lengthen()
@@ -130,7 +130,7 @@ class Worker:
         if done.closed or done.outcomes:
             log.info("%d requests closed, %d releases", done.closed, len(done.outcomes))
         if done.purged:
-            log.info("the tombstones of %d requests are gone: their term is over", done.purged)
+            log.info("the tombstones of %d requests were deleted: their term is over", done.purged)
         problems = [f"a request cannot be worked: {problem}" for problem in done.problems.values()]
         problems += [f"model {name} is set aside: {reason}" for name, reason in done.aside.items()]
         for problem in problems:
@@ -139,7 +139,7 @@ class Worker:
 
 
 class _Rounds:
-    """When rounds began and ended; by a clock that nobody sets, and for people by the one on the wall."""
+    """When rounds started and ended, on a clock that nobody sets and, for people, on the wall clock."""
 
     def __init__(self) -> None:
         self._ended, self._last = time.monotonic(), datetime.now(UTC)
@@ -147,26 +147,26 @@ class _Rounds:
 
     @property
     def times(self) -> tuple[datetime, datetime | None]:
-        """Of the last round that ended, and of the one that works."""
+        """Times of the last round that ended, and of the one that is working."""
         began = self._began
         return self._last, None if began is None else began[1]
 
     def begin(self) -> None:
-        """A round begins; if the last one found somebody else working, it goes on with that."""
+        """A round starts; if the last one found another process working, it continues that."""
         if self._began is None:
             self._began = time.monotonic(), datetime.now(UTC)
 
     def end(self) -> None:
-        """It worked what there was."""
+        """The round worked everything there was."""
         if self._began is not None:
             self._ended, self._last, self._began = time.monotonic(), self._began[1], None
 
     def fail(self) -> None:
-        """It did not."""
+        """The round failed."""
         self._began = None
 
     def is_late(self, after: float) -> bool:
-        """Whether no round has ended for ``after`` seconds, and none works that is to be waited for."""
+        """Whether no round has ended for ``after`` seconds, and none is working that should be waited for."""
         now, began = time.monotonic(), self._began
         if now - self._ended <= after:
             return False
@@ -186,10 +186,10 @@ class _Wait:
         return time.monotonic() >= self._until
 
     def lengthen(self) -> None:
-        """After a failure."""
+        """Call after a failure."""
         self._until = time.monotonic() + min(self._first * 2.0 ** min(self._failures, 30), self._longest)
         self._failures += 1
 
     def forget(self) -> None:
-        """After a success."""
+        """Call after a success."""
         self._failures, self._until = 0, 0.0

@@ -140,6 +140,17 @@ class AnchoredState(ABC):
             ValueError: the state has no statistics from which this could be told.
         """
 
+    @abstractmethod
+    def rung_expected(
+        self,
+        n_rows: int,
+        is_enough: Callable[["Candidate"], bool],
+        max_passes: int,
+        sample: Rows,
+        declared: DeclaredBound | None,
+    ) -> Rung:
+        """The rung that one request of ``n_rows`` at random should take; see ``forecast.passes_expected``."""
+
 
 @dataclass(frozen=True, eq=False)
 class Candidate:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
 from expunge.errors import NoiseDrownsModel, NoiseTooLarge
 from expunge.numerics.row_norms import row_norms
@@ -257,6 +256,8 @@ def _null_losses(objective: Objective, rows: Rows) -> Array:
         return np.asarray(-np.log(share[y.astype(np.intp)], where=weight > 0, out=np.zeros(n)))
     if not math.isfinite(loss.curvature_bound):  # a log link: its best constant is the mean
         return np.asarray(loss.value(np.full(n, np.log(np.average(y, weights=weight))), y))
+    from scipy.optimize import minimize_scalar
+
     low, high = float(y.min()), float(y.max())
     total = lambda constant: float(weight @ loss.value(np.full(n, constant), y))  # noqa: E731
     best = float(minimize_scalar(total, bounds=(low, high), method="bounded").x) if low < high else low

@@ -77,6 +77,17 @@ class DenseState(State):
     ) -> tuple[Forecast, ...]:
         return forecast.forecasts(self, is_enough, max_passes, sample, declared)
 
+    def rung_expected(
+        self,
+        n_rows: int,
+        is_enough: Callable[[Candidate], bool],
+        max_passes: int,
+        sample: Rows,
+        declared: DeclaredBound | None,
+    ) -> Rung:
+        passes = forecast.passes_expected(self, n_rows, is_enough, max_passes, sample, declared)
+        return Rung.REFIT if passes is None else Rung.PASS if passes else Rung.STATISTICS
+
 
 def require_hessian(state: AnchoredState) -> DenseState:
     """``state`` itself, if it has a Hessian.

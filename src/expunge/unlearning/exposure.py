@@ -3,8 +3,9 @@
 Release j had its mean about δⱼ = Hⱼ⁻¹g(w̄ⱼ) from that of a model without the rows, g their gradient. Where they are forgotten, g
 and their Hessian are known at one point; so of all releases only sums are kept whose size does not grow.
 
-An estimate, not a bound: δⱼ is one Newton step, g is taken to be linear between the releases, Hⱼ and Aⱼ to be multiples of what
-they are at the deletion, and the covariances to be equal, which for shaped noise differ by the share of the rows in them.
+An estimate, not a bound: δⱼ is one Newton step, g is taken to be linear between the releases and its share of the penalty to be
+the same at all of them, Hⱼ and Aⱼ to be multiples of what they are at the deletion, and the covariances to be equal, which for
+shaped noise differ by the share of the rows in them.
 """
 
 import math
@@ -111,11 +112,11 @@ class History:
     def followed(self, candidate: Candidate, noisy: Mechanism, mu: float) -> "History":
         """The history with the release of ``candidate``, which was charged ``mu``."""
         state, point = candidate.state, candidate.point
-        weight = (_size(noisy, len(point)) / noisy.scale / state.trace) ** 2 if noisy.scale > 0.0 < state.trace else 0.0
-        if not (isinstance(state, State) and 0.0 < weight < math.inf):
+        root = _size(noisy, len(point)) / noisy.scale / state.trace if noisy.scale > 0.0 < state.trace else 0.0
+        if not (isinstance(state, State) and 0.0 < root * root < math.inf):
             return replace(self, unrecorded=self.unrecorded + 1)
         none = Recorded(0.0, point, np.zeros((len(point), len(point))), 0.0)
-        return replace(self, recorded=(self.recorded or none).plus(weight, point, mu))
+        return replace(self, recorded=(self.recorded or none).plus(root * root, point, mu))
 
     def exposure(self, departure: Departure, n_releases: int) -> float:
         """μ of what the ``n_releases`` so far gave away about rows that leave now, as if all of them had held these."""

@@ -81,6 +81,32 @@ def forecasts(
     return tuple(Forecast(k, int(medians[k]), worst[k]) for k in range(max_passes + 1))
 
 
+def passes_expected(
+    state: State,
+    n_rows: int,
+    is_enough: IsEnough,
+    max_passes: int,
+    sample: Rows,
+    declared: DeclaredBound | None = None,
+) -> int | None:
+    """How many passes one request of ``n_rows`` at random should take; ``None`` where it should end in a refit.
+
+    The median of the first draws of ``forecasts``, without its search for the largest request: a fiftieth of the work.
+
+    Args:
+        is_enough: whether a candidate is near enough for a release.
+        sample: some of the learned rows, or all of them.
+        declared: the bound of the statistics' rung, where it is not ``local``.
+    """
+    state, rng = state.settled(), np.random.default_rng(0)
+    found: list[float] = []
+    while len(found) < PASS_DRAWS and all(found.count(passes) <= PASS_DRAWS // 2 for passes in found):
+        simulation = _random_rows(state, sample.take(rng.permutation(len(sample))), max_passes)
+        found.append(_needed(simulation, is_enough, declared)(n_rows))
+    median = sorted(found)[len(found) // 2]
+    return int(median) if math.isfinite(median) else None
+
+
 @dataclass(frozen=True)
 class _Simulation:
     """The state after m deletions, and up to ``max_passes`` passes over what then remains."""

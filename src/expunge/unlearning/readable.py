@@ -16,6 +16,7 @@ from expunge.privacy.budget import today
 from expunge.privacy.noise import Noise
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows, RowSource
+from expunge.unlearning.anchored import Candidate
 from expunge.unlearning.cost import NoiseCost
 from expunge.unlearning.dense import require_hessian
 from expunge.unlearning.fitting import fitted
@@ -23,7 +24,7 @@ from expunge.unlearning.influence import typical_displacement
 from expunge.unlearning.ownership import Owned
 from expunge.unlearning.release import Release, Secret, charged_mu
 from expunge.unlearning.report import CapacityReport
-from expunge.unlearning.rung import NoiseKind
+from expunge.unlearning.rung import NoiseKind, Rung
 from expunge.unlearning.settings import Settings
 
 Array = NDArray[np.float64]
@@ -108,9 +109,7 @@ class ReadableModel(Owned):
         budget, noisy = secret.budget.owing(), secret.mechanism
         left, certificate = budget.mu_left(), secret.release.certificate
         is_isotropic = noisy.kind is NoiseKind.ISOTROPIC
-        forecasts = state.forecasts(
-            lambda candidate: charged_mu(candidate, noisy) <= left, settings.max_passes, sample, settings.declared_bound
-        )
+        forecasts = state.forecasts(self._is_enough, settings.max_passes, sample, settings.declared_bound)
         return CapacityReport(
             changed=state.changed,
             remaining=state.statistics.count,
@@ -120,6 +119,28 @@ class ReadableModel(Owned):
             typical_move=typical_displacement(require_hessian(state), noisy.metric),
             forecasts=forecasts,
         )
+
+    def rung_expected(self, n_rows: int, sample: Rows) -> Rung:
+        """The rung that one request should take, an estimate: much quicker than ``capacity``, which looks for the largest.
+
+        Args:
+            n_rows: of the request, at random.
+            sample: some of the learned rows, or all of them.
+
+        Raises:
+            InvalidRows: rows that do not fit the model.
+        """
+        settings = self.settings
+        if not settings.is_noisy:  # nothing is promised, and the statistics do
+            return Rung.STATISTICS
+        self.objective.check(sample)
+        bound = settings.declared_bound
+        return self._secret.state.rung_expected(n_rows, self._is_enough, settings.max_passes, sample, bound)
+
+    def _is_enough(self, candidate: Candidate) -> bool:
+        """Whether what is left of the budget allows it as the next release of a request."""
+        secret = self._secret
+        return charged_mu(candidate, secret.mechanism) <= secret.budget.owing().mu_left()
 
     def draw(self, count: int) -> Array:
         """Fresh releases of the present weights, ``(count, p)``: a mechanism to audit. None of them may be published.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from expunge.numerics.factor import Hessian, inverse_error
 from expunge.numerics.higher import HigherSums, Reference
-from expunge.numerics.rounding import UNIT_ROUNDOFF, gamma
+from expunge.numerics.rounding import UNIT_ROUNDOFF, gamma, quiet
 from expunge.problem.arrays import norm, or_infinite
 from expunge.unlearning import bounds
 from expunge.unlearning.state import State
@@ -35,6 +35,7 @@ class Expansion:
         operator: H + B[F].
         shift: B[F], ``(p, p)``.
         error: how far B[F] may be off, spectral norm.
+        size: no less than the Frobenius norm of B.
     """
 
     state: State
@@ -42,6 +43,7 @@ class Expansion:
     operator: Hessian
     shift: Array
     error: float
+    size: float
 
     @classmethod
     def of(cls, state: State, at: Array) -> "Expansion | None":
@@ -52,7 +54,7 @@ class Expansion:
             return None
         shift = higher.third.contracted(at)
         operator = Hessian(state.objective, state.statistics.hessian_sum + shift, state.statistics.count)
-        return cls(state, at, operator, shift, error + 2.0 * UNIT_ROUNDOFF * norm(operator.sum))
+        return cls(state, at, operator, shift, error + 2.0 * UNIT_ROUNDOFF * norm(operator.sum), higher.third_size)
 
     def stepped(self) -> "tuple[Array, float, float]":
         """E = F + δ, one Newton step of m from F; a bound on the exact |m(E)|_{H⁻¹}; and what rounding adds to it."""
@@ -69,12 +71,12 @@ class Expansion:
         left = here + (self.operator @ step)
         length = geometry.length(step, hessian @ step)
         beyond = 0.5 * geometry.hessian_change(step, length).t * length
-        third = 0.0 if state.higher is None else state.higher.third_size
-        sizes = (state.trace + third * norm(at)) * (norm(at) + norm(end)) + norm(state.gradient)
+        sizes = (state.trace + self.size * norm(at)) * (norm(at) + norm(end)) + norm(state.gradient)
         rounding = norm(left) + gamma(len(at) + 16) * sizes + self.error * (0.5 * norm(at) + norm(step))
         return end, beyond, geometry.rounding(end, rounding, state.gradient_error)
 
     @cached_property
+    @quiet
     def lowest(self) -> float:
         """x ≤ λ_min(I + H^{−1/2}B[F]H^{−1/2}), after rounding; −∞ where none is found. O(p³)."""
         factor, geometry = self.state.factor, self.state.geometry

@@ -148,6 +148,17 @@ class WideState(AnchoredState):
             "and is certified by that"
         )
 
+    def rung_expected(
+        self,
+        n_rows: int,
+        is_enough: Callable[[Candidate], bool],
+        max_passes: int,
+        sample: Rows,
+        declared: DeclaredBound | None,
+    ) -> Rung:
+        """Always passes, as many as the descent needs."""
+        return Rung.PASS
+
 
 def descended(objective: Objective, source: RowSource, engine: Engine, start: Array) -> Iterator[Candidate]:
     """The points of ``descend`` as candidates; the optimum counts as a refit. Source: theory §4.4."""

@@ -9,7 +9,7 @@ __all__ = ["Workspace"]
 
 
 def __getattr__(name: str) -> Any:
-    """``Workspace``, loaded when it is first used: what only reads the ledger stays quick to start."""
+    """``Workspace``, loaded when it is first used, so that code that only reads the ledger starts quickly."""
     if name != "Workspace":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from expunge.workspace.workspace import Workspace

@@ -1,7 +1,7 @@
 """Where the anchor of a workspace lies, and when it is read and written.
 
-It is compared at the first use of the ledger in a process and at the beginning of every batch, and written before a batch
-erases anybody: what was forgotten is known elsewhere before it is gone here.
+The anchor is compared at the first use of the ledger in a process and at the start of every batch. It is written before a
+batch erases anybody, so what was forgotten is recorded elsewhere before it is gone here.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from expunge.ledger.sealing import SealKey
 from expunge.workspace.storage import Storage
 
 ANCHORED = "anchored"
-"""The property that tells where the anchor was written: a digest of the setting, which may hold a password."""
+"""The property that records where the anchor was written, as a digest of the setting, which may hold a password."""
 
 
 class Unreachable(WorkspaceInvalid):
@@ -30,7 +30,7 @@ def read(url: str, key: SealKey) -> Anchor | None:
     """The anchor at ``url``; ``None`` if there is none.
 
     Raises:
-        Unreachable: nobody can tell.
+        Unreachable: it cannot be read.
         LedgerCorrupt: it was altered, or made with another key.
     """
     try:
@@ -40,7 +40,7 @@ def read(url: str, key: SealKey) -> Anchor | None:
         return None
     except UnicodeDecodeError:
         text = ""
-    except Exception as error:  # a store may raise whatever its library does
+    except Exception as error:  # a store may raise any error of its library
         raise _unreachable(error) from error
     return Anchor.from_json(text, key)
 
@@ -60,12 +60,12 @@ def write(url: str, anchor: Anchor, key: SealKey) -> None:
             write_file(Path(path), payload)
         else:
             store.pipe_file(path, payload)
-    except Exception as error:  # a store may raise whatever its library does
+    except Exception as error:  # a store may raise any error of its library
         raise _unreachable(error) from error
 
 
 def require_continued(storage: Storage) -> None:
-    """Raises ``LedgerCorrupt`` unless the ledger goes on from what its anchor knows; does nothing where none is set.
+    """Raises ``LedgerCorrupt`` unless the ledger continues what its anchor records; does nothing where no anchor is set.
 
     Raises:
         Unreachable: the anchor cannot be read; ``Missing``: it is not where it was written.
@@ -79,16 +79,16 @@ def require_continued(storage: Storage) -> None:
             found.require_continued(connection)
         elif read_property(connection, ANCHORED) == mark(url):
             raise Missing(
-                "the anchor is not where it was written, so that nobody can tell if this is the newest copy: batches wait. "
+                "the anchor is not where it was written, so it is unknown whether this is the newest copy: batches wait. "
                 "Put it back; if it is gone for good, run expunge recover --anchors"
             )
 
 
 def keep(storage: Storage, batch: int | None = None) -> None:
-    """Writes what is known now to the anchor, if one is set.
+    """Writes the present state to the anchor, if one is set.
 
     Args:
-        batch: one that is certified, and is about to erase people.
+        batch: a certified batch that is about to erase people.
 
     Raises:
         Unreachable: it cannot be written.
@@ -106,7 +106,7 @@ def keep(storage: Storage, batch: int | None = None) -> None:
 
 
 def keep_first(storage: Storage) -> None:
-    """Writes the anchor if it was never written where the settings say."""
+    """Writes the anchor if it was never written to the place in the settings."""
     url = storage.configuration.anchor
     if not url:
         return
@@ -117,10 +117,10 @@ def keep_first(storage: Storage) -> None:
 
 
 def keep_again(storage: Storage) -> None:
-    """Writes the anchor anew where it is gone or damaged; on the word of a person.
+    """Writes the anchor again where it is gone or damaged, after a person has confirmed it.
 
     Raises:
-        LedgerCorrupt: it is there, and the ledger does not go on from it.
+        LedgerCorrupt: the anchor is there, and the ledger does not continue it.
     """
     url = storage.configuration.anchor
     if not url:
@@ -138,7 +138,7 @@ def keep_again(storage: Storage) -> None:
 
 
 def mark(url: str) -> str:
-    """What tells one setting from another without giving it away."""
+    """A mark that tells one setting from another without revealing it."""
     return digest(url)
 
 
@@ -146,7 +146,7 @@ def _store(url: str) -> tuple[Any, str]:
     from fsspec.core import url_to_fs
     from fsspec.implementations.local import LocalFileSystem
 
-    if url.startswith("/"):  # a path, in which every character is itself
+    if url.startswith("/"):  # a path, in which every character is literal
         return LocalFileSystem(), url
     store, path = url_to_fs(url)
     return store, path
@@ -155,6 +155,6 @@ def _store(url: str) -> tuple[Any, str]:
 def _unreachable(error: Exception) -> Unreachable:
     cause = (str(error).splitlines() or [type(error).__name__])[0]
     return Unreachable(
-        f"the anchor cannot be reached ({cause}), so that nobody can tell if this is the newest copy: batches wait for it. "
+        f"the anchor cannot be reached ({cause}), so it is unknown whether this is the newest copy: batches wait for it. "
         "Correct the connection, or the setting anchor in workspace.toml"
     )

@@ -1,4 +1,4 @@
-"""Arrivals: rows from outside that are to come into the table, read and judged before anything changes."""
+"""Arrivals: rows from outside that are to be added to the table, read and checked before anything changes."""
 
 import json
 import shlex
@@ -15,7 +15,7 @@ from expunge.data.columns import codes_of
 from expunge.data.content import Content
 from expunge.data.identities import texts_of
 from expunge.data.numbering import numbered
-from expunge.data.oddities import Odd, odd_values, require_declared
+from expunge.data.oddities import Odd, odd_values, require_usual
 from expunge.data.own_columns import ROW, SUBJECT
 from expunge.data.reading import Reading, read_batches
 from expunge.data.rejects import Rejects
@@ -32,9 +32,9 @@ from expunge.workspace.states import Forgetting
 from expunge.workspace.storage import Storage
 
 READING = "reading"
-"""The property that says how values were written when the workspace was made, and so are in later files."""
+"""The property that records how values were written when the workspace was made, and so are written in later files."""
 FIRST = "first_content"
-"""The property that holds the keyed digest of the rows that the workspace was made from, and when, as JSON."""
+"""The property that holds the keyed digest of the rows from which the workspace was made, and the time, as JSON."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,12 @@ class Arrival:
     """Rows from outside.
 
     Args:
-        rows: as the table will hold them, numbered.
-        names: what each is called in its file.
-        given: the same rows as they were read, if some may be set aside.
-        content: keyed digest by which the same rows are recognised when they come again.
+        rows: the rows as the table will hold them, numbered.
+        names: number of each row in its file.
+        given: the rows as they were read, if some may be set aside.
+        content: keyed digest by which the same rows are recognised if they come again.
         left_out: columns that the table does not have.
-        models: how the living models are specified.
+        models: specifications of the living models.
     """
 
     rows: pa.Table = field(repr=False)
@@ -58,7 +58,7 @@ class Arrival:
     models: tuple[Specification, ...] = field(repr=False)
 
     def without(self, reasons: Mapping[int, str], rejects: Rejects) -> "Arrival":
-        """The same without the rows at these places, which are set aside."""
+        """The same arrival without the rows at these positions, which are set aside."""
         assert self.given is not None
         for place, reason in reasons.items():
             rejects.add(self.names[place], reason, self.given.slice(place, 1))
@@ -71,11 +71,11 @@ def arrival(storage: Storage, data: str, query: str | None, reading: Reading, re
     """The rows of a file or a query, as the table would hold them.
 
     Args:
-        reading: what is known of the file, beside what was known when the workspace was made.
-        rejects: where rows go that cannot be taken; without it one is an error.
+        reading: what is known about the file, besides what was known when the workspace was made.
+        rejects: where rows that cannot be taken go; without it such a row is an error.
 
     Raises:
-        InvalidRows: they cannot be read, have no subject, or do not fit the table; names the row.
+        InvalidRows: the rows cannot be read, have no subject, or do not fit the table; the message names the row.
     """
     with storage.database.reading() as connection:
         next_row = int(read_property(connection, "next_row") or 0)
@@ -90,7 +90,7 @@ def arrival(storage: Storage, data: str, query: str | None, reading: Reading, re
     except WrongValue as error:
         raise _with_way_out(error, columns) from error
     if not parts:
-        raise InvalidRows(f"{data if query is None else 'the query'} holds no rows to be taken: give at least one")
+        raise InvalidRows(f"{data if query is None else 'the query'} holds no rows that can be taken: give at least one")
     rows, known = pa.Table.from_batches(parts), {*ids, *columns.names}
     content = Content()
     for part in parts:
@@ -101,7 +101,7 @@ def arrival(storage: Storage, data: str, query: str | None, reading: Reading, re
     if rejects is not None:
         found = found.without(_of_no_class(found), rejects)
     for specification in models:
-        specification.table_columns.rows(found.rows, found.names)  # says which row fits no class, before anything is begun
+        specification.table_columns.rows(found.rows, found.names)  # says which row fits no class, before anything starts
     return found
 
 
@@ -118,12 +118,12 @@ def _of_no_class(arrived: Arrival) -> dict[int, str]:
     for model in arrived.models:
         if model.classes:
             unknown = np.flatnonzero(codes_of(arrived.rows[model.target], model.classes) == -1)
-            found |= dict.fromkeys(unknown.tolist(), f"column {model.target!r}: no class that a model has learned")
+            found |= dict.fromkeys(unknown.tolist(), f"column {model.target!r}: not a class that a model has learned")
     return found
 
 
 class _Seen:
-    """Batches as they were read, and what each of their rows is called; kept if some may be set aside."""
+    """Batches as they were read, with the number of each row; kept if some rows may be set aside."""
 
     def __init__(self, subject: str, rejects: Rejects | None) -> None:
         self._subject, self._rejects = subject, rejects
@@ -131,7 +131,7 @@ class _Seen:
         self._batches: list[pa.RecordBatch] = []
 
     def of(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """The batches, without rows of nobody if these can be set aside."""
+        """The batches, without rows that have no subject if those can be set aside."""
         for batch in batches:
             if self._rejects is not None:
                 texts = texts_of(batch[self._subject], self._subject, rows_of(batch))
@@ -143,17 +143,17 @@ class _Seen:
 
     @property
     def given(self) -> pa.Table | None:
-        """All of them, if they were kept."""
+        """All the batches, if they were kept."""
         return pa.Table.from_batches(self._batches) if self._batches else None
 
 
 def keyed_content(key: SealKey, content: Content) -> str:
-    """A digest of rows that nobody can try out who does not have the workspace's key."""
+    """A digest of rows against which nobody without the workspace's key can test a guess."""
     return key.mac("content", content.hexdigest())
 
 
 def added_before(connection: sa.Connection, content: str) -> str | None:
-    """When the rows of this keyed digest were added, if they were and that is still known."""
+    """When the rows with this keyed digest were added, if they were and that is still recorded."""
     first, at = json.loads(read_property(connection, FIRST) or '[null, ""]')
     return str(at) if first == content else batches.added_before(connection, content)
 
@@ -167,28 +167,28 @@ def forget_contents(connection: sa.Connection, before: str) -> None:
 
 
 def expected(storage: Storage, found: Arrival, *, accept_undeclared: bool) -> dict[str, Odd]:
-    """What is odd in the rows.
+    """What is odd in the arriving rows.
 
     Raises:
-        InvalidRows: too much of a column is undeclared, unless that was accepted; or as ``require_whole`` does.
+        InvalidRows: too much of a column is undeclared or missing and that was not accepted; or as for ``require_whole``.
     """
     schemas = _schemas(storage, found.models)
     odd = odd_values([(found.rows, found.names)], schemas)
     if not accept_undeclared:
-        require_declared(odd, storage.configuration.undeclared_percent, lambda: in_table(storage, schemas))
+        require_usual(odd, storage.configuration.undeclared_percent, lambda: in_table(storage, schemas))
     require_whole(storage, found.rows, found.names)
     return odd
 
 
 def require_whole(storage: Storage, rows: pa.Table, names: Sequence[int]) -> None:
-    """Raises ``InvalidRows`` if a row is of somebody whom only some of the models have forgotten; it is called by ``names``."""
+    """Raises ``InvalidRows`` if a row, numbered by ``names``, belongs to somebody whom only some models have forgotten."""
     with storage.database.reading() as connection:
         before = Forgetting.of(connection)
     leaving = {before.people[request] for request in before.by if request in before.people}
     row = next((row for row, tag in enumerate(rows[SUBJECT].to_pylist()) if tag in leaving), None)
     if row is not None:
         raise InvalidRows(
-            f"row {names[row]} is of somebody whom some models have forgotten and others have not yet: see expunge status, and "
+            f"row {names[row]} belongs to somebody whom some models have forgotten and others not yet: see expunge status, and "
             "drop the row from the file. Nothing was changed"
         )
 
@@ -219,13 +219,13 @@ def _named(storage: Storage, columns: Iterable[str], without: Sequence[str]) -> 
 
 
 def _schemas(storage: Storage, models: Sequence[Specification]) -> list[FeatureSchema]:
-    """How rows become features: in the models, and in schema.toml where it can be used."""
+    """The feature schemas of the models; without models, that of schema.toml where it can be used."""
     found = list({model.schema: model.features for model in models}.values())
     if found:
         return found
     try:
         schema = read_schema(storage.schema_path)
-    except WorkspaceInvalid:  # of no use to what has no model
+    except WorkspaceInvalid:  # no model needs it
         return []
     names = set(storage.table.columns.names)
     return [schema.with_columns({name: column for name, column in schema.columns.items() if name in names})]
@@ -235,7 +235,7 @@ def read_schema(path: Path) -> FeatureSchema:
     """The schema in the file at ``path``.
 
     Raises:
-        WorkspaceInvalid: it is missing, or none.
+        WorkspaceInvalid: it is missing, or not a schema.
     """
     try:
         return FeatureSchema.read(path)

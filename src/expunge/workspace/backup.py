@@ -1,7 +1,7 @@
 """Backup: a copy of a workspace at one moment, made while the service runs, and the list of what is in it.
 
-Requests are taken while it is made; batches wait. It lies beside its place under another name until it is whole, and the list
-of what it holds, under the workspace's key, is written last. It holds private keys and people's rows, like the workspace.
+While it is made, requests are accepted and batches wait. It has another name until it is complete, and the list of its
+contents, sealed with the workspace's key, is written last. Like the workspace, it holds private keys and people's rows.
 """
 
 import fcntl
@@ -30,9 +30,9 @@ from expunge.workspace import batch, making
 from expunge.workspace.storage import MANIFEST, Storage
 
 UNFINISHED = ".unfinished"
-"""How the name of a backup ends that is being made."""
+"""Ending of the name of a backup that is being made."""
 LEDGER = "ledger.sqlite"
-"""The ledger in a backup, wherever the workspace keeps its own."""
+"""Where the ledger is in a backup, wherever the workspace keeps its own."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ class Manifest:
 
     Args:
         workspace: identity of the workspace.
-        instance: of its copy that was backed up.
-        folder: where that lay.
-        at: the hour.
-        serial: of the ledger's last transaction.
-        checkpoint: the newest signed head of its log.
+        instance: identity of the copy that was backed up.
+        folder: where that copy was.
+        at: the time of the backup.
+        serial: number of the ledger's last transaction.
+        checkpoint: the newest signed head of the ledger's log.
         files: SHA-256 by path.
     """
 
@@ -58,7 +58,7 @@ class Manifest:
     files: dict[str, str]
 
     def write(self, folder: Path, key: SealKey) -> None:
-        """Writes it to the backup in ``folder``, which is whole with it."""
+        """Writes it to the backup in ``folder``, which is then complete."""
         content = {"expunge": "backup", **vars(self)}
         text = canonical({**content, "mac": key.mac("backup", canonical(content))})
         write_file(folder / MANIFEST, text.encode())
@@ -91,15 +91,15 @@ class Manifest:
 
 
 def back_up(storage: Storage, target: Path) -> Manifest:
-    """Copies the workspace to the new folder ``target``; what is in it.
+    """Copies the workspace to the new folder ``target`` and returns the list of what is in the backup.
 
     Raises:
         WorkspaceInvalid: ``target`` is in use, or cannot be written to; or a file of the workspace is damaged.
-        WorkspaceBusy: another process works in the workspace, or makes a backup there.
+        WorkspaceBusy: another process is working in the workspace, or making a backup there.
     """
     target = target.resolve()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise WorkspaceInvalid(f"{target} is there already and is not empty: choose another folder; nothing was changed")
+        raise WorkspaceInvalid(f"{target} already exists and is not empty: choose another folder; nothing was changed")
     if target.is_relative_to(storage.path.resolve()):
         raise WorkspaceInvalid(f"{target} lies in the workspace, and would be lost with it: choose another folder")
     try:
@@ -118,7 +118,7 @@ def back_up(storage: Storage, target: Path) -> Manifest:
 
 @contextmanager
 def _beside(target: Path) -> Iterator[Path]:
-    """An empty folder beside ``target``; what an interrupted backup to ``target`` left in it is deleted."""
+    """An empty folder beside ``target``; anything that an interrupted backup to ``target`` left in it is deleted."""
     folder = target.with_name(target.name + UNFINISHED)
     marker = folder / MANIFEST
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -131,13 +131,13 @@ def _beside(target: Path) -> Iterator[Path]:
             raise WorkspaceBusy(f"another process is making a backup in {folder}: wait for it; nothing was changed") from None
         begun = [path for path in folder.iterdir() if not path.name.startswith(PARTIAL)]  # the marker itself may be unfinished
         if begun and not marker.exists():
-            raise WorkspaceInvalid(f"{folder} is in the way, and is no unfinished backup: move it elsewhere")
+            raise WorkspaceInvalid(f"{folder} is in the way and is not an unfinished backup: move it elsewhere")
         making.clear(folder)
         write_file(marker, b"{}\n")
         try:
             yield folder
         except BaseException:
-            with suppress(ExpungeError, OSError):  # else the next one does it
+            with suppress(ExpungeError, OSError):  # otherwise the next backup does it
                 making.clear(folder)
                 marker.unlink()
                 folder.rmdir()
@@ -206,11 +206,11 @@ class Counted:
 
     Args:
         workspace: identity of the workspace.
-        at: the hour, ISO 8601.
-        table_files: of the table.
-        models: state files.
-        keys: of ``keys/``.
-        files: all of them.
+        at: the time of the backup, ISO 8601.
+        table_files: number of files of the table.
+        models: number of state files.
+        keys: number of files in ``keys/``.
+        files: number of all files.
     """
 
     workspace: str

@@ -1,12 +1,12 @@
 """Batches: how table, models and ledger change together, whatever happens in between.
 
     intent in the ledger → new files of the table and new states, beside the old ones → one transaction (releases,
-    certificates, events, the table's files) → the anchor → the table's own log → deleting what is superseded → a look at
-    what was drafted from those who went → close
+    certificates, events, the table's files) → the anchor → the table's own log → deleting what is superseded → another look
+    at what was drafted from the rows of those erased → close
 
-Before the transaction nothing has happened: ``recover`` gives the batch up, and noise that was drawn for it is never
-used. After it everything has: ``recover`` carries it on. Each step can be done twice. Whatever is deleted was written by a
-batch that the ledger knows, under a name that it knows.
+Before the transaction nothing has happened: ``recover`` gives the batch up, and the noise drawn for it is never used. After
+it everything has: ``recover`` finishes the batch. Each step can be repeated. A file is deleted only if a batch that the
+ledger knows wrote it, under a name that the ledger knows.
 """
 
 import json
@@ -38,11 +38,11 @@ from expunge.workspace.states import Forgetting, Notify, Prepared, Work, chosen_
 from expunge.workspace.storage import PATIENCE, Storage
 
 COMING_KEY = "coming_key"
-"""The property that names a signing key which is being made; one that was never taken into use is deleted."""
+"""The property that names a signing key that is being made; one that was never put into use is deleted."""
 WIDER = "wider"
-"""The property that names the column that was last widened and what its type became, as JSON."""
+"""The property that names the column that was last widened and its new type, as JSON."""
 FIRST_AGAIN, AGAIN = timedelta(hours=1), timedelta(days=1)
-"""Until a request or a model that failed is tried again by itself: at first, doubled each time, and at most."""
+"""Waits before a failed request or model is tried again automatically: the first, doubled each time, and the longest."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,12 @@ class Outcome:
     """One model's new release.
 
     Args:
-        model: of the release.
-        number: of the release, among those of its model.
-        id: of the release, among all.
+        model: name of the model.
+        number: number of the release among those of its model.
+        id: number of the release among all.
         release: weights and certificate.
-        influences: by pseudonym of those forgotten, how far each moves the weights, in units of σ (an upper bound, to first
-            order); empty where σ is 0.
+        influences: for the pseudonym of each person forgotten, how far they move the weights, in units of σ (an upper bound, to
+            first order); empty where σ is 0.
     """
 
     model: str
@@ -79,9 +79,9 @@ class Done:
 
 
 def run(storage: Storage, work: Work, notify: Notify) -> Done:
-    """Does the work; whatever raises leaves everything as it was. The caller holds ``storage.exclusive()`` and has recovered.
+    """Does the work; if anything raises, all stays as it was. The caller holds ``storage.exclusive()`` and has recovered.
 
-    Only a batch that forgets goes on without a model that fails: that one is set aside.
+    Only a batch that forgets continues when a model fails: that model is set aside.
 
     Raises:
         ExpungeError: the rows do not fit a model, cannot be forgotten, or something on disk is not as it should be.
@@ -107,7 +107,7 @@ def run(storage: Storage, work: Work, notify: Notify) -> Done:
             batches.require(connection, batch, BatchState.INTENT)
             done = _certify(storage, connection, batch, work, prepared, aside, stones, change, at)
     except BaseException as error:
-        with suppress(ExpungeError, OSError):  # recovery does it, if it cannot be done now
+        with suppress(ExpungeError, OSError):  # recovery does it if it cannot be done now
             _abandon(storage, batch)
         if _is_certified(storage, batch):  # stopped between the commit and its acknowledgement
             raise _unfinished(batch, error) from error
@@ -122,14 +122,14 @@ def run(storage: Storage, work: Work, notify: Notify) -> Done:
 
 
 def _prepared(storage: Storage, batch: int, work: Work) -> Change:
-    """What becomes of the table before any model is looked at."""
+    """The change of the table, prepared before any model is touched."""
     if work.wider is not None:
         return storage.table.prepare_widened(batch, *work.wider)
     return NOTHING if work.added is None else storage.table.prepare(batch, work.gone, work.added)
 
 
 def recover(storage: Storage, notify: Notify = silent) -> None:
-    """Finishes or gives up what was interrupted, and removes what it left lying. The caller holds ``storage.exclusive()``."""
+    """Finishes or gives up an interrupted batch and removes its leftovers. The caller holds ``storage.exclusive()``."""
     with storage.database.reading() as connection:
         unfinished = batches.unfinished(connection)
     for batch in unfinished:
@@ -153,20 +153,20 @@ def _unfinished(batch: int, error: BaseException) -> WorkUnfinished:
     if isinstance(error, OSError) and error.strerror is not None:
         cause = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
     return WorkUnfinished(
-        f"batch {batch} is done and certified, but what it leaves behind could not be tidied up ({cause}): the next command "
-        "that writes carries on; run expunge process when the cause is fixed"
+        f"batch {batch} is done and certified, but its leftovers could not be removed ({cause}): the next command "
+        "that writes tries again; run expunge process when the cause is fixed"
     )
 
 
 def set_aside(storage: Storage, model: str, reason: str) -> None:
-    """Lets the others go on without a model that cannot make a release now."""
+    """Lets the other models go on without one that cannot make a release now."""
     with storage.database.writing() as connection:
         _set_aside(connection, model, reason, None)
 
 
 @contextmanager
 def in_charge(storage: Storage, patience: float = PATIENCE, is_idle: Callable[[], bool] = lambda: False) -> Iterator[None]:
-    """The right to change models and table, with whatever was interrupted finished first; see ``Storage.exclusive``."""
+    """The right to change models and table; anything interrupted is finished first. See ``Storage.exclusive``."""
     with storage.exclusive(patience, is_idle):
         storage.renew_subject_key()
         recover(storage)
@@ -185,9 +185,9 @@ def _certify(
     change: Change,
     at: str,
 ) -> Done:
-    """The one transaction after which everything has happened; to the world all of it happened when the batch began, ``at``.
+    """The one transaction after which everything has happened; everything is dated ``at``, when the batch began.
 
-    ``complete`` has the requests that every living model has answered, with the tombstones for other ids of their people.
+    ``complete`` has the requests that every living model has answered, with the tombstones for their people's other ids.
     """
     key = storage.signing_key(connection)
     log.append(connection, EventKind.BATCH_CERTIFIED, [{"batch": batch, "requests": list(complete)}], at)
@@ -247,7 +247,7 @@ def _certify(
             ),
         )
         hooks.announce(connection, identity, times.exact())
-        if work.kind == BatchKind.REFIT:  # one that the ladder was forced into is not: the schedule must not tell the rung
+        if work.kind == BatchKind.REFIT:  # not one that the ladder forced: the schedule must not reveal the rung
             releases.owe(connection, new.model, None)
         elif work.gone or new.forgot:
             releases.owe(connection, new.model, None if work.fitted else at)
@@ -267,16 +267,16 @@ def _certify(
 
 
 def _set_aside(connection: sa.Connection, model: str, reason: str, at: str | None) -> None:
-    """Notes why a model can forget nobody now; the log hears of it once."""
+    """Notes why a model can forget nobody now; this is logged once."""
     if releases.named(connection, model).aside is None:
         log.append(connection, EventKind.MODEL_SET_ASIDE, [{"model": model}], at)
     releases.set_aside(connection, model, reason, _later(AGAIN))
 
 
 def _blame(connection: sa.Connection, request: str, reasons: Mapping[str, str], at: str) -> None:
-    """Notes which models cannot answer a request, and why; the log hears of it once."""
+    """Notes which models cannot answer a request, and why; this is logged once."""
     found = requests.by_id(connection, request)
-    assert found is not None  # it is of this batch
+    assert found is not None  # it belongs to this batch
     if not found.attempts:
         log.append(connection, EventKind.REQUEST_STUCK, [{"request": request}], at)
     text = "; ".join(f"{model}: {reason}" for model, reason in reasons.items())
@@ -288,7 +288,7 @@ def _later(wait: timedelta) -> str:
 
 
 def _finish(storage: Storage, batch: Batch, notify: Notify) -> None:
-    """Everything after the transaction: the table's transaction log, deleting what is superseded, close."""
+    """Everything after the transaction: writes the table's transaction log, deletes what is superseded, closes the batch."""
     with storage.database.reading() as connection:
         batches.require(connection, batch.id, BatchState.CERTIFIED)
         gone = [row.subject for row in requests.of_batch(connection, batch.id) if row.subject is not None]
@@ -317,14 +317,16 @@ def _finish(storage: Storage, batch: Batch, notify: Notify) -> None:
 
 
 def _abandon(storage: Storage, batch: int) -> None:
-    """Undoes what a batch has done before its transaction: the files that it is known to write, then the ledger."""
+    """Undoes what a batch did before its transaction: the files that it is known to write, then the ledger."""
     with storage.database.reading() as connection:
-        found = batches.require(connection, batch, BatchState.INTENT)
+        found = batches.require(connection, batch, BatchState.INTENT, BatchState.ABANDONED)
     storage.table.discard(batch)
+    if found.state == BatchState.ABANDONED:  # by another process while this one was asleep; it may have written since
+        return
     for model, number in found.states:
         path = storage.state_path(model, number)
         delete_file(path)
-        if number == 1:  # of a model that never was
+        if number == 1:  # the model never existed
             with suppress(FileNotFoundError):
                 path.parent.rmdir()
     with storage.database.writing() as connection:
@@ -336,7 +338,7 @@ def _abandon(storage: Storage, batch: int) -> None:
 
 
 def _tidy(storage: Storage) -> None:
-    """Deletes private keys that sign no more and files that were never finished; publishes public keys and the log's head."""
+    """Deletes private keys that no longer sign and unfinished files; publishes public keys and the log's head."""
     with storage.database.reading() as connection:
         retired = [*retired_keyids(connection), *filter(None, [read_property(connection, COMING_KEY)])]
         public, signed = str(storage.public_keys(connection)), log.checkpoint(connection)

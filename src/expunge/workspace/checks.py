@@ -1,4 +1,4 @@
-"""Checks: the invariants of a workspace, each a function that raises where one does not hold, and changes nothing."""
+"""Checks: the invariants of a workspace. Each is a function that raises where its invariant fails, and changes nothing."""
 
 import json
 import shlex
@@ -48,7 +48,7 @@ def readable(storage: Storage) -> None:
 
 
 def private(storage: Storage) -> None:
-    """Nothing but what is to be published can be read by others than the owner."""
+    """Only what is to be published can be read by anybody but the owner."""
     loose = []
     for path in (storage.path, *sorted(storage.path.rglob("*"))):
         mode, least = stat.S_IMODE(path.lstat().st_mode), 0o700 if path.is_dir() else 0o600
@@ -70,7 +70,7 @@ def finished(storage: Storage) -> None:
 
 
 def sealed(storage: Storage) -> None:
-    """Every entry of the ledger is as it was sealed, and none is missing or too many."""
+    """Every entry of the ledger is as it was sealed, and none is missing or extra."""
     with storage.database.reading() as connection:
         sealing.verify(connection)
 
@@ -83,7 +83,7 @@ def log(storage: Storage) -> None:
 
 
 def certificates(storage: Storage) -> None:
-    """Every certificate is signed, in the log, and says what its evidence says."""
+    """Every certificate is signed, in the log, and agrees with its evidence."""
     with storage.database.reading() as connection:
         keys, numbers = storage.public_keys(connection), dict[str, int]()
         for expected, row in enumerate(releases.all_releases(connection), 1):
@@ -162,7 +162,7 @@ def rows(storage: Storage) -> None:
             hidden = Forgetting.of(connection).forgotten(model.name)
             rows = storage.table.count(Specification.from_json(model.specification).target, hidden)
             if learned != rows:
-                raise WorkspaceInvalid(f"{model.name} holds {learned:g} rows, the table has {rows} with its target for it")
+                raise WorkspaceInvalid(f"{model.name} holds {learned:g} rows, but the table has {rows} with its target for it")
 
 
 def forgotten(storage: Storage) -> None:
@@ -179,23 +179,23 @@ def buried(storage: Storage) -> None:
     with storage.database.reading() as connection:
         due = tombstones.due(connection, until(storage))
     if due:
-        raise WorkspaceInvalid(f"the term of {due:,} tombstones is over: run expunge process")
+        raise WorkspaceInvalid(f"{due:,} tombstones have outlived their term: run expunge process")
 
 
 def shared(storage: Storage) -> None:
-    """At least ten people share whatever was taken from the rows."""
+    """At least ten people share everything that was taken from the rows."""
     found = []
     for few in drafts.lacking(storage):
         what = f"{sum(few.values.values())} values in columns {', '.join(few.values)}"
         model = few.source.model
         remedy = "edit it" if model is None else f"edit schema.toml, then run expunge replace {model}"
-        found.append(f"of {'schema.toml' if model is None else f'the model {model}'}, {what}: {remedy}")
+        found.append(f"in {'schema.toml' if model is None else f'the model {model}'}, {what}: {remedy}")
     if found:
         raise WorkspaceInvalid(f"fewer than ten people share some of what was taken from the rows: {'; '.join(found)}")
 
 
 def strays(storage: Storage) -> None:
-    """No file is there that nothing refers to."""
+    """There is no file that nothing refers to."""
     with storage.database.reading() as connection:
         current = {
             storage.state_path(m.name, releases.current(connection, m.name).number) for m in releases.all_models(connection)
@@ -225,7 +225,7 @@ def newest(storage: Storage) -> None:
 
 
 def present(storage: Storage) -> None:
-    """Every file that the ledger knows is there, and as long as it was."""
+    """Every file that the ledger knows is there, with the length it had."""
     for file in storage.table.present():
         path = storage.table.path / file.path
         if not path.is_file() or path.stat().st_size != file.size:
@@ -247,7 +247,7 @@ def able(storage: Storage) -> None:
 
 
 def asked(storage: Storage) -> None:
-    """Requests and tokens are what the log says of them."""
+    """Requests and tokens agree with the log."""
     with storage.database.reading() as connection:
         of, held = events.of_kind, events.held_of_kind
         asked_by = [*of(connection, EventKind.REQUEST_ACCEPTED), *held(connection, EventKind.REQUEST_ACCEPTED)]
@@ -265,7 +265,7 @@ def asked(storage: Storage) -> None:
     accepted, certified = {**accepted, **restored}, {*certified, *restored}
     for name, commitment in accepted.items():
         if name not in rows or rows[name].commitment != commitment:
-            raise LedgerCorrupt(f"request {name}, which the log says was accepted, is missing, or is another request")
+            raise LedgerCorrupt(f"request {name}, which the log says was accepted, is missing, or is a different request")
     for name, row in rows.items():
         if row.state != RequestState.REFUSED and name not in accepted:
             raise LedgerCorrupt(f"the log knows nothing of request {name}")
@@ -277,13 +277,13 @@ def asked(storage: Storage) -> None:
 
 
 def compared(storage: Storage) -> None:
-    """Every model holds the rows of the table, by their sums at its anchor."""
+    """Every model holds the rows of the table, judged by their sums at its anchor."""
     if found := unfit(storage):
         raise WorkspaceInvalid("; ".join(f"{name}: {reason}" for name, reason in found.items()))
 
 
 def retrained(storage: Storage) -> None:
-    """Every model is as near to one retrained on the table as its last certificate says."""
+    """Every model is as close to one retrained on the table as its last certificate says."""
     with storage.database.reading() as connection:
         living = [(row.name, Specification.from_json(row.specification)) for row in releases.all_models(connection)]
         hidden = Forgetting.of(connection)

@@ -1,7 +1,7 @@
-"""Comparison: whether every model holds exactly the rows of the table, by one pass over them.
+"""Comparison: whether every model holds exactly the rows of the table, found in one pass over them.
 
-A digest tells that a file is the one that was written, not that what was written is right. So the sums at a model's anchor are
-made anew from the rows, and must be those in its state, up to the rounding that both are charged for (theory §4.6).
+A digest shows that a file is the one that was written, not that its content is right. So the sums at a model's anchor are
+computed again from the rows, and must equal those in its state up to the rounding that both are charged for (theory §4.6).
 """
 
 from typing import Any
@@ -31,7 +31,7 @@ def unfit(storage: Storage) -> dict[str, str]:
 
 
 def require_same(storage: Storage, column: str, to: Wider) -> None:
-    """Raises ``InvalidRows`` if some model would see other values in ``column`` after it was widened."""
+    """Raises ``InvalidRows`` if a model would see different values in ``column`` once it is widened."""
     with storage.database.reading() as connection:
         models = {row.name: Specification.from_json(row.specification).table_columns for row in releases.all_models(connection)}
     for name, columns in models.items():
@@ -49,7 +49,7 @@ def require_same(storage: Storage, column: str, to: Wider) -> None:
                 ) from error
             if not (_are_equal(unsplit(before.X), unsplit(after.X)) and np.array_equal(before.y, after.y)):
                 raise InvalidRows(
-                    f"model {name} would see other values in column {column!r} as {to}: run expunge retire {name} first. "
+                    f"model {name} would see different values in column {column!r} as {to}: run expunge retire {name} first. "
                     "Nothing was changed"
                 )
 
@@ -60,7 +60,7 @@ def _are_equal(X: Any, other: Any) -> bool:
 
 
 def _problem(storage: Storage, name: str) -> str | None:
-    """What keeps a model from being one of the table's rows, if anything."""
+    """Why a model is not one of the table's rows; ``None`` if it is."""
     with storage.database.reading() as connection:
         specification = Specification.from_json(releases.named(connection, name).specification)
         hidden = Forgetting.of(connection).forgotten(name)
@@ -70,7 +70,7 @@ def _problem(storage: Storage, name: str) -> str | None:
             return str(error)
     remedy = f"restore table and state from a backup, or run expunge replace {name}"
     if unlearner.objective != specification.objective:
-        return f"its state is that of a model of another kind: {remedy}"
+        return f"its state belongs to a model of another kind: {remedy}"
     try:
         unlearner.require_rows(storage.cached(specification.source(storage.table, hidden)))
     except (InvalidRows, NotLearned) as error:

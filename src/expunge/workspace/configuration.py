@@ -1,4 +1,4 @@
-"""workspace.toml: what a person may set, each with a default that works."""
+"""workspace.toml: the settings that a person may change, each with a default that works."""
 
 import json
 import re
@@ -12,50 +12,51 @@ from expunge.files import write_file
 ZERO = ("refit_requests", "compare_days", "undeclared_percent")
 """Settings that may be 0."""
 LOCAL = "local"
-"""The engine that is this process."""
+"""The engine that runs in this process."""
 TEXT = """\
 # Settings of this workspace. Every line may be left out.
 
-# Where the ledger is kept: a file in this folder, or a database such as postgresql+psycopg://user@host/name, whose password is
-# best kept apart, in ~/.pgpass or the environment's PGPASSWORD.
+# Where the ledger is kept: a file in this folder, or a database such as postgresql+psycopg://user@host/name. Keep its password
+# elsewhere: in ~/.pgpass or the environment variable PGPASSWORD.
 database = "sqlite:///ledger.sqlite"
 
 # Days within which a request must be closed (GDPR Art. 12: one month).
 deadline_days = 30
 
-# A model that has forgotten anybody is refitted on a schedule, so that its anchor no longer depends on those forgotten and its
-# privacy budget begins anew: so many days after its fit or last scheduled refit (1: every night, from midnight in UTC on), or
-# after so many releases (0: by the calendar alone). Requests that wait are worked before a refit. The schedule of a model is
-# fixed when it is fitted, because nothing computed from rows may move it.
+# A model that has forgotten anybody is refitted on a schedule, so that its anchor no longer depends on the people forgotten and
+# its privacy budget starts again: this many days after its fit or last scheduled refit (1: every night, from midnight UTC), or
+# after this many releases (0: by the calendar alone). Waiting requests are worked before a refit. A model's schedule is fixed
+# when the model is fitted, because nothing computed from rows may move it.
 refit_days = 1
 refit_requests = 200
 
 # Days after which expunge process compares every model with the rows of the table again, in one pass each (0: never; expunge
-# doctor --depth models does it at any time). A model that does not hold these rows is set aside.
+# doctor --depth models does so at any time). A model that does not hold these rows is set aside.
 compare_days = 30
 
-# Days for which a keyed digest is kept of rows that were added, so that the same rows are not added twice. No longer than a
-# tombstone is kept: whoever has the keys, and all rows of a file, learns from it that they were here.
+# Days for which a keyed digest of added rows is kept, so that the same rows are not added twice. No longer than tombstones are
+# kept: anybody with the keys and all rows of a file can learn from the digest that they were here.
 recognised_days = 365
 
-# The share of a column, in percent, that may be outside what the schema declares: above it fit and replace stop and ask for
-# --accept-undeclared, append and rectify if it is so much above the share in the table. Five values or fewer never stop them.
+# The share of a column, in percent, that may be outside what the schema declares. Above it, fit and replace stop and ask for
+# --accept-undeclared; append and rectify stop if this share, or the missing share, exceeds the table's by so much. Five values
+# or fewer never stop them.
 undeclared_percent = 5
 
-# Where the rows are summed: in this process ("local"), or on a Dask cluster (dask://host:port) whose workers see this folder.
+# Where the rows are summed: in this process ("local"), or on a Dask cluster (dask://host:port) whose workers see it.
 engine = "local"
 
-# Where to keep a small file, the anchor, by which an older copy of this workspace is noticed, and from which a restored backup
-# learns who was forgotten since: an absolute path on another disk, or the URL of a store, such as s3://bucket/name or
+# Where to keep the anchor, a small file by which an older copy of this workspace is noticed, and from which a restored backup
+# learns who has been forgotten since: an absolute path on another disk, or the URL of a store, such as s3://bucket/name or
 # sftp://host/path. It is compared before every batch and written at its end. "" for none.
 anchor = ""
 
 # Requests that one caller may make in 24 hours.
 requests_per_day = 100000
 
-# Days for which a keyed hash, the tombstone, is kept of everybody forgotten. It answers repeated requests, keeps their rows
-# from being learned again unseen, and lets a restored backup forget them again; it is a pseudonym, so it must go one day. Three
-# years are the term of limitation of most claims. Keep no backup for longer: restoring it would bring back who was forgotten.
+# Days for which a keyed hash of everybody forgotten, the tombstone, is kept. It answers repeated requests, keeps their rows
+# from being learned again unnoticed, and lets a restored backup forget them again. It is a pseudonym, so it must be deleted one
+# day. Three years is the limitation period of most claims. Keep no backup longer: restoring it would bring back the forgotten.
 tombstone_days = 1095
 """
 
@@ -81,7 +82,7 @@ class Configuration:
         """The settings in the file at ``path``.
 
         Raises:
-            WorkspaceInvalid: no TOML, an unknown key, or a value of another type; names the key.
+            WorkspaceInvalid: not TOML, an unknown key, or a value of another type; the message names the key.
         """
         try:
             given = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -94,11 +95,11 @@ class Configuration:
         types = {field.name: type(field.default) for field in fields(cls)}
         for name, value in given.items():
             if name not in types:
-                raise WorkspaceInvalid(f"{path}: there is no setting {name!r}; there are {', '.join(types)}")
+                raise WorkspaceInvalid(f"{path}: there is no setting {name!r}; the settings are {', '.join(types)}")
             least = 0 if name in ZERO else 1
             if type(value) is not types[name] or (isinstance(value, int) and value < least):
                 number = "a positive whole number" if least else "a whole number of at least 0"
-                kind = "a text" if types[name] is str else number
+                kind = "a string" if types[name] is str else number
                 got = "" if name == "database" else f", got {value!r}"  # there may be a password in it
                 raise WorkspaceInvalid(f"{path}: {name} must be {kind}{got}")
         configuration = cls(**given)
@@ -110,11 +111,11 @@ class Configuration:
 
     @staticmethod
     def change(path: Path, name: str, value: str) -> None:
-        """Gives the setting ``name`` another value in the file at ``path``, and leaves all else in it as it is."""
+        """Changes the setting ``name`` in the file at ``path``, and leaves everything else in it as it is."""
         line, text = f"{name} = {json.dumps(value)}", path.read_text(encoding="utf-8")
         lines = [line if re.match(rf"\s*[\"']?{name}[\"']?\s*=", old) else old for old in text.splitlines()]
         write_file(path, "\n".join([*([] if line in lines else [line]), *lines, ""]).encode())
 
     def write(self, path: Path) -> None:
-        """Writes the commented file, with another database if one was chosen."""
+        """Writes the commented file, with ``database`` changed if another one was chosen."""
         write_file(path, TEXT.replace(Configuration.database, self.database).encode())

@@ -23,12 +23,12 @@ Made = tuple[Request, Receipt]
 
 @dataclass(frozen=True)
 class ForgetRequest:
-    """That the person be forgotten whose id is ``subject``.
+    """A request to forget the person whose id is ``subject``.
 
     Args:
-        subject: in the subject column or an alias column.
-        by: the column, where that must be said.
-        key: the caller's idempotency key, which gives the same request again.
+        subject: an id in the subject column or an alias column.
+        by: the column of the id, where it must be given.
+        key: the caller's idempotency key; with the same key, the same request is returned.
     """
 
     subject: str = field(repr=False)
@@ -39,17 +39,17 @@ class ForgetRequest:
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of one wish to be forgotten.
+    """The answer to one request to be forgotten.
 
     Args:
-        request: id of the request, also of a refused one.
-        state: ``accepted``, ``refused``, or for a repeated request the state of the one there is.
+        request: id of the request, even of a refused one.
+        state: ``accepted``, ``refused``, or for a repeated request the state of the earlier one.
         message: for people.
-        deadline: until when it is to be closed, ISO 8601.
-        rows: how many rows it is about, where that was looked up.
-        reason: code of a refusal.
-        near: of an unknown subject, how an id is like it that somebody has.
-        receipt: the file for the requester, for a newly accepted request; ``receipt_again`` makes it once more.
+        deadline: by when it is to be closed, ISO 8601.
+        rows: number of rows that it concerns, where that was looked up.
+        reason: code of the refusal.
+        near: for an unknown subject, how it resembles an id that somebody has.
+        receipt: the file for the requester, for a newly accepted request; ``receipt_again`` makes it again.
     """
 
     request: str
@@ -69,10 +69,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Preview:
-    """What requests would touch.
+    """What requests would affect.
 
     Args:
-        rows: of each, in order.
+        rows: number of rows of each request, in order.
         influence: by model, how far each person moves it, in order, in units of the noise.
     """
 
@@ -87,7 +87,7 @@ def refusal(answer: Answer) -> RequestRefused:
 
 
 def ask(storage: Storage, wishes: Sequence[ForgetRequest], *, dry_run: bool = False) -> list[Answer]:
-    """Answers wishes to be forgotten, in order; all in one transaction. After a dry run nobody has asked."""
+    """Answers requests to be forgotten, in order, in one transaction. A dry run records nothing."""
     people = People(storage)
     ids = [Id(wish.subject, wish.by) for wish in wishes]
     found = people.find(ids)
@@ -106,11 +106,11 @@ def ask(storage: Storage, wishes: Sequence[ForgetRequest], *, dry_run: bool = Fa
 
 
 def accepted(storage: Storage, connection: sa.Connection, subject: str, person: str, actor: str, kind: RequestKind) -> Made:
-    """The request and its receipt, for one that is worked at once, and leaves no tombstone.
+    """A request that is worked at once and leaves no tombstone, and its receipt.
 
     Args:
         subject: the id that was given.
-        person: the pseudonym of who has it.
+        person: the pseudonym of the person who has it.
     """
     made = replace(_request(storage, times.now(), actor, kind, None), subject=person)
     key = storage.subject_key
@@ -119,29 +119,29 @@ def accepted(storage: Storage, connection: sa.Connection, subject: str, person: 
 
 
 def receipt_again(storage: Storage, request: str, subject: str) -> Receipt:
-    """The receipt of ``request``, once more, for somebody who knows whose it is; the same but for a signing key changed since.
+    """The receipt of ``request`` again, for somebody who knows whose it is; only the signing key may have changed since.
 
     Raises:
-        RequestRefused: there is no such request, it was refused, or it is not of ``subject``.
+        RequestRefused: there is no such request, it was refused, or it was not made for ``subject``.
     """
     with storage.database.reading() as connection:
         row = requests.by_id(connection, request)
         if row is None:
             raise RequestRefused(f"there is no request {request!r}", reason=Refusal.UNKNOWN_REQUEST)
         if not row.commitment:
-            raise RequestRefused(f"request {request} was refused: there is no receipt of it", reason=Refusal.NO_RECEIPT)
+            raise RequestRefused(f"request {request} was refused, so it has no receipt", reason=Refusal.NO_RECEIPT)
         for rule, form in _forms(storage, subject):
             if committed(storage.subject_key.receipt_salt(request), request, form) == row.commitment:
                 return _receipt(storage, storage.signing_key(connection), row, form, rule)
     raise RequestRefused(
-        f"request {request} was not made by this id: check it and its spelling, and whether it was made by another id of the "
-        "same person",
+        f"request {request} was not made for this id: check the id and its spelling, and whether it was made for another id of "
+        "the same person",
         reason=Refusal.ANOTHER_SUBJECT,
     )
 
 
 def _forms(storage: Storage, subject: str) -> list[tuple[Rule, str]]:
-    """The forms of an id by the present rule and by earlier ones; none where it is not an id."""
+    """The forms of an id under the present rule and earlier ones; none where it is not an id."""
     *earlier, rule = storage.subject_key.rules
     try:
         return [(rule, canonical(subject, rule)), *((old, form) for old in earlier for form in spellings(subject, old))]
@@ -150,17 +150,17 @@ def _forms(storage: Storage, subject: str) -> list[tuple[Rule, str]]:
 
 
 def cancel(storage: Storage, request: str, *, dry_run: bool = False) -> None:
-    """Withdraws a request that nobody works on yet; a dry run finds out whether it could be.
+    """Withdraws a request that nobody works on yet; a dry run only finds out whether it can be withdrawn.
 
     Raises:
-        RequestRefused: there is no such request, or it is past cancelling.
+        RequestRefused: there is no such request, or it can no longer be cancelled.
     """
     with storage.database.reading() if dry_run else storage.database.writing() as connection:
         row = requests.by_id(connection, request)
         if row is None:
             raise RequestRefused(f"there is no request {request!r}", reason=Refusal.UNKNOWN_REQUEST)
         if not requests.is_untouched(connection, request):
-            state = "worked already by some of the models" if row.state == RequestState.ACCEPTED else row.state
+            state = "already worked by some of the models" if row.state == RequestState.ACCEPTED else row.state
             raise RequestRefused(
                 f"request {request} is {state}: only an untouched one can be cancelled", reason=Refusal.TOO_LATE
             )
@@ -170,7 +170,7 @@ def cancel(storage: Storage, request: str, *, dry_run: bool = False) -> None:
 
 
 class _Desk:
-    """Answers wishes one by one, and records them all at the end.
+    """Answers requests one by one, and records them all at the end.
 
     Args:
         known: by tombstone, the newest request under it.
@@ -188,7 +188,7 @@ class _Desk:
         self._refused: list[dict[str, str]] = []
 
     def answer(self, wish: ForgetRequest, who: Found, near: Sequence[Near]) -> Answer:
-        """What becomes of one wish."""
+        """The answer to one request."""
         actor, key = wish.actor, wish.key
         if actor not in self._left:
             since = (self._now - timedelta(days=1)).isoformat()
@@ -221,7 +221,7 @@ class _Desk:
         return self._accept(wish, who)
 
     def record(self) -> None:
-        """Writes what was answered."""
+        """Writes the answers to the ledger."""
         requests.insert(self._connection, self._made)
         log.note(self._connection, EventKind.REQUEST_ACCEPTED, self._received)
         log.note(self._connection, EventKind.REQUEST_REFUSED, self._refused)
@@ -233,13 +233,13 @@ class _Desk:
         return self._keys.get(key) or requests.found_by(self._connection, "key", [key]).get(key)
 
     def _earlier(self, who: Found) -> list[Request]:
-        """The requests about somebody, the newest first; about who was called so, if nobody is now."""
+        """The requests about a person, newest first; if nobody has the id now, those about whoever had it."""
         stones = map(self._storage.subject_key.tombstone, who.person) if who.people else who.tombstones
         rows = {row.id: row for stone in stones if (row := self._known.get(stone)) is not None}
         return sorted(rows.values(), key=lambda row: row.received, reverse=True)
 
     def _unknown(self, actor: str, key: str | None, near: Sequence[Near]) -> Answer:
-        """The refusal of an id that nobody has; it says if somebody has one that is like it."""
+        """The refusal of an id that nobody has; it says whether somebody has a similar one."""
         for kind, who in near:
             if who.people or any(stone in self._known for stone in who.tombstones):
                 message = f"{UNKNOWN}; somebody has, or had, {MEANING[kind]}"
@@ -247,13 +247,13 @@ class _Desk:
         return self._refuse(actor, key, Refusal.UNKNOWN_SUBJECT, UNKNOWN)
 
     def _accept(self, wish: ForgetRequest, who: Found) -> Answer:
-        """A request for each of the person's pseudonyms: they have more than one only by an earlier rule of ids."""
+        """A request for each of the person's pseudonyms; there is more than one only under an earlier rule of ids."""
         asked = [tag for tag in who.person if not self._is_asked(tag)]
         answers = [self._request(wish, tag, wish.key if tag == asked[0] else None) for tag in asked]
         made, receipt = answers[0]
         message = f"accepted; to be closed by {made.deadline[:10]}"
         if others := [other.id for other, _receipt in answers[1:]]:
-            message += f". By an earlier rule of ids this was more than one person: request {', '.join(others)} is made too"
+            message += f". Under an earlier rule of ids this was more than one person: request {', '.join(others)} was made too"
         return Answer(made.id, made.state, message, made.deadline, who.rows, receipt=receipt.document)
 
     def _is_asked(self, person: str) -> bool:
@@ -276,7 +276,7 @@ class _Desk:
     def _refuse(self, actor: str, key: str | None, reason: Refusal, message: str, near: Likeness | None = None) -> Answer:
         made = _request(self._storage, self._now, actor, RequestKind.FORGET, key)
         self._take(replace(made, state=RequestState.REFUSED, problem=reason, closed=made.received))
-        self._refused.append({"request": made.id})  # not why: that tells who has rows here
+        self._refused.append({"request": made.id})  # not why: that would tell who has rows here
         return Answer(made.id, RequestState.REFUSED, message, made.deadline, reason=reason, near=near)
 
     def _take(self, made: Request) -> None:
@@ -305,8 +305,8 @@ def _request(storage: Storage, now: datetime, actor: str, kind: RequestKind, key
 
 
 def _receipt(storage: Storage, key: SigningKey, request: Request, form: str, rule: Rule) -> Receipt:
-    """The receipt for the id whose form by ``rule`` is ``form``. It says the hour of the request, from which its deadline
-    counts, and the rule, so that whoever checks it knows which spellings are the same id."""
+    """The receipt for the id whose form under ``rule`` is ``form``. It states the hour of the request, from which its deadline
+    counts, and the rule, so that a verifier knows which spellings are the same id."""
     received = times.coarse(datetime.fromisoformat(request.received)).isoformat()
     details = {"kind": request.kind, "received": received, "deadline": request.deadline, "ids": str(rule)}
     return Receipt.issue(key, storage.subject_key.receipt_salt(request.id), request.id, form, details)

@@ -1,4 +1,4 @@
-"""The doctor: checks the invariants of a workspace, as deep as is asked for, and changes nothing."""
+"""The doctor: checks the invariants of a workspace to the depth asked for, and changes nothing."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -16,7 +16,7 @@ RESTORE = "put the newest copy back, or run expunge restore from the newest back
 CHECKS: tuple[tuple[str, Depth, Callable[[Storage], None], str], ...] = (
     ("settings, schema and keys can be read", "seconds", checks.readable, "correct the file that is named, or restore it"),
     (
-        "the ledger is the newest, and this folder's own",
+        "the ledger is the newest and belongs to this folder",
         "seconds",
         checks.newest,
         "run expunge recover, which says what is wrong",
@@ -24,7 +24,7 @@ CHECKS: tuple[tuple[str, Depth, Callable[[Storage], None], str], ...] = (
     ("private files are readable by their owner alone", "seconds", checks.private, "run the chmod that is named"),
     ("no batch is unfinished", "seconds", checks.finished, "run expunge process"),
     ("every file that the ledger knows is there", "seconds", checks.present, RESTORE),
-    ("nothing is left lying", "seconds", checks.strays, "move the file elsewhere, or delete it if you know what it is"),
+    ("there are no stray files", "seconds", checks.strays, "move the file elsewhere, or delete it if you know what it is"),
     ("every model can forget", "seconds", checks.able, "fix the cause, or run expunge replace or expunge retire"),
     ("no request is past its deadline", "seconds", checks.deadlines, "run expunge process"),
     ("no tombstone has outlived its term", "seconds", checks.buried, "run expunge process"),
@@ -43,7 +43,7 @@ CHECKS: tuple[tuple[str, Depth, Callable[[Storage], None], str], ...] = (
     ("every model holds the rows of the table", "models", checks.compared, "restore table and state, or run expunge replace"),
     ("every model is as near to a retrained one as certified", "everything", checks.retrained, "run expunge replace"),
 )
-"""Every check with its depth, what it does, and what to do where it finds something; the ledger's own come first."""
+"""Every check with its depth, its function, and what to do if it finds something; the ledger's own come first."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Finding:
         check: what was checked.
         problem: what is wrong; ``None`` where all is well.
         remedy: what to do about it.
-        warning: what harms nothing yet, and what to do about it.
+        warning: something that does no harm yet, and what to do about it.
     """
 
     check: str
@@ -64,10 +64,10 @@ class Finding:
 
 
 def examine(storage: Storage, depth: Depth = "minutes") -> Iterator[Finding]:
-    """Every check of this depth and what it found, in order. A batch that was interrupted is one until the next command.
+    """Every check of this depth and what it found, in order. An interrupted batch is reported until the next command.
 
     Args:
-        storage: of the workspace.
+        storage: the workspace.
         depth: ``seconds``, whatever the workspace's size; ``minutes``, which also reads every file and every entry of the
             ledger; ``models``, which also compares every model with the rows, in one pass each; ``everything``, which also
             retrains every model.
@@ -88,7 +88,7 @@ def examine(storage: Storage, depth: Depth = "minutes") -> Iterator[Finding]:
                     check(examined)
                 except (ExpungeError, OSError, ValueError, KeyError) as error:
                     yield Finding(name, str(error) or type(error).__name__, remedy)
-                except Exception as error:  # what is so damaged that nobody foresaw it; its text may quote a row
+                except Exception as error:  # unforeseen damage; the error's text may quote a row
                     yield Finding(
                         name, f"this cannot be checked, because of damage or a fault ({type(error).__name__})", remedy
                     )
@@ -106,4 +106,4 @@ def examine(storage: Storage, depth: Depth = "minutes") -> Iterator[Finding]:
 def _unanchored(storage: Storage) -> str | None:
     if storage.configuration.anchor:
         return None
-    return "no anchor is set, so that a copy of yesterday's folder would pass for today's: set one in workspace.toml"
+    return "no anchor is set, so a copy of yesterday's folder would pass for today's: set one in workspace.toml"

@@ -1,9 +1,9 @@
-"""Drafts: what schema.toml and the models have taken from people's rows, looked at again whenever somebody was forgotten.
+"""Drafts: what schema.toml and the models have taken from people's rows, checked again whenever somebody was forgotten.
 
-A draft that nobody has edited is corrected: what fewer than ten people share is taken out of schema.toml. What people have
-edited is theirs, and what a model was fitted with is in it for good: there the doctor and the status report it. How much was
-found stays in the house: an event of it in the log would tell everybody that those who were just forgotten shared a value
-with few.
+A draft that nobody has edited is corrected: anything that fewer than ten people share is taken out of schema.toml. What
+people have edited is theirs, and what a model was fitted with stays in it: there the doctor and the status report it. How
+much was found is not published: an event in the log would tell everybody that the people just forgotten shared a value
+with few others.
 """
 
 import json
@@ -24,9 +24,9 @@ from expunge.ledger.properties import read_property, set_property
 from expunge.workspace.storage import Storage
 
 DRAFT = "draft"
-"""The property that holds the digests of the texts that are the draft as it was made, and not a person's work."""
+"""The property that holds the digests of texts that are the draft as made, and not a person's work."""
 SHORT = "short"
-"""The property that holds, by digest of a schema or specification, how much of it too few people shared when last looked at."""
+"""The property that holds, by digest of a schema or specification, how much of it too few people shared at the last look."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Lacking:
-    """What fewer than ten people share of a source: how much, by column."""
+    """How much of a source fewer than ten people share, by column."""
 
     source: Source
     values: Mapping[str, int]
@@ -52,12 +52,12 @@ def remember(connection: sa.Connection, text: str) -> None:
 
 
 def as_made(connection: sa.Connection) -> list[str]:
-    """The digests of the texts that are the draft as it was made."""
+    """The digests of drafts as they were made."""
     return list(json.loads(read_property(connection, DRAFT) or "[]"))
 
 
 def lacking(storage: Storage) -> list[Lacking]:
-    """What fewer than ten people share now, of schema.toml and of each model."""
+    """What fewer than ten people now share in schema.toml and in each model."""
     with storage.database.reading() as connection:
         sources = [*_drafts(storage), *_models(connection)]
     found = _short(storage, sources)
@@ -65,9 +65,9 @@ def lacking(storage: Storage) -> list[Lacking]:
 
 
 def looked_again(storage: Storage, notify: Callable[[str], None]) -> dict[str, int] | None:
-    """Mends schema.toml if nobody has edited it; how much too few people share of the rest, by digest. Twice is once.
+    """Corrects schema.toml if nobody has edited it; how much of the rest too few people share, by digest. Safe to repeat.
 
-    The caller holds ``storage.exclusive()``. Where the rows cannot be read nothing is known, and nothing waits for it.
+    The caller holds ``storage.exclusive()``. ``None`` where the rows cannot be read; nothing waits for them.
     """
     with storage.database.reading() as connection:
         drafts, models = _drafts(storage), _models(connection)
@@ -75,7 +75,7 @@ def looked_again(storage: Storage, notify: Callable[[str], None]) -> dict[str, i
     try:
         found = _short(storage, [*drafts, *models])
     except WorkspaceInvalid as error:
-        notify(f"what was drafted from the rows could not be looked at again: {error}")
+        notify(f"what was drafted from the rows could not be checked again: {error}")
         return None
     for draft in drafts:
         values = _values(draft, found)
@@ -95,7 +95,7 @@ def note(connection: sa.Connection, counts: Mapping[str, int]) -> None:
 
 
 def noted(storage: Storage, connection: sa.Connection) -> list[tuple[str | None, int]]:
-    """What was found when somebody was last forgotten, of what is still the same: which model, if it is one, and how much."""
+    """What was found when somebody was last forgotten, in sources unchanged since: the model, if it is one, and how much."""
     counts = json.loads(read_property(connection, SHORT) or "{}")
     known: list[tuple[str | None, str]] = [(row.name, row.specification) for row in releases.all_models(connection)]
     with suppress(OSError, ValueError):
@@ -115,7 +115,7 @@ def _drafts(storage: Storage) -> list[Source]:
 
 def _models(connection: sa.Connection) -> list[Source]:
     """The models that took something from the rows."""
-    from expunge.workspace.specification import Specification  # the status does without its weight
+    from expunge.workspace.specification import Specification  # too heavy for the status to load always
 
     found = []
     for model in releases.all_models(connection):
@@ -136,7 +136,7 @@ def _values(source: Source, found: Mapping[tuple[str, Encoding], Short]) -> dict
 
 
 def _mend(storage: Storage, draft: Source, found: Mapping[tuple[str, Encoding], Short]) -> None:
-    """Takes out of schema.toml what too few people share; it counts as unedited whatever happens in between."""
+    """Takes what too few people share out of schema.toml, which counts as unedited whatever happens in between."""
     schema = FeatureSchema.from_toml(draft.text)
     left = {name: found[name, column].left if (name, column) in found else column for name, column in schema.columns.items()}
     text = schema.with_columns({name: column for name, column in left.items() if column is not None}).to_toml()

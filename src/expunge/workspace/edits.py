@@ -1,9 +1,9 @@
-"""Edits: what workspace.toml and schema.toml say now that they did not say when they were last used.
+"""Edits: how workspace.toml and schema.toml differ from when they were last used.
 
-Both are for people to edit, so a valid change of a value is no damage. But it may not be theirs: a bit may have flipped, or
-somebody without the right to it may have moved a deadline. So the ledger keeps, sealed, what the two files said when a
-command last took them as they were. The doctor names what differs, and the next command that writes takes it, and notes in
-the log which settings it was; what they are stays in the house, since a database's address may hold a password.
+People may edit both, so a valid change of a value is not damage. But it may be nobody's intention: a bit may have flipped, or
+somebody may have moved a deadline without permission. So the ledger keeps sealed digests of what the two files said when a
+command last used them. The doctor names what differs, and the next command that writes accepts it and notes in the log which
+settings changed. Their values are not published, since a database's address may hold a password.
 """
 
 import json
@@ -27,7 +27,7 @@ SCHEMA = "schema.toml"
 
 
 def noticed(storage: Storage) -> str | None:
-    """What the two files say otherwise than when they were last used, for the doctor; ``None`` if nothing."""
+    """How the two files differ from when they were last used, for the doctor; ``None`` if they do not."""
     with storage.database.reading() as connection:
         before = _used(connection)
         made = drafts.as_made(connection)
@@ -38,16 +38,16 @@ def noticed(storage: Storage) -> str | None:
     if not changed:
         return None
     settings = [name for name in changed if name != SCHEMA]
-    said = [f"workspace.toml has another value of {', '.join(settings)}"] if settings else []
+    said = [f"workspace.toml has another value for {', '.join(settings)}"] if settings else []
     said += [f"{SCHEMA} was changed"] if SCHEMA in changed else []
     return (
-        f"{' and '.join(said)} since a command last used it: if that was nobody's wish, put it back. The next command that "
-        "works in the workspace takes it as it is"
+        f"{' and '.join(said)} since a command last used it: if nobody intended that, undo it. The next command that "
+        "works in the workspace uses the files as they are"
     )
 
 
 def take(storage: Storage) -> None:
-    """Notes what the two files say now as used; which settings are others goes into the log. The caller is in charge."""
+    """Notes that the two files are used as they are now, and logs which settings changed. The caller is in charge."""
     now = _now(storage)
     with storage.database.reading() as connection:
         before = _used(connection)
@@ -56,12 +56,12 @@ def take(storage: Storage) -> None:
     with storage.database.writing() as connection:
         _keep(connection, now)
         changed = sorted(name for name in before if name != SCHEMA and before[name] != now[name])
-        if changed:  # not whether the schema is another: a draft is corrected for those who were just forgotten
+        if changed:  # not a changed schema: a draft is corrected because of the people just forgotten
             log.append(connection, EventKind.SETTINGS_CHANGED, [{"settings": changed}])
 
 
 def is_taken(storage: Storage) -> bool:
-    """Whether what the two files say is noted as used."""
+    """Whether the two files are noted as used as they are now."""
     with storage.database.reading() as connection:
         return _used(connection) == _now(storage)
 
@@ -80,7 +80,7 @@ def _keep(connection: sa.Connection, now: Mapping[str, str]) -> None:
 
 
 def _now(storage: Storage) -> dict[str, str]:
-    """By setting, and for the schema, the digest of what it says; of a database's address without the password."""
+    """The digest of each setting and of the schema; of a database's address, without the password."""
     values = asdict(Configuration.read(storage.configuration_path))
     values["database"] = sa.make_url(values["database"]).render_as_string(hide_password=True)
     schema = b""

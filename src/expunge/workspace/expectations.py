@@ -1,4 +1,4 @@
-"""What a command is about to do, for the person who gave it: one class a command. It stays in the house."""
+"""What a command is about to do, for the person who gave it: one class per command. None of it is published."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -9,27 +9,27 @@ from expunge.data.oddities import Odd
 
 @dataclass(frozen=True)
 class Expected:
-    """What is to be expected of a command."""
+    """What a command is expected to do."""
 
     def as_json(self) -> dict[str, Any]:
-        """All of it, as JSON values; what Python reserves a name for loses the underscore."""
+        """All fields as JSON values; names that end in an underscore, because Python reserves them, lose it."""
         return {name.rstrip("_"): list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     @property
     def sentences(self) -> list[str]:
-        """What is odd, for a person."""
+        """What is odd, in sentences for a person."""
         return []
 
 
 @dataclass(frozen=True)
 class Working(Expected):
-    """Of working the queue.
+    """What working the queue does.
 
     Args:
-        requests: that are worked.
-        models: that forget.
+        requests: ids of the requests to be worked.
+        models: models that forget somebody.
         refits: models whose refit is due.
-        compares_models: whether all are compared with the table.
+        compares_models: whether all models are compared with the table.
     """
 
     requests: tuple[str, ...]
@@ -40,11 +40,11 @@ class Working(Expected):
 
 @dataclass(frozen=True)
 class Retiring(Expected):
-    """Of withdrawing a model.
+    """What withdrawing a model does.
 
     Args:
-        model: which.
-        closed: how many requests wait for nobody else.
+        model: name of the model.
+        closed: number of requests that wait for no other model.
     """
 
     model: str
@@ -53,11 +53,11 @@ class Retiring(Expected):
 
 @dataclass(frozen=True)
 class NewKey(Expected):
-    """Of another signing key.
+    """What changing the signing key does.
 
     Args:
-        signs_no_more: id of the present one.
-        revoked: whether what it signed is doubted.
+        signs_no_more: id of the present key.
+        revoked: whether what the present key signed is in doubt.
     """
 
     signs_no_more: str
@@ -66,7 +66,7 @@ class NewKey(Expected):
 
 @dataclass(frozen=True)
 class Widening(Expected):
-    """Of another type of a column."""
+    """What widening a column's type does."""
 
     column: str
     from_: str
@@ -76,13 +76,13 @@ class Widening(Expected):
 
 @dataclass(frozen=True)
 class NewRowKey(Expected):
-    """Of columns that name a row."""
+    """What declaring a row key does."""
 
     row_key: tuple[str, ...]
 
 
 class OfRows(Expected):
-    """Of a command that reads rows, in which something may be odd."""
+    """What a command does that reads rows, some of which may be odd."""
 
     undeclared: Mapping[str, int]
     missing: Mapping[str, int]
@@ -98,13 +98,13 @@ class OfRows(Expected):
 
 @dataclass(frozen=True)
 class Refitting(OfRows):
-    """Of a refit.
+    """What a refit does.
 
     Args:
-        model: which.
-        rows: it will have.
-        undeclared: by column, how many values are outside what the schema declares.
-        missing: by column, how many are missing.
+        model: name of the model.
+        rows: number of rows that it will have.
+        undeclared: by column, number of values outside what the schema declares.
+        missing: by column, number of missing values.
     """
 
     model: str
@@ -115,17 +115,17 @@ class Refitting(OfRows):
 
 @dataclass(frozen=True)
 class Fitting(OfRows):
-    """Of a model that is learned.
+    """What fitting a model does.
 
     Args:
-        model: which.
-        rows: it will have.
-        noise: its kind.
-        sigma: of isotropic noise.
-        excess_risk: that shaped noise may cost.
-        classes: that were found.
-        undeclared: by column, how many values are outside what the schema declares.
-        missing: by column, how many are missing.
+        model: name of the model.
+        rows: number of rows that it will have.
+        noise: kind of the noise.
+        sigma: scale of isotropic noise.
+        excess_risk: what shaped noise may cost.
+        classes: the classes found.
+        undeclared: by column, number of values outside what the schema declares.
+        missing: by column, number of missing values.
     """
 
     model: str
@@ -140,17 +140,17 @@ class Fitting(OfRows):
 
 @dataclass(frozen=True)
 class Arriving(OfRows):
-    """Of rows that come, or take the place of a person's.
+    """What taking rows from outside does, whether they are added or replace a person's.
 
     Args:
-        rows: how many.
+        rows: number of rows.
         left_out: columns that the table does not have.
-        added_before: when these very rows were added, ISO 8601.
-        known: how many are in the table already, by their row key.
-        replaced: how many take the place of one in it.
-        set_aside: how many cannot be taken.
-        undeclared: by column, how many values are outside what the schema declares.
-        missing: by column, how many are missing.
+        added_before: when the same rows were added before, ISO 8601.
+        known: number of rows that are in the table already, by their row key.
+        replaced: number of rows that take the place of one in the table.
+        set_aside: number of rows that cannot be taken.
+        undeclared: by column, number of values outside what the schema declares.
+        missing: by column, number of missing values.
     """
 
     rows: int
@@ -166,7 +166,7 @@ class Arriving(OfRows):
     def sentences(self) -> list[str]:
         found = []
         if self.added_before is not None:
-            found.append(f"these rows were added before, on {self.added_before[:10]}: nothing is to be done")
+            found.append(f"these rows were added before, on {self.added_before[:10]}: there is nothing to do")
         if self.known:
             found.append(f"{self.known:,} rows are in the table already, by their row key")
         if self.set_aside:
@@ -177,6 +177,6 @@ class Arriving(OfRows):
 
 
 def odd_counts(odd: Mapping[str, Odd]) -> tuple[dict[str, int], dict[str, int]]:
-    """How many values of each column are undeclared, and how many missing; columns in which none are left out."""
+    """Numbers of undeclared and of missing values by column; columns without any are left out."""
     undeclared = {name: found.undeclared for name, found in odd.items() if found.undeclared}
     return undeclared, {name: found.missing for name, found in odd.items() if found.missing}

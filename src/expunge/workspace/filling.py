@@ -1,4 +1,4 @@
-"""Filling a new workspace: rows into the table, keys, schema and ledger, in a folder that is a workspace once all is there."""
+"""Filling a new workspace: rows into the table, keys, schema and ledger. The folder is a workspace once all are there."""
 
 import json
 import secrets
@@ -36,7 +36,7 @@ from expunge.workspace.states import Notify
 from expunge.workspace.storage import Storage
 
 PROPOSED_FROM = 100_000
-"""Rows that a schema is proposed from."""
+"""Number of rows from which a schema is proposed."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Origin:
 
     Args:
         data: a file, a folder of Parquet files, or with ``query`` the URL of a database.
-        reading: what is known of the file.
+        reading: what is known about the file.
     """
 
     data: str
@@ -55,12 +55,12 @@ class Origin:
 
 @dataclass(frozen=True)
 class IdColumns:
-    """The columns of a new workspace that say whose a row is.
+    """The columns of a new workspace that say to whom a row belongs.
 
     Args:
-        subject: whose a row is.
-        aliases: other ids of the same person.
-        rule: by which ids are compared.
+        subject: the column that says to whom a row belongs.
+        aliases: columns with other ids of the same person.
+        rule: the rule by which ids are compared.
     """
 
     subject: str
@@ -69,17 +69,17 @@ class IdColumns:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """All of them."""
+        """All the columns of ids."""
         return (self.subject, *self.aliases)
 
     def require(self, columns: pa.Schema) -> None:
-        """Raises ``InvalidRows`` unless each of them is there, once."""
+        """Raises ``InvalidRows`` unless each of these columns is there, once."""
         for name in self.columns:
             if name not in columns.names:
                 there = ", ".join(map(repr, columns.names))
-                raise InvalidRows(f"there is no column {name!r} that says whose a row is: there are {there}")
+                raise InvalidRows(f"there is no column {name!r} to say to whom a row belongs: the columns are {there}")
             if self.columns.count(name) > 1:
-                raise InvalidRows(f"column {name!r} is given twice as one that says whose a row is: give it once")
+                raise InvalidRows(f"column {name!r} is given twice as a column of ids: give it once")
 
     def proposed(self, rows: pa.Table) -> FeatureSchema:
         """A draft of the schema from a sample of the rows."""
@@ -88,13 +88,13 @@ class IdColumns:
 
 @dataclass(frozen=True)
 class _Imported:
-    """What was read.
+    """What was read from the data.
 
     Args:
-        key: under which the ids were hashed.
-        files: of the table.
-        content: of the rows.
-        sample: some of them.
+        key: key under which the ids were hashed.
+        files: files of the table.
+        content: digest of the rows.
+        sample: some of the rows.
         reading: how values were written.
     """
 
@@ -106,7 +106,7 @@ class _Imported:
 
     @property
     def rows(self) -> int:
-        """How many there are."""
+        """Number of rows."""
         return sum(file.rows for file in self.files)
 
 
@@ -123,14 +123,14 @@ def fill(
     """Makes all parts of the workspace ``identity`` in its folder.
 
     Args:
-        schema: how rows become features; without it one is drafted from rows all over the file.
-        database: URL of an empty database for the ledger; without it a file in the folder.
+        schema: how rows become features; without it, one is drafted from rows throughout the file.
+        database: URL of an empty database for the ledger; without it, the ledger is a file in the folder.
         row_key: columns that together name a row; none if there are none.
-        notify: told what was understood, and what to look at next.
+        notify: told what was understood and what to check next.
 
     Raises:
-        InvalidRows: rows that cannot be read, or without a subject.
-        WorkspaceInvalid: the folder or the database is in use, or cannot be written to; or the row key names no row.
+        InvalidRows: the rows cannot be read, or have no subject.
+        WorkspaceInvalid: the folder or the database is in use or cannot be written to, or the row key does not identify a row.
     """
     configuration = Configuration() if database is None else Configuration(database=database)
     configuration.write(storage.configuration_path)
@@ -144,12 +144,12 @@ def fill(
     if schema is None:
         notify(
             "schema.toml was drafted from what at least ten people share: check its ranges and categories before you fit. "
-            "They should come from what you know of the world: what is taken from the data remembers the people in it"
+            "They should come from what you know about the world: what is taken from the data remembers the people in it"
         )
 
 
 def _imported(storage: Storage, origin: Origin, ids: IdColumns, declared: set[str], notify: Notify) -> _Imported:
-    """The rows, in the table, under a new key; columns of ids are kept as they are only if they are ``declared`` features."""
+    """The rows, in the table, under a new key; id columns are kept as they are only if they are ``declared`` features."""
     found = understood(origin.data, origin.query, texts=ids.columns, reading=origin.reading)
     for sentence in found.words:
         notify(sentence)
@@ -179,7 +179,7 @@ def _record(
     database: str | None,
     row_key: Sequence[str],
 ) -> None:
-    """Keys, and a ledger that knows what was imported; the log's first head is signed, and published beside the key."""
+    """Makes keys and a ledger of what was imported; the log's first head is signed, and published beside the key."""
     signing_key = SigningKey.create(storage.keys)
     keyed = keyed_content(SealKey.create(storage.seal_key_path), imported.content)
     ledger = storage.reach(sqlite_url(storage.path.absolute() / "ledger.sqlite") if database is None else database)
@@ -212,10 +212,10 @@ def _record(
 
 
 def propose_schema(origin: Origin, subject: str) -> FeatureSchema:
-    """A draft schema from rows all over a file, or all over the result of a query.
+    """A draft schema from rows throughout a file, or throughout the result of a query.
 
     Raises:
-        InvalidRows: the file cannot be read, or has no such column or no features.
+        InvalidRows: the file cannot be read, or has no such column, or no features.
     """
     ids = IdColumns(subject)
     columns, batches = read_batches(origin.data, origin.query, texts=ids.columns, reading=origin.reading)

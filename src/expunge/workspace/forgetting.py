@@ -1,4 +1,4 @@
-"""Forgetting those forgotten: tombstones are kept for a term that the settings say, and then go."""
+"""Forgetting the forgotten: tombstones are kept for the term in the settings, and then deleted."""
 
 from contextlib import suppress
 from datetime import timedelta
@@ -13,13 +13,13 @@ PURPOSE = "answers to repeated requests, refusing rows of people forgotten, forg
 
 
 def until(storage: Storage) -> str:
-    """Tombstones of requests that were over by then have served their term, ISO 8601."""
+    """The time, ISO 8601: tombstones of requests that were over by then have served their term."""
     return (times.now() - timedelta(days=storage.configuration.tombstone_days)).isoformat(timespec="microseconds")
 
 
 def purge_tombstones(storage: Storage) -> int:
-    """Drops the tombstones whose term is over; of how many requests. The caller holds ``storage.exclusive()``, has recovered,
-    and knows that the clock can be believed."""
+    """Drops the tombstones whose term is over, and returns of how many requests. The caller holds ``storage.exclusive()``, has
+    recovered, and knows that the clock can be trusted."""
     with storage.database.reading() as connection:
         if not tombstones.due(connection, until(storage)):
             return 0

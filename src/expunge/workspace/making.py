@@ -1,4 +1,4 @@
-"""Making a workspace: a folder that is one only when it is whole; the next attempt clears what an interrupted one left."""
+"""Making a workspace: its folder becomes one only when complete; the next attempt clears what an interrupted one left."""
 
 import fcntl
 import os
@@ -17,7 +17,7 @@ PATTERNS = (
     "table/_delta_log/*.json",
     "table/_delta_log/*.parquet",
     "table/_delta_log/_last_checkpoint",
-    "table/_delta_log/*.json#*",  # an entry that Delta Lake had begun to write
+    "table/_delta_log/*.json#*",  # an entry that Delta Lake started to write
     "table/_bucket=*/batch-*.parquet",
     "models/*/*.safetensors",
     "ledger.sqlite*",
@@ -31,7 +31,7 @@ PATTERNS = (
     f"{PARTIAL}*",
     f"keys/{PARTIAL}*",
 )
-"""What making a workspace or a backup writes; nothing else is ever deleted."""
+"""What making a workspace or a backup writes; nothing else is ever deleted here."""
 FOLDERS = (
     "table/_delta_log/_commits",
     "table/_delta_log/_tmp",
@@ -46,22 +46,22 @@ FOLDERS = (
 
 @contextmanager
 def folder(path: Path) -> Iterator[tuple[Storage, str]]:
-    """A folder in which a workspace may be made, and the workspace's identity; all of it is taken back if that fails.
+    """A folder in which a workspace may be made, and the workspace's identity; everything is undone if making it fails.
 
     Raises:
         WorkspaceInvalid: the folder is in use, or cannot be written to.
-        WorkspaceBusy: somebody else is making a workspace there.
+        WorkspaceBusy: another process is making a workspace there.
     """
     was_there, marker = path.is_dir(), path / UNFINISHED
     if path.exists() and not marker.is_file() and (not was_there or any(path.iterdir())):
-        raise WorkspaceInvalid(f"{path} is there already and is not empty: choose another folder")
+        raise WorkspaceInvalid(f"{path} already exists and is not empty: choose another folder")
     storage = Storage(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
         path.chmod(0o700)
         handle = os.open(marker, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
-        raise WorkspaceInvalid(f"{path} cannot be written ({error.strerror}); nothing was changed") from error
+        raise WorkspaceInvalid(f"{path} cannot be written to ({error.strerror}); nothing was changed") from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -87,7 +87,7 @@ def folder(path: Path) -> Iterator[tuple[Storage, str]]:
             marker.unlink()
             sync_folder(path)
     except OSError as error:
-        raise WorkspaceInvalid(f"{path} cannot be written ({error.strerror}); nothing was changed") from error
+        raise WorkspaceInvalid(f"{path} cannot be written to ({error.strerror}); nothing was changed") from error
     finally:
         os.close(handle)
         if not was_there and not any(path.iterdir()):

@@ -1,4 +1,4 @@
-"""What is read of a model's specification where its estimator is not needed: ``Specification`` brings scikit-learn."""
+"""The part of a model's specification that is read without its estimator: ``Specification`` loads scikit-learn."""
 
 import json
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class Outline:
     Args:
         kind: the estimator.
         target: the column that it predicts.
-        schedule: of its refits.
+        schedule: schedule of its refits.
     """
 
     kind: ModelKind

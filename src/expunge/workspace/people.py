@@ -1,7 +1,7 @@
-"""People: whom an id stands for. A person is who the subject column says; other ids of theirs, aliases, lead to them.
+"""People: whom an id stands for. The subject column says who a person is; other ids of theirs, aliases, lead to them.
 
-An id is looked for in the subject column and in every alias column, under the present rule of ids and every earlier one. If it
-leads to more than one person (a device that two share, a customer number that is another's telephone), nobody is taken.
+An id is looked for in the subject column and in every alias column, under the present rule of ids and every earlier one. If
+it leads to more than one person (a device that two share, a customer number that is another's telephone), it stands for none.
 """
 
 import json
@@ -24,7 +24,7 @@ from expunge.workspace.storage import Storage
 
 UNKNOWN = "no rows here have this id: check the id and its spelling"
 LOOKED_AT = 100
-"""Unknown ids of one call, up to which near forms of them are looked for."""
+"""Number of unknown ids in one call up to which similar ids are looked for."""
 ALIASES = "alias_columns"
 """The property that names the alias columns, as JSON."""
 SUBJECT_COLUMN = "subject_column"
@@ -33,7 +33,7 @@ SUBJECT_COLUMN = "subject_column"
 
 @dataclass(frozen=True)
 class Id:
-    """An id as somebody gave it; ``by`` names the column of which it is, if that was said."""
+    """An id as somebody gave it; ``by`` names its column, if that was given."""
 
     text: str = field(repr=False)
     by: str | None = None
@@ -51,10 +51,10 @@ class Found:
     """Whom an id stands for.
 
     Args:
-        people: by person who has rows, their pseudonyms: one, or several where spellings that are one id now were two before.
-        rows: how many rows they have.
-        tombstones: under which somebody may have been forgotten who had this id.
-        problem: why it is not an id of this table.
+        people: for each person who has rows, their pseudonyms: one, or several if what is now one id had two spellings before.
+        rows: number of rows that they have.
+        tombstones: tombstones under which somebody with this id may have been forgotten.
+        problem: why this is not an id of this table.
     """
 
     people: tuple[tuple[str, ...], ...] = field(default=(), repr=False)
@@ -69,7 +69,7 @@ class Found:
 
 
 class Near(NamedTuple):
-    """How a form is like an id that nobody has, and whom the form stands for."""
+    """How a form resembles an id that nobody has, and whom the form stands for."""
 
     likeness: Likeness
     who: Found
@@ -77,11 +77,11 @@ class Near(NamedTuple):
 
 @dataclass(frozen=True)
 class Returned:
-    """Tombstones of people whose rows came again after they had been forgotten.
+    """Tombstones of people whose rows came again after they were forgotten.
 
     Args:
-        rows: where these stand, in order.
-        column: by which the first was found.
+        rows: positions of these rows, in order.
+        column: the column in which the first was found.
     """
 
     rows: tuple[int, ...]
@@ -97,7 +97,7 @@ class People:
         with storage.database.reading() as connection:
             self.subject, self.aliases = id_columns(connection)
             if storage.subject_key.fingerprint() != read_property(connection, "subject_key"):
-                del storage.__dict__["subject_key"]  # another process has taken a new rule of ids into use
+                del storage.__dict__["subject_key"]  # another process has put a new rule of ids into use
 
     @property
     def _table(self) -> SubjectTable:
@@ -109,11 +109,11 @@ class People:
 
     @cached_property
     def identification(self) -> Identification:
-        """How whose a row is becomes pseudonyms here."""
+        """How ids become pseudonyms here."""
         return Identification(self._key, self.subject, self.aliases, self._taken)
 
     def find(self, ids: Sequence[Id]) -> list[Found]:
-        """Whom each of ``ids`` stands for; one look at the table for all of them."""
+        """Whom each of ``ids`` stands for, found in one pass over the table."""
         problems = [self._problem(each) for each in ids]
         good = [each for each, problem in zip(ids, problems, strict=True) if problem is None]
         own = {each: self._key.pseudonyms(each.text) if each.by in (None, self.subject) else [] for each in good}
@@ -133,7 +133,7 @@ class People:
         ]
 
     def near(self, ids: Sequence[Id], found: Sequence[Found]) -> dict[int, list[Near]]:
-        """By number of an id that nobody has, whom the forms stand for that are near to it; of the first of these ids."""
+        """For each id that nobody has, by its number, whom similar forms stand for; only the first such ids are looked at."""
         unknown = [number for number, who in enumerate(found) if not who.people and who.problem is None][:LOOKED_AT]
         forms = [(number, kind, form) for number in unknown for kind, form in near_forms(ids[number].text)]
         likes = self.find([Id(form, ids[number].by) for number, _kind, form in forms])
@@ -143,10 +143,10 @@ class People:
         return near
 
     def one(self, text: str, by: str | None = None) -> tuple[str, ...]:
-        """The pseudonyms of the person whom the id ``text`` stands for.
+        """The pseudonyms of the person for whom the id ``text`` stands.
 
         Raises:
-            RequestRefused: it is not an id, nobody has it, or several have.
+            RequestRefused: it is not an id, nobody has it, or several people have it.
         """
         ids = [Id(text, by)]
         (found,) = self.find(ids)
@@ -161,14 +161,13 @@ class People:
         return found.person
 
     def several(self, count: int) -> str:
-        """What to say where an id stands for ``count`` people."""
+        """The message for an id that stands for ``count`` people."""
         return (
-            f"this id stands for {count} people: say the column of which it is, or give the id of the one who is meant in "
-            f"column {self.subject!r}"
+            f"this id stands for {count} people: name its column, or give the id of the right person in column {self.subject!r}"
         )
 
     def returned(self, connection: sa.Connection, added: pa.Table) -> Returned | None:
-        """Who in ``added`` was forgotten and has no rows here, by subject or by an alias that was theirs alone."""
+        """Who in ``added`` was forgotten and has no rows here, found by subject or by an alias that was theirs alone."""
         stones, columns = tombstones.standing(connection), [SUBJECT, *alias_names(len(self.aliases))]
         found: list[str] = []
         rows: dict[int, str] = {}
@@ -181,7 +180,7 @@ class People:
         return Returned(tuple(sorted(rows)), rows[min(rows)], tuple(found)) if rows else None
 
     def leaving(self, people: Mapping[str, str]) -> dict[str, list[str]]:
-        """By request, the tombstones for the other ids of who is about to be erased; those that somebody else has are left out.
+        """By request, the tombstones for the other ids of those about to be erased; ids that somebody else has are left out.
 
         Args:
             people: by request, the pseudonym of its person.
@@ -198,7 +197,9 @@ class People:
     def _problem(self, given: Id) -> Problem | None:
         columns = (self.subject, *self.aliases)
         if given.by is not None and given.by not in columns:
-            return Problem(Refusal.UNKNOWN_COLUMN, f"there is no column {given.by!r} of ids: there are {', '.join(columns)}")
+            return Problem(
+                Refusal.UNKNOWN_COLUMN, f"there is no id column {given.by!r}: the id columns are {', '.join(columns)}"
+            )
         try:
             is_empty = not self._key.canonical(given.text)
         except ValueError as error:
@@ -228,9 +229,9 @@ def id_columns(connection: sa.Connection) -> tuple[str, tuple[str, ...]]:
 
 
 def refused_return(back: Returned, names: Sequence[int]) -> InvalidRows:
-    """What to say where rows, which are called by ``names``, are of somebody who was forgotten."""
+    """The error for rows, numbered by ``names``, that belong to somebody who was forgotten."""
     return InvalidRows(
-        f"row {names[back.rows[0]]} is of somebody who was forgotten (by column {back.column!r}), as are the rows of "
+        f"row {names[back.rows[0]]} belongs to somebody who was forgotten (by column {back.column!r}), as do the rows of "
         f"{len(back.tombstones)} ids in all: drop them from the file, set them aside with --rejects, or give --returning if "
         "they have come back. Nothing was changed"
     )

@@ -1,4 +1,4 @@
-"""Plans: what each command is about to do, found out before anything changes. A dry run ends here, or a batch does it."""
+"""Plans: what each command is about to do, found out before anything changes. A dry run ends here; a batch carries it out."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,13 +50,13 @@ class How(TypedDict, total=False):
     Args:
         model: the estimator, ``logistic`` by default.
         penalty: ``C`` of a classifier, ``alpha`` of a regression; 1 by default.
-        epsilon: of the promise, in nats; 1 by default.
-        delta: of the promise, a probability; 1e-6 by default.
+        epsilon: epsilon of the promise, in nats; 1 by default.
+        delta: delta of the promise, a probability; 1e-6 by default.
         noise: ``auto``, the default, ``shaped`` or ``isotropic`` (theory §5.6).
         excess_risk: what the noise may cost; 0.001 by default.
-        noise_floor: of shaped noise; 0.02 by default.
-        sigma: of isotropic noise, in place of an excess risk.
-        order: of the statistics, 2 or 3; ``auto``, the default, for 3 where that takes little memory (theory §4.7).
+        noise_floor: floor of shaped noise; 0.02 by default.
+        sigma: scale of isotropic noise, in place of an excess risk.
+        order: order of the statistics, 2 or 3; ``auto``, the default, for 3 where that takes little memory (theory §4.7).
     """
 
     model: str
@@ -71,13 +71,13 @@ class How(TypedDict, total=False):
 
 
 class Taking(TypedDict, total=False):
-    """How rows are read, and which are taken that are not otherwise.
+    """How rows are read, and which rows are taken that would otherwise be refused.
 
     Args:
-        reading: what is known of the file, beside what was known when the workspace was made.
-        returning: those of people who were forgotten and have come back.
-        accept_undeclared: those of a file in which too much is undeclared.
-        upsert: those with the row key of a row in the table, whose place they take.
+        reading: what is known about the file, besides what was known when the workspace was made.
+        returning: take rows of people who were forgotten and have come back.
+        accept_undeclared: take rows of a file in which too much is undeclared.
+        upsert: take rows with the row key of a row in the table, in its place.
     """
 
     reading: Reading
@@ -94,8 +94,8 @@ class Plan(Generic[E_co]):
     """What a command is about to do.
 
     Args:
-        work: of the batch; ``None`` if nothing is to be done.
-        expected: what the person who gave the command is told of it; it stays in the house.
+        work: the work of the batch; ``None`` if there is nothing to do.
+        expected: what to tell the person who gave the command; it is not published.
     """
 
     work: Work | None
@@ -104,10 +104,10 @@ class Plan(Generic[E_co]):
 
 @dataclass(frozen=True)
 class Appended:
-    """What came of rows from outside.
+    """What became of rows from outside.
 
     Args:
-        arrived: what whoever brought the rows is told.
+        arrived: what to tell the person who brought the rows.
         outcomes: the new releases.
     """
 
@@ -116,20 +116,20 @@ class Appended:
 
     @property
     def rows(self) -> int:
-        """How many were added."""
+        """Number of rows added."""
         return self.arrived.rows
 
 
 @contextmanager
 def looking(storage: Storage) -> Iterator["Plans"]:
-    """The plans of commands that are not to be carried out: nothing changes, not even what an interrupted one left.
+    """Plans of commands that are not carried out: nothing changes, not even what an interrupted command left.
 
     Raises:
-        WorkspaceInvalid: a batch was interrupted, so that nobody knows what the next command would find.
+        WorkspaceInvalid: a batch was interrupted, so it is unknown what the next command would find.
     """
     with storage.database.reading() as connection:
         if batches.unfinished(connection):
-            raise WorkspaceInvalid("a batch was interrupted, which the next command finishes first: run expunge process")
+            raise WorkspaceInvalid("a batch was interrupted and must be finished first: run expunge process")
     yield Plans(storage)
 
 
@@ -142,27 +142,27 @@ class Plans:
     # models
 
     def fit(self, name: str, target: str, how: How, *, accept_undeclared: bool = False) -> Plan[Fitting]:
-        """A new model.
+        """Plans to fit a new model.
 
         Raises:
-            InvalidRows: an unknown target, or rows that the schema does not foresee.
-            ValueError: a name, parameter or kind that cannot be.
-            WorkspaceInvalid: there is a model of this name, or there was.
+            InvalidRows: an unknown target, or rows that the schema does not allow for.
+            ValueError: an impossible name, parameter or kind.
+            WorkspaceInvalid: a model of this name exists, or existed.
         """
         if not NAME.fullmatch(name):
             raise ValueError(f"a model's name is made of lower-case letters, digits, '.', '_' and '-', got {name!r}")
         with self.storage.database.reading() as connection:
             if releases.model(connection, name) is not None:
-                raise WorkspaceInvalid(f"there is a model {name!r} already, or was: choose another name")
+                raise WorkspaceInvalid(f"a model {name!r} exists or existed: choose another name")
         return self._fitted(BatchKind.FIT, name, {"target": target, **how}, accept_undeclared)
 
     def replace(self, name: str, how: How, *, accept_undeclared: bool = False) -> Plan[Fitting]:
-        """A model learned anew.
+        """Plans to fit a model anew.
 
         Raises:
-            InvalidRows: rows that cannot be fitted, or that the schema does not foresee.
-            ValueError: a parameter or kind that cannot be.
-            WorkspaceInvalid: no such model.
+            InvalidRows: rows that cannot be fitted, or that the schema does not allow for.
+            ValueError: an impossible parameter or kind.
+            WorkspaceInvalid: there is no such model.
         """
         old = self._model(name)
         kept = {key: getattr(old, key) for key in ("target", "penalty", "epsilon", "delta", "noise_floor", "order")}
@@ -174,10 +174,10 @@ class Plans:
             raise InvalidRows(f"{error}; or run expunge retire {name}") from error
 
     def retire(self, name: str) -> Plan[Retiring]:
-        """A model that is withdrawn.
+        """Plans to withdraw a model.
 
         Raises:
-            WorkspaceInvalid: no such model.
+            WorkspaceInvalid: there is no such model.
         """
         self._model(name)
         work = Work(BatchKind.RETIRE, models=(name,))
@@ -186,10 +186,10 @@ class Plans:
         return Plan(work, Retiring(name, len(closed)))
 
     def refit(self, name: str) -> Plan[Refitting]:
-        """A new anchor for a model.
+        """Plans to give a model a new anchor.
 
         Raises:
-            WorkspaceInvalid: no such model.
+            WorkspaceInvalid: there is no such model.
         """
         specification = self._model(name)
         with self.storage.database.reading() as connection:
@@ -222,7 +222,7 @@ class Plans:
         )
         odd = in_table(self.storage, [specification.features], asked)
         require_apart(self.storage, specification.features, asked)
-        if not accept_undeclared and not schema.draft:  # which leaves out what is rare, whatever its share
+        if not accept_undeclared and not schema.draft:  # a draft leaves out what is rare, whatever its share
             require_declared(odd, settings.undeclared_percent)
         rows = self.storage.table.count(specification.target, asked)
         noise = specification.noise, specification.sigma, specification.excess_risk
@@ -231,10 +231,10 @@ class Plans:
         return Plan(Work(kind, models=models, fitted=(name, specification)), seen)
 
     def rotate_key(self, *, is_revoked: bool) -> Plan[NewKey]:
-        """Another signing key.
+        """Plans to change the signing key.
 
         Raises:
-            WorkspaceInvalid: the present one, which vouches for it, cannot be used.
+            WorkspaceInvalid: the present key cannot be used to vouch for the new one.
         """
         with self.storage.database.reading() as connection:
             return Plan(None, NewKey(self.storage.signing_key(connection).keyid, is_revoked))
@@ -248,12 +248,12 @@ class Plans:
     def append(
         self, data: str, query: str | None = None, *, rejects: Rejects | None = None, **how: Unpack[Taking]
     ) -> Plan[Arriving]:
-        """Rows that are added.
+        """Plans to add rows.
 
         Args:
             data: a file, or with ``query`` the URL of a database.
             how: see ``Taking``.
-            rejects: where rows go that cannot be taken; without it none is taken then.
+            rejects: where rows that cannot be taken go; without it, such a row stops the command.
 
         Raises:
             InvalidRows: rows that do not fit, or, unless ``returning``, rows of somebody forgotten.
@@ -267,7 +267,7 @@ class Plans:
         if back is not None and not how.get("returning"):
             if rejects is None:
                 raise refused_return(back, found.names)
-            found, back = found.without(dict.fromkeys(back.rows, "of somebody who was forgotten"), rejects), None
+            found, back = found.without(dict.fromkeys(back.rows, "belongs to somebody who was forgotten"), rejects), None
         odd = expected(self.storage, found, accept_undeclared=how.get("accept_undeclared", False))
         stones = () if back is None else back.tombstones
         undeclared, missing = odd_counts(odd)
@@ -279,14 +279,14 @@ class Plans:
         return self._keyed(work, found, arriving, how)
 
     def _keyed(self, work: Work, found: Arrival, arriving: Arriving, how: Taking) -> Plan[Arriving]:
-        """The plan for rows of which the table may have some already, by their row key."""
+        """The plan for rows some of which the table may have already, by their row key."""
         keyed = row_keys.known(self.storage, found.rows, found.names)
         if keyed is None:
             return Plan(work, arriving)
         if len(keyed.changed) and not how.get("upsert"):
             raise InvalidRows(
-                f"row {keyed.names[0]} has the row key of a row in the table, and other values, one of {len(keyed.changed):,} "
-                "such rows: give --upsert to put them in its place. Nothing was changed"
+                f"row {keyed.names[0]} has the row key of a row in the table, but different values, one of "
+                f"{len(keyed.changed):,} such rows: give --upsert to put them in its place. Nothing was changed"
             )
         rows = pa.concat_tables([keyed.new, keyed.changed])
         arriving = replace(arriving, rows=len(keyed.new), known=keyed.same, replaced=len(keyed.changed))
@@ -297,11 +297,11 @@ class Plans:
         return Plan(replace(work, kind=BatchKind.UPSERT, gone=gone, added=written), arriving)
 
     def widen(self, column: str, to: str) -> Plan[Widening]:
-        """Another type of a column, in the same rows.
+        """Plans to change the type of a column, without changing its rows.
 
         Raises:
-            ValueError: it cannot become that.
-            InvalidRows: there is no such column, or a model would see other values.
+            ValueError: it cannot become that type.
+            InvalidRows: there is no such column, or a model would see different values.
         """
         columns = self.storage.table.columns
         if column not in columns.names:
@@ -314,10 +314,10 @@ class Plans:
         return Plan(work, Widening(column, str(given), str(TYPES[wider[1]]), self.storage.table.count()))
 
     def row_key(self, columns: Sequence[str]) -> Plan[NewRowKey]:
-        """Columns that name a row.
+        """Plans to declare which columns name a row.
 
         Raises:
-            WorkspaceInvalid: there is no such column, or these name no row.
+            WorkspaceInvalid: there is no such column, or these columns do not identify a row.
         """
         row_keys.require_key(self.storage.table, row_keys.id_names(self.storage), columns)
         return Plan(None, NewRowKey(tuple(columns)))
@@ -325,7 +325,7 @@ class Plans:
     def rectify(
         self, subject: str, data: str, *, reading: Reading = UNKNOWN, accept_undeclared: bool = False
     ) -> Plan[Arriving]:
-        """A person's rows that are replaced by those in a file. The row of the request is still to be made.
+        """Plans to replace a person's rows by those in a file. The row of the request is made later.
 
         Raises:
             RequestRefused: no rows here have this id.

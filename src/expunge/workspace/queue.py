@@ -1,4 +1,4 @@
-"""The queue: requests that wait, refits that are due, and a look at the models from time to time; all worked at once."""
+"""The queue: waiting requests, due refits, and a regular comparison of the models with the table, all worked together."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -33,10 +33,10 @@ class Processed:
 
     Args:
         outcomes: the new releases.
-        closed: how many requests were closed.
-        problems: by request that waits because a model cannot answer it, the reason.
-        aside: by model that is set aside, the reason.
-        purged: of how many requests the tombstones went, because their term is over.
+        closed: number of requests that were closed.
+        problems: for each request that waits because a model cannot answer it, the reason.
+        aside: for each model that is set aside, the reason.
+        purged: number of requests whose tombstones were deleted because their term is over.
     """
 
     outcomes: list[Outcome]
@@ -48,16 +48,16 @@ class Processed:
 
 def process(storage: Storage, notify: Notify = silent, patience: float = PATIENCE, *, is_due: bool = False) -> Processed:
     """Works the whole queue in one batch, with one release per model; then refits the models whose refit is due, one by one,
-    and works whatever has come in meanwhile before the next.
+    and works whatever has come in meanwhile before the next one.
 
-    A request that a model cannot answer (its last row of a class, say) waits with the reason; a model that can answer none
+    A request that a model cannot answer (for its last row of a class, say) waits with the reason. A model that can answer none
     (its budget is spent, or it does not hold the rows of the table) is set aside. The others go on: a person is erased from
     the table, and the request closed, when every living model has forgotten them.
 
     Args:
         notify: told before a batch is refitted.
         patience: seconds to wait for another process.
-        is_due: leave out what has failed and is not yet to be tried again.
+        is_due: leave out what has failed and is not to be tried again yet.
     """
     outcomes: list[Outcome] = []
     closed, n_batches = 0, 0
@@ -74,12 +74,12 @@ def process(storage: Storage, notify: Notify = silent, patience: float = PATIENC
                     done, last = batch.run(storage, work, notify), found
                     outcomes, closed, n_batches = [*outcomes, *done.outcomes], closed + len(done.closed), n_batches + 1
                 due = [name for name in _due(storage, now, unfit) if name not in tried]
-                if due:  # one by one: whoever asks in the meantime comes before the next
+                if due:  # one by one: requests that come in meanwhile are worked before the next
                     tried.add(due[0])
                     made = _refit(storage, due[0], notify)
                     outcomes, n_batches = [*outcomes, *made], n_batches + len(made)
                 freed = was_aside.keys() - _aside(storage).keys()
-                if freed:  # once more for a model that could forget nobody, and was refitted now
+                if freed:  # again for a model that could forget nobody and has now been refitted
                     was_aside, last = _aside(storage), None
                 elif not due:
                     break
@@ -96,7 +96,7 @@ def process(storage: Storage, notify: Notify = silent, patience: float = PATIENC
 
 
 def _is_idle(storage: Storage) -> bool:
-    """Whether a round finds nothing to do now, and so changes nothing: no batch to finish, nobody to forget, nothing due."""
+    """Whether a round would find nothing to do and change nothing: no batch to finish, nobody to forget, nothing due."""
     now = times.exact()
     with storage.database.reading() as connection:
         is_begun = bool(batches.unfinished(connection)) or bool(tombstones.due(connection, until(storage)))
@@ -115,8 +115,8 @@ def planned(storage: Storage) -> Plan[Working]:
 
 
 def _look(storage: Storage) -> None:
-    """Notes once a day that somebody looks at the queue, so that a clock that leaps ahead can be told from idle days; and drops
-    digests by which rows were recognised for long enough."""
+    """Notes once a day that the queue was looked at, so that a clock that leaps ahead can be told from idle days; and drops
+    digests of rows that have been recognised for long enough."""
     with storage.database.reading() as connection:
         is_seen = _is_seen(connection)
     if not is_seen:
@@ -132,7 +132,7 @@ def _is_seen(connection: sa.Connection) -> bool:
 
 
 def _compare_due(storage: Storage, now: str | None) -> Collection[str]:
-    """Compares the models with the table if their day has come, and sets aside those that do not hold its rows; their names."""
+    """Compares the models with the table if it is time, and sets aside those that do not hold its rows; returns their names."""
     if not _is_comparison_due(storage, now):
         return ()
     unfit = comparison.unfit(storage)
@@ -159,7 +159,7 @@ def _aside(storage: Storage) -> dict[str, str]:
 
 
 def _waiting(storage: Storage, now: str | None, unfit: Collection[str]) -> Work | None:
-    """What can be done: requests, and the models that have not answered them; what failed only if it is time, ``now``."""
+    """The work that can be done: requests, and the models that have not answered them; what failed, only if due at ``now``."""
     with storage.database.reading() as connection:
         living = releases.all_models(connection)
         by, waiting = requests.forgetting(connection), requests.waiting(connection)
@@ -184,7 +184,7 @@ def _refit(storage: Storage, name: str, notify: Notify) -> list[Outcome]:
 
 
 def _due(storage: Storage, now: str | None, unfit: Collection[str]) -> list[str]:
-    """The models whose scheduled refit is due; those that were set aside only if it is time, ``now``."""
+    """The models whose scheduled refit is due; those set aside, only if they are to be tried again at ``now``."""
     with storage.database.reading() as connection:
         owed = [row for row in releases.all_models(connection) if row.owed_since is not None and row.name not in unfit]
         owed, restored = [row for row in owed if _is_time(row, now)], Restored.last(connection)
@@ -193,5 +193,5 @@ def _due(storage: Storage, now: str | None, unfit: Collection[str]) -> list[str]
 
 
 def _is_time(row: Request | Model, now: str | None) -> bool:
-    """Whether a request or a model that may have failed is to be tried; by hand (``now`` is ``None``) it always is."""
+    """Whether to try a request or a model that may have failed; always when asked for by hand (``now`` is ``None``)."""
     return now is None or row.again is None or row.again <= now

@@ -1,4 +1,4 @@
-"""Recovery: why a workspace refuses to go on by itself, and what a person may confirm, each time as an event in the log."""
+"""Recovery: why a workspace refuses to continue, and what a person may confirm, each time as an event in the log."""
 
 import secrets
 from collections.abc import Iterator
@@ -21,14 +21,14 @@ from expunge.workspace.storage import PATIENCE, Storage
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Why the workspace does not go on, and the flag of ``expunge recover`` that confirms it; ``None`` where none does."""
+    """Why the workspace does not continue, and the flag of ``expunge recover`` that confirms it; ``None`` where none does."""
 
     what: str
     flag: str | None
 
 
 def diagnose(storage: Storage) -> list[Diagnosis]:
-    """Everything that stands in the way, what has to be confirmed first at the beginning. Changes nothing.
+    """Everything that stands in the way, in the order in which it has to be confirmed. Changes nothing.
 
     Raises:
         WorkspaceInvalid: there is no workspace, or its ledger cannot be used.
@@ -61,7 +61,7 @@ def _found(storage: Storage) -> Iterator[Diagnosis]:
 
 
 def _elsewhere(storage: Storage) -> Iterator[Diagnosis]:
-    """What the anchor says."""
+    """What the anchor reveals."""
     try:
         anchoring.require_continued(storage)
     except anchoring.Missing as error:
@@ -83,10 +83,10 @@ def _elsewhere(storage: Storage) -> Iterator[Diagnosis]:
 
 
 def moved(storage: Storage) -> None:
-    """Makes this folder the one that the ledger belongs to: it was moved, and no other one works with this ledger any more.
+    """Makes this folder the one to which the ledger belongs: it was moved, and no other folder works with the ledger any more.
 
     Raises:
-        LedgerCorrupt: the ledger has gone on without this folder, or is older than its anchor.
+        LedgerCorrupt: the ledger has continued without this folder, or is older than its anchor.
     """
     storage.lock_path.touch(mode=0o600)
     storage.unproven_database.require_newest()
@@ -104,10 +104,10 @@ def clock(storage: Storage) -> None:
 
 
 def anchors(storage: Storage) -> None:
-    """Writes public keys, checkpoint and anchor anew from the ledger, after checking all of its log: they are gone for good.
+    """Writes public keys, checkpoint and anchor again from the ledger, after checking its whole log, if they are lost for good.
 
     Raises:
-        LedgerCorrupt: the log is not what was signed, or does not go on from one of them that is there.
+        LedgerCorrupt: the log is not what was signed, or does not continue one of those that are there.
     """
     storage.unproven_database.require_newest()
     storage.require_own()
@@ -122,11 +122,11 @@ def anchors(storage: Storage) -> None:
 
 
 def older(storage: Storage) -> Resumption:
-    """Goes on from a ledger or a folder of an earlier day, as a restored backup does: budgets are spent, and those whom the
-    anchor knows to be forgotten are to be forgotten again. The newer one is gone for good.
+    """Continues from a ledger or a folder of an earlier day, as a restored backup does: budgets count as spent, and those whom
+    the anchor knows to be forgotten are to be forgotten again. The newer one is lost for good.
 
     Raises:
-        ExpungeError: folder and ledger are not of one piece, the anchor cannot be read, or another copy lives.
+        ExpungeError: folder and ledger do not match, the anchor cannot be read, or another copy is alive.
     """
     storage.lock_path.touch(mode=0o600)
     database, url, key = storage.database_without_witness(), storage.configuration.anchor, SealKey.load(storage.seal_key_path)
@@ -135,7 +135,7 @@ def older(storage: Storage) -> Resumption:
             restoring.verify(storage, database, None)
         except ExpungeError as error:
             raise type(error)(
-                f"the folder and the ledger are of different days, and no work can go on from them ({error}). Put two of one "
+                f"the folder and the ledger are from different days, so work cannot continue ({error}). Put two of the same "
                 "day together, or restore a backup with expunge restore; nothing was changed"
             ) from error
         anchor = anchoring.read(url, key) if url else None
@@ -148,7 +148,7 @@ def older(storage: Storage) -> Resumption:
                 anchor.require_same_workspace(connection)
             if anchor is None and url and read_property(connection, anchoring.ANCHORED) == anchoring.mark(url):
                 raise WorkspaceInvalid(
-                    "the anchor is not where it was written, so that nobody knows who was forgotten: put it back, or take "
+                    "the anchor is not where it was written, so nobody knows who was forgotten: put it back, or take "
                     "the setting anchor out of workspace.toml if it is gone for good; nothing was changed"
                 )
             result = restoring.go_on(storage, connection, storage.configuration, anchor, secrets.token_hex(8), head)
@@ -162,7 +162,7 @@ def older(storage: Storage) -> Resumption:
 
 
 def _head(storage: Storage) -> Head | None:
-    """The head of the log that lies beside the ledger, if it and the key that signed it are there."""
+    """The head of the log that lies beside the ledger, if both the head and the key that signed it are there."""
     try:
         known = PublicKeys.read(storage.public_key_path)
         return signed_head(storage.checkpoint_path.read_text(encoding="utf-8").strip(), known)
@@ -171,7 +171,7 @@ def _head(storage: Storage) -> Head | None:
 
 
 def _publish(storage: Storage) -> None:
-    """Writes public keys and checkpoint as the ledger has them."""
+    """Writes public keys and checkpoint as they are in the ledger."""
     with storage.unproven_database.reading() as connection:
         public, signed = str(storage.public_keys(connection)), str(log.checkpoint(connection))
     write_file(storage.public_key_path, public.encode())

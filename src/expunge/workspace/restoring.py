@@ -1,8 +1,8 @@
-"""Restoring: a new workspace from a backup, which does not forget that people were forgotten since.
+"""Restoring: a new workspace from a backup that learns who has been forgotten since the backup was made.
 
-Whatever the lost copy did after the backup was made, its releases are out. So the new copy is another system: every model's
-budget counts as spent until its next scheduled refit (theory §5.7), and those who were forgotten in between, by the anchor, are
-forgotten again before anything else is done. The steps are done in a folder that is not a workspace until all are.
+Whatever the lost copy did after the backup, its releases are out. So the new copy counts as another system: every model's
+budget counts as spent until its next scheduled refit (theory §5.7), and those who were forgotten in between, according to the
+anchor, are forgotten again before anything else. This is done in a folder that is not a workspace until every step is done.
 """
 
 import os
@@ -39,17 +39,16 @@ from expunge.workspace.storage import Storage
 
 @dataclass(frozen=True)
 class Resumption:
-    """What going on from an earlier copy found.
+    """What was found when continuing from an earlier copy.
 
     Args:
-        size: events in the log that it continues.
-        given_up: size and root of the newest known head of the log that is lost; ``None`` if none is known to be.
-        again: how many people the table holds who were forgotten since.
-        noted: how many are noted as forgotten who have no
-            rows in it.
+        size: number of events in the log that it continues.
+        given_up: size and root of the newest known head of the log that is lost; ``None`` if no head is known to be lost.
+        again: number of people in the table who were forgotten since.
+        noted: number of people who are noted as forgotten and have no rows in the table.
         rotated: whether the lost copy signed with a newer key.
-        lost: ids of requests known to have been open in the lost copy, of which this one knows nothing.
-        is_anchored: whether an anchor said so; without one nobody knows who was forgotten since.
+        lost: ids of requests known to have been open in the lost copy and unknown to this one.
+        is_anchored: whether there was an anchor; without one it is unknown who was forgotten since.
     """
 
     size: int
@@ -70,17 +69,17 @@ def restore(
     replaces: str | None = None,
     is_clock_right: bool = False,
 ) -> Resumption:
-    """Makes a workspace in the new folder ``target`` from the backup in ``source``; ``process`` then forgets again.
+    """Makes a workspace in the new folder ``target`` from the backup in ``source``; ``process`` then forgets people again.
 
     Args:
-        database: URL of an empty database for the ledger; without it a file in the folder.
+        database: URL of an empty database for the ledger; without it, the ledger is a file in the folder.
         use_anchor: whether to ask the anchor that the backup's settings name.
-        replaces: the copy that the anchor says lives, if that one is given up.
-        is_clock_right: confirms a clock far ahead of the backup.
+        replaces: the copy that is alive according to the anchor, if it is given up.
+        is_clock_right: confirms that a clock far ahead of the backup is right.
 
     Raises:
         WorkspaceInvalid: the backup is damaged, a folder or database is in use, or the original is still there.
-        LedgerCorrupt: the backup is not of one piece, or another copy lives.
+        LedgerCorrupt: the parts of the backup do not match, or another copy is alive.
     """
     manifest = Manifest.read(source)
     _require_gone(manifest)
@@ -92,7 +91,7 @@ def restore(
         anchor = anchoring.read(url, key) if url else None
         if url and anchor is None:
             raise WorkspaceInvalid(
-                "no anchor is where the backup's settings say, so that nobody knows who was forgotten since: put it back, "
+                "there is no anchor where the backup's settings say, so nobody knows who was forgotten since: put it back, "
                 "or give --no-anchor; nothing was changed"
             )
         elsewhere = None if database is None else Database(database, key)
@@ -136,11 +135,11 @@ def go_on(
     instance: str,
     head: Head | None,
 ) -> Resumption:
-    """Makes an earlier copy of a workspace, in a writing transaction, the one that lives from now on.
+    """Makes an earlier copy of a workspace the living one, in a writing transaction.
 
     Args:
-        anchor: what is known elsewhere of the copy that is given up.
-        instance: id of the copy that goes on.
+        anchor: what is recorded elsewhere about the copy that is given up.
+        instance: id of the copy that continues.
         head: a signed head of the log that this copy may not know.
     """
     size, before = sealing.log_size(connection), Restored.last(connection)
@@ -166,8 +165,8 @@ def go_on(
 
 
 def _forget_again(storage: Storage, connection: sa.Connection, settings: Configuration, anchor: Anchor) -> tuple[int, int]:
-    """Makes the requests anew of those whose tombstones are in the ``anchor``: open where the table has rows of them, closed
-    where it has none, with the tombstones for their other ids; how many of each."""
+    """Makes the requests of those whose tombstones are in the ``anchor`` again: open where the table has rows of theirs, closed
+    where it has none, with the tombstones for their other ids. Returns how many of each."""
     files = data_files.present(connection)
     table, key = SubjectTable(storage.path / "table", lambda: files), SubjectKey.load(storage.subject_key_path)
     wanted, rows = set(anchor.forgotten), {}
@@ -209,7 +208,7 @@ def _forget_again(storage: Storage, connection: sa.Connection, settings: Configu
 
 
 def _is_continued(connection: sa.Connection, head: Head) -> bool:
-    """Whether a head of the log is one that this copy knows."""
+    """Whether this copy knows a head of the log."""
     try:
         log.require_head(connection, head)
     except LedgerCorrupt:
@@ -232,13 +231,13 @@ def _require_clock(connection: sa.Connection, is_right: bool) -> None:
 
 
 def verify(storage: Storage, ledger: Database, checkpoint: str | None) -> None:
-    """Checks that ledger, table and states in a folder are of one piece.
+    """Checks that ledger, table and states in a folder belong together.
 
     Args:
         checkpoint: a signed head that the log must contain.
 
     Raises:
-        LedgerCorrupt, WorkspaceInvalid, StateCorrupt: they are not.
+        LedgerCorrupt, WorkspaceInvalid, StateCorrupt: they do not.
     """
     with ledger.reading() as connection:
         sealing.verify(connection)
@@ -247,12 +246,12 @@ def verify(storage: Storage, ledger: Database, checkpoint: str | None) -> None:
         table = SubjectTable(storage.path / "table", lambda: files)
         table.verified(files)
         if table.logged() != {file.path for file in files}:
-            raise WorkspaceInvalid("the table's transaction log names other files than the ledger: use another copy")
+            raise WorkspaceInvalid("the table's transaction log does not name the same files as the ledger: use another copy")
         for model in releases.all_models(connection):
             last = releases.current(connection, model.name)
             path = storage.state_path(model.name, last.number)
             if not path.is_file() or digest(path.read_bytes()) != last.state_digest:
-                raise StateCorrupt(f"{path} is missing, or not the file that the ledger names: use another copy")
+                raise StateCorrupt(f"{path} is missing, or is not the file that the ledger names: use another copy")
         storage.signing_key(connection)
         if SubjectKey.load(storage.subject_key_path).fingerprint() != read_property(connection, "subject_key"):
             raise WorkspaceInvalid("keys/subject.key is not the key that the table was made with: use another copy")
@@ -275,7 +274,7 @@ def _copy(source: Path, manifest: Manifest, storage: Storage) -> None:
 
 
 def _require_gone(manifest: Manifest) -> None:
-    """Raises ``WorkspaceInvalid`` if the workspace that was backed up still works on this machine."""
+    """Raises ``WorkspaceInvalid`` if the workspace that was backed up is still in use on this machine."""
     original = Storage(Path(manifest.folder))
     if not os.path.isfile(original.configuration_path):
         return
@@ -294,20 +293,21 @@ def _require_gone(manifest: Manifest) -> None:
             original.unproven_database.close()
     if lives:
         raise WorkspaceInvalid(
-            f"the workspace that was backed up still works, in {manifest.folder}: two copies would spend one budget twice, and "
-            "each forget without the other. Use that one, or move its folder away if it is given up; nothing was changed"
+            f"the workspace that was backed up is still in use, in {manifest.folder}: two copies would spend one budget twice, "
+            "and each would forget without the other. Use that one, or move its folder away if it is given up; nothing was "
+            "changed"
         )
 
 
 def _require_ours(anchor: Anchor, connection: sa.Connection, instance: str, replaces: str | None) -> None:
-    """Raises ``LedgerCorrupt`` unless the anchor is of this workspace and says that no other copy lives."""
+    """Raises ``LedgerCorrupt`` unless the anchor belongs to this workspace and says that no other copy is alive."""
     if anchor.workspace != read_property(connection, "workspace"):
         raise LedgerCorrupt(
             "the anchor belongs to another workspace: correct the setting, or give --no-anchor; nothing was changed"
         )
     pairs = zip(anchor.keys, keys(connection), strict=False)
     if any(known != own for known, own in pairs):
-        raise LedgerCorrupt("the anchor knows other signing keys than the backup: use another backup; nothing was changed")
+        raise LedgerCorrupt("the anchor and the backup have different signing keys: use another backup; nothing was changed")
     if anchor.instance not in (instance, read_property(connection, INSTANCE), replaces):
         raise LedgerCorrupt(
             f"another copy of this workspace, {anchor.instance}, was restored since this backup was made. If that one is given "

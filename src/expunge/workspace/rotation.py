@@ -1,4 +1,4 @@
-"""Rotation: another key signs from now on, and the one before vouches for it."""
+"""Rotation: a new key signs from now on, and the previous one vouches for it."""
 
 from expunge.errors import ExpungeError, WorkUnfinished
 from expunge.evidence.events import EventKind
@@ -13,19 +13,19 @@ from expunge.workspace.storage import Storage
 
 
 def rotate_key(storage: Storage, *, is_revoked: bool) -> str:
-    """Signs with a new key from now on, which the old one endorses; the new key's id.
+    """Signs with a new key from now on, which the old one endorses; returns the new key's id.
 
     Args:
-        storage: of the workspace.
-        is_revoked: somebody else may have the old key: of what it signed, only what is in the log up to now stays valid.
+        storage: the workspace.
+        is_revoked: somebody else may have the old key: of what it signed, only what is in the log so far stays valid.
 
     Raises:
-        WorkspaceInvalid: the old key is not there to vouch for another one.
+        WorkspaceInvalid: the old key is not there to vouch for a new one.
         WorkUnfinished: the new key signs, but the old one could not be deleted yet.
     """
     with batch.in_charge(storage):
         with storage.database.reading() as connection:
-            storage.signing_key(connection)  # without which no other key can be vouched for
+            storage.signing_key(connection)  # which has to vouch for the new one
         key = SigningKey.generate()
         with storage.database.writing() as connection:
             set_property(connection, COMING_KEY, key.keyid)
@@ -42,7 +42,7 @@ def rotate_key(storage: Storage, *, is_revoked: bool) -> str:
             batch.recover(storage)  # deletes the old private key and publishes the new public one
         except (ExpungeError, OSError) as error:
             raise WorkUnfinished(
-                f"the new key signs from now on, but the old one could not be put away ({error}): run expunge process when "
+                f"the new key signs from now on, but the old one could not be removed ({error}): run expunge process when "
                 "the cause is fixed"
             ) from error
     return key.keyid

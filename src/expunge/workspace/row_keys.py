@@ -1,4 +1,4 @@
-"""Row keys: columns that name a row, so that one that comes again is known, and one with other values can replace it."""
+"""Row keys: columns that name a row, so that a repeated row is recognised, and one with new values can replace it."""
 
 import json
 from collections.abc import Collection, Iterable, Sequence
@@ -21,13 +21,13 @@ ROW_KEY = "row_key"
 
 @dataclass(frozen=True)
 class Known:
-    """Rows from outside, by whether the table has their keys.
+    """Rows from outside, sorted by whether the table has their keys.
 
     Args:
-        new: rows whose keys it does not have.
-        changed: rows with keys that it has, and other values, called by ``names``.
+        new: rows whose keys the table does not have.
+        changed: rows whose keys the table has with different values; their numbers are ``names``.
         old: the table's rows with these keys.
-        same: how many rows it has already.
+        same: number of rows that the table already has.
     """
 
     new: pa.Table = field(repr=False)
@@ -38,7 +38,7 @@ class Known:
 
 
 def declared(connection: sa.Connection) -> tuple[str, ...]:
-    """The columns of the row key, none if none was declared."""
+    """The columns of the row key; empty if none was declared."""
     return tuple(json.loads(read_property(connection, ROW_KEY) or "[]"))
 
 
@@ -46,7 +46,7 @@ def declare(storage: Storage, names: Sequence[str]) -> None:
     """Makes these columns the row key. The caller holds ``storage.exclusive()``.
 
     Raises:
-        WorkspaceInvalid: as ``require_key`` does.
+        WorkspaceInvalid: as for ``require_key``.
     """
     require_key(storage.table, id_names(storage), names)
     with storage.database.writing() as connection:
@@ -59,7 +59,7 @@ def remember(connection: sa.Connection, names: Sequence[str]) -> None:
 
 
 def require_key(table: SubjectTable, ids: Sequence[str], names: Sequence[str]) -> None:
-    """Raises ``WorkspaceInvalid`` unless every row of the table has a value in these columns, and no two the same.
+    """Raises ``WorkspaceInvalid`` unless every row of the table has values in these columns that no other row has.
 
     Args:
         ids: the columns of ids: the subject's, then its aliases.
@@ -74,16 +74,16 @@ def require_key(table: SubjectTable, ids: Sequence[str], names: Sequence[str]) -
         )
     if table.repeats(columns):
         raise WorkspaceInvalid(
-            f"columns {', '.join(names)} do not identify a row: some rows have the same values there, or none. Choose "
+            f"columns {', '.join(names)} do not identify a row: some rows have the same values there, or no value. Choose "
             "columns that tell every row from all others"
         )
 
 
 def known(storage: Storage, rows: pa.Table, called: Sequence[int]) -> Known | None:
-    """Which of ``rows``, ``called`` so in their file, the table has already; ``None`` if there is no row key.
+    """Which of ``rows``, numbered by ``called``, the table already has; ``None`` if there is no row key.
 
     Raises:
-        InvalidRows: a row without a key, or two with the same; names them.
+        InvalidRows: a row has no key, or two have the same; the message names them.
     """
     with storage.database.reading() as connection:
         names = declared(connection)
@@ -110,7 +110,7 @@ def known(storage: Storage, rows: pa.Table, called: Sequence[int]) -> Known | No
 
 
 def require_own(storage: Storage, rows: pa.Table, called: Sequence[int], people: Collection[str]) -> None:
-    """Raises ``InvalidRows`` if a row has the row key of a row of anybody but these ``people``, or as ``known`` does."""
+    """Raises ``InvalidRows`` if a row has the row key of a row of anybody but ``people``, or as for ``known``."""
     found = known(storage, rows, called)
     owners = [] if found is None else found.old[SUBJECT].to_pylist()
     for row, owner in zip(found.names if found else (), owners, strict=True):
@@ -119,7 +119,7 @@ def require_own(storage: Storage, rows: pa.Table, called: Sequence[int], people:
 
 
 def replaced(storage: Storage, found: Known, rows: pa.Table) -> tuple[tuple[str, ...], pa.Table]:
-    """How ``rows`` take the place of ``found.old``: whose rows are written anew, and all rows that are then written."""
+    """How ``rows`` replace ``found.old``: the people whose rows are written again, and all the rows that are then written."""
     owners = tuple(sorted(set(found.old[SUBJECT].to_pylist())))
     theirs = storage.table.of_subjects(owners)
     kept = theirs.filter(pc.invert(pc.is_in(theirs[ROW], value_set=found.old[ROW].combine_chunks())))
@@ -134,7 +134,7 @@ def id_names(storage: Storage) -> tuple[str, ...]:
 
 
 def _stored(ids: Sequence[str], names: Sequence[str]) -> list[str]:
-    """What the table calls these columns: of ids it has pseudonyms."""
+    """What the table calls these columns: ids are stored as pseudonyms."""
     stored = dict(zip(ids, [SUBJECT, *alias_names(len(ids) - 1)], strict=True))
     return [stored.get(name, name) for name in names]
 

@@ -1,4 +1,4 @@
-"""A sample workspace: people of the bundled census with ids, and two models, to try every command and the desk on."""
+"""A sample workspace: people of the bundled census with ids, and two models, for trying every command and the desk."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ DELTA = 1e-5
 
 
 def make_sample(folder: Path, notify: Notify = silent) -> tuple[Path, list[Outcome]]:
-    """Makes a workspace in ``folder`` from a CSV file that is written beside it; the file, and the releases of two models.
+    """Makes a workspace in ``folder`` from a CSV file written beside it; returns the file and the releases of two models.
 
     ``income`` says whether somebody earned over $50,000 a year, ``hours`` how many hours a week they work.
 
@@ -21,14 +21,14 @@ def make_sample(folder: Path, notify: Notify = silent) -> tuple[Path, list[Outco
         notify: told what is done.
 
     Raises:
-        WorkspaceInvalid: the folder or the file is there already.
+        WorkspaceInvalid: the folder or the file already exists.
     """
     import pyarrow.csv
 
     data = folder.absolute().with_name(f"{folder.absolute().name}.csv")
     if data.exists() or (folder.exists() and any(folder.iterdir())):
         taken = data if data.exists() else folder
-        raise WorkspaceInvalid(f"{taken} is there already: choose another folder. Nothing was changed")
+        raise WorkspaceInvalid(f"{taken} already exists: choose another folder. Nothing was changed")
     data.parent.mkdir(parents=True, exist_ok=True)
     try:
         pyarrow.csv.write_csv(census_table("train").drop_columns([SPLIT]), data)

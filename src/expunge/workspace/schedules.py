@@ -1,8 +1,8 @@
-"""When a model is refitted, and why it was: by a schedule that nothing computed from rows moves. Theory §5.7.
+"""When a model is refitted, and why it was: on a schedule that nothing computed from rows can move. Theory §5.7.
 
-A model is owed a refit once somebody was forgotten from it since its last one. Refits that the ladder was forced into do not
-count, so that this depends on requests alone. When the refit comes is a matter of the calendar (UTC) and of how many releases
-there were. A refit at any other time moves the anchor, and resets nothing.
+A model is owed a refit once it has forgotten somebody since its last one. Refits that the ladder forces do not count, so
+the schedule depends on requests alone. When the refit comes depends on the calendar (UTC) and on how many releases were
+made. A refit at any other time moves the anchor but resets nothing.
 """
 
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ class RefitCause(StrEnum):
     """Why a model is refitted, or was."""
 
     CALENDAR = "calendar"
-    """The schedule's days were over."""
+    """The schedule's days had passed."""
     RELEASES = "releases"
-    """The schedule's number of releases was made."""
+    """The schedule's number of releases had been made."""
     FORCED = "forced"
     """No pass over the rows proved enough."""
     ASKED = "asked"
@@ -34,7 +34,7 @@ class RefitCause(StrEnum):
 
 WHY = {
     RefitCause.CALENDAR: "as scheduled by the calendar",
-    RefitCause.RELEASES: "as scheduled after so many releases",
+    RefitCause.RELEASES: "as scheduled by the number of releases",
     RefitCause.FORCED: "because no pass over the rows proved enough",
     RefitCause.ASKED: "because somebody asked for it",
 }
@@ -45,8 +45,8 @@ class NextRefit:
     """The scheduled refit that a model is owed.
 
     Args:
-        day: from which it is due, ISO 8601.
-        releases: after how many more it is due before that day; ``None`` for whatever their number.
+        day: the day from which it is due, ISO 8601.
+        releases: number of further releases after which it is due before that day; ``None`` if their number does not matter.
         cause: why it is due now; ``None`` where it is not.
     """
 
@@ -68,13 +68,13 @@ class NextRefit:
 
     @classmethod
     def of(cls, model: Model, last: Release, restored: Restored | None, on: date) -> "NextRefit | None":
-        """What ``model`` is owed ``on`` a day; ``None`` for nothing.
+        """What ``model`` is owed on the day ``on``; ``None`` if it is owed nothing.
 
         Args:
-            model: a living one.
+            model: a living model.
             last: its last release.
             restored: how the ledger was last restored, if it was.
-            on: the day that is asked about (UTC).
+            on: the day in question (UTC).
         """
         if model.owed_since is None:
             return None
@@ -93,8 +93,8 @@ class LastRefit:
 
     Args:
         at: when it was made, ISO 8601.
-        cause: why.
-        resets_budget: whether the privacy budget began anew with it, as only with one that was due.
+        cause: why it was made.
+        resets_budget: whether the privacy budget started again with it, as only with a refit that was due.
     """
 
     at: str
@@ -102,12 +102,12 @@ class LastRefit:
     resets_budget: bool
 
     def __str__(self) -> str:
-        budget = "the privacy budget began anew" if self.resets_budget else "it reset nothing"
+        budget = "the privacy budget started again" if self.resets_budget else "it reset nothing"
         return f"on {self.at[:10]}, {WHY[self.cause]}; {budget}"
 
     @classmethod
     def of(cls, connection: sa.Connection, model: Model) -> "LastRefit | None":
-        """That of ``model``; ``None`` if there was none."""
+        """The last refit of ``model``; ``None`` if there was none."""
         found = releases.last_refit(connection, model.name)
         if found is None:
             return None
@@ -115,14 +115,14 @@ class LastRefit:
         cause = RefitCause.ASKED
         if refit.kind is not BatchKind.REFIT:
             cause = RefitCause.FORCED
-        elif refit.figures.requests == 0:  # it was due: the schedule counts anew
+        elif refit.figures.requests == 0:  # it was due: the schedule starts again
             schedule = Outline.of(model).schedule
             cause = _cause(schedule, before.since, before.requests, refit.figures.since) or RefitCause.CALENDAR
         return cls(refit.at, cause, refit.figures.resets_budget)
 
 
 def _cause(schedule: Schedule, since: date, made: int, on: date) -> RefitCause | None:
-    """Why a refit is due ``on`` a day, ``made`` releases after the last scheduled one ``since``."""
+    """Why a refit is due on the day ``on``, ``made`` releases after the last scheduled one on the day ``since``."""
     if Schedule(days=schedule.days).is_due(since, made, on):
         return RefitCause.CALENDAR
     return RefitCause.RELEASES if schedule.is_due(since, made, on) else None

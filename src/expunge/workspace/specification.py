@@ -5,6 +5,7 @@ import math
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -16,18 +17,9 @@ from expunge.data.encoding.indicator import plain
 from expunge.data.files import NOTHING, Change
 from expunge.data.own_columns import ROW, SUBJECT
 from expunge.data.schema import FeatureSchema
-from expunge.data.sources import EncodedPart, TableColumns, TableSource, Without, columns_read
+from expunge.data.sources import EncodedPart, TableColumns, TableSource, Without, columns_read, first_rows
 from expunge.data.table import SubjectTable
 from expunge.errors import InvalidRows, LastRows
-from expunge.linear_model import (
-    GammaRegressor,
-    LogisticRegression,
-    PoissonRegressor,
-    PseudoHuberRegressor,
-    Ridge,
-    TweedieRegressor,
-)
-from expunge.linear_model.base import UnlearningModel
 from expunge.problem.objective import Objective
 from expunge.problem.parameters import real
 from expunge.problem.rows import Rows
@@ -37,41 +29,45 @@ from expunge.unlearning.settings import EXCESS_RISK, Order, Settings
 from expunge.unlearning.shape import NOISE_FLOOR
 from expunge.workspace.model_kinds import ModelKind
 
-ESTIMATORS: dict[ModelKind, type[UnlearningModel]] = {
-    ModelKind.LOGISTIC: LogisticRegression,
-    ModelKind.RIDGE: Ridge,
-    ModelKind.PSEUDO_HUBER: PseudoHuberRegressor,
-    ModelKind.POISSON: PoissonRegressor,
-    ModelKind.GAMMA: GammaRegressor,
-    ModelKind.TWEEDIE: TweedieRegressor,
+if TYPE_CHECKING:  # it brings scikit-learn, a second's work, which a fit needs and neither the desk nor the worker
+    from expunge.linear_model.base import UnlearningModel
+
+ESTIMATORS = {
+    ModelKind.LOGISTIC: "LogisticRegression",
+    ModelKind.RIDGE: "Ridge",
+    ModelKind.PSEUDO_HUBER: "PseudoHuberRegressor",
+    ModelKind.POISSON: "PoissonRegressor",
+    ModelKind.GAMMA: "GammaRegressor",
+    ModelKind.TWEEDIE: "TweedieRegressor",
 }
+"""Names in ``expunge.linear_model``."""
 CLASSES = 100
-"""More different targets than this are no classes."""
+"""More different targets than this are not classes."""
 TWEEDIE_POWER = 1.5
 """Variance power of the ``tweedie`` kind: between Poisson's counts and Gamma's amounts, as for insurance claims."""
 
 
 @dataclass(frozen=True)
 class Specification:
-    """What is fixed about a model before any row is seen, and the classes found at its fit.
+    """What is fixed about a model before any row is seen, and the classes found when it is fitted.
 
     Args:
         kind: the estimator.
-        target: column it predicts.
+        target: the column that it predicts.
         penalty: ``C`` of a classifier, ``alpha`` of a regression.
-        epsilon: of the promise, in nats.
-        delta: of the promise, a probability.
-        sigma: of isotropic noise; ``None`` for shaped noise, of which ``excess_risk`` says how much there is.
-        schema: the feature schema as TOML, the target left out.
-        classes: labels of a classifier, else none.
-        declared_classes: whether a person declared them.
+        epsilon: epsilon of the promise, in nats.
+        delta: delta of the promise, a probability.
+        sigma: scale of isotropic noise; ``None`` for shaped noise, whose amount ``excess_risk`` determines.
+        schema: the feature schema as TOML, without the target.
+        classes: labels of a classifier; empty for other models.
+        declared_classes: whether a person declared the classes.
         refit_days: days between scheduled refits, as in workspace.toml.
         refit_requests: releases between them; 0 for no such limit.
         noise: ``isotropic`` or ``shaped``.
-        excess_risk: what shaped noise may cost, as it was asked for.
-        risk_unit: the loss of which that is a share (theory §5.3).
-        noise_floor: of shaped noise.
-        order: of the statistics; see ``Settings``.
+        excess_risk: what shaped noise may cost, as asked for.
+        risk_unit: the loss of which ``excess_risk`` is a share (theory §5.3).
+        noise_floor: floor of shaped noise.
+        order: order of the statistics; see ``Settings``.
     """
 
     kind: ModelKind
@@ -111,18 +107,18 @@ class Specification:
         refit_requests: int,
         without: Collection[str] = (),
     ) -> "Specification":
-        """The specification of a new model. How much noise there is comes from ``excess_risk`` and what the schema declares
-        where no sigma is given.
+        """The specification of a new model. Where no sigma is given, the amount of noise follows from ``excess_risk`` and the
+        declarations of the schema.
 
         Args:
             noise: ``auto``, ``shaped`` or ``isotropic``.
-            without: pseudonyms of people whose rows in the table are not to be learned.
+            without: pseudonyms of people whose rows in the table are left out.
 
         Raises:
-            InvalidRows: an unknown target, or one with too many classes or without a declared one; something was taken from the
-                rows that fewer than ten people share.
+            InvalidRows: an unknown target, or one with too many or with undeclared classes; or fewer than ten people share
+                something that was taken from the rows.
             LastRows: nobody has a target, or all have the same class.
-            ValueError: an unknown kind or order, parameters of noise that cannot be together, or no range declared for a
+            ValueError: an unknown kind or order, noise parameters that exclude each other, or no range declared for a
                 target whose loss needs one.
         """
         if kind not in tuple(ModelKind):
@@ -159,11 +155,11 @@ class Specification:
             ) from error
 
     def _with_noise(self, target_range: tuple[float, float] | None) -> "Specification":
-        """The same with the kind of noise decided, and how much there is.
+        """The same specification with the kind and the amount of noise decided.
 
         Raises:
-            Undeclared: something must be declared before an excess risk says how much.
-            ValueError: parameters that cannot be together.
+            Undeclared: something must be declared before an excess risk determines the noise.
+            ValueError: parameters that exclude each other.
         """
         estimator, n_features = self.estimator, len(self.features.feature_names)
         loss = estimator.objective(n_features).loss
@@ -195,7 +191,7 @@ class Specification:
         return cls(**{**given, "kind": ModelKind(given["kind"]), "classes": tuple(given["classes"])})
 
     def to_json(self) -> str:
-        """All of it, as JSON."""
+        """All fields, as JSON."""
         return json.dumps(asdict(self), sort_keys=True)
 
     @cached_property
@@ -205,18 +201,18 @@ class Specification:
 
     @property
     def taken(self) -> dict[str, Encoding]:
-        """The columns that were taken from the rows, and are nobody's knowledge; the target among them with its classes."""
+        """The columns taken from the rows rather than declared from knowledge, including the target with its classes."""
         classes = {self.target: Category(self.classes)} if self.classes and not self.declared_classes else {}
         return {**(self.features.columns if self.features.draft else {}), **classes}
 
     def require_shared(self, table: SubjectTable, without: Collection[str] = ()) -> None:
-        """Raises ``InvalidRows`` if fewer than ten people, ``without`` these, share something that was taken from the rows."""
+        """Raises ``InvalidRows`` if fewer than ten people share something taken from the rows, not counting ``without``."""
         found = {name: lacking.values for (name, _column), lacking in short(table, self.taken.items(), without).items()}
         if few := found.pop(self.target, 0):
             raise InvalidRows(
-                f"{few} of the classes in column {self.target!r} have fewer than ten people, of whom every copy of the model "
-                "would tell: merge them with others, leave out their rows, or declare the column in schema.toml as a category "
-                "with the classes that you know there are, in a schema without draft = true"
+                f"{few} of the classes in column {self.target!r} have fewer than ten people, whom every copy of the model "
+                "would reveal: merge these classes with others, leave out their rows, or declare the column in schema.toml as "
+                "a category with the classes that you know exist, in a schema without draft = true"
             )
         if found:
             raise InvalidRows(
@@ -225,9 +221,11 @@ class Specification:
             )
 
     @property
-    def estimator(self) -> UnlearningModel:
-        """The estimator, unfitted, knowing its classes."""
-        made = ESTIMATORS[self.kind](
+    def estimator(self) -> "UnlearningModel":
+        """The estimator, not yet fitted, with its classes known."""
+        from expunge import linear_model
+
+        made: UnlearningModel = getattr(linear_model, ESTIMATORS[self.kind])(
             epsilon=self.epsilon,
             delta=self.delta,
             sigma=self.sigma,
@@ -247,12 +245,12 @@ class Specification:
 
     @property
     def objective(self) -> Objective:
-        """What is minimised."""
+        """The objective that is minimised."""
         return self.estimator.objective(len(self.features.feature_names))
 
     @property
     def settings(self) -> Settings:
-        """Guarantee and noise."""
+        """The settings of guarantee and noise."""
         return self.estimator.settings(len(self.features.feature_names))
 
     @property
@@ -264,12 +262,12 @@ class Specification:
         """The rows of ``table`` that have a target, encoded; their ids are their numbers in the table.
 
         Raises:
-            InvalidRows: a target that is no class or number; names the row.
+            InvalidRows: a target is not a class or a number; the message names the row.
         """
         return self.table_columns.rows(table, table[ROW].to_pylist())
 
     def source(self, table: SubjectTable, without: Collection[str] = (), change: Change = NOTHING) -> TableSource:
-        """All rows that ``table`` holds after ``change``, in the order in which a fit would find them.
+        """All rows that ``table`` holds after ``change``, in the order in which a fit would read them.
 
         Args:
             without: pseudonyms of people whose rows are left out though the table still has them.
@@ -279,9 +277,19 @@ class Specification:
         read = columns_read(columns, gone)
         return TableSource(lambda: [EncodedPart(group, columns, gone) for group in table.row_groups(read, change)])
 
+    def sample(self, table: SubjectTable, n_rows: int) -> Rows:
+        """The first ``n_rows`` that ``table`` holds or a few more; no more of its files are read than hold these.
+
+        Raises:
+            InvalidRows: no row has a target.
+        """
+        columns = self.table_columns
+        groups = table.first_row_groups(columns.columns)
+        return first_rows((EncodedPart(group, columns) for group in groups), n_rows)
+
 
 def _classes(table: SubjectTable, target: str, declared: Encoding | None, without: Collection[str]) -> tuple[str, ...]:
-    """The classes as they are declared, or else as the rows have them."""
+    """The classes as declared, or else as found in the rows."""
     if isinstance(declared, Category | OrderedCategory):
         found = _labels(table.distinct(target, len(declared.values) + CLASSES, without))
         if unknown := set(found) - set(declared.values):

@@ -1,8 +1,8 @@
 """States: what each model becomes in a batch, and which of the requests it can answer.
 
-A model that fails for one person's rows (the last of a class: only people decide whether it is learned without that) forgets
-the others; one that can forget nobody (its budget is spent) does not stop the other models. A person's rows stay in the table
-until every living model has forgotten them, and are left out of whatever a model that has forgotten them is shown.
+A model that fails for one person's rows (the last of a class: only people decide whether it is learned without them) forgets
+the others. One that can forget nobody (its budget is spent) does not stop the other models. A person's rows stay in the table
+until every living model has forgotten them; models that have forgotten them are not shown them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -43,8 +43,10 @@ from expunge.workspace.specification import Specification
 from expunge.workspace.storage import Storage
 
 Notify = Callable[[str], None]
+FORECAST_ROWS = 5_000
+"""Rows from which a capacity is forecast."""
 MODEL_FAULTS = (CapacityExceeded, BudgetSpent, NoiseTooLarge, StateCorrupt)
-"""What keeps a model from forgetting anybody, whoever asks; any other error is about the rows of somebody."""
+"""Errors that keep a model from forgetting anybody, whoever asks; any other error is about somebody's rows."""
 
 
 @dataclass(frozen=True)
@@ -52,16 +54,16 @@ class Work:
     """What a batch is to do.
 
     Args:
-        kind: of the batch.
-        requests: by id, the pseudonyms of the people whom requests ask to forget.
+        kind: kind of the batch.
+        requests: by id of a request, the pseudonym of the person to forget.
         made: the request of a correction, which begins and ends with the batch.
-        gone: pseudonyms of whose rows are replaced.
-        added: numbered rows that come, or ``None``; of those who are ``gone`` also the rows that stay, with their numbers.
+        gone: pseudonyms of the people whose rows are replaced.
+        added: numbered rows that are added, or ``None``; for people who are ``gone``, also rows that stay, with their numbers.
         returning: tombstones of people who were forgotten and come back with ``added``.
-        models: names of the models it concerns; ``None`` for all.
-        fitted: the specification of a new model, or of one that is replaced, by its name.
-        wider: a column that is to be widened, and what its type becomes.
-        content: keyed digest of the rows that come, by which they are recognised when they come again.
+        models: names of the models concerned; ``None`` for all.
+        fitted: the name of a model that is new or replaced, and its specification.
+        wider: a column that is to be widened, and its new type.
+        content: keyed digest of the added rows, by which they are recognised if they come again.
     """
 
     kind: BatchKind
@@ -81,7 +83,7 @@ def silent(_message: str) -> None:
 
 
 class Task(NamedTuple):
-    """A model of a batch, the number of the release it is to make, and how it is specified."""
+    """A model of a batch, the number of its next release, and its specification."""
 
     model: str
     number: int
@@ -90,7 +92,7 @@ class Task(NamedTuple):
 
 @dataclass(frozen=True)
 class Prepared:
-    """A model's new release and state file, with the requests that it answers and those that it cannot, with the reason."""
+    """A model's new release and state file, the requests that it answers, and the reasons for those that it cannot."""
 
     model: str
     number: int
@@ -102,7 +104,7 @@ class Prepared:
 
 
 class Forgetting(NamedTuple):
-    """Who has forgotten whom, before a batch: living models, open requests with their people, and models that answered them."""
+    """Who has forgotten whom before a batch: living models, open requests with their people, and the models that answered."""
 
     living: set[str]
     people: dict[str, str]
@@ -115,7 +117,7 @@ class Forgetting(NamedTuple):
         return cls(living, people, requests.forgetting(connection))
 
     def forgotten(self, model: str) -> set[str]:
-        """People whose rows are in the table still, but not in ``model``."""
+        """People whose rows are still in the table, but not in ``model``."""
         return {self.people[request] for request, by in self.by.items() if model in by}
 
     def complete(self, work: Work, prepared: Sequence[Prepared]) -> dict[str, str]:
@@ -149,8 +151,15 @@ def state_of(storage: Storage, model: str) -> Unlearner:
                 raise problem
 
 
+def sample_of(storage: Storage, model: str) -> Rows:
+    """Some of the rows of ``model``, from which what it can forget is forecast."""
+    with storage.database.reading() as connection:
+        specification = Specification.from_json(releases.named(connection, model).specification)
+    return specification.sample(storage.table, FORECAST_ROWS)
+
+
 def load(storage: Storage, connection: sa.Connection, model: str) -> Unlearner:
-    """The secret state of ``model`` after its last release, for whoever holds ``storage.exclusive()``.
+    """The secret state of ``model`` after its last release, for a caller who holds ``storage.exclusive()``.
 
     Raises:
         StateCorrupt: its file is missing, damaged, or not the one that the ledger names.
@@ -174,7 +183,7 @@ def load(storage: Storage, connection: sa.Connection, model: str) -> Unlearner:
         )
     try:
         unlearner, restored = load_unlearner(path, storage.engine), Restored.last(connection)
-    except StateCorrupt as error:  # the file that the ledger names: of another version
+    except StateCorrupt as error:  # it is the file that the ledger names, of another version
         raise StateCorrupt(f"{error}. To fit it again, run expunge replace {model}") from error
     if restored is not None and not restored.is_before(current):
         began = date.fromisoformat(unlearner.release.certificate.since)
@@ -204,10 +213,10 @@ def chosen_models(connection: sa.Connection, work: Work) -> list[Task]:
 def prepared_states(
     storage: Storage, work: Work, chosen: Sequence[Task], before: Forgetting, change: Change, notify: Notify
 ) -> tuple[list[Prepared], dict[str, str]]:
-    """New states beside the old ones, one after the other; and the models that fail to forget, with the reason."""
+    """New states beside the old ones, one after another; and the models that fail to forget, with the reason."""
     prepared, aside = [], {}
     for task in chosen:
-        if work.fitted is not None and task.model == work.fitted[0]:  # whoever asked to be forgotten is not learned
+        if work.fitted is not None and task.model == work.fitted[0]:  # people who asked to be forgotten are not learned
             source = task.specification.source(storage.table, before.people.values())
             unlearner = _fitted(storage, task.specification, source, task.model, notify)
             prepared.append(_saved(storage, task, unlearner, {}, tuple(before.people)))
@@ -241,7 +250,7 @@ def _attempt(storage: Storage, work: Work, task: Task, before: Forgetting, chang
         return unlearner, moved
 
     def most(sure: list[str], more: list[str]) -> list[str]:
-        """``sure`` and as many of ``more`` as can be forgotten with them; ``made`` is what came of the last that could."""
+        """``sure`` and as many of ``more`` as can be forgotten with them; ``made`` is the result for the last who could."""
         nonlocal made
         try:
             made = tried([*sure, *more])
@@ -263,7 +272,7 @@ def _attempt(storage: Storage, work: Work, task: Task, before: Forgetting, chang
 
 
 def _moving(leaving: pa.Table | None, added: pa.Table | None) -> tuple[pa.Table | None, pa.Table | None]:
-    """Both tables, without the rows that are in each of them."""
+    """Both tables, without the rows that they have in common."""
     if leaving is None or added is None:
         return leaving, added
     before, after = leaving[ROW].combine_chunks(), added[ROW].combine_chunks()
@@ -273,7 +282,7 @@ def _moving(leaving: pa.Table | None, added: pa.Table | None) -> tuple[pa.Table 
 
 
 def _explained(task: Task, error: ExpungeError) -> ExpungeError:
-    """The error, with the way out where the rows are the last that a model can be made of."""
+    """The error, with a way out if the rows are the last from which a model can be made."""
     if not isinstance(error, LastRows):
         return error
     name, target, classes = task.model, task.specification.target, task.specification.classes
@@ -311,7 +320,7 @@ def _operate(
 ) -> None:
     """Makes the new release even if the model learned none of the rows: the log must not show who had no target.
 
-    The table is known to be what the model learned, by the digests of its files, and is read where it is needed only. A refit
+    The digests of the table's files prove that it holds what the model learned, so it is read only where it is needed. A refit
     compares it row by row.
     """
 
@@ -331,7 +340,7 @@ def _operate(
 
 
 def influences(unlearner: Unlearner, leaving: pa.Table | None, removed: Rows | None) -> dict[str, float]:
-    """By pseudonym, how far the rows of each of ``leaving`` move the model's weights, in units of noise; see ``Outcome``."""
+    """For the pseudonym of each person ``leaving``, how far their rows move the weights, in units of noise; see ``Outcome``."""
     if leaving is None or not removed or removed.ids is None or not unlearner.settings.is_noisy:
         return {}
     owner = dict(zip(leaving["_row"].to_pylist(), leaving[SUBJECT].to_pylist(), strict=True))

@@ -1,4 +1,4 @@
-"""Status: where everything stands, from the ledger alone, so that it is quick whatever the table's size."""
+"""Status: where everything stands, read from the ledger alone, so that it is quick whatever the table's size."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -23,7 +23,7 @@ from expunge.workspace.schedules import LastRefit, NextRefit
 from expunge.workspace.storage import Storage
 
 SHOWN = 20
-"""Open requests that are listed; all are counted."""
+"""Number of open requests that are listed; all are counted."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class OpenRequest:
 
     @classmethod
     def of(cls, found: Request, now: datetime) -> "OpenRequest":
-        """How ``found`` stands."""
+        """The open request ``found`` as it stands."""
         left = (datetime.fromisoformat(found.deadline) - now).days
         return cls(found.id, found.kind, found.state, found.received, found.deadline, left, found.problem)
 
@@ -54,20 +54,20 @@ class ModelStatus:
     """A living model and its last release.
 
     Args:
-        name: of the model.
+        name: name of the model.
         kind: the estimator.
         target: the column that it predicts.
         release: the release's number among those of the model.
         certificate: the release's number among all.
-        at: when it was made, ISO 8601.
+        at: when the release was made, ISO 8601.
         rung: how its distance was proven.
-        epsilon: what everybody forgotten is promised, in nats.
-        delta: of the same promise.
-        epsilon_total: what of ``epsilon`` is spent.
-        distance_bound: certified.
+        epsilon: epsilon of the promise to everybody forgotten, in nats.
+        delta: delta of the same promise.
+        epsilon_total: how much of ``epsilon`` is spent.
+        distance_bound: the certified bound on the distance.
         remaining: weight of the rows learned and not forgotten.
-        next_refit: that it is owed, when and why; ``None`` if it is owed none.
-        last_refit: when its anchor was last moved, and why; ``None`` if it never was.
+        next_refit: the refit that it is owed, when and why; ``None`` if it is owed none.
+        last_refit: when and why its anchor was last moved; ``None`` if it never was.
         aside: why it cannot forget now.
     """
 
@@ -89,7 +89,7 @@ class ModelStatus:
 
     @classmethod
     def of(cls, connection: sa.Connection, model: Model, restored: Restored | None) -> "ModelStatus":
-        """How ``model`` stands in a ledger that was ``restored``."""
+        """The status of ``model`` in a ledger that was ``restored``."""
         last = releases.current(connection, model.name)
         figures = last.figures
         outline = Outline.of(model)
@@ -113,18 +113,18 @@ class ModelStatus:
 
     @property
     def refits(self) -> str:
-        """When it is refitted next and was last, and why, for a person; empty if there is nothing to say."""
+        """When and why the model is refitted next and was refitted last, for a person; empty if there is nothing to say."""
         coming = [] if self.next_refit is None else [f"Its next refit is due {self.next_refit}."]
         return " ".join([*coming, *([] if self.last_refit is None else [f"It was last refitted {self.last_refit}."])])
 
 
 @dataclass(frozen=True)
 class Derived:
-    """What was derived from rows of people forgotten.
+    """Something derived from rows of people forgotten.
 
     Args:
-        what: it is.
-        goes: on which day, ISO 8601; ``None`` for when somebody corrects it.
+        what: what it is.
+        goes: the day on which it is deleted, ISO 8601; ``None`` if somebody has to correct it.
     """
 
     what: str
@@ -133,7 +133,7 @@ class Derived:
 
 @dataclass(frozen=True)
 class TombstonesKept:
-    """The tombstones that are kept: ``why``, of how many ``people``, and when the first and the last go, ISO 8601."""
+    """The tombstones that are kept: ``why``, for how many ``people``, and when the first and the last are deleted, ISO 8601."""
 
     why: str
     people: int
@@ -147,15 +147,15 @@ class Status:
     """Where everything stands.
 
     Args:
-        workspace: its folder.
-        rows: of the table.
-        requests: how many are in each state.
-        open: those that are to be done first.
-        models: the living ones, by name.
-        still_derived: from rows of people forgotten: anchors of models, and what of a draft schema fewer than ten people share
-            since.
-        tombstones: that are kept.
-        unfinished_batches: that were interrupted.
+        workspace: folder of the workspace.
+        rows: number of rows in the table.
+        requests: number of requests in each state.
+        open: the open requests that are due first.
+        models: the living models, by name.
+        still_derived: what is derived from rows of people forgotten: anchors of models, and what fewer than ten people now
+            share in a draft schema.
+        tombstones: the tombstones that are kept.
+        unfinished_batches: the batches that were interrupted.
         is_anchored: whether an older copy of the workspace would be noticed.
     """
 
@@ -171,16 +171,16 @@ class Status:
 
     @property
     def overdue(self) -> int:
-        """How many of the open requests that are listed are past their deadline."""
+        """Number of listed open requests that are past their deadline."""
         return sum(found.days_left < 0 for found in self.open)
 
     def as_json(self) -> dict[str, Any]:
-        """All of it, as JSON values."""
+        """All fields, as JSON values."""
         return as_json(self)
 
 
 def as_json(shown: "Status | ModelStatus") -> dict[str, Any]:
-    """A part of the status as JSON values, in which an infinite number is the text ``"inf"``."""
+    """A part of the status as JSON values; an infinite number becomes the text ``"inf"``."""
     return asdict(shown, dict_factory=_plain)
 
 

@@ -1,4 +1,4 @@
-"""Storage: the folder of a workspace, what lies where in it, and who may write to it now."""
+"""Storage: the folder of a workspace, what it contains, and who may write to it now."""
 
 import fcntl
 import os
@@ -23,7 +23,7 @@ from expunge.ledger.sealing import SealKey
 from expunge.ledger.witness import Witness
 from expunge.workspace.configuration import LOCAL, Configuration
 
-if TYPE_CHECKING:  # loaded where they are used: what only reads the ledger is to start quickly
+if TYPE_CHECKING:  # loaded where they are used, so that code that only reads the ledger starts quickly
     from expunge.data.files import DataFile
     from expunge.data.sources import TableSource
     from expunge.data.table import SubjectTable
@@ -32,9 +32,9 @@ if TYPE_CHECKING:  # loaded where they are used: what only reads the ledger is t
     from expunge.problem.rows import RowSource
 
 UNFINISHED = "init.unfinished"
-"""A file that is in a folder as long as the workspace in it is being made."""
+"""A file that is in a folder while the workspace in it is being made."""
 MANIFEST = "backup.json"
-"""The file that says what is in a backup; no workspace has it."""
+"""The file that lists what is in a backup; no workspace has it."""
 PATIENCE = 10.0
 """Seconds to wait for another process before saying that it is busy."""
 
@@ -44,14 +44,14 @@ class Storage:
     """Where a workspace is stored.
 
     Args:
-        path: of its folder.
+        path: path of its folder.
     """
 
     path: Path
 
     @property
     def configuration_path(self) -> Path:
-        """What a person may set."""
+        """The settings that a person may change."""
         return self.path / "workspace.toml"
 
     @property
@@ -61,7 +61,7 @@ class Storage:
 
     @property
     def public_key_path(self) -> Path:
-        """What verifiers need."""
+        """The public keys, which verifiers need."""
         return self.path / "expunge.pub"
 
     @property
@@ -91,12 +91,12 @@ class Storage:
 
     @property
     def witness_path(self) -> Path:
-        """What says where the ledger stands, outside the database."""
+        """The file that records, outside the database, where the ledger stands."""
         return self.path / "ledger.witness"
 
     @property
     def lock_path(self) -> Path:
-        """The file that is locked while models and table change; it also tells the folder from its copies."""
+        """The file that is locked while models and table change; it also distinguishes the folder from its copies."""
         return self.path / "lock"
 
     def state_path(self, model: str, number: int) -> Path:
@@ -108,7 +108,7 @@ class Storage:
         """The settings, read once."""
         if (self.path / UNFINISHED).exists():
             raise WorkspaceInvalid(
-                f"making the workspace {self.path} was interrupted: run expunge init, or restore, again, which begins anew"
+                f"making the workspace {self.path} was interrupted: run expunge init, or restore, again, which starts afresh"
             )
         if (self.path / MANIFEST).exists():
             raise WorkspaceInvalid(f"{self.path} is a backup: make a workspace of it with expunge restore {self.path} -w NEW")
@@ -123,7 +123,7 @@ class Storage:
 
     @cached_property
     def engine(self) -> "Engine":
-        """What sums over the rows; a cluster is called when it is first needed."""
+        """The engine that sums over the rows; a cluster is connected to when it is first needed."""
         if self.configuration.engine == LOCAL:
             from expunge.engine.local import LocalEngine
 
@@ -133,7 +133,7 @@ class Storage:
         return DaskEngine(self.configuration.engine)
 
     def cached(self, source: "TableSource") -> "RowSource":
-        """``source`` for several passes: in memory from the first on, if they are made in this process and it fits."""
+        """``source`` for several passes: kept in memory if the passes are made in this process and it fits."""
         from expunge.data.sources import CachedTable
 
         return CachedTable(source) if self.configuration.engine == LOCAL else source
@@ -148,12 +148,12 @@ class Storage:
         key = SubjectKey.load(self.subject_key_path)
         with self.database.reading() as connection:
             expected = read_property(connection, "subject_key")
-        for found in (key, key.renewed()):  # the other, if taking a new rule of ids into use was interrupted
+        for found in (key, key.renewed()):  # the other, if changing to a new rule of ids was interrupted
             if found.fingerprint() == expected:
                 return found
         raise WorkspaceInvalid(
             f"{self.subject_key_path} is not the key that the table was made with, or names another rule of ids, so that "
-            "nobody would be found: restore it from a backup. Nothing was changed"
+            "nobody could be found: restore it from a backup. Nothing was changed"
         )
 
     def renew_subject_key(self) -> None:
@@ -172,7 +172,7 @@ class Storage:
 
         Raises:
             WorkspaceInvalid: it cannot be used.
-            LedgerCorrupt: it is older than folder or anchor, of another history, or altered; or the folder is a copy.
+            LedgerCorrupt: it is older than folder or anchor, has another history, or was altered; or the folder is a copy.
         """
         from expunge.workspace import anchoring
 
@@ -184,20 +184,20 @@ class Storage:
         return database
 
     def examined(self) -> "Storage":
-        """The same workspace for the doctor, who reads the ledger whatever state it is in."""
+        """The same workspace for the doctor, which reads the ledger whatever state it is in."""
         storage = Storage(self.path)
         with suppress(ExpungeError):
             storage.__dict__["database"] = storage.unproven_database
         return storage
 
     def require_own(self) -> None:
-        """Raises ``WorkspaceInvalid`` unless this is the folder that the ledger belongs to, and no copy of it."""
+        """Raises ``WorkspaceInvalid`` unless this folder is the one to which the ledger belongs, and not a copy of it."""
         with self.unproven_database.reading() as connection:
             owner = read_property(connection, "folder")
         if owner != self.mark():
             raise WorkspaceInvalid(
-                f"{self.path} is a copy of the workspace's folder, or was moved to another disk: two that work with one ledger "
-                "would undo each other's work. If this is the only one left, run expunge recover; nothing was changed"
+                f"{self.path} is a copy of the workspace's folder, or was moved to another disk: two folders with one ledger "
+                "would undo each other's work. If this is the only folder left, run expunge recover; nothing was changed"
             )
 
     def require_anchors(self) -> None:
@@ -209,11 +209,11 @@ class Storage:
         advice = "restore it from a copy, or run expunge recover --anchors if it is gone for good. Nothing was changed"
         for path in (self.public_key_path, self.checkpoint_path):
             if not path.is_file() or not path.stat().st_size:
-                raise LedgerCorrupt(f"{path} is missing or empty, against which the ledger is checked: {advice}")
+                raise LedgerCorrupt(f"{path}, against which the ledger is checked, is missing or empty: {advice}")
         known = PublicKeys.read(self.public_key_path)
         with self.unproven_database.reading() as connection:
             if list(known.pems.values()) != [pem for pem, _endorsement in keys(connection)][: len(known.pems)]:
-                raise LedgerCorrupt(f"the ledger has other signing keys than {self.public_key_path}: {advice}")
+                raise LedgerCorrupt(f"the ledger's signing keys are not those in {self.public_key_path}: {advice}")
             try:
                 head = signed_head(self.checkpoint_path.read_text(encoding="utf-8").strip(), known)
             except (SignatureInvalid, UnicodeDecodeError) as error:
@@ -223,7 +223,7 @@ class Storage:
             log.require_head(connection, head)
 
     def mark(self) -> str:
-        """What tells this folder from its copies."""
+        """A mark that distinguishes this folder from its copies."""
         try:
             return str(self.lock_path.stat().st_ino)
         except OSError:
@@ -235,7 +235,7 @@ class Storage:
 
     @cached_property
     def unproven_database(self) -> Database:
-        """The database whatever state it is in, for doctor and recovery, who examine or correct it."""
+        """The database whatever state it is in, for doctor and recovery, which examine or correct it."""
         database = self.reach(self._url())
         try:
             database.migrate(is_new=False)
@@ -245,7 +245,7 @@ class Storage:
         return database
 
     def database_without_witness(self) -> Database:
-        """The database without its witness, for a ledger that somebody confirmed although the witness says otherwise."""
+        """The database without its witness, for a ledger that somebody has confirmed against the witness."""
         return self._database(self._url(), None)
 
     def _database(self, url: str | sa.URL, witness: Witness | None) -> Database:
@@ -257,10 +257,10 @@ class Storage:
         return Database(url, key, witness, lambda connection: log.seal(connection, self.signing_key(connection)))
 
     def _require_sealed(self, url: str | sa.URL) -> None:
-        """Raises ``WorkspaceInvalid`` if the ledger is of before 0.2, and has no seals for a key to check."""
+        """Raises ``WorkspaceInvalid`` if the ledger is older than 0.2, and so has no seals to check."""
         if is_unsealed(url):
             raise WorkspaceInvalid(
-                f"{self.path} was made by a version of expunge before 0.2, whose ledger has no seals: nobody can tell whether "
+                f"{self.path} was made by a version of expunge before 0.2, whose ledger has no seals: it is unknown whether "
                 "it was altered, so it cannot be upgraded. Work on it with the version that made it, or make a new workspace "
                 "with expunge init, from a table without the people who were forgotten in this one. Nothing was changed"
             )
@@ -298,17 +298,17 @@ class Storage:
     @contextmanager
     def exclusive(self, patience: float = PATIENCE, is_idle: Callable[[], bool] = lambda: False) -> Iterator[None]:
         """Keeps every other process from changing models and table, on this machine and, where the ledger is on a server, on
-        every other; the system lets go even if this one is killed.
+        every other machine; the system lets go even if this process is killed.
 
         Args:
             patience: seconds to wait for another process.
-            is_idle: tells, once nobody else can change anything, whether nothing is to be changed: the anchor, which may lie on
-                the other side of a network, is then not read. Default: something is.
+            is_idle: tells, once nobody else can change anything, whether there is nothing to change; the anchor, which may be
+                on the other side of a network, is then not read. Default: there is something.
 
         Raises:
             WorkspaceBusy: another process went on for too long.
             WorkspaceInvalid: the folder cannot be written to, or the anchor cannot be reached.
-            LedgerCorrupt: the ledger does not go on from what lies beside it, or from its anchor.
+            LedgerCorrupt: the ledger does not continue what lies beside it, or its anchor.
         """
         from expunge.workspace import anchoring
 
@@ -320,7 +320,7 @@ class Storage:
 
     @contextmanager
     def locked(self, patience: float, database: Callable[[], Database]) -> Iterator[None]:
-        """The same, whatever the ledger says; ``database`` is where every other machine is kept from it."""
+        """Like ``exclusive``, whatever the ledger says; ``database`` is where other machines are kept out."""
         try:
             handle = os.open(self.lock_path, os.O_RDWR)
         except FileNotFoundError as error:

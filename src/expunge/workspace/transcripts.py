@@ -1,4 +1,4 @@
-"""Transcript statements of a workspace: composed from the evidence of a model's releases, and signed, with the log of them."""
+"""Transcript statements of a workspace: composed from the evidence of a model's releases and their log, and signed."""
 
 import math
 from collections.abc import Sequence
@@ -21,17 +21,17 @@ from expunge.unlearning.transcript import NOT_COVERED, charges
 from expunge.workspace.storage import Storage
 
 FITS = (BatchKind.FIT, BatchKind.REPLACE)
-LEARNED_ANEW = "Releases from before the model was learned anew are not counted."
-RESTORED = "Releases of a copy of the workspace that was given up by a restore before the deletion are not counted."
+LEARNED_ANEW = "Releases from before the model was replaced are not counted."
+RESTORED = "Releases of a copy of the workspace that a restore gave up before the deletion are not counted."
 
 
 def transcript(storage: Storage, number: int, request: str | None = None) -> tuple[TranscriptStatement, str]:
-    """What all releases of a model, up to the newest signed head of the log, can tell together of those whom one forgot: the
-    statement, and the file with it that can be checked offline. Evidence: for those who may see the data.
+    """What all releases of a model, up to the newest signed head of the log, can together reveal of those whom one release
+    forgot: the statement, and the file that proves it offline. Evidence: for those who may see the data.
 
     Args:
         storage: the workspace.
-        number: of the certificate of the release that forgot them.
+        number: number of the certificate of the release that forgot them.
         request: id of a request that it answers, which the statement then names. Default: it names none.
 
     Raises:
@@ -59,7 +59,7 @@ def _statement(connection: sa.Connection, row: Release, request: str | None, n_e
     forgot = Certificate.from_json(row.evidence)
     if forgot.n_forgotten == 0:
         raise RequestRefused(
-            f"release {row.number} of {row.model} forgot no rows, so that there is nobody to make a statement for: give the "
+            f"release {row.number} of {row.model} forgot no rows, so there is nobody to make a statement for: give the "
             "certificate of one that did (expunge releases)",
             reason=Refusal.NOT_COVERED,
         )

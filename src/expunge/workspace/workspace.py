@@ -1,4 +1,4 @@
-"""Workspace: what the command line and the service call. Design §1, §4; people's rows, models trained on them, evidence."""
+"""Workspace: the interface for the command line and the service. Design §1, §4; people's rows, models, evidence."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +15,7 @@ from expunge.identities import CASELESS, EXACT
 from expunge.ledger import releases
 from expunge.ledger.requests import RequestKind, RequestState
 from expunge.unlearning.report import CapacityReport
+from expunge.unlearning.rung import Rung
 from expunge.workspace import batch, desk, making, queue, rotation, row_keys, states
 from expunge.workspace.arrivals import read_schema
 from expunge.workspace.batch import Done, Outcome
@@ -28,15 +29,12 @@ from expunge.workspace.specification import Specification
 from expunge.workspace.states import Notify, silent
 from expunge.workspace.storage import PATIENCE, Storage
 
-SAMPLE = 5_000
-"""Rows from which a capacity is forecast."""
-
 
 class Workspace:
     """The workspace in a folder; use ``create`` or ``open``.
 
     Args:
-        storage: the folder, and what lies where in it.
+        storage: the folder and its contents.
     """
 
     def __init__(self, storage: Storage) -> None:
@@ -61,21 +59,21 @@ class Workspace:
         """A new workspace in the folder ``path``, all of it or nothing.
 
         Args:
-            path: of a folder that is empty or not there.
+            path: a folder that is empty or does not exist.
             data: a file of rows (text, Excel, Parquet), a folder of Parquet files, or a database URL with ``query``.
-            subject: column that says whose a row is.
+            subject: the column that says to whom a row belongs.
             aliases: columns with other ids of the same person. Default: none.
-            ignore_case: whether ids that differ in the case of letters only are the same. Default: ``False``.
+            ignore_case: whether ids that differ only in the case of letters are the same. Default: ``False``.
             query: SQL whose result is the rows; ``data`` is then the URL of the database.
-            reading: what is known of the file; the rest is detected. What it says of values holds for later files too.
-            schema: TOML file of the feature schema; without it one is drafted from rows all over the file.
-            database: URL of an empty database for the ledger; without it a file in the folder.
+            reading: what is known about the file; the rest is detected. What it says about values holds for later files too.
+            schema: TOML file of the feature schema; without it, one is drafted from rows throughout the file.
+            database: URL of an empty database for the ledger; without it, the ledger is a file in the folder.
             row_key: see ``declare_row_key``.
             notify: told what was understood of the file. Default: nobody.
 
         Raises:
-            InvalidRows: rows that cannot be read, or without a subject.
-            WorkspaceInvalid: the folder or the database is in use, or cannot be written to; or the row key names no row.
+            InvalidRows: the rows cannot be read, or have no subject.
+            WorkspaceInvalid: the folder or the database is in use or cannot be written to, or the row key does not fit.
         """
         with making.folder(Path(path)) as (storage, identity):
             ids = IdColumns(subject, tuple(aliases), CASELESS if ignore_case else EXACT)
@@ -88,7 +86,7 @@ class Workspace:
         """The workspace in the folder ``path``.
 
         Args:
-            path: of the workspace's folder.
+            path: the workspace's folder.
 
         Raises:
             WorkspaceInvalid: there is none, or a part of it cannot be used.
@@ -98,7 +96,7 @@ class Workspace:
         return cls(storage)
 
     def planned(self, make: Callable[[Plans], Plan[Expected]]) -> Plan[Expected]:
-        """What a command would do, and nothing is changed.
+        """What a command would do; nothing is changed.
 
         Args:
             make: asks for the plan of the command.
@@ -114,81 +112,91 @@ class Workspace:
     def fit(
         self, name: str, target: str, *, accept_undeclared: bool = False, notify: Notify = silent, **how: Unpack[How]
     ) -> Outcome:
-        """A new model and its first release; whoever has asked to be forgotten is not learned.
+        """Fits a new model and makes its first release; people who have asked to be forgotten are left out.
 
         Args:
             name: lower-case letters, digits, ``.``, ``_`` and ``-``.
-            target: column to predict.
-            accept_undeclared: whatever share of a column the schema does not foresee.
-            notify: told how much of it that is.
+            target: the column to predict.
+            accept_undeclared: whether any share of a column may be outside what the schema declares.
+            notify: told how much is outside.
             how: see ``How``.
 
         Raises:
             InvalidRows, NoOptimum, CapacityExceeded: the rows cannot be fitted.
-            ValueError: a name, parameter or kind that cannot be.
-            WorkspaceInvalid: there is a model of this name, or there was.
+            ValueError: an impossible name, parameter or kind.
+            WorkspaceInvalid: a model of this name exists, or existed.
         """
         with batch.in_charge(self.storage):
             return self._run(self._plans.fit(name, target, how, accept_undeclared=accept_undeclared), notify).outcomes[0]
 
     def replace(self, name: str, *, accept_undeclared: bool = False, notify: Notify = silent, **how: Unpack[How]) -> Outcome:
-        """Learns ``name`` anew from the present schema, as another model with a budget of its own; its releases are withdrawn.
+        """Fits ``name`` anew from the present schema, as another model with its own budget; its releases are withdrawn.
 
-        Whoever has asked to be forgotten is left out. To those who were in both, what the two give away adds up (theory §5.4).
+        People who have asked to be forgotten are left out. For people in both models, the privacy losses add up (theory §5.4).
 
         Args:
-            name: of the model.
+            name: name of the model.
             accept_undeclared: as for ``fit``.
             notify: as for ``fit``.
-            how: what is to be different; see ``How``.
+            how: what is to change; see ``How``.
 
         Raises:
             InvalidRows, NoOptimum, CapacityExceeded: the rows cannot be fitted.
-            ValueError: a parameter or kind that cannot be.
-            WorkspaceInvalid: no such model.
+            ValueError: an impossible parameter or kind.
+            WorkspaceInvalid: there is no such model.
         """
         with batch.in_charge(self.storage):
             return self._run(self._plans.replace(name, how, accept_undeclared=accept_undeclared), notify).outcomes[0]
 
     def retire(self, name: str) -> int:
-        """Withdraws a model for good: its releases and its state are destroyed. Returns how many requests that closed.
+        """Withdraws a model for good: its releases and its state are destroyed. Returns the number of requests closed by that.
 
         Args:
-            name: of the model.
+            name: name of the model.
 
         Raises:
-            WorkspaceInvalid: no such model.
+            WorkspaceInvalid: there is no such model.
         """
         with batch.in_charge(self.storage):
             return len(self._run(self._plans.retire(name), silent).closed)
 
     def refit(self, name: str, *, notify: Notify = silent) -> Outcome:
-        """A release of ``name`` from a new anchor, which depends on nobody forgotten; it resets the budget only if that is due.
+        """A release of ``name`` from a new anchor, which depends on nobody forgotten; the budget is reset only if that is due.
 
         Args:
-            name: of the model.
-            notify: told how many values the schema does not foresee. Default: nobody.
+            name: name of the model.
+            notify: told how many values are outside the schema. Default: nobody.
 
         Raises:
-            WorkspaceInvalid: no such model.
+            WorkspaceInvalid: there is no such model.
         """
         with batch.in_charge(self.storage):
             return self._run(self._plans.refit(name), notify).outcomes[0]
 
     def capacity(self, name: str) -> CapacityReport:
-        """What is used of the model's capacity to forget, and a forecast of what is left.
+        """How much of the model's capacity to forget is used, and a forecast of what is left.
+
+        Args:
+            name: name of the model.
+
+        Raises:
+            WorkspaceInvalid: there is no such model.
+            ValueError: it was fitted with sigma 0.
+        """
+        return states.state_of(self.storage, name).capacity(states.sample_of(self.storage, name))
+
+    def rung_expected(self, name: str, n_rows: int) -> Rung:
+        """The rung that one request should take, an estimate: much quicker than ``capacity``.
 
         Args:
             name: of the model.
+            n_rows: of the request, at random.
 
         Raises:
             WorkspaceInvalid: no such model.
-            ValueError: it was fitted with sigma 0.
         """
-        with self.storage.database.reading() as connection:
-            specification = Specification.from_json(releases.named(connection, name).specification)
         unlearner = states.state_of(self.storage, name)
-        return unlearner.capacity(specification.source(self.storage.table).sample(SAMPLE))
+        return unlearner.rung_expected(n_rows, states.sample_of(self.storage, name))
 
     # people
 
@@ -201,24 +209,24 @@ class Workspace:
         by: str | None = None,
         dry_run: bool = False,
     ) -> list[Answer]:
-        """Answers to the wish that ``subjects`` be forgotten; ``process`` then does it. See ``desk.ask``.
+        """Answers requests to forget ``subjects``; ``process`` then does it. See ``desk.ask``.
 
         Args:
-            subjects: ids of people, in any of the columns of ids.
+            subjects: ids of people, from any id column.
             actor: who asks.
             keys: idempotency keys by subject.
-            by: the column of which the ids are, where that must be said.
-            dry_run: only look what the answers would be.
+            by: the column of the ids, where it must be given.
+            dry_run: only find out what the answers would be.
         """
         wishes = [ForgetRequest(subject, actor, (keys or {}).get(subject), by) for subject in subjects]
         return desk.ask(self.storage, wishes, dry_run=dry_run)
 
     def ask(self, wishes: Sequence[ForgetRequest], *, dry_run: bool = False) -> list[Answer]:
-        """Answers to wishes to be forgotten, in order; see ``desk.ask``.
+        """Answers requests to be forgotten, in order; see ``desk.ask``.
 
         Args:
             wishes: who is to be forgotten, and who asks.
-            dry_run: only look what the answers would be. Default: ``False``.
+            dry_run: only find out what the answers would be. Default: ``False``.
         """
         return desk.ask(self.storage, wishes, dry_run=dry_run)
 
@@ -232,33 +240,33 @@ class Workspace:
 
         Args:
             request: id of the request.
-            dry_run: only look whether it can be withdrawn. Default: ``False``.
+            dry_run: only find out whether it can be withdrawn. Default: ``False``.
         """
         desk.cancel(self.storage, request, dry_run=dry_run)
 
     def receipt(self, request: str, subject: str) -> Receipt:
-        """The receipt of a request, once more; see ``desk.receipt_again``.
+        """The receipt of a request, again; see ``desk.receipt_again``.
 
         Args:
             request: id of the request.
-            subject: the id that it was made for.
+            subject: the id for which the request was made.
         """
         return desk.receipt_again(self.storage, request, subject)
 
     def counts(self, wishes: Sequence[ForgetRequest]) -> list[int]:
-        """How many rows each wish is about, in order; none where it stands for nobody, or for several people.
+        """Number of rows that each wish concerns, in order; 0 where the id stands for nobody, or for several people.
 
         Args:
-            wishes: who is considered.
+            wishes: the people considered.
         """
         found = People(self.storage).find([Id(wish.subject, wish.by) for wish in wishes])
         return [who.rows if who.person else 0 for who in found]
 
     def preview(self, wishes: Sequence[ForgetRequest]) -> Preview:
-        """What requests would touch.
+        """What requests would affect.
 
         Args:
-            wishes: who is considered.
+            wishes: the people considered.
         """
         found = People(self.storage).find([Id(wish.subject, wish.by) for wish in wishes])
         leaving = self.storage.table.of_subjects([tag for who in found for tag in who.person])
@@ -286,9 +294,9 @@ class Workspace:
         Args:
             subject: id of the person.
             data: a file with all the rows of this person, as they should be.
-            reading: what is known of the file, beside what was known when the workspace was made.
-            accept_undeclared: whatever share of a column the schema does not foresee.
-            notify: told how much of it that is.
+            reading: what is known about the file, besides what was known when the workspace was made.
+            accept_undeclared: whether any share of a column may be outside what the schema declares.
+            notify: told how much is outside.
             actor: who asks.
 
         Raises:
@@ -304,7 +312,7 @@ class Workspace:
             try:
                 done = self._run(Plan(replace(plan.work, made=(made,)), plan.expected), notify)
             except WorkUnfinished as error:
-                raise WorkUnfinished(f"{error}. Make the receipt with expunge receipt {made.id} --subject -") from error
+                raise WorkUnfinished(f"{error}. Get the receipt with expunge receipt {made.id} --subject -") from error
         answer = Answer(made.id, RequestState.CLOSED, "corrected", made.deadline, plan.expected.rows, receipt=receipt.document)
         return answer, done.outcomes
 
@@ -317,12 +325,12 @@ class Workspace:
         notify: Notify = silent,
         **how: Unpack[Taking],
     ) -> Appended:
-        """Learns the rows in the file ``data``, or of a database, in every model; rows that were added before are left out.
+        """Learns the rows in the file ``data``, or from a database, in every model; rows that were added before are left out.
 
         Args:
             data: a file of rows, or with ``query`` the URL of a database.
             query: SQL whose result is the rows; ``data`` is then the URL of the database.
-            rejects_to: a CSV file for rows that cannot be taken, written before anything changes; without it none is taken.
+            rejects_to: a CSV file for rows that cannot be taken, written first; without it, such a row is an error.
             how: see ``Taking``.
             notify: told what is odd in the rows.
 
@@ -337,13 +345,13 @@ class Workspace:
             return Appended(plan.expected, self._run(plan, notify).outcomes)
 
     def declare_row_key(self, columns: Sequence[str]) -> None:
-        """Says which columns together name a row: one that comes again is then known, and can be replaced by ``append``.
+        """Says which columns together name a row: a repeated row is then recognised, and can be replaced by ``append``.
 
         Args:
-            columns: that together name a row.
+            columns: columns that together name a row.
 
         Raises:
-            WorkspaceInvalid: there is no such column, or some rows have the same values, or none, in these columns.
+            WorkspaceInvalid: there is no such column, or some rows have the same values or no value in these columns.
         """
         with batch.in_charge(self.storage):
             row_keys.declare(self.storage, columns)
@@ -352,12 +360,12 @@ class Workspace:
         """Gives ``column`` a type that holds more, in all rows; every value stays what it was, and models see no difference.
 
         Args:
-            column: whose type is to hold more.
+            column: the column whose type is to hold more.
             to: ``number``, with decimals, or ``text``.
 
         Raises:
-            ValueError: it cannot become that.
-            InvalidRows: there is no such column, or a model would see other values.
+            ValueError: it cannot become that type.
+            InvalidRows: there is no such column, or a model would see different values.
         """
         with batch.in_charge(self.storage):
             self._run(self._plans.widen(column, to), silent)
@@ -376,7 +384,7 @@ class Workspace:
         """Signs with a new key from now on, which the old one endorses. Returns the new key's id.
 
         Args:
-            is_revoked: somebody else may have the old key: of what it signed, only what is in the log up to now stays valid.
+            is_revoked: somebody else may have the old key: of what it signed, only what is in the log so far stays valid.
         """
         return rotation.rotate_key(self.storage, is_revoked=is_revoked)
 
@@ -385,7 +393,7 @@ class Workspace:
         return Plans(self.storage)
 
     def _run(self, plan: Plan[Expected], notify: Notify) -> Done:
-        """Does what is planned; the caller has the right to."""
+        """Does what is planned; the caller has the right to change the workspace."""
         for sentence in plan.expected.sentences:
             notify(sentence)
         return Done([], []) if plan.work is None else batch.run(self.storage, plan.work, notify)
