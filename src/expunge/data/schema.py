@@ -80,8 +80,8 @@ class Encoded:
 
     Args:
         X: ``(n_rows, n_features)``, float64; canonical CSR where hashed features or crosses make it wide.
-        undeclared: by column: values outside the range or the declared values.
-        missing: by column: values that were absent.
+        undeclared: by column, number of values outside the range or the declared values.
+        missing: by column, number of missing values.
     """
 
     X: Any
@@ -192,7 +192,7 @@ class FeatureSchema:
         if self.normalise:
             X = normalised(X)
         values = X.data if self.is_sparse else X
-        values[np.abs(values) < SMALLEST] = 0.0  # so close to an end of its range that no model can tell
+        values[np.abs(values) < SMALLEST] = 0.0  # so close to an end of its range that no model can tell them apart
         undeclared = {name: int(block.undeclared.sum()) for name, block in blocks.items()}
         missing = {name: int(block.missing.sum()) for name, block in blocks.items()}
         return Encoded(canonical(X, "rows") if self.is_sparse else X, undeclared, missing)
