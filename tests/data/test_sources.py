@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from deltalake import write_deltalake
 from scipy import sparse
 
-from expunge.data.encoding import Embedding, Encoding, HashedCategory, HashedText
+from expunge.data.encoding import Cross, Embedding, Encoding, HashedCategory, HashedText, MissingIndicator
 from expunge.data.schema import Category, FeatureSchema, Number
 from expunge.data.sources import QuerySource, TableColumns, TableSource, Without
 from expunge.engine.local import LocalEngine
@@ -372,3 +372,16 @@ def test_rows_with_many_numbers_beside_hashed_texts_are_csr(tmp_path):
     found = TableSource.open(str(tmp_path / "t.parquet"), TableColumns(schema, "y")).in_one_block()
     assert isinstance(found, Rows) and sparse.issparse(found.X) and found.X.has_canonical_format
     assert (found.X != schema.encode(whole).X).nnz == 0
+
+
+def test_crosses_of_categories_and_texts_come_in_blocks_and_are_the_same_rows():
+    values = tuple(f"v{k}" for k in range(30))
+    columns: dict[str, Encoding] = {"a": Category(values), "b": MissingIndicator(Category(values)), "note": HashedText(256)}
+    schema = FeatureSchema(columns, features={"ab": Cross(("a", "b")), "an": Cross(("a", "note"), n_features=128)})
+    rng, n = np.random.default_rng(0), 200
+    picked = [[None if rng.random() < 0.2 else values[k] for k in rng.integers(0, 30, n)] for _ in "ab"]
+    whole = pa.table({"a": picked[0], "b": picked[1], "note": ["late and rude", ""] * (n // 2), "y": [0.0, 1.0] * (n // 2)})
+    found, expected = TableColumns(schema, "y").rows(whole, range(n)).X, schema.encode(whole).X
+    assert isinstance(found, SplitMatrix) and len(found.csr_columns) == 256 + 128 and len(found.blocks) < len(schema.alike) + 1
+    assert np.array_equal(found.toarray(), expected.toarray())
+    assert [int(schema.groups[place][0]) for place in schema.alike] == [0, 30, 30 + 31 + 256]
