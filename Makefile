@@ -1,5 +1,5 @@
 # Everything runs in a .venv of its own; nothing but Python 3.11 and pip is needed.
-.PHONY: demo setup servers test test-fast coverage test-lowest test-versions mutants lint bench bench-scale bench-service soak docs clean
+.PHONY: demo setup servers test test-fast coverage test-lowest test-versions mutants lint bench bench-guard bench-scale bench-service soak docs clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -100,6 +100,10 @@ bench-scale: $(READY)
 	$(BIN)/python -m benchmarks.scale
 	$(BIN)/python -m benchmarks.wide
 	$(BIN)/python -m benchmarks.plan
+
+# counts the instructions of kernels, and fails where one takes a tenth more than at the last release; needs valgrind
+bench-guard: $(READY)
+	$(BIN)/python -m benchmarks.guard
 
 bench-service: $(READY)
 	$(BIN)/python -m benchmarks.service

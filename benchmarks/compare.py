@@ -234,28 +234,31 @@ def floor(console: Console) -> dict[str, float]:
     """Memory bandwidth and BLAS rate, and forgetting as a multiple of the bytes it must move."""
     a = np.ones(1 << 25)
     b = np.empty_like(a)
-    bandwidth = 2 * a.nbytes / min(seconds(lambda: np.copyto(b, a)) for _ in range(5))
+    bandwidth = 2 * a.nbytes / min(seconds(lambda: np.copyto(b, a)) for _ in range(10))
     square = np.random.default_rng(0).standard_normal((2000, 2000))
     rate = 2 * 2000**3 / min(seconds(lambda: square @ square) for _ in range(5))
     figures = {"bandwidth, GB/s": bandwidth / 1e9, "BLAS, GF/s": rate / 1e9}
     console.print(f"floor: {bandwidth / 1e9:.1f} GB/s copied, {rate / 1e9:.0f} GF/s multiplied")
-    for p in (500, 1000, 2000, 4000):
+    for p in (500, 1000, 2000):
         rng = np.random.default_rng(p)
         X = (rng.standard_normal((2 * p, p)) / np.sqrt(p)).astype(np.float32)
         y = (rng.random(2 * p) < 0.5).astype(np.float64)
-        model = Unlearner.learn_from(Objective(LOSS, p, 10.0, fit_intercept=False), Rows.of(X, y), Settings(GUARANTEE, 100.0))
-        time.sleep(1.0)  # the noise is drawn by then
-        times = [seconds(partial(model.forget, Rows.of(X[[i]], y[[i]]))) for i in range(8)]
+        settings = Settings(GUARANTEE, 100.0, order=2)
+        model = Unlearner.learn_from(Objective(LOSS, p, 10.0, fit_intercept=False), Rows.of(X, y), settings)
+        times = []
+        for i in range(12):
+            time.sleep(0.5)  # the noise is drawn by then
+            times.append(seconds(partial(model.forget, Rows.of(X[[i]], y[[i]]))))
         moved = 4 * p * p * 8  # the Hessian and its inverse, each read and written once
-        ratio = float(np.median(times[1:])) / (moved / bandwidth)
-        figures[f"forget at p = {p}, ms"] = float(np.median(times[1:])) * 1e3
-        figures[f"forget at p = {p}, × memory floor"] = ratio
-        console.print(f"p = {p}: one row in {np.median(times[1:]) * 1e3:.2f} ms, {ratio:.1f} × its memory floor")
+        least = min(times[1:])  # as of the floor: whoever else uses the machine only adds to it
+        figures[f"forget at p = {p}, ms"] = least * 1e3
+        figures[f"forget at p = {p}, × memory floor"] = least / (moved / bandwidth)
+        console.print(f"p = {p}: one row in {least * 1e3:.2f} ms, {least / (moved / bandwidth):.1f} × its memory floor")
     return figures
 
 
 def against_n(console: Console) -> dict[str, float]:
-    """Forgetting one row against n, and one pass against one gradient evaluation."""
+    """Forgetting one row against n."""
     p, figures = 50, {}
     for n in (10**4, 10**5, 10**6, 10**7):
         rng = np.random.default_rng(0)
@@ -270,6 +273,11 @@ def against_n(console: Console) -> dict[str, float]:
     names = list(figures)
     ratio = figures[names[2]] / figures[names[0]]
     console.print(", ".join(f"{name}: {value:.2f}" for name, value in figures.items()) + f"; 10⁶ against 10⁴: {ratio:.2f}")
+    return figures
+
+
+def pass_over_gradient(console: Console) -> float:
+    """How many times one gradient evaluation of the same rows forgetting with one pass takes."""
     study = load_study("flights", SHARED) or load_study("census", SHARED)
     assert study is not None
     rows = Rows.of(study.X, study.y)
@@ -277,16 +285,14 @@ def against_n(console: Console) -> dict[str, float]:
     unlearner = Unlearner.learn_from(objective, rows, Settings(GUARANTEE, 0.0, max_passes=1))
     rest, w = rows.take(slice(1, None)), secret_of(unlearner).point
     take = partial(LocalEngine().reduce, rest, lambda batch: Evaluation(objective, batch, w).gradient, np.add)
-    gradients = [seconds(take) for _ in range(5)]
-    passes = []
-    for _ in range(5):
+    gradients, passes = [], []
+    for _ in range(8):  # in turns
+        gradients.append(seconds(take))
         twin = Unlearner(unlearner.settings, secret_of(unlearner), LocalEngine(), unlearner._noise)
         passes.append(seconds(partial(twin.forget, rows.take([0]), rest)))
-    figures["one pass, × a gradient"] = float(np.median(passes) / np.median(gradients))
-    console.print(
-        f"forgetting with one pass takes {figures['one pass, × a gradient']:.2f} × one gradient evaluation of the same rows"
-    )
-    return figures
+    times = min(passes) / min(gradients)
+    console.print(f"forgetting with one pass takes {times:.2f} × one gradient evaluation of the same rows")
+    return times
 
 
 def mnist_three_against_eight() -> Study | None:
@@ -333,7 +339,7 @@ def softmax(console: Console) -> dict[str, float] | None:
 def main() -> None:
     """Prints every table and keeps the figures."""
     console = Console(width=150)
-    figures: dict[str, Any] = {"floor": floor(console), "n": against_n(console)}
+    figures: dict[str, Any] = {"floor": floor(console), "n": against_n(console), "pass": pass_over_gradient(console)}
     studies: list[tuple[str, Study | None]] = [(name, load_study(name, SHARED)) for name in STUDIES]
     for name, study in [*studies, ("mnist 3/8", mnist_three_against_eight())]:
         if study is None:

@@ -92,9 +92,9 @@ def at_the_desk(path: Path, token: str) -> dict[str, float]:
     return figures
 
 
-def main() -> None:
-    """Prints the figures and keeps them."""
-    console, figures = Console(width=120), dict[str, float]()
+def measured() -> dict[str, float]:
+    """All figures, by name."""
+    figures: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "ws"
         make_sample(path)
@@ -106,6 +106,12 @@ def main() -> None:
             commands[name] = ["-m", "expunge", *arguments, *([str(path)] if arguments[-1] == "--workspace" else [])]
         for name, command in commands.items():
             figures[f"{name}, s"], figures[f"{name}, processor s"] = run(command)
+    return figures
+
+
+def main() -> None:
+    """Prints the figures and keeps them."""
+    console, figures = Console(width=120), measured()
     for name, value in figures.items():
         console.print(f"{name}: {value:.2f}", highlight=False)
     console.print(f"written to {record('desk', figures)}")

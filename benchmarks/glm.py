@@ -1,6 +1,6 @@
 """How long does a fit take beside glum, the fastest GLM library, at its gradient and at a small one? Flights, census, policies.
 
-Everything in one run on one machine, in turns, the median of several. glum gets its best representation: tabmat's categorical
+Everything in one run on one machine, in turns, the least of several. glum gets its best representation: tabmat's categorical
 blocks where rows are categories as they are, else tabmat's split of dense and sparse columns; its objective is ours divided by
 the number of rows. Ours gets the same rows dense and as CSR. Needs ``pip install glum``. Run: python -m benchmarks.glm
 """
@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy import sparse
 
-from benchmarks.fit_speed import gradient_norm, seconds_in_turns
+from benchmarks.fit_speed import REPEATS, gradient_norm, seconds_in_turns
 from benchmarks.record import SHARED, record
 from expunge.engine.local import LocalEngine
 from expunge.paper.reproduce.studies import StudyName, load_study
@@ -51,7 +51,9 @@ def for_glum(X: Array, codes: list[NDArray[np.intp]] | None) -> Any:
     return tabmat.SplitMatrix([tabmat.CategoricalMatrix(code) for code in codes])
 
 
-def compare(name: str, X: Array, y: Array, loss: Loss, codes: list[NDArray[np.intp]] | None = None) -> dict[str, float]:
+def compare(
+    X: Array, y: Array, loss: Loss, codes: list[NDArray[np.intp]] | None = None, repeats: int = REPEATS
+) -> dict[str, float]:
     """Seconds and gradients of one data set."""
     from glum import GeneralizedLinearRegressor
 
@@ -74,7 +76,7 @@ def compare(name: str, X: Array, y: Array, loss: Loss, codes: list[NDArray[np.in
         "csr": ours(csr),
         "csr, order 3": ours(csr, 3),
     }
-    figures = dict(zip(actions, seconds_in_turns(*actions.values()), strict=True))
+    figures = dict(zip(actions, seconds_in_turns(*actions.values(), repeats=repeats), strict=True))
     for key in ("glum", f"glum, {TIGHT:g}"):
         fitted = actions[key]()
         figures[f"gradient of {key}"] = gradient_norm(objective, dense, np.append(fitted.coef_, fitted.intercept_))
@@ -92,9 +94,9 @@ def main() -> None:
             console.print(f"left out: {name} ({SHARED} does not hold it)")
             continue
         X, y = np.vstack([study.X, study.X_test]), np.concatenate([study.y, study.y_test])
-        found[name] = compare(name, X, y, Logistic())
+        found[name] = compare(X, y, Logistic())
     X, codes, y = policies()
-    found["policies"] = compare("policies", X, y, Poisson(), codes)
+    found["policies"] = compare(X, y, Poisson(), codes)
     title = f"glum {version('glum')}, tabmat {version('tabmat')}; OPENBLAS_NUM_THREADS={os.environ.get('OPENBLAS_NUM_THREADS')}"
     table = Table(title=f"{title}, OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS')}; seconds (gradient norm)")
     headings = ("", "glum", f"glum, {TIGHT:g}", "ours, dense", "ours, CSR", "CSR, order 3", "CSR / glum", "CSR / glum, tight")

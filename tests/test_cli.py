@@ -1,13 +1,18 @@
 """The command line on a workspace: the story a company lives, as commands; and what goes wrong, as messages and exit codes."""
 
 import json
+from pathlib import Path
 
+import duckdb
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
 from expunge.cli import app
+from expunge.data.schema import FeatureSchema
+from expunge.workspace.exports.scorer import score
 from tests.workspace.people import SCHEMA, people
 
 
@@ -135,27 +140,56 @@ def test_noise_that_is_worth_more_than_the_model_is_refused(made):
     made("fit", "half", "--target", "churn", "-w", "ws")  # nothing was left of the first
 
 
-@pytest.mark.parametrize("form", ["json", "sklearn", "onnx"])
-def test_exported_models_predict_as_the_release(form, made, tmp_path):
+def raw_rows(names: set[str]) -> pa.Table:
+    """Raw rows of the columns that a model reads."""
+    table = people(20, 20, seed=9)
+    return table.drop_columns([name for name in table.column_names if name not in names])
+
+
+def by_json(path: Path, rows: pa.Table) -> np.ndarray:
+    """The linear predictor that a JSON export says, with its schema and weights."""
+    content = json.loads(path.read_text())
+    X = FeatureSchema.from_toml(content["schema"]).encode(rows).X
+    return X @ np.array(content["coef"])[0] + content["intercept"][0]
+
+
+@pytest.mark.parametrize("form", ["json", "sklearn", "onnx", "sql"])
+def test_exported_models_predict_raw_rows_as_the_release(form, made, tmp_path):
     made("export", "churn", "--out", "m", "--format", form, "-w", "ws")
-    rng = np.random.default_rng(0)
-    X = rng.uniform(size=(20, 5))
-    made("export", "churn", "--out", "json", "--format", "json", "-w", "ws")
-    content = json.loads((tmp_path / "json").read_text())
-    t = X @ np.array(content["coef"])[0] + content["intercept"][0]
-    expected = np.where(t > 0, content["classes"][1], content["classes"][0])
-    assert content["features"] == ["age", "job=clerk", "job=nurse", "job=pilot", "tenure"]
-    if form == "sklearn":
+    made("export", "churn", "--out", "json", "-w", "ws")
+    rows = raw_rows({"age", "job", "tenure"})
+    expected = np.where(by_json(tmp_path / "json", rows) > 0, "yes", "no").tolist()
+    assert 0 < expected.count("yes") < len(expected)
+    if form == "json":
+        content = json.loads((tmp_path / "m").read_text())
+        assert content["features"] == ["age", "job=clerk", "job=nurse", "job=pilot", "tenure"]
+        found = [score(content, row)["prediction"] for row in rows.to_pylist()]
+    elif form == "sklearn":
         from skops.io import load
 
-        assert load(tmp_path / "m").predict(X).tolist() == expected.tolist()
+        found = load(tmp_path / "m", trusted=["expunge.pipeline.encoder.SchemaEncoder"]).predict(rows).tolist()
     elif form == "onnx":
         import onnxruntime
 
         session = onnxruntime.InferenceSession((tmp_path / "m").read_bytes())
-        labels, chances = session.run(None, {"X": X})
-        assert labels.tolist() == expected.tolist()
-        np.testing.assert_allclose(chances[:, 1], 1 / (1 + np.exp(-t)), rtol=1e-5)
+        kinds = {"age": float, "tenure": float, "job": object}
+        inputs = {name: np.array(rows[name].to_pylist(), dtype=kind)[:, None] for name, kind in kinds.items()}
+        found = session.run(["prediction"], inputs)[0].tolist()
+    else:
+        connection = duckdb.connect()
+        connection.register("people", rows)
+        found = connection.execute((tmp_path / "m").read_text()).df()["prediction"].tolist()
+    assert found == expected
+
+
+def test_sql_is_of_the_table_and_dialect_that_are_named(made, tmp_path):
+    for dialect, quoted in (("duckdb", '"my people"'), ("postgres", '"my people"'), ("spark", "`my people`")):
+        made("export", "churn", "--out", "m", "--format", "sql", "--dialect", dialect, "--table", "my people", "-w", "ws")
+        assert f"FROM {quoted}" in (tmp_path / "m").read_text()
+    assert (
+        "--dialect must be one of"
+        in made("export", "churn", "--out", "m", "--dialect", "oracle", "-w", "ws", code=1)["message"]
+    )
 
 
 @pytest.mark.parametrize("model", ["ridge", "pseudo-huber", "poisson", "gamma", "tweedie"])
@@ -164,14 +198,13 @@ def test_regressions_are_fitted_and_exported(model, made, tmp_path):
 
     target = "age" if model in ("gamma", "ridge") else "visits"
     made("fit", model, "--target", target, "--model", model, "--sigma", "0.02", "--penalty", "0.1", "-w", "ws")
-    for form in ("json", "sklearn", "onnx"):
+    for form in ("json", "sklearn", "onnx", "sql"):
         made("export", model, "--out", f"m.{form}", "--format", form, "-w", "ws")
-    X = np.random.default_rng(0).uniform(size=(20, 4 if target == "age" else 5))
+    rows = raw_rows({"age", "job", "tenure"})
     served = load(tmp_path / "m.sklearn", trusted=get_untrusted_types(file=tmp_path / "m.sklearn"))
-    content = json.loads((tmp_path / "m.json").read_text())
-    t = X @ np.array(content["coef"])[0] + content["intercept"][0]
+    t = by_json(tmp_path / "m.json", rows)
     expected = np.exp(t) if model in ("poisson", "gamma", "tweedie") else t
-    np.testing.assert_allclose(served.predict(X), expected, rtol=1e-10)
+    np.testing.assert_allclose(served.predict(rows), expected, rtol=1e-10)
 
 
 class TestWhatGoesWrong:

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import shlex
 import tomllib
 from importlib import import_module
 from pathlib import Path
@@ -49,6 +50,15 @@ def test_the_companys_day_runs(tmp_path, monkeypatch):
     assert len(blocks) > 3
     for line in "".join(blocks).splitlines():
         result = CliRunner().invoke(app, line.removeprefix("expunge ").split())
+        assert result.exit_code == 0, (line, result.output)
+
+
+def test_the_commands_of_the_recipes_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"^```bash\n(.*?)^```", (ROOT / "docs/how-to.md").read_text(), flags=re.M | re.S)
+    assert blocks
+    for line in "".join(blocks).splitlines():
+        result = CliRunner().invoke(app, shlex.split(line.removeprefix("expunge ")))
         assert result.exit_code == 0, (line, result.output)
 
 

@@ -134,6 +134,13 @@ def test_the_exposure_is_composed_of_what_is_known_and_of_the_last_move():
     assert History(1, recorded()).exposure(replace(of, after=mock.Mock()), 4) == 2.0 * 0.75
 
 
+def test_releases_so_far_apart_that_their_scatter_overflows_are_charged_the_last_move():
+    far = History().followed(candidate(state(), np.full(3, 1e200)), NOISES[0], 0.1)
+    far = far.followed(candidate(state(), np.full(3, -1e200)), NOISES[0], 0.1)
+    assert far.recorded is not None
+    assert far.exposure(departure(NOISES[0]), 4) == 2.0 * 0.75
+
+
 def test_what_is_secret_is_not_printed():
     assert repr(recorded()) == f"Recorded(weight={recorded().weight!r}, mu_squared={recorded().mu_squared!r})"
     assert repr(departure(NOISES[0])) == "Departure(moved=0.75)"

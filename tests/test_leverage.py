@@ -9,7 +9,7 @@ import pytest
 
 from expunge.numerics import leverage
 from expunge.numerics.evaluation import Evaluation
-from expunge.numerics.leverage import SHARE, leverages, top_leverage
+from expunge.numerics.leverage import SHARE, _roots, leverages, top_leverage
 from expunge.problem.losses import Softmax, Squared
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
@@ -65,6 +65,13 @@ def test_a_leverage_says_by_how_much_it_may_be_too_large():
     np.testing.assert_allclose(bound, [(1.0 + rounding) ** 2 + slack, rounding**2 + slack], rtol=1e-14)
     assert excess[0] == pytest.approx((1.0 + rounding) ** 2 - (1.0 - rounding) ** 2 + 2.0 * slack, rel=0.0, abs=1e-15)
     assert excess[1] == pytest.approx(rounding**2 + 2.0 * slack, rel=1e-12, abs=0.0)
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_an_eigenvalue_that_rounding_has_left_below_zero_has_the_root_zero(n_outputs):
+    tops, zeros = np.array([-1e-20, 4.0, np.nan, np.inf]), np.zeros(4)
+    parts = [[tops]] if n_outputs == 1 else [[tops], [zeros, np.where(tops == 4.0, 1.0, tops)]]
+    np.testing.assert_array_equal(_roots(parts), [0.0, 2.0, np.inf, np.inf])
 
 
 def test_no_rows_have_no_leverage():

@@ -171,6 +171,8 @@ def test_the_reserve_is_what_rounding_needs():
     assert budget.mu_total <= 0.3
     with pytest.raises(BudgetSpent, match=r"the rounding of the fit alone costs mu = 0\.2"):
         budget_of(0.3, 0.2)
+    with pytest.raises(BudgetSpent, match=r"the rounding of the fit alone costs mu = 1e\+200"):
+        budget_of(0.3, 1e200)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from expunge.numerics.factor import Factor, Hessian
 from expunge.numerics.moments import Moments
@@ -130,6 +131,17 @@ def test_covariance_and_cost():
     assert of.covariance is of.covariance
     H = np.array([[8.0, 1.0, 0.0], [1.0, 2.0, 0.5], [0.0, 0.5, 1.0]])
     assert of.cost(hessian(H)) == pytest.approx(0.5 * np.trace(of.covariance @ H), rel=1e-12)
+
+
+@pytest.mark.parametrize("loss", [Squared(), Softmax(3)], ids=repr)
+def test_the_spread_of_sparse_rows_is_that_of_dense_ones(loss):
+    objective = Objective(loss, 1, fit_intercept=loss.outputs == 3)
+    of = shape(np.kron(np.eye(loss.outputs), [[2.0, 0.0], [1.0, 0.5]])) if loss.outputs == 3 else shape(np.array([[2.0]]))
+    X, y = np.array([[1.0], [0.0], [-3.0]]), np.zeros(3)
+    dense, csr = (of.spread(objective, Rows.of(kind(X), y)) for kind in (np.asarray, sparse.csr_array))
+    np.testing.assert_allclose(csr, dense, rtol=1e-14)
+    if loss.outputs == 1:
+        np.testing.assert_allclose(dense, [0.375, 0.0, 1.125], rtol=1e-14)
 
 
 def test_a_variance_that_rounding_has_left_below_zero_is_no_spread():

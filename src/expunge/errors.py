@@ -158,7 +158,7 @@ EXTRAS = {
     ),
     **dict.fromkeys(("distributed", "dask"), "dask"),
     **dict.fromkeys(("matplotlib",), "plot"),
-    **dict.fromkeys(("skops", "skl2onnx", "onnx"), "export"),
+    **dict.fromkeys(("skops", "onnx", "sqlglot"), "export"),
 }
 """By name of the module that is imported, the extra that brings it."""
 

@@ -64,6 +64,12 @@ def test_every_kind_of_table_gives_the_same_rows(make):
     assert set(FeatureSchema.propose(many, "who").columns) == {"age", "pay", "sex"}
 
 
+def test_numbers_next_to_the_end_of_a_range_keep_the_declared_norm():
+    schema = FeatureSchema({"pay": Number(0, 1)})
+    found = schema.encode({"pay": [1e-200, 1e-160, 5e-324, 1e-40, 1.0]}).X.ravel()
+    assert found.tolist() == [0.0, 0.0, 0.0, 1.0, 1.0]  # their squares are 0, and nothing was to be divided by
+
+
 def test_whole_floats_are_the_integers_they_were_declared_as():
     schema = FeatureSchema({"code": Category(("1", "2"))}, normalise=False)
     np.testing.assert_array_equal(schema.encode({"code": [1, 2.0, "2", math.nan]}).X, [[1, 0], [0, 1], [0, 1], [0, 0]])

@@ -31,14 +31,14 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.dataset
 import pyarrow.parquet as pq
-import skl2onnx
 import skops.io
 import sqlalchemy.dialects.sqlite
+import sqlglot
 import uvicorn
 
 from expunge.cli import app
 from expunge.service import app as service
-from expunge.workspace import Workspace, auditing, backup, doctor, export, recovery
+from expunge.workspace import Workspace, auditing, backup, doctor, exports, predicting, recovery
 from tests.workspace.people import people, workspace
 
 LOADED = (
@@ -46,7 +46,7 @@ LOADED = (
     dp_accounting,
     duckdb,
     opendp,
-    skl2onnx,
+    sqlglot,
     skops,
     sqlalchemy,
     uvicorn,
@@ -55,7 +55,8 @@ LOADED = (
     auditing,
     backup,
     doctor,
-    export,
+    exports,
+    predicting,
     recovery,
 )
 TEXTS = ("", "nonsense\n", "{}", "[]", "null", "{" * 5, "[" * 100_000, '{"a": "\\ud800"}', "person-7,1,2\n", "\0\0", "é" * 9)
@@ -76,6 +77,7 @@ COMMANDS = {
     "capacity": ["capacity", "churn"],
     "export": ["export", "churn", "--out", "out.bin"],
     "export sklearn": ["export", "churn", "--out", "out.bin", "--format", "sklearn"],
+    "predict": ["predict", "churn", "new.csv", "--out", "out.csv"],
     "audit": ["audit", "audited", "--model", "churn", "--draws", "40"],
     "forget": ["forget", "person-8", "person-9"],
     "forget file": ["forget", "--file", "ids.txt"],
@@ -295,15 +297,18 @@ def judged(command: str, code: int, out: str, err: str, changed: list[str]) -> l
 
 def cases(names: list[str], rng: random.Random, pattern: str, only: str) -> Iterator[tuple[str, str, str]]:
     """Files, what becomes of them, and commands, without end: first every command on what is whole, then by chance; a kind of
-    file is drawn as often as any other, however many there are of it."""
-    kinds: dict[str, list[str]] = {}
+    file is drawn as often as any other, however many there are of it; files of the backup are those for ``restore``."""
+    kinds: dict[bool, dict[str, list[str]]] = {True: {}, False: {}}
     for name in names:
         if fnmatch.fnmatch(name, pattern):
-            kinds.setdefault(re.sub(r"[0-9a-f]{16}|\d+", "#", name), []).append(name)
+            of_backup = kinds[name.startswith("monday/")]
+            of_backup.setdefault(re.sub(r"[0-9a-f]{16}|\d+", "#", name), []).append(name)
     commands = [command for command in COMMANDS if fnmatch.fnmatch(command, only)]
     yield from ((names[0], UNTOUCHED, command) for command in commands)
     while True:
-        yield rng.choice(kinds[rng.choice(list(kinds))]), rng.choice(ALTERATIONS), rng.choice(commands)
+        command = rng.choice(commands)
+        read = kinds[command == "restore"] or kinds[command != "restore"]
+        yield rng.choice(read[rng.choice(list(read))]), rng.choice(ALTERATIONS), command
 
 
 def main(folder: Path, count: int, seed: int, pattern: str = "*", only: str = "*") -> None:

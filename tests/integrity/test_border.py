@@ -35,7 +35,7 @@ def folder(tmp_path_factory):
 
 
 def test_every_command_on_altered_files(folder, record_property):
-    played = play(folder, 25 * SOAK, 0)
+    played = play(folder, 40 * SOAK, 0)
     assert [case for case in played if case["problems"]] == []
     whole = [case for case in played if case["how"] == border.UNTOUCHED]
     assert [case for case in whole if case["code"]] == []

@@ -364,6 +364,7 @@ def test_a_folder_that_can_only_be_read():
             ("capacity", "churn", "-w", ws): 0,
             ("token", "list", "-w", ws): 0,
             ("export", "churn", "--out", f"{folder}/out/model.json", "-w", ws): 0,
+            ("predict", "churn", f"{folder}/people.parquet", "--out", f"{folder}/out/predictions.csv", "-w", ws): 0,
             ("doctor", "-w", ws): 0,
             ("process", "-w", ws): 1,
             ("forget", "person-2", "--receipts", f"{folder}/out", "-w", ws): 1,

@@ -110,6 +110,29 @@ def test_moments_are_those_of_the_rounded_values_to_the_last_bit(loss, seed):
         assert found.count == found.n_rows == len(rows)
 
 
+def test_the_edges_of_levels_belong_to_one_each():
+    edges = [2.0**-20, 2.0**-8, 2.0**4, 2.0**16]
+    X = np.array([[edge, math.nextafter(edge, 0.0), -edge, 1.0] for edge in edges])
+    objective, rows = Objective(Squared(), 4, fit_intercept=False), Rows.of(X, np.zeros(4))
+    for each in (rows, Rows.of(sparse.csr_array(X), rows.y)):
+        assert exact(Moments.of(objective, each), 0) == oracle(objective, rows)[0]
+
+
+def test_what_state_files_hold_stays_what_it_is():
+    """Rows that an older version learned are forgotten bit for bit: steps of 2^(12l − 13) from 2^(12l − 8) on; weights of 30
+    bits in units of 2^−500."""
+    found = Moments.of(Objective(Squared(), 2, fit_intercept=False), Rows.of([[1.0, 16.0]], [0.0], [1.0]))
+    assert {key: total.tolist() for key, total in found.sums.items()} == {
+        (0, 0): [[2**26, 0], [0, 0]],
+        (0, 1): [[0, 2**18], [2**18, 0]],
+        (0, 2): [[0, 0], [0, 2**10]],
+    }
+    assert found.units == (2**500, 2**500)
+    third = Moments.of(Objective(Squared(), 1, fit_intercept=False), Rows.of([[1.0]], [0.0], [1 / 3]))
+    assert third.units[0] == round(2**31 / 3) * 2**469
+    assert Moments.of(Objective(Squared(), 1, fit_intercept=False), Rows.of([[0.0]], [0.0])).matrix().tolist() == [[0.0]]
+
+
 @pytest.mark.parametrize("loss", CATALOGUE, ids=repr)
 @settings(max_examples=examples(30))
 @given(seed=seeds)

@@ -30,6 +30,7 @@ MATRIX = {
     ("POST", "/v1/models/{name}/refit"): ENGINEER,
     ("POST", "/v1/models/{name}/audit"): CHECKER,
     ("GET", "/v1/models/{name}/releases"): ALL,
+    ("POST", "/v1/models/{name}/predictions"): SERVING,
     ("GET", "/v1/models/{name}/releases/latest"): SERVING,
     ("GET", "/v1/certificates/{number}"): PUBLIC,
     ("GET", "/v1/log/checkpoint"): PUBLIC,

@@ -4,8 +4,10 @@ import inspect
 import json
 import time
 
+import numpy as np
 import pytest
 
+from expunge.data.schema import FeatureSchema
 from expunge.evidence.signing import PublicKeys
 from expunge.evidence.verification import ProvenTranscript, verify_content
 from expunge.ledger import log
@@ -136,6 +138,50 @@ def test_polling_for_a_release_is_cheap(as_role):
     assert later.status_code == 200 and later.headers["etag"] != tag
     listed = as_role("auditor", "GET", "/v1/models/churn/releases").json()["items"]
     assert listed[-1]["release"] == later.json()["release"]
+
+
+def test_a_release_comes_with_all_that_a_prediction_takes(as_role, found):
+    for name, n_features in (("churn", 5), ("visits", 5)):
+        release = as_role("consumer", "GET", f"/v1/models/{name}/releases/latest").json()
+        schema = FeatureSchema.from_toml(release["schema"])
+        assert release["features"] == schema.feature_names and len(release["features"]) == n_features
+        rows = {"age": [41.5, None, 300], "job": ["pilot", "diver", None], "tenure": [3, 40, None]}
+        t = schema.encode(rows).X @ np.array(release["coef"]).T + release["intercept"]
+        asked = [dict(zip(rows, row, strict=True)) for row in zip(*rows.values(), strict=True)]
+        answer = as_role("consumer", "POST", f"/v1/models/{name}/predictions", json={"rows": asked}).json()
+        assert (answer["release"], answer["certificate"]) == (release["release"], release["certificate"])
+        predicted = [item["prediction"] for item in answer["items"]]
+        if release["classes"]:
+            chances = [item["probabilities"] for item in answer["items"]]
+            np.testing.assert_allclose([one["yes"] for one in chances], 1 / (1 + np.exp(-t[:, 0])), rtol=1e-12)
+            assert predicted == [release["classes"][int(value > 0)] for value in t[:, 0]]
+        else:
+            np.testing.assert_allclose(predicted, np.exp(t[:, 0]), rtol=1e-12)
+            assert "probabilities" not in answer["items"][0]
+        assert answer["odd"]["job"] == {"undeclared": 1, "missing": 1}
+
+
+def test_rows_that_cannot_be_predicted(as_role):
+    row = {"age": 41.5, "job": "pilot", "tenure": 3}
+    path = "/v1/models/churn/predictions"
+    assert as_role("engineer", "POST", path, json={"rows": [row]}).status_code == 200
+    assert as_role("engineer", "POST", path, json={"rows": [{**row, "age": "41.5", "more": "x"}]}).status_code == 200
+    for wrong, said in (
+        ({**row, "age": "old"}, "row 2, column 'age': the value is not of type number"),
+        ({**row, "age": True}, "row 2, column 'age'"),
+        ({**row, "job": 7}, "row 2, column 'job': the value is not of type text"),
+        ({**row, "tenure": 3.5}, "row 2, column 'tenure': the value is not of type integer"),
+        ({**row, "tenure": 10**30}, "row 2, column 'tenure'"),
+        ({"age": 1}, "row 2 has no 'job'"),
+        ({**row, "job": ["pilot"]}, "job"),
+    ):
+        answer = as_role("engineer", "POST", path, json={"rows": [row, wrong]})
+        assert answer.status_code == 422 and said in answer.json()["detail"], answer.json()
+    infinite = as_role("engineer", "POST", path, content=b'{"rows": [{"age": Infinity, "job": null, "tenure": 1}]}')
+    assert infinite.status_code == 422
+    assert as_role("engineer", "POST", path, json={"rows": []}).status_code == 422
+    assert as_role("engineer", "POST", "/v1/models/none/predictions", json={"rows": [row]}).status_code == 404
+    assert as_role("auditor", "POST", path, json={"rows": [row]}).status_code == 403
 
 
 def test_capacity_and_audit(as_role):

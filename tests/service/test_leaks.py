@@ -37,7 +37,7 @@ from expunge.service.app import create_app
 from expunge.unlearning.settings import Settings
 from expunge.unlearning.unlearner import Unlearner
 from expunge.workspace import Workspace
-from expunge.workspace.export import Format, export
+from expunge.workspace.exports import Format, export
 from tests.service.test_api import wait_for
 from tests.service.test_worker import Receiver
 from tests.workspace.people import people, with_mail, workspace

@@ -33,13 +33,13 @@ import expunge
 from expunge.data.table import SubjectTable
 from expunge.ledger.sealing import Sealed
 from expunge.ledger.witness import Witness
-from expunge.workspace import batch, export, making
+from expunge.workspace import batch, exports, making
 from expunge.workspace.recovery import moved
 from expunge.workspace.storage import Storage
 from tests.workspace.moments import watched
 from tests.workspace.operations import MAKING, check, operate, prepare
 
-LOADED = (deltalake, dp_accounting, duckdb, opendp, sa, export)
+LOADED = (deltalake, dp_accounting, duckdb, opendp, sa, exports)
 OURS = tuple(str(Path(expunge.__file__).parent / part) for part in ("workspace", "ledger", "data", "storage.py", "files.py"))
 
 

@@ -1,6 +1,18 @@
 """The command line: ``expunge``. Thin: everything it does is a call into the library."""
 
-from expunge.cli import desk, evidence, inspection, models, receipts, safekeeping, service, stories, transcripts, verification
+from expunge.cli import (
+    desk,
+    evidence,
+    inspection,
+    models,
+    predictions,
+    receipts,
+    safekeeping,
+    service,
+    stories,
+    transcripts,
+    verification,
+)
 from expunge.cli.shared import app
 
 __all__ = [
@@ -9,6 +21,7 @@ __all__ = [
     "evidence",
     "inspection",
     "models",
+    "predictions",
     "receipts",
     "safekeeping",
     "service",

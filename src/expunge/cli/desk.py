@@ -34,7 +34,8 @@ from expunge.unlearning.rung import Rung
 if TYPE_CHECKING:
     from expunge.workspace import Workspace
     from expunge.workspace.batch import Outcome
-    from expunge.workspace.desk import ForgetRequest, Preview
+    from expunge.workspace.desk import ForgetRequest
+    from expunge.workspace.preview import Preview
 
 PREVIEWED = 20
 """Number of subjects up to which their influence on the models is reported when they ask."""

@@ -285,22 +285,3 @@ def capacity(
     with progress("forecasting", as_json):
         report = Workspace.open(workspace).capacity(name)
     show({**asdict(report), "regime": report.regime}, as_json, lambda: console.print(str(report), highlight=False))
-
-
-@app.command()
-def export(
-    name: Annotated[str, typer.Argument(help="Name of the model.")],
-    out: Annotated[Path, typer.Option(help="File to write.")],
-    form: Annotated[str, typer.Option("--format", help="sklearn (a skops file), json or onnx.")] = "json",
-    workspace: InWorkspace = HERE,
-    as_json: AsJson = False,
-) -> None:
-    """Write a model's released weights for use elsewhere; nothing secret is in them."""
-    from expunge.workspace.export import export as write
-    from expunge.workspace.storage import Storage
-
-    with progress("exporting", as_json):
-        if form not in ("sklearn", "json", "onnx"):
-            raise ValueError(f"--format must be sklearn, json or onnx, got {form!r}")
-        write(Storage(workspace), name, form, out)  # type: ignore[arg-type]
-    show({"model": name, "file": str(out)}, as_json, lambda: console.print(f"{name} is in {out}", highlight=False))

@@ -38,6 +38,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from expunge.data.columns import Unfit, column_names, column_values
 from expunge.data.encoding import Block, Category, Combination, Combined, Encoding, Number
@@ -189,10 +190,9 @@ class FeatureSchema:
             for name, combination in self.features.items()
         ]
         X: Any = joined(parts) if self.is_sparse else np.hstack([dense(part) for part in parts])
+        X = _cleared(X)
         if self.normalise:
-            X = normalised(X)
-        values = X.data if self.is_sparse else X
-        values[np.abs(values) < SMALLEST] = 0.0  # so close to an end of its range that no model can tell them apart
+            X = _cleared(normalised(X))
         undeclared = {name: int(block.undeclared.sum()) for name, block in blocks.items()}
         missing = {name: int(block.missing.sum()) for name, block in blocks.items()}
         return Encoded(canonical(X, "rows") if self.is_sparse else X, undeclared, missing)
@@ -300,6 +300,13 @@ class FeatureSchema:
             path: path of the file; an existing one is replaced.
         """
         write_file(Path(path), self.to_toml().encode())
+
+
+def _cleared(X: Any) -> Any:
+    """Without numbers so close to an end of their range that no model can tell them apart, and whose squares might be 0."""
+    values = X.data if sparse.issparse(X) else X
+    values[np.abs(values) < SMALLEST] = 0.0
+    return X
 
 
 def _each(declared: Mapping[str, Any], read: Callable[[Any], Any], what: str) -> dict[str, Any]:

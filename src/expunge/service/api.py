@@ -29,13 +29,17 @@ from expunge.service.bodies import (
     Name,
     Number,
     Owned,
+    Predicted,
+    PredictionsModel,
     Previewed,
 )
 from expunge.service.problems import MEDIA_TYPE
-from expunge.service.views import certificate_view, expected, health_view, request_view
+from expunge.service.views import certificate_view, expected, health_view, predictions_view, release_view, request_view
 from expunge.workspace import Workspace, desk
 from expunge.workspace.auditing import audited
 from expunge.workspace.desk import Answer, ForgetRequest
+from expunge.workspace.predicting import predict_records
+from expunge.workspace.published import Published
 from expunge.workspace.status import as_json, status
 from expunge.workspace.transcripts import transcript
 
@@ -180,15 +184,22 @@ def latest_release(
     _caller: Serving,
     seen: Annotated[str | None, Header(alias="If-None-Match")] = None,
 ) -> Any:
-    """The published weights. Poll with If-None-Match: 304 costs next to nothing."""
+    """The published weights, with what is needed to use them. Poll with If-None-Match: 304 costs next to nothing."""
     _require_model(request, name)
     with workspace_of(request).storage.database.reading() as connection:
-        last = releases.current(connection, name)
-    tag = f'"{last.id}"'
+        last = Published.of(connection, name)
+    tag = f'"{last.certificate}"'
     if seen is not None and tag in [part.strip().removeprefix("W/") for part in seen.split(",")]:
         return Response(status_code=304, headers={"ETag": tag})
     response.headers["ETag"] = tag
-    return {"model": name, "release": last.number, "certificate": last.id, "at": last.at, "weights": last.parameters}
+    return release_view(last)
+
+
+@router.post("/models/{name}/predictions", response_model=PredictionsModel, response_model_exclude_none=True)
+def predict_rows(name: Name, asked: Predicted, request: Request, _caller: Serving) -> dict[str, Any]:
+    """What a model's newest release predicts for rows, in their order. They are not stored."""
+    _require_model(request, name)
+    return predictions_view(predict_records(workspace_of(request).storage, name, asked.rows))
 
 
 @router.get("/certificates/{number}")

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import Header, Path, Query
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
 from expunge.identities import LENGTH
 from expunge.service.deliveries import require_callable
@@ -22,6 +22,7 @@ Subject = Annotated[
 By = Annotated[
     str | None, Field(max_length=200, description="The column of the id, needed if the id stands for several people.")
 ]
+FiniteNumber = Annotated[StrictFloat, Field(allow_inf_nan=False)]
 Limit = Annotated[int, Query(ge=1, le=500)]
 Name = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 Identity = Annotated[str, Path(pattern=r"^[!-~]{1,64}$")]
@@ -88,6 +89,46 @@ class Audited(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     draws: Annotated[int, Field(ge=100, le=5000)] = 1000
+
+
+class Predicted(BaseModel):
+    """Rows to predict."""
+
+    model_config = ConfigDict(extra="forbid")
+    rows: Annotated[
+        list[dict[str, StrictStr | StrictBool | StrictInt | FiniteNumber | None]],
+        Field(
+            min_length=1,
+            max_length=BULK,
+            repr=False,
+            description="Each with every column of the model's schema, null where missing; dates and codes with leading zeros "
+            "as texts. Other columns are not looked at.",
+        ),
+    ]
+
+
+class PredictionModel(BaseModel):
+    """What a model predicts for a row: the likeliest class, with the probability of each; or the mean."""
+
+    prediction: str | float
+    probabilities: dict[str, float] | None = None
+
+
+class OddModel(BaseModel):
+    """How many values of a column the schema does not foresee, and how many are missing."""
+
+    undeclared: int
+    missing: int
+
+
+class PredictionsModel(BaseModel):
+    """Predictions, in the order of the rows, and the release that they are of."""
+
+    model: str
+    release: int
+    certificate: int
+    items: list[PredictionModel]
+    odd: dict[str, OddModel]
 
 
 class AnswerModel(BaseModel):

@@ -12,6 +12,9 @@ from expunge.ledger.requests import Request
 from expunge.service.worker import Health
 from expunge.unlearning.rung import Rung
 from expunge.workspace.model_kinds import ModelKind
+from expunge.workspace.predicting import PREDICTION, Predictions
+from expunge.workspace.published import Published
+from expunge.workspace.states import rung_expected
 from expunge.workspace.status import ModelStatus, status
 
 
@@ -35,6 +38,35 @@ def certificate_view(connection: sa.Connection, row: Release) -> dict[str, Any]:
         "event": Event.of(proven.event).content,
         "proof": proven.proof,
     }
+
+
+def release_view(found: Published) -> dict[str, Any]:
+    """A release as it is published, with names, classes and schema: all that a prediction takes."""
+    specification = found.specification
+    return {
+        "model": found.model,
+        "release": found.release,
+        "certificate": found.certificate,
+        "at": found.at,
+        "kind": specification.kind,
+        "target": specification.target,
+        "classes": list(found.classes),
+        "features": specification.features.feature_names,
+        "schema": specification.schema,
+        "coef": found.coefficients,
+        "intercept": found.intercepts,
+        "weights": list(found.weights),
+    }
+
+
+def predictions_view(found: Predictions) -> dict[str, Any]:
+    """Predictions, in the order of their rows."""
+    predicted = found.table[PREDICTION].to_pylist()
+    items: list[dict[str, Any]] = [{"prediction": value} for value in predicted]
+    for item, probabilities in zip(items, found.probabilities, strict=False):  # a regression has none
+        item["probabilities"] = probabilities
+    odd = {name: {"undeclared": odd.undeclared, "missing": odd.missing} for name, odd in found.odd.items()}
+    return {"model": found.model, "release": found.release, "certificate": found.certificate, "items": items, "odd": odd}
 
 
 def health_view(health: Health) -> dict[str, Any]:
@@ -67,7 +99,7 @@ def _rung(state: Any, model: ModelStatus, rows: int) -> Rung:
         rungs = {}
         state.expected[model.name] = model.release, rungs
     if rows not in rungs:
-        rungs[rows] = state.workspace.rung_expected(model.name, rows) if rows else Rung.STATISTICS
+        rungs[rows] = rung_expected(state.workspace.storage, model.name, rows) if rows else Rung.STATISTICS
     return Rung(rungs[rows])
 
 

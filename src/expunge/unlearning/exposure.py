@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from expunge.numerics.evaluation import Evaluation
 from expunge.numerics.rounding import quiet
 from expunge.numerics.statistics import low_rank_update
-from expunge.problem.arrays import norm
+from expunge.problem.arrays import norm, or_infinite
 from expunge.unlearning.anchored import AnchoredState, Candidate
 from expunge.unlearning.mechanism import Mechanism
 from expunge.unlearning.state import State
@@ -86,7 +86,7 @@ class Departure:
         if (metric := self.noisy.metric) is not None:
             steps = metric.T @ steps
         products = steps.T @ steps
-        spread = float(np.sum(products[:-1, :-1] * (across @ releases.scatter @ across.T)))
+        spread = or_infinite(float(np.sum(products[:-1, :-1] * (across @ releases.scatter @ across.T))))
         total = releases.weight * float(products[-1, -1]) + max(0.0, spread)
         return total * (self.before.trace / _size(self.noisy, p)) ** 2
 

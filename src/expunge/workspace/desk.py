@@ -67,19 +67,6 @@ class Answer:
         return self.state == RequestState.REFUSED
 
 
-@dataclass(frozen=True)
-class Preview:
-    """What requests would affect.
-
-    Args:
-        rows: number of rows of each request, in order.
-        influence: by model, how far each person moves it, in order, in units of the noise.
-    """
-
-    rows: list[int]
-    influence: dict[str, list[float]]
-
-
 def refusal(answer: Answer) -> RequestRefused:
     """A refused answer, as an error."""
     assert answer.reason is not None

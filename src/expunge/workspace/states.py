@@ -37,6 +37,7 @@ from expunge.ledger.restores import Restored
 from expunge.problem.rows import Rows, RowSource
 from expunge.unlearning.cost import SAMPLE
 from expunge.unlearning.release import Release
+from expunge.unlearning.rung import Rung
 from expunge.unlearning.storage import load_unlearner, save_unlearner
 from expunge.unlearning.unlearner import Unlearner
 from expunge.workspace.specification import Specification
@@ -156,6 +157,11 @@ def sample_of(storage: Storage, model: str) -> Rows:
     with storage.database.reading() as connection:
         specification = Specification.from_json(releases.named(connection, model).specification)
     return specification.sample(storage.table, FORECAST_ROWS)
+
+
+def rung_expected(storage: Storage, model: str, n_rows: int) -> Rung:
+    """The rung that one request for ``n_rows`` random rows should take, an estimate: much quicker than a forecast."""
+    return state_of(storage, model).rung_expected(n_rows, sample_of(storage, model))
 
 
 def load(storage: Storage, connection: sa.Connection, model: str) -> Unlearner:

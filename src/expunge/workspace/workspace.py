@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 from expunge.data.reading import UNKNOWN, Reading
 from expunge.data.rejects import Rejects
@@ -12,20 +12,19 @@ from expunge.errors import WorkUnfinished
 from expunge.evidence.receipts import Receipt
 from expunge.files import write_output
 from expunge.identities import CASELESS, EXACT
-from expunge.ledger import releases
 from expunge.ledger.requests import RequestKind, RequestState
 from expunge.unlearning.report import CapacityReport
-from expunge.unlearning.rung import Rung
-from expunge.workspace import batch, desk, making, queue, rotation, row_keys, states
+from expunge.workspace import batch, desk, making, predicting, queue, rotation, row_keys, states
 from expunge.workspace.arrivals import read_schema
 from expunge.workspace.batch import Done, Outcome
-from expunge.workspace.desk import Answer, ForgetRequest, Preview
+from expunge.workspace.desk import Answer, ForgetRequest
 from expunge.workspace.expectations import Expected
 from expunge.workspace.filling import IdColumns, Origin, fill
 from expunge.workspace.people import Id, People
 from expunge.workspace.plans import Appended, How, Plan, Plans, Taking, looking
+from expunge.workspace.predicting import Predictions
+from expunge.workspace.preview import Preview, preview
 from expunge.workspace.queue import Processed
-from expunge.workspace.specification import Specification
 from expunge.workspace.states import Notify, silent
 from expunge.workspace.storage import PATIENCE, Storage
 
@@ -185,18 +184,21 @@ class Workspace:
         """
         return states.state_of(self.storage, name).capacity(states.sample_of(self.storage, name))
 
-    def rung_expected(self, name: str, n_rows: int) -> Rung:
-        """The rung that one request should take, an estimate: much quicker than ``capacity``.
+    def predict(self, name: str, data: Any, query: str | None = None, *, reading: Reading = UNKNOWN) -> Predictions:
+        """What the newest release of ``name`` predicts for rows, which are not stored; see ``predicting``.
 
         Args:
             name: of the model.
-            n_rows: of the request, at random.
+            data: a file, a folder of Parquet files, or with ``query`` the URL of a database; or a pandas or Polars frame, a
+                pyarrow table or a mapping of columns.
+            query: SQL whose result is the rows.
+            reading: what is known of the file, beside what was known when the workspace was made.
 
         Raises:
             WorkspaceInvalid: no such model.
+            InvalidRows: rows that cannot be read, have not all columns of the schema, or are none.
         """
-        unlearner = states.state_of(self.storage, name)
-        return unlearner.rung_expected(n_rows, states.sample_of(self.storage, name))
+        return predicting.predict(self.storage, name, data, query, reading)
 
     # people
 
@@ -268,16 +270,7 @@ class Workspace:
         Args:
             wishes: the people considered.
         """
-        found = People(self.storage).find([Id(wish.subject, wish.by) for wish in wishes])
-        leaving = self.storage.table.of_subjects([tag for who in found for tag in who.person])
-        moved: dict[str, list[float]] = {}
-        with self.storage.database.reading() as connection:
-            models = releases.all_models(connection)
-        for row in models:
-            rows = Specification.from_json(row.specification).rows(leaving)
-            by_tag = states.influences(states.state_of(self.storage, row.name), leaving, rows)
-            moved[row.name] = [sum(by_tag.get(tag, 0.0) for tag in who.person) for who in found]
-        return Preview([who.rows if who.person else 0 for who in found], moved)
+        return preview(self.storage, wishes)
 
     def rectify(
         self,

@@ -1,0 +1,143 @@
+"""ONNX: a model as a graph of doubles and texts, one input a column, encoding included.
+
+A column of numbers is an input of doubles, ``(n_rows, 1)``, NaN where missing; a column of categories an input of texts,
+``(n_rows, 1)``, each as the schema declares it. A text that no category is declared as, such as the one in the metadata
+under ``missing_text``, stands for a missing one.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from expunge.data.formulas import FAINT, Formula
+from expunge.workspace.exports.rules import Rules
+from expunge.workspace.model_kinds import InverseLink
+
+OPSET, IR_VERSION = 19, 9
+"""The first in which texts are compared; and the format of files that it came with."""
+_OPERATORS = {"+": "Add", "-": "Sub", "*": "Mul", "/": "Div", "min": "Min", "max": "Max"}
+
+
+def model_bytes(rules: Rules) -> bytes:
+    """The model as the content of a ``.onnx`` file.
+
+    Its outputs are ``prediction``, ``(n_rows,)``, and of a classifier ``probabilities``, ``(n_rows, K)``; ``_`` is added to the
+    name of an output that is a column's.
+
+    Args:
+        rules: of the model.
+
+    Raises:
+        ImportError: onnx is not installed.
+    """
+    from onnx import TensorProto, checker, helper
+
+    published, graph = rules.published, _Graph([*rules.numbers, *rules.texts])
+    features = graph.add("Concat", [graph.formula(formula) for formula in rules.formulas], axis=1)
+    is_faint = graph.add("Less", [graph.add("Abs", [features]), graph.constant(FAINT)])
+    x = graph.add("Where", [is_faint, graph.constant(0.0), features])
+    if rules.normalise:
+        squares = graph.add("ReduceSum", [graph.add("Mul", [x, x]), graph.whole([1])], keepdims=1)
+        x = graph.add("Div", [x, graph.add("Max", [graph.add("Sqrt", [squares]), graph.constant(FAINT)])])
+    transposed = [list(row) for row in zip(*published.coefficients, strict=True)]
+    t = graph.add("Add", [graph.add("MatMul", [x, graph.constant(transposed)]), graph.constant(published.intercepts)])
+    outputs = [helper.make_tensor_value_info(graph.free("prediction"), TensorProto.DOUBLE, ["n_rows"])]
+    if rules.inverse_link is InverseLink.SOFTMAX:
+        if len(published.classes) == 2:
+            t = graph.add("Concat", [graph.add("Mul", [t, graph.constant(0.0)]), t], axis=1)
+        probabilities = graph.free("probabilities")
+        graph.add("Softmax", [t], probabilities, axis=1)
+        likeliest = graph.add("ArgMax", [t], axis=1, keepdims=0)
+        graph.add("Gather", [graph.texts(published.classes), likeliest], outputs[0].name, axis=0)
+        outputs = [
+            helper.make_tensor_value_info(outputs[0].name, TensorProto.STRING, ["n_rows"]),
+            helper.make_tensor_value_info(probabilities, TensorProto.DOUBLE, ["n_rows", len(published.classes)]),
+        ]
+    else:
+        mean = graph.add("Exp", [t]) if rules.inverse_link is InverseLink.EXPONENTIAL else t
+        graph.add("Squeeze", [mean, graph.whole([1])], outputs[0].name)
+    inputs = [helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["n_rows", 1]) for name in rules.numbers]
+    inputs += [helper.make_tensor_value_info(name, TensorProto.STRING, ["n_rows", 1]) for name in rules.texts]
+    made = helper.make_model(
+        helper.make_graph(graph.nodes, published.model, inputs, outputs),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="expunge",
+    )
+    metadata = {
+        "model": published.model,
+        "release": published.release,
+        "certificate": published.certificate,
+        "schema": published.specification.schema,
+        "missing_text": _undeclared(rules),
+    }
+    helper.set_model_props(made, {name: str(value) for name, value in metadata.items()})
+    checker.check_model(made)
+    return bytes(made.SerializeToString())
+
+
+def _undeclared(rules: Rules) -> str:
+    """A text that no category is declared as: the empty one, or one like it."""
+    declared = {formula[2] for formula in rules.formulas if isinstance(formula, tuple) and formula[0] == "is"}
+    text = ""
+    while text in declared:
+        text += "\N{REPLACEMENT CHARACTER}"
+    return text
+
+
+class _Graph:
+    """Nodes, each made once; their names are no column's."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self.nodes: list[Any] = []
+        self._taken = set(columns)
+        self._made: dict[Formula, str] = {}
+
+    def free(self, name: str) -> str:
+        """``name``, or one like it that nothing else has."""
+        while name in self._taken:
+            name += "_"
+        self._taken.add(name)
+        return name
+
+    def add(self, operator: str, inputs: Sequence[str], name: str | None = None, **attributes: Any) -> str:
+        """A node; the name of its output."""
+        from onnx import helper
+
+        output = name or self.free(f"{operator.lower()}_{len(self.nodes)}")
+        self.nodes.append(helper.make_node(operator, list(inputs), [output], **attributes))
+        return output
+
+    def constant(self, value: Any) -> str:
+        """A number, or an array of them, as doubles."""
+        import numpy as np
+        from onnx import numpy_helper
+
+        return self.add("Constant", [], value=numpy_helper.from_array(np.asarray(value, dtype=np.float64)))
+
+    def whole(self, values: Sequence[int]) -> str:
+        """Whole numbers."""
+        return self.add("Constant", [], value_ints=list(values))
+
+    def texts(self, values: Sequence[str]) -> str:
+        """Texts."""
+        return self.add("Constant", [], value_strings=[value.encode() for value in values])
+
+    def formula(self, formula: Formula) -> str:
+        """A formula, ``(n_rows, 1)`` or one number."""
+        if formula not in self._made:
+            self._made[formula] = self._formula(formula)
+        return self._made[formula]
+
+    def _formula(self, formula: Formula) -> str:
+        if not isinstance(formula, tuple):
+            return self.constant(formula)
+        operation, *arguments = formula
+        if operation == "number":
+            return str(arguments[0])
+        if operation == "is":
+            from onnx import TensorProto
+
+            return self.add("Cast", [self.add("Equal", [arguments[0], self.texts(arguments[1:])])], to=TensorProto.DOUBLE)
+        if operation == "if_known":
+            return self.add("Where", [self.add("IsNaN", [arguments[0]]), self.constant(0.0), self.formula(arguments[1])])
+        return self.add(_OPERATORS[operation], [self.formula(argument) for argument in arguments])

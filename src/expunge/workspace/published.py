@@ -1,0 +1,67 @@
+"""What of a model has left the house, or may: its newest release, with all that is needed to predict by it. Theory §5.1."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+
+from expunge.ledger import releases
+from expunge.workspace.specification import Specification
+
+
+@dataclass(frozen=True)
+class Published:
+    """The newest release of a model; nothing secret is in it.
+
+    Args:
+        model: its name.
+        release: number of the release among the model's.
+        certificate: number of its certificate.
+        at: when it was made, ISO 8601.
+        weights: as they were released, ``(p,)``.
+        specification: what was fixed before the rows were seen, and the classes.
+    """
+
+    model: str
+    release: int
+    certificate: int
+    at: str
+    weights: tuple[float, ...] = field(repr=False)
+    specification: Specification = field(repr=False)
+
+    @classmethod
+    def of(cls, connection: sa.Connection, name: str) -> "Published":
+        """What is published of the model called ``name``.
+
+        Raises:
+            WorkspaceInvalid: no such model.
+            LedgerCorrupt: its weights are gone.
+        """
+        specification = Specification.from_json(releases.named(connection, name).specification)
+        last = releases.current(connection, name)
+        return cls(name, last.number, last.id, last.at, tuple(last.parameters), specification)
+
+    @cached_property
+    def estimator(self) -> Any:
+        """The fitted scikit-learn estimator that predicts from encoded rows."""
+        specification = self.specification
+        return specification.estimator.published(specification.objective, np.array(self.weights))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Labels of a classifier, in the order of its probabilities; else none."""
+        return self.specification.classes
+
+    @property
+    def coefficients(self) -> list[list[float]]:
+        """One list for each linear predictor: one, or one for each class where there are more than two."""
+        found: list[list[float]] = np.atleast_2d(self.estimator.coef_).tolist()
+        return found
+
+    @property
+    def intercepts(self) -> list[float]:
+        """One for each linear predictor."""
+        found: list[float] = np.atleast_1d(self.estimator.intercept_).tolist()
+        return found
