@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from deltalake import write_deltalake
 from scipy import sparse
 
-from expunge.data.encoding import Encoding, HashedCategory, HashedText
+from expunge.data.encoding import Cross, Embedding, Encoding, HashedCategory, HashedText, MissingIndicator
 from expunge.data.schema import Category, FeatureSchema, Number
 from expunge.data.sources import QuerySource, TableColumns, TableSource, Without
 from expunge.engine.local import LocalEngine
@@ -347,11 +347,12 @@ def test_rows_of_hashed_texts_stay_sparse_and_are_the_same_rows(tmp_path):
     columns, expected = TableColumns(schema, "y"), schema.encode(whole).X
     source = TableSource.open(str(tmp_path / "t.parquet"), columns)
     batches = list(source.batches())
-    assert len(batches) > 4 and all(rows.X.format == "csr" and rows.X.has_canonical_format for rows in batches)
+    assert len(batches) > 4 and all(isinstance(rows.X, SplitMatrix) and rows.X.nbytes < 100 * len(rows) for rows in batches)
     block = source.in_one_block()
     assert isinstance(block, Rows)
     alone = [columns.rows(whole.slice(i, 1), [i]).X for i in range(n)]
-    for found in (sparse.vstack([rows.X for rows in batches]), block.X, sparse.vstack(alone)):
+    stacked = [sparse.vstack([X.tocsr() for X in parts]) for parts in ([rows.X for rows in batches], alone)]
+    for found in (*stacked, block.X.tocsr()):
         assert (found != expected).nnz == 0
 
 
@@ -361,3 +362,26 @@ def test_rows_of_one_hashed_value_each_come_in_blocks(tmp_path):
     found = TableColumns(schema, "y").rows(whole, range(50)).X
     assert isinstance(found, SplitMatrix) and found.stored == 2
     assert (found.tocsr() != schema.encode(whole).X).nnz == 0
+
+
+def test_rows_with_many_numbers_beside_hashed_texts_are_csr(tmp_path):
+    schema = FeatureSchema({"note": HashedText(1 << 10), "vector": Embedding(300)})
+    vectors = np.random.default_rng(0).normal(size=(20, 300))
+    whole = pa.table({"note": [f"word{i}" for i in range(20)], "vector": list(vectors), "y": [0.0, 1.0] * 10})
+    pq.write_table(whole, tmp_path / "t.parquet", row_group_size=8)
+    found = TableSource.open(str(tmp_path / "t.parquet"), TableColumns(schema, "y")).in_one_block()
+    assert isinstance(found, Rows) and sparse.issparse(found.X) and found.X.has_canonical_format
+    assert (found.X != schema.encode(whole).X).nnz == 0
+
+
+def test_crosses_of_categories_and_texts_come_in_blocks_and_are_the_same_rows():
+    values = tuple(f"v{k}" for k in range(30))
+    columns: dict[str, Encoding] = {"a": Category(values), "b": MissingIndicator(Category(values)), "note": HashedText(256)}
+    schema = FeatureSchema(columns, features={"ab": Cross(("a", "b")), "an": Cross(("a", "note"), n_features=128)})
+    rng, n = np.random.default_rng(0), 200
+    picked = [[None if rng.random() < 0.2 else values[k] for k in rng.integers(0, 30, n)] for _ in "ab"]
+    whole = pa.table({"a": picked[0], "b": picked[1], "note": ["late and rude", ""] * (n // 2), "y": [0.0, 1.0] * (n // 2)})
+    found, expected = TableColumns(schema, "y").rows(whole, range(n)).X, schema.encode(whole).X
+    assert isinstance(found, SplitMatrix) and len(found.csr_columns) == 256 + 128 and len(found.blocks) < len(schema.alike) + 1
+    assert np.array_equal(found.toarray(), expected.toarray())
+    assert [int(schema.groups[place][0]) for place in schema.alike] == [0, 30, 30 + 31 + 256]

@@ -157,6 +157,10 @@ def test_from_the_table_to_the_export(run, tmp_path, schema):
     run("forget", "p3", "p250", "-w", "ws")
     done = run("process", "-w", "ws")
     assert done["closed"] == 2 and done["releases"][0]["n_forgotten"] == 3
+    new = table(403).slice(400)
+    pq.write_table(new.set_column(0, "who", [["new 1", "new 2", "new 3"]]), tmp_path / "new.parquet")
+    assert run("append", "new.parquet", "-w", "ws")["rows"] == 3
+    run("widen", "hour", "--to", "number", "-w", "ws")
     assert run("refit", "churn", "-w", "ws")["rung"] == "refit"
     assert all(finding["problem"] is None for finding in run("doctor", "-w", "ws"))
     run("export", "churn", "--out", "churn.json", "-w", "ws")

@@ -144,8 +144,17 @@ class FeatureSchema:
     @cached_property
     def alike(self) -> list[int]:
         """Positions of ``groups`` that have one value in each row: those of categories, 1 before the row is normalised."""
-        owners = [features for _name, features in self._named for _group in features.groups]
-        return [position for position, owner in enumerate(owners) if isinstance(owner, Category)]
+        found, start = list[int](), 0
+        for _name, features in self._named:
+            found += [start + place for place in features.alike]
+            start += len(features.groups)
+        return found
+
+    @cached_property
+    def thin(self) -> NDArray[np.intp]:
+        """The features, each a group of its own, that are 0 in most rows: those of sparse kinds."""
+        sparse = [features.is_sparse for _name, features in self._named for _suffix in features.suffixes]
+        return np.array([group[0] for group in self.groups if len(group) == 1 and sparse[group[0]]], dtype=np.intp)
 
     @property
     def row_norm(self) -> float:

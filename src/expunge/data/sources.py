@@ -75,8 +75,10 @@ class TableColumns:
         weight = None if self.sample_weight is None else self._numbers(table, self.sample_weight, ids)
         if isinstance(self.features, FeatureSchema):
             rows, schema = Rows.of(self.features.encode(table, ids).X, y, weight, ids), self.features
-            is_split = pays(len(schema.groups), rows.X.shape[1])  # by the schema alone: all parts have the same blocks
-            return replace(rows, X=SplitMatrix.of(rows.X, schema.groups, schema.alike)) if is_split else rows
+            thin = schema.thin if schema.is_sparse else None
+            n_blocks = len(schema.groups) - (0 if thin is None else len(thin))
+            is_split = pays(n_blocks, rows.X.shape[1])  # by the schema alone: all parts have the same blocks
+            return replace(rows, X=SplitMatrix.of(rows.X, schema.groups, schema.alike, thin)) if is_split else rows
         columns = [self._numbers(table, name, ids) for name in self.features]
         X = np.stack(columns).T  # column by column, as they are stored
         return Rows.of(X, y, weight, ids)

@@ -33,6 +33,12 @@ def require_groups(features, groups, width):
         assert ((X[:, group] != 0).sum(axis=1) <= 1).all()
 
 
+def require_ones(features, groups, alike):
+    X = dense(features)
+    for place in alike:
+        assert set(X[:, groups[place]].ravel()) <= {0.0, 1.0}
+
+
 def test_every_kind_has_a_case():
     plain = [getattr(encoding, "encoding", encoding) for encoding in COLUMNS.values()]
     assert {encoding.kind for encoding in plain} == set(ENCODINGS)
@@ -52,6 +58,7 @@ def test_the_laws_of_columns(name, data):
     assert np.isfinite(dense(block.features)).all()
     assert (row_norms(block.features) <= encoding.norm_bound * (1 + 1e-12)).all()
     require_groups(block.features, encoding.groups, width)
+    require_ones(block.features, encoding.groups, encoding.alike)
     alone = [encoding.encode([value]) for value in values]
     for row, one in enumerate(alone):
         assert np.array_equal(bits(one.features), bits(block.features[[row]]))
@@ -92,6 +99,7 @@ def test_the_laws_of_combinations(name, table):
     assert features.shape == (len(table["number"]), width) and len(set(made.suffixes)) == width
     assert (row_norms(features) <= made.norm_bound * (1 + 1e-12)).all()
     require_groups(features, made.groups, width)
+    require_ones(features, made.groups, made.alike)
     for row in range(len(table["number"])):
         alone = made.encode([COLUMNS[column].encode([table[column][row]]) for column in combination.columns])
         assert np.array_equal(bits(alone), bits(features[[row]]))
@@ -107,6 +115,8 @@ def test_the_laws_of_a_schema_of_them_all(table, normalise, random):
     assert whole.X.shape == (n, len(schema.feature_names)) and len(set(schema.feature_names)) == whole.X.shape[1]
     assert (row_norms(whole.X) <= schema.row_norm * (1 + 1e-12)).all()
     require_groups(whole.X, schema.groups, whole.X.shape[1])
+    if not normalise:
+        require_ones(whole.X, schema.groups, schema.alike)
     order = random.sample(range(n), n)
     shuffled = schema.encode({name: [column[row] for row in order] for name, column in table.items()})
     assert np.array_equal(bits(shuffled.X), bits(whole.X)[order])

@@ -53,6 +53,11 @@ class Features(Protocol):
         ...
 
     @property
+    def alike(self) -> tuple[int, ...]:
+        """Positions of ``groups`` in which a row has 1, if it has any of them."""
+        ...
+
+    @property
     def norm_bound(self) -> float:
         """No row's features have a larger 2-norm."""
         ...

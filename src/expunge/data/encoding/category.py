@@ -31,6 +31,7 @@ class Category:
     kind: ClassVar[str] = "category"
     is_sparse: ClassVar[bool] = False
     norm_bound: ClassVar[float] = 1.0
+    alike: ClassVar[tuple[int, ...]] = (0,)
 
     def __post_init__(self) -> None:
         _require_different(self.values)
@@ -81,6 +82,7 @@ class OrderedCategory:
     kind: ClassVar[str] = "ordered"
     is_sparse: ClassVar[bool] = False
     norm_bound: ClassVar[float] = 1.0
+    alike: ClassVar[tuple[int, ...]] = ()
 
     def __post_init__(self) -> None:
         _require_different(self.values)

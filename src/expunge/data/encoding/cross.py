@@ -124,6 +124,14 @@ class Products:
         return groups
 
     @property
+    def alike(self) -> tuple[int, ...]:
+        """The products of groups in which each part has 1; none when hashed, for the signs."""
+        if self.cross.n_features is not None:
+            return ()
+        every = product(*([k in part.alike for k in range(len(part.groups))] for part in self.parts))
+        return tuple(place for place, alike in enumerate(every) if all(alike))
+
+    @property
     def norm_bound(self) -> float:
         """The product of the bounds; hashed, a row's products may all meet in one feature and add up."""
         bound = math.prod(part.norm_bound for part in self.parts)

@@ -46,6 +46,7 @@ class Cyclic:
     kind: ClassVar[str] = "cyclic"
     is_sparse: ClassVar[bool] = False
     norm_bound: ClassVar[float] = 1.0
+    alike: ClassVar[tuple[int, ...]] = ()
 
     def __post_init__(self) -> None:
         words = [period for period in self.periods if isinstance(period, str)]

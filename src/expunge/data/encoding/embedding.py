@@ -41,6 +41,7 @@ class Embedding:
     kind: ClassVar[str] = "embedding"
     is_sparse: ClassVar[bool] = False
     norm_bound: ClassVar[float] = 1.0
+    alike: ClassVar[tuple[int, ...]] = ()
 
     def __post_init__(self) -> None:
         if self.width < 1:

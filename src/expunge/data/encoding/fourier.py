@@ -84,6 +84,7 @@ class Waves:
 
     is_sparse: ClassVar[bool] = False
     norm_bound: ClassVar[float] = 1.0
+    alike: ClassVar[tuple[int, ...]] = ()
 
     @property
     def suffixes(self) -> list[str]:

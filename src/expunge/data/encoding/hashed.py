@@ -66,6 +66,7 @@ class HashedCategory:
     kind: ClassVar[str] = "hashed_category"
     is_sparse: ClassVar[bool] = True
     norm_bound: ClassVar[float] = 1.0
+    alike: ClassVar[tuple[int, ...]] = ()
 
     def __post_init__(self) -> None:
         require_features(self.n_features, self.max_collisions)
@@ -133,6 +134,7 @@ class HashedText:
     kind: ClassVar[str] = "hashed_text"
     is_sparse: ClassVar[bool] = True
     norm_bound: ClassVar[float] = 1.0
+    alike: ClassVar[tuple[int, ...]] = ()
 
     def __post_init__(self) -> None:
         require_features(self.n_features, self.max_collisions)

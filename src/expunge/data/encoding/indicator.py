@@ -55,6 +55,11 @@ class MissingIndicator:
         width = sum(map(len, [first, *others]))
         return [np.append(first, width), *others]
 
+    @property
+    def alike(self) -> tuple[int, ...]:
+        """As of the other encoding: the indicator is 1 too."""
+        return self.encoding.alike
+
     def encode(self, values: Any) -> Block:
         """As of the other encoding, ``(n_rows, k + 1)``.
 

@@ -53,6 +53,7 @@ class Number:
     kind: ClassVar[str] = "number"
     is_sparse: ClassVar[bool] = False
     norm_bound: ClassVar[float] = 1.0
+    alike: ClassVar[tuple[int, ...]] = ()
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.low) and math.isfinite(self.high) and 0.0 < self.high - self.low < math.inf):
