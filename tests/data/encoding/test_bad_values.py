@@ -124,7 +124,8 @@ class TestCollisions:
             InvalidRows, match=f"column '{name}': .* of 4[01] different values share one of 16 features"
         ) as caught:
             self.looked_at(**{name: MissingIndicator(kind(16, max_collisions=0.1))})
-        assert "in row 1" in str(caught.value) and "more than max_collisions = 0.1. Set n_features to about 4" in str(caught.value)
+        said = str(caught.value)
+        assert "in row 1" in said and "more than max_collisions = 0.1. Set n_features to about 4" in said
 
     def test_the_row_that_is_named_is_the_first_that_shares(self):
         column = HashedCategory(64, max_collisions=0.0)
