@@ -4,7 +4,6 @@ All in one run on one machine, in turns, the least of several. newton-cholesky r
 gradient norm is no larger than ours is at the released point, or at the tightest where none is. Run: make bench
 """
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +14,7 @@ from rich.table import Table
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 
+from benchmarks.clock import now
 from benchmarks.record import SHARED, record
 from expunge.engine.local import LocalEngine
 from expunge.numerics.evaluation import Evaluation
@@ -41,10 +41,10 @@ def seconds_in_turns(*actions: Callable[[], Any], repeats: int = REPEATS) -> lis
     times: list[list[float]] = [[] for _ in actions]
     for repeat in range(repeats + 1):
         for action, taken in zip(actions, times, strict=True):
-            started = time.perf_counter()
+            started = now()
             action()
             if repeat:
-                taken.append(time.perf_counter() - started)
+                taken.append(now() - started)
     return [min(taken) for taken in times]
 
 

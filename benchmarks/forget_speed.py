@@ -15,6 +15,7 @@ from rich.table import Table
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 
+from benchmarks.clock import now
 from benchmarks.record import SHARED, record
 from expunge.audit import rehearsal
 from expunge.linear_model import LogisticRegression
@@ -37,9 +38,9 @@ def median_seconds(action: Callable[[int], Any], repeats: int, pause: float = 0.
     times = []
     for i in range(1, repeats + 1):
         time.sleep(pause)
-        started = time.perf_counter()
+        started = now()
         action(i)
-        times.append(time.perf_counter() - started)
+        times.append(now() - started)
     return float(np.median(times))
 
 

@@ -1,7 +1,8 @@
 """How fast, beside what? Runs the benchmarks of fits, of forgetting and of the desk, and writes ``docs/performance.md``.
 
 Nothing on the page is typed in by hand. All of it is measured in one run on one machine; peers take turns with what they are
-compared with. Needs ``pip install glum``. Run: python -m benchmarks.performance
+compared with. Where others use the machine, one thread (OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1) is measured in processor
+time. Needs ``pip install glum``. Run: python -m benchmarks.performance
 """
 
 import os
@@ -16,6 +17,7 @@ import numpy as np
 from rich.console import Console
 
 from benchmarks import compare, desk, fit_speed, forget_speed, glm, tracking
+from benchmarks.clock import CLOCK, THREADS
 from benchmarks.kernels import KERNELS
 from benchmarks.record import SHARED, record
 from expunge.paper.reproduce.page import Table
@@ -23,8 +25,7 @@ from expunge.paper.reproduce.studies import StudyName, load_study
 from expunge.problem.losses import Logistic, Poisson
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
-REPEATS = 3
-THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+REPEATS = 2
 PACKAGES = ("expunge", "numpy", "scipy", "scikit-learn", "glum", "tabmat", "opendp")
 
 INTRODUCTION = """\
@@ -35,17 +36,18 @@ Written by `python -m benchmarks.performance`; nothing on this page is typed in 
 Measured on {when}: {cores} cores ({processor}), Python {python}; {versions}; threads: {threads}. The floors:
 {bandwidth:.1f} GB/s copied and {rate:.0f} GF/s multiplied. The load was {busy:.0f} when this began, and it took
 {minutes:.0f} minutes: with a load above the number of cores others used the machine too, and only what stands in one
-table, measured in turns, can be compared.{left_out}"""
+table, measured in turns, can be compared. Fits, ways of forgetting and floors are in {clock}.{left_out}"""
 
 FITTING = """\
 ## Fitting
 
 {table}
 
-Seconds, and in brackets the norm of the gradient that is reached. glum gets its best representation (tabmat's blocks),
-and is asked for its default tolerance and for {tight:g}. newton-cholesky runs at the loosest tolerance whose gradient
-is no larger than ours, or at its tightest. Ours gets the same rows dense and as CSR, and puts them into blocks where
-that is less work. `python -m benchmarks.glm` and `python -m benchmarks.fit_speed` measure this alone."""
+Seconds, the least of {repeats}, and in brackets the norm of the gradient that is reached. glum gets its best
+representation (tabmat's blocks), and is asked for its default tolerance and for {tight:g}. newton-cholesky runs at the
+loosest tolerance whose gradient is no larger than ours, or at its tightest. Ours gets the same rows dense and as CSR,
+and puts them into blocks where that is less work. `python -m benchmarks.glm` and `python -m benchmarks.fit_speed`
+measure this alone."""
 
 METHODS = """\
 ## Ways of forgetting
@@ -234,7 +236,7 @@ def page(figures: Mapping[str, Any]) -> str:
             left_out=f" Left out: {', '.join(absent)} ({SHARED} does not hold them)." if absent else "",
             **figures["machine"],
         ),
-        FITTING.format(table=fit_table(figures["fits"]).markdown(), tight=glm.TIGHT),
+        FITTING.format(table=fit_table(figures["fits"]).markdown(), tight=glm.TIGHT, repeats=REPEATS),
         METHODS.format(table=method_table(figures["methods"]).markdown(), **figures["census"]),
         FLOOR.format(table=floor_table(second, figures["third order"]).markdown(), passes=figures["pass"]),
         TRACKING.format(table=tracking_table(figures["tracking"]).markdown()),
@@ -268,7 +270,8 @@ def measure(console: Console) -> dict[str, Any]:
         "processor": platform.processor() or platform.machine(),
         "python": platform.python_version(),
         "versions": ", ".join(f"{name} {version(name)}" for name in PACKAGES),
-        "threads": ", ".join(f"{name}={os.environ.get(name, 'unset')}" for name in THREADS),
+        "threads": ", ".join(f"{name}={value}" for name, value in THREADS.items()),
+        "clock": CLOCK,
         "busy": busy,
         "minutes": (time.perf_counter() - began) / 60,
     }

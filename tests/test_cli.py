@@ -225,7 +225,7 @@ class TestWhatGoesWrong:
     def test_names_and_numbers(self, made):
         for arguments, message in (
             (("fit", "Bad/Name", "--target", "churn"), "a model's name"),
-            (("fit", "churn", "--target", "churn"), "there is a model 'churn' already"),
+            (("fit", "churn", "--target", "churn"), "a model 'churn' exists or existed"),
             (("fit", "m", "--target", "shoe"), "no column 'shoe'"),
             (("fit", "m", "--target", "churn", "--model", "forest"), "model must be one of"),
             (("fit", "m", "--target", "churn", "--epsilon", "0"), "epsilon must be"),

@@ -134,14 +134,15 @@ def third_by_hand(at: Evaluation) -> Array:
 
 
 @pytest.mark.parametrize("loss", [Logistic(), Poisson(), Softmax(2), Softmax(3)], ids=repr)
-@pytest.mark.parametrize("kind", ["dense", "blocks"])
+@pytest.mark.parametrize("kind", ["dense", "blocks", "thin"])
 @pytest.mark.parametrize("chunk", [higher.CHUNK, 7])
 def test_the_sums_of_a_batch_are_its_derivatives(loss, kind, chunk):
     rng = np.random.default_rng(1)
     X = np.hstack([np.eye(3)[rng.integers(0, 3, 20)], rng.normal(size=(20, 1))])
     at = batch(loss, X)
-    if kind == "blocks":
-        blocks = replace(at.rows, X=SplitMatrix.of(X, [np.arange(3), np.array([3])]))
+    if kind != "dense":
+        thin = np.array([3] if kind == "thin" else [], dtype=np.intp)
+        blocks = replace(at.rows, X=SplitMatrix.of(X, [np.arange(3), np.array([3])], thin=thin))
         at = Evaluation(at.objective, blocks, weights(at.objective))
     root = np.eye(at.objective.n_parameters)
     found = leverages(at, root)

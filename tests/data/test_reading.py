@@ -68,7 +68,7 @@ def test_a_csv_with_text_among_its_numbers(tmp_path):
     ("name", "content", "message"),
     [
         ("none.csv", None, "there is no file"),
-        ("rows.ods", b"", "none of .csv, .tsv"),
+        ("rows.ods", b"", "any of .csv, .tsv"),
         ("rows.parquet", b"PAR1 not really", "cannot be read"),
         ("rows.csv", b"", "is empty"),
     ],

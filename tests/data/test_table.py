@@ -250,7 +250,7 @@ class TestBadInput:
             list(numbered(text.to_batches(), Identification(key, "who"), table.columns, 0))
 
     def test_a_column_with_a_name_of_the_tables_own(self, tmp_path):
-        with pytest.raises(InvalidRows, match="'_row' is one of the table's own"):
+        with pytest.raises(InvalidRows, match="'_row' is reserved for the table"):
             SubjectTable.create(tmp_path / "t", pa.schema([("_row", pa.int64())]))
 
     def test_no_table(self, tmp_path):

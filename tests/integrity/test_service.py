@@ -84,7 +84,7 @@ def test_a_table_that_cannot_be_read_turns_health_red_and_the_queue_moves_when_i
     (fault,) = health["faults"]
     assert (health["worker"], fault["part"], fault["cause"]) == ("late", "the queue", "environment")
     assert "cannot be opened" in fault["message"] and fault["message"] in health["problem"]
-    assert fault["message"] in desk.page().text.replace("&#39;", "'") and "Requests are not worked" in desk.page().text
+    assert fault["message"] in desk.page().text.replace("&#39;", "'") and "Requests are not being worked" in desk.page().text
     metrics = desk.call("auditor", "GET", "/metrics").text
     assert float(re.search(r'expunge_worker_failures_total{cause="environment"} (\S+)', metrics)[1]) >= 3
     assert float(re.search(r"(?m)^expunge_worker_last_round_timestamp_seconds (\S+)", metrics)[1]) > 1.7e9

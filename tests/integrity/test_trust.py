@@ -254,7 +254,7 @@ class TestKeys:
         kept, foreign = path.read_bytes(), SigningKey.create(tmp_path)
         path.write_bytes(next(tmp_path.glob("signing-*.pem")).read_bytes())
         for command in (["forget", "person-1"], ["rotate-key"]):
-            assert "another key than the ledger names" in run(tmp_path, *command, "-w", "ws", code=1)["message"]
+            assert "does not hold the key that the ledger names" in run(tmp_path, *command, "-w", "ws", code=1)["message"]
         assert foreign.keyid not in found.storage.public_key_path.read_text()
         path.write_bytes(kept)
         assert run(tmp_path, "forget", "person-1", "-w", "ws")[0]["state"] == "accepted"

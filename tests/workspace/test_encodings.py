@@ -185,7 +185,7 @@ def test_from_the_table_to_the_export(run, tmp_path, schema):
             ('kind = "ordered"\nvalues = ["low", "mid", "high"]', 'kind = "number"\nlow = 0\nhigh = 1'),
             "is not a number: ",
         ),
-        (('kind = "cyclic"\nperiods = [24]', 'kind = "cyclic"\nperiods = ["day"]'), "is no date or time: write it as"),
+        (('kind = "cyclic"\nperiods = [24]', 'kind = "cyclic"\nperiods = ["day"]'), "is not a date or time: write it as"),
     ],
 )
 def test_values_that_do_not_fit_are_named_by_column_and_row(run, tmp_path, change, match):

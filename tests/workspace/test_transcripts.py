@@ -226,8 +226,8 @@ def test_a_model_that_was_learned_anew_and_a_workspace_that_was_restored(tmp_pat
     first, second = (run("transcript", number, "-w", "ws") for number in (2, 4))
     assert [each["why"] for each in first["releases"]] == ["deletion", "later", "later"]
     assert (first["exposed_from"], second["exposed_from"], second["lost_mu"]) == (1, 3, 0.0)
-    assert any("learned anew" in each for each in second["caveats"])
-    assert not any("learned anew" in each for each in first["caveats"])
+    assert any("was replaced" in each for each in second["caveats"])
+    assert not any("was replaced" in each for each in first["caveats"])
     run("backup", "monday", "-w", "ws")
     shutil.move("ws", "lost")
     run("restore", "monday", "-w", "new", "--no-anchor")

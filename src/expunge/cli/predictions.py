@@ -1,4 +1,4 @@
-"""Commands that use a model: predictions, and exports for use elsewhere. Both have the released weights alone."""
+"""Commands that use a model: predictions, and exports for use elsewhere. Both contain only the released weights."""
 
 from pathlib import Path
 from typing import Annotated
@@ -20,14 +20,14 @@ def predict(
     data: Annotated[str, typer.Argument(help=DATA, envvar="EXPUNGE_DATA")],
     out: Annotated[Path, typer.Option(help="File for the predictions: .csv, .parquet or .json.")],
     form: Annotated[
-        str | None, typer.Option("--format", help="csv, parquet or json; without it as the name of the file ends.")
+        str | None, typer.Option("--format", help="csv, parquet or json. Default: the ending of the file's name.")
     ] = None,
     query: Annotated[str | None, typer.Option(help="SQL whose result is the rows.")] = None,
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,
     reading: Reading = UNKNOWN,
 ) -> None:
-    """Predict rows by a model's newest release; the rows are not stored."""
+    """Predict rows with a model's newest release; the rows are not stored."""
     from expunge.workspace import Workspace
 
     form = form or out.suffix.lower().removeprefix(".")
@@ -52,8 +52,8 @@ def export(
     form: Annotated[
         str, typer.Option("--format", help="json (for the reference scorer), sklearn (a skops file), onnx or sql.")
     ] = "json",
-    dialect: Annotated[str, typer.Option(help="Of SQL: duckdb, postgres or spark.")] = "duckdb",
-    table: Annotated[str, typer.Option(help="Of which SQL selects: a table or view with the raw columns.")] = "people",
+    dialect: Annotated[str, typer.Option(help="Dialect of SQL: duckdb, postgres or spark.")] = "duckdb",
+    table: Annotated[str, typer.Option(help="For SQL: the table or view with the raw columns.")] = "people",
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,
 ) -> None:

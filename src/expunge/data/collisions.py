@@ -1,4 +1,4 @@
-"""Collisions: whether hashed values share features more often than a schema allows; asked before a fit, of all its rows."""
+"""Collisions: whether hashed values share features more often than a schema allows; checked before a fit, in all its rows."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,14 +15,14 @@ from expunge.errors import InvalidRows
 
 @dataclass(frozen=True)
 class Hashed:
-    """What states how many of its values may share features.
+    """Something hashed for which a schema limits how many of its values may share features.
 
     Args:
-        name: in errors.
-        columns: that it reads.
-        n_features: into which it hashes.
-        max_collisions: the share that is allowed.
-        keys: gives what is hashed of each row of a table.
+        name: its name in errors.
+        columns: the columns that it reads.
+        n_features: number of features into which it hashes.
+        max_collisions: the largest share allowed.
+        keys: returns what is hashed of each row of a table.
     """
 
     name: str
@@ -33,10 +33,10 @@ class Hashed:
 
 
 def hashed_in(schema: FeatureSchema) -> list[Hashed]:
-    """The hashed columns and crosses of a schema that state a share.
+    """The hashed columns and crosses of a schema that limit this share.
 
     Args:
-        schema: any.
+        schema: any schema.
     """
     found = []
     for name, declared in schema.columns.items():
@@ -52,11 +52,11 @@ def hashed_in(schema: FeatureSchema) -> list[Hashed]:
 
 
 def require_few_collisions(hashed: Sequence[Hashed], tables: Iterable[tuple[Any, Sequence[object]]]) -> None:
-    """Raises ``InvalidRows`` if of the different values a larger share than is allowed share a feature with another.
+    """Raises ``InvalidRows`` if more of the different values than allowed share a feature with another value.
 
     Args:
-        hashed: of a schema.
-        tables: parts of a table with the columns that these read, and what the rows of each are called.
+        hashed: hashed parts of a schema.
+        tables: parts of a table with the columns that these read, and the names of the rows of each part.
     """
     first: list[dict[str, object]] = [{} for _ in hashed]  # the row in which each different value comes first
     for table, names in tables:
@@ -77,8 +77,8 @@ def _require(hashed: Hashed, first: Mapping[str, object]) -> None:
     wanted = min(MOST, int(len(first) / max(hashed.max_collisions, len(first) / MOST)))
     raise InvalidRows(
         f"{hashed.name}: {len(together):,} of {len(first):,} different values share one of {hashed.n_features:,} features with "
-        f"another, the first of them in row {together[0]}; that is more than max_collisions = {hashed.max_collisions:g}. Give "
-        f"n_features = {wanted} or so, or allow more"
+        f"another, the first of them in row {together[0]}; that is more than max_collisions = {hashed.max_collisions:g}. Set "
+        f"n_features to about {wanted}, or allow more"
     )
 
 

@@ -13,7 +13,7 @@ NO_NUMBER = "is not a number: correct the row, or declare the column a category"
 
 
 class Unfit(ValueError):
-    """A value that cannot be taken: in row ``row``, and why, to come after the row's name."""
+    """A value that cannot be accepted: in row ``row``, with the reason, which follows the row's name in a message."""
 
     def __init__(self, row: int, reason: str) -> None:
         super().__init__(f"row {row} {reason}")

@@ -107,7 +107,7 @@ def short(
 
 
 def _as_declared(lacking: Short, column: Encoding) -> Short:
-    """With the missing-value indicator that the column has."""
+    """``lacking``, with the missing-value indicator that the column has."""
     if lacking.left is None or not isinstance(column, MissingIndicator):
         return lacking
     return Short(lacking.values, MissingIndicator(lacking.left))

@@ -12,9 +12,9 @@ LEAST = 6
 """Fewer odd values of a column never stop a command."""
 Kind = Literal["undeclared", "missing"]
 WORDS: Mapping[Kind, str] = {
-    "undeclared": "are outside what the schema declares, so that models see none of them as they are. Correct the values or "
+    "undeclared": "are outside what the schema declares, so models see none of them as they are. Correct the values or "
     "the schema; or give --accept-undeclared if they are right",
-    "missing": "are missing, a larger share than in the table, so that models see nothing there. Correct the file; or give "
+    "missing": "are missing, a larger share than in the table, so models see nothing there. Correct the file; or give "
     "--accept-undeclared if nobody knows them",
 }
 
@@ -28,11 +28,11 @@ class Odd:
     rows: int = 0
 
     def count(self, kind: Kind) -> int:
-        """How many are odd in this way."""
+        """Number of values that are odd in this way."""
         return self.undeclared if kind == "undeclared" else self.missing
 
     def percent(self, kind: Kind) -> float:
-        """The share of values that are, in percent."""
+        """The share of values that are odd in this way, in percent."""
         return 100.0 * self.count(kind) / self.rows if self.rows else 0.0
 
 
@@ -40,7 +40,7 @@ def odd_values(tables: Iterable[tuple[Any, Sequence[object]]], schemas: Collecti
     """What is odd in each column that a schema declares; where schemas differ, by the one that leaves most undeclared.
 
     Args:
-        tables: parts of a table, as ``FeatureSchema.encode`` takes them, and what their rows are called.
+        tables: parts of a table, as ``FeatureSchema.encode`` takes them, and the names of their rows.
 
     Raises:
         InvalidRows: a column is missing, or a value cannot be what its column is declared as.
@@ -58,12 +58,12 @@ def odd_values(tables: Iterable[tuple[Any, Sequence[object]]], schemas: Collecti
 
 
 def require_declared(odd: Mapping[str, Odd], percent: int) -> None:
-    """Raises ``InvalidRows`` if more than ``percent`` of a column is undeclared; fewer than ``LEAST`` values never are many."""
+    """Raises ``InvalidRows`` if more than ``percent`` of a column is undeclared; fewer than ``LEAST`` values never count."""
     _require("undeclared", odd, percent, dict)
 
 
 def require_usual(odd: Mapping[str, Odd], percent: int, usual: Callable[[], Mapping[str, Odd]]) -> None:
-    """Raises ``InvalidRows`` if much more of a column is undeclared or missing than was before.
+    """Raises ``InvalidRows`` if much more of a column is undeclared or missing than before.
 
     Args:
         percent: how far above the usual share, in percent of the values, is too much; fewer than ``LEAST`` values never are.

@@ -15,7 +15,7 @@ forget them there. Here ranges and categories are *declared*, from knowledge, in
     kind = "category"
     values = ["Female", "Male"]
 
-    [features."age of each sex"]        # optional: what several columns say together
+    [features."age of each sex"]        # optional: features of several columns together
     kind = "cross"
     columns = ["age", "sex"]
 
@@ -52,7 +52,7 @@ from expunge.problem.arrays import SMALLEST, canonical, dense
 __all__ = ["Category", "Encoded", "FeatureSchema", "Number"]
 
 DENSE = 512
-"""Rows with more features than this are CSR, where some of them are of a sparse kind."""
+"""Rows with more features than this are CSR, if some of the features are of a sparse kind."""
 
 HEADER = """\
 # How rows become features. Ranges and categories should come from what you know about the world, not from the data,
@@ -80,7 +80,7 @@ class Encoded:
     """Feature rows, and the numbers of values of each column that did not fit their declaration.
 
     Args:
-        X: ``(n_rows, n_features)``, float64; canonical CSR where hashed features or crosses make it wide.
+        X: ``(n_rows, n_features)``, float64; canonical CSR if hashed features or crosses make it wide.
         undeclared: by column, number of values outside the range or the declared values.
         missing: by column, number of missing values.
     """
@@ -98,10 +98,10 @@ class FeatureSchema:
         columns: how each column is declared, by name, in the order of the features.
         normalise: whether each row is divided by its 2-norm. Default: ``True``.
         draft: whether it was taken from rows and nobody has vouched for it. Default: ``False``.
-        features: what is made of several of these columns, by a name of its own, after all columns. Default: nothing.
+        features: features made of several of these columns, by name, after those of all columns. Default: none.
 
     Raises:
-        ValueError: a combination of columns that are not declared, or of which it can make nothing.
+        ValueError: a combination of columns that are not declared, or from which it cannot make features.
 
     Examples:
         >>> schema = FeatureSchema({"age": Number(0, 100), "sex": Category(("F", "M"))}, normalise=False)
@@ -115,7 +115,7 @@ class FeatureSchema:
     features: Mapping[str, Combination] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _ = self._combined  # which finds what cannot be
+        _ = self._combined  # which finds impossible combinations
 
     @cached_property
     def _combined(self) -> dict[str, Combined]:
@@ -127,7 +127,7 @@ class FeatureSchema:
 
     @cached_property
     def feature_names(self) -> list[str]:
-        """Names of the features, in the order of ``Encoded.X``; numbered where two would be the same."""
+        """Names of the features, in the order of ``Encoded.X``; numbered if two would be the same."""
         names = [name + suffix for name, features in self._named for suffix in features.suffixes]
         return names if len(set(names)) == len(names) else [f"{i}: {name}" for i, name in enumerate(names)]
 
@@ -175,7 +175,7 @@ class FeatureSchema:
 
         Raises:
             InvalidRows: a declared column is missing, columns differ in length, a value cannot be what its column is
-                declared as, or an encoder is not there.
+                declared as, or an encoder is missing.
         """
         blocks: dict[str, Block] = {}
         n_rows = None
@@ -211,7 +211,7 @@ class FeatureSchema:
             raise InvalidRows(f"column {name!r}: {error}") from None
 
     def with_columns(self, columns: Mapping[str, Encoding]) -> "FeatureSchema":
-        """The same with these columns alone, and what is made of them.
+        """The same schema with only these columns, and the features made of them.
 
         Args:
             columns: how each is declared, by name.
@@ -260,7 +260,7 @@ class FeatureSchema:
         if set(given) - known or not isinstance(tables, dict) or not tables or not isinstance(combinations, dict):
             raise ValueError(
                 'a schema has "normalise", "draft", one [columns."name"] table per column, and one [features."name"] table for '
-                "what is made of several, and nothing else"
+                "what several columns make together, and nothing else"
             )
         for name in ("normalise", "draft"):
             if not isinstance(given.get(name, False), bool):

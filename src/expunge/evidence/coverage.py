@@ -15,7 +15,7 @@ from expunge.evidence.proofs import Leaves, require_included
 from expunge.evidence.statements import canonical, digest, require_members
 
 LEAST = 64
-"""Number of leaves of a batch of so many requests or fewer, even of one without any."""
+"""Smallest number of leaves, even for a batch without requests."""
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ def absorb_split(tensor: SymmetricTensor, X: SplitMatrix, weights: Array, *, fit
 
     Args:
         tensor: B, in as many coordinates as the rows have columns, the intercept's included.
-        X: the rows x.
+        X: the rows x, with no columns kept as CSR.
         weights: w, ``(n_rows,)``.
         fit_intercept: whether a 1 follows each row.
     """

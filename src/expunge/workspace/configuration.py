@@ -43,7 +43,7 @@ recognised_days = 365
 # or fewer never stop them.
 undeclared_percent = 5
 
-# Where the rows are summed: in this process ("local"), or on a Dask cluster (dask://host:port) whose workers see it.
+# Where the rows are summed: in this process ("local"), or on a Dask cluster (dask://host:port) whose workers see this folder.
 engine = "local"
 
 # Where to keep the anchor, a small file by which an older copy of this workspace is noticed, and from which a restored backup

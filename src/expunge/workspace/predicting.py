@@ -1,7 +1,7 @@
-"""Predictions of a model for rows from outside, by its newest release: what the command line, programs and the desk call.
+"""Predictions of a model for rows from outside, with its newest release, for the command line, programs and the desk.
 
-Rows are read as by every other door, with the types of the table and ids to the letter. They are not stored, and nothing but
-the released weights is used: the secret state is not even opened.
+Rows are read as everywhere else, with the types of the table and with ids as text. They are not stored, and only the released
+weights are used: the secret state is not even opened.
 """
 
 import json
@@ -37,13 +37,13 @@ class Predictions:
     """What a model predicts for some rows.
 
     Args:
-        model: its name.
+        model: name of the model.
         release: number of the release that predicts.
         certificate: number of its certificate.
-        classes: labels of a classifier, else none.
+        classes: labels of a classifier; empty for other models.
         table: a row for each: ``row``, its number in the file; the columns of ids that the file has; ``prediction``, the
             likeliest class or the predicted mean in the target's unit; of a classifier ``probability_CLASS`` for each class.
-        odd: by column of the schema, how many values it does not foresee.
+        odd: by column of the schema, what is outside the schema.
     """
 
     model: str
@@ -55,7 +55,7 @@ class Predictions:
 
     @property
     def sentences(self) -> list[str]:
-        """What is odd in the rows, for a person."""
+        """What is odd in the rows, in sentences for a person."""
         return [
             f"column {name!r}: {odd.undeclared:,} of {odd.rows:,} values are outside what the schema declares: the model sees "
             "the nearer end of a range, and no category"
@@ -65,7 +65,7 @@ class Predictions:
 
     @property
     def probabilities(self) -> list[dict[str, float]]:
-        """By row, the probability of each class; of a regression, none."""
+        """By row, the probability of each class; empty for a regression."""
         columns = [self.table[_probability(label)].to_pylist() for label in self.classes]
         return [dict(zip(self.classes, row, strict=True)) for row in zip(*columns, strict=True)]
 
@@ -105,11 +105,11 @@ def predict(storage: Storage, name: str, data: Any, query: str | None, reading: 
     Args:
         data: path of a file, a folder of Parquet files or with ``query`` the URL of a database; or a frame or table in memory.
         query: SQL whose result is the rows.
-        reading: what is known of the file, beside what was known when the workspace was made.
+        reading: what is known about the file, besides what was known when the workspace was made.
 
     Raises:
-        WorkspaceInvalid: no such model.
-        InvalidRows: rows that cannot be read, have not all columns of the schema, or are none.
+        WorkspaceInvalid: there is no such model.
+        InvalidRows: there are no rows, or they cannot be read or lack columns of the schema.
     """
     published, known = _known(storage, name)
     ids = row_keys.id_names(storage)
@@ -171,6 +171,6 @@ def _probability(label: str) -> str:
 
 
 def _length(table: Any) -> int:
-    """How many rows a table of any kind has."""
+    """Number of rows of a table of any kind."""
     names = column_names(table)
     return len(column_values(table, names[0])) if names else 0

@@ -1,4 +1,4 @@
-"""What requests would touch, before anybody makes them: rows, and how far each person moves each model."""
+"""What requests would affect, before anybody makes them: rows, and how far each person moves each model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Preview:
 
 
 def preview(storage: Storage, wishes: Sequence[ForgetRequest]) -> Preview:
-    """What ``wishes`` would touch."""
+    """What ``wishes`` would affect."""
     found = People(storage).find([Id(wish.subject, wish.by) for wish in wishes])
     leaving = storage.table.of_subjects([tag for who in found for tag in who.person])
     moved: dict[str, list[float]] = {}

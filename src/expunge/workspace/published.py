@@ -1,4 +1,4 @@
-"""What of a model has left the house, or may: its newest release, with all that is needed to predict by it. Theory §5.1."""
+"""The part of a model that is or may be published: its newest release, with all that is needed to predict. Theory §5.1."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,11 +16,11 @@ class Published:
     """The newest release of a model; nothing secret is in it.
 
     Args:
-        model: its name.
-        release: number of the release among the model's.
+        model: name of the model.
+        release: number of the release among those of the model.
         certificate: number of its certificate.
         at: when it was made, ISO 8601.
-        weights: as they were released, ``(p,)``.
+        weights: the released weights, ``(p,)``.
         specification: what was fixed before the rows were seen, and the classes.
     """
 
@@ -33,10 +33,10 @@ class Published:
 
     @classmethod
     def of(cls, connection: sa.Connection, name: str) -> "Published":
-        """What is published of the model called ``name``.
+        """The published part of the model called ``name``.
 
         Raises:
-            WorkspaceInvalid: no such model.
+            WorkspaceInvalid: there is no such model.
             LedgerCorrupt: its weights are gone.
         """
         specification = Specification.from_json(releases.named(connection, name).specification)
@@ -51,7 +51,7 @@ class Published:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Labels of a classifier, in the order of its probabilities; else none."""
+        """Labels of a classifier, in the order of its probabilities; empty for other models."""
         return self.specification.classes
 
     @property

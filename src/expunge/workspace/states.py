@@ -138,10 +138,12 @@ def state_of(storage: Storage, model: str) -> Unlearner:
     """The present secret state of ``model``, even while another process makes a newer one.
 
     Raises:
+        WorkspaceInvalid: no such model.
         StateCorrupt: its file is missing, damaged, or not the one that the ledger names.
     """
     while True:
         with storage.database.reading() as connection:
+            releases.named(connection, model)  # says if there is none
             number = releases.current(connection, model).number
             try:
                 return load(storage, connection, model)

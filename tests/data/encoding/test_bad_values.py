@@ -25,10 +25,10 @@ IDS = ["r0", "r1", "r2"]
         (Number(0, 1), [0, 1, "old"], "column 'x': row r2 is not a number: correct the row, or declare the column a category"),
         (MissingIndicator(Number(1, 2, scale="log")), ["1", "٣", "2"], "column 'x': row r1 is not a number"),
         (Cyclic((24,)), [1, "noon", 2], "column 'x': row r1 is not a number"),
-        (Cyclic(("week",)), ["2024-01-01", "2024-02-30", None], "column 'x': row r1 is no date or time: write it as 2024-"),
-        (Cyclic(("year",)), pa.array([None, 10**17, 0], pa.timestamp("s")), "row r1 is no date of the years 1 to 9999"),
+        (Cyclic(("week",)), ["2024-01-01", "2024-02-30", None], "column 'x': row r1 is not a date or time: write it as 2024-"),
+        (Cyclic(("year",)), pa.array([None, 10**17, 0], pa.timestamp("s")), "row r1 is not a date in the years 1 to 9999"),
         (Cyclic(("day", "year")), ["2024-01-01", "10:15", None], "row r1 is a time of day, which has no place in the year"),
-        (Cyclic(("day",)), [None, True, 5], "column 'x': row r1 is no date or time"),
+        (Cyclic(("day",)), [None, True, 5], "column 'x': row r1 is not a date or time"),
         (Embedding(3), [[1, 2, 3], None, [1, 2]], "row r2 has an embedding of 2 numbers, not of width = 3 as declared"),
         (Embedding(3), pa.array([[1, 2, 3], None, [1, 2]]), "row r2 has an embedding of 2 numbers, not of width = 3"),
         (Embedding(2), [[1, 2], [float("nan"), 0], None], "row r1 has an embedding with something else"),
@@ -84,7 +84,7 @@ class TestEncoders:
         assert other != declared
         schema = FeatureSchema({"note": Embedding(2, package="counting", digest=declared)})
         with pytest.raises(
-            InvalidRows, match=f"column 'note': the package 'counting' has the digest {other}, and the schema decl"
+            InvalidRows, match=f"column 'note': the package 'counting' has the digest {other}, but the schema decl"
         ):
             schema.encode({"note": ["a"]})
 
@@ -124,7 +124,8 @@ class TestCollisions:
             InvalidRows, match=f"column '{name}': .* of 4[01] different values share one of 16 features"
         ) as caught:
             self.looked_at(**{name: MissingIndicator(kind(16, max_collisions=0.1))})
-        assert "in row 1" in str(caught.value) and "more than max_collisions = 0.1. Give n_features = 4" in str(caught.value)
+        said = str(caught.value)
+        assert "in row 1" in said and "more than max_collisions = 0.1. Set n_features to about 4" in said
 
     def test_the_row_that_is_named_is_the_first_that_shares(self):
         column = HashedCategory(64, max_collisions=0.0)

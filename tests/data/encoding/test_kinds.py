@@ -75,7 +75,7 @@ class TestNumbers:
         np.testing.assert_allclose(found, [0, 0.5, 0.75, 1], atol=1e-15)
 
     def test_a_scale_that_bends_its_knots_together_is_refused(self):
-        with pytest.raises(ValueError, match="too near each other"):
+        with pytest.raises(ValueError, match="too close together"):
             Number(0, 1, (0, 1e-17, 1), scale="signed_log")
         with pytest.raises(ValueError, match="too far apart"):
             Number(-8e307, 8e307, (-8e307, 8e307), degree=3)

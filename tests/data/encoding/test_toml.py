@@ -115,7 +115,7 @@ BOTH = NUMBER + CATEGORY
         (BOTH + "[features.f]\nkind='product'\ncolumns=['c', 'n']", "features 'f': kind must be one of \"cross\""),
         (
             BOTH + "[features.f]\nkind='random_fourier'\ncolumns=['c']",
-            "features 'f': random features are of numbers, and col",
+            "features 'f': random features need numbers, but col",
         ),
         (
             BOTH + "[features.f]\nkind='random_fourier'\ncolumns=['n']\nn_components=3",

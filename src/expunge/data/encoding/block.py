@@ -1,4 +1,4 @@
-"""What every encoding answers: its features' names, groups and norm, and the features of some rows.
+"""What every encoding provides: its features' names, groups and norm, and the features of some rows.
 
 An encoding is declared, never fitted: the features of a row depend on the declaration and on that row alone, to the last bit,
 whatever rows come with it and on whatever machine.
@@ -27,10 +27,10 @@ class Block:
     """The features of some rows by one encoding, and which of its values did not fit the declaration.
 
     Args:
-        features: ``(n_rows, width)``, dense or canonical CSR; of a row without a usable value all zeros.
-        undeclared: values outside the range or the declared values, ``(n_rows,)``.
-        missing: values that were absent, ``(n_rows,)``.
-        position: of a number, where it lies between its ends, 0 to 1, ``(n_rows,)``. Default: none.
+        features: ``(n_rows, width)``, dense or canonical CSR; all zeros for a row without a usable value.
+        undeclared: whether a value is outside the range or the declared values, ``(n_rows,)``.
+        missing: whether a value is missing, ``(n_rows,)``.
+        position: for a number, its position between the ends of its range, 0 to 1, ``(n_rows,)``. Default: none.
     """
 
     features: Any
@@ -77,10 +77,10 @@ class Encoding(Features, Protocol):
         """The features of some rows.
 
         Args:
-            values: of the column, ``(n_rows,)``: an Arrow column or a sequence.
+            values: values of the column, ``(n_rows,)``: an Arrow column or a sequence.
 
         Raises:
-            Unfit: a value of which the declaration makes nothing.
+            Unfit: a value that the declaration does not allow.
         """
         ...
 
@@ -92,13 +92,13 @@ class Combined(Features, Protocol):
         """The features of some rows, dense or canonical CSR.
 
         Args:
-            blocks: of each column, in order.
+            blocks: the blocks of the columns, in order.
         """
         ...
 
 
 class Combination(Protocol):
-    """How several declared columns make features."""
+    """How several declared columns make features together."""
 
     kind: ClassVar[str]
 
@@ -114,23 +114,23 @@ class Combination(Protocol):
             declared: how the columns are declared, by name.
 
         Raises:
-            ValueError: columns that are not declared, or of which it can make nothing.
+            ValueError: columns that are not declared, or from which it cannot make features.
         """
         ...
 
 
 def one_group(width: int) -> list[Index]:
-    """All of so many features in one group."""
+    """All ``width`` features in one group."""
     return [np.arange(width)]
 
 
 def by_turns(width: int, n_groups: int) -> list[Index]:
-    """So many features in groups of every ``n_groups``-th, for rows that have so many neighbours at most."""
+    """Features in groups of every ``n_groups``-th, for rows in which at most that many neighbours are not 0."""
     return [part for r in range(n_groups) if len(part := np.arange(width)[r::n_groups])]
 
 
 def one_by_one(width: int) -> list[Index]:
-    """Each of so many features alone."""
+    """Each of ``width`` features in its own group."""
     return list(np.arange(width)[:, None])
 
 
@@ -144,10 +144,10 @@ def one_a_row(columns: Index, values: Array, width: int) -> sparse.csr_array:
 
 
 def joined(parts: Sequence[Any]) -> sparse.csr_array:
-    """The parts beside each other, as canonical CSR without zeros.
+    """The parts side by side, as canonical CSR without zeros.
 
     Args:
-        parts: dense or CSR, of as many rows each.
+        parts: dense or CSR parts with the same number of rows.
     """
     return canonical(sparse.hstack([sparse.csr_array(part) for part in parts], format="csr"), "rows")
 
@@ -163,9 +163,9 @@ def row_norms(features: Any) -> Array:
 def divided(features: Any, by: Array) -> Any:
     """Each row divided by its own number.
 
-    Args:
+    features: dense or canonical CSR, ``(n_rows, width)``.
         features: dense or canonical CSR, ``(n_rows, width)``.
-        by: positive, ``(n_rows,)``.
+        by: positive numbers, ``(n_rows,)``.
     """
     if not sparse.issparse(features):
         return features / by[:, None]

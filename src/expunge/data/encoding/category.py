@@ -63,7 +63,7 @@ class Category:
 class OrderedCategory:
     """One of the declared values, which have an order: a feature for each value that is reached, as in a thermometer.
 
-    A row has all features up to its value's, each 1/√k, so that neighbouring values share most of what is learned of them.
+    A row has all features up to that of its value, each 1/√k, so neighbouring values share most of what is learned about them.
 
     Args:
         values: the declared values, each once, as text, from the lowest to the highest.

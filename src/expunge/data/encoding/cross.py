@@ -15,20 +15,20 @@ from expunge.data.encoding.hashed import places, require_features
 from expunge.problem.arrays import canonical
 
 MOST = 10_000
-"""A cross with more features is hashed."""
+"""A cross with more features than this must be hashed."""
 
 
 @dataclass(frozen=True)
 class Cross:
     """Every product of the features of two or more declared columns, in order.
 
-    Of two categories it is a feature for each pair of values, of a category and a number a line, or a curve, for each value.
+    For two categories this is a feature for each pair of values; for a category and a number, a line or a curve for each value.
 
     Args:
         columns: names of the columns, which the schema declares.
-        n_features: how many features the products are hashed into, with signs; without it each is a feature of its own.
+        n_features: number of features into which the products are hashed, with signs; without it, each is its own feature.
             Default: none.
-        max_collisions: a fit is refused where more than this share of the different products share a feature with another.
+        max_collisions: a fit is refused if more than this share of the different products share a feature with another.
             Default: no limit.
 
     Raises:
@@ -65,22 +65,22 @@ class Cross:
             declared: how the columns are declared, by name.
 
         Raises:
-            ValueError: a column that is not declared, or more products than can be features of their own.
+            ValueError: a column that is not declared, or more products than can each have a feature.
         """
         found = Products(self, tuple(declared_as(declared, self.columns)))
         if self.n_features is None and found.n_products > MOST:
             raise ValueError(
                 f"a cross of {' and '.join(map(repr, self.columns))} has {found.n_products:,} features, more than {MOST:,}: "
-                "give n_features, into which they are hashed"
+                "give n_features to hash them"
             )
         return found
 
 
 def declared_as(declared: Mapping[str, Encoding], columns: Sequence[str]) -> Iterator[Encoding]:
-    """How each of ``columns`` is declared; raises ``ValueError`` where one is not."""
+    """How each of ``columns`` is declared; raises ``ValueError`` if one is not."""
     for name in columns:
         if name not in declared:
-            raise ValueError(f"there is no column {name!r} in the schema: declare it, or take it out")
+            raise ValueError(f"there is no column {name!r} in the schema: declare it, or remove it")
         yield declared[name]
 
 
@@ -89,8 +89,8 @@ class Products:
     """A cross of columns that are declared in these ways.
 
     Args:
-        cross: which columns.
-        parts: how they are declared.
+        cross: the cross.
+        parts: the declarations of its columns.
     """
 
     cross: Cross
@@ -100,7 +100,7 @@ class Products:
 
     @property
     def n_products(self) -> int:
-        """How many products there are."""
+        """Number of products."""
         return math.prod(len(part.suffixes) for part in self.parts)
 
     @property
@@ -133,20 +133,20 @@ class Products:
 
     @property
     def norm_bound(self) -> float:
-        """The product of the bounds; hashed, a row's products may all meet in one feature and add up."""
+        """The product of the bounds; if hashed, all products of a row may meet in one feature and add up."""
         bound = math.prod(part.norm_bound for part in self.parts)
         return bound if self.cross.n_features is None else bound * math.sqrt(min(self._n_values, self.n_products))
 
     @cached_property
     def _n_values(self) -> int:
-        """A row has so many products at most that are not 0."""
+        """The largest number of products of a row that are not 0."""
         return math.prod(len(part.groups) for part in self.parts)
 
     def encode(self, blocks: Sequence[Block]) -> Any:
-        """The features, CSR ``(n_rows, k)``; all zeros where one of the columns has none.
+        """The features, CSR ``(n_rows, k)``; all zeros if one of the columns has none.
 
         Args:
-            blocks: of each column, in order.
+            blocks: the blocks of the columns, in order.
         """
         found = self._products(blocks)
         if self.cross.n_features is None:
@@ -160,7 +160,7 @@ class Products:
         """What is hashed of each row.
 
         Args:
-            blocks: of each column, in order.
+            blocks: the blocks of the columns, in order.
         """
         found = self._products(blocks)
         for row, (start, end) in enumerate(zip(found.indptr[:-1], found.indptr[1:], strict=True)):

@@ -1,4 +1,4 @@
-"""What comes round again: hours, weekdays, months and seasons, in which the last is next to the first."""
+"""Cyclic values: hours, weekdays, months and seasons, where the last is next to the first."""
 
 import math
 from dataclasses import dataclass
@@ -16,19 +16,19 @@ DAY = 86_400_000_000
 """Microseconds."""
 PERIODS = ("hour", "day", "week", "month", "year")
 OF_A_CLOCK = ("hour", "day")
-"""What a time of day has a place in."""
+"""The periods in which a time of day has a place."""
 LARGEST = 1e15
-"""Beyond it the last digit of a number is more than a place in a period."""
+"""Beyond this, the last digit of a number is larger than a place in a period."""
 
 
 @dataclass(frozen=True)
 class Cyclic:
-    """Sine and cosine of where a value lies in each period, and of its multiples.
+    """Sine and cosine of the position of a value in each period, and of multiples of it.
 
     Args:
-        periods: of dates and times: ``hour``, ``day``, ``week`` (from Monday), ``month``, ``year``. Of numbers: how much comes
-            round again, in the column's own unit. One or more.
-        harmonics: so many waves a period: 1 for one high and one low, more for finer shapes. Default: 1.
+        periods: for dates and times: ``hour``, ``day``, ``week`` (from Monday), ``month``, ``year``. For numbers: the length
+            of the period, in the column's own unit. One or more.
+        harmonics: number of waves per period: 1 for one high and one low, more for finer shapes. Default: 1.
 
     Raises:
         ValueError: unknown or repeated periods, words and numbers together, or no harmonic.
@@ -79,7 +79,7 @@ class Cyclic:
                 with a zone are taken at their time in UTC.
 
         Raises:
-            Unfit: a value that is no such thing, or a time of day where a date is needed.
+            Unfit: a value that is neither, or a time of day where a date is needed.
         """
         phases, undeclared, missing = self._numeric(values) if self._is_numeric else self._timed(values)
         size = 1.0 / math.sqrt(len(self.periods) * self.harmonics)
@@ -107,7 +107,7 @@ class Cyclic:
 
 
 def _phase(moments: Moments, period: str) -> NDArray[np.float64]:
-    """Where in its period each moment lies, from 0 to below 1; exact until the quotient."""
+    """The position of each moment in its period, from 0 to below 1; exact up to the quotient."""
     at = moments.at
     if period in ("month", "year"):
         first = at.astype("datetime64[M]" if period == "month" else "datetime64[Y]")

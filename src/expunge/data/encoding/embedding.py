@@ -1,4 +1,4 @@
-"""Frozen embeddings: what a network that nobody here trained makes of a text or a picture, for a linear model on top."""
+"""Frozen embeddings: the output of a network trained elsewhere for a text or a picture, used by a linear model."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -11,7 +11,7 @@ from expunge.data.encoding.encoders import encoder
 from expunge.problem.arrays import LARGEST
 
 LONGER = 1.001
-"""A vector this much longer than declared is counted; less may be what float16 rounds."""
+"""A vector this much longer than declared is counted; a smaller excess may come from float16 rounding."""
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,11 @@ class Embedding:
     """The numbers of a list, or those that a named encoder gives for a text.
 
     Args:
-        width: how many numbers there are.
-        max_norm: a longer vector is brought to this 2-norm, and counted; features are the vector by it. Default: 1.0.
-        package: the installed package whose encoder gives the numbers for a text, see ``encoders``; without it the column
+        width: number of numbers.
+        max_norm: a longer vector is shortened to this 2-norm, and counted; features are the vector divided by it. Default: 1.0.
+        package: the installed package whose encoder gives the numbers for a text, see ``encoders``; without it, the column
             holds lists. Default: none.
-        digest: of the package's files, as ``encoders.digest_of`` finds it; it must be given with the package.
+        digest: digest of the package's files, as ``encoders.digest_of`` computes it; required with ``package``.
 
     Raises:
         ValueError: an impossible width or norm, or a package without digest.
@@ -68,8 +68,8 @@ class Embedding:
             values: a column, ``(n_rows,)``: lists of ``width`` numbers, or texts for the encoder.
 
         Raises:
-            Unfit: a list of another width, or with something else than moderate numbers in it.
-            ValueError: the package is not installed, has no encoder, or is another than the digest says.
+            Unfit: a list of another width, or with anything but moderate numbers in it.
+            ValueError: the package is not installed, has no encoder, or does not match the digest.
         """
         if self.package is not None and self.digest is not None:
             vectors, missing = self._encoded(values, self.package, self.digest)
@@ -80,7 +80,7 @@ class Embedding:
         return Block(features, norms > LONGER * self.max_norm, missing)
 
     def _encoded(self, values: Any, package: str, digest: str) -> tuple[Array, Mask]:
-        """Each different text by itself, so that no vector depends on what else is encoded."""
+        """The numbers for each different text, computed separately, so no vector depends on what else is encoded."""
         encode, texts = encoder(package, digest), different(values)
         codes = codes_of(values, texts)
         first = {code: row for row, code in reversed(list(enumerate(codes.tolist())))}

@@ -1,9 +1,9 @@
-"""Encoders that a schema names: a function of an installed package, which must be to the byte the one that was declared.
+"""Encoders that a schema names: a function of an installed package, which must match the declared one byte for byte.
 
-A package offers its encoder as the one entry point of the group ``expunge.encoders``: a function that takes one text and gives
-its numbers. So a schema can name no other code. The digest covers every file of the package, weights included, but for what
-the installer adds, and none of the packages that it needs; with another digest the features would be others, and what the
-model says of people too.
+A package offers its encoder as the only entry point of the group ``expunge.encoders``: a function that takes a text and returns
+its numbers. So a schema cannot name any other code. The digest covers every file of the package, including weights, except what
+the installer adds, and none of the packages that it needs; with another digest the features would differ, and so would what the
+model says about people.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ def digest_of(package: str) -> str:
     """The digest of an installed package: SHA-256 over the names and contents of its files.
 
     Args:
-        package: its name, as in ``pip install``.
+        package: name of the package, as in ``pip install``.
 
     Raises:
         ValueError: it is not installed, is editable, or has no list of its files.
@@ -33,7 +33,7 @@ def digest_of(package: str) -> str:
     except PackageNotFoundError:
         raise ValueError(f"the package {package!r}, which holds the encoder, is not installed: install it") from None
     if json.loads(found.read_text("direct_url.json") or "{}").get("dir_info", {}).get("editable"):
-        raise ValueError(f"the package {package!r} is installed as editable, and may change: install it from a wheel")
+        raise ValueError(f"the package {package!r} is installed as editable, so it may change: install it from a wheel")
     files = sorted(
         (file.as_posix(), file)
         for file in found.files or ()
@@ -52,17 +52,17 @@ def encoder(package: str, digest: str) -> Callable[[str], Sequence[float]]:
     """The encoder of an installed package.
 
     Args:
-        package: its name.
-        digest: that it must have.
+        package: name of the package.
+        digest: the digest that it must have.
 
     Raises:
-        ValueError: it is not installed, has another digest, or no encoder.
+        ValueError: it is not installed, has another digest, or has no encoder.
     """
     found = digest_of(package)
     if found != digest:
         raise ValueError(
-            f"the package {package!r} has the digest {found}, and the schema declares {digest}: install the version that the "
-            "schema was written for, or declare the other one and fit anew"
+            f"the package {package!r} has the digest {found}, but the schema declares {digest}: install the version that the "
+            "schema was written for, or declare this one and fit again"
         )
     points = distribution(package).entry_points.select(group=GROUP)
     if len(points) != 1:

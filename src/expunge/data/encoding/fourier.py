@@ -1,4 +1,4 @@
-"""Random Fourier features: smooth functions of several numbers together, as if by a Gaussian kernel."""
+"""Random Fourier features: smooth functions of several numbers together, as with a Gaussian kernel."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -18,12 +18,12 @@ from expunge.data.encoding.number import Number
 class RandomFourier:
     """Cosines and sines in random directions, whose products between rows are about exp(−γ·\\|x − x′\\|²).
 
-    x are the numbers by their declared ranges and scales, from 0 to 1 each. The directions are fixed by ``random_state``.
+    x are the numbers in their declared ranges and scales, from 0 to 1 each. The directions are fixed by ``random_state``.
 
     Args:
         columns: names of the columns, which the schema declares as numbers.
-        n_components: how many features there are, an even number. Default: 100.
-        gamma: of the kernel; features fade over a distance of about 1/√γ of the ranges. Default: 1.0.
+        n_components: number of features, even. Default: 100.
+        gamma: parameter of the kernel; features fade over a distance of about 1/√γ of the ranges. Default: 1.0.
         random_state: seed of the directions, at least 0. Default: 0.
 
     Raises:
@@ -66,9 +66,7 @@ class RandomFourier:
         """
         for name, part in zip(self.columns, declared_as(declared, self.columns), strict=True):
             if not isinstance(plain(part), Number):
-                raise ValueError(
-                    f"random features are of numbers, and column {name!r} is declared {plain(part).kind}: take it out"
-                )
+                raise ValueError(f"random features need numbers, but column {name!r} is declared {plain(part).kind}: remove it")
         return Waves(self)
 
 
@@ -77,7 +75,7 @@ class Waves:
     """Random features of columns that are declared as numbers.
 
     Args:
-        fourier: how many, of which columns.
+        fourier: the parameters and columns.
     """
 
     fourier: RandomFourier
@@ -98,10 +96,10 @@ class Waves:
         return one_by_one(self.fourier.n_components)
 
     def encode(self, blocks: Sequence[Block]) -> Array:
-        """The features, ``(n_rows, n_components)``, of norm 1; all zeros where one of the numbers is missing.
+        """The features, ``(n_rows, n_components)``, of norm 1; all zeros if one of the numbers is missing.
 
         Args:
-            blocks: of each column, in order.
+            blocks: the blocks of the columns, in order.
         """
         n_waves, gamma = self.fourier.n_components // 2, self.fourier.gamma
         directions = portable.normals(self.fourier.random_state, len(blocks) * n_waves).reshape(len(blocks), n_waves)
@@ -110,7 +108,7 @@ class Waves:
         turns = np.zeros((len(missing), n_waves))
         for block, along in zip(blocks, directions, strict=True):
             assert block.position is not None
-            turns += block.position[:, None] * along  # one by one: BLAS sums in an order of its own
+            turns += block.position[:, None] * along  # one by one: BLAS chooses its own order of sums
         sine, cosine = portable.sine_cosine(turns)
         features = np.hstack([cosine, sine]) * math.sqrt(1.0 / n_waves)
         features[missing] = 0.0

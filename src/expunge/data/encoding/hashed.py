@@ -1,7 +1,7 @@
 """Hashed features: more different values than anybody could declare, in a declared number of features.
 
-Which feature a value becomes, and with which sign, is its MurmurHash3 with seed 0, as scikit-learn's ``FeatureHasher`` has it:
-the same everywhere and for ever. Values that meet in one feature share its weight; the signs make them cancel on average.
+The feature of a value, and its sign, come from MurmurHash3 with seed 0, as in scikit-learn's ``FeatureHasher``: they are the
+same everywhere and forever. Values that share a feature share its weight; the signs make them cancel on average.
 """
 
 from collections.abc import Iterator
@@ -15,12 +15,12 @@ from expunge.data.encoding.block import Block, Index, divided, one_a_row, one_by
 from expunge.problem.arrays import canonical
 
 MOST = 1 << 20
-"""More features than this are no features."""
+"""The largest number of features."""
 ANALYZERS = ("word", "char", "char_wb")
 
 
 def require_features(n_features: int, max_collisions: float | None = None) -> None:
-    """Raises ``ValueError`` unless so many features can be hashed into, and the share is one."""
+    """Raises ``ValueError`` unless values can be hashed into so many features, and the share is valid."""
     if not 2 <= n_features <= MOST:
         raise ValueError(f"n_features must be between 2 and {MOST:,}, got {n_features}")
     if max_collisions is not None and not 0.0 <= max_collisions <= 1.0:
@@ -28,11 +28,11 @@ def require_features(n_features: int, max_collisions: float | None = None) -> No
 
 
 def places(keys: list[str], n_features: int) -> tuple[Index, Any]:
-    """Which feature each key becomes, and its sign, ``(n_keys,)`` each.
+    """The feature that each key becomes, and its sign, ``(n_keys,)`` each.
 
     Args:
         keys: any texts.
-        n_features: how many features there are.
+        n_features: number of features.
     """
     if not keys:
         return np.empty(0, dtype=np.intp), np.empty(0)
@@ -44,16 +44,16 @@ def places(keys: list[str], n_features: int) -> tuple[Index, Any]:
 
 @dataclass(frozen=True)
 class HashedCategory:
-    """One of any number of values, of which none need be declared.
+    """A category with any number of values, none of which need to be declared.
 
     Args:
-        n_features: how many features there are. About ten times as many as there are values keep nine values of ten apart.
+        n_features: number of features. About ten times the number of values keeps nine values of ten apart.
             Default: 1024.
-        max_collisions: a fit is refused where more than this share of the different values share a feature with another.
+        max_collisions: a fit is refused if more than this share of the different values share a feature with another.
             Default: no limit.
 
     Raises:
-        ValueError: too few or too many features, or no share.
+        ValueError: too few or too many features, or an invalid share.
 
     Examples:
         >>> HashedCategory(4).encode(["N10156", "N10156", None]).features.toarray().tolist()
@@ -91,7 +91,7 @@ class HashedCategory:
         codes = codes_of(values, labels)
         place, sign = places(labels, self.n_features)
         missing = codes < 0
-        own = np.where(missing, -1, codes)  # the last, which is nothing
+        own = np.where(missing, -1, codes)  # the last code means a missing value
         columns, signs = np.append(place, -1)[own], np.append(sign, 0.0)[own]
         return Block(one_a_row(columns, signs, self.n_features), np.zeros_like(missing), missing)
 
@@ -111,11 +111,11 @@ class HashedText:
     """The n-grams of a text, each hashed; a row's features have norm 1.
 
     Args:
-        n_features: how many features there are. Default: 1024.
+        n_features: number of features. Default: 1024.
         analyzer: ``word`` for n-grams of words, ``char`` of characters, ``char_wb`` of characters within words, as
             scikit-learn's ``HashingVectorizer`` finds them in small letters. Default: ``word``.
         ngram_range: the shortest and the longest n-gram, in words or characters. Default: (1, 1).
-        max_collisions: a fit is refused where more than this share of the different n-grams share a feature with another.
+        max_collisions: a fit is refused if more than this share of the different n-grams share a feature with another.
             Default: no limit.
 
     Raises:
@@ -157,7 +157,7 @@ class HashedText:
         """The features, CSR ``(n_rows, n_features)``; a missing text is all zeros, as is one without n-grams.
 
         Args:
-            values: a column, ``(n_rows,)``; what is no text counts as it is written.
+            values: a column, ``(n_rows,)``; values that are not text count as they are written.
         """
         texts = _texts(values)
         counts = canonical(self._vectorizer.transform(["" if text is None else text for text in texts]), "text")

@@ -1,4 +1,4 @@
-"""Missing values as a feature of their own: whether something is known often tells as much as what it is."""
+"""Missing values as a separate feature: whether something is known often says as much as its value."""
 
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -11,13 +11,13 @@ from expunge.data.encoding.block import Block, Encoding, Index, joined
 
 @dataclass(frozen=True)
 class MissingIndicator:
-    """Another encoding, and one feature more that is 1 where the value is missing.
+    """Another encoding, and one more feature that is 1 where the value is missing.
 
     Args:
-        encoding: of the values that are there.
+        encoding: the encoding of the values that are there.
 
     Raises:
-        ValueError: it has an indicator already.
+        ValueError: it already has an indicator.
 
     Examples:
         >>> from expunge.data.encoding import Number
@@ -31,7 +31,7 @@ class MissingIndicator:
 
     def __post_init__(self) -> None:
         if isinstance(self.encoding, MissingIndicator):
-            raise ValueError("a column has one missing-value indicator at most")
+            raise ValueError("a column has at most one missing-value indicator")
 
     @property
     def is_sparse(self) -> bool:
@@ -72,9 +72,9 @@ class MissingIndicator:
 
 
 def plain(declared: Encoding) -> Encoding:
-    """The encoding itself, without the indicator that it may have.
+    """The encoding itself, without its indicator, if any.
 
     Args:
-        declared: of a column.
+        declared: the encoding of a column.
     """
     return declared.encoding if isinstance(declared, MissingIndicator) else declared

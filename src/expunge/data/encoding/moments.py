@@ -12,17 +12,17 @@ from expunge.data.encoding.block import Mask
 
 EPOCH = dt.datetime(1970, 1, 1)
 FIRST, LAST = np.datetime64("0001-01-01", "us"), np.datetime64("9999-12-31T23:59:59.999999", "us")
-"""What Python's calendar holds, and so does every other part."""
+"""The range of Python's calendar, and of every other part."""
 
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """When.
+    """Points in time.
 
     Args:
-        at: microseconds since 1970, of UTC where a zone is known; 1970 where there is none, ``(n_rows,)``.
-        missing: where there is none, ``(n_rows,)``.
-        is_clock: where it is a time of day, without a date, ``(n_rows,)``.
+        at: microseconds since 1970, in UTC if a zone is known; 1970 where there is no moment, ``(n_rows,)``.
+        missing: whether there is no moment, ``(n_rows,)``.
+        is_clock: whether it is a time of day, without a date, ``(n_rows,)``.
     """
 
     at: NDArray[np.datetime64]
@@ -37,7 +37,7 @@ def moments_of(values: Any) -> Moments:
         values: ``(n_rows,)``.
 
     Raises:
-        Unfit: a value that is no date or time.
+        Unfit: a value that is not a date or time.
 
     Examples:
         >>> moments_of(["2024-02-29", "2024-02-29T12:00:00+02:00", None]).at.astype(str).tolist()[:2]
@@ -54,7 +54,7 @@ def moments_of(values: Any) -> Moments:
 
 
 def _of_arrow(values: Any) -> Moments | None:
-    """Moments of an Arrow column that holds such; ``None`` of one that holds something else."""
+    """Moments of an Arrow column of dates or times; ``None`` for any other column."""
     import pyarrow as pa
     from pyarrow import types
 
@@ -68,7 +68,7 @@ def _of_arrow(values: Any) -> Moments | None:
     if unit != "ns":  # which reaches from 1677 to 2262
         low, high = (end.astype(f"datetime64[{unit}]").astype(np.int64) for end in (FIRST, LAST))
         if (beyond := (ticks < low) | (ticks > high)).any():
-            raise Unfit(int(np.argmax(beyond)), "is no date of the years 1 to 9999: correct the row")
+            raise Unfit(int(np.argmax(beyond)), "is not a date in the years 1 to 9999: correct the row")
     at = ticks.astype(f"datetime64[{unit}]").astype("datetime64[us]")
     return Moments(at, missing, np.full(len(at), is_clock) & ~missing)
 
@@ -90,7 +90,7 @@ def _moment(value: Any, row: int) -> tuple[dt.datetime | None, bool]:
             return dt.datetime.combine(EPOCH, value), True
     except (ValueError, OverflowError):
         pass
-    raise Unfit(row, "is no date or time: write it as 2024-02-29, 2024-02-29T10:15:00 or 10:15, or correct the row")
+    raise Unfit(row, "is not a date or time: write it as 2024-02-29, 2024-02-29T10:15:00 or 10:15, or correct the row")
 
 
 def _parsed(text: str) -> dt.datetime | dt.time:

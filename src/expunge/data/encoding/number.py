@@ -25,13 +25,13 @@ class Number:
         high: upper end, above ``low``.
         knots: increasing points from ``low`` to ``high``, in the column's own unit; without them the number is one feature.
             Default: none.
-        degree: 1 for one feature a knot, piecewise linear between them; 3 for cubic B-splines, two features more than knots.
+        degree: 1 for one feature per knot, piecewise linear between them; 3 for cubic B-splines, two more features than knots.
             Default: 1.
         scale: ``linear``; ``log``, the logarithm, for which ``low`` must be positive; or ``signed_log``,
             sign(x)·log(1 + \\|x\\|), for amounts that may be 0 or negative. Default: ``linear``.
 
     Raises:
-        ValueError: ``low`` is not below ``high``, the knots do not increase from the one to the other, or there is no such
+        ValueError: ``low`` is not below ``high``, the knots do not increase from ``low`` to ``high``, or there is no such
             degree or scale.
 
     Examples:
@@ -63,7 +63,7 @@ class Number:
         if self.scale not in SCALES:
             raise ValueError(f"scale must be one of {', '.join(SCALES)}, got {self.scale!r}")
         if self.scale == "log" and self.low <= 0.0:
-            raise ValueError(f"low must be positive on a log scale, got {self.low}: raise it, or take signed_log")
+            raise ValueError(f"low must be positive on a log scale, got {self.low}: raise it, or use signed_log")
         if self.degree not in (1, 3):
             raise ValueError(f"degree must be 1 (piecewise linear) or 3 (cubic), got {self.degree}")
         if self.degree == 3 and not self.knots:
@@ -74,7 +74,7 @@ class Number:
             raise ValueError(f"the first knot must be low and the last high, got {self.knots[0]} and {self.knots[-1]}")
         places = spline.extended(self._places, 3) if self.degree == 3 else np.array(self._places)
         if not (places[:-1] < places[1:]).all():
-            raise ValueError(f"knots are too near each other, or too far apart, on a {self.scale} scale: {list(self._points)}")
+            raise ValueError(f"knots are too close together, or too far apart, on a {self.scale} scale: {list(self._points)}")
 
     @property
     def suffixes(self) -> list[str]:
@@ -95,7 +95,7 @@ class Number:
             values: a column, ``(n_rows,)``: numbers, or ``None`` and NaN where missing.
 
         Raises:
-            Unfit: a value that is no number.
+            Unfit: a value that is not a number.
         """
         x = numbers_of(values)
         missing = np.isnan(x)

@@ -1,7 +1,7 @@
 """Logarithm, sine, cosine and normal numbers that are the same to the last bit on every machine.
 
-Libraries of mathematics differ in the last bit from machine to machine, and even with the width of its registers. Rows are
-known again by the bits of their features, so encodings compute with the operations alone that IEEE 754 rounds in one way: sums,
+Mathematical libraries differ in the last bit from machine to machine, and even with the width of the registers. Rows are
+recognised by the bits of their features, so encodings only use operations that IEEE 754 rounds in one way: sums,
 products, quotients, square roots. The polynomials are fdlibm's (Sun Microsystems 1993, ``e_log.c``, ``k_sin.c``,
 ``k_cos.c``), good to about one unit in the last place.
 """
@@ -48,7 +48,7 @@ def log(x: Array) -> Array:
     """The natural logarithm of positive, finite numbers.
 
     Args:
-        x: of any shape.
+        x: numbers, of any shape.
 
     Examples:
         >>> log(np.array([1.0, np.e])).tolist()
@@ -65,10 +65,10 @@ def log(x: Array) -> Array:
 
 
 def sine_cosine(turns: Array) -> tuple[Array, Array]:
-    """Sine and cosine of finite angles that are given in whole turns.
+    """Sine and cosine of finite angles, given in whole turns.
 
     Args:
-        turns: of any shape; 1 is 360 degrees.
+        turns: numbers, of any shape; 1 is 360 degrees.
 
     Examples:
         >>> [part.tolist() for part in sine_cosine(np.array([0.0, 0.25, 0.5]))]
@@ -97,11 +97,11 @@ def _sine_cosine(turns: Array) -> tuple[Array, Array]:
 
 @lru_cache(maxsize=16)
 def normals(random_state: int, n: int) -> Array:
-    """Standard normal numbers, ``(n,)``: of the raw bits of NumPy's ``PCG64``, whose stream never changes, by Box and Muller.
+    """Standard normal numbers, ``(n,)``: from the raw bits of NumPy's ``PCG64``, whose stream never changes, by Box and Muller.
 
     Args:
         random_state: the generator's seed.
-        n: how many.
+        n: number of numbers.
     """
     raw = np.random.PCG64(random_state).random_raw(n + n % 2)
     uniform = ((raw >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53

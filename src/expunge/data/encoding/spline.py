@@ -1,4 +1,4 @@
-"""Cubic B-splines on declared knots: smooth curves of which a row has four neighbouring features."""
+"""Cubic B-splines on declared knots: smooth curves, with four neighbouring features for each row."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ def extended(knots: Sequence[float], degree: int) -> Array:
     """
     inner = np.asarray(knots, dtype=np.float64)
     step = np.arange(1, degree + 1)
-    with np.errstate(over="ignore"):  # whoever declares them is told
+    with np.errstate(over="ignore"):  # an error follows for the person who declares them
         before, after = inner[0] - step[::-1] * (inner[1] - inner[0]), inner[-1] + step * (inner[-1] - inner[-2])
     return np.concatenate([before, inner, after])
 

@@ -1,4 +1,4 @@
-"""Encodings as tables of TOML: ``kind``, and the arguments by their names."""
+"""Encodings as TOML tables: ``kind``, and the arguments by name."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -31,10 +31,10 @@ def encoding_of(table: Any) -> Encoding:
     """The encoding that a table declares.
 
     Args:
-        table: of one column, as ``tomllib`` reads it.
+        table: the table of one column, as ``tomllib`` reads it.
 
     Raises:
-        ValueError: an unknown kind, missing or unknown keys, or values that cannot be.
+        ValueError: an unknown kind, missing or unknown keys, or impossible values.
     """
     given = dict(table) if isinstance(table, dict) else {}
     with_indicator = given.pop(MissingIndicator.kind, False)
@@ -48,17 +48,17 @@ def combination_of(table: Any) -> Combination:
     """The combination of columns that a table declares.
 
     Args:
-        table: of one combination, as ``tomllib`` reads it.
+        table: the table of one combination, as ``tomllib`` reads it.
 
     Raises:
-        ValueError: an unknown kind, missing or unknown keys, or values that cannot be.
+        ValueError: an unknown kind, missing or unknown keys, or impossible values.
     """
     found: Combination = _made(dict(table) if isinstance(table, dict) else {}, COMBINATIONS)
     return found
 
 
 def lines_of(declared: Encoding | Combination) -> list[str]:
-    """The lines of the table that declares this, its heading left out; what is as by default is not written.
+    """The lines of the table that declares this, without its heading; defaults are not written.
 
     Args:
         declared: an encoding or a combination.
@@ -113,7 +113,7 @@ def _whole(name: str, value: Any) -> int:
 
 def _text(name: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{name} must be a text, got {value!r}")
+        raise ValueError(f"{name} must be a string, got {value!r}")
     return value
 
 
@@ -142,4 +142,4 @@ READERS: dict[Any, Callable[[str, Any], Any]] = {
     tuple[str, ...]: _list_of(lambda _name, value: str(label(value))),
     tuple[str | float, ...]: _list_of(_text_or_number),
 }
-"""How a value of TOML becomes an argument of each type."""
+"""How a TOML value becomes an argument of each type."""
