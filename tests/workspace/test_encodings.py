@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import skops.io
 from typer.testing import CliRunner
 
 from expunge.cli import app
@@ -163,11 +164,16 @@ def test_from_the_table_to_the_export(run, tmp_path, schema):
     run("widen", "hour", "--to", "number", "-w", "ws")
     assert run("refit", "churn", "-w", "ws")["rung"] == "refit"
     assert all(finding["problem"] is None for finding in run("doctor", "-w", "ws"))
-    run("export", "churn", "--out", "churn.json", "-w", "ws")
-    exported = json.loads((tmp_path / "churn.json").read_text())
-    declared = FeatureSchema.from_toml(exported["schema"])
-    assert len(exported["features"]) == len(set(exported["features"])) == np.shape(exported["coef"])[1]
-    assert declared == FeatureSchema.from_toml(schema) and exported["features"] == declared.feature_names
+    run("export", "churn", "--format", "sklearn", "--out", "churn.skops", "-w", "ws")
+    pipeline = skops.io.load(tmp_path / "churn.skops", trusted=["expunge.pipeline.encoder.SchemaEncoder"])
+    names = pipeline[0].get_feature_names_out()
+    assert len(names) == len(set(names)) == pipeline[-1].coef_.shape[1]
+    assert list(names) == FeatureSchema.from_toml(schema).feature_names
+    rows = table().drop_columns(["who", "churn"])
+    alone = [pipeline.predict_proba(rows.slice(row, 1))[0] for row in range(3)]
+    np.testing.assert_allclose(pipeline.predict_proba(rows)[:3], alone, rtol=1e-12)
+    refused = run("export", "churn", "--out", "churn.json", "-w", "ws", code=1)
+    assert "cannot be written in this format: export it as sklearn" in refused["message"]
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ import sqlglot
 
 from expunge.data import formulas
 from expunge.data.columns import label
+from expunge.data.encoding import Cross, OrderedCategory
 from expunge.data.formulas import NotWritable, schema_formulas
 from expunge.data.schema import Category, FeatureSchema, Number
 from expunge.workspace import Workspace
@@ -47,8 +48,9 @@ SCHEMA = FeatureSchema(
         "seen": Category((str(SEEN[0]), str(SEEN[1]))),
         "flag": Number(0, 1),
         "price": Number(0, 9),
-        "exact": Category(("1.50", "2.00", "1.5")),
-    }
+        "exact": OrderedCategory(("1.5", "1.50", "2.00")),
+    },
+    features={"age of members": Cross(("member", "age")), "by price": Cross(("exact", "price"))},
 )
 KINDS = pa.schema(
     [

@@ -4,11 +4,13 @@ A formula is a number, or a tuple of an operation and its arguments; ``OPERATION
 the operations and no encodings. An encoding that can be written registers with ``formulas``; any other is refused by name.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from functools import singledispatch
 from typing import Any
 
-from expunge.data.schema import Category, FeatureSchema, Number
+from expunge.data.encoding import Category, Cross, MissingIndicator, Number, OrderedCategory
+from expunge.data.schema import FeatureSchema
 from expunge.problem.arrays import SMALLEST
 
 Formula = float | tuple[Any, ...]
@@ -46,14 +48,20 @@ def formulas(encoding: object, name: str) -> list[Formula]:
         >>> formulas(Category(("F", "M")), "sex")
         [('is', 'sex', 'F'), ('is', 'sex', 'M')]
     """
-    raise NotWritable(
-        f"column {name!r} is encoded as {type(encoding).__name__}, which cannot be written in this format: export it as "
-        "sklearn, which brings the encoding along; or declare the column in another way in schema.toml, and run expunge replace"
+    raise _not_writable(f"column {name!r}", type(encoding).__name__)
+
+
+def _not_writable(what: str, kind: str) -> NotWritable:
+    return NotWritable(
+        f"{what} is encoded as {kind}, which cannot be written in this format: export it as sklearn, which brings the encoding "
+        "along; or declare it in another way in schema.toml, and run expunge replace"
     )
 
 
 @formulas.register
 def _number(encoding: Number, name: str) -> list[Formula]:
+    if encoding.degree != 1 or encoding.scale != "linear":
+        raise _not_writable(f"column {name!r}", f"Number of degree {encoding.degree} on a {encoding.scale} scale")
     x = ("min", ("max", ("number", name), encoding.low), encoding.high)
     knots = encoding.knots
     if not knots:
@@ -72,6 +80,32 @@ def _category(encoding: Category, name: str) -> list[Formula]:
     return [("is", name, value) for value in encoding.values]
 
 
+@formulas.register
+def _ordered(encoding: OrderedCategory, name: str) -> list[Formula]:
+    *_, last = each = [("is", name, value) for value in encoding.values]
+    reached: list[Formula] = [last]
+    for one in reversed(each[:-1]):
+        reached.append(("+", one, reached[-1]))
+    return [("/", found, math.sqrt(len(each))) for found in reversed(reached)]
+
+
+@formulas.register
+def _with_indicator(encoding: MissingIndicator, name: str) -> list[Formula]:
+    if not isinstance(encoding.encoding, Number):
+        raise _not_writable(f"column {name!r}", f"{type(encoding.encoding).__name__} with a missing-value indicator")
+    return [*formulas(encoding.encoding, name), ("-", 1.0, ("if_known", name, 1.0))]
+
+
+def _products(made: object, name: str, columns: Mapping[str, list[Formula]]) -> list[Formula]:
+    """Those of a cross, of those of its columns."""
+    if not isinstance(made, Cross) or made.n_features is not None:
+        raise _not_writable(f"features {name!r}", f"{'hashed ' if isinstance(made, Cross) else ''}{type(made).__name__}")
+    found, *others = (columns[column] for column in made.columns)
+    for factors in others:
+        found = [("*", a, b) for a in found for b in factors]
+    return found
+
+
 def _share(x: Formula, start: float, end: float) -> Formula:
     """How far ``x`` is on the way from ``start`` to ``end``."""
     return ("/", ("-", x, float(start)), float(end - start))
@@ -86,7 +120,9 @@ def schema_formulas(schema: FeatureSchema) -> list[Formula]:
     Raises:
         NotWritable: an encoding that cannot be written so; names the column and what to do.
     """
-    return [formula for name, encoding in schema.columns.items() for formula in formulas(encoding, name)]
+    columns = {name: formulas(encoding, name) for name, encoding in schema.columns.items()}
+    crosses = [formula for name, made in schema.features.items() for formula in _products(made, name, columns)]
+    return [*(formula for found in columns.values() for formula in found), *crosses]
 
 
 def columns_read(formula: Formula) -> Iterator[tuple[str, str]]:
