@@ -19,10 +19,12 @@ import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 import sqlglot
+from typer.testing import CliRunner
 
+from expunge.cli import app
 from expunge.data import formulas
 from expunge.data.columns import label
-from expunge.data.encoding import Cross, OrderedCategory
+from expunge.data.encoding import Cross, Cyclic, HashedText, MissingIndicator, OrderedCategory, RandomFourier
 from expunge.data.formulas import NotWritable, schema_formulas
 from expunge.data.schema import Category, FeatureSchema, Number
 from expunge.workspace import Workspace
@@ -48,10 +50,31 @@ SCHEMA = FeatureSchema(
         "seen": Category((str(SEEN[0]), str(SEEN[1]))),
         "flag": Number(0, 1),
         "price": Number(0, 9),
-        "exact": OrderedCategory(("1.5", "1.50", "2.00")),
-    },
-    features={"age of members": Cross(("member", "age")), "by price": Cross(("exact", "price"))},
+        "exact": Category(("1.50", "2.00", "1.5")),
+    }
 )
+WIDER = FeatureSchema(
+    {
+        "age": MissingIndicator(Number(0, 100, (0, 30, 50, 100), degree=3)),
+        "pay": Number(-10, 1e6, (-10, 0, 100, 1e6), degree=3, scale="signed_log"),
+        "job": MissingIndicator(OrderedCategory(tuple(JOBS[:5]))),
+        "text": Category(tuple(JOBS)),
+        "code": OrderedCategory(("0", "1", "7")),
+        "gra\"de'": MissingIndicator(Category(("1", "2.5", "-0.5", "1.0", "inf"))),
+        "member": Category(("True", "False", "true")),
+        "born": Category((str(DAYS[0]), "1900-01-01", "never")),
+        "seen": MissingIndicator(Category((str(SEEN[0]), str(SEEN[1])))),
+        "flag": Number(0, 1),
+        "price": MissingIndicator(Number(0.5, 9, (0.5, 2, 9), scale="log")),
+        "exact": Category(("1.50", "2.00", "1.5")),
+    },
+    features={
+        "job of age": Cross(("job", "age")),
+        "all three": Cross(("text", "flag", "member")),
+        "waves": RandomFourier(("age", "pay", "price"), n_components=12, gamma=3.0, random_state=4),
+    },
+)
+"""Every encoding that has formulas, and every way of combining columns."""
 KINDS = pa.schema(
     [
         ("who", pa.string()),
@@ -142,11 +165,13 @@ MODELS = [
 ]
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["normalised", "as they are"])
+@pytest.fixture(
+    scope="module", params=[SCHEMA, replace(SCHEMA, normalise=False), WIDER], ids=["normalised", "as they are", "wider"]
+)
 def found(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("exports")
     pq.write_table(learned(300), folder / "people.parquet")
-    replace(SCHEMA, normalise=request.param).write(folder / "schema.toml")
+    request.param.write(folder / "schema.toml")
     made = Workspace.create(folder / "ws", str(folder / "people.parquet"), "who", schema=folder / "schema.toml")
     for model in MODELS:
         made.fit(model.name, model.target, model=model.kind, sigma=0.01, penalty=0.1, accept_undeclared=True)
@@ -299,7 +324,7 @@ def test_the_reference_scorer_is_short_and_stands_alone():
     assert len(text.splitlines()) <= 60
     imported = {line.split()[1].split(".")[0] for line in text.splitlines() if line.startswith(("import", "from"))}
     assert imported <= sys.stdlib_module_names
-    assert {*scorer.OPERATIONS, "number", "is", "if_known"} == set(formulas.OPERATIONS)
+    assert {*scorer.OPERATIONS, *scorer.READING} == set(formulas.OPERATIONS)
     assert set(scorer.INVERSE_LINKS) == set(InverseLink)
 
 
@@ -341,12 +366,49 @@ def test_columns_called_as_an_output(tmp_path):
 
 
 class TestWhatCannotBeWritten:
-    def test_an_encoding_without_formulas_is_refused_by_name(self):
-        class Hashed:
-            pass
+    @pytest.mark.parametrize(
+        ("schema", "named"),
+        [
+            (FeatureSchema({"age": Number(0, 1), "note": HashedText(64)}), "column 'note' is of kind hashed_text"),
+            (FeatureSchema({"age": Number(0, 1), "hour": Cyclic((24,))}), "column 'hour' is of kind cyclic"),
+            (FeatureSchema({"note": MissingIndicator(HashedText(64))}), "column 'note' is of kind hashed_text"),
+            (
+                FeatureSchema({"a": Number(0, 1), "b": Number(0, 1)}, features={"both": Cross(("a", "b"), n_features=8)}),
+                "features 'both' are a hashed cross",
+            ),
+        ],
+    )
+    def test_an_encoding_without_formulas_is_refused_by_name(self, schema, named):
+        with pytest.raises(NotWritable, match=f"{named}, which cannot be written in this format: export it as sklearn"):
+            schema_formulas(schema)
 
-        with pytest.raises(NotWritable, match=r"column .note. is encoded as Hashed, which cannot be .* export it as sklearn"):
-            schema_formulas(FeatureSchema({"age": Number(0, 1), "note": Hashed()}))  # type: ignore[dict-item]
+    def test_it_is_refused_on_the_command_line_and_sklearn_takes_it(self, tmp_path):
+        table = learned(60).select(["who", "text", "stays"])
+        pq.write_table(table, tmp_path / "people.parquet")
+        FeatureSchema({"text": HashedText(64)}).write(tmp_path / "schema.toml")
+        made = Workspace.create(tmp_path / "ws", str(tmp_path / "people.parquet"), "who", schema=tmp_path / "schema.toml")
+        made.fit("stays", "stays", sigma=0.01)
+        for form in ("json", "onnx", "sql"):
+            arguments = [
+                "export",
+                "stays",
+                "--format",
+                form,
+                "--out",
+                str(tmp_path / "m"),
+                "-w",
+                str(tmp_path / "ws"),
+                "--json",
+            ]
+            result = CliRunner().invoke(app, arguments)
+            assert result.exit_code == 1 and "column 'text' is of kind hashed_text" in json.loads(result.stdout)["message"]
+            assert not (tmp_path / "m").exists()
+        from skops.io import load
+
+        export(made.storage, "stays", "sklearn", tmp_path / "m")
+        loaded = load(tmp_path / "m", trusted=["expunge.pipeline.encoder.SchemaEncoder"])
+        given = loaded.predict_proba(table)[:, 1]
+        np.testing.assert_allclose(given, made.predict("stays", table).table["probability_yes"].to_numpy(), atol=1e-12)
 
     def test_a_column_without_literals_is_refused_by_name(self, found):
         with found.storage.database.reading() as connection:

@@ -5,36 +5,106 @@ the operations and no encodings. An encoding that can be written registers with 
 """
 
 import math
-from collections.abc import Iterator, Mapping
-from functools import singledispatch
+from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce, singledispatch
+from itertools import product
 from typing import Any
 
-from expunge.data.encoding import Category, Cross, MissingIndicator, Number, OrderedCategory
+from scipy.interpolate import BSpline, PPoly
+
+from expunge.data.encoding import (
+    Category,
+    Combination,
+    Cross,
+    Encoding,
+    MissingIndicator,
+    Number,
+    OrderedCategory,
+    RandomFourier,
+)
+from expunge.data.encoding.indicator import plain
+from expunge.data.encoding.spline import extended
 from expunge.data.schema import FeatureSchema
 from expunge.problem.arrays import SMALLEST
 
 Formula = float | tuple[Any, ...]
 
-OPERATIONS = {
+READING = {
     "number": "the number in a column, NaN where missing",
     "is": "1 where the value of a column, as text, is this one, else 0",
-    "if_known": "0 where the number in a column is missing, else the formula",
+    "is_missing": "1 where a column has no value, else 0",
+}
+"""Operations of which the first argument is the name of a column."""
+OPERATIONS = {
+    **READING,
     "+": "sum",
     "-": "difference",
     "*": "product",
     "/": "quotient",
     "min": "the smaller of two",
     "max": "the larger of two",
+    "log": "natural logarithm",
+    "sin": "sine of an angle in radians",
+    "if_known": "of two: 0 where the first is NaN, else the second",
+    "if_below": "of four: where the first is below the second the third, else the fourth",
 }
-"""What each operation is; the first argument of the first three is the name of a column, all others are formulas."""
+"""What each operation is; arguments that are no names of columns or texts are formulas."""
+WAY_OUT = (
+    "which cannot be written in this format: export it as sklearn, which brings the encoding along; or declare it in another "
+    "way in schema.toml, and run expunge replace"
+)
+FAINT = SMALLEST
+"""Features closer to 0 than this are 0."""
 
 
 class NotWritable(ValueError):
     """An encoding that cannot be written as formulas."""
 
 
+def schema_formulas(schema: FeatureSchema) -> list[Formula]:
+    """The formulas of all features, before rows are normalised, in the order of ``FeatureSchema.feature_names``.
+
+    Args:
+        schema: how rows become features.
+
+    Raises:
+        NotWritable: an encoding that cannot be written so; names the column and what to do.
+    """
+    found = [formula for name, encoding in schema.columns.items() for formula in formulas(encoding, name)]
+    return found + [made for name, each in schema.features.items() for made in combined(each, name, schema.columns)]
+
+
+def columns_read(formula: Formula) -> Iterator[tuple[str, str]]:
+    """The operations that read columns in a formula, and the columns.
+
+    Args:
+        formula: of a feature.
+    """
+    if isinstance(formula, tuple):
+        operation, *arguments = formula
+        if operation in READING:
+            yield operation, arguments.pop(0)
+        for argument in arguments:
+            yield from columns_read(argument)
+
+
+def texts_compared(formula: Formula) -> Iterator[str]:
+    """The texts with which values are compared in a formula.
+
+    Args:
+        formula: of a feature.
+    """
+    if isinstance(formula, tuple):
+        operation, *arguments = formula
+        if operation == "is":
+            yield arguments[1]
+        else:
+            for argument in arguments:
+                yield from texts_compared(argument)
+
+
 @singledispatch
-def formulas(encoding: object, name: str) -> list[Formula]:
+def formulas(encoding: Encoding, name: str) -> list[Formula]:
     """One formula for each feature of an encoding.
 
     Args:
@@ -48,31 +118,22 @@ def formulas(encoding: object, name: str) -> list[Formula]:
         >>> formulas(Category(("F", "M")), "sex")
         [('is', 'sex', 'F'), ('is', 'sex', 'M')]
     """
-    raise _not_writable(f"column {name!r}", type(encoding).__name__)
+    raise NotWritable(f"column {name!r} is of kind {encoding.kind}, {WAY_OUT}")
 
 
-def _not_writable(what: str, kind: str) -> NotWritable:
-    return NotWritable(
-        f"{what} is encoded as {kind}, which cannot be written in this format: export it as sklearn, which brings the encoding "
-        "along; or declare it in another way in schema.toml, and run expunge replace"
-    )
+@singledispatch
+def combined(combination: Combination, name: str, declared: Mapping[str, Encoding]) -> list[Formula]:
+    """One formula for each feature that is made of several columns.
 
+    Args:
+        combination: how it is made.
+        name: of the combination.
+        declared: how the columns are declared, by name.
 
-@formulas.register
-def _number(encoding: Number, name: str) -> list[Formula]:
-    if encoding.degree != 1 or encoding.scale != "linear":
-        raise _not_writable(f"column {name!r}", f"Number of degree {encoding.degree} on a {encoding.scale} scale")
-    x = ("min", ("max", ("number", name), encoding.low), encoding.high)
-    knots = encoding.knots
-    if not knots:
-        return [("if_known", name, _share(x, encoding.low, encoding.high))]
-    found: list[Formula] = []
-    for i, knot in enumerate(knots):
-        rising = [_share(x, knots[i - 1], knot)] if i else []
-        falling = [_share(x, knots[i + 1], knot)] if i + 1 < len(knots) else []
-        hat = ("min", *rising, *falling) if rising and falling else (rising or falling)[0]
-        found.append(("if_known", name, ("max", hat, 0.0)))
-    return found
+    Raises:
+        NotWritable: it, or one of its columns, cannot be written so.
+    """
+    raise NotWritable(f"features {name!r} are of kind {combination.kind}, {WAY_OUT}")
 
 
 @formulas.register
@@ -82,63 +143,104 @@ def _category(encoding: Category, name: str) -> list[Formula]:
 
 @formulas.register
 def _ordered(encoding: OrderedCategory, name: str) -> list[Formula]:
-    *_, last = each = [("is", name, value) for value in encoding.values]
-    reached: list[Formula] = [last]
-    for one in reversed(each[:-1]):
-        reached.append(("+", one, reached[-1]))
-    return [("/", found, math.sqrt(len(each))) for found in reversed(reached)]
+    reached: list[Formula] = [("is", name, encoding.values[-1])]
+    for value in encoding.values[-2::-1]:
+        reached.append(("+", ("is", name, value), reached[-1]))
+    return [("/", formula, math.sqrt(len(reached))) for formula in reversed(reached)]
 
 
 @formulas.register
-def _with_indicator(encoding: MissingIndicator, name: str) -> list[Formula]:
-    if not isinstance(encoding.encoding, Number):
-        raise _not_writable(f"column {name!r}", f"{type(encoding.encoding).__name__} with a missing-value indicator")
-    return [*formulas(encoding.encoding, name), ("-", 1.0, ("if_known", name, 1.0))]
+def _indicator(encoding: MissingIndicator, name: str) -> list[Formula]:
+    return [*formulas(encoding.encoding, name), ("is_missing", name)]
 
 
-def _products(made: object, name: str, columns: Mapping[str, list[Formula]]) -> list[Formula]:
-    """Those of a cross, of those of its columns."""
-    if not isinstance(made, Cross) or made.n_features is not None:
-        raise _not_writable(f"features {name!r}", f"{'hashed ' if isinstance(made, Cross) else ''}{type(made).__name__}")
-    found, *others = (columns[column] for column in made.columns)
-    for factors in others:
-        found = [("*", a, b) for a in found for b in factors]
-    return found
+@formulas.register
+def _number(encoding: Number, name: str) -> list[Formula]:
+    x, places = _scaled(encoding, name)
+    if not encoding.knots:
+        found = [_share(x, places[0], places[1])]
+    elif encoding.degree == 1:
+        found = [_hat(x, places, i) for i in range(len(places))]
+    else:
+        found = [_bump(x, places, i) for i in range(len(places) + 2)]
+    return [("if_known", ("number", name), formula) for formula in found]
+
+
+def _scaled(encoding: Number, name: str) -> tuple[Formula, list[float]]:
+    """The number in its range, and its knots or ends, on its scale."""
+    points = [float(point) for point in encoding.knots or (encoding.low, encoding.high)]
+    x: Formula = ("min", ("max", ("number", name), points[0]), points[-1])
+    if encoding.scale == "log":
+        return ("log", x), [math.log(point) for point in points]
+    if encoding.scale == "signed_log":
+        above, below = ("max", x, 0.0), ("max", ("-", 0.0, x), 0.0)
+        places = [math.copysign(math.log(1.0 + abs(point)), point) for point in points]
+        return ("-", ("log", ("+", 1.0, above)), ("log", ("+", 1.0, below))), places
+    return x, points
 
 
 def _share(x: Formula, start: float, end: float) -> Formula:
     """How far ``x`` is on the way from ``start`` to ``end``."""
-    return ("/", ("-", x, float(start)), float(end - start))
+    return ("/", ("-", x, start), end - start)
 
 
-def schema_formulas(schema: FeatureSchema) -> list[Formula]:
-    """The formulas of all features, before rows are normalised, in the order of ``FeatureSchema.feature_names``.
-
-    Args:
-        schema: how rows become features.
-
-    Raises:
-        NotWritable: an encoding that cannot be written so; names the column and what to do.
-    """
-    columns = {name: formulas(encoding, name) for name, encoding in schema.columns.items()}
-    crosses = [formula for name, made in schema.features.items() for formula in _products(made, name, columns)]
-    return [*(formula for found in columns.values() for formula in found), *crosses]
+def _hat(x: Formula, places: list[float], i: int) -> Formula:
+    """1 at a knot, 0 at its neighbours and beyond."""
+    rising = [_share(x, places[i - 1], places[i])] if i else []
+    falling = [_share(x, places[i + 1], places[i])] if i + 1 < len(places) else []
+    return ("max", _folded("min", [*rising, *falling]), 0.0)
 
 
-def columns_read(formula: Formula) -> Iterator[tuple[str, str]]:
-    """The operations that read columns in a formula, and the columns.
+def _bump(x: Formula, places: list[float], i: int) -> Formula:
+    """A cubic B-spline: a polynomial on each of the at most four spans between knots that it covers."""
+    knots = extended(places, 3)[i : i + 5]
+    pieces = PPoly.from_spline(BSpline.basis_element(knots, extrapolate=False))
+    first, last = max(places[0], knots[0]), min(places[-1], knots[-1])  # SciPy adds pieces before and after
+    inside = [(start, pieces.c[:, place]) for place, start in enumerate(pieces.x[:-1]) if first <= start < last]
+    spans = {float(start): _polynomial(("-", x, float(start)), coefficients.tolist()) for start, coefficients in inside}
+    found: Formula = 0.0
+    ends = [*list(spans)[1:], float(knots[-1])]
+    for (_start, polynomial), end in reversed(list(zip(spans.items(), ends, strict=True))):
+        found = polynomial if end >= places[-1] else ("if_below", x, end, polynomial, found)
+    return found if first <= places[0] else ("if_below", x, first, 0.0, found)
 
-    Args:
-        formula: of a feature.
-    """
-    if isinstance(formula, tuple):
-        operation, *arguments = formula
-        if operation in ("number", "is", "if_known"):
-            yield operation, arguments.pop(0)
-        if operation != "is":
-            for argument in arguments:
-                yield from columns_read(argument)
+
+def _polynomial(u: Formula, coefficients: list[float]) -> Formula:
+    """By Horner, from the highest power."""
+    total: Formula = coefficients[0]
+    for coefficient in coefficients[1:]:
+        total = ("+", ("*", total, u), coefficient)
+    return total
 
 
-FAINT = SMALLEST
-"""Features closer to 0 than this are 0."""
+def _folded(operation: str, parts: Sequence[Formula]) -> Formula:
+    """An operation over all parts, from the first on."""
+    return reduce(lambda together, part: (operation, together, part), parts)
+
+
+@combined.register
+def _cross(combination: Cross, name: str, declared: Mapping[str, Encoding]) -> list[Formula]:
+    if combination.n_features is not None:
+        raise NotWritable(f"features {name!r} are a hashed cross, {WAY_OUT}")
+    parts = [formulas(declared[column], column) for column in combination.columns]
+    return [_folded("*", together) for together in product(*parts)]
+
+
+@combined.register
+def _waves(combination: RandomFourier, _name: str, declared: Mapping[str, Encoding]) -> list[Formula]:
+    shares: list[Formula] = []
+    for column in combination.columns:
+        encoding = plain(declared[column])
+        assert isinstance(encoding, Number)  # which the schema has checked
+        x, places = _scaled(encoding, column)
+        shares.append(_share(x, places[0], places[-1]))
+    angles = [
+        _folded("+", [("*", share, 2.0 * math.pi * turns) for share, turns in zip(shares, wave, strict=True)])
+        for wave in combination.directions.T.tolist()
+    ]
+    size = math.sqrt(1.0 / len(angles))
+    waves: list[Formula] = [("sin", ("+", angle, math.pi / 2.0)) for angle in angles]
+    found: list[Formula] = [("*", wave, size) for wave in [*waves, *(("sin", angle) for angle in angles)]]
+    for column in combination.columns:
+        found = [("if_known", ("number", column), formula) for formula in found]
+    return found

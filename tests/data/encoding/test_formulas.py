@@ -5,20 +5,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
 
 from expunge.data.columns import label
-from expunge.data.encoding import Category, Cross, Encoding, MissingIndicator, Number, OrderedCategory, RandomFourier
 from expunge.data.formulas import NotWritable, schema_formulas
 from expunge.data.schema import FeatureSchema
-from tests.data.encoding.cases import CASES
+from tests.conftest import examples
+from tests.data.encoding.cases import CASES, COLUMNS, COMBINATIONS, tables
 
-COLUMNS: dict[str, Encoding] = {
-    "age": MissingIndicator(Number(0, 100, (0, 40, 100))),
-    "pay": Number(-5, 5),
-    "grade": OrderedCategory(("low", "mid", "high")),
-    "sex": Category(("F", "M")),
+WRITABLE = {
+    name for name in CASES if not name.startswith(("hashed", "words", "characters", "seasons", "clock", "turns", "embedding"))
 }
-CROSSES = {"all": Cross(("grade", "age", "sex")), "two": Cross(("pay", "sex"))}
+COMBINED = {"pairs", "curves", "threes", "waves", "waves of one"}
 
 
 def value(formula: Any, row: dict[str, Any]) -> float:
@@ -26,46 +24,48 @@ def value(formula: Any, row: dict[str, Any]) -> float:
     if not isinstance(formula, tuple):
         return float(formula)
     operation, *given = formula
-    if operation == "is":
-        return float(label(row[given[0]]) == given[1])
-    number = math.nan if given[0] not in row or row[given[0]] is None else row[given[0]]
-    if operation == "number":
-        return number
-    if operation == "if_known":
-        return 0.0 if math.isnan(number) else value(given[1], row)
-    a, b = (value(each, row) for each in given)
-    return {"+": a + b, "-": a - b, "*": a * b, "/": a / b if b else math.nan, "min": min(a, b), "max": max(a, b)}[operation]
+    if operation in ("is", "is_missing", "number"):
+        cell = row[given[0]]
+        is_missing = label(cell) is None
+        if operation == "number":
+            return math.nan if is_missing else float(cell)
+        return float(is_missing if operation == "is_missing" else label(cell) == given[1])
+    values = [value(each, row) for each in given if operation not in ("if_known", "if_below")]
+    match operation:
+        case "if_known":
+            return 0.0 if math.isnan(value(given[0], row)) else value(given[1], row)
+        case "if_below":
+            return value(given[2 if value(given[0], row) < value(given[1], row) else 3], row)
+        case "+" | "-" | "*" | "/":
+            a, b = values
+            return {"+": a + b, "-": a - b, "*": a * b, "/": a / b if b else math.nan}[operation]
+        case "min" | "max":
+            return {"min": min, "max": max}[operation](values)
+        case "log" | "sin":
+            return {"log": math.log, "sin": math.sin}[operation](values[0])
+    raise AssertionError(operation)
 
 
-def test_formulas_are_the_features():
-    schema = FeatureSchema(COLUMNS, normalise=False, features=CROSSES)
-    rng = np.random.default_rng(0)
-    rows: list[dict[str, Any]] = [
-        {
-            "age": rng.choice([None, -3.0, 17.0, 40.0, 99.0, 200.0]),
-            "pay": rng.choice([None, -9.0, 0.0, 3.3]),
-            "grade": rng.choice([None, "low", "mid", "high", "?"]),
-            "sex": rng.choice([None, "F", "M", "?"]),
-        }
-        for _ in range(60)
-    ]
+@settings(max_examples=examples(25))
+@given(table=tables())
+def test_formulas_are_the_features(table):
+    columns = {name: COLUMNS[name] for name in CASES if name in WRITABLE}
+    schema = FeatureSchema(columns, normalise=False, features={name: COMBINATIONS[name] for name in COMBINED})
     formulas = schema_formulas(schema)
     assert len(formulas) == len(schema.feature_names)
+    rows = [dict(zip(table, cells, strict=True)) for cells in zip(*table.values(), strict=True)]
     found = [[value(formula, row) for formula in formulas] for row in rows]
-    expected = schema.encode({name: [row[name] for row in rows] for name in COLUMNS}).X
-    np.testing.assert_allclose(found, expected, atol=1e-15)
-
-
-WRITABLE = {"number", "knots", "category", "ordered", "number with indicator"}
+    np.testing.assert_allclose(found, schema.encode(table).X, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name not in WRITABLE])
 def test_what_cannot_be_written_is_refused_by_name(name):
-    with pytest.raises(NotWritable, match=r"column 'x' is encoded as .*, which cannot be written .* export it as sklearn"):
+    with pytest.raises(NotWritable, match=r"column 'x' is of kind .*, which cannot be written .* export it as sklearn"):
         schema_formulas(FeatureSchema({"x": CASES[name].encoding}))
 
 
-@pytest.mark.parametrize("made", [Cross(("age", "sex"), n_features=8), RandomFourier(("age", "pay"))])
-def test_combinations_that_cannot_be_written_are_refused_by_name(made):
-    with pytest.raises(NotWritable, match=r"features 'f' is encoded as (hashed Cross|RandomFourier)"):
-        schema_formulas(FeatureSchema(COLUMNS, features={"f": made}))
+@pytest.mark.parametrize("name", [name for name in COMBINATIONS if name not in COMBINED])
+def test_combinations_that_cannot_be_written_are_refused_by_name(name):
+    columns = {column: COLUMNS[column] for column in WRITABLE | set(COMBINATIONS[name].columns)}
+    with pytest.raises(NotWritable, match="cannot be written"):
+        schema_formulas(FeatureSchema(columns, features={"f": COMBINATIONS[name]}))

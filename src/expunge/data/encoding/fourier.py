@@ -55,6 +55,13 @@ class RandomFourier:
         if self.random_state < 0:
             raise ValueError(f"random_state must be at least 0, got {self.random_state}")
 
+    @property
+    def directions(self) -> Array:
+        """How many turns each wave makes from end to end of each column, ``(n_columns, n_components / 2)``."""
+        shape = len(self.columns), self.n_components // 2
+        normals = portable.normals(self.random_state, math.prod(shape)).reshape(shape)
+        return normals * (math.sqrt(2.0 * self.gamma) / (2.0 * math.pi))
+
     def of(self, declared: Mapping[str, Encoding]) -> "Waves":
         """The features of these columns.
 
@@ -101,9 +108,8 @@ class Waves:
         Args:
             blocks: the blocks of the columns, in order.
         """
-        n_waves, gamma = self.fourier.n_components // 2, self.fourier.gamma
-        directions = portable.normals(self.fourier.random_state, len(blocks) * n_waves).reshape(len(blocks), n_waves)
-        directions = directions * (math.sqrt(2.0 * gamma) / (2.0 * math.pi))  # in turns
+        directions = self.fourier.directions
+        n_waves = directions.shape[1]
         missing = np.any([block.missing for block in blocks], axis=0)
         turns = np.zeros((len(missing), n_waves))
         for block, along in zip(blocks, directions, strict=True):

@@ -8,13 +8,13 @@ under ``missing_text``, stands for a missing one.
 from collections.abc import Sequence
 from typing import Any
 
-from expunge.data.formulas import FAINT, Formula
+from expunge.data.formulas import FAINT, Formula, texts_compared
 from expunge.workspace.exports.rules import Rules
 from expunge.workspace.model_kinds import InverseLink
 
 OPSET, IR_VERSION = 19, 9
 """The first in which texts are compared; and the format of files that it came with."""
-_OPERATORS = {"+": "Add", "-": "Sub", "*": "Mul", "/": "Div", "min": "Min", "max": "Max"}
+_OPERATORS = {"+": "Add", "-": "Sub", "*": "Mul", "/": "Div", "min": "Min", "max": "Max", "log": "Log", "sin": "Sin"}
 
 
 def model_bytes(rules: Rules) -> bytes:
@@ -31,7 +31,7 @@ def model_bytes(rules: Rules) -> bytes:
     """
     from onnx import TensorProto, checker, helper
 
-    published, graph = rules.published, _Graph([*rules.numbers, *rules.texts])
+    published, graph = rules.published, _Graph(rules)
     features = graph.add("Concat", [graph.formula(formula) for formula in rules.formulas], axis=1)
     is_faint = graph.add("Less", [graph.add("Abs", [features]), graph.constant(FAINT)])
     x = graph.add("Where", [is_faint, graph.constant(0.0), features])
@@ -68,7 +68,7 @@ def model_bytes(rules: Rules) -> bytes:
         "release": published.release,
         "certificate": published.certificate,
         "schema": published.specification.schema,
-        "missing_text": _undeclared(rules),
+        "missing_text": graph.missing_text,
     }
     helper.set_model_props(made, {name: str(value) for name, value in metadata.items()})
     checker.check_model(made)
@@ -77,7 +77,7 @@ def model_bytes(rules: Rules) -> bytes:
 
 def _undeclared(rules: Rules) -> str:
     """A text that no category is declared as: the empty one, or one like it."""
-    declared = {formula[2] for formula in rules.formulas if isinstance(formula, tuple) and formula[0] == "is"}
+    declared = {text for formula in rules.formulas for text in texts_compared(formula)}
     text = ""
     while text in declared:
         text += "\N{REPLACEMENT CHARACTER}"
@@ -87,9 +87,10 @@ def _undeclared(rules: Rules) -> str:
 class _Graph:
     """Nodes, each made once; their names are no column's."""
 
-    def __init__(self, columns: Sequence[str]) -> None:
+    def __init__(self, rules: Rules) -> None:
         self.nodes: list[Any] = []
-        self._taken = set(columns)
+        self.missing_text = _undeclared(rules)
+        self._numbers, self._taken = set(rules.numbers), {*rules.numbers, *rules.texts}
         self._made: dict[Formula, str] = {}
 
     def free(self, name: str) -> str:
@@ -135,9 +136,22 @@ class _Graph:
         if operation == "number":
             return str(arguments[0])
         if operation == "is":
-            from onnx import TensorProto
-
-            return self.add("Cast", [self.add("Equal", [arguments[0], self.texts(arguments[1:])])], to=TensorProto.DOUBLE)
+            return self._as_double(self.add("Equal", [arguments[0], self.texts(arguments[1:])]))
+        if operation == "is_missing":
+            return self._as_double(self._is_missing(arguments[0]))
+        first, *rest = (self.formula(argument) for argument in arguments)
         if operation == "if_known":
-            return self.add("Where", [self.add("IsNaN", [arguments[0]]), self.constant(0.0), self.formula(arguments[1])])
-        return self.add(_OPERATORS[operation], [self.formula(argument) for argument in arguments])
+            return self.add("Where", [self.add("IsNaN", [first]), self.constant(0.0), *rest])
+        if operation == "if_below":
+            return self.add("Where", [self.add("Less", [first, rest[0]]), *rest[1:]])
+        return self.add(_OPERATORS[operation], [first, *rest])
+
+    def _is_missing(self, name: str) -> str:
+        return (
+            self.add("IsNaN", [name]) if name in self._numbers else self.add("Equal", [name, self.texts([self.missing_text])])
+        )
+
+    def _as_double(self, name: str) -> str:
+        from onnx import TensorProto
+
+        return self.add("Cast", [name], to=TensorProto.DOUBLE)

@@ -51,13 +51,13 @@ class Rules:
     @cached_property
     def numbers(self) -> list[str]:
         """Columns that are read as numbers."""
-        return self._read("number", "if_known")
+        return self._read("number")
 
     @cached_property
     def texts(self) -> list[str]:
         """Columns of which the value is compared as text."""
         return self._read("is")
 
-    def _read(self, *operations: str) -> list[str]:
+    def _read(self, operation: str) -> list[str]:
         read = {found for formula in self.formulas for found in columns_read(formula)}
-        return [name for name in self.kinds if any((operation, name) in read for operation in operations)]
+        return [name for name in self.kinds if (operation, name) in read]

@@ -15,18 +15,21 @@ from pyarrow import types
 
 from expunge.data.column_types import named
 from expunge.data.columns import label
+from expunge.data.encoding import Number
+from expunge.data.encoding.indicator import plain
 from expunge.data.formulas import FAINT, Formula, NotWritable
 from expunge.workspace.exports.rules import Rules
 from expunge.workspace.model_kinds import InverseLink
 
 Dialect = Literal["duckdb", "postgres", "spark"]
 DIALECTS: tuple[str, ...] = get_args(Dialect)
-NEAREST, FARTHEST = 1e-250, 700.0
-"""Numbers nearer to 0 are 0, and no exponential is taken beyond the second: PostgreSQL refuses what under- or overflows."""
+NEAREST, FARTHEST = 1e-40, 700.0
+"""Numbers nearer to 0 than this share of their range are 0, and no exponential is taken beyond the second: PostgreSQL refuses
+what under- or overflows."""
 TOGETHER = 50
 """Terms of a sum in one pair of parentheses: databases limit how deep an expression is."""
 _INFIX = {"+": "+", "-": "-", "*": "*", "/": "/"}
-_CALLS = {"min": "LEAST", "max": "GREATEST"}
+_CALLS = {"min": "LEAST", "max": "GREATEST", "log": "LN", "sin": "SIN"}
 
 
 def select(rules: Rules, dialect: Dialect, table: str) -> str:
@@ -72,6 +75,7 @@ class _Written:
 
     def __init__(self, rules: Rules) -> None:
         self._kinds = rules.kinds
+        self._declared = rules.published.specification.features.columns
         self._numbers = {name: f"n.n{i}" for i, name in enumerate(rules.numbers)}
 
     def number(self, name: str) -> str:
@@ -79,8 +83,10 @@ class _Written:
         raw = f"d.{_name(name)}"
         if types.is_boolean(self._kinds[name]):
             return f"CAST(CASE WHEN {raw} THEN 1 WHEN NOT {raw} THEN 0 END AS DOUBLE)"
-        x = f"CAST({raw} AS DOUBLE)"
-        return f"CASE WHEN {x} = CAST('NaN' AS DOUBLE) THEN NULL WHEN ABS({x}) < {_constant(NEAREST)} THEN 0e0 ELSE {x} END"
+        declared = plain(self._declared[name])
+        assert isinstance(declared, Number)  # no other encoding is written with numbers
+        x, nearest = f"CAST({raw} AS DOUBLE)", _constant(NEAREST * (declared.high - declared.low))
+        return f"CASE WHEN {x} = CAST('NaN' AS DOUBLE) THEN NULL WHEN ABS({x}) < {nearest} THEN 0e0 ELSE {x} END"
 
     def formula(self, formula: Formula) -> str:
         """A formula."""
@@ -91,10 +97,23 @@ class _Written:
             return self._numbers[arguments[0]]
         if operation == "is":
             return self._is(*arguments)
+        if operation == "is_missing":
+            return f"CAST(CASE WHEN {self._is_missing(arguments[0])} THEN 1 ELSE 0 END AS DOUBLE)"
+        written = [self.formula(argument) for argument in arguments]
         if operation == "if_known":
-            return f"CASE WHEN {self._numbers[arguments[0]]} IS NULL THEN 0e0 ELSE {self.formula(arguments[1])} END"
-        left, right = map(self.formula, arguments)
-        return f"({left} {_INFIX[operation]} {right})" if operation in _INFIX else f"{_CALLS[operation]}({left}, {right})"
+            return "CASE WHEN {} IS NULL THEN 0e0 ELSE {} END".format(*written)
+        if operation == "if_below":
+            return "CASE WHEN {} < {} THEN {} ELSE {} END".format(*written)
+        if operation in _INFIX:
+            return f"({f' {_INFIX[operation]} '.join(written)})"
+        return f"{_CALLS[operation]}({', '.join(written)})"
+
+    def _is_missing(self, name: str) -> str:
+        if name in self._numbers:
+            return f"{self._numbers[name]} IS NULL"
+        raw = f"d.{_name(name)}"
+        is_nan = f" OR CAST({raw} AS DOUBLE) = CAST('NaN' AS DOUBLE)" if types.is_floating(self._kinds[name]) else ""
+        return f"{raw} IS NULL{is_nan}"
 
     def _is(self, name: str, value: str) -> str:
         literal = _literal(name, value, self._kinds[name])
