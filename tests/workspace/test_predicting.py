@@ -118,7 +118,7 @@ def test_files_are_read_as_when_the_workspace_was_made(tmp_path):
 
 def test_what_goes_wrong(found, tmp_path):
     rows = people(3, 3)
-    with pytest.raises(WorkspaceInvalid, match="there is no model 'none': there are churn"):
+    with pytest.raises(WorkspaceInvalid, match="there is no model 'none': the models are churn"):
         found.predict("none", rows)
     with pytest.raises(InvalidRows, match="no column 'job', which the schema declares"):
         found.predict("churn", rows.drop_columns(["job"]))
