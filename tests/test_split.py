@@ -261,3 +261,23 @@ def test_blocks_for_rows_to_come_have_a_code_for_none():
     assert SplitMatrix.of(ROWS[:1], GROUPS, [0]).blocks[0].levels.has_none == (False,)
     seen = np.array([[2.0, 0.0, 1.0, 2.0, 0.0], [0.0, 3.0, 1.0, 0.0, 0.0]])
     assert [each.levels.has_none for each in SplitMatrix.of(seen, GROUPS).blocks] == [(False, True)]
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array], ids=["dense", "csr"])
+@pytest.mark.parametrize("thin", [[2], [0, 1, 2, 3, 4]], ids=["some", "all"])
+def test_columns_that_are_mostly_0_are_kept_as_csr(kind, thin):
+    groups = GROUPS if len(thin) == 1 else [np.array([k]) for k in range(5)]
+    found = SplitMatrix.of(kind(ROWS), groups, thin=np.array(thin))
+    assert found.csr_columns.tolist() == thin
+    np.testing.assert_array_equal(found.toarray(), ROWS)
+    np.testing.assert_array_equal(found.tocsr().toarray(), ROWS)
+    assert found.tocsr().nnz == 6
+    matrix = np.arange(25.0).reshape(5, 5)
+    matrix = matrix + matrix.T
+    for chunk in (1, 1 << 19):
+        with mock.patch.object(split_module, "CHUNK", chunk):
+            np.testing.assert_allclose(found.quadratic(matrix), np.einsum("ij,jk,ik->i", ROWS, matrix, ROWS), rtol=1e-13)
+    np.testing.assert_allclose(found.gram(np.arange(3.0)), (ROWS * np.arange(3.0)[:, None]).T @ ROWS, rtol=1e-13)
+    np.testing.assert_array_equal(found @ np.arange(5.0), ROWS @ np.arange(5.0))
+    np.testing.assert_array_equal(found.T @ np.arange(3.0), ROWS.T @ np.arange(3.0))
+    np.testing.assert_array_equal(SplitMatrix.stacked([found, found[:2]]).toarray(), np.vstack([ROWS, ROWS[:2]]))
