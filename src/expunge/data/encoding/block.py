@@ -18,9 +18,6 @@ Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Index = NDArray[np.intp]
 
-FAINT, LIFT = 1e-140, 2.0**-750
-"""Norms below the first are found after a division by the second, which is exact."""
-
 
 @dataclass(frozen=True, eq=False)
 class Block:
@@ -181,9 +178,4 @@ def normalised(features: Any) -> Any:
     Args:
         features: dense or canonical CSR, ``(n_rows, width)``.
     """
-    norms = row_norms(features)
-    faint = norms < FAINT
-    if faint.any():  # squares of these underflow
-        features = divided(features, np.where(faint, LIFT, 1.0))
-        norms = row_norms(features)
-    return divided(features, np.maximum(norms, np.finfo(np.float64).tiny))
+    return divided(features, np.maximum(row_norms(features), np.finfo(np.float64).tiny))
