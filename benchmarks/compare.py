@@ -5,10 +5,12 @@ costs at most 0.001 in log-loss for every method that adds any: what is then cer
 """
 
 import copy
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,6 +47,7 @@ from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
 from expunge.unlearning.dense import DenseState
 from expunge.unlearning.settings import Settings
+from expunge.unlearning.storage import save_unlearner
 from expunge.unlearning.unlearner import Unlearner, secret_of
 
 Array = NDArray[np.float64]
@@ -115,8 +118,10 @@ class Comparison:
                 rows, rest = self.named(gone), self.without(gone)
                 runs.append(seconds(partial(twin.forget, rows, rest)))
             times.append(float(np.median(runs)))
-        state, certificate = secret_of(twin).state, twin.release.certificate
-        kept = 8 * (2 * state.anchor.size**2 + 3 * state.anchor.size)
+        certificate = twin.release.certificate
+        with tempfile.TemporaryDirectory() as folder:
+            save_unlearner(twin, Path(folder) / "state")
+            kept = (Path(folder) / "state").stat().st_size
         capacity = " / ".join(f"{forecast.random:,}" for forecast in report.forecasts)
         data = "no" if certificate.rung == "statistics" else "for 100"
         return self.line("Expunge", fit, times, data, kept, secret_of(twin).point, certificate.epsilon_total, capacity)

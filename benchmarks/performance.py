@@ -24,6 +24,10 @@ from expunge.paper.reproduce.page import Table
 from expunge.paper.reproduce.studies import StudyName, load_study
 from expunge.problem.losses import Logistic, Poisson
 
+STUDIES: tuple[StudyName, ...] = ("flights", "census", "sentiment")
+POLICIES = "policies, Poisson"
+FITTED = (*STUDIES, POLICIES)
+"""Data sets of the table of fits; those that are not at hand are left out."""
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 REPEATS = 2
 PACKAGES = ("expunge", "numpy", "scipy", "scikit-learn", "glum", "tabmat", "opendp")
@@ -118,8 +122,7 @@ FITS = (
 def fits() -> dict[str, dict[str, float]]:
     """By data set, seconds and gradients of ours, glum and newton-cholesky."""
     found: dict[str, dict[str, float]] = {}
-    names: tuple[StudyName, ...] = ("flights", "census", "sentiment")
-    for name in names:
+    for name in STUDIES:
         study = load_study(name, SHARED)
         if study is None:
             continue
@@ -128,7 +131,7 @@ def fits() -> dict[str, dict[str, float]]:
             X, y = np.vstack([study.X, study.X_test]), np.concatenate([study.y, study.y_test])
             found[name] |= _beside_glum(glm.compare(X, y, Logistic(), None, REPEATS))
     X, codes, y = glm.policies()
-    found["policies, Poisson"] = _beside_glum(glm.compare(X, y, Poisson(), codes, REPEATS))
+    found[POLICIES] = _beside_glum(glm.compare(X, y, Poisson(), codes, REPEATS))
     return found
 
 
@@ -228,12 +231,12 @@ def desk_table(found: Mapping[str, float]) -> Table:
 def page(figures: Mapping[str, Any]) -> str:
     """The page, of what ``measure`` found."""
     second = figures["floor"]
-    absent = [name for name in ("flights", "sentiment") if name not in figures["fits"]]
+    absent = [name for name in FITTED if name not in figures["fits"]]
     parts = [
         INTRODUCTION.format(
             bandwidth=second["bandwidth, GB/s"],
             rate=second["BLAS, GF/s"],
-            left_out=f" Left out: {', '.join(absent)} ({SHARED} does not hold them)." if absent else "",
+            left_out=f" Fits that were left out: {', '.join(absent)}." if absent else "",
             **figures["machine"],
         ),
         FITTING.format(table=fit_table(figures["fits"]).markdown(), tight=glm.TIGHT, repeats=REPEATS),

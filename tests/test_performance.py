@@ -82,7 +82,7 @@ def test_the_page_is_made_of_the_figures_and_says_what_it_left_out():
     for line in (
         "10.0 GB/s",
         "1.10 times one evaluation",
-        "Left out: flights, sentiment",
+        "Fits that were left out: flights, sentiment, policies, Poisson.",
         "| order 3, p = 128, shaped noise | 10.00 | 2.5 |",
         "| order 2, p = 2,000 | 20.00 | 2.5 |",
         "| expunge status | 1.10 | 0.80 |",
