@@ -126,7 +126,7 @@ def test_an_edited_draft_and_a_model_are_reported_and_left_alone(run, tmp_path):
     assert path.read_text() == edited
     problem = found_short(run)
     assert "in schema.toml, 1 values in columns country: edit it" in problem
-    assert "of the model churn, 1 values in columns country" in problem and "expunge replace churn" in problem
+    assert "in the model churn, 1 values in columns country" in problem and "expunge replace churn" in problem
     assert "Malta" not in problem
     whats = [derived["what"] for derived in run("status", "-w", "ws")["still_derived"] if derived["goes"] is None]
     assert whats == ["schema.toml (values: 1)", "the schema of churn (values: 1)"]
@@ -197,4 +197,4 @@ def test_classes_taken_from_the_rows_are_looked_at_again(run, tmp_path):
     run("forget", TEN[3], "-w", "two")
     run("process", "-w", "two")
     (problem,) = [finding["problem"] for finding in run("doctor", "-w", "two", code=4) if finding["check"] == CHECK]
-    assert "of the model malta, 1 values in columns country" in problem
+    assert "in the model malta, 1 values in columns country" in problem
