@@ -74,7 +74,9 @@ def test_regressions_predict_means(name, inverse_link, found):
 
 
 @pytest.mark.parametrize(
-    "make", [lambda t: t, lambda t: t.to_pandas(), lambda t: pl.from_arrow(t), lambda t: t.to_pydict()], ids=str
+    "make",
+    [lambda t: t, lambda t: t.to_pandas(), lambda t: pl.from_arrow(t), lambda t: t.to_pydict()],
+    ids=["Arrow", "pandas", "Polars", "mapping"],
 )
 def test_frames_in_memory_predict_as_their_file(make, found):
     rows = people(20, 20, seed=5)
