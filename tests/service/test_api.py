@@ -11,7 +11,7 @@ from expunge.data.schema import FeatureSchema
 from expunge.evidence.signing import PublicKeys
 from expunge.evidence.verification import ProvenTranscript, verify_content
 from expunge.ledger import log
-from expunge.service import api, pages
+from expunge.service import api, pages, views
 from expunge.service.app import BODY_BYTES
 from tests.ledger.consistency import verify_continues
 
@@ -81,15 +81,14 @@ def test_a_preview_says_what_is_touched(as_role):
 
 def test_a_preview_asks_once_a_release_which_rung_would_do_and_never_for_the_capacity(as_role, found, monkeypatch):
     """The capacity is found by a search that takes seconds, and after every release anew."""
-    asked, kind = [], type(found)
-    one = kind.rung_expected
+    asked, one = [], views.rung_expected
 
-    def noticed(self, name, rows):
+    def noticed(storage, name, rows):
         asked.append((name, rows))
-        return one(self, name, rows)
+        return one(storage, name, rows)
 
-    monkeypatch.setattr(kind, "rung_expected", noticed)
-    monkeypatch.setattr(kind, "capacity", lambda *_: pytest.fail("a preview looked for the capacity"))
+    monkeypatch.setattr(views, "rung_expected", noticed)
+    monkeypatch.setattr(type(found), "capacity", lambda *_: pytest.fail("a preview looked for the capacity"))
 
     def previewed():
         asked.clear()

@@ -117,7 +117,8 @@ def test_a_folder_that_cannot_be_written(tmp_path):
         path.chmod(0o755 if path.is_dir() else 0o644)
     found.storage.path.chmod(0o755)
     source = (
-        "import os\nfrom expunge.cli import app\nimport expunge.workspace.workspace, deltalake, duckdb\nos.setuid(65534)\n"
+        "import os\nfrom expunge.cli import app\nimport expunge.workspace.workspace, deltalake, duckdb\n"
+        "import dp_accounting, expunge.linear_model, scipy.optimize, scipy.stats\nos.setuid(65534)\n"
         f"app(['process', '-w', {str(found.storage.path)!r}, '--json'])"
     )
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=False, cwd="/")

@@ -44,6 +44,7 @@ from expunge.workspace.status import as_json, status
 from expunge.workspace.transcripts import transcript
 
 T = TypeVar("T")
+DSSE = "application/vnd.dsse.envelope.v1+json"
 EVENTS = 1_000
 
 
@@ -202,7 +203,10 @@ def predict_rows(name: Name, asked: Predicted, request: Request, _caller: Servin
     return predictions_view(predict_records(workspace_of(request).storage, name, asked.rows))
 
 
-@router.get("/certificates/{number}")
+@router.get(
+    "/certificates/{number}",
+    responses={200: {"content": {"application/json": {}, DSSE: {}}, "description": "in the form asked for"}},
+)
 def get_certificate(
     number: Number,
     request: Request,
@@ -226,8 +230,7 @@ def get_certificate(
             "evidence": lambda: json.dumps(certificate_view(connection, row), ensure_ascii=False),
             "transcript": lambda: transcript(workspace_of(request).storage, number, answered)[1],
         }[form]()
-    media = "application/vnd.dsse.envelope.v1+json" if form == "dsse" else "application/json"
-    return Response(content, media_type=media)
+    return Response(content, media_type=DSSE if form == "dsse" else "application/json")
 
 
 @router.get("/log/checkpoint")

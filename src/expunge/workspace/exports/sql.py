@@ -62,7 +62,10 @@ def select(rules: Rules, dialect: Dialect, table: str) -> str:
     results = (
         _classified(classes) if rules.inverse_link is InverseLink.SOFTMAX else [f"{_mean(rules.inverse_link)} AS prediction"]
     )
-    laterals = "".join(f" CROSS JOIN LATERAL (SELECT {', '.join(step)}) AS {name}" for name, step in steps.items() if step)
+    fence = " OFFSET 0" if dialect == "postgres" else ""  # or its planner writes each step into the next, times its uses
+    laterals = "".join(
+        f" CROSS JOIN LATERAL (SELECT {', '.join(step)}{fence}) AS {name}" for name, step in steps.items() if step
+    )
     statement = f"SELECT d.*, {', '.join(results)} FROM {_name(table)} AS d{laterals}"
     translated = sqlglot.parse_one(statement, read="duckdb").sql(dialect=dialect, pretty=True, identify=True)
     published = rules.published
