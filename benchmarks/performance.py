@@ -35,7 +35,7 @@ PACKAGES = ("expunge", "numpy", "scipy", "scikit-learn", "glum", "tabmat", "open
 INTRODUCTION = """\
 # How fast, beside what
 
-Written by `python -m benchmarks.performance`; nothing on this page is typed in by hand.
+Written by `python -m benchmarks.performance`.
 
 Measured on {when}: {cores} cores ({processor}), Python {python}; {versions}; threads: {threads}. The floors:
 {bandwidth:.1f} GB/s copied and {rate:.0f} GF/s multiplied. The load was {busy:.0f} when this began, and it took
