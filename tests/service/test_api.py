@@ -13,6 +13,7 @@ from expunge.evidence.verification import ProvenTranscript, verify_content
 from expunge.ledger import log
 from expunge.service import api, pages, views
 from expunge.service.app import BODY_BYTES
+from expunge.workspace import states
 from tests.ledger.consistency import verify_continues
 
 
@@ -81,7 +82,7 @@ def test_a_preview_says_what_is_touched(as_role):
 
 def test_a_preview_asks_once_a_release_which_rung_would_do_and_never_for_the_capacity(as_role, found, monkeypatch):
     """The capacity is found by a search that takes seconds, and after every release anew."""
-    asked, one = [], views.rung_expected
+    asked, one = [], states.rung_expected
 
     def noticed(storage, name, rows):
         asked.append((name, rows))
