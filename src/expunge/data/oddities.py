@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, get_args
 
-from expunge.data.schema import FeatureSchema
+from expunge.data.schema import Encoded, FeatureSchema
 from expunge.errors import InvalidRows
 
 LEAST = 6
@@ -36,6 +36,14 @@ class Odd:
         return 100.0 * self.count(kind) / self.rows if self.rows else 0.0
 
 
+def count(counts: dict[str, Odd], encoded: Encoded) -> None:
+    """Adds what is odd in some encoded rows to ``counts``, by column."""
+    for name, undeclared in encoded.undeclared.items():
+        before = counts.get(name, Odd())
+        missing, rows = before.missing + encoded.missing[name], before.rows + encoded.X.shape[0]
+        counts[name] = Odd(before.undeclared + undeclared, missing, rows)
+
+
 def odd_values(tables: Iterable[tuple[Any, Sequence[object]]], schemas: Collection[FeatureSchema]) -> dict[str, Odd]:
     """What is odd in each column that a schema declares; where schemas differ, by the one that leaves most undeclared.
 
@@ -48,11 +56,7 @@ def odd_values(tables: Iterable[tuple[Any, Sequence[object]]], schemas: Collecti
     found = [dict[str, Odd]() for _ in schemas]
     for table, ids in tables:
         for schema, counts in zip(schemas, found, strict=True):
-            encoded = schema.encode(table, ids)
-            for name in schema.columns:
-                before = counts.get(name, Odd())
-                undeclared, missing = encoded.undeclared[name], encoded.missing[name]
-                counts[name] = Odd(before.undeclared + undeclared, before.missing + missing, before.rows + encoded.X.shape[0])
+            count(counts, schema.encode(table, ids))
     names = dict.fromkeys(name for counts in found for name in counts)
     return {name: max((c[name] for c in found if name in c), key=lambda odd: odd.undeclared) for name in names}
 

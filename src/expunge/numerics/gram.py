@@ -10,7 +10,7 @@ from scipy import sparse
 from expunge.numerics.rounding import Precision
 from expunge.problem.arrays import host, is_on_host, namespace
 from expunge.problem.objective import Objective
-from expunge.problem.split import SplitMatrix
+from expunge.problem.split import SplitMatrix, with_data
 
 Array = NDArray[np.float64]
 
@@ -52,7 +52,7 @@ def _sparse_gram(X: Any, scales: list[Any], objective: Objective, precision: Pre
     def block(k: int, j: int) -> Array:
         scale = scales[k] * scales[j]
         values = (X.data * np.repeat(scale, per_row)).astype(precision, copy=False)
-        scaled = sparse.csr_array((values, X.indices, X.indptr), shape=X.shape)
+        scaled = with_data(X, values)
         total = np.empty((width, width))
         total[:n, :n] = (transposed @ scaled).toarray()
         return _with_intercept(total, X, scale, objective)

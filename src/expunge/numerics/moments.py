@@ -23,6 +23,7 @@ from scipy import sparse
 from expunge.errors import InvalidRows
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
+from expunge.problem.split import row_of, with_data
 
 Array = NDArray[np.float64]
 Whole = NDArray[np.int64]
@@ -147,8 +148,7 @@ def _scaled(design: Any, scale: Array) -> Any:
     """Each row of ``design`` times its ``scale``."""
     if not sparse.issparse(design):
         return design * scale[:, None]
-    data = design.data * np.repeat(scale, np.diff(design.indptr))
-    return sparse.csr_array((data, design.indices, design.indptr), shape=design.shape)
+    return with_data(design, design.data * scale[row_of(design)])
 
 
 def _add(sums: dict[tuple[int, int], Whole], code: int, Z: Any) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from expunge.errors import InvalidRows
-from expunge.problem.split import SplitMatrix
+from expunge.problem.split import SplitMatrix, with_data
 
 Array = NDArray[np.float64]
 
@@ -75,7 +75,7 @@ def squared(X: Any) -> Any:
     """Rows of any kind with every value squared."""
     if isinstance(X, SplitMatrix):
         return X.squared()
-    return sparse.csr_array((np.square(X.data), X.indices, X.indptr), shape=X.shape) if sparse.issparse(X) else X * X
+    return with_data(X, np.square(X.data)) if sparse.issparse(X) else X * X
 
 
 def real(values: Any, what: str) -> Any:

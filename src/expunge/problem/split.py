@@ -169,7 +169,7 @@ class SplitMatrix:
     def squared(self) -> "SplitMatrix":
         """Each value squared."""
         squares = tuple(each.with_values(np.square(each.values)) for each in self.blocks)
-        return replace(self, dense=np.square(self.dense), blocks=squares, csr=_with_data(self.csr, np.square(self.csr.data)))
+        return replace(self, dense=np.square(self.dense), blocks=squares, csr=with_data(self.csr, np.square(self.csr.data)))
 
     def squared_norms(self) -> Array:
         """|x|² of each row, ``(n_rows,)``."""
@@ -205,8 +205,8 @@ class SplitMatrix:
     def _add_csr(self, total: Array, dense: Array, weights: Array) -> None:
         """Fills in the rows and columns of a Gram matrix that are kept as CSR; ``dense`` is weighted."""
         here = self.csr_columns
-        row = np.repeat(np.arange(len(weights)), np.diff(self.csr.indptr))
-        scaled = _with_data(self.csr, self.csr.data * weights[row])
+        row = row_of(self.csr)
+        scaled = with_data(self.csr, self.csr.data * weights[row])
         total[np.ix_(here, here)] = (self.csr.T @ scaled).toarray()
         others = [(self.dense_columns, self.csr.T @ dense)] if len(self.dense_columns) else []
         for each in self.blocks:
@@ -244,7 +244,7 @@ class SplitMatrix:
         for start in range(0, len(total), step):
             some = csr[start : start + step]
             total[start : start + step] = _by_row(some, some.data * _at(some, np.asarray(some @ own)))
-        row = np.repeat(np.arange(len(total)), np.diff(csr.indptr))
+        row = row_of(csr)
         if len(self.dense_columns):
             across = np.asarray(csr @ matrix[np.ix_(here, self.dense_columns)])
             total += 2.0 * np.einsum("ij,ij->i", across, self.dense)
@@ -349,19 +349,24 @@ def _fill_dense(X: Any, singles: Index, several: Sequence[Index], dense: Any, co
         values[k] = block[everyone, codes[k]]
 
 
-def _with_data(csr: Any, data: Array) -> Any:
+def row_of(csr: Any) -> Index:
+    """In which row each stored entry is, ``(nnz,)``."""
+    return np.repeat(np.arange(csr.shape[0]), np.diff(csr.indptr))
+
+
+def with_data(csr: Any, data: Array) -> Any:
     """CSR with the same places and other values."""
     return sparse.csr_array((data, csr.indices, csr.indptr), shape=csr.shape)
 
 
 def _by_row(csr: Any, data: Array) -> Array:
     """The sums over each row of values in the places of ``csr``, ``(n_rows,)``."""
-    return np.asarray(_with_data(csr, data) @ np.ones(csr.shape[1]))
+    return np.asarray(with_data(csr, data) @ np.ones(csr.shape[1]))
 
 
 def _at(csr: Any, full: Array) -> Array:
     """The values of a dense matrix in the places of ``csr``."""
-    return np.asarray(full[np.repeat(np.arange(csr.shape[0]), np.diff(csr.indptr)), csr.indices])
+    return np.asarray(full[row_of(csr), csr.indices])
 
 
 def _fill_sparse(X: Any, singles: Index, several: Sequence[Index], dense: Any, codes: Any, values: Any) -> None:
@@ -369,7 +374,7 @@ def _fill_sparse(X: Any, singles: Index, several: Sequence[Index], dense: Any, c
     for k, group in enumerate(several):
         owner[group], place[group] = k, np.arange(len(group))
     owner[singles], place[singles] = len(several), np.arange(len(singles))
-    row, group_of = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr)), owner[X.indices]
+    row, group_of = row_of(X), owner[X.indices]
     for k in range(len(several)):
         own = group_of == k
         codes[k][row[own]], values[k][row[own]] = place[X.indices[own]], X.data[own]

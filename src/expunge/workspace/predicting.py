@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from expunge.data import oddities
 from expunge.data.columns import column_names, column_values, label
 from expunge.data.dialect import Reading
 from expunge.data.oddities import Odd
@@ -150,10 +151,7 @@ def _parts(
         if not numbers:
             continue
         encoded = features.encode(table, numbers)
-        for name in features.columns:
-            before = odd.get(name, Odd())
-            undeclared, missing = encoded.undeclared[name], encoded.missing[name]
-            odd[name] = Odd(before.undeclared + undeclared, before.missing + missing, before.rows + len(numbers))
+        oddities.count(odd, encoded)
         found: dict[str, pa.Array] = {PREDICTION: pa.array(estimator.predict(encoded.X))}
         if published.classes:
             columns = estimator.predict_proba(encoded.X).T

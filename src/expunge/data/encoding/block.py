@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from expunge.problem.arrays import canonical
+from expunge.problem.split import row_of, with_data
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -152,22 +153,20 @@ def joined(parts: Sequence[Any]) -> sparse.csr_array:
 def row_norms(features: Any) -> Array:
     """The 2-norm of each row, the same to the last bit whatever rows come with it, ``(n_rows,)``."""
     if sparse.issparse(features):
-        row = np.repeat(np.arange(features.shape[0]), np.diff(features.indptr))
-        return np.sqrt(np.bincount(row, weights=np.square(features.data), minlength=features.shape[0]))
+        return np.sqrt(np.bincount(row_of(features), weights=np.square(features.data), minlength=features.shape[0]))
     return np.asarray(np.linalg.norm(np.ascontiguousarray(features), axis=1))
 
 
 def divided(features: Any, by: Array) -> Any:
     """Each row divided by its own number.
 
-    features: dense or canonical CSR, ``(n_rows, width)``.
+    Args:
         features: dense or canonical CSR, ``(n_rows, width)``.
         by: positive numbers, ``(n_rows,)``.
     """
     if not sparse.issparse(features):
         return features / by[:, None]
-    data = features.data / np.repeat(by, np.diff(features.indptr))
-    csr = sparse.csr_array((data, features.indices, features.indptr), shape=features.shape)
+    csr = with_data(features, features.data / by[row_of(features)])
     csr.has_canonical_format = True
     return csr
 
