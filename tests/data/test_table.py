@@ -301,3 +301,41 @@ def test_of_the_files_that_are_read_for_some_rows_none_may_be_another_than_was_w
     next(groups)
     with pytest.raises(WorkspaceInvalid, match="not the one that was written"):
         next(groups)
+
+
+READERS = {
+    "schema": lambda table, tag: table.schema,
+    "columns": lambda table, tag: table.columns,
+    "count": lambda table, tag: table.count("age"),
+    "distinct": lambda table, tag: table.distinct("age", 9),
+    "subjects": lambda table, tag: sorted(table.subjects().to_pylist()),
+    "of_subjects": lambda table, tag: table.of_subjects([tag]).to_pylist(),
+    "counts": lambda table, tag: table.counts([tag]),
+    "by_bucket": lambda table, tag: sum(len(read(["age"])[1]) for read in table.by_bucket()),
+    "settled": lambda table, tag: table.settled(lambda: sorted(read(table, "age"))),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_who_reads_while_the_table_is_rewritten_finds_the_same(table, key, reader):
+    """Every bucket is rewritten, and its files are deleted, right after the list was read: for every time it is read."""
+    tag = key.pseudonym("person-7")
+    expected = READERS[reader](table, tag)
+    everywhere = sorted({f"{file.bucket:02x}" for file in table.files_now})  # nobody is called so: all rows stay
+    batch, asked = 0, 0
+
+    def listed_and_rewritten():
+        nonlocal batch, asked
+        now, asked = list(table.files_now), asked + 1
+        if asked == moment:
+            batch += 1
+            rewrite(table, batch, everywhere)
+        return now
+
+    for moment in range(1, 20):
+        asked = 0
+        found = READERS[reader](SubjectTable(table.path, listed_and_rewritten), tag)
+        assert found == expected
+        if asked < moment:
+            return
+    raise AssertionError("the list was read more often than was tried")

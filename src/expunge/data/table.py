@@ -25,7 +25,7 @@ from expunge.data.files import NOTHING, Change, DataFile
 from expunge.data.own_columns import BUCKET, BUCKETS, ROW, SUBJECT, alias_names, buckets_of, by_bucket, is_own
 from expunge.data.parquet import RowGroup, files_row_groups
 from expunge.data.stored_types import stored_type
-from expunge.data.table_files import TableFiles, Vanished, prefix
+from expunge.data.table_files import READS, TableFiles, prefix
 from expunge.data.transaction_log import TransactionLog
 from expunge.data.widening import Wider, widened
 from expunge.errors import InvalidRows, WorkspaceInvalid
@@ -36,8 +36,6 @@ GROUP = 4096
 """Least number of rows of a bucket gathered before they are written."""
 OTHERS = f"{SUBJECT} NOT IN (SELECT {SUBJECT} FROM tags)"
 """In SQL: the row belongs to none of the people in ``tags``."""
-RETRIES = 5
-"""Number of times that readers look at the new list when a file is deleted under them."""
 
 
 class SubjectTable(TableFiles):
@@ -71,6 +69,9 @@ class SubjectTable(TableFiles):
     def schema(self) -> pa.Schema:
         """Names and types of all columns, the table's own first: those of its files or, if it is empty, those that were
         declared."""
+        return self.settled(self._schema_now)
+
+    def _schema_now(self) -> pa.Schema:
         first = next(iter(self._listed()), None)
         if first is None:
             return self._log.schema()
@@ -203,14 +204,16 @@ class SubjectTable(TableFiles):
     def _of_bucket(
         self, bucket: int, files: list[DataFile], gone: pa.Array, columns: Sequence[str]
     ) -> tuple[NDArray[np.intp], pa.Table]:
-        for left in reversed(range(RETRIES)):
+        for left in reversed(range(READS)):
             try:
-                rows = pa.concat_tables(self._read(file, [SUBJECT, *columns]) for file in self.verified(files))
+                names = [SUBJECT, *columns]
+                read = [self._read(file, names) for file in self.verified(files)]
+                rows = pa.concat_tables(read or [self._stored.empty_table().select(names)])
                 rows = _without(rows, gone) if len(gone) else rows
                 return rows[SUBJECT].combine_chunks().dictionary_encode().indices.to_numpy(), rows
             except WorkspaceInvalid:
                 now = [file for file in self._listed() if file.bucket == bucket]
-                if not left or not now or set(now) == set(files):  # otherwise the bucket was rewritten in between
+                if not left or set(now) == set(files):  # otherwise the bucket was rewritten in between
                     raise
                 files = now
         raise AssertionError
@@ -329,18 +332,17 @@ class SubjectTable(TableFiles):
     def _query(self, statement: str, buckets: Sequence[int] | None = None, tags: pa.Table | None = None) -> pa.Table:
         import duckdb
 
-        for left in reversed(range(RETRIES)):
-            before = self._listed()
+        def found() -> pa.Table:
             connection = _connection(tags=tags)
             try:
                 connection.register("rows", self._dataset(self.files(buckets)))
                 return connection.sql(statement).to_arrow_table()
-            except (duckdb.Error, pa.ArrowException, OSError, Vanished) as error:
-                if not left or self._listed() == before:  # otherwise the table was rewritten in between
-                    raise error if isinstance(error, Vanished) else self._unreadable(error) from error
+            except (duckdb.Error, pa.ArrowException, OSError) as error:
+                raise self._unreadable(error) from error
             finally:
                 connection.close()
-        raise AssertionError
+
+        return self.settled(found)
 
 
 def _named(schema: pa.Schema) -> dict[str, pa.DataType]:

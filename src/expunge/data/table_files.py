@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,12 +11,13 @@ import pyarrow.parquet as pq
 from expunge.data.files import DataFile
 from expunge.data.own_columns import BUCKET
 from expunge.data.transaction_log import cause
-from expunge.errors import WorkspaceInvalid
+from expunge.errors import InvalidRows, WorkspaceInvalid
 from expunge.files import delete_file, sync_file, sync_folder
 
 
-class Vanished(WorkspaceInvalid):
-    """A file that was listed a moment ago."""
+T = TypeVar("T")
+READS = 5
+"""Number of times that something is read when the table is rewritten under the reader."""
 
 
 class TableFiles:
@@ -29,6 +31,22 @@ class TableFiles:
     def present(self) -> list[DataFile]:
         """The files of the table, unread."""
         return list(self._listed())
+
+    def settled(self, read: Callable[[], T]) -> T:
+        """What ``read`` returns, called again if the table was rewritten meanwhile: the files that it read are deleted at once.
+
+        Raises:
+            WorkspaceInvalid: a file of the table cannot be read, or the table is rewritten all the time.
+            InvalidRows: ``read`` found rows that cannot be used.
+        """
+        for left in reversed(range(READS)):
+            before = self.present()
+            try:
+                return read()
+            except (WorkspaceInvalid, InvalidRows):
+                if not left or self.present() == before:
+                    raise
+        raise AssertionError
 
     def files(self, buckets: Sequence[int] | None = None) -> list[DataFile]:
         """The files of the table, in all buckets or in some.
@@ -56,7 +74,7 @@ class TableFiles:
                 return
             is_right = found.st_size == file.size and _digest(path) == file.digest
         except OSError as error:
-            raise Vanished(
+            raise WorkspaceInvalid(
                 f"the file {path} of the table cannot be read ({error.strerror}): restore it from a backup"
             ) from error
         if not is_right:

@@ -284,8 +284,11 @@ class Specification:
             InvalidRows: no row has a target.
         """
         columns = self.table_columns
-        groups = table.first_row_groups(columns.columns)
-        return first_rows((EncodedPart(group, columns) for group in groups), n_rows)
+
+        def found() -> Rows:
+            return first_rows((EncodedPart(group, columns) for group in table.first_row_groups(columns.columns)), n_rows)
+
+        return table.settled(found)
 
 
 def _classes(table: SubjectTable, target: str, declared: Encoding | None, without: Collection[str]) -> tuple[str, ...]:
