@@ -1,5 +1,6 @@
 """Rows in blocks: the same numbers as dense rows, and bounds that hold for the order in which blocks are summed."""
 
+from dataclasses import replace
 from unittest import mock
 
 import numpy as np
@@ -17,6 +18,7 @@ from expunge.numerics.leverage import leverages
 from expunge.numerics.splitting import can_be_split, split
 from expunge.numerics.statistics import Statistics
 from expunge.numerics.support import Support
+from expunge.problem import joining
 from expunge.problem import split as split_module
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
@@ -81,6 +83,9 @@ def test_blocks_hold_the_same_values(seed):
         assert found.dtype == X.dtype
         in_blocks = [column for each in found.blocks for column in each.levels.columns]
         assert sorted([*found.dense_columns, *found.csr_columns, *in_blocks]) == list(range(X.shape[1]))
+        again = Support.of(Objective(CATALOGUE[0], X.shape[1]), replace(rows, X=found))
+        np.testing.assert_array_equal(again.largest, support.largest)
+        np.testing.assert_array_equal(again.together, support.together)
         for index in (slice(3, 9), slice(None, None, 2), np.arange(len(X)) % 3 == 0, [4, 1, 1]):
             np.testing.assert_array_equal(found[index].toarray(), X[index])
 
@@ -242,16 +247,16 @@ def test_rows_are_split_where_that_leaves_a_tenth():
 def test_small_categories_are_one_block_while_it_has_few_codes():
     """The largest first; each with the first that leave room in 64 codes."""
     lengths, all_four = [30, 2, 3, 40], [0, 1, 2, 3]
-    assert split_module._together(lengths, all_four, [False] * 4) == [[3], [0, 1], [2]]
-    assert split_module._together(lengths, all_four, [True] * 4) == [[3], [0], [2, 1]]
-    assert split_module._together([2, 3, 32], [0, 2], [False] * 3) == [[1], [2, 0]]
-    assert split_module._together([65, 2], [0, 1], [False] * 2) == [[0], [1]]
+    assert joining.joined(lengths, all_four, [False] * 4) == [[3], [0, 1], [2]]
+    assert joining.joined(lengths, all_four, [True] * 4) == [[3], [0], [2, 1]]
+    assert joining.joined([2, 3, 32], [0, 2], [False] * 3) == [[1], [2, 0]]
+    assert joining.joined([65, 2], [0, 1], [False] * 2) == [[0], [1]]
 
 
 def test_categories_with_one_value_in_each_row_may_be_one_block():
     values = np.array([[1.0, 0.0, 2.0, 2.0], [1.0, 3.0, 0.0, 2.0], [5.0, 0.0, 2.0, 2.0], [0.0, 3.0, 2.0, 0.0]])
-    assert split_module._alike(values) == [3, 0, 1]  # that with most friends first
-    assert split_module._alike(values[[2, 0, 1, 3]]) == [3, 1, 2]
+    assert joining.alike_in(values) == [3, 0, 1]  # that with most friends first
+    assert joining.alike_in(values[[2, 0, 1, 3]]) == [3, 1, 2]
 
 
 def test_blocks_for_rows_to_come_have_a_code_for_none():

@@ -17,8 +17,7 @@ Array = NDArray[np.float64]
 BATCH_VALUES = 1 << 19
 """Numbers in one batch (4 MiB of float64): large enough for BLAS-3, small enough to stay in cache.
 
-Wide rows come at least four times ``n_features`` at a time, so that adding up p × p sums costs little beside making them. Rows
-in blocks come four times as many: they are read once for each pair of blocks, and the tables of sums weigh more."""
+Wide rows come at least four times ``n_features`` at a time, so that adding up p × p sums costs little beside making them."""
 DEVICE_BATCH_VALUES = 1 << 25
 """The same on another device, where a batch should fill many cores (256 MiB of float64)."""
 
@@ -191,7 +190,7 @@ class Rows:
         if sparse.issparse(self.X):
             return int(max(BATCH_VALUES // 4 * n_rows // max(1, self.X.nnz), width))
         if isinstance(self.X, SplitMatrix):
-            return int(max(4 * BATCH_VALUES // max(1, self.X.stored), width))
+            return int(max(BATCH_VALUES // max(1, self.X.stored), width))
         return int(max((BATCH_VALUES if is_on_host(self.X) else DEVICE_BATCH_VALUES) // max(1, width), 4 * width))
 
     def take(self, index: Any) -> "Rows":

@@ -33,11 +33,11 @@ class Logistic(Loss):
     third_derivative_bound = 1.0 / (6.0 * math.sqrt(3.0))
 
     def value(self, t: Array, y: Array) -> Array:
-        xp = namespace(t)
-        return xp.logaddexp(xp.zeros_like(t), xp.where(y > 0, -t, t))
+        xp, wrong = namespace(t), (1.0 - 2.0 * y) * t  # −t for y = 1: exact
+        return xp.maximum(wrong, xp.zeros_like(t)) + xp.log1p(exp(-abs(wrong)))
 
     def derivative(self, t: Array, y: Array) -> Array:
-        sign = 1.0 - 2.0 * y  # −1 for y = 1: exact
+        sign = 1.0 - 2.0 * y
         return sign * _expit(sign * t)
 
     def curvature(self, t: Array, y: Array) -> Array:
@@ -149,6 +149,5 @@ class Softmax(Loss):
 
 
 def _expit(t: Array) -> Array:
-    """1/(1 + e⁻ᵗ), without overflow."""
-    e = exp(-abs(t))
-    return namespace(t).where(t < 0, e, 1.0) / (1.0 + e)
+    """1/(1 + e⁻ᵗ): 0 where e⁻ᵗ overflows."""
+    return 1.0 / (1.0 + exp(-t))
