@@ -152,8 +152,8 @@ class Block:
         return self.levels.highest(tops)
 
     def take(self, index: Any) -> "Block":
-        """The rows at ``index``."""
-        return Block(self.levels, self.codes[index], self.values[index])
+        """The rows at ``index``, without gaps."""
+        return Block(self.levels, np.ascontiguousarray(self.codes[index]), np.ascontiguousarray(self.values[index]))
 
     def with_values(self, values: Array) -> "Block":
         """The same columns with other values."""

@@ -136,7 +136,7 @@ class SplitMatrix:
     def __getitem__(self, index: Any) -> "SplitMatrix":
         rows = index[0] if isinstance(index, tuple) else index
         blocks = tuple(each.take(rows) for each in self.blocks)
-        return replace(self, dense=self.dense[rows], blocks=blocks, csr=self.csr[rows])
+        return replace(self, dense=np.ascontiguousarray(self.dense[rows]), blocks=blocks, csr=self.csr[rows])
 
     def astype(self, dtype: Any, copy: bool = True) -> "SplitMatrix":
         """The same with values of another type; itself where they have it, unless a ``copy`` is asked for."""
@@ -201,7 +201,8 @@ class SplitMatrix:
         for k, (each, own) in enumerate(zip(self.blocks, places, strict=False)):
             levels, scaled = each.levels, weights * each.values
             total[own, own] = levels.both(np.asarray(each.by_code @ scaled))
-            _fill(total, own, numbers, levels.scattered(np.asarray(each.by_code @ dense)))
+            if len(self.dense_columns):
+                _fill(total, own, numbers, levels.scattered(np.asarray(each.by_code @ dense)))
             for other, place in zip(self.blocks[:k], places, strict=False):
                 n_pairs = levels.n_codes * other.levels.n_codes
                 sums = count(pair(each.codes, other), scaled, other.values)[:n_pairs].reshape(levels.n_codes, -1)
