@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expunge.problem.losses import Gamma, Logistic, Poisson, PseudoHuber, Softmax, Tweedie
+from expunge.problem.losses import (
+    Gamma,
+    Logistic,
+    NegativeBinomial,
+    Poisson,
+    PseudoHuber,
+    SmoothedHinge,
+    SmoothedQuantile,
+    Softmax,
+    Tweedie,
+)
 from tests.problems import CATALOGUE
 
 SCALAR = [loss for loss in CATALOGUE if loss.outputs == 1]
@@ -15,9 +25,9 @@ SCALAR = [loss for loss in CATALOGUE if loss.outputs == 1]
 
 def target(loss, y: float) -> float:
     match loss:
-        case Logistic():
+        case Logistic() | SmoothedHinge():
             return float(y > 0)
-        case Poisson() | Tweedie():
+        case Poisson() | NegativeBinomial() | Tweedie():
             return abs(y)
         case Gamma():
             return abs(y) + 0.1
@@ -159,7 +169,18 @@ def test_nothing_is_nan_and_nothing_warns_at_800(loss, t, y):
     assert np.abs(loss.curvature(t, y)).max() <= loss.curvature_norm(t, y)[0]
 
 
-@pytest.mark.parametrize(("make", "bad"), [(PseudoHuber, 0.0), (PseudoHuber, math.inf), (Tweedie, 1.0), (Tweedie, 2.0)])
+@pytest.mark.parametrize(
+    ("make", "bad"),
+    [
+        (PseudoHuber, 0.0),
+        (PseudoHuber, math.inf),
+        (Tweedie, 1.0),
+        (Tweedie, 2.0),
+        (SmoothedHinge, 0.0),
+        (SmoothedQuantile, 1.0),
+        (NegativeBinomial, 0.0),
+    ],
+)
 def test_impossible_parameters_are_refused(make, bad):
     with pytest.raises(ValueError, match=str(bad)):
         make(bad)
