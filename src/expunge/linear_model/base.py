@@ -39,6 +39,10 @@ class UnlearningModel(MeasuredModel):
     def _encode_targets(self, y: Any) -> Array:
         """The same for later rows."""
 
+    def _reweighted(self, rows: Rows) -> Rows:
+        """The rows with the weights that the estimator gives them by their targets; as they are, unless it says otherwise."""
+        return rows
+
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_unlearner")
 
@@ -83,7 +87,8 @@ class UnlearningModel(MeasuredModel):
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, subjects: Sequence[object] | None) -> None:
         X, y = self._validated(X, y, reset=True)
-        rows = Rows.of(X, self._learn_targets(y), sample_weight, texts(subjects))
+        self._is_weighted = sample_weight is not None
+        rows = self._reweighted(Rows.of(X, self._learn_targets(y), sample_weight, texts(subjects)))
         objective = self.objective(rows.X.shape[1])
         settings = replace(self.settings(rows.X.shape[1]), by_subject=subjects is not None)
         self._unlearner = Unlearner.learn_from(objective, rows, settings, noise=self._noise(settings))
@@ -330,7 +335,7 @@ class UnlearningModel(MeasuredModel):
         """
         X, y = self._validated(X, y, reset=False)
         is_whose = ids is not None and self._unlearner.settings.by_subject
-        return Rows.of(X, self._encode_targets(y), sample_weight, texts(ids) if is_whose else ids)
+        return self._reweighted(Rows.of(X, self._encode_targets(y), sample_weight, texts(ids) if is_whose else ids))
 
     def _rows_of(self, X: Any, y: Any, sample_weight: Any = None, subjects: Sequence[object] | None = None) -> Rows:
         """Rows of ``subjects``, if the model knows any."""

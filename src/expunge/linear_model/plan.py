@@ -4,12 +4,13 @@ import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
 
+from expunge.linear_model.unsupported import refuse
 from expunge.privacy import Guarantee, Schedule
 from expunge.privacy.noise import InsecureNoise, Noise, secure_noise
 from expunge.problem.losses import Loss
@@ -82,6 +83,15 @@ class PlannedModel(BaseEstimator, ABC):
     track_rows: bool = False
     random_state: Any = None
     insecure_seed: int | None = None
+
+    def __new__(cls, *_args: Any, **kwargs: Any) -> Self:
+        refuse(cls.__name__, kwargs.keys() - cls.__dataclass_fields__.keys())
+        return super().__new__(cls)
+
+    def set_params(self, **params: Any) -> Self:
+        refuse(type(self).__name__, params.keys() - self.__dataclass_fields__.keys())
+        made: Self = super().set_params(**params)
+        return made
 
     @abstractmethod
     def _loss(self) -> Loss: ...

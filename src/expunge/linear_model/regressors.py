@@ -11,7 +11,7 @@ from sklearn.utils import Tags
 
 from expunge.errors import InvalidRows
 from expunge.linear_model.base import UnlearningModel
-from expunge.problem.losses import Gamma, Loss, Poisson, PseudoHuber, Squared, Tweedie
+from expunge.problem.losses import Gamma, Loss, NegativeBinomial, Poisson, PseudoHuber, SmoothedQuantile, Squared, Tweedie
 from expunge.problem.objective import Objective
 from expunge.problem.parameters import real
 from expunge.unlearning.cost import checked_range
@@ -133,6 +133,35 @@ class PseudoHuberRegressor(_Regressor):
         return sklearn_linear_model.LinearRegression(fit_intercept=self.fit_intercept)
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
+class SmoothedQuantileRegressor(_Regressor):
+    """Quantile regression with a smoothed corner, and a ridge penalty ½α|w|²: learns what a share of the targets stay below.
+
+    Args:
+        quantile: the share, between 0.0001 and 0.9999; 0.5, the median, by default.
+        scale: over how much of the target the corner is rounded off, in the unit of ``y``; positive; 1 by default. Choose it
+            well below the spread of the targets, from what you know of them; the smaller, the fewer deletions are certified.
+
+    Examples:
+        >>> model = SmoothedQuantileRegressor(quantile=0.9, scale=0.5, sigma=0).fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0])
+        >>> model.forget([[2.0]], [5.0]).remaining
+        2.0
+
+    Source: theory §1, §6.
+    """
+
+    _form = "sum"
+
+    quantile: float = 0.5
+    scale: float = 1.0
+
+    def _loss(self) -> Loss:
+        return SmoothedQuantile(self.quantile, self.scale)
+
+    def _twin(self) -> Any:
+        return sklearn_linear_model.QuantileRegressor(quantile=self.quantile, fit_intercept=self.fit_intercept)
+
+
 class _GeneralizedLinearRegressor(_Regressor):
     """Half the mean deviance plus ½α|w|², scikit-learn's convention for these."""
 
@@ -164,6 +193,31 @@ class PoissonRegressor(_GeneralizedLinearRegressor):
 
     def _loss(self) -> Loss:
         return Poisson()
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class NegativeBinomialRegressor(_GeneralizedLinearRegressor):
+    """Regression of counts that vary more than Poisson's, with a log link: of mean μ and variance μ + dispersion·μ².
+
+    Args:
+        dispersion: how much more they vary, between 1e-4 and 1e4; 1 by default. It is declared, as what would be estimated from
+            the rows would remember them.
+
+    Examples:
+        >>> model = NegativeBinomialRegressor(dispersion=0.5, sigma=0).fit([[0.0], [1.0], [2.0]], [1, 3, 8])
+        >>> model.forget([[2.0]], [8]).remaining
+        2.0
+
+    Source: theory §1, §6.
+    """
+
+    dispersion: float = 1.0
+
+    def _loss(self) -> Loss:
+        return NegativeBinomial(self.dispersion)
+
+    def _unfitted_twin(self) -> Any:
+        return sklearn_linear_model.PoissonRegressor(alpha=self.alpha, fit_intercept=self.fit_intercept)
 
 
 class GammaRegressor(_GeneralizedLinearRegressor):
