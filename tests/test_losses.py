@@ -184,3 +184,21 @@ def test_nothing_is_nan_and_nothing_warns_at_800(loss, t, y):
 def test_impossible_parameters_are_refused(make, bad):
     with pytest.raises(ValueError, match=str(bad)):
         make(bad)
+
+
+@pytest.mark.parametrize("loss", [Poisson(), Gamma(), Tweedie(1.2), Tweedie(1.7)], ids=repr)
+@given(t=st.floats(-4, 4), y=st.floats(0.1, 9), exposure=st.floats(0.01, 100))
+def test_an_exposure_is_an_offset_written_as_targets_and_weights(loss, t, y, exposure):
+    given, at = np.array([y]), np.array([t])
+    rate, weight = loss.over_exposure(given, np.array([exposure]))
+    ahead = at + math.log(exposure)
+    for of in (loss.derivative, loss.curvature, loss.third_derivative):
+        assert weight * of(at, rate) == pytest.approx(of(ahead, given), rel=1e-9, abs=1e-12)
+    gained = weight * (loss.value(at + 1.0, rate) - loss.value(at, rate))
+    assert gained == pytest.approx(loss.value(ahead + 1.0, given) - loss.value(ahead, given), rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("loss", [loss for loss in CATALOGUE if not isinstance(loss, Poisson | Gamma | Tweedie)], ids=repr)
+def test_other_losses_take_no_exposure(loss):
+    with pytest.raises(ValueError, match=f"the {loss.name} loss takes no exposure: .* as a column of features"):
+        loss.over_exposure(np.ones(1), np.ones(1))

@@ -31,7 +31,7 @@ class Classifier(ClassifierMixin, UnlearningModel):
     """
 
     C: float = 1.0
-    class_weight: Mapping[Any, float] | None = None
+    class_weight: Any = None
 
     def decision_function(self, X: Any) -> Array:
         """The linear predictor, ``(n_rows,)`` for two classes, else ``(n_rows, K)``.
@@ -96,11 +96,23 @@ class Classifier(ClassifierMixin, UnlearningModel):
         if self.class_weight is None:
             return rows
         self.objective(rows.X.shape[1]).check(rows, self._is_weighted)
-        shares = self._class_weights()
+        shares = self.weights_of_classes()
         return Rows.of(rows.X, rows.y, rows.weight * shares[rows.y.astype(np.intp)], rows.ids)
 
-    def _class_weights(self) -> Array:
-        """What each class weighs, ``(K,)``."""
+    def weights_of_classes(self) -> Array:
+        """What each class weighs, ``(K,)``; the classes must be known.
+
+        Raises:
+            ValueError: a weight is not possible, or of no class.
+
+        Examples:
+            >>> from expunge.linear_model import LogisticRegression
+            >>> model = LogisticRegression(class_weight={"yes": 3.0}, sigma=0).fit([[0.0], [1.0], [2.0]], ["no", "yes", "no"])
+            >>> model.weights_of_classes().tolist()
+            [1.0, 3.0]
+        """
+        if self.class_weight is None:
+            return np.ones(len(self.classes_))
         if self.class_weight == "balanced":
             raise ValueError(
                 "class_weight='balanced' counts the rows of each class, and so depends on everybody: a deletion would change "

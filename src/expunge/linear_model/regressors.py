@@ -167,6 +167,32 @@ class _GeneralizedLinearRegressor(_Regressor):
 
     _form = "mean"
 
+    def over_exposure(self, y: Any, exposure: Any) -> tuple[Array, Array]:
+        """The targets and sample weights with which a fit is the one with ln ``exposure`` added to the linear predictor;
+        ``predict`` then gives the mean per unit of exposure.
+
+        Args:
+            y: targets, ``(n_rows,)``.
+            exposure: over how much each was collected, such as years at risk, ``(n_rows,)``, positive.
+
+        Raises:
+            ValueError: the loss has no such weights (negative binomial), or an exposure is not positive.
+
+        Examples:
+            >>> import numpy as np
+            >>> rates, weight = PoissonRegressor().over_exposure([2.0, 3.0], [0.5, 1.5])
+            >>> rates.tolist(), weight.tolist()
+            ([4.0, 2.0], [0.5, 1.5])
+
+        Source: theory §6.
+        """
+        exposure = np.asarray(exposure, dtype=np.float64)
+        bad = ~((exposure > 0) & (exposure < np.inf))
+        if bad.any():
+            row = int(np.argmax(bad))
+            raise ValueError(f"exposure of row {row} is {exposure[row]:g}: it must be a finite number above 0")
+        return self._loss().over_exposure(np.asarray(y, dtype=np.float64), exposure)
+
     @property
     def _has_log_link(self) -> bool:
         return True

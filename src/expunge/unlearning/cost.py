@@ -274,7 +274,9 @@ def _best_constant(loss: Loss, y: Array, weight: Array) -> float:
     """The constant prediction of the least loss, by bisection of the slope; far out where there is none, as of one class."""
     from scipy.optimize import brentq
 
-    slope = lambda constant: float(weight @ loss.derivative(np.full(len(y), constant), y))  # noqa: E731
+    def slope(constant: float) -> float:
+        return float(weight @ loss.derivative(np.full(len(y), constant), y))
+
     low, high, step = float(y.min()), float(y.max()), 1.0 + float(np.ptp(y))
     for _ in range(FARTHEST):
         if slope(low) <= 0.0 <= slope(high):

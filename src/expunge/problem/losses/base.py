@@ -209,6 +209,24 @@ class Loss(ABC):
         """
         return np.ones_like(y)
 
+    def over_exposure(self, y: Array, exposure: Array) -> tuple[Array, Array]:
+        """Targets and weights, ``(n_rows,)`` each, with which the loss is that of ``y`` where ln ``exposure`` is added to the
+        linear predictor, up to a constant in y.
+
+        Args:
+            y: targets on the host, ``(n_rows,)``.
+            exposure: how much of a unit each was collected over, positive, ``(n_rows,)``.
+
+        Raises:
+            ValueError: there are none for this loss.
+
+        Source: theory §6.
+        """
+        raise ValueError(
+            f"the {self.name} loss takes no exposure: only for Poisson, Gamma and Tweedie is an offset the same as other "
+            "targets and weights; give its logarithm as a column of features"
+        )
+
     def invalid_targets(self, y: Array) -> tuple[NDArray[np.bool_], str]:
         """Mask of the targets this loss is not defined for, and what they would have to be.
 
@@ -216,6 +234,12 @@ class Loss(ABC):
             y: targets, ``(n_rows,)``.
         """
         return y != y, "finite"
+
+
+def powers(values: Array, exponent: float) -> Array:
+    """values^exponent on the host; by ``math.pow``, as NumPy's last bit depends on where a value lies."""
+    distinct, places = np.unique(values, return_inverse=True)
+    return np.array([math.pow(value, exponent) for value in distinct])[places]
 
 
 def up(constant: float) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expunge.problem.arrays import namespace
-from expunge.problem.losses.base import Array, Loss, exp, expit, expit_bend, expit_slope, softplus
+from expunge.problem.losses.base import Array, Loss, exp, expit, expit_bend, expit_slope, powers, softplus
 from expunge.problem.parameters import between, real
 
 
@@ -47,6 +47,9 @@ class Poisson(Loss):
 
     def moment_weight(self, y: Array) -> Array:
         return y
+
+    def over_exposure(self, y: Array, exposure: Array) -> tuple[Array, Array]:
+        return y / exposure, exposure
 
     def invalid_targets(self, y: Array) -> tuple[NDArray[np.bool_], str]:
         return y < 0, "0 or more"
@@ -140,6 +143,9 @@ class Gamma(Loss):
     def term_size(self, t: Array, slope: Array, curvature: Array) -> Array:
         return 1.0 + curvature
 
+    def over_exposure(self, y: Array, exposure: Array) -> tuple[Array, Array]:
+        return y / exposure, np.ones_like(exposure)
+
     def invalid_targets(self, y: Array) -> tuple[NDArray[np.bool_], str]:
         return y <= 0, "more than 0"
 
@@ -206,8 +212,10 @@ class Tweedie(Loss):
         return abs(t)
 
     def moment_weight(self, y: Array) -> Array:
-        values, places = np.unique(y, return_inverse=True)  # math.pow: NumPy's last bit depends on where a value lies
-        return np.array([math.pow(value, 2.0 - self.power) for value in values])[places]
+        return powers(y, 2.0 - self.power)
+
+    def over_exposure(self, y: Array, exposure: Array) -> tuple[Array, Array]:
+        return y / exposure, powers(exposure, 2.0 - self.power)
 
     def invalid_targets(self, y: Array) -> tuple[NDArray[np.bool_], str]:
         return y < 0, "0 or more"
