@@ -17,10 +17,8 @@ class SmoothedHingeClassifier(Classifier):
     on their side by a margin well above 1 count for next to nothing. It has no probabilities.
 
     Args:
-        C: inverse of the penalty's strength; positive; 1 by default.
-        class_weight: what the rows of a class count, by label, a dict; ``None``, the default, for 1 each.
         scale: over how much of the margin the corner is rounded off; between 0.001 and 1,000; 0.5 by default. The smaller,
-            the nearer the hinge, and the fewer deletions are certified. The other parameters are those of every estimator.
+            the nearer the hinge, and the fewer deletions are certified. The other parameters are those of every classifier.
 
     Attributes:
         classes_: ``(2,)``.

@@ -16,12 +16,8 @@ Array = NDArray[np.float64]
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class LogisticRegression(Classifier):
-    """Binary or multinomial logistic regression, scikit-learn's ``LogisticRegression(C=C)``.
-
-    Args:
-        C: inverse of the penalty's strength; positive; 1 by default.
-        class_weight: what the rows of a class count, by label, a dict; ``None``, the default, for 1 each. The other parameters
-            are those of every estimator.
+    """Binary or multinomial logistic regression, scikit-learn's ``LogisticRegression(C=C)``; the parameters are those of every
+    classifier.
 
     Attributes:
         classes_: ``(K,)``.

@@ -91,6 +91,20 @@ class PlannedModel(BaseEstimator, ABC):
         return made
 
     def set_params(self, **params: Any) -> Self:
+        """The estimator itself, with other parameters.
+
+        Args:
+            **params: by name, as the constructor takes them.
+
+        Raises:
+            TypeError: an argument of scikit-learn's that no certificate can cover; says why.
+            ValueError: any other that the estimator does not have.
+
+        Examples:
+            >>> from expunge.linear_model import Ridge
+            >>> Ridge().set_params(alpha=2.0).alpha
+            2.0
+        """
         refuse(type(self).__name__, params.keys() - self.__dataclass_fields__.keys())
         super().set_params(**params)
         return self
