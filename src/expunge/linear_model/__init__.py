@@ -7,6 +7,7 @@ state: publish ``to_sklearn()`` instead.
 
 from expunge.linear_model.hinge import SmoothedHingeClassifier
 from expunge.linear_model.logistic import LogisticRegression
+from expunge.linear_model.ordinal import OrdinalClassifier
 from expunge.linear_model.regressors import (
     GammaRegressor,
     NegativeBinomialRegressor,
@@ -16,11 +17,14 @@ from expunge.linear_model.regressors import (
     SmoothedQuantileRegressor,
     TweedieRegressor,
 )
+from expunge.linear_model.survival import PiecewiseExponentialRegressor
 
 __all__ = [
     "GammaRegressor",
     "LogisticRegression",
     "NegativeBinomialRegressor",
+    "OrdinalClassifier",
+    "PiecewiseExponentialRegressor",
     "PoissonRegressor",
     "PseudoHuberRegressor",
     "Ridge",

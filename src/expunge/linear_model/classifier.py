@@ -11,6 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from expunge.errors import InvalidRows
 from expunge.linear_model.base import UnlearningModel
+from expunge.problem.objective import require_weights
 from expunge.problem.parameters import between, real
 from expunge.problem.rows import Rows
 
@@ -84,18 +85,20 @@ class Classifier(ClassifierMixin, UnlearningModel):
 
     def _encode_targets(self, y: Any) -> Array:
         codes = np.minimum(np.searchsorted(self.classes_, y), len(self.classes_) - 1)
-        unknown = self.classes_[codes] != y
+        self._require_known(self.classes_[codes] != y, y)
+        return np.asarray(codes, dtype=np.float64)
+
+    def _require_known(self, unknown: Any, y: Any) -> None:
         if np.any(unknown):
             row = int(np.argmax(unknown))
             raise InvalidRows(
                 f"y of row {row} is {y.tolist()[row]!r}, which is none of the classes learned: {self.classes_.tolist()}"
             )
-        return np.asarray(codes, dtype=np.float64)
 
-    def _reweighted(self, rows: Rows) -> Rows:
+    def _made(self, rows: Rows, *, by_subject: bool) -> Rows:
         if self.class_weight is None:
-            return rows
-        self.objective(rows.X.shape[1]).check(rows, self._is_weighted)
+            return super()._made(rows, by_subject=by_subject)
+        require_weights(rows, self._is_weighted)
         shares = self.weights_of_classes()
         return Rows.of(rows.X, rows.y, rows.weight * shares[rows.y.astype(np.intp)], rows.ids)
 

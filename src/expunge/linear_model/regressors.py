@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class _Regressor(RegressorMixin, UnlearningModel):
+class Regressor(RegressorMixin, UnlearningModel):
     """What the regressors share: one output, and two parameters beside those of every estimator.
 
     Args:
@@ -87,7 +87,7 @@ class _Regressor(RegressorMixin, UnlearningModel):
         return tags
 
 
-class Ridge(_Regressor):
+class Ridge(Regressor):
     """Least squares with a ridge penalty, scikit-learn's ``Ridge(alpha=alpha)``; forgetting is exact.
 
     Examples:
@@ -108,7 +108,7 @@ class Ridge(_Regressor):
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class PseudoHuberRegressor(_Regressor):
+class PseudoHuberRegressor(Regressor):
     """Regression robust to outliers beyond about ``scale``, with a ridge penalty ½α|w|².
 
     Args:
@@ -134,7 +134,7 @@ class PseudoHuberRegressor(_Regressor):
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class SmoothedQuantileRegressor(_Regressor):
+class SmoothedQuantileRegressor(Regressor):
     """Quantile regression with a smoothed corner, and a ridge penalty ½α|w|²: learns what a share of the targets stay below.
 
     Args:
@@ -162,7 +162,7 @@ class SmoothedQuantileRegressor(_Regressor):
         return sklearn_linear_model.QuantileRegressor(quantile=self.quantile, fit_intercept=self.fit_intercept)
 
 
-class _GeneralizedLinearRegressor(_Regressor):
+class _GeneralizedLinearRegressor(Regressor):
     """Half the mean deviance plus ½α|w|², scikit-learn's convention for these."""
 
     _form = "mean"
