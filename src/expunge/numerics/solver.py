@@ -32,7 +32,6 @@ from expunge.numerics.line_search import LineSearch
 from expunge.numerics.rounding import ROUNDOFF, Precision
 from expunge.numerics.statistics import Statistics, anchor_digest
 from expunge.problem.arrays import SMALLEST, norm, or_infinite
-from expunge.problem.losses import PseudoHuber
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows, RowSource, ThinnableSource
 
@@ -129,15 +128,15 @@ class _Lost(Exception):
 
 def _found(objective: Objective, source: RowSource, engine: Engine, start: Array, *, enough: float) -> Optimum:
     """Newton's method from ``start``, if need be by way of wider losses; ``enough`` as for ``minimise``."""
-    scale = objective.loss.derivative_bound
-    if not objective.loss.is_nearly_linear_far_out:
+    loss = objective.loss
+    if not loss.is_nearly_linear_far_out:
         return _newton(objective, source, engine, start, enough=enough)
     try:
         return _newton(objective, source, engine, start, enough=enough, patience=PATIENCE)
     except _Lost as lost:
-        start, wide = lost.anchor, lost.level / scale + scale  # no less than the mean residual
-    while wide > scale:
-        wider = replace(objective, loss=PseudoHuber(wide))
+        start, wide = lost.anchor, lost.level / loss.far_slope + loss.width  # no less than the mean residual
+    while wide > loss.width:
+        wider = replace(objective, loss=loss.widened(wide))
         start, wide = _newton(wider, source, engine, start, is_passing=True).point, wide / NARROWING
     return _newton(objective, source, engine, start, enough=enough)
 

@@ -43,6 +43,9 @@ from expunge.workspace.storage import Storage
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
+KEPT = ("target", "penalty", "epsilon", "delta", "noise_floor", "order", "parameters", "class_weight", "exposure")
+"""What a model keeps when it is replaced, if nothing else is said."""
+
 
 class How(TypedDict, total=False):
     """How a model is fitted, each with a default.
@@ -57,6 +60,9 @@ class How(TypedDict, total=False):
         noise_floor: floor of shaped noise; 0.02 by default.
         sigma: scale of isotropic noise, in place of an excess risk.
         order: order of the statistics, 2 or 3; ``auto``, the default, for 3 where that takes little memory (theory §4.7).
+        parameters: those that the estimator alone has, by name: ``quantile``, ``scale`` or ``dispersion``.
+        class_weight: what the rows of a class count, by label; 1 by default.
+        exposure: the column of exposures, for ``poisson``, ``gamma`` and ``tweedie``.
     """
 
     model: str
@@ -68,6 +74,9 @@ class How(TypedDict, total=False):
     excess_risk: float | None
     noise_floor: float
     order: Order
+    parameters: Mapping[str, float]
+    class_weight: Mapping[str, float]
+    exposure: str | None
 
 
 class Taking(TypedDict, total=False):
@@ -165,7 +174,7 @@ class Plans:
             WorkspaceInvalid: there is no such model.
         """
         old = self._model(name)
-        kept = {key: getattr(old, key) for key in ("target", "penalty", "epsilon", "delta", "noise_floor", "order")}
+        kept = {key: getattr(old, key) for key in KEPT}
         if not {"sigma", "noise", "excess_risk"} & set(how):
             kept |= {key: getattr(old, key) for key in ("sigma", "noise", "excess_risk")}
         try:
@@ -219,6 +228,9 @@ class Plans:
             refit_days=settings.refit_days,
             refit_requests=settings.refit_requests,
             without=asked,
+            parameters=how.get("parameters", {}),
+            class_weight=how.get("class_weight", {}),
+            exposure=how.get("exposure"),
         )
         odd = in_table(self.storage, [specification.features], asked)
         require_apart(self.storage, specification.features, asked)
