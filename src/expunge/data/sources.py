@@ -113,6 +113,19 @@ class Part(Protocol):
         ...
 
 
+class Selection(Protocol):
+    """Whose rows are read."""
+
+    @property
+    def column(self) -> str:
+        """The column that says to whom a row belongs."""
+        ...
+
+    def kept(self, table: pa.Table) -> pa.Array:
+        """Mask of the rows that are read."""
+        ...
+
+
 @dataclass(frozen=True)
 class Without:
     """People whose rows are left out, even where a file still holds them.
@@ -134,9 +147,9 @@ class Without:
         return pc.invert(pc.is_in(table[self.column], value_set=self.subjects.cast(table[self.column].type)))
 
 
-def columns_read(columns: TableColumns, without: Without | None) -> list[str]:
+def columns_read(columns: TableColumns, people: Selection | None) -> list[str]:
     """The columns that are read, each once."""
-    return list(dict.fromkeys([*columns.columns, *([] if without is None else [without.column])]))
+    return list(dict.fromkeys([*columns.columns, *([] if people is None else [people.column])]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,15 +158,15 @@ class EncodedPart:
 
     part: Part
     columns: TableColumns
-    without: Without | None = None
+    people: Selection | None = None
 
     def batches(self) -> Iterator[Rows]:
         first = 0
-        for table in self.part.tables(columns_read(self.columns, self.without)):
+        for table in self.part.tables(columns_read(self.columns, self.people)):
             ids = Places(self.part.name, np.arange(first, first + len(table)))
             first += len(table)
-            if self.without is not None:
-                kept = self.without.kept(table)
+            if self.people is not None:
+                kept = self.people.kept(table)
                 table, ids = table.filter(kept), ids.at(np.asarray(kept))
             try:
                 rows = self.columns.rows(table, ids)
