@@ -249,7 +249,7 @@ class TableSource:
             if size > IN_MEMORY:
                 return self
             kept.append(rows)
-        return _joined(kept)
+        return joined_rows(kept)
 
 
 class CachedTable:
@@ -331,10 +331,15 @@ def first_rows(parts: Iterable[EncodedPart], n: int) -> Rows:
         n -= len(rows)
         if n <= 0:
             break
-    return _joined(kept)
+    return joined_rows(kept)
 
 
-def _joined(parts: Sequence[Rows]) -> Rows:
+def joined_rows(parts: Sequence[Rows]) -> Rows:
+    """The rows of all ``parts``, in one block.
+
+    Raises:
+        InvalidRows: there is none.
+    """
     if not parts:
         raise InvalidRows("there are no rows with a target: give at least one")
     weights = [part.sample_weight for part in parts if part.sample_weight is not None]

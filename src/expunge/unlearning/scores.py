@@ -32,12 +32,12 @@ class Score:
 
     Args:
         loss: mean loss of a row over that of a perfect prediction: nats for a classifier, half the deviance for a log link.
-        error: standard error of ``loss``, as people differ; ``inf`` for a single person.
+        error: standard error of ``loss``, as people differ; ``None`` for a single person.
         accuracy: share of the rows whose class is the likeliest one; ``None`` for a regression.
     """
 
     loss: float
-    error: float
+    error: float | None
     accuracy: float | None
 
 
@@ -68,7 +68,8 @@ class Scores:
         lines = [f"{self.people:,} people, {self.rows:,} rows", f"{'':<14}{'mean loss':>12}{'± by people':>14}{'accuracy':>11}"]
         for name, score in (("with noise", self.released), ("without noise", self.noiseless), ("null model", self.null)):
             accuracy = "" if score.accuracy is None else f"{score.accuracy:.2%}"
-            lines.append(f"{name:<14}{score.loss:>12.5g}{score.error:>14.2g}{accuracy:>11}".rstrip())
+            error = "" if score.error is None else f"{score.error:.2g}"
+            lines.append(f"{name:<14}{score.loss:>12.5g}{error:>14}{accuracy:>11}".rstrip())
         return "\n".join(lines)
 
 
@@ -135,5 +136,5 @@ def _score(objective: Objective, rows: Rows, weights: Sequence[Array], groups: N
     mean = float(np.average(losses, weights=rows.weight))
     people = int(groups.max()) + 1
     apart = np.bincount(groups, rows.weight * (losses - mean), people) / rows.weight.sum()
-    error = math.sqrt(people / (people - 1) * float(apart @ apart)) if people > 1 else math.inf
+    error = math.sqrt(people / (people - 1) * float(apart @ apart)) if people > 1 else None
     return Score(mean, error, right / len(weights) if loss.classes else None)

@@ -37,6 +37,7 @@ from expunge.workspace.expectations import (
 )
 from expunge.workspace.model_kinds import ModelKind
 from expunge.workspace.people import People, refused_return
+from expunge.workspace.quality.size import Size, size_of
 from expunge.workspace.specification import Specification
 from expunge.workspace.states import Forgetting, Work
 from expunge.workspace.storage import Storage
@@ -198,7 +199,23 @@ class Plans:
         rows = self.storage.table.count(specification.target, hidden)
         return Plan(Work(BatchKind.REFIT, models=(name,)), Refitting(name, rows, *odd_counts(odd)))
 
-    def _fitted(self, kind: BatchKind, name: str, how: Mapping[str, Any], accept_undeclared: bool) -> Plan[Fitting]:
+    def size(self, target: str, how: How) -> Size:
+        """How large a new model will be; reads some rows, and changes nothing.
+
+        Raises:
+            InvalidRows, ValueError: as for ``fit``.
+        """
+        return size_of(self.storage, *self.specified({"target": target, **how}))
+
+    def specified(self, how: Mapping[str, Any]) -> tuple[Specification, list[str]]:
+        """What a fit would fix, from the present schema; and the people who asked to be forgotten, who are left out.
+
+        Args:
+            how: see ``How``; with the ``target``.
+
+        Raises:
+            InvalidRows, ValueError: as for ``fit``.
+        """
         Guarantee(how.get("epsilon", 1.0), how.get("delta", 1e-6))
         schema, settings = read_schema(self.storage.schema_path), self.storage.configuration
         with self.storage.database.reading() as connection:
@@ -220,13 +237,18 @@ class Plans:
             refit_requests=settings.refit_requests,
             without=asked,
         )
+        return specification, asked
+
+    def _fitted(self, kind: BatchKind, name: str, how: Mapping[str, Any], accept_undeclared: bool) -> Plan[Fitting]:
+        specification, asked = self.specified(how)
         odd = in_table(self.storage, [specification.features], asked)
         require_apart(self.storage, specification.features, asked)
-        if not accept_undeclared and not schema.draft:  # a draft leaves out what is rare, whatever its share
-            require_declared(odd, settings.undeclared_percent)
+        if not accept_undeclared and not specification.features.draft:  # a draft leaves out what is rare, whatever its share
+            require_declared(odd, self.storage.configuration.undeclared_percent)
         rows = self.storage.table.count(specification.target, asked)
         noise = specification.noise, specification.sigma, specification.excess_risk
-        seen = Fitting(name, rows, *noise, specification.classes, *odd_counts(odd))
+        parameters = specification.objective.n_parameters
+        seen = Fitting(name, rows, *noise, specification.classes, parameters, *odd_counts(odd))
         models = () if kind == BatchKind.FIT else (name,)
         return Plan(Work(kind, models=models, fitted=(name, specification)), seen)
 

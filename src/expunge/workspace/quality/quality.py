@@ -1,0 +1,53 @@
+"""Quality of a workspace's models: sizes before a fit, scores after it, what they depend on, and which settings serve best."""
+
+from typing import Unpack
+
+from expunge.data.dialect import UNKNOWN, Reading
+from expunge.workspace.plans import How, Plans
+from expunge.workspace.quality.evaluating import Evaluated, evaluated, evaluated_on
+from expunge.workspace.quality.size import Size
+from expunge.workspace.storage import Storage
+
+
+class Quality:
+    """What can be measured of models. All but the sizes is evidence, not for publication.
+
+    Args:
+        storage: of the workspace.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    def size(self, target: str, **how: Unpack[How]) -> Size:
+        """Parameters, memory and time of a fit, measured on some rows; nothing is fitted.
+
+        Args:
+            target: the column to predict.
+            how: see ``How``.
+
+        Raises:
+            InvalidRows, ValueError: as of a fit.
+        """
+        return Plans(self._storage).size(target, how)
+
+    def evaluate(
+        self, name: str, data: str | None = None, query: str | None = None, *, reading: Reading = UNKNOWN
+    ) -> Evaluated:
+        """Scores of a model beside the null model and the noiseless one.
+
+        Args:
+            name: name of the model.
+            data: rows of people whom the model has not seen: a file, a folder of Parquet files, or with ``query`` the URL of a
+                database. Without it a second fit is made without a fifth of the people, and scored on them.
+            query: SQL whose result is the rows.
+            reading: what is known about the file, besides what was known when the workspace was made.
+
+        Raises:
+            WorkspaceInvalid: there is no such model.
+            InvalidRows: rows that cannot be scored, or too few people.
+            NoOptimum, CapacityExceeded: the people who are not held out cannot be fitted.
+        """
+        if data is None:
+            return evaluated(self._storage, name)
+        return evaluated_on(self._storage, name, data, query, reading)
