@@ -82,9 +82,8 @@ class Drawing:
     def line(self, points: Sequence[tuple[float, float]], colour: str, *, is_dashed: bool = False) -> None:
         """Draws a line through ``points``."""
         dash = ' stroke-dasharray="4 3"' if is_dashed else ""
-        self._parts.append(
-            f'<polyline points="{self._path(points)}" fill="none" stroke="{colour}" stroke-width="2"{dash}/>'
-        )
+        path = self._path(points).replace(" ", "L")
+        self._parts.append(f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="2"{dash}/>')
 
     def band(self, lower: Sequence[tuple[float, float]], upper: Sequence[tuple[float, float]], colour: str) -> None:
         """Fills what is between two lines."""
@@ -97,7 +96,7 @@ class Drawing:
         fill = "none" if is_hollow else colour
         across, up = self._placed((x, y))
         self._parts.append(
-            f'<circle cx="{across}" cy="{up}" r="3.5" fill="{fill}" stroke="{colour}" stroke-width="1.5">{title}</circle>'
+            f'<ellipse cx="{across}" cy="{up}" rx="3.5" ry="3.5" fill="{fill}" stroke="{colour}" stroke-width="1.5">{title}</ellipse>'
         )
 
     def word(self, x: float, y: float, text: str) -> None:

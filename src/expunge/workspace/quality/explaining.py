@@ -38,16 +38,11 @@ class Explanation:
     effects: tuple[Effect, ...] = field(repr=False)
 
     @property
-    def labels(self) -> tuple[str, ...]:
-        """Of the linear predictors."""
-        return predictor_labels(self.published)
-
-    @property
     def unit(self) -> str:
         """In which contributions are."""
         specification = self.published.specification
         if specification.classes:
-            return "log-odds" if len(self.labels) == 1 else "log-probability, up to a constant"
+            return "log-odds" if len(specification.classes) == 2 else "log-probability, up to a constant"
         is_plain = specification.kind.inverse_link is InverseLink.IDENTITY
         return specification.target if is_plain else f"log of {specification.target}"
 
@@ -79,5 +74,5 @@ def explained(storage: Storage, name: str) -> Explanation:
 
 def predictor_labels(published: Published) -> tuple[str, ...]:
     """The classes, where each has a predictor; else what the one predictor is of."""
-    classes = published.classes
-    return (classes[-1:] if len(classes) == 2 else classes) or (published.specification.target,)
+    classes, target = published.classes, published.specification.target
+    return classes if len(classes) > 2 else (f"{target} = {classes[1]}" if classes else target,)

@@ -17,7 +17,7 @@ STYLE = """\
 body { margin: 0 auto; max-width: 66rem; padding: 1rem; font: 1rem/1.55 system-ui, sans-serif;
   color: var(--ink); background: var(--paper); overflow-wrap: anywhere; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2rem; } h3 { font-size: 1rem; margin: 0; }
-table { border-collapse: collapse; } th, td { text-align: left; padding: .3rem 1rem .3rem 0; border-bottom: 1px solid var(--line); }
+table { border-collapse: collapse; min-width: 24rem; } th, td { text-align: left; padding: .3rem 1rem .3rem 0; border-bottom: 1px solid var(--line); }
 td { font-variant-numeric: tabular-nums; } caption { text-align: left; font-weight: 600; padding: .4rem 0; }
 .problem { border-left: 4px solid var(--bad); padding: .4rem .8rem; background: var(--soft); }
 .effects { display: grid; grid-template-columns: repeat(auto-fill, minmax(20rem, 1fr)); gap: 1.2rem; }
@@ -170,9 +170,7 @@ def _effect(effect: Effect, unit: str) -> str:
     ends = [line.contributions[i] + s * line.bands[i] for line in effect.lines for i in range(len(line.bands)) for s in (-1, 1)]
     text = f"contribution of {effect.column} in {unit}, from {min(ends):.3g} to {max(ends):.3g}"
     drawing = _curve(effect, ends, text) if effect.is_range else _rows(effect, ends, unit, text)
-    legend = "; ".join(
-        f"{line.label} {colour_name}" for line, colour_name in zip(effect.lines, NAMES, strict=False)
-    )
+    legend = ", ".join(f"{line.label} {name}" for line, name in zip(effect.lines, NAMES, strict=False))
     return figure(effect.column, drawing, f"Classes: {legend}" if len(effect.lines) > 1 else f"For {effect.lines[0].label}")
 
 

@@ -5,6 +5,7 @@ from typing import Unpack
 from expunge.data.dialect import UNKNOWN, Reading
 from expunge.workspace.plans import How, Plans
 from expunge.workspace.quality.evaluating import Evaluated, evaluated, evaluated_on
+from expunge.workspace.quality.explaining import Explanation, explained
 from expunge.workspace.quality.size import Size
 from expunge.workspace.storage import Storage
 
@@ -51,3 +52,15 @@ class Quality:
         if data is None:
             return evaluated(self._storage, name)
         return evaluated_on(self._storage, name, data, query, reading)
+
+    def explain(self, name: str) -> Explanation:
+        """Scores, calibration, and what each column adds; ``report_page`` makes a page of it.
+
+        Args:
+            name: name of the model.
+
+        Raises:
+            WorkspaceInvalid: there is no such model.
+            InvalidRows, NoOptimum, CapacityExceeded: too few people, or those who are not held out cannot be fitted.
+        """
+        return explained(self._storage, name)
