@@ -147,7 +147,7 @@ def test_few_people_are_not_scored_and_the_fit_stands(tmp_path, monkeypatch):
     made = workspace(tmp_path, models=False, table=people(24, 20))
     result = CliRunner().invoke(app, ["fit", "age", "--target", "age", "--model", "ridge", "-w", "ws", "--json"])
     assert result.exit_code == 0 and json.loads(result.stdout)["held_out"] is None
-    assert "people with a age can be held out" in " ".join(result.stderr.split())
+    assert "people who have a age can be held out" in " ".join(result.stderr.split())
     with pytest.raises(InvalidRows, match="a score needs 10"):
         made.quality.evaluate("age")
     assert run("evaluate", "age", "-w", "ws", code=1)["error"] == "InvalidRows"

@@ -53,7 +53,8 @@ def evaluate(
     data: Annotated[
         str | None,
         typer.Argument(
-            help=f"{FILE}, of people whom the model has not seen; with --query, the URL of a database. Default: people held out.",
+            help=f"{FILE}, of people whom the model has not seen; with --query, the URL of a database. Without it: people "
+            "held out.",
             envvar="EXPUNGE_DATA",
         ),
     ] = None,

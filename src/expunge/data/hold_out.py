@@ -1,5 +1,6 @@
-"""Hold-outs: people whom a measuring fit does not see. Who is among them is told from the pseudonym alone, which is a keyed hash
-of the id: a person is held out in all of their rows or in none, today and after a backup, and without the key nobody can say who.
+"""Hold-outs: people whom a measuring fit does not see. The pseudonym alone decides, which is a keyed hash of the id.
+
+So a person is held out in all of their rows or in none, today and after a restore, and without the key nobody can say who is.
 """
 
 from dataclasses import dataclass

@@ -74,7 +74,12 @@ class Scores:
 
 
 def scores(
-    objective: Objective, rows: Rows, released: Sequence[Array], noiseless: Array, null: Array, owners: Array | None = None
+    objective: Objective,
+    rows: Rows,
+    released: Sequence[Array],
+    noiseless: Array,
+    null: Array,
+    owners: NDArray[np.intp] | None = None,
 ) -> Scores:
     """The scores of a model on ``rows``.
 

@@ -36,10 +36,10 @@ class Group:
 
 
 def calibration(objective: Objective, link: InverseLink, held: HeldOut, weights: Array) -> tuple[Group, ...]:
-    """Groups of held-out rows, by what ``weights`` predict for them; none where there are too few rows.
+    """Groups of held-out rows, by what is predicted for them; none where there are too few rows.
 
-    Of two classes the probability of the second is predicted; of more that of the likeliest, which comes true where the row is of
-    this class; of a regression the mean.
+    Of two classes the probability of the second is predicted; of more that of the likeliest, which comes true where the row is
+    of this class; of a regression the mean.
 
     Args:
         objective: what was minimised.

@@ -95,9 +95,8 @@ class Drawing:
         title = f"<title>{escape(text)}</title>" if text else ""
         fill = "none" if is_hollow else colour
         across, up = self._placed((x, y))
-        self._parts.append(
-            f'<ellipse cx="{across}" cy="{up}" rx="3.5" ry="3.5" fill="{fill}" stroke="{colour}" stroke-width="1.5">{title}</ellipse>'
-        )
+        place = f'cx="{across}" cy="{up}" rx="3.5" ry="3.5"'
+        self._parts.append(f'<ellipse {place} fill="{fill}" stroke="{colour}" stroke-width="1.5">{title}</ellipse>')
 
     def word(self, x: float, y: float, text: str) -> None:
         """Writes ``text`` to the right of a point."""

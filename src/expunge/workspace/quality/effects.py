@@ -1,10 +1,10 @@
-"""Effects of columns: what each adds to the linear predictor along its range, within what the noise may have moved it, and how much
+"""Effects of columns: what each adds to the linear predictor along its range, how far noise may have moved that, and how much
 the model loses without it.
 
-A contribution is a partial dependence: the column is set to one value in rows of people held out, the rows are encoded anew, and
-the mean of the linear predictor is compared with that of the rows as they are. So crosses, random features and the norm of the row
-are all in it. It is of the released weights; the band is where those without noise lie, at 95 %. The importance of a column is how
-much the mean loss of people held out rises when the column's values are shuffled among them.
+A contribution is a partial dependence: the column is set to one value in rows of people held out, the rows are encoded anew,
+and the mean of the linear predictor is compared with that of the rows as they are. So crosses, random features and the norm of
+the row are all in it. It is of the released weights; the band is where those without noise lie, at 95 %. The importance of a
+column is how much the mean loss of people held out rises when the column's values are shuffled among them.
 """
 
 from collections.abc import Sequence

@@ -91,7 +91,9 @@ def evaluated_on(storage: Storage, name: str, data: str, query: str | None, read
     for batch in batches:
         table, numbers = pa.Table.from_batches([batch]), list(rows_of(batch))
         if specification.target not in table.column_names:
-            raise InvalidRows(f"the rows have no column {specification.target!r}, which the model predicts: give it to score it")
+            raise InvalidRows(
+                f"the rows have no column {specification.target!r}, which the model predicts: give it to score it"
+            )
         has_target = np.asarray(table[specification.target].is_valid())
         people = [""] * len(table)
         if subject in table.column_names:

@@ -1,8 +1,8 @@
 """Held-out scores: a second fit without a fifth of the people, only for measuring, and the scores of it on these people.
 
-A model is fitted on everybody, so its own score on people it has learned would flatter it. The second fit is an exact one, of the
-same specification on the other people: one fit, without third derivatives and without tracking. It is never released and never
-stored; noise is drawn for it as for a release. The model itself has a quarter more people, and so is slightly better.
+A model is fitted on everybody, so its score on people whom it has learned would flatter it. The second fit is an exact one, of
+the same specification on the other people: one fit, without third derivatives and without tracking. It is never released and
+never stored; noise is drawn for it as for a release. The model itself has a quarter more people, and so is slightly better.
 """
 
 from collections.abc import Collection
@@ -72,8 +72,8 @@ class HeldOut:
         people = 0 if table is None else pc.count_distinct(table[SUBJECT]).as_py()
         if table is None or people < LEAST:
             raise InvalidRows(
-                f"only {people} people with a {specification.target} can be held out, a fifth of all, and a score needs {LEAST}: "
-                "add people, or score a file of other people with expunge evaluate NAME FILE"
+                f"only {people} people who have a {specification.target} can be held out, a fifth of all, and a score needs "
+                f"{LEAST}: add people, or score a file of other people with expunge evaluate NAME FILE"
             )
         owners = table[SUBJECT].combine_chunks().dictionary_encode().indices.to_numpy()
         return cls(table, specification.rows(table), np.asarray(owners, dtype=np.intp))
@@ -96,9 +96,7 @@ class Trial:
     null: Array = field(repr=False)
 
     @classmethod
-    def of(
-        cls, storage: Storage, specification: Specification, without: Collection[str] = (), *, order: Order = 2
-    ) -> "Trial":
+    def of(cls, storage: Storage, specification: Specification, without: Collection[str] = (), *, order: Order = 2) -> "Trial":
         """The trial of a specification on a workspace's table.
 
         Args:
@@ -140,9 +138,7 @@ class Trial:
         return scores(self.unlearner.objective, held.rows, self.released, self.noiseless, self.null, held.owners)
 
 
-def targets(
-    storage: Storage, specification: Specification, without: Collection[str], *, everybody: bool = False
-) -> Array:
+def targets(storage: Storage, specification: Specification, without: Collection[str], *, everybody: bool = False) -> Array:
     """The targets of the people who are not held out, as the loss takes them, ``(n_rows,)``.
 
     Args:

@@ -17,7 +17,8 @@ STYLE = """\
 body { margin: 0 auto; max-width: 66rem; padding: 1rem; font: 1rem/1.55 system-ui, sans-serif;
   color: var(--ink); background: var(--paper); overflow-wrap: anywhere; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2rem; } h3 { font-size: 1rem; margin: 0; }
-table { border-collapse: collapse; min-width: 24rem; } th, td { text-align: left; padding: .3rem 1rem .3rem 0; border-bottom: 1px solid var(--line); }
+table { border-collapse: collapse; min-width: 24rem; }
+th, td { text-align: left; padding: .3rem 1rem .3rem 0; border-bottom: 1px solid var(--line); }
 td { font-variant-numeric: tabular-nums; } caption { text-align: left; font-weight: 600; padding: .4rem 0; }
 .problem { border-left: 4px solid var(--bad); padding: .4rem .8rem; background: var(--soft); }
 .effects { display: grid; grid-template-columns: repeat(auto-fill, minmax(20rem, 1fr)); gap: 1.2rem; }
@@ -94,7 +95,8 @@ def table(caption: str, heads: Sequence[str], rows: Sequence[str]) -> str:
         rows: as HTML.
     """
     cells = "".join(f'<th scope="col">{escape(head)}</th>' if head else "<td></td>" for head in heads)
-    return f"<table>\n<caption>{escape(caption)}</caption>\n<thead><tr>{cells}</tr></thead>\n<tbody>{''.join(rows)}</tbody>\n</table>"
+    head = f"<caption>{escape(caption)}</caption>\n<thead><tr>{cells}</tr></thead>"
+    return f"<table>\n{head}\n<tbody>{''.join(rows)}</tbody>\n</table>"
 
 
 def figure(title: str, drawing: Drawing, caption: str) -> str:
@@ -134,7 +136,9 @@ def _calibrated(found: Explanation) -> list[str]:
 
 
 def _told(what: str) -> str:
-    return f"Each point is a group of people held out: across the {what}, upwards what came true; on the dashed line they agree."
+    return (
+        f"Each point is a group of people held out: across the {what}, upwards what came true; on the dashed line they agree."
+    )
 
 
 def _calibration(groups: Sequence[Group], what: str) -> Drawing:

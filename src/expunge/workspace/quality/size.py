@@ -1,8 +1,8 @@
 """Sizes: how many parameters a model will have, and what memory and time its fit will take, told before it starts.
 
 The rates are measured in this process, on rows of the table and on the model's own loss: how long a row takes to be read and
-encoded, and how long it takes in the sums of a Newton step. Of a softmax of many classes a few are measured, and the rest follows:
-the sums grow with the square of the number of classes. The time is a guide, right to within a factor of two or three.
+encoded, and how long in the sums of a Newton step. Of a softmax of many classes a few are measured, and the rest follows: the
+sums grow with the square of the number of classes. The time is a guide, right to within a factor of two or three.
 """
 
 import math
@@ -36,7 +36,7 @@ WORK = 2e9
 FEW = 4
 """Classes that are measured of many."""
 PASSES, LINEAR_PASSES, FACTORS = 5.0, 2.0, 8.0
-"""Passes over all rows and factorisations of a fit: Newton's method starts on every fourth row, and most steps see few rows. The
+"""Passes over all rows and factorisations of a fit: Newton's method starts on every fourth row, so most steps see few rows. The
 second is of a quadratic loss, which it minimises in one step."""
 
 
