@@ -96,13 +96,14 @@ def scores(
     return Scores(len(rows), int(groups.max()) + 1 if len(groups) else 0, *made)
 
 
-def null_weights(objective: Objective, y: Array, settings: Settings) -> Array:
+def null_weights(objective: Objective, y: Array, settings: Settings, weight: Array | None = None) -> Array:
     """Weights of the best constant prediction for ``y``, ``(p,)``: zeros where there is no intercept.
 
     Args:
         objective: gives the loss and the number of weights.
         y: targets, as the loss takes them, ``(n_rows,)``.
         settings: of the model.
+        weight: of the rows, ``(n_rows,)``. Default: 1 each.
 
     Raises:
         InvalidRows, NoOptimum: the targets determine none.
@@ -110,7 +111,7 @@ def null_weights(objective: Objective, y: Array, settings: Settings) -> Array:
     found = np.zeros((objective.loss.outputs, objective.width))
     if objective.fit_intercept:
         constant = Objective(objective.loss, 1)
-        rows = Rows(np.zeros((len(y), 1)), y)
+        rows = Rows(np.zeros((len(y), 1)), y, weight)
         point = fitted(constant, rows, LocalEngine(), replace(settings, order=2)).point
         found[:, -1] = constant.coefficients(point)[:, -1]
     return found.ravel()
@@ -137,7 +138,8 @@ def _score(objective: Objective, rows: Rows, weights: Sequence[Array], groups: N
         for each in weights:
             predictor = objective.predictor(each, X)
             losses = losses + loss.value(predictor, rows.y) / len(weights)
-            right += float(np.mean(predicted_codes(objective, predictor) == rows.y)) if loss.classes else 0.0
+            if loss.classes:
+                right += float(np.average(predicted_codes(objective, predictor) == rows.y, weights=rows.weight))
     mean = float(np.average(losses, weights=rows.weight))
     people = int(groups.max()) + 1
     apart = np.bincount(groups, rows.weight * (losses - mean), people) / rows.weight.sum()
