@@ -25,7 +25,7 @@ def test_it_shows_what_was_released(data):
     model = LogisticRegression(epsilon=2.0, delta=1e-5).fit(pd.DataFrame(X, columns=["age", "<pay>", "days"]), y)
     model.forget(pd.DataFrame(X[:1], columns=["age", "<pay>", "days"]), y[:1])
     found = model.summary()
-    assert found.scores is None and [each.name for each in found.coefficients][0] == "age"
+    assert found.scores is None and found.coefficients[0].name == "age"
     values = {each.name: each.value for each in found.coefficients}
     assert values == dict(zip(["age", "<pay>", "days", "intercept"], [*model.coef_[0], model.intercept_[0]], strict=True))
     text = str(found)

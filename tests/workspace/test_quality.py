@@ -19,7 +19,7 @@ from expunge.errors import InvalidRows, WorkspaceInvalid
 from expunge.ledger import data_files, releases
 from expunge.unlearning.unlearner import secret_of
 from expunge.workspace import Workspace
-from expunge.workspace.quality.held_out import Trial, trial
+from expunge.workspace.quality.held_out import trial
 from expunge.workspace.quality.page import report_page
 from expunge.workspace.specification import Specification
 from expunge.workspace.states import state_of
@@ -105,7 +105,7 @@ def test_the_fit_that_is_measured_has_not_seen_the_people_held_out(tmp_path):
     change = made.storage.table.prepare(900, who, old.set_column(old.schema.get_field_index("churn"), "churn", turned))
     with made.storage.database.writing() as connection:
         data_files.change(connection, change, 900)
-    second = Trial.of(made.storage, first.specification)
+    second = trial(made.storage, "churn")
     np.testing.assert_allclose(second.noiseless, first.noiseless, rtol=1e-12)
     assert second.scores.noiseless.accuracy == pytest.approx(1 - first.scores.noiseless.accuracy)
 

@@ -91,3 +91,46 @@ def report(
     importance = {effect.column: effect.importance for effect in found.effects}
     result = {"model": name, "release": found.published.release, "file": str(out), "importance": importance}
     show(result, as_json, lambda: console.print(f"the report on {name} is in {out}", highlight=False, soft_wrap=True))
+
+
+@app.command()
+def tune(
+    name: Annotated[str, typer.Argument(help="Name of the model that is to be fitted.")],
+    target: Annotated[str, typer.Option(help="Column to predict.")],
+    model: Annotated[str, typer.Option(help="Kind of the model, as for expunge fit.")] = "logistic",
+    penalty: Annotated[
+        list[float] | None, typer.Option(help="C or alpha to try; may be repeated. Default: 0.1, 1 and 10.")
+    ] = None,
+    excess_risk: Annotated[
+        list[float] | None,
+        typer.Option(help="What the noise may cost, to try; may be repeated. Default: 0.0003, 0.001 and 0.003."),
+    ] = None,
+    epsilon: Annotated[float, typer.Option(help="ε promised to everybody forgotten, in nats.")] = 1.0,
+    delta: Annotated[float, typer.Option(help="δ of the promise.")] = 1e-6,
+    private: Annotated[
+        float | None,
+        typer.Option(help="ε of the choice itself, for each person: choose by differentially private votes alone."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="HTML file for the table and the figure. Default: none.")] = None,
+    yes: Yes = False,
+    workspace: InWorkspace = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Try penalties, excess risks and features on people held out, against how many people can then be forgotten."""
+    from expunge.workspace import Workspace
+    from expunge.workspace.plans import How
+    from expunge.workspace.quality.trade_off import tuning_page
+    from expunge.workspace.quality.tuning import EXCESS_RISKS, PENALTIES
+
+    how: How = {"model": model, "epsilon": epsilon, "delta": delta}
+    risks = excess_risk or (EXCESS_RISKS if private is None else EXCESS_RISKS[1:2])
+    with progress("looking at the rows", as_json):
+        found = Workspace.open(workspace).quality
+        size = found.size_of_tuning(target, penalty=penalty or PENALTIES, excess_risk=risks, **how)
+    notify(f"{name}, all settings together: {size}")
+    require_wanted(size.excesses, yes)
+    with progress("trying settings", as_json):
+        tuned = found.tune(name, target, penalty=penalty or PENALTIES, excess_risk=risks, private=private, **how)
+        if out is not None:
+            write_output(out, tuning_page(tuned).encode())
+    show(tuned.as_json(), as_json, lambda: console.print(str(tuned), highlight=False, soft_wrap=True))

@@ -127,7 +127,7 @@ class MeasuredModel(ServedModel):
         Examples:
             >>> from expunge.linear_model import LogisticRegression
             >>> X, y = [[0.0], [1.0], [2.0], [3.0]], ["no", "no", "no", "yes"]
-            >>> found = LogisticRegression(sigma=0).fit(X, y).summary(X, y)
+            >>> found = LogisticRegression(C=100.0, sigma=0).fit(X, y).summary(X, y)
             >>> found.facts["parameters"], found.scores.released.accuracy, found.scores.null.accuracy
             ('2 (1 features)', 1.0, 0.75)
 

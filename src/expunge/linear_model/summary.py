@@ -1,4 +1,4 @@
-"""Summaries: what a fitted model is, promises and weighs, as text and, in a notebook, as HTML. Evidence: not for publication."""
+"""Summaries: what a fitted model is, promises and weighs, as text and in a notebook as HTML. Evidence: not for publication."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field

@@ -12,6 +12,7 @@ from expunge.data.oddities import require_declared
 from expunge.data.own_columns import SUBJECT
 from expunge.data.reading import UNKNOWN, Reading
 from expunge.data.rejects import Rejects
+from expunge.data.schema import FeatureSchema
 from expunge.data.widening import TYPES, Wider, require_wider
 from expunge.errors import InvalidRows, LastRows, WorkspaceInvalid
 from expunge.ledger import batches, releases, requests
@@ -207,17 +208,18 @@ class Plans:
         """
         return size_of(self.storage, *self.specified({"target": target, **how}))
 
-    def specified(self, how: Mapping[str, Any]) -> tuple[Specification, list[str]]:
-        """What a fit would fix, from the present schema; and the people who asked to be forgotten, who are left out.
+    def specified(self, how: Mapping[str, Any], schema: FeatureSchema | None = None) -> tuple[Specification, list[str]]:
+        """What a fit would fix; and the people who asked to be forgotten, who are left out.
 
         Args:
             how: see ``How``; with the ``target``.
+            schema: how rows become features. Default: as schema.toml says.
 
         Raises:
             InvalidRows, ValueError: as for ``fit``.
         """
         Guarantee(how.get("epsilon", 1.0), how.get("delta", 1e-6))
-        schema, settings = read_schema(self.storage.schema_path), self.storage.configuration
+        schema, settings = schema or read_schema(self.storage.schema_path), self.storage.configuration
         with self.storage.database.reading() as connection:
             asked = [request.person for request in requests.asked(connection)]
         specification = Specification.of(

@@ -19,7 +19,7 @@ from expunge.data.hold_out import SHARE, HoldOut
 from expunge.data.own_columns import ROW, SUBJECT
 from expunge.errors import InvalidRows
 from expunge.ledger import releases, requests
-from expunge.problem.rows import Rows
+from expunge.problem.rows import Rows, RowSource
 from expunge.unlearning.scores import Scores, null_weights, scores
 from expunge.unlearning.settings import Order
 from expunge.unlearning.unlearner import Unlearner, secret_of
@@ -80,6 +80,50 @@ class HeldOut:
 
 
 @dataclass(frozen=True, eq=False)
+class Split:
+    """The rows of a model by one schema, of the people held out and of all others; for any number of trials.
+
+    Args:
+        storage: of the workspace.
+        held_out: the people whom a trial does not see.
+        source: the rows of the others.
+        y: targets of the others, as the loss takes them, ``(n_rows,)``.
+    """
+
+    storage: Storage
+    held_out: HeldOut
+    source: RowSource = field(repr=False)
+    y: Array = field(repr=False)
+
+    @classmethod
+    def of(cls, storage: Storage, specification: Specification, without: Collection[str] = ()) -> "Split":
+        """The split of a workspace's table.
+
+        Args:
+            without: people who are left out, because they asked to be forgotten.
+
+        Raises:
+            InvalidRows: fewer than ten people are held out.
+        """
+        held_out, y = HeldOut.of(storage, specification, without), targets(storage, specification, without)
+        return cls(storage, held_out, storage.cached(specification.source(storage.table, without, holds_out=True)), y)
+
+    def trial(self, specification: Specification, *, order: Order = 2) -> "Trial":
+        """The trial of a specification with this schema and target.
+
+        Args:
+            specification: what is fitted.
+            order: of the statistics, which no score depends on. Default: 2.
+
+        Raises:
+            InvalidRows, NoOptimum, CapacityExceeded: as of a fit.
+        """
+        objective, settings = specification.objective, replace(specification.settings, track_rows=False, order=order)
+        unlearner = Unlearner.learn_from(objective, self.source, settings, engine=self.storage.engine)
+        return Trial(specification, self.held_out, unlearner, null_weights(objective, self.y, settings))
+
+
+@dataclass(frozen=True, eq=False)
 class Trial:
     """A model fitted without the people held out; everything in it is secret.
 
@@ -94,29 +138,6 @@ class Trial:
     held_out: HeldOut
     unlearner: Unlearner = field(repr=False)
     null: Array = field(repr=False)
-
-    @classmethod
-    def of(cls, storage: Storage, specification: Specification, without: Collection[str] = (), *, order: Order = 2) -> "Trial":
-        """The trial of a specification on a workspace's table.
-
-        Args:
-            without: people who are left out, because they asked to be forgotten.
-            order: of the statistics, which no score depends on.
-
-        Raises:
-            InvalidRows: fewer than ten people are held out; or the others cannot be fitted.
-            NoOptimum, CapacityExceeded: as of a fit.
-        """
-
-        def found() -> "Trial":
-            held_out = HeldOut.of(storage, specification, without)
-            source = storage.cached(specification.source(storage.table, without, holds_out=True))
-            settings = replace(specification.settings, track_rows=False, order=order)
-            unlearner = Unlearner.learn_from(specification.objective, source, settings, engine=storage.engine)
-            y = targets(storage, specification, without)
-            return cls(specification, held_out, unlearner, null_weights(specification.objective, y, settings))
-
-        return storage.table.settled(found)
 
     @property
     def noiseless(self) -> Array:
@@ -158,7 +179,7 @@ def targets(storage: Storage, specification: Specification, without: Collection[
     return np.concatenate(found) if found else np.empty(0)
 
 
-def trial(storage: Storage, name: str, *, order: Order = 2) -> Trial:
+def trial(storage: Storage, name: str) -> Trial:
     """The trial of a living model's specification.
 
     Args:
@@ -166,12 +187,12 @@ def trial(storage: Storage, name: str, *, order: Order = 2) -> Trial:
 
     Raises:
         WorkspaceInvalid: there is no such model.
-        InvalidRows, NoOptimum, CapacityExceeded: as of ``Trial.of``.
+        InvalidRows, NoOptimum, CapacityExceeded: fewer than ten people are held out, or the others cannot be fitted.
     """
     with storage.database.reading() as connection:
         specification = Specification.from_json(releases.named(connection, name).specification)
         asked = [request.person for request in requests.asked(connection)]
-    return Trial.of(storage, specification, asked, order=order)
+    return storage.table.settled(lambda: Split.of(storage, specification, asked).trial(specification))
 
 
 def held_out_share() -> str:

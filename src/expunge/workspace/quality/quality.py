@@ -1,12 +1,16 @@
 """Quality of a workspace's models: sizes before a fit, scores after it, what they depend on, and which settings serve best."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Unpack
 
 from expunge.data.dialect import UNKNOWN, Reading
+from expunge.workspace.model_kinds import ModelKind
 from expunge.workspace.plans import How, Plans
 from expunge.workspace.quality.evaluating import Evaluated, evaluated, evaluated_on
 from expunge.workspace.quality.explaining import Explanation, explained
-from expunge.workspace.quality.size import Size
+from expunge.workspace.quality.size import Size, size_of
+from expunge.workspace.quality.tuning import EXCESS_RISKS, PENALTIES, Grid, Tuned, tuned
 from expunge.workspace.storage import Storage
 
 
@@ -64,3 +68,52 @@ class Quality:
             InvalidRows, NoOptimum, CapacityExceeded: too few people, or those who are not held out cannot be fitted.
         """
         return explained(self._storage, name)
+
+    def size_of_tuning(
+        self, target: str, *, penalty: Sequence[float], excess_risk: Sequence[float], **how: Unpack[How]
+    ) -> Size:
+        """The size of the largest model that ``tune`` would fit, with the time of all of them.
+
+        Args:
+            target: the column to predict.
+            penalty: values of ``C`` or ``alpha`` to try.
+            excess_risk: values to try.
+            how: what all settings have in common; see ``How``.
+
+        Raises:
+            InvalidRows, ValueError: as of a fit.
+        """
+        grid = Grid.of(self._storage, {**how, "target": target}, penalty, excess_risk)
+        largest = max(grid.settings.values(), key=lambda each: each.objective.n_parameters)
+        size = size_of(self._storage, largest, grid.asked)
+        return replace(size, seconds=size.seconds * len(grid.settings))
+
+    def tune(
+        self,
+        name: str,
+        target: str,
+        *,
+        penalty: Sequence[float] = PENALTIES,
+        excess_risk: Sequence[float] = EXCESS_RISKS,
+        private: float | None = None,
+        **how: Unpack[How],
+    ) -> Tuned:
+        """Which settings of a model serve best on people held out; nothing is fitted for good.
+
+        Without ``private`` the choice depends on everybody in the table, which the result says. With it only differentially
+        private votes come out.
+
+        Args:
+            name: of the model that is to be fitted.
+            target: the column to predict.
+            penalty: values of ``C`` or ``alpha`` to try.
+            excess_risk: values to try; one with ``private``.
+            private: ε of the choice, in nats, for each person with all of their rows.
+            how: what all settings have in common; see ``How``.
+
+        Raises:
+            InvalidRows: too few people, or no setting can be fitted.
+            ValueError: impossible settings or ε.
+        """
+        grid = Grid.of(self._storage, {**how, "target": target}, penalty, excess_risk)
+        return tuned(self._storage, name, str(how.get("model", ModelKind.LOGISTIC)), target, grid, private)
