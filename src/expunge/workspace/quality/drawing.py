@@ -70,6 +70,7 @@ class Drawing:
         y: the axis upwards.
         height: of the whole. Default: 190.
         left: margin on the left. Default: 52.
+        width: of the whole. Default: 320.
     """
 
     text: str
@@ -77,6 +78,7 @@ class Drawing:
     y: Axis
     height: int = HEIGHT
     left: int = LEFT
+    width: int = WIDTH
     _parts: list[str] = field(default_factory=list, repr=False)
 
     def line(self, points: Sequence[tuple[float, float]], colour: str, *, is_dashed: bool = False) -> None:
@@ -99,14 +101,14 @@ class Drawing:
         self._parts.append(f'<ellipse {place} fill="{fill}" stroke="{colour}" stroke-width="1.5">{title}</ellipse>')
 
     def word(self, x: float, y: float, text: str) -> None:
-        """Writes ``text`` to the right of a point."""
+        """Writes ``text`` above a point."""
         across, up = self._placed((x, y))
-        self._parts.append(_text(across + 6, up + 4, text, "start"))
+        self._parts.append(_text(across, up - 7, text, "middle"))
 
     def __str__(self) -> str:
-        bottom, right = self.height - BOTTOM, WIDTH - RIGHT
+        bottom, right = self.height - BOTTOM, self.width - RIGHT
         parts = [
-            f'<svg viewBox="0 0 {WIDTH} {self.height}" width="{WIDTH}" height="{self.height}" role="img" '
+            f'<svg viewBox="0 0 {self.width} {self.height}" width="{self.width}" height="{self.height}" role="img" '
             f'aria-label="{escape(self.text)}" font-family="system-ui, sans-serif">',
             f'<path d="M{self.left},{TOP}V{bottom}H{right}" fill="none" stroke="currentColor" stroke-opacity="0.5"/>',
         ]
@@ -122,7 +124,7 @@ class Drawing:
         return " ".join(f"{x},{y}" for x, y in map(self._placed, points))
 
     def _placed(self, point: tuple[float, float]) -> tuple[float, float]:
-        across, up = WIDTH - RIGHT - self.left, self.height - BOTTOM - TOP
+        across, up = self.width - RIGHT - self.left, self.height - BOTTOM - TOP
         return (
             round(self.left + self.x.place(point[0]) * across, 1),
             round(self.height - BOTTOM - self.y.place(point[1]) * up, 1),

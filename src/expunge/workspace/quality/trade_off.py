@@ -1,6 +1,7 @@
 """The trade-off as one figure: loss on people held out against how many can be forgotten, on a page that fetches nothing."""
 
 import math
+from dataclasses import replace
 from html import escape
 
 from expunge.unlearning.scores import NOT_COVERED
@@ -42,11 +43,11 @@ def drawn(found: Tuned) -> Drawing:
     """
     scored = [(i, each) for i, each in enumerate(found.tried, 1) if each.scores is not None and each.capacity is not None]
     losses = [each.scores.released.loss for _i, each in scored if each.scores is not None]
-    most = max([each.capacity or 0 for _i, each in scored], default=0)
-    top = math.log1p(most) or 1.0
-    labels = tuple(f"{math.expm1(share * top):,.0f}" for share in (0.0, 0.5, 1.0))
-    across = Axis(0.0, top, "people who can be forgotten from the statistics alone", labels)
-    drawing = Drawing("trade-off of loss against capacity", across, Axis.around(losses, "loss"), height=300)
+    places = [math.log1p(each.capacity or 0) for _i, each in scored]
+    around = Axis.around(places, "people who can be forgotten from the statistics alone")
+    ends = (around.low, 0.5 * (around.low + around.high), around.high)
+    across = replace(around, labels=tuple(f"{max(0.0, math.expm1(end)):,.0f}" for end in ends))
+    drawing = Drawing("trade-off of loss against capacity", across, Axis.around(losses, "loss"), height=360, width=620)
     frontier = found.frontier
     for i, each in scored:
         assert each.scores is not None

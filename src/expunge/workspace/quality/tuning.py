@@ -1,9 +1,10 @@
 """Tuning: which penalty, excess risk and features serve best, on people held out, and how many people can then be forgotten.
 
-A choice by these scores depends on everybody in the table, and certificates assume settings that were chosen without looking. So it
-is said; and with ``private`` only differentially private votes are looked at (see ``voting``), and nothing else comes out.
+A choice by these scores depends on everybody in the table, and certificates assume settings that were chosen without looking.
+So that is said; and with ``private`` only differentially private votes are looked at (see ``voting``), and nothing else comes out.
 """
 
+import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import product
@@ -24,8 +25,8 @@ from expunge.workspace.storage import Storage
 PENALTIES, EXCESS_RISKS = (0.1, 1.0, 10.0), (0.0003, 0.001, 0.003)
 DECLARED, NO_KNOTS, NO_COMBINATIONS = "as declared", "without knots", "without combinations"
 EVERYBODY = (
-    "This choice depends on everybody in the table, and certificates assume settings that were chosen without looking at it. To "
-    "keep to that, choose on other data, or with --private EPSILON."
+    "This choice depends on everybody in the table, and certificates assume settings that were chosen without looking at it. "
+    "To keep to that, choose on other data, or with --private EPSILON."
 )
 
 
@@ -104,11 +105,11 @@ class Tuned:
         chosen = self.chosen
         schema = "" if chosen.features == DECLARED else f", with a schema.toml {chosen.features}"
         command = (
-            f"expunge fit {self.name} --target {self.target} --model {self.model} --penalty {chosen.penalty:g} --excess-risk "
-            f"{chosen.excess_risk:g}{schema}"
+            f"expunge fit {self.name} --target {shlex.quote(self.target)} --model {self.model} --penalty {chosen.penalty:g} "
+            f"--excess-risk {chosen.excess_risk:g}{schema}"
         )
         if self.epsilon is None:
-            return [f"least loss: {chosen}", f"next: {command}", EVERYBODY, NOT_COVERED]
+            return [f"least loss: {chosen}", f"next: {command}", EVERYBODY]
         return [
             f"most votes, with noise: {chosen}",
             f"next: {command}",
@@ -129,7 +130,7 @@ class Tuned:
         lines = [held_out_sentence(), f"{'':<4}{'loss':>10}{'accuracy':>10}{'capacity':>12}{'parameters':>12}  setting"]
         lines += [_line(number, each) for number, each in enumerate(self.tried, 1)]
         best = ", ".join(str(number) for number, each in enumerate(self.tried, 1) if each in self.frontier)
-        return "\n".join([*lines, f"none is better in both loss and capacity than: {best}", *self.sentences])
+        return "\n".join([*lines, f"none is better in both loss and capacity than: {best}", *self.sentences, NOT_COVERED])
 
 
 @dataclass(frozen=True)
