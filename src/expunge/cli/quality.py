@@ -118,19 +118,18 @@ def tune(
 ) -> None:
     """Try penalties, excess risks and features on people held out, against how many people can then be forgotten."""
     from expunge.workspace import Workspace
-    from expunge.workspace.plans import How
     from expunge.workspace.quality.trade_off import tuning_page
-    from expunge.workspace.quality.tuning import EXCESS_RISKS, PENALTIES
+    from expunge.workspace.quality.tuning import EXCESS_RISKS, PENALTIES, Trying
 
-    how: How = {"model": model, "epsilon": epsilon, "delta": delta}
-    risks = excess_risk or (EXCESS_RISKS if private is None else EXCESS_RISKS[1:2])
+    trying: Trying = {"model": model, "epsilon": epsilon, "delta": delta, "penalty": penalty or PENALTIES}
+    trying["excess_risk"] = excess_risk or (EXCESS_RISKS if private is None else EXCESS_RISKS[1:2])
     with progress("looking at the rows", as_json):
         found = Workspace.open(workspace).quality
-        size = found.size_of_tuning(target, penalty=penalty or PENALTIES, excess_risk=risks, **how)
+        size = found.size_of_tuning(target, **trying)
     notify(f"{name}, all settings together: {size}")
     require_wanted(size.excesses, yes)
     with progress("trying settings", as_json):
-        tuned = found.tune(name, target, penalty=penalty or PENALTIES, excess_risk=risks, private=private, **how)
+        tuned = found.tune(name, target, private=private, **trying)
         if out is not None:
             write_output(out, tuning_page(tuned).encode())
     show(tuned.as_json(), as_json, lambda: console.print(str(tuned), highlight=False, soft_wrap=True))

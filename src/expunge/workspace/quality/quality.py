@@ -1,6 +1,5 @@
 """Quality of a workspace's models: sizes before a fit, scores after it, what they depend on, and which settings serve best."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Unpack
 
@@ -10,7 +9,7 @@ from expunge.workspace.plans import How, Plans
 from expunge.workspace.quality.evaluating import Evaluated, evaluated, evaluated_on
 from expunge.workspace.quality.explaining import Explanation, explained
 from expunge.workspace.quality.size import Size, size_of
-from expunge.workspace.quality.tuning import EXCESS_RISKS, PENALTIES, Grid, Tuned, tuned
+from expunge.workspace.quality.tuning import Grid, Trying, Tuned, tuned
 from expunge.workspace.storage import Storage
 
 
@@ -69,35 +68,22 @@ class Quality:
         """
         return explained(self._storage, name)
 
-    def size_of_tuning(
-        self, target: str, *, penalty: Sequence[float], excess_risk: Sequence[float], **how: Unpack[How]
-    ) -> Size:
+    def size_of_tuning(self, target: str, **trying: Unpack[Trying]) -> Size:
         """The size of the largest model that ``tune`` would fit, with the time of all of them.
 
         Args:
             target: the column to predict.
-            penalty: values of ``C`` or ``alpha`` to try.
-            excess_risk: values to try.
-            how: what all settings have in common; see ``How``.
+            trying: see ``Trying``.
 
         Raises:
             InvalidRows, ValueError: as of a fit.
         """
-        grid = Grid.of(self._storage, {**how, "target": target}, penalty, excess_risk)
+        grid = Grid.of(self._storage, target, trying)
         largest = max(grid.settings.values(), key=lambda each: each.objective.n_parameters)
         size = size_of(self._storage, largest, grid.asked)
         return replace(size, seconds=size.seconds * len(grid.settings))
 
-    def tune(
-        self,
-        name: str,
-        target: str,
-        *,
-        penalty: Sequence[float] = PENALTIES,
-        excess_risk: Sequence[float] = EXCESS_RISKS,
-        private: float | None = None,
-        **how: Unpack[How],
-    ) -> Tuned:
+    def tune(self, name: str, target: str, *, private: float | None = None, **trying: Unpack[Trying]) -> Tuned:
         """Which settings of a model serve best on people held out; nothing is fitted for good.
 
         Without ``private`` the choice depends on everybody in the table, which the result says. With it only differentially
@@ -106,14 +92,12 @@ class Quality:
         Args:
             name: of the model that is to be fitted.
             target: the column to predict.
-            penalty: values of ``C`` or ``alpha`` to try.
-            excess_risk: values to try; one with ``private``.
-            private: ε of the choice, in nats, for each person with all of their rows.
-            how: what all settings have in common; see ``How``.
+            private: ε of the choice, in nats, for each person with all of their rows; give one excess risk with it.
+            trying: see ``Trying``.
 
         Raises:
             InvalidRows: too few people, or no setting can be fitted.
             ValueError: impossible settings or ε.
         """
-        grid = Grid.of(self._storage, {**how, "target": target}, penalty, excess_risk)
-        return tuned(self._storage, name, str(how.get("model", ModelKind.LOGISTIC)), target, grid, private)
+        grid = Grid.of(self._storage, target, trying)
+        return tuned(self._storage, name, trying.get("model", ModelKind.LOGISTIC), target, grid, private)

@@ -1,19 +1,21 @@
 """Tuning: which penalty, excess risk and features serve best, on people held out, and how many people can then be forgotten.
 
 A choice by these scores depends on everybody in the table, and certificates assume settings that were chosen without looking.
-So that is said; and with ``private`` only differentially private votes are looked at (see ``voting``), and nothing else comes out.
+So that is said; and with ``private`` only differentially private votes are looked at (see ``voting``), and nothing else comes
+out.
 """
 
 import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import product
-from typing import Any
+from typing import Any, TypedDict
 
 from expunge.data.encoding import Encoding, MissingIndicator, Number
 from expunge.data.schema import FeatureSchema
 from expunge.errors import ExpungeError, InvalidRows
 from expunge.unlearning.scores import NOT_COVERED, Scores
+from expunge.unlearning.settings import Order
 from expunge.workspace.arrivals import read_schema
 from expunge.workspace.plans import Plans
 from expunge.workspace.quality.evaluating import held_out_sentence
@@ -28,6 +30,28 @@ EVERYBODY = (
     "This choice depends on everybody in the table, and certificates assume settings that were chosen without looking at it. "
     "To keep to that, choose on other data, or with --private EPSILON."
 )
+
+
+class Trying(TypedDict, total=False):
+    """What is tried, and what all settings have in common, each with a default.
+
+    Args:
+        penalty: values of ``C`` of a classifier, ``alpha`` of a regression; 0.1, 1 and 10 by default.
+        excess_risk: values of what the noise may cost; 0.0003, 0.001 and 0.003 by default.
+        model: the estimator, ``logistic`` by default.
+        epsilon: epsilon of the promise, in nats; 1 by default.
+        delta: delta of the promise, a probability; 1e-6 by default.
+        noise_floor: floor of shaped noise; 0.02 by default.
+        order: order of the statistics; ``auto`` by default.
+    """
+
+    penalty: Sequence[float]
+    excess_risk: Sequence[float]
+    model: str
+    epsilon: float
+    delta: float
+    noise_floor: float
+    order: Order
 
 
 @dataclass(frozen=True)
@@ -105,8 +129,8 @@ class Tuned:
         chosen = self.chosen
         schema = "" if chosen.features == DECLARED else f", with a schema.toml {chosen.features}"
         command = (
-            f"expunge fit {self.name} --target {shlex.quote(self.target)} --model {self.model} --penalty {chosen.penalty:g} "
-            f"--excess-risk {chosen.excess_risk:g}{schema}"
+            f"expunge fit {self.name} --target {shlex.quote(self.target)} --model {self.model} "
+            f"--penalty {chosen.penalty:g} --excess-risk {chosen.excess_risk:g}{schema}"
         )
         if self.epsilon is None:
             return [f"least loss: {chosen}", f"next: {command}", EVERYBODY]
@@ -146,15 +170,17 @@ class Grid:
     asked: Collection[str]
 
     @classmethod
-    def of(cls, storage: Storage, how: Mapping[str, Any], penalties: Sequence[float], excess_risks: Sequence[float]) -> "Grid":
+    def of(cls, storage: Storage, target: str, trying: Trying) -> "Grid":
         """All penalties with all excess risks and all ways to take the schema.
 
         Args:
-            how: what all have in common; see ``How``; with the ``target``.
+            target: the column to predict.
+            trying: what is tried, and what all have in common.
 
         Raises:
             InvalidRows, ValueError: as of a fit; or an excess risk that is not positive.
         """
+        penalties, excess_risks = trying.get("penalty", PENALTIES), trying.get("excess_risk", EXCESS_RISKS)
         if wrong := [risk for risk in excess_risks if not risk > 0]:
             raise ValueError(
                 f"an excess risk to be tried must be positive, got {wrong[0]:g}: without noise nothing is promised"
@@ -162,7 +188,7 @@ class Grid:
         plans, made, asked = Plans(storage), dict[Setting, Specification](), list[str]()
         for variant, schema in variants(read_schema(storage.schema_path)).items():
             for penalty, risk in product(dict.fromkeys(penalties), dict.fromkeys(excess_risks)):
-                given = {**how, "penalty": penalty, "excess_risk": risk}
+                given = {**trying, "target": target, "penalty": penalty, "excess_risk": risk}
                 made[Setting(penalty, risk, variant)], asked = plans.specified(given, schema)
         return cls(made, asked)
 

@@ -3,8 +3,8 @@
 The table's people are in 32 groups by a keyed hash of their ids. In each group the settings are fitted on four fifths of its
 people and scored on the others, and the group votes for the best; discrete Laplace noise is added to the counts, and the most
 votes win. A person, with all of their rows, is in one group and can change its vote: one count goes down by one and another up,
-or a vote comes or goes. So the counts move by at most 2 in the 1-norm, and noise of scale 2/ε makes them ε-differentially private
-(the Laplace mechanism); what follows from the counts alone costs nothing more.
+or a vote comes or goes. So the counts move by at most 2 in the 1-norm, and noise of scale 2/ε makes them ε-differentially
+private (the Laplace mechanism); what follows from the counts alone costs nothing more.
 
 The penalty says how large weights may be, which does not depend on how many rows there are. So a penalty on the sum of losses
 is the same in a group, and one on their mean, which grows with the rows, is taken 32 times.
