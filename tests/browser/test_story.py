@@ -70,6 +70,20 @@ def test_an_auditor_audits(log_in, shot):
     accessible(page)
 
 
+def test_an_engineer_looks_at_a_model(log_in, shot):
+    page = log_in("engineer")
+    page.get_by_role("link", name="churn", exact=True).click()
+    accessible(page)
+    page.get_by_role("button", name="Measure now").click()
+    expect(page.get_by_role("heading", name="What each column adds")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("img", name="contribution of age")).to_be_visible()
+    expect(page.get_by_text("Do not publish it")).to_be_visible()
+    colours = page.locator("svg path[stroke='#0e8a8a']").first.evaluate("line => getComputedStyle(line).stroke")
+    assert colours == "rgb(14, 138, 138)", "the page's own style leaves the drawing's colours alone"
+    shot(page, "model")
+    accessible(page)
+
+
 def test_an_engineer_reads_and_may_not_ask(log_in, served):
     page = log_in("engineer")
     expect(page.get_by_role("link", name="Audit")).to_be_visible()

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from expunge.cli.desk import described, print_outcomes
+from expunge.cli.quality import Yes, require_wanted, scored_or_told
 from expunge.cli.reading import DATA, reads_files
 from expunge.cli.shared import (
     HERE,
@@ -199,11 +200,12 @@ def fit(
         str | None, typer.Option(help="Column of exposures of poisson, gamma and tweedie: predictions are per unit of it.")
     ] = None,
     accept_undeclared: AcceptUndeclared = False,
+    yes: Yes = False,
     dry_run: DryRun = False,
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Fit a model on the table, and certify its first release."""
+    """Fit a model on the table, certify its first release, and score it on people held out."""
     from expunge.workspace import Workspace
     from expunge.workspace.plans import How
 
@@ -213,18 +215,27 @@ def fit(
     given["parameters"] = {name: value for name, value in parameters.items() if value is not None}
     given |= {"class_weight": dict(map(_weighed, class_weight or [])), "exposure": exposure}
     how: How = {"model": model, "noise": noise, "noise_floor": noise_floor, **given}  # type: ignore[typeddict-item]  # checked there
-    with progress(f"fitting {name}", as_json):
+    with progress("looking at the rows", as_json):
         found = Workspace.open(workspace)
         if dry_run:
             plan = found.planned(lambda plans: plans.fit(name, target, how, accept_undeclared=accept_undeclared))
-            show_plan(plan, as_json)
-            return
+        size = found.quality.size(target, **how)
+    notify(f"{name}: {size}")
+    if dry_run:
+        show_plan(plan, as_json)
+        return
+    require_wanted(size.excesses, yes)
+    with progress(f"fitting {name}", as_json):
         outcome = found.fit(name, target, accept_undeclared=accept_undeclared, notify=notify, **how)
+    with progress(f"scoring {name}", as_json):
+        score = scored_or_told(found, name)
     made = outcome.release.certificate
     result = {**described(outcome), "noise": made.noise, "sigma": made.sigma, "excess_risk": made.excess_risk}
+    result |= {"size": size.as_json(), "held_out": None if score is None else score.as_json()}
     how_noisy = f"excess risk {made.excess_risk:.4g}" if made.sigma is None else f"σ = {made.sigma:.4g}"
     message = f"{name} is fitted on {made.remaining:,.0f} rows; {made.noise} noise, {how_noisy}"
-    show(result, as_json, lambda: console.print(message, highlight=False))
+    message += "" if score is None else f"\n{score}"
+    show(result, as_json, lambda: console.print(message, highlight=False, soft_wrap=True))
 
 
 @app.command()

@@ -139,6 +139,19 @@ class Part(Protocol):
         ...
 
 
+class Selection(Protocol):
+    """Whose rows are read."""
+
+    @property
+    def column(self) -> str:
+        """The column that says to whom a row belongs."""
+        ...
+
+    def kept(self, table: pa.Table) -> pa.Array:
+        """Mask of the rows that are read."""
+        ...
+
+
 @dataclass(frozen=True)
 class Without:
     """People whose rows are left out, even where a file still holds them.
@@ -160,9 +173,9 @@ class Without:
         return pc.invert(pc.is_in(table[self.column], value_set=self.subjects.cast(table[self.column].type)))
 
 
-def columns_read(columns: TableColumns, without: Without | None) -> list[str]:
+def columns_read(columns: TableColumns, people: Selection | None) -> list[str]:
     """The columns that are read, each once."""
-    return list(dict.fromkeys([*columns.columns, *([] if without is None else [without.column])]))
+    return list(dict.fromkeys([*columns.columns, *([] if people is None else [people.column])]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,15 +184,15 @@ class EncodedPart:
 
     part: Part
     columns: TableColumns
-    without: Without | None = None
+    people: Selection | None = None
 
     def batches(self) -> Iterator[Rows]:
         first = 0
-        for table in self.part.tables(columns_read(self.columns, self.without)):
+        for table in self.part.tables(columns_read(self.columns, self.people)):
             ids = Places(self.part.name, np.arange(first, first + len(table)))
             first += len(table)
-            if self.without is not None:
-                kept = self.without.kept(table)
+            if self.people is not None:
+                kept = self.people.kept(table)
                 table, ids = table.filter(kept), ids.at(np.asarray(kept))
             try:
                 rows = self.columns.rows(table, ids)
@@ -262,7 +275,7 @@ class TableSource:
             if size > IN_MEMORY:
                 return self
             kept.append(rows)
-        return _joined(kept)
+        return joined_rows(kept)
 
 
 class CachedTable:
@@ -344,10 +357,15 @@ def first_rows(parts: Iterable[EncodedPart], n: int) -> Rows:
         n -= len(rows)
         if n <= 0:
             break
-    return _joined(kept)
+    return joined_rows(kept)
 
 
-def _joined(parts: Sequence[Rows]) -> Rows:
+def joined_rows(parts: Sequence[Rows]) -> Rows:
+    """The rows of all ``parts``, in one block.
+
+    Raises:
+        InvalidRows: there is none.
+    """
     if not parts:
         raise InvalidRows("there are no rows with a target: give at least one")
     weights = [part.sample_weight for part in parts if part.sample_weight is not None]

@@ -223,7 +223,7 @@ class NoiseCost:
             moved = spread(sample)
             exact, noisy = loss.at(point, 0.0), loss.over(point, moved)
             single = moved if moved.ndim == 1 else np.sqrt(np.square(moved).sum(axis=2)).max(axis=1)
-            null, perfect = _null_losses(objective, sample), _perfect_losses(objective.loss, sample.y)
+            null, perfect = _null_losses(objective, sample), perfect_losses(objective.loss, sample.y)
             mean = sample.weight / sample.weight.sum()
             cost, gain, worst = (float(mean @ losses) for losses in (noisy - exact, null - exact, null - perfect))
             tolerated = LOG_LINK_SHARE * _unit(objective.loss, float(mean @ sample.y))
@@ -292,8 +292,13 @@ def _unit(loss: Loss, mean: float) -> float:
     return float(loss.curvature(np.log([mean]), np.array([mean]))[0])
 
 
-def _perfect_losses(loss: Loss, y: Array) -> Array:
-    """The least loss that each target allows."""
+def perfect_losses(loss: Loss, y: Array) -> Array:
+    """The least loss that each target allows, ``(n_rows,)``.
+
+    Args:
+        loss: of the model.
+        y: targets, ``(n_rows,)``.
+    """
     if math.isfinite(loss.curvature_bound):
         return np.zeros(len(y))
     return np.where(y > 0, loss.value(np.log(np.where(y > 0, y, 1.0)), y), 0.0)

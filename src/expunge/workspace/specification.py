@@ -16,6 +16,7 @@ from expunge.data.drafting import short
 from expunge.data.encoding import Category, Encoding, Number, OrderedCategory
 from expunge.data.encoding.indicator import plain
 from expunge.data.files import NOTHING, Change
+from expunge.data.hold_out import HoldOut
 from expunge.data.own_columns import ROW, SUBJECT
 from expunge.data.schema import FeatureSchema
 from expunge.data.sources import EncodedPart, TableColumns, TableSource, Without, columns_read, first_rows
@@ -305,16 +306,25 @@ class Specification:
         """
         return self.table_columns.rows(table, table[ROW].to_pylist())
 
-    def source(self, table: SubjectTable, without: Collection[str] = (), change: Change = NOTHING) -> TableSource:
+    def source(
+        self,
+        table: SubjectTable,
+        without: Collection[str] = (),
+        change: Change = NOTHING,
+        *,
+        holds_out: bool = False,
+    ) -> TableSource:
         """All rows that ``table`` holds after ``change``, in the order in which a fit would read them.
 
         Args:
             without: pseudonyms of people whose rows are left out though the table still has them.
+            holds_out: whether the people of the hold-out are left out too.
         """
         columns = self.table_columns
         gone = Without(SUBJECT, pa.array(sorted(without), pa.string())) if without else None
-        read = columns_read(columns, gone)
-        return TableSource(lambda: [EncodedPart(group, columns, gone) for group in table.row_groups(read, change)])
+        people = HoldOut(is_held_out=False, gone=gone) if holds_out else gone
+        read = columns_read(columns, people)
+        return TableSource(lambda: [EncodedPart(group, columns, people) for group in table.row_groups(read, change)])
 
     def sample(self, table: SubjectTable, n_rows: int) -> Rows:
         """The first ``n_rows`` that ``table`` holds or a few more; no more of its files are read than hold these.

@@ -24,6 +24,7 @@ from expunge.workspace.people import Id, People
 from expunge.workspace.plans import Appended, How, Plan, Plans, Taking, looking
 from expunge.workspace.predicting import Predictions
 from expunge.workspace.preview import Preview, preview
+from expunge.workspace.quality.quality import Quality
 from expunge.workspace.queue import Processed
 from expunge.workspace.states import Notify, silent
 from expunge.workspace.storage import PATIENCE, Storage
@@ -199,6 +200,11 @@ class Workspace:
             InvalidRows: rows that cannot be read, have not all columns of the schema, or are none.
         """
         return predicting.predict(self.storage, name, data, query, reading)
+
+    @property
+    def quality(self) -> Quality:
+        """How large models are, how good, and why; see ``Quality``."""
+        return Quality(self.storage)
 
     # people
 
