@@ -61,7 +61,7 @@ class Levels:
             values: of each column, ``(n_columns, ...)``.
         """
         if not self._is_single:
-            return np.asarray(self.incidence @ values)
+            return np.tensordot(self.incidence, values, axes=1)
         return np.concatenate([values, np.zeros((1, *values.shape[1:]))]) if self.has_none[0] else values
 
     def scattered(self, sums: Array) -> Array:
@@ -70,7 +70,7 @@ class Levels:
         Args:
             sums: of each code, ``(n_codes, ...)``.
         """
-        return sums[: len(self.columns)] if self._is_single else np.asarray(self.incidence.T @ sums)
+        return sums[: len(self.columns)] if self._is_single else np.tensordot(self.incidence.T, sums, axes=1)
 
     def highest(self, tops: Array) -> Array:
         """The largest over the codes that stand for each column, ``(n_columns,)``.
