@@ -31,7 +31,7 @@ from expunge.data.identities import texts_of
 from expunge.data.origins import SchemaPrivacy
 from expunge.data.shaping import MISSING, QUANTILES, Counted, rounded, shaped
 from expunge.errors import InvalidRows
-from expunge.identities import EXACT, Rule, canonical
+from expunge.identities import Rule, canonical
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.intp]

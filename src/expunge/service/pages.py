@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from importlib.resources import files
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, File, Form, HTTPException, Request, UploadFile
 from fastapi.responses import HTMLResponse, RedirectResponse
@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from expunge.data.lists import is_table
-from expunge.errors import ExpungeError, SignatureInvalid
+from expunge.errors import ExpungeError, RequestRefused, SignatureInvalid
 from expunge.evidence.signing import PublicKeys
 from expunge.evidence.verification import verify_content
 from expunge.ledger import log, releases, requests
@@ -196,6 +196,32 @@ async def make_requests(request: Request, caller: Operator, draft: Annotated[str
     answers: list[Answer] = await request.app.state.intake.ask(wishes)
     pairs = list(zip([entry.text for entry in made.entries], answers, strict=True))
     return render(request, "receipts.html", 201, pairs=pairs, accepted=sum(answer.receipt is not None for answer in answers))
+
+
+@router.get("/people")
+def people(request: Request, caller: Operator) -> Response:
+    """The form that asks whom to look up."""
+    return render(request, "people.html", held=None, subject="", by="", problem="")
+
+
+@router.post("/people")
+def person(
+    request: Request,
+    caller: Operator,
+    subject: Annotated[str, Form(max_length=1000)] = "",
+    by: Annotated[str, Form(max_length=200)] = "",
+    form: Annotated[Literal["page", "json", "csv"], Form()] = "page",
+) -> Response:
+    """What is held about a person, as a page or as a file for them."""
+    try:
+        held = workspace_of(request).show(subject.strip(), by=by or None, actor=caller.holder.id)
+    except RequestRefused as error:
+        return render(request, "people.html", held=None, subject=subject, by=by, problem=str(error))
+    if form == "page":
+        return render(request, "people.html", held=held, subject=subject, by=by, problem="")
+    content, kind = (held.to_json(), "application/json") if form == "json" else (held.to_csv(), "text/csv")
+    headers = {"Content-Disposition": f'attachment; filename="held.{form}"', "Cache-Control": "no-store"}
+    return Response(content, media_type=kind, headers=headers)
 
 
 @router.get("/requests/{identity}")

@@ -22,6 +22,8 @@ from expunge.workspace.people import People
 from expunge.workspace.specification import Specification
 from expunge.workspace.storage import Storage
 
+Value = str | bool | int | float | list[Any] | None
+"""What JSON has."""
 FIRST = (BatchKind.FIT, BatchKind.REPLACE)
 """Batches with the first release of a model that still exists."""
 
@@ -54,7 +56,7 @@ class Disclosure:
         models: those that learned any of them.
     """
 
-    rows: list[dict[str, Any]] = field(repr=False)
+    rows: list[dict[str, Value]] = field(repr=False)
     models: list[Learned]
 
     def to_json(self) -> str:
@@ -104,7 +106,7 @@ def disclosed(storage: Storage, subject: str, by: str | None, actor: str) -> Dis
     return Disclosure([{name: columns[name][row] for name in kept} for row in range(len(held))], found)
 
 
-def _values(column: pa.ChunkedArray) -> list[Any]:
+def _values(column: pa.ChunkedArray) -> list[Value]:
     """The values of a column as JSON has them, others as text."""
     values: list[Any] = column.to_pylist()
     if all(value is None or isinstance(value, str | bool | int | list) for value in values):
