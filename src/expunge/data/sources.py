@@ -20,6 +20,7 @@ from expunge.data.reading import read_batches
 from expunge.data.schema import FeatureSchema
 from expunge.errors import InvalidRows
 from expunge.problem.arrays import LARGEST, SMALLEST, canonical
+from expunge.problem.expansion import Expansion
 from expunge.problem.losses import Loss
 from expunge.problem.rows import Places, Rows, RowSource
 from expunge.problem.split import SplitMatrix, pays
@@ -40,6 +41,8 @@ class TableColumns:
         sample_weight: column of the weights.
         class_weights: what the rows of each class count beside; 1 each by default.
         exposure: column of the exposures, and the loss that takes them; none by default.
+        event: column that says whether the event came at the time that is the target (1), or had not come by then (0).
+        expansion: how each row becomes several; not at all by default.
     """
 
     features: FeatureSchema | Sequence[str]
@@ -48,13 +51,15 @@ class TableColumns:
     sample_weight: str | None = None
     class_weights: tuple[float, ...] = ()
     exposure: tuple[str, Loss] | None = None
+    event: str | None = None
+    expansion: Expansion | None = None
 
     @property
     def columns(self) -> list[str]:
         """Columns that are read."""
         names = self.features.columns if isinstance(self.features, FeatureSchema) else self.features
         exposure = None if self.exposure is None else self.exposure[0]
-        return [*names, self.target, *(name for name in (self.sample_weight, exposure) if name is not None)]
+        return [*names, self.target, *(name for name in (self.sample_weight, exposure, self.event) if name is not None)]
 
     def rows(self, table: pa.Table, ids: Sequence[object]) -> Rows:
         """The rows of ``table``, encoded.
@@ -80,15 +85,19 @@ class TableColumns:
         else:
             y = self._numbers(table, self.target, ids)
         y, weight = self._weighted(table, y, ids)
+        y = y if self.event is None else self._until(table, y, self.event, ids)
         if isinstance(self.features, FeatureSchema):
             rows, schema = Rows.of(self.features.encode(table, ids).X, y, weight, ids), self.features
+            if self.expansion is not None:
+                return self.expansion.rows(rows)
             thin = schema.thin if schema.is_sparse else None
             n_blocks = len(schema.groups) - (0 if thin is None else len(thin))
             is_split = pays(n_blocks, rows.X.shape[1])  # by the schema alone: all parts have the same blocks
             return replace(rows, X=SplitMatrix.of(rows.X, schema.groups, schema.alike, thin)) if is_split else rows
         columns = [self._numbers(table, name, ids) for name in self.features]
         X = np.stack(columns).T  # column by column, as they are stored
-        return Rows.of(X, y, weight, ids)
+        rows = Rows.of(X, y, weight, ids)
+        return rows if self.expansion is None else self.expansion.rows(rows)
 
     def _weighted(self, table: pa.Table, y: Array, ids: Sequence[object]) -> tuple[Array, Array | None]:
         """Targets and weights of the rows, with what classes and exposures make of them."""
@@ -108,6 +117,18 @@ class TableColumns:
             y, beside = loss.over_exposure(np.asarray(y, dtype=np.float64), np.asarray(exposure, dtype=np.float64))
             weight = beside if weight is None else weight * beside
         return y, weight
+
+    def _until(self, table: pa.Table, times: Array, event: str, ids: Sequence[object]) -> Array:
+        """Times, negative where the event had not come."""
+        came = self._numbers(table, event, ids)
+        bad = ~((times > 0) & ((came == 0) | (came == 1)))
+        if bad.any():
+            row = int(np.argmax(bad))
+            raise InvalidRows(
+                f"row {ids[row]} has the time {times[row]:g} in column {self.target!r} and {came[row]:g} in column {event!r}: "
+                "a time must be above 0, and whether the event came 0 or 1"
+            )
+        return np.where(came == 1, times, -times)
 
     @staticmethod
     def _numbers(table: pa.Table, name: str, ids: Sequence[object]) -> NDArray[Any]:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -22,6 +22,7 @@ from expunge.data.schema import FeatureSchema
 from expunge.data.sources import EncodedPart, TableColumns, TableSource, Without, columns_read, first_rows
 from expunge.data.table import SubjectTable
 from expunge.errors import InvalidRows, LastRows
+from expunge.problem.expansion import Expansion, Thresholds, TimesAtRisk
 from expunge.problem.objective import Objective
 from expunge.problem.parameters import real
 from expunge.problem.rows import Rows
@@ -37,6 +38,7 @@ if TYPE_CHECKING:  # it brings scikit-learn, a second's work, which a fit needs 
 ESTIMATORS = {
     ModelKind.LOGISTIC: "LogisticRegression",
     ModelKind.HINGE: "SmoothedHingeClassifier",
+    ModelKind.ORDINAL: "OrdinalClassifier",
     ModelKind.RIDGE: "Ridge",
     ModelKind.PSEUDO_HUBER: "PseudoHuberRegressor",
     ModelKind.QUANTILE: "SmoothedQuantileRegressor",
@@ -44,6 +46,7 @@ ESTIMATORS = {
     ModelKind.POISSON: "PoissonRegressor",
     ModelKind.GAMMA: "GammaRegressor",
     ModelKind.TWEEDIE: "TweedieRegressor",
+    ModelKind.SURVIVAL: "PiecewiseExponentialRegressor",
 }
 """Names in ``expunge.linear_model``."""
 CLASSES = 100
@@ -76,6 +79,8 @@ class Specification:
         parameters: those that the kind alone has, by name.
         class_weight: what the rows of a class count, by label; 1 where nothing is said.
         exposure: the column of exposures; ``None`` for none.
+        event: the column that says whether the event came, for survival; ``None`` for others.
+        intervals: ends of the intervals of survival but the last.
     """
 
     kind: ModelKind
@@ -97,6 +102,8 @@ class Specification:
     parameters: Mapping[str, float] = field(default_factory=dict)
     class_weight: Mapping[str, float] = field(default_factory=dict)
     exposure: str | None = None
+    event: str | None = None
+    intervals: tuple[float, ...] = ()
 
     @classmethod
     def of(
@@ -120,6 +127,8 @@ class Specification:
         parameters: Mapping[str, float] = MappingProxyType({}),
         class_weight: Mapping[str, float] = MappingProxyType({}),
         exposure: str | None = None,
+        event: str | None = None,
+        intervals: Sequence[float] = (),
     ) -> "Specification":
         """The specification of a new model. Where no sigma is given, the amount of noise follows from ``excess_risk`` and the
         declarations of the schema.
@@ -130,6 +139,8 @@ class Specification:
             parameters: those that the kind alone has, by name.
             class_weight: what the rows of a class count, by label.
             exposure: the column of exposures.
+            event: the column that says whether the event came, for survival.
+            intervals: ends of the intervals of survival but the last.
 
         Raises:
             InvalidRows: an unknown target, or one with too many or with undeclared classes; or fewer than ten people share
@@ -145,9 +156,14 @@ class Specification:
             raise ValueError(f"a model of kind {kind} has no {foreign[0]}: leave it out")
         if target not in table.columns.names:
             raise InvalidRows(f"the table has no column {target!r} to predict: it has {', '.join(table.columns.names)}")
-        if exposure is not None and exposure not in table.columns.names:
-            raise InvalidRows(f"the table has no column {exposure!r} of exposures: it has {', '.join(table.columns.names)}")
-        features = {name: column for name, column in schema.columns.items() if name not in (target, exposure)}
+        if (event is not None) != (kind == ModelKind.SURVIVAL) or (intervals and kind != ModelKind.SURVIVAL):
+            raise ValueError(
+                "event is needed for a model of kind survival, the target being the time, and it and intervals for no other"
+            )
+        for name, of in ((exposure, "exposures"), (event, "events")):
+            if name is not None and name not in table.columns.names:
+                raise InvalidRows(f"the table has no column {name!r} of {of}: it has {', '.join(table.columns.names)}")
+        features = {name: column for name, column in schema.columns.items() if name not in (target, exposure, event)}
         if not features:
             raise InvalidRows("the schema declares no column beside the target: declare at least one")
         columns, schema = schema.columns, schema.with_columns(features)
@@ -160,6 +176,13 @@ class Specification:
         declared = plain(columns[target]) if target in columns else None
         if kind.is_classifier:
             classes = _classes(table, target, declared, without)
+        if kind == ModelKind.ORDINAL:
+            if not isinstance(declared, OrderedCategory):
+                raise InvalidRows(
+                    f"a model of kind {kind} needs the order of its classes: declare column {target!r} in schema.toml as an "
+                    "ordered category, with the values from the lowest to the highest"
+                )
+            classes = declared.values
         if kind == ModelKind.HINGE and len(classes) > 2:
             raise InvalidRows(
                 f"column {target!r} has {len(classes)} classes, and a model of kind {kind} knows two: choose --model logistic"
@@ -169,7 +192,7 @@ class Specification:
         promise = kind, target, penalty, epsilon, delta, sigma
         draft = cls(*promise, schema.to_toml(), classes, *schedule, is_declared, noise, excess_risk)
         draft = replace(draft, noise_floor=noise_floor, order=order, parameters=dict(parameters), exposure=exposure)
-        draft = replace(draft, class_weight=dict(class_weight))
+        draft = replace(draft, class_weight=dict(class_weight), event=event, intervals=tuple(intervals))
         draft.require_possible()
         draft.require_shared(table, without)
         target_range = (declared.low, declared.high) if isinstance(declared, Number) else None
@@ -202,7 +225,7 @@ class Specification:
                 loss,
                 fit_intercept=estimator.fit_intercept,
                 excess_risk=risk,
-                row_norm=math.hypot(self.features.row_norm, estimator.fit_intercept),
+                row_norm=math.hypot(self.features.row_norm, estimator.fit_intercept, self.expansion is not None),
                 target_range=target_range,
             )
             decided = replace(self, noise=NoiseKind.ISOTROPIC.value, sigma=sigma, excess_risk=None)
@@ -215,7 +238,8 @@ class Specification:
     def from_json(cls, text: str) -> "Specification":
         """The specification that ``to_json`` wrote."""
         given = json.loads(text)
-        return cls(**{**given, "kind": ModelKind(given["kind"]), "classes": tuple(given["classes"])})
+        kind, classes, intervals = ModelKind(given["kind"]), tuple(given["classes"]), tuple(given.get("intervals", ()))
+        return cls(**{**given, "kind": kind, "classes": classes, "intervals": intervals})
 
     def to_json(self) -> str:
         """All fields, as JSON."""
@@ -277,9 +301,18 @@ class Specification:
         made.set_params(**strength, **self.parameters, **({"power": TWEEDIE_POWER} if self.kind == ModelKind.TWEEDIE else {}))
         if self.class_weight:
             made.set_params(class_weight=self.class_weight)
+        if self.kind == ModelKind.SURVIVAL:
+            made.set_params(intervals=self.intervals)
         if self.classes:
             made.classes_ = np.array(self.classes)
         return made
+
+    @property
+    def expansion(self) -> Expansion | None:
+        """How each row of the table becomes several; ``None`` where it stays one."""
+        if self.kind == ModelKind.ORDINAL:
+            return Thresholds(len(self.classes))
+        return TimesAtRisk(self.intervals) if self.kind == ModelKind.SURVIVAL else None
 
     @property
     def objective(self) -> Objective:
@@ -296,7 +329,8 @@ class Specification:
         """How the table's columns become its rows."""
         exposure = None if self.exposure is None else (self.exposure, self.objective.loss)
         weights = tuple(self.class_weight.get(label, 1.0) for label in self.classes) if self.class_weight else ()
-        return TableColumns(self.features, self.target, self.classes, class_weights=weights, exposure=exposure)
+        columns = TableColumns(self.features, self.target, self.classes, class_weights=weights, exposure=exposure)
+        return replace(columns, event=self.event, expansion=self.expansion)
 
     def rows(self, table: pa.Table) -> Rows:
         """The rows of ``table`` that have a target, encoded; their ids are their numbers in the table.
