@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from expunge.data.columns import label
 from expunge.data.drafting import short
 from expunge.data.encoding import Category, Encoding, Number, OrderedCategory
 from expunge.data.encoding.indicator import plain
@@ -30,6 +29,7 @@ from expunge.unlearning.cost import Undeclared, affordable_sigma, largest_null_l
 from expunge.unlearning.rung import NoiseKind
 from expunge.unlearning.settings import EXCESS_RISK, Order, Settings
 from expunge.unlearning.shape import NOISE_FLOOR
+from expunge.workspace.classes import classes_of
 from expunge.workspace.model_kinds import ModelKind
 
 if TYPE_CHECKING:  # it brings scikit-learn, a second's work, which a fit needs and neither the desk nor the worker
@@ -49,8 +49,6 @@ ESTIMATORS = {
     ModelKind.SURVIVAL: "PiecewiseExponentialRegressor",
 }
 """Names in ``expunge.linear_model``."""
-CLASSES = 100
-"""More different targets than this are not classes."""
 TWEEDIE_POWER = 1.5
 """Variance power of the ``tweedie`` kind: between Poisson's counts and Gamma's amounts, as for insurance claims."""
 
@@ -175,7 +173,7 @@ class Specification:
         classes: tuple[str, ...] = ()
         declared = plain(columns[target]) if target in columns else None
         if kind.is_classifier:
-            classes = _classes(table, target, declared, without)
+            classes = classes_of(table, target, declared, without)
         if kind == ModelKind.ORDINAL:
             if not isinstance(declared, OrderedCategory):
                 raise InvalidRows(
@@ -360,6 +358,16 @@ class Specification:
         read = columns_read(columns, people)
         return TableSource(lambda: [EncodedPart(group, columns, people) for group in table.row_groups(read, change)])
 
+    def total_weight(self, table: SubjectTable, without: Collection[str] = ()) -> float:
+        """How many rows the model learns from ``table``; where rows have weights or are expanded, the weight of all it learns.
+
+        Args:
+            without: pseudonyms of people whose rows are left out though the table still has them.
+        """
+        if not self.class_weight and self.exposure is None and self.expansion is None:
+            return table.count(self.target, without)
+        return math.fsum(float(rows.weight.sum()) for rows in self.source(table, without).batches())
+
     def sample(self, table: SubjectTable, n_rows: int) -> Rows:
         """The first ``n_rows`` that ``table`` holds or a few more; no more of its files are read than hold these.
 
@@ -372,32 +380,3 @@ class Specification:
             return first_rows((EncodedPart(group, columns) for group in table.first_row_groups(columns.columns)), n_rows)
 
         return table.settled(found)
-
-
-def _classes(table: SubjectTable, target: str, declared: Encoding | None, without: Collection[str]) -> tuple[str, ...]:
-    """The classes as declared, or else as found in the rows."""
-    if isinstance(declared, Category | OrderedCategory):
-        found = _labels(table.distinct(target, len(declared.values) + CLASSES, without))
-        if unknown := set(found) - set(declared.values):
-            raise InvalidRows(
-                f"column {target!r} holds classes that schema.toml does not declare, {len(unknown)} in all (a draft leaves out "
-                "those of fewer than ten people): declare them, merge them with others, or leave out their rows"
-            )
-        if len(declared.values) < 2:
-            raise LastRows(f"schema.toml declares 1 class of column {target!r}: a classifier needs at least 2")
-        if empty := [value for value in declared.values if value not in found]:
-            raise InvalidRows(
-                f"there is no row whose {target} is {empty[0]}, a class in schema.toml, and a classifier needs rows of every "
-                "class: take it out of schema.toml, and try again"
-            )
-        return tuple(sorted(declared.values))
-    values = table.distinct(target, CLASSES + 1, without)
-    if len(values) < 2:
-        raise LastRows(f"column {target!r} holds {len(values)} class: a classifier needs at least 2")
-    if len(values) > CLASSES:
-        raise InvalidRows(f"column {target!r} holds over {CLASSES} different values: choose a regression")
-    return _labels(values)
-
-
-def _labels(values: list[object]) -> tuple[str, ...]:
-    return tuple(text for value in values if (text := label(value)) is not None)
