@@ -239,7 +239,7 @@ class TestAgreement:
         assert {name for name in trusted if "expunge" in name} == {"expunge.pipeline.encoder.SchemaEncoder", *own}
         loaded, table = load(path, trusted=trusted), rows(200, 5)
         made = {"prediction": loaded.predict(table)}
-        if model.kind == "logistic":
+        if model.kind in ("logistic", "ordinal"):
             made |= {f"probability_{c}": p for c, p in zip(loaded.classes_, loaded.predict_proba(table).T, strict=True)}
         agree(pd.DataFrame(made), expected(found, model, table))
 
@@ -263,7 +263,7 @@ class TestAgreement:
 
         def frame(answer: list[Any]) -> pd.DataFrame:
             made = {"prediction": answer[0]}
-            if model.kind == "logistic":
+            if model.kind in ("logistic", "ordinal"):
                 classes = Published.of(connection, model.name).classes
                 made |= {f"probability_{c}": p for c, p in zip(classes, answer[1].T, strict=True)}
             return pd.DataFrame(made)

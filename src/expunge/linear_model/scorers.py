@@ -11,15 +11,28 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 Array = NDArray[np.float64]
 
 
-class OrdinalScorer(ClassifierMixin, BaseEstimator):
-    """Classes in an order by proportional odds; ``coef_`` is ``(1, n_features)``, ``intercept_`` falls, ``(K−1,)``."""
+class _Scorer(BaseEstimator):
+    """What is made with released weights, not fitted."""
 
     coef_: Array
     intercept_: Array
-    classes_: NDArray[Any]
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "coef_")
+
+    def fit(self, X: Any, y: Any) -> None:
+        """Refuses: these are weights of a release.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError(f"{type(self).__name__} holds the weights of a release: fit the estimator that made it")
+
+
+class OrdinalScorer(ClassifierMixin, _Scorer):
+    """Classes in an order by proportional odds; ``coef_`` is ``(1, n_features)``, ``intercept_`` falls, ``(K−1,)``."""
+
+    classes_: NDArray[Any]
 
     def predict_proba(self, X: Any) -> Array:
         """Class probabilities, ``(n_rows, K)``."""
@@ -30,21 +43,15 @@ class OrdinalScorer(ClassifierMixin, BaseEstimator):
         return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
 
 
-class HazardScorer(RegressorMixin, BaseEstimator):
+class HazardScorer(RegressorMixin, _Scorer):
     """Proportional hazards; ``coef_`` is ``(1, n_features)``, ``intercept_`` the logarithm of the hazard of each interval.
 
     Args:
         intervals: the ends of all intervals but the last.
     """
 
-    coef_: Array
-    intercept_: Array
-
     def __init__(self, intervals: Sequence[float] = ()) -> None:
         self.intervals = intervals
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "coef_")
 
     def predict(self, X: Any) -> Array:
         """The hazard ratio of each row against x = 0, ``(n_rows,)``."""
