@@ -18,8 +18,9 @@ from expunge.data.files import NOTHING, Change
 from expunge.data.hold_out import HoldOut
 from expunge.data.own_columns import ROW, SUBJECT
 from expunge.data.schema import FeatureSchema
-from expunge.data.sources import EncodedPart, TableColumns, TableSource, Without, columns_read, first_rows
+from expunge.data.sources import EncodedPart, TableSource, Without, columns_read, first_rows
 from expunge.data.table import SubjectTable
+from expunge.data.table_columns import TableColumns
 from expunge.errors import InvalidRows, LastRows
 from expunge.problem.expansion import Expansion, Thresholds, TimesAtRisk
 from expunge.problem.objective import Objective
