@@ -89,3 +89,22 @@ def test_what_they_need_is_asked_for(run, tmp_path):
         (("fit", "m", "--target", "left", "--model", "ordinal"), "declare column 'left' in schema.toml as an ordered category"),
     ):
         assert message in run(*arguments, code=1)["message"], arguments
+
+
+def test_scores_are_of_the_weights_and_targets_that_are_learned(run, tmp_path):
+    fits = {
+        "side": ("--target", "left", "--model", "hinge", "--class-weight", "0=3"),
+        "rate": ("--target", "left", "--model", "poisson", "--exposure", "days", "--penalty", "0.001"),
+        "most": ("--target", "days", "--model", "quantile", "--quantile", "0.9", "--scale", "5"),
+    }
+    for name, options in fits.items():
+        scores = run("fit", name, *options)["held_out"]
+        assert scores["noiseless"]["loss"] <= scores["null"]["loss"] * 1.02
+        assert (scores["released"]["accuracy"] is None) == (name != "side")
+        result = CliRunner().invoke(app, ["report", name, "--out", f"{name}.html", "-w", "ws"])
+        assert result.exit_code == 0, result.output
+    assert "margin" in (tmp_path / "side.html").read_text()
+    for name, options in FITS.items():
+        assert run("fit", name, *options)["held_out"] is None
+        assert "learns several rows of each row" in run("evaluate", name, code=1)["message"]
+        assert "learns several rows of each row" in run("evaluate", name, "people.parquet", code=1)["message"]

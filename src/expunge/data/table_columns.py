@@ -48,9 +48,13 @@ class TableColumns:
     @property
     def columns(self) -> list[str]:
         """Columns that are read."""
-        names = self.features.columns if isinstance(self.features, FeatureSchema) else self.features
+        return [*(self.features.columns if isinstance(self.features, FeatureSchema) else self.features), *self.target_columns]
+
+    @property
+    def target_columns(self) -> list[str]:
+        """Those of which targets and weights are made."""
         exposure = None if self.exposure is None else self.exposure[0]
-        return [*names, self.target, *(name for name in (self.sample_weight, exposure, self.event) if name is not None)]
+        return [self.target, *(name for name in (self.sample_weight, exposure, self.event) if name is not None)]
 
     def rows(self, table: pa.Table, ids: Sequence[object]) -> Rows:
         """The rows of ``table``, encoded.
@@ -66,17 +70,7 @@ class TableColumns:
         if not has_target.all():
             table = table.filter(pa.array(has_target))
             ids = ids.at(has_target) if isinstance(ids, Places) else [ids[int(i)] for i in np.flatnonzero(has_target)]
-        if self.classes:
-            y = codes_of(table[self.target], self.classes).astype(np.float64)
-            if (y < 0).any():
-                raise InvalidRows(
-                    f"row {ids[int(np.argmax(y < 0))]} has a {self.target} that is not a class of the model: it knows "
-                    f"{', '.join(self.classes)}"
-                )
-        else:
-            y = self._numbers(table, self.target, ids)
-        y, weight = self._weighted(table, y, ids)
-        y = y if self.event is None else self._until(table, y, self.event, ids)
+        y, weight = self.targets(table, ids)
         if isinstance(self.features, FeatureSchema):
             rows, schema = Rows.of(self.features.encode(table, ids).X, y, weight, ids), self.features
             if self.expansion is not None:
@@ -89,6 +83,29 @@ class TableColumns:
         X = np.stack(columns).T  # column by column, as they are stored
         rows = Rows.of(X, y, weight, ids)
         return rows if self.expansion is None else self.expansion.rows(rows)
+
+    def targets(self, table: pa.Table, ids: Sequence[object]) -> tuple[Array, Array | None]:
+        """Targets and weights of rows that all have a target, as they are before rows are expanded, ``(n_rows,)`` each;
+        ``None`` for weights of 1.
+
+        Args:
+            table: rows with at least the columns that these are made of.
+            ids: names of the table's rows, for the errors.
+
+        Raises:
+            InvalidRows: as of ``rows``.
+        """
+        if self.classes:
+            y = codes_of(table[self.target], self.classes).astype(np.float64)
+            if (y < 0).any():
+                raise InvalidRows(
+                    f"row {ids[int(np.argmax(y < 0))]} has a {self.target} that is not a class of the model: it knows "
+                    f"{', '.join(self.classes)}"
+                )
+        else:
+            y = self._numbers(table, self.target, ids)
+        y, weight = self._weighted(table, y, ids)
+        return (y if self.event is None else self._until(table, y, self.event, ids)), weight
 
     def _weighted(self, table: pa.Table, y: Array, ids: Sequence[object]) -> tuple[Array, Array | None]:
         """Targets and weights of the rows, with what classes and exposures make of them."""
