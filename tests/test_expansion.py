@@ -1,5 +1,7 @@
 """Expansions of rows: ordinal, survival and matched sets, each against its own likelihood, and forgetting through them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -10,6 +12,8 @@ from sklearn.base import clone
 from expunge.errors import InvalidRows, NotLearned
 from expunge.linear_model import LogisticRegression, OrdinalClassifier, PiecewiseExponentialRegressor
 from expunge.linear_model.matched import matched_pairs
+from expunge.problem.expansion import Made, Thresholds, TimesAtRisk
+from expunge.problem.rows import Places, Rows
 from tests.oracle import retrain
 
 N = 500
@@ -52,6 +56,26 @@ def negative_log_likelihood(model, X, y, w):
     hazard = np.exp(X @ coef)[:, None] * np.exp(level)
     own = (abs(y)[:, None] > starts) & (abs(y)[:, None] <= ends) & (y > 0)[:, None]
     return penalty + (hazard * at_risk).sum() - np.log(hazard)[own].sum()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_row_is_made_into_one_for_each_level():
+    rows = Rows.of([[1.0], [2.0], [3.0]], [0.0, 2.0, 1.0], sample_weight=[1.0, 4.0, 2.0], ids=["a", "b", "c"])
+    made = Thresholds(3).rows(rows)
+    assert made.X.tolist() == [[1.0, 0.0], [1.0, 1.0], [2.0, 0.0], [2.0, 1.0], [3.0, 0.0], [3.0, 1.0]]
+    assert made.y.tolist() == [0.0, 0.0, 1.0, 1.0, 1.0, 0.0]
+    assert made.weight.tolist() == [1.0, 1.0, 4.0, 4.0, 2.0, 2.0]
+    assert made.ids is not None and list(made.ids) == [Made(name, k) for name in "abc" for k in (0, 1)]
+    assert str(made.ids[1]) == "a at level 1"
+    assert Thresholds(3).rows(rows, by_subject=True).ids == ["a", "a", "b", "b", "c", "c"]
+    placed = replace(rows, ids=Places("file", np.array([4, 5, 6])))
+    assert list(Thresholds(3).rows(placed).ids) == [f"{k} of file" for k in (4, 4, 5, 5, 6, 6)]  # type: ignore[arg-type]
+    seen = replace(rows, y=np.array([-2.0, 2.0, 5.0]))  # at the very end of an interval, and beyond all
+    made = TimesAtRisk((2.0, 4.0)).rows(seen)
+    assert made.X.tolist() == [[1.0, 0.0, 0.0], [2.0, 0.0, 0.0], [3.0, 0.0, 0.0], [3.0, 1.0, 0.0], [3.0, 0.0, 1.0]]
+    assert made.y.tolist() == [0.0, 0.5, 0.0, 0.0, 1.0]
+    assert made.weight.tolist() == [2.0, 8.0, 4.0, 4.0, 2.0]
+    assert TimesAtRisk(()).rows(replace(seen, sample_weight=None)).weight.tolist() == [2.0, 2.0, 5.0]
 
 
 @pytest.mark.parametrize("model", EXACT, ids=repr)
