@@ -69,7 +69,7 @@ def test_a_row_is_made_into_one_for_each_level():
     assert str(made.ids[1]) == "a at level 1"
     assert Thresholds(3).rows(rows, by_subject=True).ids == ["a", "a", "b", "b", "c", "c"]
     placed = replace(rows, ids=Places("file", np.array([4, 5, 6])))
-    assert list(Thresholds(3).rows(placed).ids) == [f"{k} of file" for k in (4, 4, 5, 5, 6, 6)]  # type: ignore[arg-type]
+    assert list(Thresholds(3).rows(placed).ids) == [f"{k} of file" for k in (4, 4, 5, 5, 6, 6)]
     seen = replace(rows, y=np.array([-2.0, 2.0, 5.0]))  # at the very end of an interval, and beyond all
     made = TimesAtRisk((2.0, 4.0)).rows(seen)
     assert made.X.tolist() == [[1.0, 0.0, 0.0], [2.0, 0.0, 0.0], [3.0, 0.0, 0.0], [3.0, 1.0, 0.0], [3.0, 0.0, 1.0]]
