@@ -34,6 +34,7 @@ from expunge.ledger import data_files, releases, requests
 from expunge.ledger.batches import BatchKind
 from expunge.ledger.requests import Request
 from expunge.ledger.restores import Restored
+from expunge.problem.expansion import Made
 from expunge.problem.rows import Rows, RowSource
 from expunge.unlearning.cost import SAMPLE
 from expunge.unlearning.release import Release
@@ -353,7 +354,8 @@ def influences(unlearner: Unlearner, leaving: pa.Table | None, removed: Rows | N
         return {}
     owner = dict(zip(leaving["_row"].to_pylist(), leaving[SUBJECT].to_pylist(), strict=True))
     found: dict[str, float] = {}
-    for row, moved in zip(removed.ids, unlearner.influence_in_noise(removed), strict=True):
+    for name, moved in zip(removed.ids, unlearner.influence_in_noise(removed), strict=True):
+        row = name.row if isinstance(name, Made) else name
         found[owner[row]] = found.get(owner[row], 0.0) + float(moved)
     return found
 
