@@ -222,7 +222,7 @@ class Plans:
         )
         odd = in_table(self.storage, [specification.features], asked)
         require_apart(self.storage, specification.features, asked)
-        if not accept_undeclared and not schema.draft:  # a draft leaves out what is rare, whatever its share
+        if not accept_undeclared and not (schema.draft or schema.private):  # these leave out what is rare
             require_declared(odd, settings.undeclared_percent)
         rows = self.storage.table.count(specification.target, asked)
         noise = specification.noise, specification.sigma, specification.excess_risk

@@ -20,6 +20,7 @@ from expunge.data.schema import FeatureSchema
 from expunge.data.sources import EncodedPart, TableColumns, TableSource, Without, columns_read, first_rows
 from expunge.data.table import SubjectTable
 from expunge.errors import InvalidRows, LastRows
+from expunge.evidence.statements import SCHEMA_PRIVACY
 from expunge.problem.objective import Objective
 from expunge.problem.parameters import real
 from expunge.problem.rows import Rows
@@ -198,6 +199,12 @@ class Specification:
     def features(self) -> FeatureSchema:
         """How rows become features."""
         return FeatureSchema.from_toml(self.schema)
+
+    @property
+    def privacy(self) -> dict[str, dict[str, float]]:
+        """What certificates say of a schema that was proposed privately (theory §5.9); nothing of others."""
+        private = self.features.private
+        return {} if private is None else {SCHEMA_PRIVACY: asdict(private)}
 
     @property
     def taken(self) -> dict[str, Encoding]:
