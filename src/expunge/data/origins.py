@@ -34,7 +34,7 @@ PRIVATE = """\
 #
 # What was taken from the rows (values, ranges, knots, which values are often missing, and by their numbers scales and
 # crosses) was counted with noise, one row a person: whoever reads all of it learns at most (epsilon, delta) below about any
-# one person, however many rows they have, and k times that about k people together. Names and types of columns are taken as
+# one person, however many rows they have, and k times epsilon about k people together. Names and types of columns are taken as
 # public. Models fitted with it say these figures in their certificates. You may correct the file from what you know; what
 # you correct by looking at the rows is not covered. Another proposal from the same rows adds its own epsilon and delta.
 """
