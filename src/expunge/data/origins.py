@@ -20,7 +20,7 @@ DRAFTED = """\
 #   scale          log where all is positive and high at least 100 times low; signed_log from -1,000 or to 1,000 on;
 #   add_indicator  where the value of at least ten people and a 100th of them is missing;
 #   features       crosses of two columns, whole numbers with few values first, then the smallest; as many as the number of
-#                  rows allows: one feature for 40 rows, 1,000 at most;
+#                  rows allows: one feature for 125 rows, 1,000 at most;
 #   left out       columns in which fewer than ten people share anything, and mostly unique texts.
 # The rule hides single people from readers; anybody who knows all other rows can still test whether somebody is the tenth.
 # expunge schema propose --private takes the same with differential privacy instead.

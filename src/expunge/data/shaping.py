@@ -36,7 +36,7 @@ PRODUCTS = 512
 """The most features of one cross."""
 FEATURES = 1000
 """The most features of a proposal with crosses."""
-ROWS_PER_FEATURE = 40
+ROWS_PER_FEATURE = 125
 """Crosses are proposed only as long as there are so many rows a feature."""
 
 
