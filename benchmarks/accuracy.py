@@ -3,7 +3,9 @@
 The gap is that in log-loss between the linear schema (the proposal's categories and ranges alone, rows normalised, as
 proposals were) and scikit-learn's HistGradientBoosting. Printed is the share of it that each schema closes. A fifth of the
 people, patients and aircraft is held out; schemas are proposed from the rest. Models are
-``expunge.linear_model.LogisticRegression`` with its defaults. Run: python -m benchmarks.accuracy [--page docs/accuracy.md] [census] [flights] [hospital]
+``expunge.linear_model.LogisticRegression`` with its defaults.
+
+Run: python -m benchmarks.accuracy [--page docs/accuracy.md] [census] [flights] [hospital]
 """
 
 import sys

@@ -223,13 +223,13 @@ def _certify(
         certificate, weights = new.release.certificate, new.release.weights
         identity = releases.next_release(connection)
         evidence = certificate.to_json()
-        claim: dict[str, object] = {"model": new.model, "release": new.number, "issued": at, "evidence": digest(evidence)}
+        claim = {"model": new.model, "release": new.number, "issued": at, "evidence": digest(evidence)}
         requests.forgotten(connection, batch, new.model, new.forgot)
         answered = requests.answered(connection, batch, new.model)
         claim |= bound(connection, new.model, certificate.salt, answered, table_digest)
-        claim |= Specification.from_json(releases.named(connection, new.model).specification).privacy
+        private = Specification.from_json(releases.named(connection, new.model).specification).privacy
         subject = {f"{new.model}/{new.number}": certificate.weights_digest}
-        envelope = key.sign(CERTIFICATE, subject, {**certificate.public(), **claim})
+        envelope = key.sign(CERTIFICATE, subject, {**certificate.public(), **claim, **private})
         body = {"release": identity, "model": new.model, "number": new.number, "certificate": digest(envelope)}
         event, _at = log.append(connection, EventKind.RELEASE_CERTIFIED, [body], at)
         releases.add_release(
