@@ -138,7 +138,12 @@ def fill(
     Raises:
         InvalidRows: the rows cannot be read, or have no subject, or nothing can be proposed.
         WorkspaceInvalid: the folder or the database is in use or cannot be written to, or the row key does not identify a row.
+        ValueError: both a schema and ``private``, or ε is not positive and finite.
     """
+    if private is not None:
+        SchemaPrivacy(private)  # before a long file is read
+        if schema is not None:
+            raise ValueError("a schema that is given is not proposed: leave out schema, or private")
     configuration = Configuration() if database is None else Configuration(database=database)
     configuration.write(storage.configuration_path)
     sample = ids.sample(private)

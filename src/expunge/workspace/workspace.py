@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
-from expunge.data.origins import SchemaPrivacy
 from expunge.data.reading import UNKNOWN, Reading
 from expunge.data.rejects import Rejects
 from expunge.errors import WorkUnfinished
@@ -80,10 +79,6 @@ class Workspace:
             WorkspaceInvalid: the folder or the database is in use or cannot be written to, or the row key does not fit.
             ValueError: both a schema and ``private``, or ε is not positive and finite.
         """
-        if private is not None and schema is not None:
-            raise ValueError("a schema that is given is not proposed: leave out schema, or private")
-        if private is not None:
-            SchemaPrivacy(private)
         with making.folder(Path(path)) as (storage, identity):
             ids = IdColumns(subject, tuple(aliases), CASELESS if ignore_case else EXACT)
             features = None if schema is None else read_schema(Path(schema))
