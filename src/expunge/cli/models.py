@@ -24,6 +24,10 @@ from expunge.cli.shared import (
 from expunge.data.dialect import UNKNOWN, Reading
 from expunge.files import write_file
 
+PRIVATE = (
+    "ε for which the schema is proposed with differential privacy (δ = 1e-6) for each person, however many rows they have; "
+    "written into the schema and into every certificate that stands on it."
+)
 schema_app = typer.Typer(help="Schemas: how rows become features.", no_args_is_help=True)
 app.add_typer(schema_app, name="schema")
 
@@ -55,6 +59,7 @@ def init(
     row_key: Annotated[
         str | None, typer.Option(help="Columns that together identify a row, separated by commas; see expunge row-key.")
     ] = None,
+    private: Annotated[float | None, typer.Option(metavar="EPSILON", help=f"{PRIVATE} Without --schema.")] = None,
     as_json: AsJson = False,
     reading: Reading = UNKNOWN,
 ) -> None:
@@ -74,6 +79,7 @@ def init(
             schema=schema,
             database=database,
             row_key=columns,
+            private=private,
             notify=notify,
         )
     result = {"workspace": str(made.storage.path), "schema": str(made.storage.schema_path), "proposed": schema is None}
@@ -127,18 +133,27 @@ def propose(
     subject: Annotated[str, typer.Option(help="Column that says to whom a row belongs; it is not a feature.")],
     out: Annotated[Path, typer.Option(help="Where to write the schema; never overwrites a file.")] = Path("schema.toml"),
     query: Annotated[str | None, typer.Option(help="SQL whose result is the rows.")] = None,
+    private: Annotated[float | None, typer.Option(metavar="EPSILON", help=PRIVATE)] = None,
     as_json: AsJson = False,
     reading: Reading = UNKNOWN,
 ) -> None:
-    """Draft a feature schema from rows throughout a table, for a person to correct."""
-    from expunge.workspace.filling import Origin, propose_schema
+    """Draft a feature schema from rows throughout a table, for a person to correct: categories, ranges, knots, scales, crosses.
+    Without --private it takes what at least ten people share, and its first lines say so."""
+    from dataclasses import asdict
+
+    from expunge.workspace.filling import Origin, propose_schema, spent_on
 
     with progress("reading the rows", as_json):
-        features = propose_schema(Origin(data, query, reading), subject)
+        features = propose_schema(Origin(data, query, reading), subject, private)
         write_file(out, features.to_toml().encode(), is_new=True)
-    result = {"schema": str(out), "columns": list(features.columns)}
-    notify("check its ranges and categories: they should come from what you know about the world, not from the data")
-    show(result, as_json, lambda: console.print(f"{len(features.columns)} columns proposed in {out}", highlight=False))
+    result = {"schema": str(out), "columns": list(features.columns), "features": len(features.feature_names)}
+    if features.private is not None:
+        result |= asdict(features.private)
+        notify(spent_on(features.private))
+    else:
+        notify("check its ranges and categories: they should come from what you know about the world, not from the data")
+    made = f"{len(features.columns)} columns proposed in {out}; {result['features']:,} features"
+    show(result, as_json, lambda: console.print(made, highlight=False))
 
 
 KINDS = (

@@ -34,6 +34,7 @@ from expunge.ledger.public_keys import retired_keyids
 from expunge.unlearning.release import Release
 from expunge.workspace import anchoring, drafts, edits
 from expunge.workspace.people import People
+from expunge.workspace.specification import Specification
 from expunge.workspace.states import Forgetting, Notify, Prepared, Work, chosen_models, prepared_states, silent
 from expunge.workspace.storage import PATIENCE, Storage
 
@@ -226,8 +227,9 @@ def _certify(
         requests.forgotten(connection, batch, new.model, new.forgot)
         answered = requests.answered(connection, batch, new.model)
         claim |= bound(connection, new.model, certificate.salt, answered, table_digest)
+        private = Specification.from_json(releases.named(connection, new.model).specification).privacy
         subject = {f"{new.model}/{new.number}": certificate.weights_digest}
-        envelope = key.sign(CERTIFICATE, subject, {**certificate.public(), **claim})
+        envelope = key.sign(CERTIFICATE, subject, {**certificate.public(), **claim, **private})
         body = {"release": identity, "model": new.model, "number": new.number, "certificate": digest(envelope)}
         event, _at = log.append(connection, EventKind.RELEASE_CERTIFIED, [body], at)
         releases.add_release(

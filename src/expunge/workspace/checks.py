@@ -9,7 +9,7 @@ from expunge.errors import LedgerCorrupt, WorkspaceInvalid
 from expunge.evidence.bundles import verify_bundle
 from expunge.evidence.events import EventKind
 from expunge.evidence.receipts import committed
-from expunge.evidence.statements import digest
+from expunge.evidence.statements import SCHEMA_PRIVACY, digest
 from expunge.files import PARTIAL
 from expunge.ledger import batches, releases, requests, sealing, times, tokens, tombstones
 from expunge.ledger import log as events
@@ -99,6 +99,11 @@ def certificates(storage: Storage) -> None:
             certificate = Certificate.from_json(row.evidence)
             if {**predicate, **certificate.public()} != predicate:
                 raise LedgerCorrupt(f"the evidence of {where} does not say what its certificate says")
+            model = releases.model(connection, row.model)
+            if model is not None and predicate["schema"] == committed(model.salt, model.name, model.specification):
+                privacy = Specification.from_json(model.specification).privacy
+                if {name: predicate[name] for name in (SCHEMA_PRIVACY,) if name in predicate} != privacy:
+                    raise LedgerCorrupt(f"the certificate of {where} does not say how private its schema is")
             if row.weights is not None and digest(row.weights) != certificate.weights_digest:
                 raise LedgerCorrupt(f"the weights of {where} are not those certified")
 

@@ -275,7 +275,8 @@ class Plans:
         specification, asked = self.specified(how)
         odd = in_table(self.storage, [specification.features], asked)
         require_apart(self.storage, specification.features, asked)
-        if not accept_undeclared and not specification.features.draft:  # a draft leaves out what is rare, whatever its share
+        features = specification.features
+        if not accept_undeclared and not (features.draft or features.private):  # these leave out what is rare
             require_declared(odd, self.storage.configuration.undeclared_percent)
         rows = self.storage.table.count(specification.target, asked)
         noise = specification.noise, specification.sigma, specification.excess_risk

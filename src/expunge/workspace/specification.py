@@ -22,6 +22,7 @@ from expunge.data.sources import EncodedPart, TableSource, Without, columns_read
 from expunge.data.table import SubjectTable
 from expunge.data.table_columns import TableColumns
 from expunge.errors import InvalidRows, LastRows
+from expunge.evidence.statements import SCHEMA_PRIVACY
 from expunge.problem.expansion import Expansion, Thresholds, TimesAtRisk
 from expunge.problem.objective import Objective
 from expunge.problem.parameters import real
@@ -248,6 +249,12 @@ class Specification:
     def features(self) -> FeatureSchema:
         """How rows become features."""
         return FeatureSchema.from_toml(self.schema)
+
+    @property
+    def privacy(self) -> dict[str, dict[str, float]]:
+        """What certificates say of a schema that was proposed privately (theory §5.9); nothing of others."""
+        private = self.features.private
+        return {} if private is None else {SCHEMA_PRIVACY: asdict(private)}
 
     @property
     def taken(self) -> dict[str, Encoding]:
