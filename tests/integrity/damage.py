@@ -173,7 +173,17 @@ def meaning(storage: Storage) -> dict[str, Any]:
             "settings": storage.configuration,
             "schema": FeatureSchema.read(storage.schema_path),
             "requests": sorted(
-                (row.tombstone, row.kind, row.state, row.actor, row.problem or "", row.attempts, row.batch or 0, _days(row), row.reminded)
+                (
+                    row.tombstone,
+                    row.kind,
+                    row.state,
+                    row.actor,
+                    row.problem or "",
+                    row.attempts,
+                    row.batch or 0,
+                    _days(row),
+                    row.reminded,
+                )
                 for row in rows
             ),
             "models": [

@@ -64,6 +64,8 @@ def desk(request, tmp_path, monkeypatch):
     """A service whose minute is a second, on a table and with models that a test may choose."""
     monkeypatch.setattr(module, "LATE", 1.0)
     monkeypatch.setattr(module, "LONGEST_WAIT", 0.5)
+    monkeypatch.setattr(module, "FIRST_WAIT_OF_A_BUG", 0.1)
+    monkeypatch.setattr(module, "LONGEST_WAIT_OF_A_BUG", 0.5)
     found = workspace(tmp_path, **getattr(request, "param", {}))
     with TestClient(create_app(found, every=0.1), follow_redirects=False, raise_server_exceptions=False) as client:
         yield Desk(client, found)
@@ -78,7 +80,7 @@ def test_a_table_that_cannot_be_read_turns_health_red_and_the_queue_moves_when_i
         asked = desk.ask("person-1")
     assert wait_for(lambda: desk.client.get("/healthz").status_code == 503)
     said = desk.client.get("/healthz").text
-    assert re.fullmatch(r"no round has started and ended since \d\d:\d\d UTC\n", said)  # to everybody, and no more
+    assert re.fullmatch(r"no request has been worked since \d\d:\d\d UTC\n", said)  # to everybody, and no more
     assert wait_for(lambda: any(fault["count"] >= 3 for fault in desk.health()["faults"]))
     health = desk.health()
     (fault,) = health["faults"]
@@ -115,7 +117,7 @@ def test_somebody_who_works_by_hand_is_waited_for(desk, monkeypatch):
 def test_a_worker_that_has_ended_is_dead(desk):
     desk.client.app.state.worker.stop()
     answer = desk.client.get("/healthz")
-    assert answer.status_code == 503 and answer.text.startswith("the worker has ended; no round has started and ended since")
+    assert answer.status_code == 503 and answer.text.startswith("the worker has ended; no request has been worked since")
     assert (desk.health()["worker"], desk.health()["deliveries"]) == ("dead", "dead")
     assert "webhooks are not being told" in desk.health()["problem"] and "the worker has ended" in desk.page().text
 
@@ -158,13 +160,13 @@ def only_one_of_a_class():
 @pytest.mark.filterwarnings("ignore::expunge.errors.NoiseDrownsModel")
 def test_a_request_that_cannot_be_worked_holds_up_nobody_and_is_tried_less_and_less(desk):
     stuck = desk.ask("person-1")
-    assert wait_for(lambda: any(fault["part"] == "stuck work" for fault in desk.health()["faults"]))
+    assert wait_for(lambda: any(fault["part"] == "stuck requests" for fault in desk.health()["faults"]))
     for person in range(2, 8):
         asked = desk.ask(f"person-{person}")
         assert wait_for(lambda asked=asked: desk.is_closed(asked))
     health = desk.health()
     (fault,) = health["faults"]
-    assert (fault["cause"], health["worker"]) == ("model", "ok") and "a request cannot be worked" in health["problem"]
+    assert (fault["cause"], health["worker"]) == ("row", "ok") and "a request cannot be worked" in health["problem"]
     assert desk.client.get("/healthz").text == "ok\n"
     assert desk.call("auditor", "GET", f"/v1/requests/{stuck}").json()["problem"] in fault["message"]
     with desk.found.storage.database.reading() as connection:
@@ -219,11 +221,11 @@ def test_no_exception_ends_the_worker(where, desk, monkeypatch, caplog):
             asked = desk.ask(f"person-{number}")
             assert wait_for(lambda: any(fault["count"] >= 2 for fault in desk.health()["faults"]))
             if where == "deliveries":  # which hold nobody up
-                assert wait_for(lambda asked=asked: desk.is_closed(asked)) and len(receiver.got) == 3 * (number - 1)
+                assert wait_for(lambda asked=asked: desk.is_closed(asked)) and len(receiver.releases()) == 3 * (number - 1)
             else:
                 assert wait_for(lambda: desk.client.get("/healthz").status_code == 503) and not desk.is_closed(asked)
         assert wait_for(lambda asked=asked: desk.is_closed(asked))
-        assert wait_for(lambda number=number: len(receiver.got) == 3 * number)
+        assert wait_for(lambda number=number: len(receiver.releases()) == 3 * number)
         assert wait_for(lambda: desk.client.get("/healthz").text == "ok\n" and not desk.health()["faults"])
     receiver.close()
     assert "person-77" not in caplog.text and "Traceback" not in caplog.text

@@ -78,12 +78,28 @@ def test_deliveries_of_before_say_of_their_release_what_is_said_now(kind, tmp_pa
         old.reflect(connection)
         account = sealing.Sealing(KEY, sealing.EMPTY)
         connection.execution_options(sealing=account)
-        made = {
+        made: dict[str, dict[str, object]] = {
             "batches": {"id": 1, "kind": "fit", "state": "closed", "states": "[]", "started": "t"},
             "models": {"name": "churn", "specification": "{}", "salt": "s", "created": "t"},
-            "releases": {"id": 5, "model": "churn", "number": 2, "batch": 1, "event": 1, "envelope": "", "evidence": "", "at": "t"},
+            "releases": {
+                "id": 5,
+                "model": "churn",
+                "number": 2,
+                "batch": 1,
+                "event": 1,
+                "envelope": "",
+                "evidence": "",
+                "at": "t",
+            },
             "webhooks": {"id": "w-1", "url": "https://a.example/", "secret": "s", "created": "t"},
-            "deliveries": {"id": 7, "webhook": "w-1", "release": 5, "attempts": 3, "due": "2026", "outcome": "failed: status 500"},
+            "deliveries": {
+                "id": 7,
+                "webhook": "w-1",
+                "release": 5,
+                "attempts": 3,
+                "due": "2026",
+                "outcome": "failed: status 500",
+            },
         }
         for name, row in made.items():
             sealing.insert(connection, old.tables[name], [row])

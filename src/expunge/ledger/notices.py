@@ -92,10 +92,10 @@ def announce(
     sealing.insert(connection, deliveries, [{**values, "id": last + n, "webhook": hook} for n, hook in enumerate(told, 1)])
 
 
-def announce_requests(connection: sa.Connection, event: Notice, about: Sequence[Mapping[str, Any]]) -> None:
-    """Queues notices about requests, ``TOGETHER`` at a time."""
+def announce_requests(connection: sa.Connection, event: Notice, about: Sequence[Mapping[str, Any]], **more: int) -> None:
+    """Queues notices about requests, ``TOGETHER`` at a time, each of which says ``more`` too."""
     for start in range(0, len(about), TOGETHER):
-        announce(connection, event, {"requests": list(about[start : start + TOGETHER])})
+        announce(connection, event, {"requests": list(about[start : start + TOGETHER]), **more})
 
 
 def listed(connection: sa.Connection, webhook: str, limit: int) -> list[Delivery]:
@@ -131,6 +131,12 @@ def postpone(connection: sa.Connection, ids: Sequence[int], until: str) -> None:
 def settle(connection: sa.Connection, delivery: int, attempts: int, outcome: str, due: str | None) -> None:
     """Notes how an attempt went, and when the next one is due."""
     sealing.update(connection, deliveries, deliveries.c.id == delivery, attempts=attempts, outcome=outcome, due=due)
+
+
+def has_settled(connection: sa.Connection, before: str) -> bool:
+    """Whether there are deliveries queued before then that have arrived or were given up."""
+    chosen = sa.select(deliveries.c.id).where(deliveries.c.due.is_(None), deliveries.c.queued < before).limit(1)
+    return connection.execute(chosen).first() is not None
 
 
 def drop_settled(connection: sa.Connection, before: str) -> int:

@@ -39,8 +39,10 @@ class Cause(StrEnum):
 
     BUSY = "busy"
     """Nothing: another process is working in the workspace."""
+    ROW = "row"
+    """Look at the request that it names: a model cannot answer it. The others continue."""
     MODEL = "model"
-    """Look at the request or the model that it names; the others continue."""
+    """Look at the model that it names; the others continue."""
     ENVIRONMENT = "environment"
     """Repair the disk, the database, the files."""
     DELIVERY = "delivery"
@@ -49,9 +51,8 @@ class Cause(StrEnum):
     """Report it."""
 
 
+OF_ROWS = (InvalidRows, NotLearned)
 OF_MODELS = (
-    InvalidRows,
-    NotLearned,
     NoOptimum,
     CapacityExceeded,
     BudgetSpent,
@@ -68,6 +69,8 @@ def cause_of(error: BaseException) -> Cause:
     """Who is at fault."""
     if isinstance(error, WorkspaceBusy) and error.__cause__ is None:
         return Cause.BUSY  # with a cause, the database does not answer
+    if isinstance(error, OF_ROWS):
+        return Cause.ROW
     if isinstance(error, OF_MODELS):
         return Cause.MODEL
     return Cause.ENVIRONMENT if isinstance(error, OF_THE_ENVIRONMENT) else Cause.BUG
