@@ -87,7 +87,9 @@ def test_a_table_that_cannot_be_read_turns_health_red_and_the_queue_moves_when_i
     assert (health["worker"], fault["part"], fault["cause"]) == ("late", "the queue", "environment")
     assert "cannot be opened" in fault["message"] and fault["message"] in health["problem"]
     assert fault["message"] in desk.page().text.replace("&#39;", "'") and "Requests are not being worked" in desk.page().text
+    assert desk.call("auditor", "GET", "/v1/health").status_code == 503
     metrics = desk.call("auditor", "GET", "/metrics").text
+    assert "\nexpunge_worker_ok 0.0\n" in metrics
     assert float(re.search(r'expunge_worker_failures_total{cause="environment"} (\S+)', metrics)[1]) >= 3
     assert float(re.search(r"(?m)^expunge_worker_last_round_timestamp_seconds (\S+)", metrics)[1]) > 1.7e9
     assert sum("cannot be opened" in record.getMessage() for record in caplog.records) == 1  # counted after that
@@ -96,7 +98,26 @@ def test_a_table_that_cannot_be_read_turns_health_red_and_the_queue_moves_when_i
     assert wait_for(lambda: desk.is_closed(asked))
     assert wait_for(lambda: desk.client.get("/healthz").text == "ok\n")
     assert (desk.health()["worker"], desk.health()["problem"], desk.health()["faults"]) == ("ok", None, [])
+    assert desk.call("auditor", "GET", "/v1/health").status_code == 200
+    assert "\nexpunge_worker_ok 1.0\n" in desk.call("auditor", "GET", "/metrics").text
     assert any("over after" in record.getMessage() for record in caplog.records)
+
+
+def test_a_bug_is_tried_again_after_minutes_then_hours_and_a_fault_of_the_environment_within_a_minute(tmp_path, monkeypatch):
+    """By a clock of the test's own."""
+    found, now, waits = workspace(tmp_path, models=False), [0.0], dict[str, list[float]]()
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    for error in (RuntimeError(), OSError(28, "No space left on device")):
+        worker = module.Worker(found, every=3.0)
+        last, waited = now[0], waits.setdefault(type(error).__name__, [])
+        for _ in range(10):
+            worker._fail(error)
+            while not worker._queue.is_over:
+                now[0] += 0.5
+            waited.append(now[0] - last)
+            last = now[0]
+    assert waits["RuntimeError"] == [60, 120, 240, 480, 960, 1920, *[3600] * 4]
+    assert waits["OSError"] == [3, 6, 12, 24, *[45] * 6]
 
 
 def test_somebody_who_works_by_hand_is_waited_for(desk, monkeypatch):

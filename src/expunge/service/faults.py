@@ -17,19 +17,8 @@ from pathlib import Path
 
 from sqlalchemy.exc import TimeoutError as NoConnection
 
-from expunge.errors import (
-    AnchorMismatch,
-    BudgetSpent,
-    CapacityExceeded,
-    ExpungeError,
-    InvalidRows,
-    ModelCopied,
-    NoiseTooLarge,
-    NoOptimum,
-    NotLearned,
-    StateCorrupt,
-    WorkspaceBusy,
-)
+from expunge.errors import ExpungeError, WorkspaceBusy
+from expunge.workspace.states import MODEL_FAULTS, ROW_FAULTS
 
 log = logging.getLogger("expunge.service")
 
@@ -51,16 +40,6 @@ class Cause(StrEnum):
     """Report it."""
 
 
-OF_ROWS = (InvalidRows, NotLearned)
-OF_MODELS = (
-    NoOptimum,
-    CapacityExceeded,
-    BudgetSpent,
-    ModelCopied,
-    NoiseTooLarge,
-    AnchorMismatch,
-    StateCorrupt,
-)
 OF_THE_ENVIRONMENT = (ExpungeError, OSError, MemoryError, NoConnection)
 PACKAGE = Path(__file__).parents[1]
 
@@ -69,9 +48,9 @@ def cause_of(error: BaseException) -> Cause:
     """Who is at fault."""
     if isinstance(error, WorkspaceBusy) and error.__cause__ is None:
         return Cause.BUSY  # with a cause, the database does not answer
-    if isinstance(error, OF_ROWS):
+    if isinstance(error, ROW_FAULTS):
         return Cause.ROW
-    if isinstance(error, OF_MODELS):
+    if isinstance(error, MODEL_FAULTS):
         return Cause.MODEL
     return Cause.ENVIRONMENT if isinstance(error, OF_THE_ENVIRONMENT) else Cause.BUG
 

@@ -129,16 +129,22 @@ class Worker:
             try:
                 self._round()
             except BaseException as error:  # a panic of a Rust library is not an Exception
-                cause = self.faults.met(QUEUE, error)
-                if cause != Cause.BUSY:
-                    self._rounds.fail()
-                    is_bug = cause == Cause.BUG
-                    first, longest = (FIRST_WAIT_OF_A_BUG, LONGEST_WAIT_OF_A_BUG) if is_bug else (self._every, LONGEST_WAIT)
-                    self._queue.lengthen(first, longest)
+                self._fail(error)
             else:
                 self._rounds.end()
                 self._queue.forget()
                 self.faults.over(QUEUE)
+
+    def _fail(self, error: BaseException) -> None:
+        """Notes why a round failed, and when to try again."""
+        cause = self.faults.met(QUEUE, error)
+        if cause == Cause.BUSY:
+            return
+        self._rounds.fail()
+        if cause == Cause.BUG:
+            self._queue.lengthen(FIRST_WAIT_OF_A_BUG, LONGEST_WAIT_OF_A_BUG)
+        else:
+            self._queue.lengthen(self._every, LONGEST_WAIT)
 
     def _round(self) -> None:
         started = time.perf_counter()
