@@ -54,13 +54,13 @@ def test_names_and_numbers_mean_the_same_as_in_the_api(as_role, receiver, hook):
 
 def test_deliveries_are_listed_with_attempts_and_a_test_is_one(as_role, receiver, hook):
     assert as_role("engineer", "POST", f"/v1/webhooks/{hook[0]}/test", json={}).status_code == 202
-    assert wait_for(lambda: any(content["event"] == "test" for content in receiver.told))
+    assert wait_for(lambda: any(content["event"] == "webhook.test" for content in receiver.told))
 
     def newest():
         return as_role("engineer", "GET", f"/v1/webhooks/{hook[0]}/deliveries?limit=1").json()["items"][0]
 
     assert wait_for(lambda: newest()["outcome"] == "delivered")
-    assert (newest()["event"], newest()["attempts"], newest()["due"]) == ("test", 1, None)
+    assert (newest()["event"], newest()["attempts"], newest()["due"]) == ("webhook.test", 1, None)
     (listed,) = as_role("engineer", "GET", "/v1/webhooks").json()["items"]
     assert (listed["webhook"], listed["waiting"], listed["outcome"]) == (hook[0], 0, "delivered")
 
@@ -290,13 +290,13 @@ def test_every_notice_has_a_sentence(event):
 
 def test_without_a_server_or_its_password_an_e_mail_fails_with_a_reason(monkeypatch, tmp_path):
     with pytest.raises(mail.Unsendable, match="set smtp"):
-        mail.Server("", "").send("a@example.org", {}, 1.0)
+        mail.Server("", "").send("a@example.org", "{}", 1.0)
     mailbox = Mailbox()
     asking = mail.Server(mailbox.url.replace("//", "//user@"), "a@example.org")
     for path in (None, tmp_path / "none"):
         monkeypatch.delenv(mail.PASSWORD, raising=False) if path is None else monkeypatch.setenv(mail.PASSWORD, str(path))
         with pytest.raises(mail.Unsendable, match=mail.PASSWORD):
-            asking.send("b@example.org", {}, 5.0)
+            asking.send("b@example.org", "{}", 5.0)
     mailbox.close()
 
 

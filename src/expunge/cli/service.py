@@ -1,7 +1,6 @@
 """Commands about the service: serve, and the tokens that give access to it."""
 
 import ipaddress
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -14,13 +13,6 @@ token_app = typer.Typer(help="Tokens: who may use the service, and as what.", no
 app.add_typer(token_app, name="token")
 
 
-class LogForm(StrEnum):
-    """How the service writes its log."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
 @app.command()
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
@@ -30,7 +22,7 @@ def serve(
     plain_http: Annotated[
         bool, typer.Option("--plain-http", help="Listen beyond this machine without TLS, behind a proxy that provides it.")
     ] = False,
-    log: Annotated[LogForm, typer.Option(help="Form of the log on the standard error stream.")] = LogForm.TEXT,
+    json_log: Annotated[bool, typer.Option("--json-log", help="Write the log as one JSON object a line.")] = False,
     workspace: InWorkspace = HERE,
 ) -> None:
     """Serve the API under /v1 and the page at /, and work the queue every few seconds."""
@@ -57,7 +49,7 @@ def serve(
         ssl_certfile=tls_certificate,
         ssl_keyfile=tls_key,
         access_log=False,
-        log_config=records.configuration(log.value),
+        log_config=records.configuration(as_json=json_log),
         server_header=False,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=3,  # with the worker's own time, it stops within 10 seconds

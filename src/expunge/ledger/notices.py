@@ -1,6 +1,5 @@
 """Notices: what webhooks are told, queued in the transaction in which it happens, and how each delivery went."""
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,7 +26,7 @@ class Notice(Word):
     RELEASE_CERTIFIED = "release.certified"
     MODEL_SET_ASIDE = "model.set_aside"
     """It can forget nobody until it is refitted or replaced."""
-    TEST = "test"
+    TEST = "webhook.test"
 
 
 @dataclass(frozen=True)
@@ -64,11 +63,6 @@ class Due:
     attempts: int
     url: str = field(repr=False)
     secret: str = field(repr=False)
-
-    @property
-    def content(self) -> dict[str, Any]:
-        """The notice."""
-        return dict(json.loads(self.body))
 
 
 def announce(

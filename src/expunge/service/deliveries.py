@@ -154,7 +154,7 @@ class Deliveries:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(LIMIT):
-                await loop.run_in_executor(self._mail, server.send, recipient, row.content, LIMIT)
+                await loop.run_in_executor(self._mail, server.send, recipient, row.body, LIMIT)
         except Unsendable as error:
             return f"failed: {error}"
         except TimeoutError:

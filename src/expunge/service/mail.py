@@ -1,5 +1,6 @@
 """E-mail: a notice as a letter that a person reads, sent by the house's SMTP server."""
 
+import json
 import os
 import smtplib
 import ssl
@@ -45,8 +46,8 @@ class Server:
     url: str = field(repr=False)
     sender: str
 
-    def send(self, recipient: str, content: Mapping[str, Any], seconds: float) -> None:
-        """Sends a notice; each step of it may take so many seconds.
+    def send(self, recipient: str, notice: str, seconds: float) -> None:
+        """Sends a notice, given as JSON; each step of it may take so many seconds.
 
         Raises:
             Unsendable: there is no server in workspace.toml, or its password cannot be read.
@@ -66,7 +67,7 @@ class Server:
                 client.starttls(context=context)
             if parts.username:
                 client.login(unquote(parts.username), _password())
-            client.send_message(letter(content, self.sender, recipient))
+            client.send_message(letter(json.loads(notice), self.sender, recipient))
 
 
 def letter(content: Mapping[str, Any], sender: str, recipient: str) -> EmailMessage:

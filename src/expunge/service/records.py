@@ -1,6 +1,6 @@
 """Records: what the service changes, in its own log: what happened, who did it, how long it took; never an id of a person.
 
-A record is a line for people, or with ``expunge serve --log json`` a JSON object a line, for programs that collect logs.
+A record is a line for people, or with ``expunge serve --json-log`` a JSON object a line, for programs that collect logs.
 """
 
 import json
@@ -48,14 +48,14 @@ class JsonLines(logging.Formatter):
         return json.dumps({"at": at, "level": record.levelname.lower(), "logger": record.name, **about})
 
 
-def configuration(form: str) -> dict[str, Any]:
+def configuration(*, as_json: bool) -> dict[str, Any]:
     """How a service that runs alone writes its log: to the standard error stream, with every change of state."""
     text = {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}
     loggers = {name: {"handlers": ["lines"], "level": "INFO", "propagate": False} for name in ("uvicorn", "expunge.service")}
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {"lines": {"()": JsonLines} if form == "json" else text},
+        "formatters": {"lines": {"()": JsonLines} if as_json else text},
         "handlers": {"lines": {"class": "logging.StreamHandler", "formatter": "lines", "stream": "ext://sys.stderr"}},
         "loggers": loggers,
     }

@@ -48,7 +48,7 @@ def list_deliveries(webhook: Identity, request: Request, _caller: Engineer, limi
 
 @router.post("/webhooks/{webhook}/test", status_code=202)
 def try_webhook(webhook: Identity, request: Request, _caller: Engineer) -> dict[str, str]:
-    """Queues the event ``test`` for a webhook; its deliveries say how it went."""
+    """Queues the event ``webhook.test`` for a webhook; its deliveries say how it went."""
     _test(request, webhook)
     return {"webhook": webhook}
 
