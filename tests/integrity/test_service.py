@@ -9,6 +9,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import time
 from typing import Any
 
 import httpx
@@ -106,7 +107,7 @@ def test_a_table_that_cannot_be_read_turns_health_red_and_the_queue_moves_when_i
 def test_a_bug_is_tried_again_after_minutes_then_hours_and_a_fault_of_the_environment_within_a_minute(tmp_path, monkeypatch):
     """By a clock of the test's own."""
     found, now, waits = workspace(tmp_path, models=False), [0.0], dict[str, list[float]]()
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     for error in (RuntimeError(), OSError(28, "No space left on device")):
         worker = module.Worker(found, every=3.0)
         last, waited = now[0], waits.setdefault(type(error).__name__, [])

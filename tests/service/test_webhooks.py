@@ -212,12 +212,12 @@ class TestReminders:
 
 
 def test_a_worker_that_falls_silent_is_told_of_once_and_again_the_next_time(tmp_path):
-    found, silent = workspace(tmp_path, models=False), [None]
+    found, now = workspace(tmp_path, models=False), list[datetime | None]([None])
     with found.storage.database.writing() as connection:
         hooks.add(connection, "http://127.0.0.1:1/", "2026")
-    teller = deliveries.Deliveries(found.storage, deliveries.Faults(), lambda: silent[0])
+    teller = deliveries.Deliveries(found.storage, deliveries.Faults(), lambda: now[0])
     since = datetime(2026, 5, 1, 10, 40, tzinfo=UTC)
-    for silent[0] in (None, since, since, None, since):
+    for now[0] in (None, since, since, None, since):
         teller._look()
     with found.storage.database.reading() as connection:
         told = [json.loads(row.body) for row in notices.listed(connection, hooks.listed(connection)[0].id, 9)]
