@@ -3,7 +3,19 @@
 import numpy as np
 from scipy import linalg
 
-from expunge.problem.losses import Gamma, LogCosh, Logistic, Poisson, PseudoHuber, Softmax, Squared, Tweedie
+from expunge.problem.losses import (
+    Gamma,
+    LogCosh,
+    Logistic,
+    NegativeBinomial,
+    Poisson,
+    PseudoHuber,
+    SmoothedHinge,
+    SmoothedQuantile,
+    Softmax,
+    Squared,
+    Tweedie,
+)
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
 
@@ -43,6 +55,18 @@ def _slope_and_curvature(loss, t, y):
             k = L(loss.power)
             a, b = np.exp((2 - k) * t), y * np.exp((1 - k) * t)
             slope, curvature = a - b, (2 - k) * a + (k - 1) * b
+        case NegativeBinomial():
+            a = L(loss.dispersion)
+            odds = a * np.exp(t)
+            slope, curvature = (np.exp(t) - y) / (1 + odds), (a * y + 1) * np.exp(t) / (1 + odds) ** 2
+        case SmoothedQuantile():
+            q, s = L(loss.level), L(loss.scale)
+            slope = (1 - q) / (1 + np.exp(-r / s)) - q / (1 + np.exp(r / s))
+            curvature = 1 / (4 * s * np.cosh(r / (2 * s)) ** 2)
+        case SmoothedHinge():
+            s, sign = L(loss.scale), 2 * y - 1
+            slope = -sign / (1 + np.exp((sign * t - 1) / s))
+            curvature = 1 / (4 * s * np.cosh((sign * t - 1) / (2 * s)) ** 2)
     return slope[:, None], curvature[:, None, None]
 
 

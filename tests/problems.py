@@ -5,7 +5,21 @@ from typing import Literal
 
 import numpy as np
 
-from expunge.problem.losses import LOSSES, Gamma, LogCosh, Logistic, Loss, Poisson, PseudoHuber, Softmax, Squared, Tweedie
+from expunge.problem.losses import (
+    LOSSES,
+    Gamma,
+    LogCosh,
+    Logistic,
+    Loss,
+    NegativeBinomial,
+    Poisson,
+    PseudoHuber,
+    SmoothedHinge,
+    SmoothedQuantile,
+    Softmax,
+    Squared,
+    Tweedie,
+)
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
 
@@ -17,6 +31,9 @@ CATALOGUE: tuple[Loss, ...] = (
     PseudoHuber(1.0),
     PseudoHuber(0.3),
     LogCosh(),
+    SmoothedHinge(0.5),
+    SmoothedQuantile(0.8, 1.5),
+    NegativeBinomial(0.7),
     Poisson(),
     Gamma(),
     Tweedie(1.2),
@@ -53,7 +70,7 @@ def targets(loss: Loss, t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return y
     t = t[:, 0]
     match loss:
-        case Poisson():
+        case Poisson() | NegativeBinomial():
             return rng.poisson(np.exp(np.clip(t, -5, 5))).astype(float)
         case Gamma():
             return np.exp(np.clip(t, -5, 5)) * rng.gamma(2.0, 0.5, size=len(t)) + 1e-6

@@ -153,10 +153,17 @@ def by_json(path: Path, rows: pa.Table) -> np.ndarray:
     return X @ np.array(content["coef"])[0] + content["intercept"][0]
 
 
+@pytest.mark.parametrize("model", ["churn", "hinge"])
 @pytest.mark.parametrize("form", ["json", "sklearn", "onnx", "sql"])
-def test_exported_models_predict_raw_rows_as_the_release(form, made, tmp_path):
-    made("export", "churn", "--out", "m", "--format", form, "-w", "ws")
-    made("export", "churn", "--out", "json", "-w", "ws")
+def test_exported_models_predict_raw_rows_as_the_release(form, model, made, tmp_path):
+    if model == "hinge":
+        made("fit", "hinge", "--target", "churn", "--model", "hinge", "--scale", "0.8", "--sigma", "0.02", "-w", "ws")
+        pq.write_table(raw_rows({"age", "job", "tenure"}), tmp_path / "raw.parquet")
+        predicted = CliRunner().invoke(app, ["predict", "hinge", "raw.parquet", "--out", "p.csv", "-w", "ws"])
+        assert predicted.exit_code == 0, predicted.output
+        assert (tmp_path / "p.csv").read_text().splitlines()[0].replace('"', "") == "row,prediction"
+    made("export", model, "--out", "m", "--format", form, "-w", "ws")
+    made("export", model, "--out", "json", "-w", "ws")
     rows = raw_rows({"age", "job", "tenure"})
     expected = np.where(by_json(tmp_path / "json", rows) > 0, "yes", "no").tolist()
     assert 0 < expected.count("yes") < len(expected)
@@ -192,19 +199,48 @@ def test_sql_is_of_the_table_and_dialect_that_are_named(made, tmp_path):
     )
 
 
-@pytest.mark.parametrize("model", ["ridge", "pseudo-huber", "poisson", "gamma", "tweedie"])
+OPTIONS = {"quantile": ("--quantile", "0.8", "--scale", "0.5"), "negative-binomial": ("--dispersion", "0.3")}
+
+
+@pytest.mark.parametrize("model", ["ridge", "pseudo-huber", "quantile", "poisson", "negative-binomial", "gamma", "tweedie"])
 def test_regressions_are_fitted_and_exported(model, made, tmp_path):
     from skops.io import get_untrusted_types, load
 
     target = "age" if model in ("gamma", "ridge") else "visits"
-    made("fit", model, "--target", target, "--model", model, "--sigma", "0.02", "--penalty", "0.1", "-w", "ws")
+    options = ("--model", model, "--sigma", "0.02", "--penalty", "0.1", *OPTIONS.get(model, ()))
+    made("fit", model, "--target", target, *options, "-w", "ws")
+    made("forget", "person-1", "-w", "ws")
+    assert made("process", "-w", "ws")["closed"] == 1
     for form in ("json", "sklearn", "onnx", "sql"):
         made("export", model, "--out", f"m.{form}", "--format", form, "-w", "ws")
     rows = raw_rows({"age", "job", "tenure"})
     served = load(tmp_path / "m.sklearn", trusted=get_untrusted_types(file=tmp_path / "m.sklearn"))
     t = by_json(tmp_path / "m.json", rows)
-    expected = np.exp(t) if model in ("poisson", "gamma", "tweedie") else t
+    expected = np.exp(t) if model in ("poisson", "negative-binomial", "gamma", "tweedie") else t
     np.testing.assert_allclose(served.predict(rows), expected, rtol=1e-10)
+
+
+def test_exposures_and_weights_of_classes_are_learned_and_forgotten(made, tmp_path):
+    import pyarrow.compute as pc
+
+    rows = pq.read_table(tmp_path / "people.parquet")
+    made("fit", "rate", "--target", "visits", "--model", "poisson", "--exposure", "age", "--sigma", "0", "-w", "ws")
+    made("fit", "heavy", "--target", "churn", "--class-weight", "yes=4", "--sigma", "0", "-w", "ws")
+    made("forget", "person-1", "-w", "ws")
+    assert made("process", "-w", "ws")["closed"] == 1
+    for model in ("rate", "heavy"):
+        made("export", model, "--out", f"{model}.json", "-w", "ws")
+    left = rows.filter(pc.not_equal(rows["who"], "person-1"))
+    content = json.loads((tmp_path / "rate.json").read_text())
+    assert content["features"] == ["job=clerk", "job=nurse", "job=pilot", "tenure"], "the exposure is no feature"
+    refused = made("fit", "zero", "--target", "visits", "--model", "poisson", "--exposure", "tenure", "-w", "ws", code=1)
+    assert "has 0 in column 'tenure', the exposure: it must be a number above 0" in refused["message"]
+    exposure, y = left["age"].to_numpy(), left["visits"].to_numpy()
+    mean = exposure * np.exp(by_json(tmp_path / "rate.json", left))
+    assert mean.sum() == pytest.approx(y.sum(), rel=1e-6), "the intercept's equation, with the exposure as an offset"
+    churned = np.array([value.as_py() == "yes" for value in left["churn"]])
+    p = 1 / (1 + np.exp(-by_json(tmp_path / "heavy.json", left)))
+    assert np.where(churned, 4.0, 1.0) @ (p - churned) == pytest.approx(0.0, abs=1e-5)
 
 
 class TestWhatGoesWrong:
@@ -229,6 +265,20 @@ class TestWhatGoesWrong:
             (("fit", "m", "--target", "shoe"), "no column 'shoe'"),
             (("fit", "m", "--target", "churn", "--model", "forest"), "model must be one of"),
             (("fit", "m", "--target", "churn", "--epsilon", "0"), "epsilon must be"),
+            (("fit", "m", "--target", "churn", "--class-weight", "yes"), "--class-weight takes CLASS=WEIGHT, got 'yes'"),
+            (("fit", "m", "--target", "churn", "--class-weight", "maybe=2"), "class_weight has 'maybe', which is none of"),
+            (
+                ("fit", "m", "--target", "visits", "--model", "ridge", "--class-weight", "a=2", "--sigma", "1"),
+                "no classes to weigh",
+            ),
+            (("fit", "m", "--target", "churn", "--exposure", "tenure"), "the logistic loss takes no exposure"),
+            (("fit", "m", "--target", "visits", "--model", "poisson", "--exposure", "none"), "no column 'none' of exposures"),
+            (("fit", "m", "--target", "churn", "--scale", "2"), "a model of kind logistic has no scale"),
+            (
+                ("fit", "m", "--target", "visits", "--model", "quantile", "--quantile", "2", "--sigma", "1"),
+                "level must be between",
+            ),
+            (("fit", "m", "--target", "job", "--model", "hinge"), "has 3 classes, and a model of kind hinge knows two"),
             (("fit", "m", "--target", "age"), "over 100 different values"),
             (("fit", "m", "--target", "churn", "--model", "ridge", "--sigma", "1"), "not numeric"),
             (("refit", "none"), "there is no model 'none': the models are churn"),

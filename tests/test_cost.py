@@ -11,7 +11,18 @@ from scipy.optimize import minimize
 
 from expunge.engine.local import LocalEngine
 from expunge.privacy import Guarantee
-from expunge.problem.losses import Gamma, Logistic, Poisson, PseudoHuber, Softmax, Squared, Tweedie
+from expunge.problem.losses import (
+    Gamma,
+    Logistic,
+    NegativeBinomial,
+    Poisson,
+    PseudoHuber,
+    SmoothedHinge,
+    SmoothedQuantile,
+    Softmax,
+    Squared,
+    Tweedie,
+)
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
 from expunge.unlearning.cost import NoiseCost, NoisyLoss, affordable_sigma
@@ -19,8 +30,8 @@ from expunge.unlearning.fitting import fitted
 from expunge.unlearning.settings import Settings
 from tests.problems import CATALOGUE, targets
 
-CLASSIFIERS = [Logistic(), Softmax(2), Softmax(3), Softmax(4), Softmax(10)]
-LOG_LINKS = [Poisson(), Tweedie(1.1), Tweedie(1.5), Tweedie(1.9), Gamma()]
+CLASSIFIERS = [Logistic(), SmoothedHinge(0.5), Softmax(2), Softmax(3), Softmax(4), Softmax(10)]
+LOG_LINKS = [Poisson(), NegativeBinomial(0.7), Tweedie(1.1), Tweedie(1.5), Tweedie(1.9), Gamma()]
 
 
 def cost_of(loss, t, spread, y, seed=0):
@@ -41,8 +52,9 @@ def test_a_classifier_spends_what_was_asked_for_and_no_more(loss):
     asked, norm = 0.001, 3.0
     spread = norm * affordable_sigma(loss, fit_intercept=True, excess_risk=asked, row_norm=norm)
     rng = np.random.default_rng(loss.outputs)
+    worst = -1.0 if isinstance(loss, SmoothedHinge) else 0.0
     for i, size in enumerate((0.0, 0.3, 1.0, 3.0)):
-        cost, error = cost_of(loss, size * rng.normal(size=(1, loss.outputs)), spread, y=0, seed=i)
+        cost, error = cost_of(loss, worst + size * rng.normal(size=(1, loss.outputs)), spread, y=0, seed=i)
         assert cost <= asked + 4 * error
         if size == 0:
             assert cost >= 0.99 * asked - 4 * error
@@ -76,11 +88,11 @@ def test_a_log_link_spends_no_more_than_its_share_of_the_mean(loss, seed, risk):
     sigma = affordable_sigma(loss, fit_intercept=True, excess_risk=risk, row_norm=norm)
     noisy = NoisyLoss(objective, rows)
     cost = np.average(noisy.at(point, sigma) - noisy.at(point, 0.0), weights=rows.weight)
-    power = {"poisson": 1.0, "gamma": 2.0}.get(loss.name) or loss.power
+    power = {"poisson": 1.0, "negative_binomial": 1.0, "gamma": 2.0}.get(loss.name) or loss.power
     assert cost <= risk * np.average(y, weights=rows.weight) ** (2 - power) * (1 + 1e-9)
 
 
-@pytest.mark.parametrize("loss", [Squared(), PseudoHuber(1.0), PseudoHuber(20.0)], ids=repr)
+@pytest.mark.parametrize("loss", [Squared(), PseudoHuber(1.0), PseudoHuber(20.0), SmoothedQuantile(0.5, 1.0)], ids=repr)
 def test_a_regression_spends_no_more_than_its_share_of_the_largest_null_loss(loss, rng):
     low, high, risk, norm = 3.0, 11.0, 0.01, 2.0
     y = np.repeat([low, high], 50)  # the targets of the range that a constant predicts worst

@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expunge.problem.losses import Gamma, Logistic, Poisson, PseudoHuber, Softmax, Tweedie
+from expunge.problem.losses import (
+    Gamma,
+    Logistic,
+    NegativeBinomial,
+    Poisson,
+    PseudoHuber,
+    SmoothedHinge,
+    SmoothedQuantile,
+    Softmax,
+    Tweedie,
+)
 from tests.problems import CATALOGUE
 
 SCALAR = [loss for loss in CATALOGUE if loss.outputs == 1]
@@ -15,9 +25,9 @@ SCALAR = [loss for loss in CATALOGUE if loss.outputs == 1]
 
 def target(loss, y: float) -> float:
     match loss:
-        case Logistic():
+        case Logistic() | SmoothedHinge():
             return float(y > 0)
-        case Poisson() | Tweedie():
+        case Poisson() | NegativeBinomial() | Tweedie():
             return abs(y)
         case Gamma():
             return abs(y) + 0.1
@@ -159,7 +169,36 @@ def test_nothing_is_nan_and_nothing_warns_at_800(loss, t, y):
     assert np.abs(loss.curvature(t, y)).max() <= loss.curvature_norm(t, y)[0]
 
 
-@pytest.mark.parametrize(("make", "bad"), [(PseudoHuber, 0.0), (PseudoHuber, math.inf), (Tweedie, 1.0), (Tweedie, 2.0)])
+@pytest.mark.parametrize(
+    ("make", "bad"),
+    [
+        (PseudoHuber, 0.0),
+        (PseudoHuber, math.inf),
+        (Tweedie, 1.0),
+        (Tweedie, 2.0),
+        (SmoothedHinge, 0.0),
+        (SmoothedQuantile, 1.0),
+        (NegativeBinomial, 0.0),
+    ],
+)
 def test_impossible_parameters_are_refused(make, bad):
     with pytest.raises(ValueError, match=str(bad)):
         make(bad)
+
+
+@pytest.mark.parametrize("loss", [Poisson(), Gamma(), Tweedie(1.2), Tweedie(1.7)], ids=repr)
+@given(t=st.floats(-4, 4), y=st.floats(0.1, 9), exposure=st.floats(0.01, 100))
+def test_an_exposure_is_an_offset_written_as_targets_and_weights(loss, t, y, exposure):
+    given, at = np.array([y]), np.array([t])
+    rate, weight = loss.over_exposure(given, np.array([exposure]))
+    ahead = at + math.log(exposure)
+    for of in (loss.derivative, loss.curvature, loss.third_derivative):
+        assert weight * of(at, rate) == pytest.approx(of(ahead, given), rel=1e-9, abs=1e-12)
+    gained = weight * (loss.value(at + 1.0, rate) - loss.value(at, rate))
+    assert gained == pytest.approx(loss.value(ahead + 1.0, given) - loss.value(ahead, given), rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("loss", [loss for loss in CATALOGUE if not isinstance(loss, Poisson | Gamma | Tweedie)], ids=repr)
+def test_other_losses_take_no_exposure(loss):
+    with pytest.raises(ValueError, match=f"the {loss.name} loss takes no exposure: .* as a column of features"):
+        loss.over_exposure(np.ones(1), np.ones(1))

@@ -1,5 +1,6 @@
 """Rows in blocks: the same numbers as dense rows, and bounds that hold for the order in which blocks are summed."""
 
+from dataclasses import replace
 from unittest import mock
 
 import numpy as np
@@ -17,7 +18,9 @@ from expunge.numerics.leverage import leverages
 from expunge.numerics.splitting import can_be_split, split
 from expunge.numerics.statistics import Statistics
 from expunge.numerics.support import Support
+from expunge.problem import joining
 from expunge.problem import split as split_module
+from expunge.problem.levels import Levels
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
 from expunge.problem.split import SplitMatrix, pays
@@ -81,6 +84,10 @@ def test_blocks_hold_the_same_values(seed):
         assert found.dtype == X.dtype
         in_blocks = [column for each in found.blocks for column in each.levels.columns]
         assert sorted([*found.dense_columns, *found.csr_columns, *in_blocks]) == list(range(X.shape[1]))
+        again = Support.of(Objective(CATALOGUE[0], X.shape[1]), replace(rows, X=found))
+        np.testing.assert_array_equal(again.largest, support.largest)
+        np.testing.assert_array_equal(again.together[:-1, :-1], (X != 0).astype(float).T @ (X != 0) > 0)
+        assert again.together[-1].all() and again.together[:, -1].all()
         for index in (slice(3, 9), slice(None, None, 2), np.arange(len(X)) % 3 == 0, [4, 1, 1]):
             np.testing.assert_array_equal(found[index].toarray(), X[index])
 
@@ -242,16 +249,44 @@ def test_rows_are_split_where_that_leaves_a_tenth():
 def test_small_categories_are_one_block_while_it_has_few_codes():
     """The largest first; each with the first that leave room in 64 codes."""
     lengths, all_four = [30, 2, 3, 40], [0, 1, 2, 3]
-    assert split_module._together(lengths, all_four, [False] * 4) == [[3], [0, 1], [2]]
-    assert split_module._together(lengths, all_four, [True] * 4) == [[3], [0], [2, 1]]
-    assert split_module._together([2, 3, 32], [0, 2], [False] * 3) == [[1], [2, 0]]
-    assert split_module._together([65, 2], [0, 1], [False] * 2) == [[0], [1]]
+    assert joining.joined(lengths, all_four, [False] * 4) == [[3], [0, 1], [2]]
+    assert joining.joined(lengths, all_four, [True] * 4) == [[3], [0], [2, 1]]
+    assert joining.joined([2, 3, 32], [0, 2], [False] * 3) == [[1], [2, 0]]
+    assert joining.joined([65, 2], [0, 1], [False] * 2) == [[0], [1]]
+    assert joining.joined([13, 5], [0, 1], [False] * 2) == [[0], [1]]
+
+
+@pytest.mark.parametrize("has_none", [(False,), (True,), (False, True), (True, True, False)])
+def test_what_codes_stand_for(has_none, rng):
+    """Sums and look-ups by code are those of a matrix that says which columns each code stands for."""
+    lengths = (3, 2, 4)[: len(has_none)]
+    columns = np.split(np.arange(sum(lengths)), np.cumsum(lengths)[:-1])
+    levels = Levels(tuple(columns), has_none)
+    sizes = [length + more for length, more in zip(lengths, has_none, strict=True)]
+    stands = np.array(
+        [[place in (c[k] for c, k in zip(columns, code, strict=True) if k < len(c)) for place in range(sum(lengths))]
+         for code in np.ndindex(*sizes)], dtype=float
+    )  # fmt: skip
+    assert levels.sizes == tuple(sizes) and levels.n_codes == len(stands)
+    for shape in ((), (2,), (2, 3)):
+        values, sums = rng.normal(size=(sum(lengths), *shape)), rng.normal(size=(len(stands), *shape))
+        for found, expected in (
+            (levels.gathered(values), np.tensordot(stands, values, axes=1)),
+            (levels.scattered(sums), np.tensordot(stands.T, sums, axes=1)),
+        ):
+            assert found.shape == expected.shape
+            np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-13)
+    sums, matrix = np.abs(rng.normal(size=len(stands))), rng.normal(size=(sum(lengths),) * 2)
+    np.testing.assert_allclose(levels.both(sums), (stands.T * sums) @ stands, rtol=1e-13, atol=1e-13)
+    np.testing.assert_allclose(levels.squares(matrix + matrix.T), np.diag(stands @ (matrix + matrix.T) @ stands.T), atol=1e-13)
+    np.testing.assert_array_equal(levels.highest(sums), (stands * sums[:, None]).max(axis=0))
+    np.testing.assert_array_equal(levels.counts, stands.sum(axis=1))
 
 
 def test_categories_with_one_value_in_each_row_may_be_one_block():
     values = np.array([[1.0, 0.0, 2.0, 2.0], [1.0, 3.0, 0.0, 2.0], [5.0, 0.0, 2.0, 2.0], [0.0, 3.0, 2.0, 0.0]])
-    assert split_module._alike(values) == [3, 0, 1]  # that with most friends first
-    assert split_module._alike(values[[2, 0, 1, 3]]) == [3, 1, 2]
+    assert joining.alike_in(values) == [3, 0, 1]  # that with most friends first
+    assert joining.alike_in(values[[2, 0, 1, 3]]) == [3, 1, 2]
 
 
 def test_blocks_for_rows_to_come_have_a_code_for_none():
@@ -269,6 +304,8 @@ def test_columns_that_are_mostly_0_are_kept_as_csr(kind, thin):
     groups = GROUPS if len(thin) == 1 else [np.array([k]) for k in range(5)]
     found = SplitMatrix.of(kind(ROWS), groups, thin=np.array(thin))
     assert found.csr_columns.tolist() == thin
+    others = len(found.dense_columns) + sum(len(each.levels.categories) for each in found.blocks)
+    assert found.stored == others + int((ROWS[:, thin] != 0).sum(axis=1).max())
     np.testing.assert_array_equal(found.toarray(), ROWS)
     np.testing.assert_array_equal(found.tocsr().toarray(), ROWS)
     assert found.tocsr().nnz == 6

@@ -51,6 +51,27 @@ def test_from_request_to_verified_certificate(log_in, shot, tmp_path):
     assert '"expunge":"certificate"' in download.value.path().read_text()
 
 
+def test_a_person_is_told_what_is_held(log_in, shot):
+    page = log_in("operator")
+    page.get_by_role("link", name="Look up").click()
+    page.get_by_label("Id of the person").fill("nobody")
+    page.get_by_role("button", name="Look up").click()
+    expect(page.get_by_role("alert")).to_contain_text("no rows here have this id")
+    expect(page.get_by_label("Id of the person")).to_be_focused()
+    assert page.get_by_label("Id of the person").input_value() == "nobody"
+    page.get_by_label("Id of the person").fill("person-30")
+    page.get_by_role("button", name="Look up").click()
+    expect(page.get_by_role("heading", name="Models that learned them")).to_be_visible()
+    expect(page.get_by_text("churn, which predicts churn, learned")).to_be_visible()
+    assert page.url.endswith("/people")
+    shot(page, "held")
+    accessible(page)
+    for name, begins in (("Everything, as JSON", "{"), ("The rows, as CSV", "age,job,tenure")):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=name).click()
+        assert download.value.path().read_text().startswith(begins) and "person" not in download.value.suggested_filename
+
+
 def test_an_auditor_audits(log_in, shot):
     page = log_in("auditor")
     expect(page.get_by_role("link", name="New request")).to_have_count(0)
@@ -67,6 +88,20 @@ def test_an_auditor_audits(log_in, shot):
     accessible(page)
     page.get_by_role("button", name="Log out").click()
     expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+    accessible(page)
+
+
+def test_an_engineer_looks_at_a_model(log_in, shot):
+    page = log_in("engineer")
+    page.get_by_role("link", name="churn", exact=True).click()
+    accessible(page)
+    page.get_by_role("button", name="Measure now").click()
+    expect(page.get_by_role("heading", name="What each column adds")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("img", name="contribution of age")).to_be_visible()
+    expect(page.get_by_text("Do not publish it")).to_be_visible()
+    colours = page.locator("svg path[stroke='#0e8a8a']").first.evaluate("line => getComputedStyle(line).stroke")
+    assert colours == "rgb(14, 138, 138)", "the page's own style leaves the drawing's colours alone"
+    shot(page, "model")
     accessible(page)
 
 
@@ -119,7 +154,7 @@ def test_by_keyboard_alone(log_in):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("path", ["/", "/requests", "/requests/new", "/certificates", "/certificates/1"])
+@pytest.mark.parametrize("path", ["/", "/requests", "/requests/new", "/people", "/certificates", "/certificates/1"])
 def test_on_a_small_screen(scheme, path, log_in, shot):
     page = log_in("operator", viewport={"width": 360, "height": 740}, color_scheme=scheme)
     page.goto(path)

@@ -12,7 +12,7 @@ def run(*arguments: object, code: int = 0):
     """What a command answers, which ends with ``code``."""
     result = CliRunner().invoke(app, [*map(str, arguments), "--json"])
     assert result.exit_code == code, result.output
-    return json.loads(result.stdout)
+    return json.loads(result.stdout) if result.stdout.strip() else {}
 
 
 def problems(folder: Path, depth: str = "everything") -> dict[str, str]:

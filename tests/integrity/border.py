@@ -79,6 +79,7 @@ COMMANDS = {
     "export sklearn": ["export", "churn", "--out", "out.bin", "--format", "sklearn"],
     "predict": ["predict", "churn", "new.csv", "--out", "out.csv"],
     "audit": ["audit", "audited", "--model", "churn", "--draws", "40"],
+    "show": ["show", "person-4", "--out", "held.json"],
     "forget": ["forget", "person-8", "person-9"],
     "forget file": ["forget", "--file", "ids.txt"],
     "process": ["process"],

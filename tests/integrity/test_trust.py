@@ -1,5 +1,6 @@
 """Never destroy, check when acting: older ledgers, foreign keys, copied folders, leaping clocks, seven names of a folder."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -29,7 +30,13 @@ from tests.workspace.test_workspace import problems
 
 
 def run(folder: Path, *arguments: str, code: int = 0) -> Any:
-    """What a real process prints as JSON, and that it ends with ``code``."""
+    """What a command that is given in ``folder`` answers."""
+    with contextlib.chdir(folder):
+        return in_process(*arguments, code=code)
+
+
+def in_another_process(folder: Path, *arguments: str, code: int = 0) -> Any:
+    """The same of a real process."""
     command = [sys.executable, "-m", "expunge", *arguments, "--json"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stdout + done.stderr
@@ -341,7 +348,7 @@ class TestCopies:
             assert is_leading
             with pytest.raises(WorkspaceBusy):
                 found.process(patience=0.2)
-            assert run(tmp_path, "process", "-w", "ws", code=5)["error"] == "WorkspaceBusy"
+            assert in_another_process(tmp_path, "process", "-w", "ws", code=5)["error"] == "WorkspaceBusy"
         found.process(patience=0.2)
 
 

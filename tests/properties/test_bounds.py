@@ -19,7 +19,7 @@ from expunge.numerics.leverage import leverages
 from expunge.numerics.statistics import RowExtremes, RowTerms, Statistics
 from expunge.numerics.support import Support
 from expunge.privacy import Guarantee
-from expunge.problem.losses import Gamma, Logistic, Poisson, Squared, Tweedie
+from expunge.problem.losses import Gamma, Logistic, NegativeBinomial, Poisson, SmoothedHinge, SmoothedQuantile, Squared, Tweedie
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
 from expunge.unlearning import bounds
@@ -99,7 +99,9 @@ def test_every_rung_is_an_upper_bound(loss, seed, order):
 def test_the_bound_of_third_order_is_near_the_truth(record_property):
     """In the median of fixed problems, in the metric of the Hessian: the statistics alone and a pass."""
     ratios: dict[str, list[float]] = {"statistics0": [], "pass1": []}
-    for p in (problem(loss, seed) for loss in CATALOGUE for seed in range(40)):
+    later = (NegativeBinomial, SmoothedHinge, SmoothedQuantile)  # the median is one of the mix, which stays as it was
+    losses = [loss for loss in CATALOGUE if not isinstance(loss, later)]
+    for p in (problem(loss, seed) for loss in losses for seed in range(40)):
         if not p.gone.any():
             continue
         with contextlib.suppress(NoOptimum):

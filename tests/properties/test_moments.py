@@ -18,7 +18,7 @@ from expunge.engine.local import LocalEngine
 from expunge.errors import InvalidRows
 from expunge.numerics import moments
 from expunge.numerics.moments import MOST_ROWS, Moments
-from expunge.problem.losses import Gamma, Logistic, Poisson, Softmax, Squared, Tweedie
+from expunge.problem.losses import Gamma, Logistic, NegativeBinomial, Poisson, Softmax, Squared, Tweedie
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
 from expunge.unlearning.shape import Shape
@@ -62,6 +62,8 @@ def weight_in_moments(loss, y: float) -> float:
     match loss:
         case Poisson():
             return y
+        case NegativeBinomial():
+            return y / (1.0 + loss.dispersion * y)
         case Tweedie():
             return y ** (2.0 - loss.power)
     return 1.0

@@ -15,7 +15,18 @@ from expunge.errors import NoOptimum
 from expunge.numerics.factor import Factor, Hessian, eigenvalue_floor
 from expunge.numerics.moments import Moments
 from expunge.privacy.noise import InsecureNoise, grid_rounding
-from expunge.problem.losses import Gamma, Logistic, Poisson, PseudoHuber, Softmax, Squared, Tweedie
+from expunge.problem.losses import (
+    Gamma,
+    Logistic,
+    NegativeBinomial,
+    Poisson,
+    PseudoHuber,
+    SmoothedHinge,
+    SmoothedQuantile,
+    Softmax,
+    Squared,
+    Tweedie,
+)
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
 from expunge.unlearning.cost import NoisyLoss
@@ -31,10 +42,22 @@ def shape_of(objective, rows, floor=0.02, excess_risk=1e-3) -> Shape:
     return Shape.of(objective, Moments.of(objective, rows), excess_risk, floor)
 
 
+def target_weight(loss, y: np.ndarray) -> np.ndarray:
+    """What a row counts in the moments, by its target."""
+    match loss:
+        case Poisson():
+            return y
+        case Tweedie():
+            return y ** (2 - loss.power)
+        case NegativeBinomial():
+            return y / (1 + loss.dispersion * y)
+    return np.ones(len(y))
+
+
 def near_hessian(objective: Objective, rows: Rows, floor: float) -> np.ndarray:
     """A as theory §5.6 has it, in plain float64, of the rows as they are."""
     loss, X, y = objective.loss, objective.design(rows), rows.y
-    weight = rows.weight * {Poisson: y, Tweedie: y ** (2 - getattr(loss, "power", 2))}.get(type(loss), np.ones(len(y)))
+    weight = rows.weight * target_weight(loss, y)
     if loss.classes:
         G = [(X * (rows.weight * (y == k))[:, None]).T @ X for k in range(loss.classes)]
         ridged = sum(G) + 1e-9 * np.trace(sum(G)) / objective.width * np.eye(objective.width)
@@ -44,6 +67,9 @@ def near_hessian(objective: Objective, rows: Rows, floor: float) -> np.ndarray:
         )  # fmt: skip
     else:
         A = (X * weight[:, None]).T @ X
+    A = A * {SmoothedHinge: 1 / getattr(loss, "scale", 1), SmoothedQuantile: 0.25 / getattr(loss, "scale", 1)}.get(
+        type(loss), 1.0
+    )
     A = objective.penalised_hessian((A + A.T) / 2, float(rows.weight.sum()))
     return A + floor * np.trace(A) / len(A) * np.eye(len(A))
 
@@ -68,8 +94,8 @@ def test_the_matrix_is_the_theorys_up_to_the_grid(loss, seed):
         moments = Moments.of(p.objective, p.rows)
         size = sum(np.trace(moments.matrix(k)) for k in range(max(1, loss.classes)))
         assert np.linalg.norm(found.metric - wanted) <= 0.04 * size + 1e-9 * np.linalg.norm(wanted)
-    power = 1.0 if isinstance(loss, Poisson) else 2.0 - loss.power if isinstance(loss, Tweedie) else 0.0
-    assert found.scale == pytest.approx(math.sqrt(2e-3 * float(p.rows.weight @ p.rows.y**power) / len(wanted)), rel=1e-8)
+    size = float(p.rows.weight @ target_weight(loss, p.rows.y))
+    assert found.scale == pytest.approx(math.sqrt(2e-3 * size / len(wanted)), rel=1e-8)
 
 
 @pytest.mark.parametrize("fit_intercept", [False, True])
@@ -303,7 +329,7 @@ def test_the_spread_of_predictors_and_the_cost_are_what_releases_show(loss, rng)
     pairs = np.vstack([drawn, 2 * point - drawn])
     seen = np.mean([loss.value(objective.predictor(w, features), y).mean() for w in pairs]) - noisy.at(point, 0.0).mean()
     assert expected == pytest.approx(seen, rel=0.1)
-    share = {"poisson": y.mean(), "tweedie": np.mean(y ** (2 - getattr(loss, "power", 2)))}.get(loss.name, 1.0)
+    share = target_weight(loss, y).mean()
     assert 0.15 < seen / (2e-3 * share) < 1.5, "about what was asked for; a loss flat far out takes less"
     if loss.self_concordance <= 2.0:
         penalty = 0.5 * float(np.sum(shape.covariance * objective.penalised_hessian(np.zeros_like(shape.covariance), 300.0)))

@@ -11,7 +11,7 @@ from expunge.numerics.evaluation import Evaluation
 from expunge.numerics.rounding import UNIT_ROUNDOFF
 from expunge.numerics.row_norms import row_norms
 from expunge.numerics.statistics import RowTerms, Statistics
-from expunge.problem.losses import Gamma, Poisson, Tweedie
+from expunge.problem.losses import Gamma, NegativeBinomial, Poisson, Tweedie
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
 from expunge.unlearning.dense import DenseState
@@ -129,7 +129,7 @@ def harsh(loss, seed: int) -> tuple[Objective, Rows, np.ndarray]:
     w[d:] += rng.uniform(-20, 20) * intercept
     t = X @ w.reshape(loss.outputs, -1)[:, :d].T + (w[d] if intercept else 0.0)
     y = targets(loss, np.clip(t, -300, 300), rng) if loss.classes else t[:, 0] + rng.normal(size=n) * 10.0 ** rng.uniform(-8, 3)
-    if isinstance(loss, Poisson | Gamma | Tweedie):  # near the mean, whatever its size
+    if isinstance(loss, Poisson | NegativeBinomial | Gamma | Tweedie):  # near the mean, whatever its size
         y = np.exp(np.clip(t[:, 0], -130, 130)) * (1.0 + rng.normal(size=n) * 10.0 ** rng.uniform(-8, 0)) ** 2 + 1e-60
     weight = 10.0 ** rng.uniform(-12, 12, size=n) if rng.random() < 0.5 else None
     return Objective(loss, d, 0.0, fit_intercept=intercept), Rows.of(X, y, weight), w

@@ -4,16 +4,26 @@ A case is made as a plain dense matrix first. What the library sees is one of th
 representation taken for its values shows.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from scipy import sparse
 
-from expunge.problem.losses import LOSSES, Loss, PseudoHuber, Softmax, Tweedie
+from expunge.problem.losses import (
+    LOSSES,
+    Loss,
+    NegativeBinomial,
+    PseudoHuber,
+    SmoothedHinge,
+    SmoothedQuantile,
+    Softmax,
+    Tweedie,
+)
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
-from tests.referee.oracle import LossName, Model, Optimum, optimum
+from tests.referee.oracle import QUANTILE_SCALE, LossName, Model, Optimum, optimum
 
 LOSS_KINDS: tuple[tuple[LossName, float], ...] = (
     ("logistic", 0.0),
@@ -28,7 +38,23 @@ LOSS_KINDS: tuple[tuple[LossName, float], ...] = (
     ("tweedie", 1.2),
     ("tweedie", 1.7),
 )
-assert {name for name, _ in LOSS_KINDS} == set(LOSSES), "a new loss must come before the referee"
+LATER_KINDS: tuple[tuple[LossName, float], ...] = (
+    ("smoothed_hinge", 0.5),
+    ("smoothed_quantile", 0.8),
+    ("negative_binomial", 0.7),
+)
+"""Losses that came later: every eighth block of seeds is theirs, so that the other seeds stay the cases that they were."""
+LATER_BLOCK = 5
+MADE: dict[LossName, Callable[[float], Loss]] = {
+    "softmax": lambda n_classes: Softmax(int(n_classes)),
+    "pseudo_huber": PseudoHuber,
+    "tweedie": Tweedie,
+    "smoothed_hinge": SmoothedHinge,
+    "smoothed_quantile": lambda level: SmoothedQuantile(level, QUANTILE_SCALE),
+    "negative_binomial": NegativeBinomial,
+}
+"""Losses with a parameter."""
+assert {name for name, _ in LOSS_KINDS + LATER_KINDS} == set(LOSSES), "a new loss must come before the referee"
 
 SHAPES = ("gaussian", "unit", "binary", "onehot", "counts", "heavy", "scaled", "collinear", "separable", "huge", "tiny")
 TAME = ("gaussian", "unit", "binary", "onehot", "counts")
@@ -73,12 +99,7 @@ class Case:
     def objective(self) -> Objective:
         """The library's words for ``model``."""
         kind, parameter = self.model.loss, self.model.parameter
-        if kind == "softmax":
-            loss: Loss = Softmax(int(parameter))
-        elif kind in ("pseudo_huber", "tweedie"):
-            loss = {"pseudo_huber": PseudoHuber, "tweedie": Tweedie}[kind](parameter)
-        else:
-            loss = LOSSES[kind]()
+        loss = MADE[kind](parameter) if kind in MADE else LOSSES[kind]()
         return Objective(loss, self.model.n_features, self.model.penalty, self.model.form, self.model.intercept)
 
     def rows(self, index: np.ndarray, *, with_ids: bool = True) -> Rows:
@@ -127,10 +148,16 @@ def represented(X: np.ndarray, form: str, rng: np.random.Generator) -> Any:
     return sparse.csr_array((np.array(data, dtype=X.dtype), np.array(indices, dtype=np.int32), np.array(indptr)), shape=X.shape)
 
 
+def kind_of(seed: int) -> tuple[LossName, float]:
+    """The loss of a case, and its parameter."""
+    block, place = divmod(seed, len(LOSS_KINDS))
+    return LATER_KINDS[place % len(LATER_KINDS)] if block % 8 == LATER_BLOCK else LOSS_KINDS[place]
+
+
 def case(seed: int, *, tame: bool = False) -> Case:
     """A case drawn from ``seed``; losses come in turn, so that consecutive seeds see all of them."""
     rng = np.random.default_rng([seed, 20260])
-    kind, parameter = LOSS_KINDS[seed % len(LOSS_KINDS)]
+    kind, parameter = kind_of(seed)
     n, d = int(rng.integers(16, 60)), int(rng.integers(1, 6 if kind == "softmax" else 8))
     shape = str(rng.choice(TAME if tame else SHAPES))
     X = _features(shape, n, d, rng)
@@ -193,16 +220,16 @@ def _targets(model: Model, X: np.ndarray, shape: str, rng: np.random.Generator) 
     size = np.median(np.linalg.norm(X, axis=1)) + 1e-300
     t = np.clip(X / size @ rng.normal(size=(X.shape[1], model.outputs)), -6, 6)
     n = len(X)
-    if shape == "separable" and model.loss in ("logistic", "softmax"):
+    if shape == "separable" and model.loss in ("logistic", "softmax", "smoothed_hinge"):
         t = 50.0 * t
     match model.loss:
-        case "logistic":
+        case "logistic" | "smoothed_hinge":
             y = (t[:, 0] + rng.logistic(size=n) > 0).astype(float)
             y[:6] = [0, 1, 0, 1, 0, 1]
         case "softmax":
             y = (t + rng.gumbel(size=t.shape)).argmax(axis=1).astype(float)
             y[: 3 * model.outputs] = np.tile(np.arange(model.outputs), 3)
-        case "poisson":
+        case "poisson" | "negative_binomial":
             y = rng.poisson(np.exp(t[:, 0])).astype(float)
             y[0] = 1.0
         case "gamma":

@@ -18,12 +18,26 @@ MOST_BITS = 2560
 LOOKS = 400
 """Newton steps and halvings after which there is held to be no optimum."""
 
-LossName = Literal["logistic", "softmax", "squared", "pseudo_huber", "log_cosh", "poisson", "gamma", "tweedie"]
+LossName = Literal[
+    "logistic",
+    "softmax",
+    "smoothed_hinge",
+    "squared",
+    "pseudo_huber",
+    "log_cosh",
+    "smoothed_quantile",
+    "poisson",
+    "negative_binomial",
+    "gamma",
+    "tweedie",
+]
+QUANTILE_SCALE = 0.4
+"""s of the smoothed quantile loss, of which the parameter is the level."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """What is minimised; ``parameter`` is the pseudo-Huber scale, the Tweedie power or the number of classes."""
+    """What is minimised; ``parameter`` is a scale, a level, a dispersion, a power or the number of classes."""
 
     loss: LossName
     n_features: int
@@ -215,6 +229,15 @@ def _loss(model: Model, t: list[arb], y: arb, code: int) -> arb:
             return t[0].exp() - y * t[0]
         case "gamma":
             return y * (-t[0]).exp() + t[0]
+        case "smoothed_hinge":
+            s = arb(model.parameter)
+            return s * _softplus((1 - (t[0] if code else -t[0])) / s)
+        case "smoothed_quantile":
+            s, q = arb(QUANTILE_SCALE), arb(model.parameter)
+            return s * _softplus((t[0] - y) / s) - q * (t[0] - y)
+        case "negative_binomial":
+            a = arb(model.parameter)
+            return (y + 1 / a) * _softplus(t[0] + a.log()) - y * t[0]
         case "tweedie":
             k = arb(model.parameter)
             return y * ((1 - k) * t[0]).exp() / (k - 1) + ((2 - k) * t[0]).exp() / (2 - k)
@@ -255,6 +278,19 @@ def _derivatives(model: Model, t: list[arb], y: arb, code: int) -> tuple[list[ar
             power = arb(model.parameter)
             mean, claim = ((2 - power) * u).exp(), y * ((1 - power) * u).exp()
             slope1, curvature1 = mean - claim, (2 - power) * mean + (power - 1) * claim
+        case "smoothed_hinge":
+            s, sign = arb(model.parameter), 1 if code else -1
+            x = (1 - sign * u) / s
+            slope1, curvature1 = -sign / (1 + (-x).exp()), 1 / (s * (2 + x.exp() + (-x).exp()))
+        case "smoothed_quantile":
+            s = arb(QUANTILE_SCALE)
+            x = (u - y) / s
+            slope1, curvature1 = 1 / (1 + (-x).exp()) - arb(model.parameter), 1 / (s * (2 + x.exp() + (-x).exp()))
+        case "negative_binomial":
+            a = arb(model.parameter)
+            x = u + a.log()
+            slope1 = (y + 1 / a) / (1 + (-x).exp()) - y
+            curvature1 = (y + 1 / a) / (2 + x.exp() + (-x).exp())
     return [slope1], [[curvature1]]
 
 

@@ -482,7 +482,12 @@ def _provoke(referee: Referee, rng: np.random.Generator) -> None:
             referee.refuses(lambda: model.forget(given.rows(one[:0])), invalid, "no rows")
         case "all":
             referee.refuses(lambda: model.forget(given.rows(held)), invalid, "all rows")
-        case "target" if given.objective.loss.classes or given.model.loss in ("poisson", "gamma", "tweedie"):
+        case "target" if given.objective.loss.classes or given.model.loss in (
+            "poisson",
+            "negative_binomial",
+            "gamma",
+            "tweedie",
+        ):
             referee.refuses(lambda: model.forget(rows(X, np.array([-0.5]))), invalid, "a target that the loss does not take")
         case "missing_row":
             if len(others):

@@ -21,6 +21,9 @@ MATRIX = {
     ("POST", "/v1/requests"): OPERATOR,
     ("POST", "/v1/requests/bulk"): OPERATOR,
     ("POST", "/v1/requests/preview"): OPERATOR,
+    ("POST", "/v1/people/show"): OPERATOR,
+    ("GET", "/people"): OPERATOR,
+    ("POST", "/people"): OPERATOR,
     ("GET", "/v1/requests"): ALL,
     ("GET", "/v1/requests/{request_id}"): ALL,
     ("POST", "/v1/requests/{request_id}/cancel"): OPERATOR,
@@ -61,6 +64,8 @@ MATRIX = {
     ("POST", "/webhooks/{webhook}/test"): ENGINEER,
     ("POST", "/webhooks/{webhook}/rotate"): ENGINEER,
     ("POST", "/webhooks/{webhook}/delete"): ENGINEER,
+    ("GET", "/models/{name}"): CHECKER,
+    ("POST", "/models/{name}"): CHECKER,
     ("GET", "/audit"): CHECKER,
     ("POST", "/audit"): CHECKER,
 }
@@ -127,6 +132,23 @@ def test_the_evidence_is_not_printed_with_a_certificate(logged_in):
     page = client.get("/certificates/1").text
     printed = re.sub(r'<(section|span)[^>]*class="no-print".*?</\1>', "", page, flags=re.DOTALL)
     assert "distance bound" in page and "distance bound" not in printed and "spent" not in printed
+
+
+def test_quality_is_for_those_who_may_see_the_data_and_in_no_published_place(as_role, logged_in):
+    client, csrf = logged_in("engineer")
+    assert 'href="/models/churn"' in client.get("/").text
+    assert "Measure now" in client.get("/models/churn").text
+    page = client.post("/models/churn", data={"csrf": csrf}).text
+    assert "without noise" in page and "Do not publish it" in page and "What each column adds" in page
+    assert page.count("<svg") == 4 and not re.search(r"<style|\sstyle=|<script(?![^>]*src=)|https?://", page)
+    assert client.post("/models/churn", data={"csrf": "wrong"}).status_code == 403
+    assert client.get("/models/none").status_code == client.post("/models/none", data={"csrf": csrf}).status_code == 404
+    operator, _csrf = logged_in("operator")
+    assert 'href="/models/churn"' not in operator.get("/").text
+    for path in ("/v1/models/churn/releases/latest", "/v1/certificates/1", "/v1/log/events"):
+        assert not re.search("accuracy|null|noiseless|held.out", as_role("consumer", "GET", path).text.replace("null,", "")), (
+            path
+        )
 
 
 def test_a_form_needs_its_csrf_token(logged_in):

@@ -80,6 +80,19 @@ def test_a_preview_says_what_is_touched(as_role):
     assert all(moved[0] > 0 for moved in found["influence"].values())
 
 
+def test_what_is_held_about_a_person_is_shown_to_the_officer(as_role, found):
+    shown = as_role("operator", "POST", "/v1/people/show", json={"subject": "person-40"})
+    assert shown.status_code == 200
+    assert shown.json()["rows"] == found.show("person-40").rows
+    assert [(each["model"], each["releases"][0]) for each in shown.json()["models"]] == [
+        ("churn", 1),
+        ("spend", 2),
+        ("visits", 3),
+    ]
+    unknown = as_role("operator", "POST", "/v1/people/show", json={"subject": "nobody"})
+    assert (unknown.status_code, unknown.json()["reason"]) == (422, "unknown-subject")
+
+
 def test_a_preview_asks_once_a_release_which_rung_would_do_and_never_for_the_capacity(as_role, found, monkeypatch):
     """The capacity is found by a search that takes seconds, and after every release anew."""
     asked, one = [], states.rung_expected

@@ -19,6 +19,7 @@ from expunge.ledger.tables import requests as table
 from expunge.service import deliveries, mail, records, targets
 from expunge.service.app import create_app
 from expunge.service.deliveries import signed
+from expunge.service.faults import Faults
 from expunge.service.reminders import KEPT, remind
 from expunge.workspace.configuration import Configuration
 from tests.service.test_api import wait_for
@@ -215,7 +216,7 @@ def test_a_worker_that_falls_silent_is_told_of_once_and_again_the_next_time(tmp_
     found, now = workspace(tmp_path, models=False), list[datetime | None]([None])
     with found.storage.database.writing() as connection:
         hooks.add(connection, "http://127.0.0.1:1/", "2026")
-    teller = deliveries.Deliveries(found.storage, deliveries.Faults(), lambda: now[0])
+    teller = deliveries.Deliveries(found.storage, Faults(), lambda: now[0])
     since = datetime(2026, 5, 1, 10, 40, tzinfo=UTC)
     for now[0] in (None, since, since, None, since):
         teller._look()

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from expunge.cli.desk import described, print_outcomes
+from expunge.cli.quality import Yes, require_wanted, scored_or_told
 from expunge.cli.reading import DATA, reads_files
 from expunge.cli.shared import (
     HERE,
@@ -140,6 +141,10 @@ def propose(
     show(result, as_json, lambda: console.print(f"{len(features.columns)} columns proposed in {out}", highlight=False))
 
 
+KINDS = (
+    "logistic or hinge for classes; ridge, pseudo-huber or quantile for numbers; poisson, negative-binomial, gamma or tweedie "
+    "for counts and amounts."
+)
 ORDER = "3: third derivatives too, which certify more without rows; 2: none; auto: 3 where it takes little memory."
 
 
@@ -148,12 +153,21 @@ def _order(given: str) -> int | str:
     return int(given) if given.isdigit() else given
 
 
+def _weighed(given: str) -> tuple[str, float]:
+    """The class and the weight of ``CLASS=WEIGHT``."""
+    label, _, weight = given.rpartition("=")
+    try:
+        return label, float(weight)
+    except ValueError as error:
+        raise ValueError(f"--class-weight takes CLASS=WEIGHT, got {given!r}") from error
+
+
 @app.command()
 def fit(
     name: Annotated[str, typer.Argument(help="Name of the new model.")],
     target: Annotated[str, typer.Option(help="Column to predict.")],
-    model: Annotated[str, typer.Option(help="logistic, ridge, pseudo-huber, poisson, gamma or tweedie.")] = "logistic",
-    penalty: Annotated[float, typer.Option(help="C of logistic, alpha of the others.")] = 1.0,
+    model: Annotated[str, typer.Option(help=KINDS)] = "logistic",
+    penalty: Annotated[float, typer.Option(help="C of classifiers, alpha of the others.")] = 1.0,
     epsilon: Annotated[float, typer.Option(help="ε promised to everybody forgotten, in nats.")] = 1.0,
     delta: Annotated[float, typer.Option(help="δ of the promise.")] = 1e-6,
     noise: Annotated[str, typer.Option(help="shaped, isotropic, or auto: shaped unless --sigma is given.")] = "auto",
@@ -169,36 +183,65 @@ def fit(
         float, typer.Option(help="Floor of shaped noise: the larger, the less noise falls on people with rare features.")
     ] = 0.02,
     order: Annotated[str, typer.Option(help=ORDER)] = "auto",
+    quantile: Annotated[float | None, typer.Option(help="Of quantile: the share of targets below. Default: 0.5.")] = None,
+    scale: Annotated[
+        float | None,
+        typer.Option(
+            help="Of hinge, pseudo-huber and quantile: over how much a corner is rounded. Default: 0.5 for hinge, else 1."
+        ),
+    ] = None,
+    dispersion: Annotated[
+        float | None, typer.Option(help="Of negative-binomial: variance μ + dispersion·μ². Default: 1.")
+    ] = None,
+    class_weight: Annotated[
+        list[str] | None, typer.Option(help="What the rows of a class count, CLASS=WEIGHT; give it once for each class.")
+    ] = None,
+    exposure: Annotated[
+        str | None, typer.Option(help="Column of exposures of poisson, gamma and tweedie: predictions are per unit of it.")
+    ] = None,
     accept_undeclared: AcceptUndeclared = False,
+    yes: Yes = False,
     dry_run: DryRun = False,
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Fit a model on the table, and certify its first release."""
+    """Fit a model on the table, certify its first release, and score it on people held out."""
     from expunge.workspace import Workspace
     from expunge.workspace.plans import How
 
     given: dict[str, object] = {"penalty": penalty, "epsilon": epsilon, "delta": delta, "sigma": sigma}
     given |= {"excess_risk": excess_risk, "order": _order(order)}
+    parameters = {"quantile": quantile, "scale": scale, "dispersion": dispersion}
+    given["parameters"] = {name: value for name, value in parameters.items() if value is not None}
+    given |= {"class_weight": dict(map(_weighed, class_weight or [])), "exposure": exposure}
     how: How = {"model": model, "noise": noise, "noise_floor": noise_floor, **given}  # type: ignore[typeddict-item]  # checked there
-    with progress(f"fitting {name}", as_json):
+    with progress("looking at the rows", as_json):
         found = Workspace.open(workspace)
         if dry_run:
             plan = found.planned(lambda plans: plans.fit(name, target, how, accept_undeclared=accept_undeclared))
-            show_plan(plan, as_json)
-            return
+        size = found.quality.size(target, **how)
+    notify(f"{name}: {size}")
+    if dry_run:
+        show_plan(plan, as_json)
+        return
+    require_wanted(size.excesses, yes)
+    with progress(f"fitting {name}", as_json):
         outcome = found.fit(name, target, accept_undeclared=accept_undeclared, notify=notify, **how)
+    with progress(f"scoring {name}", as_json):
+        score = scored_or_told(found, name)
     made = outcome.release.certificate
     result = {**described(outcome), "noise": made.noise, "sigma": made.sigma, "excess_risk": made.excess_risk}
+    result |= {"size": size.as_json(), "held_out": None if score is None else score.as_json()}
     how_noisy = f"excess risk {made.excess_risk:.4g}" if made.sigma is None else f"σ = {made.sigma:.4g}"
     message = f"{name} is fitted on {made.remaining:,.0f} rows; {made.noise} noise, {how_noisy}"
-    show(result, as_json, lambda: console.print(message, highlight=False))
+    message += "" if score is None else f"\n{score}"
+    show(result, as_json, lambda: console.print(message, highlight=False, soft_wrap=True))
 
 
 @app.command()
 def replace(
     name: Annotated[str, typer.Argument(help="Name of the model.")],
-    penalty: Annotated[float | None, typer.Option(help="C of logistic, alpha of the others. Default: as before.")] = None,
+    penalty: Annotated[float | None, typer.Option(help="C of classifiers, alpha of the others. Default: as before.")] = None,
     epsilon: Annotated[float | None, typer.Option(help="ε promised to everybody forgotten. Default: as before.")] = None,
     delta: Annotated[float | None, typer.Option(help="δ of the promise. Default: as before.")] = None,
     noise: Annotated[str | None, typer.Option(help="shaped, isotropic or auto. Default: as before.")] = None,

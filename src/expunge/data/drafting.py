@@ -7,6 +7,9 @@ to everybody who gets a model, and would stay after they are forgotten. So peopl
 - An end of a range is the farthest that at least ``PEOPLE`` people reach. A person reaches as far as the lowest (or highest)
   of their own numbers, rounded outwards to two digits. So the end is the tenth person's, and is the same however far out the
   other nine are and however many rows anybody has; it shows two digits of the tenth, which the other nine share or exceed.
+- A knot is a number that at least ``PEOPLE`` people have, in two digits, or in one. Which of these have knots, which scale a
+  number is on and which columns are crossed follows from the shares of the people by the rules of ``shaping``; a person with
+  several rows is divided among them.
 
 What was taken is taken out again when too few people are left. The rule hides single people from readers of the schema. It
 is not a bound like that of the weights: anybody who knows all other rows can test whether somebody is the tenth.
@@ -25,6 +28,7 @@ from expunge.data.columns import codes_of, column_names, column_values, differen
 from expunge.data.encoding import Category, Encoding, MissingIndicator, Number, OrderedCategory
 from expunge.data.encoding.indicator import plain
 from expunge.data.identities import texts_of
+from expunge.data.shaping import MISSING, Counted, rounded, shaped
 from expunge.identities import EXACT, Rule, canonical
 from expunge.problem.arrays import SMALLEST
 
@@ -76,11 +80,11 @@ def drafted(table: Any, subject: str, ignore: Collection[str], rule: Rule = EXAC
         if name == subject or name in ignore:
             continue
         values = column_values(table, name)
-        if _is_opaque(values):
+        if is_opaque(values):
             continue
-        column = _range(values, people) if _is_numeric(values) else _categories(values, people)
+        column = _number(values, people) if is_numeric(values) else _categories(values, people)
         if column is not None:
-            found[name] = column
+            found[name] = MissingIndicator(column) if _is_often_missing(values, people) else column
     return found
 
 
@@ -144,11 +148,13 @@ class _Values:
 
 
 class _Ends:
-    """How far the ``PEOPLE`` people reach who reach farthest, in each direction."""
+    """How far the ``PEOPLE`` people reach who reach farthest, in each direction; and how many have each knot between."""
 
     def __init__(self, column: Number) -> None:
         self._column = column
         self._lows, self._highs = np.empty(0), np.empty(0)
+        self._knots = np.array(column.knots[1:-1], dtype=np.float64)
+        self._people = np.zeros(len(self._knots), dtype=np.intp)
 
     def add(self, values: Any, people: Codes) -> None:
         """Looks at people who were not looked at before."""
@@ -161,6 +167,11 @@ class _Ends:
         np.maximum.at(highs, people, numbers)
         self._lows = np.sort(np.concatenate([self._lows, lows[lows < math.inf]]))[:PEOPLE]
         self._highs = np.sort(np.concatenate([self._highs, highs[highs > -math.inf]]))[-PEOPLE:]
+        if len(self._knots):
+            near = np.concatenate([rounded(numbers), rounded(numbers, 1)])
+            place = np.minimum(np.searchsorted(self._knots, near), len(self._knots) - 1)
+            codes = np.where(self._knots[place] == near, place, -1)
+            self._people += _people_by_code(codes, np.tile(people, 2), len(self._knots))
 
     @property
     def reached(self) -> Number | None:
@@ -178,20 +189,59 @@ class _Ends:
         if reached is None:
             return Short(2, None)
         low, high = max(self._column.low, reached.low), min(self._column.high, reached.high)
-        values = (low > self._column.low) + (high < self._column.high)
-        return Short(values, _within(self._column, low, high) if low < high else None) if values else None
+        is_shared = self._people >= PEOPLE
+        values = (low > self._column.low) + (high < self._column.high) + int((~is_shared).sum())
+        kept = self._knots[is_shared].tolist()
+        return Short(values, _within(self._column, low, high, kept) if low < high else None) if values else None
 
 
-def _within(column: Number, low: float, high: float) -> Number:
-    """The same number with a narrower range."""
-    knots = (low, *(knot for knot in column.knots if low < knot < high), high) if column.knots else ()
+def _within(column: Number, low: float, high: float, inner: Sequence[float]) -> Number:
+    """The same number with a narrower range, and with these knots between its ends."""
+    knots = (low, *(knot for knot in inner if low < knot < high), high) if column.knots else ()
     return replace(column, low=low, high=high, knots=knots)
 
 
-def _range(values: Any, people: Codes) -> Number | None:
+def _number(values: Any, people: Codes) -> Number | None:
     ends = _Ends(ANY)
     ends.add(values, people)
-    return ends.reached
+    reached = ends.reached
+    return None if reached is None else shaped(reached.low, reached.high, _counted(values, people).knots)
+
+
+def _counted(values: Any, people: Codes) -> Counted:
+    """The numbers that enough people have in two digits, and of the others those that enough people have in one."""
+    numbers = _numbers(values)
+    is_number = np.isfinite(numbers) & (people >= 0)
+    numbers, people = numbers[is_number], people[is_number]
+    weights = 1.0 / np.bincount(people)[people] if len(people) else np.empty(0)
+    counts = dict[float, float]()
+    for digits in (2, 1):
+        different, codes = np.unique(rounded(numbers, digits), return_inverse=True)
+        is_shared = _people_by_code(codes, people, len(different)) >= PEOPLE
+        shares = np.bincount(codes, weights, minlength=len(different))
+        for value, share in zip(different[is_shared].tolist(), shares[is_shared].tolist(), strict=True):
+            counts[value] = counts.get(value, 0.0) + share
+        rest = ~is_shared[codes]
+        numbers, people, weights = numbers[rest], people[rest], weights[rest]
+    known = sorted(counts)
+    return Counted(np.array(known), np.array([counts[value] for value in known]), float(weights.sum()))
+
+
+def _is_often_missing(values: Any, people: Codes) -> bool:
+    """Whether the value is missing for enough people to be a feature."""
+    missing = is_missing(values)
+    return len(np.unique(people[missing & (people >= 0)])) >= max(PEOPLE, MISSING * len(np.unique(people[people >= 0])))
+
+
+def is_missing(values: Any) -> NDArray[np.bool_]:
+    """Which values are missing, ``(n_rows,)``.
+
+    Args:
+        values: a column of a table of any kind.
+    """
+    if hasattr(values, "type"):  # pyarrow
+        return np.asarray(values.is_null(nan_is_null=True).to_numpy(), dtype=bool)
+    return np.array([label(value) is None for value in values], dtype=bool)
 
 
 def _categories(values: Any, people: Codes) -> Category | None:
@@ -225,8 +275,12 @@ def _numbers(values: Any) -> NDArray[np.float64]:
         return np.full(len(values), math.nan)
 
 
-def _is_opaque(values: Any) -> bool:
-    """Whether the values are lists, structures or bytes, which cannot be features."""
+def is_opaque(values: Any) -> bool:
+    """Whether the values are lists, structures or bytes, which cannot be features.
+
+    Args:
+        values: a column of a table of any kind.
+    """
     if not hasattr(values, "type"):
         return False
     from pyarrow import types
@@ -234,7 +288,12 @@ def _is_opaque(values: Any) -> bool:
     return bool(types.is_nested(values.type) or types.is_binary(values.type))
 
 
-def _is_numeric(values: Any) -> bool:
+def is_numeric(values: Any) -> bool:
+    """Whether the values are numbers.
+
+    Args:
+        values: a column of a table of any kind; one of pyarrow has a type, of any other the values are looked at.
+    """
     if hasattr(values, "type"):  # pyarrow
         from pyarrow import types
 

@@ -24,7 +24,8 @@ its range it is moved to the nearer end and counted. A category becomes one feat
 value becomes all zeros and is counted. A missing value becomes all zeros and is counted. With ``normalise`` each row is
 then divided by its norm. Columns that the schema does not name are ignored. ``encoding`` has the other kinds.
 
-A schema with ``draft = true`` was taken from the data, by the rules of ``drafting``, and nobody has vouched for it yet.
+A schema with ``draft = true`` was taken from the data, by the rules of ``drafting``, and nobody has vouched for it yet. One
+with a table ``[private]`` was taken from the data with differential privacy, at the ``epsilon`` and ``delta`` in it.
 """
 
 import math
@@ -44,6 +45,7 @@ from expunge.data.columns import Unfit, column_names, column_values
 from expunge.data.encoding import Block, Category, Combination, Combined, Encoding, Number
 from expunge.data.encoding.block import Features, joined, normalised
 from expunge.data.encoding.tables import combination_of, encoding_of, lines_of, quoted
+from expunge.data.origins import DECLARED, DRAFTED, PRIVATE, SchemaPrivacy
 from expunge.errors import InvalidRows
 from expunge.files import write_file
 from expunge.identities import EXACT, Rule
@@ -53,26 +55,6 @@ __all__ = ["Category", "Encoded", "FeatureSchema", "Number"]
 
 DENSE = 512
 """Rows with more features than this are CSR, if some of the features are of a sparse kind."""
-
-HEADER = """\
-# How rows become features. Ranges and categories should come from what you know about the world, not from the data,
-# because anything taken from the data remembers the people in it. Columns not listed are ignored.
-"""
-DRAFTED = """\
-# How rows become features, drafted from the data. Check every line before you fit a model: ranges and categories should
-# come from what you know about the world, because anything taken from the data remembers the people in it.
-# Columns not listed are ignored. All of this goes into every model that is fitted with it, and into its exports.
-#
-# What was taken, and by which rule (people are counted, not rows):
-#   values      those that at least ten people have;
-#   low, high   the farthest that at least ten people reach, each by their own extreme in two digits;
-#   left out    columns in which fewer than ten people share anything, and mostly unique texts.
-# The rule hides single people from readers; anybody who knows all other rows can still test whether somebody is the tenth.
-#
-# While this says "draft = true", everything here counts as taken from the data. When somebody is forgotten, anything that
-# fewer than ten people then share is taken out, or reported if you have edited the file. Delete the line once all of it is
-# what you know.
-"""
 
 
 @dataclass(frozen=True)
@@ -99,9 +81,11 @@ class FeatureSchema:
         normalise: whether each row is divided by its 2-norm. Default: ``True``.
         draft: whether it was taken from rows and nobody has vouched for it. Default: ``False``.
         features: features made of several of these columns, by name, after those of all columns. Default: none.
+        private: what it tells about any one person, if it was taken from rows with differential privacy. Default: it was not.
 
     Raises:
-        ValueError: a combination of columns that are not declared, or from which it cannot make features.
+        ValueError: a combination of columns that are not declared, or from which it cannot make features; or both a draft and
+            private.
 
     Examples:
         >>> schema = FeatureSchema({"age": Number(0, 100), "sex": Category(("F", "M"))}, normalise=False)
@@ -113,8 +97,13 @@ class FeatureSchema:
     normalise: bool = True
     draft: bool = False
     features: Mapping[str, Combination] = field(default_factory=dict)
+    private: SchemaPrivacy | None = None
 
     def __post_init__(self) -> None:
+        if self.draft and self.private is not None:
+            raise ValueError(
+                "draft = true says that the rows were looked at without privacy: delete it, or the table [private]"
+            )
         _ = self._combined  # which finds impossible combinations
 
     @cached_property
@@ -220,29 +209,56 @@ class FeatureSchema:
         return replace(self, columns=columns, features=features)
 
     @classmethod
-    def propose(cls, table: Any, subject: str, *, ignore: Iterable[str] = (), rule: Rule = EXACT) -> "FeatureSchema":
-        """A draft for a person to review: categories and ranges that at least ten people share; see ``drafting``.
+    def propose(
+        cls,
+        table: Any,
+        subject: str,
+        *,
+        ignore: Iterable[str] = (),
+        rule: Rule = EXACT,
+        private: float | None = None,
+    ) -> "FeatureSchema":
+        """A schema for a person to review: what at least ten people share (``drafting``), or what noise allows (``private``).
+
+        Categories, ranges and knots come from the rows, scales and crosses from these by the rules of ``shaping``. Rows are
+        not normalised, so that each feature counts the same in every row.
 
         Args:
             table: as for ``encode``.
             subject: the column that says to whom a row belongs; it is not a feature.
             ignore: other columns that are not features.
             rule: the rule by which ids are compared.
+            private: ε for which it is differentially private for each person, at δ = 1e-6. Default: a draft instead.
 
         Raises:
-            InvalidRows: there is no such subject column, or no other column is left.
-        """
-        from expunge.data.drafting import drafted
+            InvalidRows: there is no such subject column, no other column is left, or too few people share anything.
+            ValueError: ε is not positive and finite.
 
+        Examples:
+            >>> table = {"who": range(4000), "sex": ["F", "M"] * 2000, "grade": [1, 2, 3, 4] * 1000}
+            >>> schema = FeatureSchema.propose(table, "who", private=2.0)
+            >>> schema.columns["sex"], schema.private
+            (Category(values=('F', 'M')), SchemaPrivacy(epsilon=2.0, delta=1e-06))
+        """
+        from expunge.data import private as privately
+        from expunge.data.drafting import drafted
+        from expunge.data.shaping import FEATURES, ROWS_PER_FEATURE, crosses
+
+        spent = None if private is None else SchemaPrivacy(private)
         if subject not in column_names(table):
             raise InvalidRows(f"there is no column {subject!r}: the columns are {', '.join(column_names(table))}")
-        columns = drafted(table, subject, set(ignore), rule)
+        if spent is not None:
+            found = privately.proposed(table, subject, set(ignore), rule, spent)
+            columns, rows = found.columns, found.people
+        else:
+            columns, rows = drafted(table, subject, set(ignore), rule), len(column_values(table, subject))
         if not columns:
             raise InvalidRows(
                 "no column can be drafted as a feature: every one is ignored, empty, mostly unique texts, or shared by fewer "
                 "than ten people. Declare a schema from what you know"
             )
-        return cls(columns, draft=True)
+        features = crosses(columns, min(FEATURES, int(rows / ROWS_PER_FEATURE)))
+        return cls(columns, normalise=False, draft=spent is None, features=features, private=spent)
 
     @classmethod
     def from_toml(cls, text: str) -> "FeatureSchema":
@@ -256,23 +272,26 @@ class FeatureSchema:
         """
         given = tomllib.loads(text)
         tables, combinations = given.get("columns"), given.get("features", {})
-        known = {"normalise", "draft", "columns", "features"}
+        known = {"normalise", "draft", "columns", "features", "private"}
         if set(given) - known or not isinstance(tables, dict) or not tables or not isinstance(combinations, dict):
             raise ValueError(
-                'a schema has "normalise", "draft", one [columns."name"] table per column, and one [features."name"] table for '
-                "what several columns make together, and nothing else"
+                'a schema has "normalise", "draft", one [columns."name"] table per column, one [features."name"] table for '
+                "what several columns make together, a table [private] if it is private, and nothing else"
             )
         for name in ("normalise", "draft"):
             if not isinstance(given.get(name, False), bool):
                 raise ValueError(f"{name} must be true or false")
         features = _each(combinations, combination_of, "features")
         columns = _each(tables, encoding_of, "column")
-        return cls(columns, given.get("normalise", True), given.get("draft", False), features)
+        private = _privacy(given["private"]) if "private" in given else None
+        return cls(columns, given.get("normalise", True), given.get("draft", False), features, private)
 
     def to_toml(self) -> str:
         """The schema as TOML, with a note to the reviewer."""
-        lines = [DRAFTED if self.draft else HEADER, *(["draft = true"] if self.draft else [])]
-        lines += [f"normalise = {str(self.normalise).lower()}"]
+        origin = DRAFTED if self.draft else PRIVATE if self.private is not None else DECLARED
+        lines = [origin, *(["draft = true"] if self.draft else []), f"normalise = {str(self.normalise).lower()}"]
+        if self.private is not None:
+            lines += ["", "[private]", f"epsilon = {self.private.epsilon!r}", f"delta = {self.private.delta!r}"]
         for what, declared in (("columns", self.columns), ("features", self.features)):
             for name, each in declared.items():
                 lines += ["", f"[{what}.{quoted(name)}]", *lines_of(each)]
@@ -307,6 +326,13 @@ def _cleared(X: Any) -> Any:
     values = X.data if sparse.issparse(X) else X
     values[np.abs(values) < SMALLEST] = 0.0
     return X
+
+
+def _privacy(given: Any) -> SchemaPrivacy:
+    """What the table ``[private]`` says."""
+    if not isinstance(given, dict) or set(given) != {"epsilon", "delta"}:
+        raise ValueError("the table [private] has epsilon and delta, and nothing else")
+    return SchemaPrivacy(**given)
 
 
 def _each(declared: Mapping[str, Any], read: Callable[[Any], Any], what: str) -> dict[str, Any]:

@@ -19,10 +19,12 @@ from expunge.data.parquet import row_groups
 from expunge.data.reading import read_batches
 from expunge.data.schema import FeatureSchema
 from expunge.errors import InvalidRows
-from expunge.problem.arrays import canonical
+from expunge.problem.arrays import LARGEST, SMALLEST, canonical
+from expunge.problem.losses import Loss
 from expunge.problem.rows import Places, Rows, RowSource
 from expunge.problem.split import SplitMatrix, pays
 
+Array = NDArray[Any]
 IN_MEMORY = 1 << 30
 """Size in bytes up to which ``in_one_block`` keeps encoded rows."""
 
@@ -36,18 +38,23 @@ class TableColumns:
         target: column of the targets.
         classes: labels of a classifier in the order of their codes; none for regression, or if the target holds codes.
         sample_weight: column of the weights.
+        class_weights: what the rows of each class count beside; 1 each by default.
+        exposure: column of the exposures, and the loss that takes them; none by default.
     """
 
     features: FeatureSchema | Sequence[str]
     target: str
     classes: tuple[str, ...] = ()
     sample_weight: str | None = None
+    class_weights: tuple[float, ...] = ()
+    exposure: tuple[str, Loss] | None = None
 
     @property
     def columns(self) -> list[str]:
         """Columns that are read."""
         names = self.features.columns if isinstance(self.features, FeatureSchema) else self.features
-        return [*names, self.target, *([] if self.sample_weight is None else [self.sample_weight])]
+        exposure = None if self.exposure is None else self.exposure[0]
+        return [*names, self.target, *(name for name in (self.sample_weight, exposure) if name is not None)]
 
     def rows(self, table: pa.Table, ids: Sequence[object]) -> Rows:
         """The rows of ``table``, encoded.
@@ -72,7 +79,7 @@ class TableColumns:
                 )
         else:
             y = self._numbers(table, self.target, ids)
-        weight = None if self.sample_weight is None else self._numbers(table, self.sample_weight, ids)
+        y, weight = self._weighted(table, y, ids)
         if isinstance(self.features, FeatureSchema):
             rows, schema = Rows.of(self.features.encode(table, ids).X, y, weight, ids), self.features
             thin = schema.thin if schema.is_sparse else None
@@ -82,6 +89,25 @@ class TableColumns:
         columns = [self._numbers(table, name, ids) for name in self.features]
         X = np.stack(columns).T  # column by column, as they are stored
         return Rows.of(X, y, weight, ids)
+
+    def _weighted(self, table: pa.Table, y: Array, ids: Sequence[object]) -> tuple[Array, Array | None]:
+        """Targets and weights of the rows, with what classes and exposures make of them."""
+        weight = None if self.sample_weight is None else self._numbers(table, self.sample_weight, ids)
+        if self.class_weights:
+            weight = np.array(self.class_weights)[y.astype(np.intp)] * (1.0 if weight is None else weight)
+        if self.exposure is not None:
+            name, loss = self.exposure
+            exposure = self._numbers(table, name, ids)
+            bad = ~((exposure >= SMALLEST) & (exposure <= LARGEST))
+            if bad.any():
+                row = int(np.argmax(bad))
+                raise InvalidRows(
+                    f"row {ids[row]} has {'no value' if np.isnan(exposure[row]) else f'{exposure[row]:g}'} in column "
+                    f"{name!r}, the exposure: it must be a number above 0 in every row that has a target"
+                )
+            y, beside = loss.over_exposure(np.asarray(y, dtype=np.float64), np.asarray(exposure, dtype=np.float64))
+            weight = beside if weight is None else weight * beside
+        return y, weight
 
     @staticmethod
     def _numbers(table: pa.Table, name: str, ids: Sequence[object]) -> NDArray[Any]:
@@ -113,6 +139,19 @@ class Part(Protocol):
         ...
 
 
+class Selection(Protocol):
+    """Whose rows are read."""
+
+    @property
+    def column(self) -> str:
+        """The column that says to whom a row belongs."""
+        ...
+
+    def kept(self, table: pa.Table) -> pa.Array:
+        """Mask of the rows that are read."""
+        ...
+
+
 @dataclass(frozen=True)
 class Without:
     """People whose rows are left out, even where a file still holds them.
@@ -134,9 +173,9 @@ class Without:
         return pc.invert(pc.is_in(table[self.column], value_set=self.subjects.cast(table[self.column].type)))
 
 
-def columns_read(columns: TableColumns, without: Without | None) -> list[str]:
+def columns_read(columns: TableColumns, people: Selection | None) -> list[str]:
     """The columns that are read, each once."""
-    return list(dict.fromkeys([*columns.columns, *([] if without is None else [without.column])]))
+    return list(dict.fromkeys([*columns.columns, *([] if people is None else [people.column])]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,15 +184,15 @@ class EncodedPart:
 
     part: Part
     columns: TableColumns
-    without: Without | None = None
+    people: Selection | None = None
 
     def batches(self) -> Iterator[Rows]:
         first = 0
-        for table in self.part.tables(columns_read(self.columns, self.without)):
+        for table in self.part.tables(columns_read(self.columns, self.people)):
             ids = Places(self.part.name, np.arange(first, first + len(table)))
             first += len(table)
-            if self.without is not None:
-                kept = self.without.kept(table)
+            if self.people is not None:
+                kept = self.people.kept(table)
                 table, ids = table.filter(kept), ids.at(np.asarray(kept))
             try:
                 rows = self.columns.rows(table, ids)
@@ -236,7 +275,7 @@ class TableSource:
             if size > IN_MEMORY:
                 return self
             kept.append(rows)
-        return _joined(kept)
+        return joined_rows(kept)
 
 
 class CachedTable:
@@ -318,10 +357,15 @@ def first_rows(parts: Iterable[EncodedPart], n: int) -> Rows:
         n -= len(rows)
         if n <= 0:
             break
-    return _joined(kept)
+    return joined_rows(kept)
 
 
-def _joined(parts: Sequence[Rows]) -> Rows:
+def joined_rows(parts: Sequence[Rows]) -> Rows:
+    """The rows of all ``parts``, in one block.
+
+    Raises:
+        InvalidRows: there is none.
+    """
     if not parts:
         raise InvalidRows("there are no rows with a target: give at least one")
     weights = [part.sample_weight for part in parts if part.sample_weight is not None]

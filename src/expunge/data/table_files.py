@@ -14,7 +14,6 @@ from expunge.data.transaction_log import cause
 from expunge.errors import InvalidRows, WorkspaceInvalid
 from expunge.files import delete_file, sync_file, sync_folder
 
-
 T = TypeVar("T")
 READS = 5
 """Number of times that something is read when the table is rewritten under the reader."""

@@ -35,6 +35,7 @@ class EventKind(StrEnum):
     BATCH_CERTIFIED = "batch.certified"
     BATCH_CLOSED = "batch.closed"
     BATCH_ABANDONED = "batch.abandoned"
+    PERSON_SHOWN = "person.shown"
     TOMBSTONES_PURGED = "tombstones.purged"
 
 

@@ -39,6 +39,10 @@ class UnlearningModel(MeasuredModel):
     def _encode_targets(self, y: Any) -> Array:
         """The same for later rows."""
 
+    def _made(self, rows: Rows, *, by_subject: bool) -> Rows:
+        """The rows that the model learns of those given, each of one alone: themselves, unless the estimator says otherwise."""
+        return rows
+
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_unlearner")
 
@@ -83,9 +87,11 @@ class UnlearningModel(MeasuredModel):
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, subjects: Sequence[object] | None) -> None:
         X, y = self._validated(X, y, reset=True)
-        rows = Rows.of(X, self._learn_targets(y), sample_weight, texts(subjects))
-        objective = self.objective(rows.X.shape[1])
-        settings = replace(self.settings(rows.X.shape[1]), by_subject=subjects is not None)
+        self._is_weighted = sample_weight is not None
+        by_subject = subjects is not None
+        rows = self._made(Rows.of(X, self._learn_targets(y), sample_weight, texts(subjects)), by_subject=by_subject)
+        objective = self.objective(X.shape[1])
+        settings = replace(self.settings(X.shape[1]), by_subject=by_subject)
         self._unlearner = Unlearner.learn_from(objective, rows, settings, noise=self._noise(settings))
         if settings.is_noisy:
             self._unlearner.noise_cost(rows).require_worth()
@@ -330,7 +336,8 @@ class UnlearningModel(MeasuredModel):
         """
         X, y = self._validated(X, y, reset=False)
         is_whose = ids is not None and self._unlearner.settings.by_subject
-        return Rows.of(X, self._encode_targets(y), sample_weight, texts(ids) if is_whose else ids)
+        rows = Rows.of(X, self._encode_targets(y), sample_weight, texts(ids) if is_whose else ids)
+        return self._made(rows, by_subject=is_whose)
 
     def _rows_of(self, X: Any, y: Any, sample_weight: Any = None, subjects: Sequence[object] | None = None) -> Rows:
         """Rows of ``subjects``, if the model knows any."""

@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expunge.linear_model.served import ServedModel
+from expunge.linear_model.summary import ModelSummary
 from expunge.problem.rows import Rows
 from expunge.unlearning.cost import NoiseCost
-from expunge.unlearning.unlearner import Unlearner
+from expunge.unlearning.scores import null_weights, scores
+from expunge.unlearning.unlearner import Unlearner, secret_of
 
 Array = NDArray[np.float64]
 
@@ -107,3 +109,36 @@ class MeasuredModel(ServedModel):
         Source: theory §5.6.
         """
         return self.unlearner_.noise_cost(self.encoded(X, y, sample_weight))
+
+    def summary(self, X: Any = None, y: Any = None, sample_weight: Any = None, subjects: Any = None) -> ModelSummary:
+        """What the model is, promises and weighs: text where it is printed, a table in a notebook. With rows, best ones that it
+        has not learned, also how good it is on them, beside itself without noise and the best constant prediction for them. It
+        depends on the learned rows: not to be published.
+
+        Args:
+            X: rows, ``(n_rows, n_features)``, dense or CSR.
+            y: their targets, ``(n_rows,)``.
+            sample_weight: ``(n_rows,)``; as for ``fit``.
+            subjects: whose each row is, ``(n_rows,)``, for the standard errors; by default every row is a person's own.
+
+        Raises:
+            InvalidRows: rows that do not fit the model.
+
+        Examples:
+            >>> from expunge.linear_model import LogisticRegression
+            >>> X, y = [[0.0], [1.0], [2.0], [3.0]], ["no", "no", "no", "yes"]
+            >>> found = LogisticRegression(C=100.0, sigma=0).fit(X, y).summary(X, y)
+            >>> found.facts["parameters"], found.scores.released.accuracy, found.scores.null.accuracy
+            ('2 (1 features)', 1.0, 0.75)
+
+        Source: theory §5.3, §5.6.
+        """
+        unlearner, found = self.unlearner_, None
+        objective, names = unlearner.objective, getattr(self, "feature_names_in_", None)
+        if X is not None:
+            rows = objective.check(self.encoded(X, y, sample_weight)).on_host()
+            null = null_weights(objective, rows.y, unlearner.settings, rows.sample_weight)
+            owners = None if subjects is None else np.unique(np.asarray(subjects, dtype=str), return_inverse=True)[1]
+            found = scores(objective, rows, [unlearner.release.weights], secret_of(unlearner).point, null, owners)
+        named = [f"x{i}" for i in range(objective.n_features)] if names is None else [str(name) for name in names]
+        return ModelSummary.of(repr(self), unlearner, named, [str(label) for label in getattr(self, "classes_", ())], found)

@@ -4,12 +4,13 @@ import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
 
+from expunge.linear_model.unsupported import refuse
 from expunge.privacy import Guarantee, Schedule
 from expunge.privacy.noise import InsecureNoise, Noise, secure_noise
 from expunge.problem.losses import Loss
@@ -36,9 +37,10 @@ class PlannedModel(BaseEstimator, ABC):
             in each weight; ``"auto"``, the default: shaped unless ``sigma`` is given, ``bound`` is not ``"local"``, or there
             are more than 2,048 weights.
         excess_risk: what the noise may cost in mean loss; ``None``, the default, for 0.001; 0 for no noise, no promise. In nats
-            for a classifier; as a share of the mean target for Poisson; in units of the loss for Gamma; for ``Ridge`` and
-            ``PseudoHuberRegressor`` as a share of the largest loss of a constant model where ``target_range`` is declared, else
-            in units of the loss. Isotropic noise needs ``row_norm`` (and ``target_range``) for it (theory §5.3).
+            for a classifier (a hinge: units of the loss); as a share of the mean target for Poisson; in units of the loss for
+            Gamma; for ``Ridge``, ``PseudoHuberRegressor`` and ``SmoothedQuantileRegressor`` as a share of the largest loss of
+            a constant model where ``target_range`` is declared, else in units of the loss. Isotropic noise needs ``row_norm``
+            (and ``target_range``) for it (theory §5.3).
         sigma: standard deviation of isotropic noise in each weight, in place of ``excess_risk``; 0 for no noise, no promise.
             ``None``, the default: from ``excess_risk``, or 0.05 where that is ``None`` too and too little is declared for it.
         noise_floor: of shaped noise: the larger, the less of it falls on people with rare features; 0.02 by default.
@@ -82,6 +84,30 @@ class PlannedModel(BaseEstimator, ABC):
     track_rows: bool = False
     random_state: Any = None
     insecure_seed: int | None = None
+
+    def __new__(cls, *_args: Any, **kwargs: Any) -> Self:
+        refuse(cls.__name__, kwargs.keys() - cls.__dataclass_fields__.keys())
+        made: Self = super().__new__(cls)
+        return made
+
+    def set_params(self, **params: Any) -> Self:
+        """The estimator itself, with other parameters.
+
+        Args:
+            **params: by name, as the constructor takes them.
+
+        Raises:
+            TypeError: an argument of scikit-learn's that no certificate can cover; says why.
+            ValueError: any other that the estimator does not have.
+
+        Examples:
+            >>> from expunge.linear_model import Ridge
+            >>> Ridge().set_params(alpha=2.0).alpha
+            2.0
+        """
+        refuse(type(self).__name__, params.keys() - self.__dataclass_fields__.keys())
+        super().set_params(**params)
+        return self
 
     @abstractmethod
     def _loss(self) -> Loss: ...

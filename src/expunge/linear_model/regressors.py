@@ -11,7 +11,7 @@ from sklearn.utils import Tags
 
 from expunge.errors import InvalidRows
 from expunge.linear_model.base import UnlearningModel
-from expunge.problem.losses import Gamma, Loss, Poisson, PseudoHuber, Squared, Tweedie
+from expunge.problem.losses import Gamma, Loss, NegativeBinomial, Poisson, PseudoHuber, SmoothedQuantile, Squared, Tweedie
 from expunge.problem.objective import Objective
 from expunge.problem.parameters import real
 from expunge.unlearning.cost import checked_range
@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class _Regressor(RegressorMixin, UnlearningModel):
+class Regressor(RegressorMixin, UnlearningModel):
     """What the regressors share: one output, and two parameters beside those of every estimator.
 
     Args:
@@ -87,7 +87,7 @@ class _Regressor(RegressorMixin, UnlearningModel):
         return tags
 
 
-class Ridge(_Regressor):
+class Ridge(Regressor):
     """Least squares with a ridge penalty, scikit-learn's ``Ridge(alpha=alpha)``; forgetting is exact.
 
     Examples:
@@ -108,7 +108,7 @@ class Ridge(_Regressor):
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class PseudoHuberRegressor(_Regressor):
+class PseudoHuberRegressor(Regressor):
     """Regression robust to outliers beyond about ``scale``, with a ridge penalty ½α|w|².
 
     Args:
@@ -133,10 +133,65 @@ class PseudoHuberRegressor(_Regressor):
         return sklearn_linear_model.LinearRegression(fit_intercept=self.fit_intercept)
 
 
-class _GeneralizedLinearRegressor(_Regressor):
+@dataclass(kw_only=True, eq=False, repr=False)
+class SmoothedQuantileRegressor(Regressor):
+    """Quantile regression with a smoothed corner, and a ridge penalty ½α|w|²: learns what a share of the targets stay below.
+
+    Args:
+        quantile: the share, between 0.0001 and 0.9999; 0.5, the median, by default.
+        scale: over how much of the target the corner is rounded off, in the unit of ``y``; positive; 1 by default. Choose it
+            well below the spread of the targets, from what you know of them; the smaller, the fewer deletions are certified.
+
+    Examples:
+        >>> model = SmoothedQuantileRegressor(quantile=0.9, scale=0.5, sigma=0).fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0])
+        >>> model.forget([[2.0]], [5.0]).remaining
+        2.0
+
+    Source: theory §1, §6.
+    """
+
+    _form = "sum"
+
+    quantile: float = 0.5
+    scale: float = 1.0
+
+    def _loss(self) -> Loss:
+        return SmoothedQuantile(self.quantile, self.scale)
+
+    def _twin(self) -> Any:
+        return sklearn_linear_model.QuantileRegressor(quantile=self.quantile, fit_intercept=self.fit_intercept)
+
+
+class _GeneralizedLinearRegressor(Regressor):
     """Half the mean deviance plus ½α|w|², scikit-learn's convention for these."""
 
     _form = "mean"
+
+    def over_exposure(self, y: Any, exposure: Any) -> tuple[Array, Array]:
+        """The targets and sample weights with which a fit is the one with ln ``exposure`` added to the linear predictor;
+        ``predict`` then gives the mean per unit of exposure.
+
+        Args:
+            y: targets, ``(n_rows,)``.
+            exposure: over how much each was collected, such as years at risk, ``(n_rows,)``, positive.
+
+        Raises:
+            ValueError: the loss has no such weights (negative binomial), or an exposure is not positive.
+
+        Examples:
+            >>> import numpy as np
+            >>> rates, weight = PoissonRegressor().over_exposure([2.0, 3.0], [0.5, 1.5])
+            >>> rates.tolist(), weight.tolist()
+            ([4.0, 2.0], [0.5, 1.5])
+
+        Source: theory §6.
+        """
+        exposure = np.asarray(exposure, dtype=np.float64)
+        bad = ~((exposure > 0) & (exposure < np.inf))
+        if bad.any():
+            row = int(np.argmax(bad))
+            raise ValueError(f"exposure of row {row} is {exposure[row]:g}: it must be a finite number above 0")
+        return self._loss().over_exposure(np.asarray(y, dtype=np.float64), exposure)
 
     @property
     def _has_log_link(self) -> bool:
@@ -164,6 +219,31 @@ class PoissonRegressor(_GeneralizedLinearRegressor):
 
     def _loss(self) -> Loss:
         return Poisson()
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class NegativeBinomialRegressor(_GeneralizedLinearRegressor):
+    """Regression of counts that vary more than Poisson's, with a log link: of mean μ and variance μ + dispersion·μ².
+
+    Args:
+        dispersion: how much more they vary, between 1e-4 and 1e4; 1 by default. It is declared, as what would be estimated from
+            the rows would remember them.
+
+    Examples:
+        >>> model = NegativeBinomialRegressor(dispersion=0.5, sigma=0).fit([[0.0], [1.0], [2.0]], [1, 3, 8])
+        >>> model.forget([[2.0]], [8]).remaining
+        2.0
+
+    Source: theory §1, §6.
+    """
+
+    dispersion: float = 1.0
+
+    def _loss(self) -> Loss:
+        return NegativeBinomial(self.dispersion)
+
+    def _unfitted_twin(self) -> Any:
+        return sklearn_linear_model.PoissonRegressor(alpha=self.alpha, fit_intercept=self.fit_intercept)
 
 
 class GammaRegressor(_GeneralizedLinearRegressor):

@@ -26,6 +26,7 @@ from expunge.numerics.row_norms import norms_of
 from expunge.problem.arrays import beside, dense, host, namespace, norm, or_infinite, squared
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
+from expunge.problem.split import SplitMatrix
 
 Array = NDArray[np.float64]
 
@@ -182,6 +183,10 @@ class Evaluation:
         for k in range(K):
             across[k * width : (k + 1) * width, k * width : (k + 1) * width] -= blocks[k]
         return np.negative(across, out=across)
+
+    def is_single(self, precision: Precision) -> bool:
+        """Whether products of ``hessian`` are in float32 if that is asked for; those of rows in blocks never are."""
+        return precision == "float32" and not isinstance(self.X, SplitMatrix)
 
     @property
     @quiet

@@ -32,7 +32,6 @@ from expunge.numerics.line_search import LineSearch
 from expunge.numerics.rounding import ROUNDOFF, Precision
 from expunge.numerics.statistics import Statistics, anchor_digest
 from expunge.problem.arrays import SMALLEST, norm, or_infinite
-from expunge.problem.losses import PseudoHuber
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows, RowSource, ThinnableSource
 
@@ -82,12 +81,14 @@ class Optimum:
 
 @dataclass(frozen=True, eq=False)
 class _Look:
-    """What one pass over the rows finds: sums at the point, and the loss at zero if it is the first."""
+    """What one pass over the rows finds: sums at the point, and the loss at zero if it is the first; whether any product of
+    its Hessian is in float32."""
 
     statistics: Statistics
     value: float
     value_at_zero: float
     row_norm: float
+    is_single: bool
 
     def __add__(self, other: "_Look") -> "_Look":
         return _Look(
@@ -95,21 +96,27 @@ class _Look:
             self.value + other.value,
             self.value_at_zero + other.value_at_zero,
             max(self.row_norm, other.row_norm),
+            self.is_single or other.is_single,
         )
 
 
-def minimise(objective: Objective, source: RowSource, engine: Engine, start: Array | None = None) -> Optimum:
+def minimise(
+    objective: Objective, source: RowSource, engine: Engine, start: Array | None = None, *, enough: float = 0.0
+) -> Optimum:
     """The anchor from which one Newton step minimises the objective over ``source``.
 
     Args:
         start: weights to start from, ``(p,)``, if they are better than zeros; by default the optimum of every 4th row.
+        enough: a length of that step, relative to |w|_H, at which to stop before; the statistics then bound no errors, and
+            nothing can be certified. 0 by default: the anchor.
 
     Raises:
         InvalidRows: the source is empty, or a row does not fit the objective.
         NoOptimum: dependent columns without a penalty, or targets that can be fitted without limit.
     """
     with np.errstate(all="ignore"), one_blas_thread() if objective.n_parameters <= SMALL else nullcontext():
-        return _found(objective, source, engine, _thinned_optimum(objective, source, engine) if start is None else start)
+        start = _thinned_optimum(objective, source, engine) if start is None else start
+        return _found(objective, source, engine, start, enough=enough)
 
 
 class _Lost(Exception):
@@ -119,19 +126,19 @@ class _Lost(Exception):
         self.anchor, self.level = anchor, level
 
 
-def _found(objective: Objective, source: RowSource, engine: Engine, start: Array, *, is_rough: bool = False) -> Optimum:
-    """Newton's method from ``start``, if need be by way of wider losses; ``is_rough`` as for ``_newton``."""
-    scale = objective.loss.derivative_bound
-    if not objective.loss.is_nearly_linear_far_out:
-        return _newton(objective, source, engine, start, is_rough=is_rough)
+def _found(objective: Objective, source: RowSource, engine: Engine, start: Array, *, enough: float) -> Optimum:
+    """Newton's method from ``start``, if need be by way of wider losses; ``enough`` as for ``minimise``."""
+    loss = objective.loss
+    if not loss.is_nearly_linear_far_out:
+        return _newton(objective, source, engine, start, enough=enough)
     try:
-        return _newton(objective, source, engine, start, is_rough=is_rough, patience=PATIENCE)
+        return _newton(objective, source, engine, start, enough=enough, patience=PATIENCE)
     except _Lost as lost:
-        start, wide = lost.anchor, lost.level / scale + scale  # no less than the mean residual
-    while wide > scale:
-        wider = replace(objective, loss=PseudoHuber(wide))
+        start, wide = lost.anchor, lost.level / loss.far_slope + loss.width  # no less than the mean residual
+    while wide > loss.width:
+        wider = replace(objective, loss=loss.widened(wide))
         start, wide = _newton(wider, source, engine, start, is_passing=True).point, wide / NARROWING
-    return _newton(objective, source, engine, start, is_rough=is_rough)
+    return _newton(objective, source, engine, start, enough=enough)
 
 
 def _newton(
@@ -140,14 +147,14 @@ def _newton(
     engine: Engine,
     start: Array,
     *,
-    is_rough: bool = False,
+    enough: float = 0.0,
     is_passing: bool = False,
     patience: float = math.inf,
 ) -> Optimum:
     """Newton's method from ``start``.
 
     Args:
-        is_rough: whether to stop as soon as its point is worth starting from.
+        enough: as for ``minimise``.
         is_passing: whether to stop as soon as full steps are safe.
         patience: after so many steps in vain it raises ``_Lost``.
     """
@@ -176,7 +183,7 @@ def _newton(
             continue
         hessian = Hessian(objective, look.statistics.hessian_sum, count)
         try:
-            here = _factor(hessian, precision)
+            here = _factor(hessian, is_single=look.is_single)
         except NoOptimum:
             if patience < math.inf:
                 raise _Lost(point, value_here / count) from None
@@ -197,13 +204,15 @@ def _newton(
         is_stalled = danger <= SAFE and decrement >= 0.5 * previous
         is_near = _is_anchor(decrement, danger, size) or is_stalled
         n_steps += 1
-        is_start = (is_rough and (decrement <= START_NEAR * size or is_stalled)) or (is_passing and n_steps > PASSING_STEPS)
-        if is_start or (is_near and precision == "float64"):
+        is_enough = (enough > 0.0 and (decrement <= enough * size or is_stalled)) or (is_passing and n_steps > PASSING_STEPS)
+        if is_enough or (is_near and precision == "float64"):
             return Optimum(point, search.point, look.statistics, factor, row_norm)
         if is_stalled:
             precision, decrement, search = "float64", math.inf, LineSearch.at(point)
             continue
-        ahead = 0.5 * danger * math.exp(min(danger, 1.0)) + (SINGLE_SHARE * hessian.trace * factor.norm * ROUNDOFF["float32"])
+        ahead = 0.5 * danger * math.exp(min(danger, 1.0))
+        if look.is_single:
+            ahead += SINGLE_SHARE * hessian.trace * factor.norm * ROUNDOFF["float32"]
         precision = "float64" if _is_anchor(ahead * decrement, ahead * danger, size) else precision
     raise NoOptimum(_no_minimum(objective, row_norm))
 
@@ -251,9 +260,9 @@ def _pass(
     return look
 
 
-def _factor(hessian: Hessian, precision: Precision) -> Factor | None:
-    """The factor of a Hessian that was multiplied in ``precision``; ``None`` if it is too ill-conditioned for float32."""
-    if precision == "float64":
+def _factor(hessian: Hessian, *, is_single: bool) -> Factor | None:
+    """The factor of a Hessian; ``None`` if its products are in float32, and it is too ill-conditioned for that."""
+    if not is_single:
         return Factor.of(hessian)
     with suppress(NoOptimum):
         factor = Factor.of(hessian)
@@ -277,6 +286,7 @@ def _look(
         at.value,
         at.value_at_zero if is_first else 0.0,
         at.longest if is_first else 0.0,
+        at.is_single(precision),
     )
 
 
@@ -289,6 +299,6 @@ def _thinned_optimum(objective: Objective, source: RowSource, engine: Engine) ->
     penalty = max(penalty, SMALLEST) if penalty > 0 else penalty
     objective, thinned = replace(objective, penalty=penalty), source.thinned(THINNING)
     try:
-        return _found(objective, thinned, engine, _thinned_optimum(objective, thinned, engine), is_rough=True).point
+        return _found(objective, thinned, engine, _thinned_optimum(objective, thinned, engine), enough=START_NEAR).point
     except (NoOptimum, InvalidRows):
         return zeros

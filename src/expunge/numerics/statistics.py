@@ -101,6 +101,11 @@ class Sums:
             at: the rows, evaluated at the anchor.
             digest: names the anchor.
         """
+        return cls._with_errors(at, digest, is_bounded=True)
+
+    @staticmethod
+    def _with_errors(at: Evaluation, digest: str, *, is_bounded: bool) -> "Sums":
+        """As ``at``; errors that nobody wants are ``inf``: bounding them takes about as long as the gradient."""
         return Sums(
             digest,
             at.n_rows,
@@ -108,8 +113,8 @@ class Sums:
             at.count,
             at.count_error,
             at.gradient,
-            at.gradient_error,
-            at.hessian_error,
+            at.gradient_error if is_bounded else math.inf,
+            at.hessian_error if is_bounded else math.inf,
             at.rows.sample_weight is not None,
         )
 
@@ -201,10 +206,8 @@ class Statistics(Sums):
             digest: names the anchor.
             precision: of the Hessian; with float32 the errors are not bounded, and no certificate can come of it.
         """
-        sums = vars(Sums.at(at, digest))
-        if precision != "float64":
-            sums = sums | {"gradient_error": math.inf, "hessian_error": math.inf}
-        return cls(**sums, hessian_sum=at.hessian(precision))
+        sums = Sums._with_errors(at, digest, is_bounded=precision == "float64")
+        return cls(**vars(sums), hessian_sum=at.hessian(precision))
 
     def __add__(self, other: "Statistics | RowTerms") -> "Statistics":
         return self._combined(other, 1.0)

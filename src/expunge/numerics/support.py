@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from expunge.numerics.rounding import gamma
-from expunge.problem.arrays import norm, unsplit
+from expunge.problem.arrays import norm
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
+from expunge.problem.split import SplitMatrix
 
 Array = NDArray[np.float64]
 
@@ -36,10 +37,14 @@ class Support:
     @classmethod
     def of(cls, objective: Objective, rows: Rows) -> "Support":
         """The support of ``rows``."""
-        X, n = unsplit(rows.on_host().X), objective.n_features
+        X, n = rows.on_host().X, objective.n_features
         largest, together = np.ones(objective.width), np.zeros((objective.width, objective.width), dtype=bool)
         if not len(rows):
             return cls(0.0 * largest, together)
+        together[n:, :] = together[:, n:] = True
+        if isinstance(X, SplitMatrix):
+            largest[:n], together[:n, :n] = X.largest(), X.together()
+            return cls(largest, together)
         largest[:n] = np.maximum(_dense(X.max(axis=0)), -_dense(X.min(axis=0)))
         if sparse.issparse(X):
             present = sparse.csr_array(((X.data != 0).astype(np.float32), X.indices, X.indptr), shape=X.shape)
@@ -50,7 +55,6 @@ class Support:
             some = present[:, ~is_full].astype(np.float32)
             together[:n, :n] = is_full[:, None] | is_full[None, :]
             together[np.ix_(np.flatnonzero(~is_full), np.flatnonzero(~is_full))] = some.T @ some > 0
-        together[n:, :] = together[:, n:] = True
         return cls(largest, together)
 
     def __or__(self, other: "Support") -> "Support":

@@ -8,6 +8,7 @@ from sklearn.utils import get_tags
 
 from expunge.linear_model.base import UnlearningModel
 from expunge.linear_model.given import Remaining
+from expunge.linear_model.summary import ModelSummary
 from expunge.unlearning.certificate import Certificate
 from expunge.unlearning.report import CapacityReport
 
@@ -137,6 +138,17 @@ class Pipeline(SklearnPipeline):
             sample_weight: their weights, if the model was fitted with weights. Default: none.
         """
         return self._model.capacity(None if X is None else self._encoded(X), y, sample_weight)
+
+    def summary(self, X: Any = None, y: Any = None, sample_weight: Any = None, subjects: Any = None) -> ModelSummary:
+        """What the model is, promises and weighs, and with raw rows how good it is on them; see the model's ``summary``.
+
+        Args:
+            X: raw rows, best ones that the model has not learned. Default: none.
+            y: their targets, ``(n_rows,)``.
+            sample_weight: their weights, if the model was fitted with weights. Default: none.
+            subjects: whose each row is, ``(n_rows,)``. Default: each is a person's own.
+        """
+        return self._model.summary(None if X is None else self._encoded(X), y, sample_weight, subjects)
 
     def to_sklearn(self) -> SklearnPipeline:
         """scikit-learn's own pipeline with the released weights and nothing secret: safe to publish."""

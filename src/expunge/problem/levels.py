@@ -46,21 +46,23 @@ class Levels:
         """How many columns each code stands for, ``(n_codes,)``."""
         return self.gathered(np.ones(len(self.columns)))
 
+    @cached_property
+    def incidence(self) -> Array:
+        """Which columns each code stands for, 0 or 1, ``(n_codes, n_columns)``."""
+        parts = []
+        for level, each in zip(np.unravel_index(np.arange(self.n_codes), self.sizes), self.categories, strict=True):
+            parts.append(level[:, None] == np.arange(len(each)))
+        return np.hstack(parts).astype(np.float64)
+
     def gathered(self, values: Array) -> Array:
         """Sums over the columns of each code, ``(n_codes, ...)``.
 
         Args:
             values: of each column, ``(n_columns, ...)``.
         """
-        if self._is_plain:
-            return values
-        rest, total, done = values.shape[1:], np.zeros(()), 0
-        for axis, each in enumerate(self.categories):
-            part = np.zeros((self.sizes[axis], *rest))
-            part[: len(each)] = values[done : done + len(each)]
-            total = total + part.reshape(*self._along(axis), *rest)
-            done += len(each)
-        return total.reshape(self.n_codes, *rest)
+        if not self._is_single:
+            return np.tensordot(self.incidence, values, axes=1)
+        return np.concatenate([values, np.zeros((1, *values.shape[1:]))]) if self.has_none[0] else values
 
     def scattered(self, sums: Array) -> Array:
         """Sums over the codes that stand for each column, ``(n_columns, ...)``: the transpose of ``gathered``.
@@ -68,15 +70,15 @@ class Levels:
         Args:
             sums: of each code, ``(n_codes, ...)``.
         """
-        if self._is_plain:
-            return sums
-        grid = sums.reshape(*self.sizes, *sums.shape[1:])
-        axes = range(len(self.sizes))
-        parts = [
-            grid.sum(axis=tuple(other for other in axes if other != axis))[: len(each)]
-            for axis, each in enumerate(self.categories)
-        ]
-        return np.concatenate(parts)
+        return sums[: len(self.columns)] if self._is_single else np.tensordot(self.incidence.T, sums, axes=1)
+
+    def highest(self, tops: Array) -> Array:
+        """The largest over the codes that stand for each column, ``(n_columns,)``.
+
+        Args:
+            tops: of each code, at least 0, ``(n_codes,)``.
+        """
+        return tops[: len(self.columns)] if self._is_single else (self.incidence * tops[:, None]).max(axis=0)
 
     def both(self, sums: Array) -> Array:
         """Sums over the codes that stand for two columns, ``(n_columns, n_columns)``.
@@ -84,18 +86,9 @@ class Levels:
         Args:
             sums: of each code, ``(n_codes,)``.
         """
-        columns = np.cumsum([0, *(len(each) for each in self.categories)])
-        total, grid = np.zeros((len(self.columns),) * 2), sums.reshape(self.sizes)
-        for i, first in enumerate(self.categories):
-            own = slice(columns[i], columns[i + 1])
-            alone = grid.sum(axis=tuple(axis for axis in range(grid.ndim) if axis != i))[: len(first)]
-            total[own, own] = np.diag(alone)
-            for j, second in enumerate(self.categories[:i]):
-                other = slice(columns[j], columns[j + 1])
-                pairs = grid.sum(axis=tuple(axis for axis in range(grid.ndim) if axis not in (i, j)))
-                total[other, own] = pairs[: len(second), : len(first)]
-                total[own, other] = total[other, own].T
-        return total
+        if self._is_single:
+            return np.diag(self.scattered(sums))
+        return np.asarray((self.incidence.T * sums) @ self.incidence)
 
     def squares(self, matrix: Array) -> Array:
         """Σ matrix over all pairs of columns of each code, ``(n_codes,)``.
@@ -103,9 +96,9 @@ class Levels:
         Args:
             matrix: symmetric, ``(n_columns, n_columns)``.
         """
-        if len(self.categories) == 1:
+        if self._is_single:
             return self.gathered(np.diag(matrix))
-        return np.asarray(np.diag(self.gathered(self.gathered(matrix).T)))
+        return np.asarray(np.einsum("ci,ci->c", self.incidence @ matrix, self.incidence))
 
     def columns_of(self, codes: Codes) -> list[tuple[Index, NDArray[np.bool_]]]:
         """For each category the column that a row has, and whether it has one.
@@ -120,12 +113,9 @@ class Levels:
         ]
 
     @property
-    def _is_plain(self) -> bool:
-        """Whether each code is a column."""
-        return self.has_none == (False,)
-
-    def _along(self, axis: int) -> list[int]:
-        return [size if other == axis else 1 for other, size in enumerate(self.sizes)]
+    def _is_single(self) -> bool:
+        """Whether each code is one column, or none."""
+        return len(self.categories) == 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,9 +145,15 @@ class Block:
         """
         return np.asarray(self.by_code.T @ table)
 
+    def largest(self) -> Array:
+        """The largest magnitude in each column, ``(n_columns,)``."""
+        tops = np.zeros(self.levels.n_codes)
+        np.maximum.at(tops, self.codes, np.abs(self.values))
+        return self.levels.highest(tops)
+
     def take(self, index: Any) -> "Block":
-        """The rows at ``index``."""
-        return Block(self.levels, self.codes[index], self.values[index])
+        """The rows at ``index``, without gaps."""
+        return Block(self.levels, np.ascontiguousarray(self.codes[index]), np.ascontiguousarray(self.values[index]))
 
     def with_values(self, values: Array) -> "Block":
         """The same columns with other values."""
@@ -177,3 +173,26 @@ def pair(codes: Codes, other: Block) -> Codes:
 def counted(codes: Codes, weights: Array, n_codes: int, values: Array) -> Array:
     """Σ weight · value of the rows of each code, ``(n_codes,)``; by a product of SciPy's, which lets other threads work."""
     return np.asarray(_one_a_row(codes, weights, n_codes) @ values)
+
+
+class Counter:
+    """``counted`` again and again for as many rows and codes.
+
+    Args:
+        n_rows: of each sum.
+        n_codes: more than the largest code.
+    """
+
+    def __init__(self, n_rows: int, n_codes: int) -> None:
+        self._matrix = _one_a_row(np.zeros(n_rows, dtype=np.int32), np.zeros(n_rows), n_codes)
+
+    def __call__(self, codes: Codes, weights: Array, values: Array) -> Array:
+        """Σ weight · value of the rows of each code, ``(n_codes,)``.
+
+        Args:
+            codes: of each row, below ``n_codes``, ``(n_rows,)``.
+            weights: of each row, ``(n_rows,)``.
+            values: of each row, ``(n_rows,)``.
+        """
+        self._matrix.indices, self._matrix.data = codes, weights  # a new matrix would be checked anew, which takes longer
+        return np.asarray(self._matrix @ values)

@@ -160,12 +160,8 @@ class Objective:
                 f"rows have {rows.X.shape[1]} features, but the model has {self.n_features} features: "
                 "encode them with the same schema"
             )
-        if is_weighted is not None and is_weighted != (rows.sample_weight is not None):
-            raise InvalidRows(
-                "the model was fitted with weights, and these rows come without: give the sample_weight of each"
-                if is_weighted
-                else "the model was fitted without weights, so that each row counts once: give no sample_weight"
-            )
+        if is_weighted is not None:
+            require_weights(rows, is_weighted)
         bad, wanted = self.loss.invalid_targets(rows.y)
         if namespace(bad).any(bad):
             row = int(np.argmax(host(bad)))
@@ -221,3 +217,18 @@ class Objective:
     def fingerprint(self) -> str:
         """A text that differs whenever the objective differs."""
         return repr(self)
+
+
+def require_weights(rows: Rows, is_weighted: bool) -> None:
+    """Raises ``InvalidRows`` unless ``rows`` have weights where the model has them, and none where it has none.
+
+    Args:
+        rows: to be learned or forgotten.
+        is_weighted: whether the rows of the model have weights.
+    """
+    if is_weighted != (rows.sample_weight is not None):
+        raise InvalidRows(
+            "the model was fitted with weights, and these rows come without: give the sample_weight of each"
+            if is_weighted
+            else "the model was fitted without weights, so that each row counts once: give no sample_weight"
+        )

@@ -22,6 +22,18 @@ def real(name: str, value: Any) -> float:
     return float(value)
 
 
+def between(name: str, value: Any, low: float, high: float) -> float:
+    """``value`` as a float of this range.
+
+    Raises:
+        ValueError: no number, or outside.
+    """
+    number = real(name, value)
+    if not low <= number <= high:
+        raise ValueError(f"{name} must be between {low:g} and {high:g}, got {number}")
+    return number
+
+
 def whole(name: str, value: Any) -> int:
     """``value`` as an int.
 

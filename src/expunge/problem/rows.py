@@ -1,5 +1,6 @@
 """Rows: a validated block of features, targets and weights; and RowSource, anything that yields such blocks."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -17,8 +18,7 @@ Array = NDArray[np.float64]
 BATCH_VALUES = 1 << 19
 """Numbers in one batch (4 MiB of float64): large enough for BLAS-3, small enough to stay in cache.
 
-Wide rows come at least four times ``n_features`` at a time, so that adding up p × p sums costs little beside making them. Rows
-in blocks come four times as many: they are read once for each pair of blocks, and the tables of sums weigh more."""
+Wide rows come at least four times ``n_features`` at a time, so that adding up p × p sums costs little beside making them."""
 DEVICE_BATCH_VALUES = 1 << 25
 """The same on another device, where a batch should fill many cores (256 MiB of float64)."""
 
@@ -191,7 +191,7 @@ class Rows:
         if sparse.issparse(self.X):
             return int(max(BATCH_VALUES // 4 * n_rows // max(1, self.X.nnz), width))
         if isinstance(self.X, SplitMatrix):
-            return int(max(4 * BATCH_VALUES // max(1, self.X.stored), width))
+            return int(max(BATCH_VALUES // max(1, self.X.stored), width))
         return int(max((BATCH_VALUES if is_on_host(self.X) else DEVICE_BATCH_VALUES) // max(1, width), 4 * width))
 
     def take(self, index: Any) -> "Rows":
@@ -208,8 +208,9 @@ class Rows:
         return Rows(_taken(self.X, index), _taken(self.y, index), weight, ids)
 
     def batches(self) -> Iterator["Rows"]:
-        """The rows in blocks that fit the cache; views where ``X`` is dense."""
-        step = self._rows_per_batch
+        """The rows in blocks that fit the cache, all about as long, so that threads end together; views of dense ``X``."""
+        most = self._rows_per_batch
+        step = max(1, math.ceil(len(self) / max(1, math.ceil(len(self) / most))))
         for start in range(0, len(self), step):
             yield self.take(slice(start, start + step))
 
@@ -250,6 +251,8 @@ def _taken(X: Any, index: Any) -> Any:
         xp, positions = namespace(X), np.arange(X.shape[0])[index]
         return xp.take(X, xp.asarray(positions, device=X.device), axis=0)
     start, stop, step = index.indices(X.shape[0])
+    if X.ndim == 1 and step != 1 and is_on_host(X):
+        return X[start:stop:step].copy()  # what is read again and again is read faster without gaps
     if not (sparse.issparse(X) and step == 1):
         return X[start:stop:step, ...]
     low, high = X.indptr[[start, max(start, stop)]]

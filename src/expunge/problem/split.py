@@ -6,15 +6,18 @@ one block together: a code stands for what the row has of all of them, so that f
 one of the products that the rounding bounds of theory §4.6 are about, in some order, which they do not depend on.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from expunge.problem.levels import Block, Levels, counted, pair
+from expunge.problem.joining import alike_in, joined, joint_block
+from expunge.problem.levels import Block, Counter, pair
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -24,12 +27,8 @@ SHARE = 0.1
 long as some hundred of BLAS's."""
 CHUNK = 1 << 19
 """Values put into blocks at a time."""
-TOGETHER = 64
-"""Categories are one block while it has no more codes than this: the table of two such blocks fits the fastest cache."""
 THIN = 0.05
 """Columns with values in fewer rows than this share are kept sparse."""
-FIRST = 1 << 10
-"""Rows by which groups are ordered before all rows decide which have the same values."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,11 +83,11 @@ class SplitMatrix:
             own = slice(start, start + step)
             fill(X[own], singles, columns, dense[own], codes[:, own], values[:, own])
         if alike is None:
-            may_join, has_none = _alike(values), [bool((each == 0).any()) for each in values]
+            may_join, has_none = alike_in(values), [bool((each == 0).any()) for each in values]
         else:
             may_join, has_none = [several.index(k) for k in alike if k in several], [True] * len(several)
-        parts = _together([len(group) for group in columns], may_join, has_none)
-        blocks = tuple(_block(part, columns, has_none, codes, values) for part in parts)
+        parts = joined([len(group) for group in columns], may_join, has_none)
+        blocks = tuple(joint_block(part, columns, has_none, codes, values) for part in parts)
         return cls(dense, singles, blocks, sparse.csr_array(X[:, thin]), thin)
 
     @classmethod
@@ -137,15 +136,13 @@ class SplitMatrix:
     def __getitem__(self, index: Any) -> "SplitMatrix":
         rows = index[0] if isinstance(index, tuple) else index
         blocks = tuple(each.take(rows) for each in self.blocks)
-        return replace(self, dense=self.dense[rows], blocks=blocks, csr=self.csr[rows])
+        return replace(self, dense=np.ascontiguousarray(self.dense[rows]), blocks=blocks, csr=self.csr[rows])
 
     def astype(self, dtype: Any, copy: bool = True) -> "SplitMatrix":
         """The same with values of another type; itself where they have it, unless a ``copy`` is asked for."""
         if self.dtype == dtype and not copy:
             return self
-        dense = self.dense.astype(dtype, copy=copy)
-        converted = tuple(each.with_values(each.values.astype(dtype, copy=copy)) for each in self.blocks)
-        return replace(self, dense=dense, blocks=converted, csr=self.csr.astype(dtype, copy=copy))
+        return self._mapped(lambda values: values.astype(dtype, copy=copy))
 
     def __matmul__(self, weights: Array) -> Array:
         total = np.asarray(self.dense @ weights[self.dense_columns])
@@ -168,8 +165,21 @@ class SplitMatrix:
 
     def squared(self) -> "SplitMatrix":
         """Each value squared."""
-        squares = tuple(each.with_values(np.square(each.values)) for each in self.blocks)
-        return replace(self, dense=np.square(self.dense), blocks=squares, csr=with_data(self.csr, np.square(self.csr.data)))
+        return self._mapped(np.square)
+
+    def _mapped(self, function: Callable[[Any], Any]) -> "SplitMatrix":
+        """Each value mapped; 0 must stay 0."""
+        blocks = tuple(each.with_values(function(each.values)) for each in self.blocks)
+        return replace(self, dense=function(self.dense), blocks=blocks, csr=with_data(self.csr, function(self.csr.data)))
+
+    def largest(self) -> Array:
+        """The largest magnitude in each column, ``(n_features,)``."""
+        dense, csr = np.abs(self.dense).max(axis=0, initial=0.0), abs(self.csr).max(axis=0).toarray().ravel()
+        return np.concatenate([dense, *(each.largest() for each in self.blocks), csr])[self._order]
+
+    def together(self) -> NDArray[np.bool_]:
+        """Whether some row has non-zeros in both columns, ``(n_features, n_features)``."""
+        return self._mapped(lambda values: (values != 0).astype(np.float64)).gram(np.ones(len(self.dense))) > 0
 
     def squared_norms(self) -> Array:
         """|x|² of each row, ``(n_rows,)``."""
@@ -184,37 +194,53 @@ class SplitMatrix:
         Args:
             weights: of each row, ``(n_rows,)``.
         """
-        total, dense, here = np.zeros((self.shape[1],) * 2), self.dense * weights[:, None], self.dense_columns
-        total[np.ix_(here, here)] = self.dense.T @ dense
-        for k, each in enumerate(self.blocks):
-            levels = each.levels
-            if len(here):
-                across = levels.scattered(np.asarray(each.by_code @ dense))
-                total[np.ix_(levels.columns, here)], total[np.ix_(here, levels.columns)] = across, across.T
-            scaled = weights * each.values
-            total[np.ix_(levels.columns, levels.columns)] = levels.both(np.asarray(each.by_code @ scaled))
-            for other in self.blocks[:k]:
-                sums = counted(pair(each.codes, other), scaled, levels.n_codes * other.levels.n_codes, other.values)
-                both = other.levels.scattered(levels.scattered(sums.reshape(levels.n_codes, -1)).T)
-                columns = other.levels.columns
-                total[np.ix_(columns, levels.columns)], total[np.ix_(levels.columns, columns)] = both, both.T
+        total, dense = np.zeros((self.shape[1],) * 2), self.dense * weights[:, None]  # block by block at first
+        numbers, *places = self._places
+        count = Counter(len(dense), self._most_pairs)
+        total[numbers, numbers] = self.dense.T @ dense
+        for k, (each, own) in enumerate(zip(self.blocks, places, strict=False)):
+            levels, scaled = each.levels, weights * each.values
+            total[own, own] = levels.both(np.asarray(each.by_code @ scaled))
+            if len(self.dense_columns):
+                _fill(total, own, numbers, levels.scattered(np.asarray(each.by_code @ dense)))
+            for other, place in zip(self.blocks[:k], places, strict=False):
+                n_pairs = levels.n_codes * other.levels.n_codes
+                sums = count(pair(each.codes, other), scaled, other.values)[:n_pairs].reshape(levels.n_codes, -1)
+                _fill(total, own, place, other.levels.scattered(levels.scattered(sums).T).T)
         if len(self.csr_columns):
             self._add_csr(total, dense, weights)
-        return total
+        return total[np.ix_(self._order, self._order)]
 
     def _add_csr(self, total: Array, dense: Array, weights: Array) -> None:
-        """Fills in the rows and columns of a Gram matrix that are kept as CSR; ``dense`` is weighted."""
-        here = self.csr_columns
-        row = row_of(self.csr)
+        """Fills in the rows and columns of a Gram matrix, block by block, that are kept as CSR; ``dense`` is weighted."""
+        numbers, *places, own = self._places
+        row, width = row_of(self.csr), len(self.csr_columns)
         scaled = with_data(self.csr, self.csr.data * weights[row])
-        total[np.ix_(here, here)] = (self.csr.T @ scaled).toarray()
-        others = [(self.dense_columns, self.csr.T @ dense)] if len(self.dense_columns) else []
-        for each in self.blocks:
-            codes = each.codes[row] * np.int32(len(here)) + scaled.indices
-            sums = counted(codes, scaled.data, each.levels.n_codes * len(here), each.values[row])
-            others.append((each.levels.columns, each.levels.scattered(sums.reshape(-1, len(here))).T))
-        for columns, across in others:
-            total[np.ix_(here, columns)], total[np.ix_(columns, here)] = across, across.T
+        total[own, own] = (self.csr.T @ scaled).toarray()
+        _fill(total, own, numbers, self.csr.T @ dense)
+        count = Counter(len(row), width * max((each.levels.n_codes for each in self.blocks), default=0))
+        for each, place in zip(self.blocks, places, strict=True):
+            sums = count(each.codes[row] * np.int32(width) + scaled.indices, scaled.data, each.values[row])
+            _fill(total, own, place, each.levels.scattered(sums[: each.levels.n_codes * width].reshape(-1, width)).T)
+
+    @cached_property
+    def _places(self) -> list[slice]:
+        """Where the columns are block by block: the dense ones, those of each block, the sparse ones."""
+        lengths = [len(self.dense_columns), *(len(each.levels.columns) for each in self.blocks), len(self.csr_columns)]
+        ends = np.cumsum(lengths).tolist()
+        return [slice(end - length, end) for end, length in zip(ends, lengths, strict=True)]
+
+    @cached_property
+    def _order(self) -> Index:
+        """Where each column is block by block, ``(n_features,)``."""
+        columns = [self.dense_columns, *(each.levels.columns for each in self.blocks), self.csr_columns]
+        return np.argsort(np.concatenate(columns))
+
+    @property
+    def _most_pairs(self) -> int:
+        """How many pairs two blocks have at most."""
+        sizes = sorted((each.levels.n_codes for each in self.blocks), reverse=True)
+        return math.prod(sizes[:2]) if len(sizes) > 1 else 0
 
     def quadratic(self, matrix: Array) -> Array:
         """xᵢᵀ·matrix·xᵢ of each row, ``(n_rows,)``.
@@ -290,56 +316,6 @@ def pays(n_blocks: float, n_stored: float) -> bool:
     return n_blocks <= SHARE * n_stored
 
 
-def _alike(values: Any) -> list[int]:
-    """Groups that have the same value in each row that has any of their columns, as many as go together.
-
-    Args:
-        values: by group, 0 where a row has none of its columns, ``(n_groups, n_rows)``.
-    """
-    found, common = list[int](), np.zeros(values.shape[1:], values.dtype)
-    first = values[:, :FIRST]
-    friends = [int((_agrees(each, first)).all(axis=1).sum()) for each in first]
-    for k in sorted(range(len(values)), key=lambda k: -friends[k]):
-        if _agrees(values[k], common).all():
-            common = np.where(common == 0, values[k], common)
-            found.append(k)
-    return found
-
-
-def _agrees(values: Any, others: Any) -> Any:
-    """Whether values are the same wherever both are not 0."""
-    return (values == others) | (values == 0) | (others == 0)
-
-
-def _together(lengths: Sequence[int], may_join: Sequence[int], has_none: Sequence[bool]) -> list[list[int]]:
-    """Which groups are one block: the largest first, each with the first others that leave room."""
-    bins, room = [[k] for k in range(len(lengths)) if k not in may_join], list[int]()
-    joined = list[list[int]]()
-    for k in sorted(may_join, key=lambda k: -lengths[k]):
-        size = lengths[k] + has_none[k]
-        place = next((i for i, left in enumerate(room) if size <= left), None)
-        if place is None:
-            joined.append([k])
-            room.append(TOGETHER // size)
-        else:
-            joined[place].append(k)
-            room[place] //= size
-    return bins + joined
-
-
-def _block(members: Sequence[int], columns: Sequence[Index], has_none: Sequence[bool], codes: Any, values: Any) -> Block:
-    """One block of some groups, from the codes and values of each."""
-    if len(members) == 1:  # a row that has none of its columns has the value 0
-        (k,) = members
-        return Block(Levels((columns[k],), (False,)), codes[k], values[k])
-    levels = Levels(tuple(columns[k] for k in members), tuple(has_none[k] for k in members))
-    code, value = np.zeros(values.shape[1:], dtype=np.int32), np.zeros(values.shape[1:], dtype=values.dtype)
-    for k, size in zip(members, levels.sizes, strict=True):
-        own = np.where(values[k] == 0, np.int32(len(columns[k])), codes[k]) if has_none[k] else codes[k]
-        code, value = code * np.int32(size) + own, np.where(value == 0, values[k], value)
-    return Block(levels, code, value)
-
-
 def _fill_dense(X: Any, singles: Index, several: Sequence[Index], dense: Any, codes: Any, values: Any) -> None:
     dense[...] = X[:, singles]
     everyone = np.arange(len(X))
@@ -359,6 +335,11 @@ def with_data(csr: Any, data: Array) -> Any:
     return sparse.csr_array((data, csr.indices, csr.indptr), shape=csr.shape)
 
 
+def _fill(total: Array, rows: slice, columns: slice, block: Array) -> None:
+    """Writes a block into a symmetric matrix, and its transpose."""
+    total[rows, columns], total[columns, rows] = block, block.T
+
+
 def _by_row(csr: Any, data: Array) -> Array:
     """The sums over each row of values in the places of ``csr``, ``(n_rows,)``."""
     return np.asarray(with_data(csr, data) @ np.ones(csr.shape[1]))
@@ -375,11 +356,10 @@ def _fill_sparse(X: Any, singles: Index, several: Sequence[Index], dense: Any, c
         owner[group], place[group] = k, np.arange(len(group))
     owner[singles], place[singles] = len(several), np.arange(len(singles))
     row, group_of = row_of(X), owner[X.indices]
-    for k in range(len(several)):
-        own = group_of == k
-        codes[k][row[own]], values[k][row[own]] = place[X.indices[own]], X.data[own]
-    own = group_of == len(several)
-    dense[row[own], place[X.indices[own]]] = X.data[own]
+    is_code, is_dense = (group_of >= 0) & (group_of < len(several)), group_of == len(several)
+    at = group_of[is_code], row[is_code]
+    codes[at], values[at] = place[X.indices[is_code]], X.data[is_code]
+    dense[row[is_dense], place[X.indices[is_dense]]] = X.data[is_dense]
 
 
 class _Transposed:

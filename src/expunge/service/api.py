@@ -22,6 +22,7 @@ from expunge.service.bodies import (
     AskedMany,
     AskedOne,
     Audited,
+    DisclosureModel,
     Identity,
     Key,
     Limit,
@@ -31,6 +32,7 @@ from expunge.service.bodies import (
     Predicted,
     PredictionsModel,
     Previewed,
+    Shown,
 )
 from expunge.service.problems import MEDIA_TYPE
 from expunge.service.records import changed, changing
@@ -38,6 +40,7 @@ from expunge.service.views import certificate_view, expected, health_view, predi
 from expunge.workspace import Workspace, desk
 from expunge.workspace.auditing import audited
 from expunge.workspace.desk import Answer, ForgetRequest
+from expunge.workspace.disclosure import Disclosure
 from expunge.workspace.predicting import predict_records
 from expunge.workspace.published import Published
 from expunge.workspace.status import as_json, status
@@ -136,6 +139,13 @@ def get_receipt(
 ) -> dict[str, str]:
     """The receipt of a request, again, for somebody who knows whose it is."""
     return {"request": request_id, "receipt": workspace_of(request).receipt(request_id, asked.subject).document}
+
+
+@router.post("/people/show", response_model=DisclosureModel)
+def show_person(asked: Shown, request: Request, caller: Operator) -> Disclosure:
+    """What is held about a person (GDPR Art. 15 and 20): their rows, and which models learned them. That somebody looked is
+    logged, whom they looked up is not."""
+    return workspace_of(request).show(asked.subject, by=asked.by, actor=caller.holder.id)
 
 
 @router.get("/models")

@@ -1,6 +1,6 @@
 """What the API accepts and returns: parameters, bodies and answers, each with its limits."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Header, Path, Query
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
@@ -53,6 +53,31 @@ class Owned(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     subject: Annotated[Subject, Field(repr=False)]
+
+
+class Shown(BaseModel):
+    """A person who wants to know what is held about them."""
+
+    model_config = ConfigDict(extra="forbid")
+    subject: Annotated[Subject, Field(repr=False)]
+    by: By = None
+
+
+class LearnedModel(BaseModel):
+    """A model that learned some of a person's rows, and the certificates of its releases, each of which may hold them."""
+
+    model: str
+    target: str
+    n_rows: int
+    releases: list[int]
+    at: str
+
+
+class DisclosureModel(BaseModel):
+    """What is held about a person."""
+
+    rows: Annotated[list[dict[str, Any]], Field(description="As they came, without ids: these are not kept.")]
+    models: list[LearnedModel]
 
 
 class AskedMany(BaseModel):

@@ -4,16 +4,17 @@ import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from importlib.resources import files
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, File, Form, HTTPException, Request, UploadFile
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from expunge.data.lists import is_table
-from expunge.errors import ExpungeError, SignatureInvalid
+from expunge.errors import ExpungeError, RequestRefused, SignatureInvalid
 from expunge.evidence.signing import PublicKeys
 from expunge.evidence.verification import verify_content
 from expunge.ledger import log, releases, requests, tokens
@@ -22,13 +23,14 @@ from expunge.ledger.tokens import Role
 from expunge.service import charts
 from expunge.service.access import COOKIE, SESSION_SECONDS, AccessControl, Caller, caller_of, require
 from expunge.service.api import workspace_of
-from expunge.service.bodies import BULK, PREVIEWED, Identity, Number
+from expunge.service.bodies import BULK, PREVIEWED, Identity, Name, Number
 from expunge.service.drafts import MINUTES, Draft, Given
 from expunge.service.records import changing
 from expunge.service.views import certificate_view, expected, request_view
 from expunge.workspace.auditing import audited
 from expunge.workspace.desk import Answer, ForgetRequest
-from expunge.workspace.status import status
+from expunge.workspace.quality.page import report_body
+from expunge.workspace.status import ModelStatus, status
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 pages = Environment(
@@ -201,6 +203,32 @@ async def make_requests(request: Request, caller: Operator, draft: Annotated[str
     return render(request, "receipts.html", 201, pairs=pairs, accepted=sum(answer.receipt is not None for answer in answers))
 
 
+@router.get("/people")
+def people(request: Request, caller: Operator) -> Response:
+    """The form that asks whom to look up."""
+    return render(request, "people.html", held=None, subject="", by="", problem="")
+
+
+@router.post("/people")
+def person(
+    request: Request,
+    caller: Operator,
+    subject: Annotated[str, Form(max_length=1000)] = "",
+    by: Annotated[str, Form(max_length=200)] = "",
+    form: Annotated[Literal["page", "json", "csv"], Form()] = "page",
+) -> Response:
+    """What is held about a person, as a page or as a file for them."""
+    try:
+        held = workspace_of(request).show(subject.strip(), by=by or None, actor=caller.holder.id)
+    except RequestRefused as error:
+        return render(request, "people.html", held=None, subject=subject, by=by, problem=str(error))
+    if form == "page":
+        return render(request, "people.html", held=held, subject=subject, by=by, problem="")
+    content, kind = (held.to_json(), "application/json") if form == "json" else (held.to_csv(), "text/csv")
+    headers = {"Content-Disposition": f'attachment; filename="held.{form}"', "Cache-Control": "no-store"}
+    return Response(content, media_type=kind, headers=headers)
+
+
 @router.get("/requests/{identity}")
 def request_page(request: Request, caller: Visitor, identity: Identity) -> Response:
     """One request and its path."""
@@ -246,6 +274,23 @@ def verify(request: Request, caller: Visitor, number: Number) -> Response:
     return render(request, "certificate.html", verified=_verified(text, keys), **values)
 
 
+@router.get("/models/{name}")
+def model_page(request: Request, caller: Checker, name: Name) -> Response:
+    """A model, and the button that measures it."""
+    return render(request, "model.html", model=_model(request, name), body=None, problem="")
+
+
+@router.post("/models/{name}")
+def measure_model(request: Request, caller: Checker, name: Name) -> Response:
+    """Fits it again without the people held out, and shows its quality. Nothing of that is kept."""
+    found = _model(request, name)
+    try:
+        body = report_body(workspace_of(request).quality.explain(name))
+    except (ExpungeError, ValueError) as error:
+        return render(request, "model.html", 422, model=found, body=None, problem=str(error))
+    return render(request, "model.html", model=found, body=Markup(body), problem="")
+
+
 @router.get("/audit")
 def audit_page(request: Request, caller: Checker) -> Response:
     """The form that starts an audit."""
@@ -266,6 +311,14 @@ def run_audit(
         return render(request, "audit.html", 422, **{**values, "problem": str(error)})
     plot = charts.trade_off(verdict.certified_mu, verdict.black_box.curve.tolist())
     return render(request, "audit.html", **{**values, "verdict": verdict, "plot": plot})
+
+
+def _model(request: Request, name: str) -> ModelStatus:
+    """The living model called so."""
+    for found in status(workspace_of(request).storage).models:
+        if found.name == name:
+            return found
+    raise HTTPException(404, f"there is no model {name!r}")
 
 
 def _new(request: Request, problem: str = "") -> HTMLResponse:

@@ -32,6 +32,8 @@ REFUSAL_SHARE = 1.0
 LOG_LINK_SHARE = 0.1
 """With a log link, never below this share of ȳ²⁻ᵏ: predicted means are then still right to within a factor of about 1.5, even
 where the targets vary less than that."""
+FARTHEST = 60
+"""Doublings of the range in which a best constant is looked for."""
 SAMPLE = 1024
 """Rows looked at to tell what a fit gains and its noise costs."""
 
@@ -104,14 +106,23 @@ def checked_range(target_range: object) -> tuple[float, float]:
 
 
 def largest_null_loss(loss: Loss, target_range: tuple[float, float] | None) -> float:
-    """What the middle of the range loses at most as a prediction, and so the best constant."""
+    """What the best constant loses on the worst targets of the range: what the constant loses that loses the same at both
+    ends. None loses less at its worse end, and targets at the two ends make every constant lose that on average.
+    """
     if target_range is None:
         raise Undeclared(
             f"excess_risk of the {loss.name} loss is a share of the null model's loss: declare the range of the targets, or "
             "set sigma"
         )
     low, high = checked_range(target_range)
-    return float(loss.value(np.array([0.5 * (high - low)]), np.zeros(1))[0])
+    below, above = 0.0, 1.0
+    for _ in range(200):
+        share = 0.5 * (below + above)
+        ends = loss.value(np.array([share * (high - low), (share - 1.0) * (high - low)]), np.zeros(2))
+        if ends[0] == ends[1] or share in (below, above):
+            break
+        below, above = (below, share) if ends[0] > ends[1] else (share, above)
+    return float(ends.min())
 
 
 class NoisyLoss:
@@ -212,7 +223,7 @@ class NoiseCost:
             moved = spread(sample)
             exact, noisy = loss.at(point, 0.0), loss.over(point, moved)
             single = moved if moved.ndim == 1 else np.sqrt(np.square(moved).sum(axis=2)).max(axis=1)
-            null, perfect = _null_losses(objective, sample), _perfect_losses(objective.loss, sample.y)
+            null, perfect = _null_losses(objective, sample), perfect_losses(objective.loss, sample.y)
             mean = sample.weight / sample.weight.sum()
             cost, gain, worst = (float(mean @ losses) for losses in (noisy - exact, null - exact, null - perfect))
             tolerated = LOG_LINK_SHARE * _unit(objective.loss, float(mean @ sample.y))
@@ -251,17 +262,27 @@ def _null_losses(objective: Objective, rows: Rows) -> Array:
     n = len(rows)
     if not objective.fit_intercept:
         return np.asarray(loss.value(np.zeros((n, loss.outputs) if loss.outputs > 1 else n), y))
-    if loss.classes:
+    if loss.outputs > 1:
         share = np.bincount(y.astype(np.intp), weight, loss.classes) / weight.sum()
         return np.asarray(-np.log(share[y.astype(np.intp)], where=weight > 0, out=np.zeros(n)))
     if not math.isfinite(loss.curvature_bound):  # a log link: its best constant is the mean
         return np.asarray(loss.value(np.full(n, np.log(np.average(y, weights=weight))), y))
-    from scipy.optimize import minimize_scalar
+    return np.asarray(loss.value(np.full(n, _best_constant(loss, y, weight)), y))
 
-    low, high = float(y.min()), float(y.max())
-    total = lambda constant: float(weight @ loss.value(np.full(n, constant), y))  # noqa: E731
-    best = float(minimize_scalar(total, bounds=(low, high), method="bounded").x) if low < high else low
-    return np.asarray(loss.value(np.full(n, best), y))
+
+def _best_constant(loss: Loss, y: Array, weight: Array) -> float:
+    """The constant prediction of the least loss, by bisection of the slope; far out where there is none, as of one class."""
+    from scipy.optimize import brentq
+
+    def slope(constant: float) -> float:
+        return float(weight @ loss.derivative(np.full(len(y), constant), y))
+
+    low, high, step = float(y.min()), float(y.max()), 1.0 + float(np.ptp(y))
+    for _ in range(FARTHEST):
+        if slope(low) <= 0.0 <= slope(high):
+            return float(brentq(slope, low, high)) if low < high else low
+        low, high, step = (low - step if slope(low) > 0.0 else low), (high + step if slope(high) < 0.0 else high), 2.0 * step
+    return low if slope(low) > 0.0 else high
 
 
 def _unit(loss: Loss, mean: float) -> float:
@@ -271,8 +292,13 @@ def _unit(loss: Loss, mean: float) -> float:
     return float(loss.curvature(np.log([mean]), np.array([mean]))[0])
 
 
-def _perfect_losses(loss: Loss, y: Array) -> Array:
-    """The least loss that each target allows."""
+def perfect_losses(loss: Loss, y: Array) -> Array:
+    """The least loss that each target allows, ``(n_rows,)``.
+
+    Args:
+        loss: of the model.
+        y: targets, ``(n_rows,)``.
+    """
     if math.isfinite(loss.curvature_bound):
         return np.zeros(len(y))
     return np.where(y > 0, loss.value(np.log(np.where(y > 0, y, 1.0)), y), 0.0)

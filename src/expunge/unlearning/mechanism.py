@@ -64,6 +64,10 @@ class Mechanism(ABC):
         return None
 
     @abstractmethod
+    def deviations(self, n_parameters: int) -> Array:
+        """Standard deviation of the noise in each weight, ``(p,)``."""
+
+    @abstractmethod
     def published(self, noise: Noise, point: Array) -> Array:
         """``point`` with noise, ``(p,)``."""
 
@@ -105,6 +109,9 @@ class Isotropic(Mechanism):
     def length(self, displacement: Array) -> float:
         return float(np.linalg.norm(displacement))
 
+    def deviations(self, n_parameters: int) -> Array:
+        return np.full(n_parameters, self._sigma)
+
     def published(self, noise: Noise, point: Array) -> Array:
         return noise(point, self._sigma) if self._sigma > 0 else point.copy()
 
@@ -145,6 +152,9 @@ class Shaped(Mechanism):
 
     def length(self, displacement: Array) -> float:
         return self.shape.length(displacement)
+
+    def deviations(self, n_parameters: int) -> Array:
+        return np.sqrt(np.diag(self.shape.covariance))
 
     def published(self, noise: Noise, point: Array) -> Array:
         return self.shape.published(noise, point)

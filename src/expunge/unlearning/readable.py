@@ -182,6 +182,14 @@ class ReadableModel(Owned):
         """
         return self._secret.mechanism.spread(self.objective, rows)
 
+    @property
+    def weight_noise(self) -> Array:
+        """Standard deviation of the noise of a release in each weight, ``(p,)``. It depends on the learned rows.
+
+        Source: theory §5.6.
+        """
+        return self._secret.mechanism.deviations(len(self._secret.point))
+
     def true_distance(self, source: RowSource) -> float:
         """|w̄ − ŵ′|₂, what ``distance_bound`` bounds, found by retraining on ``source``: for audits and demonstrations.
 

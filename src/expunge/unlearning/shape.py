@@ -192,7 +192,7 @@ def _near_hessian(objective: Objective, moments: Moments) -> tuple[Array, int]:
     blocks δ_kl·G_k − G_kG⁻¹G_l. Each is ⪰ 0, and is computed so: by G = CCᵀ and products of C⁻¹G_k with themselves.
     """
     penalty = objective.penalised_hessian(np.zeros((objective.n_parameters,) * 2), moments.count)
-    G = [moments.matrix(code) for code in range(max(1, objective.loss.classes))]
+    G = [objective.loss.moment_scale * moments.matrix(code) for code in range(max(1, objective.loss.classes))]
     top = max(float(np.abs(each).max()) for each in (*G, penalty))
     exponent = 2 * (math.frexp(top)[1] // 2)
     G, penalty = [math.ldexp(1.0, -exponent) * each for each in G], math.ldexp(1.0, -exponent) * penalty

@@ -124,6 +124,7 @@ class Fitting(OfRows):
         sigma: scale of isotropic noise.
         excess_risk: what shaped noise may cost.
         classes: the classes found.
+        parameters: number of weights, p.
         undeclared: by column, number of values outside what the schema declares.
         missing: by column, number of missing values.
     """
@@ -134,6 +135,7 @@ class Fitting(OfRows):
     sigma: float | None
     excess_risk: float | None
     classes: tuple[str, ...]
+    parameters: int
     undeclared: Mapping[str, int]
     missing: Mapping[str, int]
 

@@ -4,9 +4,11 @@ from enum import StrEnum
 
 
 class InverseLink(StrEnum):
-    """What makes predictions of linear predictors: probabilities of classes (of 0 and t where there are two), or the mean."""
+    """What makes predictions of linear predictors: probabilities of classes (of 0 and t where there are two), the second of two
+    classes where t is above 0, or the mean."""
 
     SOFTMAX = "softmax"
+    THRESHOLD = "threshold"
     IDENTITY = "identity"
     EXPONENTIAL = "exponential"
 
@@ -15,9 +17,12 @@ class ModelKind(StrEnum):
     """An estimator."""
 
     LOGISTIC = "logistic"
+    HINGE = "hinge"
     RIDGE = "ridge"
     PSEUDO_HUBER = "pseudo-huber"
+    QUANTILE = "quantile"
     POISSON = "poisson"
+    NEGATIVE_BINOMIAL = "negative-binomial"
     GAMMA = "gamma"
     TWEEDIE = "tweedie"
 
@@ -26,12 +31,31 @@ class ModelKind(StrEnum):
         """Of its predictions."""
         return _INVERSE_LINKS[self]
 
+    @property
+    def is_classifier(self) -> bool:
+        """Whether it predicts classes."""
+        return self.inverse_link in (InverseLink.SOFTMAX, InverseLink.THRESHOLD)
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Those of its estimator that are given to it alone."""
+        return _PARAMETERS.get(self, ())
+
 
 _INVERSE_LINKS = {
     ModelKind.LOGISTIC: InverseLink.SOFTMAX,
+    ModelKind.HINGE: InverseLink.THRESHOLD,
     ModelKind.RIDGE: InverseLink.IDENTITY,
     ModelKind.PSEUDO_HUBER: InverseLink.IDENTITY,
+    ModelKind.QUANTILE: InverseLink.IDENTITY,
     ModelKind.POISSON: InverseLink.EXPONENTIAL,
+    ModelKind.NEGATIVE_BINOMIAL: InverseLink.EXPONENTIAL,
     ModelKind.GAMMA: InverseLink.EXPONENTIAL,
     ModelKind.TWEEDIE: InverseLink.EXPONENTIAL,
+}
+_PARAMETERS = {
+    ModelKind.HINGE: ("scale",),
+    ModelKind.PSEUDO_HUBER: ("scale",),
+    ModelKind.QUANTILE: ("quantile", "scale"),
+    ModelKind.NEGATIVE_BINOMIAL: ("dispersion",),
 }

@@ -12,6 +12,7 @@ from expunge.data.oddities import require_declared
 from expunge.data.own_columns import SUBJECT
 from expunge.data.reading import UNKNOWN, Reading
 from expunge.data.rejects import Rejects
+from expunge.data.schema import FeatureSchema
 from expunge.data.widening import TYPES, Wider, require_wider
 from expunge.errors import InvalidRows, LastRows, WorkspaceInvalid
 from expunge.ledger import batches, releases, requests
@@ -37,11 +38,15 @@ from expunge.workspace.expectations import (
 )
 from expunge.workspace.model_kinds import ModelKind
 from expunge.workspace.people import People, refused_return
+from expunge.workspace.quality.size import Size, size_of
 from expunge.workspace.specification import Specification
 from expunge.workspace.states import Forgetting, Work
 from expunge.workspace.storage import Storage
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+KEPT = ("target", "penalty", "epsilon", "delta", "noise_floor", "order", "parameters", "class_weight", "exposure")
+"""What a model keeps when it is replaced, if nothing else is said."""
 
 
 class How(TypedDict, total=False):
@@ -57,6 +62,9 @@ class How(TypedDict, total=False):
         noise_floor: floor of shaped noise; 0.02 by default.
         sigma: scale of isotropic noise, in place of an excess risk.
         order: order of the statistics, 2 or 3; ``auto``, the default, for 3 where that takes little memory (theory §4.7).
+        parameters: those that the estimator alone has, by name: ``quantile``, ``scale`` or ``dispersion``.
+        class_weight: what the rows of a class count, by label; 1 by default.
+        exposure: the column of exposures, for ``poisson``, ``gamma`` and ``tweedie``.
     """
 
     model: str
@@ -68,6 +76,9 @@ class How(TypedDict, total=False):
     excess_risk: float | None
     noise_floor: float
     order: Order
+    parameters: Mapping[str, float]
+    class_weight: Mapping[str, float]
+    exposure: str | None
 
 
 class Taking(TypedDict, total=False):
@@ -165,7 +176,7 @@ class Plans:
             WorkspaceInvalid: there is no such model.
         """
         old = self._model(name)
-        kept = {key: getattr(old, key) for key in ("target", "penalty", "epsilon", "delta", "noise_floor", "order")}
+        kept = {key: getattr(old, key) for key in KEPT}
         if not {"sigma", "noise", "excess_risk"} & set(how):
             kept |= {key: getattr(old, key) for key in ("sigma", "noise", "excess_risk")}
         try:
@@ -198,9 +209,26 @@ class Plans:
         rows = self.storage.table.count(specification.target, hidden)
         return Plan(Work(BatchKind.REFIT, models=(name,)), Refitting(name, rows, *odd_counts(odd)))
 
-    def _fitted(self, kind: BatchKind, name: str, how: Mapping[str, Any], accept_undeclared: bool) -> Plan[Fitting]:
+    def size(self, target: str, how: How) -> Size:
+        """How large a new model will be; reads some rows, and changes nothing.
+
+        Raises:
+            InvalidRows, ValueError: as for ``fit``.
+        """
+        return size_of(self.storage, *self.specified({"target": target, **how}))
+
+    def specified(self, how: Mapping[str, Any], schema: FeatureSchema | None = None) -> tuple[Specification, list[str]]:
+        """What a fit would fix; and the people who asked to be forgotten, who are left out.
+
+        Args:
+            how: see ``How``; with the ``target``.
+            schema: how rows become features. Default: as schema.toml says.
+
+        Raises:
+            InvalidRows, ValueError: as for ``fit``.
+        """
         Guarantee(how.get("epsilon", 1.0), how.get("delta", 1e-6))
-        schema, settings = read_schema(self.storage.schema_path), self.storage.configuration
+        schema, settings = schema or read_schema(self.storage.schema_path), self.storage.configuration
         with self.storage.database.reading() as connection:
             asked = [request.person for request in requests.asked(connection)]
         specification = Specification.of(
@@ -219,14 +247,22 @@ class Plans:
             refit_days=settings.refit_days,
             refit_requests=settings.refit_requests,
             without=asked,
+            parameters=how.get("parameters", {}),
+            class_weight=how.get("class_weight", {}),
+            exposure=how.get("exposure"),
         )
+        return specification, asked
+
+    def _fitted(self, kind: BatchKind, name: str, how: Mapping[str, Any], accept_undeclared: bool) -> Plan[Fitting]:
+        specification, asked = self.specified(how)
         odd = in_table(self.storage, [specification.features], asked)
         require_apart(self.storage, specification.features, asked)
-        if not accept_undeclared and not schema.draft:  # a draft leaves out what is rare, whatever its share
-            require_declared(odd, settings.undeclared_percent)
+        if not accept_undeclared and not specification.features.draft:  # a draft leaves out what is rare, whatever its share
+            require_declared(odd, self.storage.configuration.undeclared_percent)
         rows = self.storage.table.count(specification.target, asked)
         noise = specification.noise, specification.sigma, specification.excess_risk
-        seen = Fitting(name, rows, *noise, specification.classes, *odd_counts(odd))
+        parameters = specification.objective.n_parameters
+        seen = Fitting(name, rows, *noise, specification.classes, parameters, *odd_counts(odd))
         models = () if kind == BatchKind.FIT else (name,)
         return Plan(Work(kind, models=models, fitted=(name, specification)), seen)
 

@@ -25,6 +25,7 @@ from expunge.errors import InvalidRows
 from expunge.ledger.properties import read_property
 from expunge.workspace import row_keys
 from expunge.workspace.arrivals import READING
+from expunge.workspace.model_kinds import InverseLink
 from expunge.workspace.published import Published
 from expunge.workspace.storage import Storage
 
@@ -43,7 +44,8 @@ class Predictions:
         certificate: number of its certificate.
         classes: labels of a classifier; empty for other models.
         table: a row for each: ``row``, its number in the file; the columns of ids that the file has; ``prediction``, the
-            likeliest class or the predicted mean in the target's unit; of a classifier ``probability_CLASS`` for each class.
+            likeliest class or the predicted mean in the target's unit; ``probability_CLASS`` for each class, if the model has
+            probabilities.
         odd: by column of the schema, what is outside the schema.
     """
 
@@ -66,7 +68,9 @@ class Predictions:
 
     @property
     def probabilities(self) -> list[dict[str, float]]:
-        """By row, the probability of each class; empty for a regression."""
+        """By row, the probability of each class; empty for a regression, and for a classifier that has none."""
+        if not any(_probability(label) in self.table.column_names for label in self.classes):
+            return []  # a classifier without probabilities
         columns = [self.table[_probability(label)].to_pylist() for label in self.classes]
         return [dict(zip(self.classes, row, strict=True)) for row in zip(*columns, strict=True)]
 
@@ -153,7 +157,7 @@ def _parts(
         encoded = features.encode(table, numbers)
         oddities.count(odd, encoded)
         found: dict[str, pa.Array] = {PREDICTION: pa.array(estimator.predict(encoded.X))}
-        if published.classes:
+        if published.specification.kind.inverse_link is InverseLink.SOFTMAX:
             columns = estimator.predict_proba(encoded.X).T
             found |= {_probability(name): pa.array(column) for name, column in zip(published.classes, columns, strict=True)}
         known = {ROW: pa.array(numbers, pa.int64())}

@@ -2,9 +2,10 @@
 
 import json
 import math
-from collections.abc import Collection
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,7 @@ from expunge.data.drafting import short
 from expunge.data.encoding import Category, Encoding, Number, OrderedCategory
 from expunge.data.encoding.indicator import plain
 from expunge.data.files import NOTHING, Change
+from expunge.data.hold_out import HoldOut
 from expunge.data.own_columns import ROW, SUBJECT
 from expunge.data.schema import FeatureSchema
 from expunge.data.sources import EncodedPart, TableColumns, TableSource, Without, columns_read, first_rows
@@ -34,8 +36,11 @@ if TYPE_CHECKING:  # it brings scikit-learn, a second's work, which a fit needs 
 
 ESTIMATORS = {
     ModelKind.LOGISTIC: "LogisticRegression",
+    ModelKind.HINGE: "SmoothedHingeClassifier",
     ModelKind.RIDGE: "Ridge",
     ModelKind.PSEUDO_HUBER: "PseudoHuberRegressor",
+    ModelKind.QUANTILE: "SmoothedQuantileRegressor",
+    ModelKind.NEGATIVE_BINOMIAL: "NegativeBinomialRegressor",
     ModelKind.POISSON: "PoissonRegressor",
     ModelKind.GAMMA: "GammaRegressor",
     ModelKind.TWEEDIE: "TweedieRegressor",
@@ -68,6 +73,9 @@ class Specification:
         risk_unit: the loss of which ``excess_risk`` is a share (theory §5.3).
         noise_floor: floor of shaped noise.
         order: order of the statistics; see ``Settings``.
+        parameters: those that the kind alone has, by name.
+        class_weight: what the rows of a class count, by label; 1 where nothing is said.
+        exposure: the column of exposures; ``None`` for none.
     """
 
     kind: ModelKind
@@ -86,6 +94,9 @@ class Specification:
     risk_unit: float = 1.0
     noise_floor: float = NOISE_FLOOR
     order: Order = "auto"
+    parameters: Mapping[str, float] = field(default_factory=dict)
+    class_weight: Mapping[str, float] = field(default_factory=dict)
+    exposure: str | None = None
 
     @classmethod
     def of(
@@ -106,6 +117,9 @@ class Specification:
         refit_days: int,
         refit_requests: int,
         without: Collection[str] = (),
+        parameters: Mapping[str, float] = MappingProxyType({}),
+        class_weight: Mapping[str, float] = MappingProxyType({}),
+        exposure: str | None = None,
     ) -> "Specification":
         """The specification of a new model. Where no sigma is given, the amount of noise follows from ``excess_risk`` and the
         declarations of the schema.
@@ -113,6 +127,9 @@ class Specification:
         Args:
             noise: ``auto``, ``shaped`` or ``isotropic``.
             without: pseudonyms of people whose rows in the table are left out.
+            parameters: those that the kind alone has, by name.
+            class_weight: what the rows of a class count, by label.
+            exposure: the column of exposures.
 
         Raises:
             InvalidRows: an unknown target, or one with too many or with undeclared classes; or fewer than ten people share
@@ -124,9 +141,13 @@ class Specification:
         if kind not in tuple(ModelKind):
             raise ValueError(f"model must be one of {', '.join(ModelKind)}, got {kind!r}")
         kind = ModelKind(kind)
+        if foreign := sorted(set(parameters) - set(kind.parameters)):
+            raise ValueError(f"a model of kind {kind} has no {foreign[0]}: leave it out")
         if target not in table.columns.names:
             raise InvalidRows(f"the table has no column {target!r} to predict: it has {', '.join(table.columns.names)}")
-        features = {name: column for name, column in schema.columns.items() if name != target}
+        if exposure is not None and exposure not in table.columns.names:
+            raise InvalidRows(f"the table has no column {exposure!r} of exposures: it has {', '.join(table.columns.names)}")
+        features = {name: column for name, column in schema.columns.items() if name not in (target, exposure)}
         if not features:
             raise InvalidRows("the schema declares no column beside the target: declare at least one")
         columns, schema = schema.columns, schema.with_columns(features)
@@ -137,13 +158,19 @@ class Specification:
             raise LastRows(f"there is no row with a {target} to learn from: add some with expunge append")
         classes: tuple[str, ...] = ()
         declared = plain(columns[target]) if target in columns else None
-        if kind == ModelKind.LOGISTIC:
+        if kind.is_classifier:
             classes = _classes(table, target, declared, without)
+        if kind == ModelKind.HINGE and len(classes) > 2:
+            raise InvalidRows(
+                f"column {target!r} has {len(classes)} classes, and a model of kind {kind} knows two: choose --model logistic"
+            )
         schedule = refit_days, refit_requests
         is_declared = isinstance(declared, Category | OrderedCategory) and not schema.draft
         promise = kind, target, penalty, epsilon, delta, sigma
         draft = cls(*promise, schema.to_toml(), classes, *schedule, is_declared, noise, excess_risk)
-        draft = replace(draft, noise_floor=noise_floor, order=order)
+        draft = replace(draft, noise_floor=noise_floor, order=order, parameters=dict(parameters), exposure=exposure)
+        draft = replace(draft, class_weight=dict(class_weight))
+        draft.require_possible()
         draft.require_shared(table, without)
         target_range = (declared.low, declared.high) if isinstance(declared, Number) else None
         try:
@@ -205,6 +232,15 @@ class Specification:
         classes = {self.target: Category(self.classes)} if self.classes and not self.declared_classes else {}
         return {**(self.features.columns if self.features.draft else {}), **classes}
 
+    def require_possible(self) -> None:
+        """Raises ``ValueError`` if classes are weighed that there are not, or exposures are given to a loss that takes none."""
+        if self.class_weight and not self.classes:
+            raise ValueError(f"a model of kind {self.kind} has no classes to weigh: leave class_weight out")
+        if self.classes:
+            self.estimator.weights_of_classes()
+        if self.exposure is not None:
+            self.objective.loss.over_exposure(np.ones(1), np.ones(1))
+
     def require_shared(self, table: SubjectTable, without: Collection[str] = ()) -> None:
         """Raises ``InvalidRows`` if fewer than ten people share something taken from the rows, not counting ``without``."""
         found = {name: lacking.values for (name, _column), lacking in short(table, self.taken.items(), without).items()}
@@ -237,8 +273,10 @@ class Specification:
             refit_requests=self.refit_requests or None,
             track_rows=True,
         )
-        strength = {"C" if self.kind == ModelKind.LOGISTIC else "alpha": self.penalty}
-        made.set_params(**strength, **({"power": TWEEDIE_POWER} if self.kind == ModelKind.TWEEDIE else {}))
+        strength = {"C" if self.kind.is_classifier else "alpha": self.penalty}
+        made.set_params(**strength, **self.parameters, **({"power": TWEEDIE_POWER} if self.kind == ModelKind.TWEEDIE else {}))
+        if self.class_weight:
+            made.set_params(class_weight=self.class_weight)
         if self.classes:
             made.classes_ = np.array(self.classes)
         return made
@@ -256,7 +294,9 @@ class Specification:
     @property
     def table_columns(self) -> TableColumns:
         """How the table's columns become its rows."""
-        return TableColumns(self.features, self.target, self.classes)
+        exposure = None if self.exposure is None else (self.exposure, self.objective.loss)
+        weights = tuple(self.class_weight.get(label, 1.0) for label in self.classes) if self.class_weight else ()
+        return TableColumns(self.features, self.target, self.classes, class_weights=weights, exposure=exposure)
 
     def rows(self, table: pa.Table) -> Rows:
         """The rows of ``table`` that have a target, encoded; their ids are their numbers in the table.
@@ -266,16 +306,25 @@ class Specification:
         """
         return self.table_columns.rows(table, table[ROW].to_pylist())
 
-    def source(self, table: SubjectTable, without: Collection[str] = (), change: Change = NOTHING) -> TableSource:
+    def source(
+        self,
+        table: SubjectTable,
+        without: Collection[str] = (),
+        change: Change = NOTHING,
+        *,
+        holds_out: bool = False,
+    ) -> TableSource:
         """All rows that ``table`` holds after ``change``, in the order in which a fit would read them.
 
         Args:
             without: pseudonyms of people whose rows are left out though the table still has them.
+            holds_out: whether the people of the hold-out are left out too.
         """
         columns = self.table_columns
         gone = Without(SUBJECT, pa.array(sorted(without), pa.string())) if without else None
-        read = columns_read(columns, gone)
-        return TableSource(lambda: [EncodedPart(group, columns, gone) for group in table.row_groups(read, change)])
+        people = HoldOut(is_held_out=False, gone=gone) if holds_out else gone
+        read = columns_read(columns, people)
+        return TableSource(lambda: [EncodedPart(group, columns, people) for group in table.row_groups(read, change)])
 
     def sample(self, table: SubjectTable, n_rows: int) -> Rows:
         """The first ``n_rows`` that ``table`` holds or a few more; no more of its files are read than hold these.

@@ -18,12 +18,14 @@ from expunge.workspace import batch, desk, making, predicting, queue, rotation, 
 from expunge.workspace.arrivals import read_schema
 from expunge.workspace.batch import Done, Outcome
 from expunge.workspace.desk import Answer, ForgetRequest
+from expunge.workspace.disclosure import Disclosure, disclosed
 from expunge.workspace.expectations import Expected
 from expunge.workspace.filling import IdColumns, Origin, fill
 from expunge.workspace.people import Id, People
 from expunge.workspace.plans import Appended, How, Plan, Plans, Taking, looking
 from expunge.workspace.predicting import Predictions
 from expunge.workspace.preview import Preview, preview
+from expunge.workspace.quality.quality import Quality
 from expunge.workspace.queue import Processed
 from expunge.workspace.states import Notify, silent
 from expunge.workspace.storage import PATIENCE, Storage
@@ -200,6 +202,11 @@ class Workspace:
         """
         return predicting.predict(self.storage, name, data, query, reading)
 
+    @property
+    def quality(self) -> Quality:
+        """How large models are, how good, and why; see ``Quality``."""
+        return Quality(self.storage)
+
     # people
 
     def forget(
@@ -263,6 +270,16 @@ class Workspace:
         """
         found = People(self.storage).find([Id(wish.subject, wish.by) for wish in wishes])
         return [who.rows if who.person else 0 for who in found]
+
+    def show(self, subject: str, *, by: str | None = None, actor: str = "local") -> Disclosure:
+        """What is held about one person; see ``disclosure.disclosed``.
+
+        Args:
+            subject: the person's id.
+            by: the column of the id. Default: any.
+            actor: who looks, for the log. Default: ``"local"``.
+        """
+        return disclosed(self.storage, subject, by, actor)
 
     def preview(self, wishes: Sequence[ForgetRequest]) -> Preview:
         """What requests would affect.

@@ -67,6 +67,14 @@ def test_the_laws_of_columns(name, data):
 
 
 @every
+def test_no_rows_have_no_features(name):
+    """A part of a table may be left without a row, as where all of its people asked to be forgotten."""
+    block = CASES[name].encoding.encode([])
+    assert block.features.shape == (0, len(CASES[name].encoding.suffixes))
+    assert len(block.missing) == len(block.undeclared) == 0
+
+
+@every
 @given(data=st.data())
 @settings(max_examples=20)
 def test_an_arrow_column_gives_the_same_features_however_it_is_cut(name, data):

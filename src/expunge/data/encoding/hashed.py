@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from scipy import sparse
 
 from expunge.data.columns import codes_of, different, label
 from expunge.data.encoding.block import Block, Index, divided, one_a_row, one_by_one, one_group, row_norms
@@ -160,6 +161,8 @@ class HashedText:
             values: a column, ``(n_rows,)``; values that are not text count as they are written.
         """
         texts = _texts(values)
+        if not texts:
+            return Block(sparse.csr_array((0, self.n_features)), np.empty(0, dtype=bool), np.empty(0, dtype=bool))
         counts = canonical(self._vectorizer.transform(["" if text is None else text for text in texts]), "text")
         features = divided(counts, np.maximum(row_norms(counts), 1.0))
         missing = np.array([text is None for text in texts], dtype=bool)

@@ -113,6 +113,23 @@ class Number:
         features[missing] = 0.0
         return Block(features, undeclared, missing, position)
 
+    def along(self, count: int) -> list[float]:
+        """Values from ``low`` to ``high``, evenly spaced on the scale.
+
+        Args:
+            count: how many; at least 2.
+
+        Examples:
+            >>> [round(value, 6) for value in Number(1, 10_000, scale="log").along(3)]
+            [1.0, 100.0, 10000.0]
+        """
+        places = np.linspace(self._places[0], self._places[-1], count)
+        if self.scale == "log":
+            places = np.exp(places)
+        elif self.scale == "signed_log":
+            places = np.copysign(np.expm1(np.abs(places)), places)
+        return [float(value) for value in np.clip(places, self.low, self.high)]
+
     @property
     def _points(self) -> tuple[float, ...]:
         return self.knots or (self.low, self.high)

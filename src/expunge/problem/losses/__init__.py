@@ -6,13 +6,40 @@ array-API namespace; results are of the same.
 """
 
 from expunge.problem.losses.base import Loss
-from expunge.problem.losses.classification import Logistic, Softmax
-from expunge.problem.losses.log_link import Gamma, Poisson, Tweedie
-from expunge.problem.losses.regression import LogCosh, PseudoHuber, Squared
+from expunge.problem.losses.classification import Logistic, SmoothedHinge, Softmax
+from expunge.problem.losses.log_link import Gamma, NegativeBinomial, Poisson, Tweedie
+from expunge.problem.losses.regression import LogCosh, PseudoHuber, SmoothedQuantile, Squared
 
-__all__ = ["LOSSES", "Gamma", "LogCosh", "Logistic", "Loss", "Poisson", "PseudoHuber", "Softmax", "Squared", "Tweedie"]
+__all__ = [
+    "LOSSES",
+    "Gamma",
+    "LogCosh",
+    "Logistic",
+    "Loss",
+    "NegativeBinomial",
+    "Poisson",
+    "PseudoHuber",
+    "SmoothedHinge",
+    "SmoothedQuantile",
+    "Softmax",
+    "Squared",
+    "Tweedie",
+]
 
 LOSSES: dict[str, type[Loss]] = {
-    loss.name: loss for loss in (Logistic, Softmax, Squared, PseudoHuber, LogCosh, Poisson, Gamma, Tweedie)
+    loss.name: loss
+    for loss in (
+        Logistic,
+        Softmax,
+        SmoothedHinge,
+        Squared,
+        PseudoHuber,
+        LogCosh,
+        SmoothedQuantile,
+        Poisson,
+        NegativeBinomial,
+        Gamma,
+        Tweedie,
+    )
 }
 """Every loss by its name. A new loss joins here and is then in every property test."""

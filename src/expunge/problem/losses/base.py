@@ -65,8 +65,32 @@ class Loss(ABC):
 
     @property
     def is_nearly_linear_far_out(self) -> bool:
-        """Whether ℓ grows like b₁|t − y| where t is far from y, and its curvature dies out."""
+        """Whether ℓ grows like a multiple of |t − y| where t is far from y, and its curvature dies out."""
         return self.has_minimum and math.isfinite(self.derivative_bound)
+
+    @property
+    def far_slope(self) -> float:
+        """The least |ℓ′| far out, on either side, of a loss that is nearly linear there."""
+        return self.derivative_bound
+
+    @property
+    def width(self) -> float:
+        """How far from y a loss begins to be nearly linear, in the unit of ``y``."""
+        return self.derivative_bound
+
+    def widened(self, scale: float) -> "Loss":
+        """A loss of this kind that is curved until t is about ``scale`` away from y, for the solver to pass through; itself
+        where it is not nearly linear far out.
+
+        Args:
+            scale: in the unit of ``y``.
+        """
+        return self
+
+    @property
+    def moment_scale(self) -> float:
+        """What multiplies the second moments that shape the noise, where ℓ″ is of another size than 1 (theory §5.6)."""
+        return 1.0
 
     @abstractmethod
     def value(self, t: Array, y: Array) -> Array:
@@ -185,6 +209,24 @@ class Loss(ABC):
         """
         return np.ones_like(y)
 
+    def over_exposure(self, y: Array, exposure: Array) -> tuple[Array, Array]:
+        """Targets and weights, ``(n_rows,)`` each, with which the loss is that of ``y`` where ln ``exposure`` is added to the
+        linear predictor, up to a constant in y.
+
+        Args:
+            y: targets on the host, ``(n_rows,)``.
+            exposure: how much of a unit each was collected over, positive, ``(n_rows,)``.
+
+        Raises:
+            ValueError: there are none for this loss.
+
+        Source: theory §6.
+        """
+        raise ValueError(
+            f"the {self.name} loss takes no exposure: only for Poisson, Gamma and Tweedie is an offset the same as other "
+            "targets and weights; give its logarithm as a column of features"
+        )
+
     def invalid_targets(self, y: Array) -> tuple[NDArray[np.bool_], str]:
         """Mask of the targets this loss is not defined for, and what they would have to be.
 
@@ -194,7 +236,42 @@ class Loss(ABC):
         return y != y, "finite"
 
 
+def powers(values: Array, exponent: float) -> Array:
+    """values^exponent on the host; by ``math.pow``, as NumPy's last bit depends on where a value lies."""
+    distinct, places = np.unique(values, return_inverse=True)
+    return np.array([math.pow(value, exponent) for value in distinct])[places]
+
+
+def up(constant: float) -> float:
+    """A constant that was rounded twice or thrice, as an upper bound."""
+    return constant * (1.0 + 1e-15)
+
+
 def exp(t: Array) -> Array:
     """eᵗ, overflowing to ``inf`` without a warning."""
     with np.errstate(over="ignore"):
         return namespace(t).exp(t)
+
+
+def expit(t: Array) -> Array:
+    """1/(1 + e⁻ᵗ): 0 where e⁻ᵗ overflows."""
+    return 1.0 / (1.0 + exp(-t))
+
+
+def expit_slope(t: Array) -> Array:
+    """The derivative of ``expit``."""
+    e = exp(-abs(t))
+    return e / (1.0 + e) ** 2
+
+
+def expit_bend(t: Array) -> Array:
+    """Its second derivative."""
+    e = exp(-abs(t))
+    bend = e * (1.0 - e) / (1.0 + e) ** 3
+    return namespace(t).where(t > 0, -bend, bend)
+
+
+def softplus(t: Array) -> Array:
+    """ln(1 + eᵗ), without overflow."""
+    xp = namespace(t)
+    return xp.maximum(t, xp.zeros_like(t)) + xp.log1p(exp(-abs(t)))

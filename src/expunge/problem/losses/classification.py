@@ -1,4 +1,4 @@
-"""Losses of classifiers: logistic and softmax. Theory §6."""
+"""Losses of classifiers: logistic, softmax and a smoothed hinge. Theory §6."""
 
 import math
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expunge.problem.arrays import beside, namespace
-from expunge.problem.losses.base import Array, Loss, exp
-from expunge.problem.parameters import whole
+from expunge.problem.losses.base import Array, Loss, expit, expit_bend, expit_slope, softplus, up
+from expunge.problem.parameters import between, whole
 
 
 @dataclass(frozen=True)
@@ -33,21 +33,17 @@ class Logistic(Loss):
     third_derivative_bound = 1.0 / (6.0 * math.sqrt(3.0))
 
     def value(self, t: Array, y: Array) -> Array:
-        xp = namespace(t)
-        return xp.logaddexp(xp.zeros_like(t), xp.where(y > 0, -t, t))
+        return softplus((1.0 - 2.0 * y) * t)  # −t for y = 1: exact
 
     def derivative(self, t: Array, y: Array) -> Array:
-        sign = 1.0 - 2.0 * y  # −1 for y = 1: exact
-        return sign * _expit(sign * t)
+        sign = 1.0 - 2.0 * y
+        return sign * expit(sign * t)
 
     def curvature(self, t: Array, y: Array) -> Array:
-        e = exp(-abs(t))
-        return e / (1.0 + e) ** 2
+        return expit_slope(t)
 
     def third_derivative(self, t: Array, y: Array) -> Array:
-        e = exp(-abs(t))
-        slope = e * (1.0 - e) / (1.0 + e) ** 3
-        return namespace(t).where(t > 0, -slope, slope)
+        return expit_bend(t)
 
     def invalid_targets(self, y: Array) -> tuple[NDArray[np.bool_], str]:
         return (y != 0) & (y != 1), "class code 0 or 1"
@@ -148,7 +144,73 @@ class Softmax(Loss):
         return (y != namespace(y).floor(y)) | (y < 0) | (y >= self.n_classes), f"class code 0..{self.n_classes - 1}"
 
 
-def _expit(t: Array) -> Array:
-    """1/(1 + e⁻ᵗ), without overflow."""
-    e = exp(-abs(t))
-    return namespace(t).where(t < 0, e, 1.0) / (1.0 + e)
+@dataclass(frozen=True)
+class SmoothedHinge(Loss):
+    """s·ln(1 + e^{(1−m)/s}) with the margin m = t for y = 1 and −t for y = 0: the hinge max(0, 1 − m), its corner smoothed.
+
+    Args:
+        scale: s, over how much of the margin the corner is rounded off; between 0.001 and 1,000; 0.5 by default.
+
+    Raises:
+        ValueError: ``scale`` is out of this range.
+
+    Examples:
+        >>> float(SmoothedHinge(0.5).derivative(np.ones(1), np.ones(1))[0])  # at the corner, halfway between −1 and 0
+        -0.5
+
+    Source: theory §6.
+    """
+
+    scale: float = 0.5
+    name: ClassVar[str] = "smoothed_hinge"
+    has_minimum = False
+    classes = 2
+    derivative_bound = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scale", between("scale", self.scale, 1e-3, 1e3))
+
+    @property
+    def self_concordance(self) -> float:
+        return up(1.0 / self.scale)
+
+    @property
+    def fourth_order_concordance(self) -> float:
+        return self.self_concordance
+
+    @property
+    def curvature_bound(self) -> float:
+        return 0.25 * self.self_concordance
+
+    @property
+    def third_derivative_bound(self) -> float:
+        return up(self.self_concordance**2 / (6.0 * math.sqrt(3.0)))
+
+    @property
+    def moment_scale(self) -> float:
+        return 1.0 / self.scale  # ℓ″ is so many times p(1 − p), which the moments of two classes stand for
+
+    def _short(self, t: Array, y: Array) -> Array:
+        """(1 − m)/s: how far the margin falls short of 1."""
+        return (1.0 - (2.0 * y - 1.0) * t) / self.scale
+
+    def value(self, t: Array, y: Array) -> Array:
+        return self.scale * softplus(self._short(t, y))
+
+    def derivative(self, t: Array, y: Array) -> Array:
+        return (1.0 - 2.0 * y) * expit(self._short(t, y))
+
+    def curvature(self, t: Array, y: Array) -> Array:
+        return expit_slope(self._short(t, y)) / self.scale
+
+    def third_derivative(self, t: Array, y: Array) -> Array:
+        return (1.0 - 2.0 * y) * expit_bend(self._short(t, y)) / self.scale**2
+
+    def term_size(self, t: Array, slope: Array, curvature: Array) -> Array:
+        return slope * (1.0 + (1.0 + abs(t)) / self.scale)  # the exponent is a rounded difference and a rounded quotient
+
+    def curvature_condition(self, t: Array, y: Array) -> Array | float:
+        return 2.0 * (1.0 + abs(t)) / self.scale
+
+    def invalid_targets(self, y: Array) -> tuple[NDArray[np.bool_], str]:
+        return (y != 0) & (y != 1), "class code 0 or 1"

@@ -1,4 +1,4 @@
-"""Losses with a log link: Poisson, Gamma and Tweedie. Theory §6."""
+"""Losses with a log link: Poisson, negative binomial, Gamma and Tweedie. Theory §6."""
 
 import math
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expunge.problem.arrays import namespace
-from expunge.problem.losses.base import Array, Loss, exp
-from expunge.problem.parameters import real
+from expunge.problem.losses.base import Array, Loss, exp, expit, expit_bend, expit_slope, powers, softplus
+from expunge.problem.parameters import between, real
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,67 @@ class Poisson(Loss):
     def moment_weight(self, y: Array) -> Array:
         return y
 
+    def over_exposure(self, y: Array, exposure: Array) -> tuple[Array, Array]:
+        return y / exposure, exposure
+
+    def invalid_targets(self, y: Array) -> tuple[NDArray[np.bool_], str]:
+        return y < 0, "0 or more"
+
+
+@dataclass(frozen=True)
+class NegativeBinomial(Loss):
+    """``(y + 1/a)·ln(1 + aeᵗ) − yt`` for y ≥ 0: half the deviance of counts of mean μ = eᵗ and variance μ + aμ², up to a
+    constant in y.
+
+    Args:
+        dispersion: a, known beforehand; between 1e-4 and 1e4; 1 by default. Near 0 use Poisson.
+
+    Raises:
+        ValueError: ``dispersion`` is out of this range.
+
+    Examples:
+        >>> float(NegativeBinomial(0.5).derivative(np.zeros(1), np.array([4.0]))[0])  # (μ − y)/(1 + aμ)
+        -2.0
+
+    Source: theory §6.
+    """
+
+    dispersion: float = 1.0
+    name: ClassVar[str] = "negative_binomial"
+    has_minimum = False
+    self_concordance = 1.0
+    fourth_order_concordance = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dispersion", between("dispersion", self.dispersion, 1e-4, 1e4))
+
+    def _odds(self, t: Array) -> Array:
+        """ln(aμ), the log-odds of p = aμ/(1 + aμ)."""
+        return t + math.log(self.dispersion)
+
+    def value(self, t: Array, y: Array) -> Array:
+        s = self._odds(t)
+        return softplus(s) / self.dispersion + y * softplus(-s)
+
+    def derivative(self, t: Array, y: Array) -> Array:
+        s = self._odds(t)
+        return expit(s) / self.dispersion - y * expit(-s)
+
+    def curvature(self, t: Array, y: Array) -> Array:
+        return (y + 1.0 / self.dispersion) * expit_slope(self._odds(t))
+
+    def third_derivative(self, t: Array, y: Array) -> Array:
+        return (y + 1.0 / self.dispersion) * expit_bend(self._odds(t))
+
+    def term_size(self, t: Array, slope: Array, curvature: Array) -> Array:
+        return (slope + 4.0 * curvature) * (1.0 + self.curvature_condition(t, slope))
+
+    def curvature_condition(self, t: Array, y: Array) -> Array | float:
+        return abs(t) + 2.0 * abs(math.log(self.dispersion))  # the exponent is a rounded sum with a rounded logarithm
+
+    def moment_weight(self, y: Array) -> Array:
+        return y / (1.0 + self.dispersion * y)
+
     def invalid_targets(self, y: Array) -> tuple[NDArray[np.bool_], str]:
         return y < 0, "0 or more"
 
@@ -81,6 +142,9 @@ class Gamma(Loss):
 
     def term_size(self, t: Array, slope: Array, curvature: Array) -> Array:
         return 1.0 + curvature
+
+    def over_exposure(self, y: Array, exposure: Array) -> tuple[Array, Array]:
+        return y / exposure, np.ones_like(exposure)
 
     def invalid_targets(self, y: Array) -> tuple[NDArray[np.bool_], str]:
         return y <= 0, "more than 0"
@@ -148,8 +212,10 @@ class Tweedie(Loss):
         return abs(t)
 
     def moment_weight(self, y: Array) -> Array:
-        values, places = np.unique(y, return_inverse=True)  # math.pow: NumPy's last bit depends on where a value lies
-        return np.array([math.pow(value, 2.0 - self.power) for value in values])[places]
+        return powers(y, 2.0 - self.power)
+
+    def over_exposure(self, y: Array, exposure: Array) -> tuple[Array, Array]:
+        return y / exposure, powers(exposure, 2.0 - self.power)
 
     def invalid_targets(self, y: Array) -> tuple[NDArray[np.bool_], str]:
         return y < 0, "0 or more"

@@ -1,12 +1,12 @@
-"""Losses of t − y: squared, pseudo-Huber and log-cosh. Theory §6."""
+"""Losses of t − y: squared, pseudo-Huber, log-cosh and a smoothed quantile loss. Theory §6."""
 
 import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 from expunge.problem.arrays import namespace
-from expunge.problem.losses.base import Array, Loss, exp
-from expunge.problem.parameters import real
+from expunge.problem.losses.base import Array, Loss, exp, expit, expit_bend, expit_slope, softplus, up
+from expunge.problem.parameters import between, real
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,9 @@ class PseudoHuber(Loss):
     def third_derivative_bound(self) -> float:
         return float(1.5 / 1.25**2.5 / self.scale)
 
+    def widened(self, scale: float) -> Loss:
+        return PseudoHuber(scale)
+
     def value(self, t: Array, y: Array) -> Array:
         r = (t - y) / self.scale
         return self.scale**2 * r * (r / (1.0 + _hypot1(r)))
@@ -119,6 +122,9 @@ class LogCosh(Loss):
     curvature_bound = 1.0
     third_derivative_bound = 4.0 / (3.0 * math.sqrt(3.0))
 
+    def widened(self, scale: float) -> Loss:
+        return PseudoHuber(scale)
+
     def value(self, t: Array, y: Array) -> Array:
         xp, r = namespace(t), abs(t - y)
         near = xp.where(r < 1.0, r, 1.0)  # ln cosh r = log1p(2 sinh²(r/2)) keeps its digits near 0
@@ -136,6 +142,89 @@ class LogCosh(Loss):
 
     def curvature_condition(self, t: Array, y: Array) -> Array | float:
         return 2.0 * abs(t - y)  # the rounded difference is doubled in the exponent
+
+
+@dataclass(frozen=True)
+class SmoothedQuantile(Loss):
+    """s·ln(1 + e^{r/s}) − q·r for r = t − y, less its least value: the quantile loss, its corner smoothed by a logistic kernel.
+
+    Args:
+        level: q, the share of targets that stay below the prediction; between 0.0001 and 0.9999; ½, the median, by default.
+        scale: s, over how much of y the corner is rounded off, in the unit of ``y``; between 1e-30 and 1e30; 1 by default.
+
+    Raises:
+        ValueError: a parameter is out of its range.
+
+    Examples:
+        >>> import numpy as np
+        >>> float(SmoothedQuantile(0.75, 2.0).derivative(np.array([3.0]), np.array([3.0]))[0])  # ½ − q
+        -0.25
+
+    Source: theory §6; Fernandes, Guerre, Horta 2021.
+    """
+
+    level: float = 0.5
+    scale: float = 1.0
+    name: ClassVar[str] = "smoothed_quantile"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "level", between("level", self.level, 1e-4, 1.0 - 1e-4))
+        object.__setattr__(self, "scale", between("scale", self.scale, 1e-30, 1e30))
+
+    @property
+    def self_concordance(self) -> float:
+        return up(1.0 / self.scale)
+
+    @property
+    def fourth_order_concordance(self) -> float:
+        return self.self_concordance
+
+    @property
+    def derivative_bound(self) -> float:
+        return max(self.level, 1.0 - self.level)
+
+    @property
+    def curvature_bound(self) -> float:
+        return 0.25 * self.self_concordance
+
+    @property
+    def third_derivative_bound(self) -> float:
+        return up(self.self_concordance**2 / (6.0 * math.sqrt(3.0)))
+
+    @property
+    def far_slope(self) -> float:
+        return min(self.level, 1.0 - self.level)
+
+    @property
+    def width(self) -> float:
+        return self.scale
+
+    @property
+    def moment_scale(self) -> float:
+        return 0.25 / self.scale
+
+    def widened(self, scale: float) -> Loss:
+        return SmoothedQuantile(self.level, min(scale, 1e30))
+
+    def value(self, t: Array, y: Array) -> Array:
+        r, q = (t - y) / self.scale, self.level
+        least = -(q * math.log(q) + (1.0 - q) * math.log1p(-q))
+        return self.scale * (q * softplus(-r) + (1.0 - q) * softplus(r) - least)
+
+    def derivative(self, t: Array, y: Array) -> Array:
+        return expit((t - y) / self.scale) - self.level
+
+    def curvature(self, t: Array, y: Array) -> Array:
+        return expit_slope((t - y) / self.scale) / self.scale
+
+    def third_derivative(self, t: Array, y: Array) -> Array:
+        return expit_bend((t - y) / self.scale) / self.scale**2
+
+    def term_size(self, t: Array, slope: Array, curvature: Array) -> Array:
+        return slope + 2.0 * self.level  # p and q, whose difference may be far smaller
+
+    def curvature_condition(self, t: Array, y: Array) -> Array | float:
+        return 2.0 * abs(t - y) / self.scale  # the exponent is a rounded difference and a rounded quotient
 
 
 def _hypot1(r: Array) -> Array:

@@ -20,8 +20,8 @@ _OPERATORS = {"+": "Add", "-": "Sub", "*": "Mul", "/": "Div", "min": "Min", "max
 def model_bytes(rules: Rules) -> bytes:
     """The model as the content of a ``.onnx`` file.
 
-    Its outputs are ``prediction``, ``(n_rows,)``, and of a classifier ``probabilities``, ``(n_rows, K)``; ``_`` is added to the
-    name of an output that is a column's.
+    Its outputs are ``prediction``, ``(n_rows,)``, and ``probabilities``, ``(n_rows, K)``, if the model has any; ``_`` is added
+    to the name of an output that is a column's.
 
     Args:
         rules: of the model.
@@ -41,7 +41,12 @@ def model_bytes(rules: Rules) -> bytes:
     transposed = [list(row) for row in zip(*published.coefficients, strict=True)]
     t = graph.add("Add", [graph.add("MatMul", [x, graph.constant(transposed)]), graph.constant(published.intercepts)])
     outputs = [helper.make_tensor_value_info(graph.free("prediction"), TensorProto.DOUBLE, ["n_rows"])]
-    if rules.inverse_link is InverseLink.SOFTMAX:
+    if rules.inverse_link is InverseLink.THRESHOLD:
+        is_second = graph.add("Cast", [graph.add("Greater", [t, graph.constant(0.0)])], to=TensorProto.INT64)
+        side = graph.add("Squeeze", [is_second, graph.whole([1])])
+        graph.add("Gather", [graph.texts(published.classes), side], outputs[0].name, axis=0)
+        outputs = [helper.make_tensor_value_info(outputs[0].name, TensorProto.STRING, ["n_rows"])]
+    elif rules.inverse_link is InverseLink.SOFTMAX:
         if len(published.classes) == 2:
             t = graph.add("Concat", [graph.add("Mul", [t, graph.constant(0.0)]), t], axis=1)
         probabilities = graph.free("probabilities")

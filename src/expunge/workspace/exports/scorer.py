@@ -42,6 +42,7 @@ def classified(t: list[float], classes: list[str]) -> dict[str, Any]:
 
 
 INVERSE_LINKS: dict[str, Any] = {"softmax": classified, "identity": lambda t, _: {"prediction": t[0]}}
+INVERSE_LINKS |= {"threshold": lambda t, classes: {"prediction": classes[t[0] > 0]}}
 INVERSE_LINKS |= {"exponential": lambda t, _: {"prediction": exp(t[0])}}
 
 

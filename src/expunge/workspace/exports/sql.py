@@ -59,9 +59,11 @@ def select(rules: Rules, dialect: Dialect, table: str) -> str:
     if len(classes) > 2:
         steps["m"] = [f"GREATEST({', '.join(f't.t{k}' for k in range(len(t)))}) AS t"]
         steps["o"] = [f"EXP(GREATEST(t.t{k} - m.t, {_constant(-FARTHEST)})) AS o{k}" for k in range(len(t))]
-    results = (
-        _classified(classes) if rules.inverse_link is InverseLink.SOFTMAX else [f"{_mean(rules.inverse_link)} AS prediction"]
-    )
+    if rules.inverse_link is InverseLink.SOFTMAX:
+        results = _classified(classes)
+    else:
+        result = _side(classes) if rules.inverse_link is InverseLink.THRESHOLD else _mean(rules.inverse_link)
+        results = [f"{result} AS prediction"]
     fence = " OFFSET 0" if dialect == "postgres" else ""  # or its planner writes each step into the next, times its uses
     laterals = "".join(
         f" CROSS JOIN LATERAL (SELECT {', '.join(step)}{fence}) AS {name}" for name, step in steps.items() if step
@@ -155,7 +157,7 @@ def _classified(classes: Sequence[str]) -> list[str]:
     if len(classes) == 2:
         t = f"LEAST(GREATEST(t.t0, {_constant(-FARTHEST)}), {_constant(FARTHEST)})"
         chances = [f"1e0 / (1e0 + EXP({t}))", f"1e0 / (1e0 + EXP(-{t}))"]
-        likeliest = f"CASE WHEN t.t0 > 0e0 THEN {_text(classes[1])} ELSE {_text(classes[0])} END"
+        likeliest = _side(classes)
     else:
         total = _sum([f"o.o{k}" for k in range(len(classes))])
         chances = [f"o.o{k} / {total}" for k in range(len(classes))]
@@ -163,6 +165,10 @@ def _classified(classes: Sequence[str]) -> list[str]:
         likeliest = f"CASE {cases} END"
     named_chances = [f"{chance} AS {_name(f'probability_{name}')}" for chance, name in zip(chances, classes, strict=True)]
     return [f"{likeliest} AS prediction", *named_chances]
+
+
+def _side(classes: Sequence[str]) -> str:
+    return f"CASE WHEN t.t0 > 0e0 THEN {_text(classes[1])} ELSE {_text(classes[0])} END"
 
 
 def _mean(inverse_link: InverseLink) -> str:

@@ -1,0 +1,157 @@
+"""Effects of columns: what each adds to the linear predictor along its range, how far noise may have moved that, and how much
+the model loses without it.
+
+A contribution is a partial dependence: the column is set to one value in rows of people held out, the rows are encoded anew,
+and the mean of the linear predictor is compared with that of the rows as they are. So crosses, random features and the norm of
+the row are all in it. It is of the released weights; the band is where those without noise lie, at 95 %. The importance of a
+column is how much the mean loss of people held out rises when the column's values are shuffled among them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from scipy import sparse
+
+from expunge.data.encoding import Category, Cyclic, Encoding, Number, OrderedCategory
+from expunge.data.encoding.indicator import plain
+from expunge.data.schema import FeatureSchema
+from expunge.problem.objective import Objective
+from expunge.workspace.quality.held_out import HeldOut
+
+Array = NDArray[np.float64]
+
+STEPS, BASE, SHUFFLED = 41, 100, 2_000
+"""Values along a range; rows in which a column is set to each; and rows among which it is shuffled."""
+MOST_VALUES, MOST_CLASSES = 30, 6
+"""Categories shown of a column, and classes with a line of their own."""
+BAND = 1.96
+"""Standard deviations of the noise that a band reaches to either side."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """The contribution to one linear predictor.
+
+    Args:
+        label: the class, or what is predicted.
+        contributions: to the predictor, by value.
+        bands: how far the noise may have moved them, to either side.
+    """
+
+    label: str
+    contributions: tuple[float, ...]
+    bands: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a column does. Evidence: not for publication.
+
+    Args:
+        column: name of the column.
+        importance: how much the mean loss rises when its values are shuffled.
+        values: along its range; none for columns that have too many, such as texts.
+        is_range: whether the values are numbers in order, rather than categories.
+        lines: one for each predictor that is shown.
+    """
+
+    column: str
+    importance: float
+    values: tuple[str, ...] = ()
+    is_range: bool = False
+    lines: tuple[Line, ...] = field(default=(), repr=False)
+
+
+def effects(
+    features: FeatureSchema,
+    objective: Objective,
+    held: HeldOut,
+    trial: Array,
+    released: Array,
+    noise: Array,
+    labels: Sequence[str],
+) -> list[Effect]:
+    """What each column does, the most important first.
+
+    Args:
+        features: how rows are encoded.
+        objective: what was minimised.
+        held: people whom the trial has not seen.
+        trial: its un-noised weights, ``(p,)``, by which importance is measured.
+        released: weights of the model's release, ``(p,)``.
+        noise: noise of as many releases, ``(n_draws, p)``.
+        labels: of the linear predictors.
+    """
+    importances = _importances(features, objective, held, trial)
+    base = held.table.slice(0, BASE)
+    found = []
+    for name, encoding in features.columns.items():
+        values, is_range = _values(plain(encoding))
+        lines = _lines(features, objective, base, name, values, released, noise, labels) if len(values) else ()
+        shown = tuple(f"{value:.4g}" if is_range and isinstance(value, float) else str(value) for value in values)
+        found.append(Effect(name, importances[name], shown, is_range, lines))
+    return sorted(found, key=lambda effect: -effect.importance)
+
+
+def _importances(features: FeatureSchema, objective: Objective, held: HeldOut, weights: Array) -> dict[str, float]:
+    rows, rng = held.table.slice(0, SHUFFLED), np.random.default_rng(0)
+    y, found = held.rows.y[: len(rows)], dict[str, float]()
+
+    def loss(table: pa.Table) -> float:
+        return float(np.mean(objective.loss.value(objective.predictor(weights, features.encode(table).X), y)))
+
+    before = loss(rows)
+    for name in features.columns:
+        column = rows[name].take(pa.array(rng.permutation(len(rows))))
+        found[name] = loss(rows.set_column(rows.schema.get_field_index(name), name, column)) - before
+    return found
+
+
+def _lines(
+    features: FeatureSchema,
+    objective: Objective,
+    base: pa.Table,
+    name: str,
+    values: Sequence[Any],
+    released: Array,
+    noise: Array,
+    labels: Sequence[str],
+) -> tuple[Line, ...]:
+    """The contribution of each value of a column to each predictor that is shown."""
+    n = len(base)
+    repeated = base.take(pa.array(np.tile(np.arange(n), len(values))))
+    column = pa.array([value for value in values for _ in range(n)])
+    repeated = repeated.set_column(repeated.schema.get_field_index(name), name, column)
+    mean = sparse.kron(sparse.eye_array(len(values)), np.full((1, n), 1.0 / n), format="csr")
+    moved: Any = mean @ features.encode(repeated).X
+    here: Any = np.asarray(features.encode(base).X.mean(axis=0)).reshape(1, -1)
+    moved = (moved.toarray() if sparse.issparse(moved) else np.asarray(moved)) - here  # the intercept is in both
+
+    def contributed(weights: Array) -> Array:
+        blocks = objective.coefficients(weights)[:, : objective.n_features]
+        found = moved @ blocks.T
+        return np.asarray(found - found.mean(axis=1, keepdims=True) if len(blocks) > 1 else found)
+
+    values_of, drawn = contributed(released), np.array([contributed(each) for each in noise])
+    bands = BAND * np.sqrt(np.mean(np.square(drawn), axis=0)) if len(drawn) else np.zeros_like(values_of)
+    shown = np.sort(np.argsort(-np.abs(values_of).max(axis=0), kind="stable")[:MOST_CLASSES])
+    return tuple(
+        Line(labels[k] if len(labels) > 1 else labels[0], tuple(values_of[:, k].tolist()), tuple(bands[:, k].tolist()))
+        for k in shown
+    )
+
+
+def _values(encoding: Encoding) -> tuple[list[Any], bool]:
+    """Values along the range of a column, and whether they are in order; none where there are too many to show."""
+    if isinstance(encoding, Number):
+        return encoding.along(STEPS), True
+    if isinstance(encoding, Category | OrderedCategory):
+        return list(encoding.values[:MOST_VALUES]), False
+    if isinstance(encoding, Cyclic) and not any(isinstance(period, str) for period in encoding.periods):
+        longest = max(float(period) for period in encoding.periods)
+        return [float(value) for value in np.linspace(0.0, longest, STEPS)], True
+    return [], False

@@ -1,0 +1,350 @@
+"""Quality: sizes before a fit, scores on people held out after it, and what columns do; from Python and from the shell."""
+
+import json
+from html.parser import HTMLParser
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from typer.testing import CliRunner
+
+from expunge.cli import app
+from expunge.data.hold_out import HoldOut
+from expunge.data.own_columns import BUCKET, SUBJECT
+from expunge.errors import InvalidRows, WorkspaceInvalid
+from expunge.ledger import data_files, releases
+from expunge.unlearning.unlearner import secret_of
+from expunge.workspace import Workspace
+from expunge.workspace.quality.held_out import trial
+from expunge.workspace.quality.page import report_page
+from expunge.workspace.specification import Specification
+from expunge.workspace.states import state_of
+from tests.workspace.people import SCHEMA, people, workspace
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    return workspace(tmp_path_factory.mktemp("quality"))
+
+
+def run(*arguments: str, code: int = 0, answer: str | None = None) -> dict:
+    result = CliRunner().invoke(app, [*arguments, "--json"], input=answer)
+    assert result.exit_code == code, result.output
+    return json.loads(result.stdout)
+
+
+def whole(found: Workspace) -> pa.Table:
+    """All rows, by the digits of their people's pseudonyms."""
+    return pa.concat_tables(found.storage.table.of_subjects([who]) for who in found.storage.table.subjects().to_pylist())
+
+
+def split(found: Workspace, name: str):
+    """Encoded rows and targets of the others and of people held out, by hand."""
+    rows, features = whole(found), Specification.from_json(_row(found, name)).features
+    held = np.array([int(who[24:], 16) / 16**8 < 0.2 for who in rows[SUBJECT].to_pylist()])
+    X, y = features.encode(rows).X, np.array(rows[name].to_pylist())
+    return (X[~held], y[~held]), (X[held], y[held]), np.array(rows[SUBJECT].to_pylist())[held]
+
+
+def _row(found: Workspace, name: str) -> str:
+    with found.storage.database.reading() as connection:
+        return releases.named(connection, name).specification
+
+
+def test_a_person_is_held_out_in_all_of_their_rows_or_in_none(found):
+    rows = whole(found)
+    held, rest = HoldOut(is_held_out=True).kept(rows), HoldOut(is_held_out=False).kept(rows)
+    assert pc.all(pc.xor(held, rest)).as_py()
+    theirs = set(rows.filter(held)[SUBJECT].to_pylist())
+    assert theirs.isdisjoint(rows.filter(rest)[SUBJECT].to_pylist())
+    assert 0.1 < len(theirs) / 250 < 0.3
+    assert len(set(rows.filter(held)[BUCKET].to_pylist())) > 20, "of all buckets"
+    again = Workspace.open(found.storage.path)
+    assert trial(again.storage, "churn").held_out.owners.tolist() == trial(found.storage, "churn").held_out.owners.tolist()
+
+
+def test_the_score_is_that_of_a_fit_on_the_others(found):
+    (X, y), (Xh, yh), who = split(found, "churn")
+    other = LogisticRegression(C=1.0, tol=1e-12, max_iter=10_000).fit(X, y)
+    scores = found.quality.evaluate("churn").scores
+    assert scores.rows == len(yh) and scores.people == len(set(who))
+    assert scores.noiseless.loss == pytest.approx(log_loss(yh, other.predict_proba(Xh)[:, 1], labels=["no", "yes"]), abs=1e-7)
+    assert scores.noiseless.accuracy == pytest.approx(other.score(Xh, yh))
+    share = np.mean(y == "yes")
+    assert scores.null.loss == pytest.approx(-np.mean(np.where(yh == "yes", np.log(share), np.log(1 - share))), abs=1e-9)
+    assert 0 < scores.released.loss - scores.noiseless.loss < 0.01
+    losses = -np.log(np.where(yh == "yes", *other.predict_proba(Xh).T[::-1]))
+    sums = np.array([np.sum(losses[who == each] - losses.mean()) for each in set(who)])
+    assert scores.noiseless.error == pytest.approx(np.sqrt(len(sums) / (len(sums) - 1) * sums @ sums) / len(yh), rel=1e-6)
+
+
+@pytest.mark.parametrize(("name", "deviance"), [("spend", lambda t, y: 0.5 * (t - y) ** 2), ("visits", None)])
+def test_regressions_are_scored_by_half_their_deviance(name, deviance, found):
+    made = trial(found.storage, name)
+    y, t = made.held_out.rows.y, made.unlearner.objective.predictor(made.noiseless, made.held_out.rows.X)
+    if deviance is None:
+        losses = np.exp(t) - y + np.where(y > 0, y * (np.log(np.maximum(y, 1)) - t), 0)
+    else:
+        losses = deviance(t, y)
+    assert made.scores.noiseless.loss == pytest.approx(losses.mean()) and made.scores.noiseless.accuracy is None
+    assert made.scores.null.loss > made.scores.released.loss > made.scores.noiseless.loss
+
+
+def test_the_fit_that_is_measured_has_not_seen_the_people_held_out(tmp_path):
+    """Their targets are turned around: the fit is the same, and its score is not."""
+    made = workspace(tmp_path, models=False)
+    made.fit("churn", "churn", delta=1e-5)
+    first = trial(made.storage, "churn")
+    who = sorted(set(first.held_out.table[SUBJECT].to_pylist()))
+    old = made.storage.table.of_subjects(who)
+    turned = pc.if_else(pc.equal(old["churn"], "yes"), pa.scalar("no"), pa.scalar("yes"))
+    change = made.storage.table.prepare(900, who, old.set_column(old.schema.get_field_index("churn"), "churn", turned))
+    with made.storage.database.writing() as connection:
+        data_files.change(connection, change, 900)
+    second = trial(made.storage, "churn")
+    np.testing.assert_allclose(second.noiseless, first.noiseless, rtol=1e-12)
+    assert second.scores.noiseless.accuracy == pytest.approx(1 - first.scores.noiseless.accuracy)
+
+
+def test_whoever_asked_to_be_forgotten_is_in_neither(tmp_path):
+    made = workspace(tmp_path, models=False)
+    made.fit("churn", "churn", delta=1e-5)
+    before = trial(made.storage, "churn")
+    made.forget([f"person-{i}" for i in range(100)])
+    after = trial(made.storage, "churn")
+    assert after.scores.people < before.scores.people
+    assert not np.allclose(after.noiseless, before.noiseless, rtol=1e-6)
+
+
+def test_measuring_leaves_nothing_behind(found):
+    def files():
+        return {
+            str(path): path.read_bytes()
+            for path in found.storage.path.rglob("*")
+            if path.is_file() and not path.name.endswith(("-wal", "-shm"))
+        }
+
+    before = files()
+    found.quality.evaluate("churn")
+    report_page(found.quality.explain("churn"))
+    assert files() == before
+
+
+def test_no_certificate_holds_a_score(found, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shown = run("certificate", "1", "--out", "c.json", "-w", str(found.storage.path))
+    scores = found.quality.evaluate("churn").scores
+    for text in (json.dumps(shown), (tmp_path / "c.json").read_text()):
+        assert str(scores.noiseless.loss)[:8] not in text and "accuracy" not in text and "held_out" not in text
+
+
+def test_few_people_are_not_scored_and_the_fit_stands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = workspace(tmp_path, models=False, table=people(24, 20))
+    result = CliRunner().invoke(app, ["fit", "age", "--target", "age", "--model", "ridge", "-w", "ws", "--json"])
+    assert result.exit_code == 0 and json.loads(result.stdout)["held_out"] is None
+    assert "people who have a age can be held out" in " ".join(result.stderr.split())
+    with pytest.raises(InvalidRows, match="a score needs 10"):
+        made.quality.evaluate("age")
+    assert run("evaluate", "age", "-w", "ws", code=1)["error"] == "InvalidRows"
+    with pytest.raises(WorkspaceInvalid, match="there is no model 'none'"):
+        made.quality.evaluate("none")
+
+
+# sizes
+
+
+def many_classes() -> pa.Table:
+    """Years of service as a target, each of at least ten people."""
+    table = people(1500, 1500)
+    return table.append_column("years", pa.array([f"{i % 30}" for i in range(1500)]))
+
+
+@pytest.fixture
+def large(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return workspace(tmp_path, models=False, table=many_classes())
+
+
+def test_a_fit_says_what_it_will_be_before_it_starts(large):
+    said = CliRunner().invoke(app, ["fit", "churn", "--target", "churn", "-w", "ws"])
+    text = " ".join(said.output.split())
+    assert "churn: 6 parameters: 5 features and an intercept; 1,500 rows; about" in text and "of memory and 1 s" in text
+    assert text.index("6 parameters") < text.index("churn is fitted")
+    assert "with noise" in text and "without noise" in text and "null model" in text and "no certificate covers it" in text
+    size = large.quality.size("years")
+    assert (size.parameters, size.classes, size.rows) == (30 * 6, 30, 1500) and size.excesses == ["30 classes (more than 20)"]
+    assert size.bytes >= 8 * 180**2 and size.seconds > 0
+
+
+def test_above_stated_sizes_it_asks_and_without_an_answer_changes_nothing(large):
+    refused = run("fit", "years", "--target", "years", "-w", "ws", code=1)
+    assert "30 classes (more than 20)" in refused["message"] and "--yes" in refused["message"]
+    assert run("fit", "years", "--target", "years", "-w", "ws", code=1, answer="n\n")["error"] == "InvalidRows"
+    assert run("status", "-w", "ws")["models"] == []
+    assert run("fit", "years", "--target", "years", "-w", "ws", "--dry-run")["parameters"] == 180
+    assert run("fit", "years", "--target", "years", "-w", "ws", answer="y\n")["size"]["parameters"] == 180
+    assert run("fit", "again", "--target", "years", "-w", "ws", "--yes")["held_out"]["null"]["accuracy"] < 0.1
+
+
+# files
+
+
+def test_a_file_is_scored_by_the_release_without_people_in_the_table(found, tmp_path):
+    rows = people(60, 60, seed=7)
+    who = [f"new-{i}" for i in range(60)]
+    who[:5] = ["person-3"] * 5
+    path = tmp_path / "new.parquet"
+    pq.write_table(rows.set_column(0, "who", pa.array(who)), path)
+    scored = found.quality.evaluate("churn", str(path))
+    assert scored.scores.rows == 55 and "5 rows of people in the table were left out" in scored.notes[0]
+    predicted = found.predict("churn", rows.slice(5))
+    y = rows.slice(5)["churn"].to_pylist()
+    assert scored.scores.released.accuracy == pytest.approx(np.mean(np.array(predicted.table["prediction"].to_pylist()) == y))
+    chances = np.array(predicted.table["probability_yes"].to_pylist())
+    assert scored.scores.released.loss == pytest.approx(log_loss(y, chances, labels=["no", "yes"]))
+    secret = secret_of(state_of(found.storage, "churn")).point
+    t = Specification.from_json(_row(found, "churn")).features.encode(rows.slice(5)).X @ secret[:-1] + secret[-1]
+    assert scored.scores.noiseless.loss == pytest.approx(log_loss(y, 1 / (1 + np.exp(-t)), labels=["no", "yes"]))
+    shown = run("evaluate", "churn", str(path), "-w", str(found.storage.path))
+    assert shown["released"]["loss"] == pytest.approx(scored.scores.released.loss) and shown["people"] == 55
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        (people(5, 5).drop_columns(["churn"]), "the rows have no column 'churn', which the model predicts"),
+        (people(5, 5), "there are no rows with a churn to score, beside 5 of people in the table"),
+        (people(5, 5).drop_columns(["who", "age"]), "age"),
+        (people(5, 5).drop_columns(["who"]).set_column(3, "churn", pa.array(["maybe"] * 5)), "not a class of the model"),
+    ],
+)
+def test_a_file_that_cannot_be_scored_is_refused_with_the_reason(found, tmp_path, table, words):
+    pq.write_table(table, tmp_path / "rows.parquet")
+    with pytest.raises(InvalidRows, match=words):
+        found.quality.evaluate("churn", str(tmp_path / "rows.parquet"))
+
+
+def test_a_file_without_subjects_is_scored_with_a_word_on_it(found, tmp_path):
+    pq.write_table(people(40, 40, seed=8).drop_columns(["who"]), tmp_path / "rows.parquet")
+    assert "no column of subjects" in found.quality.evaluate("churn", str(tmp_path / "rows.parquet")).notes[0]
+
+
+# explanations
+
+PLAIN = SCHEMA.replace("normalise = true", "normalise = false")
+
+
+def test_a_contribution_is_the_weight_times_the_feature_where_rows_are_not_normalised(tmp_path):
+    made = workspace(tmp_path, models=False, schema=PLAIN)
+    made.fit("churn", "churn", delta=1e-5, sigma=0.05)
+    explained = made.quality.explain("churn")
+    effects = {effect.column: effect for effect in explained.effects}
+    weights = np.array(explained.published.weights)
+    base = trial(made.storage, "churn").held_out.table.slice(0, 100)
+    mean = Specification.from_json(_row(made, "churn")).features.encode(base).X.mean(axis=0)
+    (line,) = effects["age"].lines
+    along = np.linspace(0, 1, 41)
+    np.testing.assert_allclose(line.contributions, weights[0] * (along - mean[0]), atol=1e-12)
+    np.testing.assert_allclose(line.bands, 1.96 * 0.05 * np.abs(along - mean[0]), rtol=0.4)
+    (line,) = effects["job"].lines
+    jobs = np.eye(3) - mean[1:4]
+    np.testing.assert_allclose(line.contributions, jobs @ weights[1:4], atol=1e-12)
+    np.testing.assert_allclose(line.bands, 1.96 * 0.05 * np.linalg.norm(jobs, axis=1), rtol=0.4)
+    assert effects["job"].values == ("clerk", "nurse", "pilot") and line.label == "churn = yes"
+    assert explained.effects[0].column == "age" and effects["age"].importance > 0.02 > abs(effects["job"].importance)
+
+
+def test_calibration_is_of_everybody_held_out(found):
+    explained = found.quality.explain("churn")
+    made = trial(found.storage, "churn")
+    groups = explained.calibration
+    assert sum(group.rows for group in groups) == explained.scores.rows == len(made.held_out.rows)
+    observed = sum(group.rows * group.observed for group in groups) / explained.scores.rows
+    assert observed == pytest.approx(made.held_out.rows.y.mean())
+    assert [group.predicted for group in groups] == sorted(group.predicted for group in groups)
+    predicted = sum(group.rows * group.predicted for group in groups) / explained.scores.rows
+    assert predicted == pytest.approx(observed, abs=0.15)
+
+
+@pytest.mark.parametrize("name", ["spend", "visits"])
+def test_regressions_are_explained_in_their_own_unit(name, found):
+    explained = found.quality.explain(name)
+    assert explained.unit == {"spend": "spend", "visits": "log of visits"}[name]
+    y = trial(found.storage, name).held_out.rows.y
+    n = sum(group.rows for group in explained.calibration)
+    assert sum(group.rows * group.observed for group in explained.calibration) / n == pytest.approx(y.mean())
+
+
+class Tags(HTMLParser):
+    """What a page has of tags and attributes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags, self.attributes = set[str](), set[str]()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.attributes.update(name for name, _value in attrs)
+
+
+def tags_of(page: str) -> Tags:
+    tags = Tags()
+    tags.feed(page)
+    return tags
+
+
+def test_the_report_is_one_page_that_fetches_nothing(found, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shown = run("report", "churn", "-w", str(found.storage.path))
+    page = (tmp_path / "churn.html").read_text()
+    assert shown["file"] == "churn.html" and set(shown["importance"]) == {"age", "job", "tenure"}
+    tags = tags_of(page)
+    assert tags.tags.isdisjoint({"script", "link", "img", "iframe", "object"}) and {"svg", "style", "table"} <= tags.tags
+    assert tags.attributes.isdisjoint({"src", "href", "onclick", "onload", "xlink:href"})
+    assert "http" not in page and "url(" not in page and "@import" not in page
+    assert "For those who may see the data" in page and "Do not publish it" in page
+    refused = run("report", "churn", "--out", "none/there.html", "-w", str(found.storage.path), code=1)
+    assert "none" in refused["message"]
+
+
+def test_names_are_shown_as_text(tmp_path):
+    name = '<script>alert("x")</script>'
+    table = people()
+    table = table.rename_columns([name if column == "age" else column for column in table.column_names])
+    table = table.set_column(2, "job", pa.array([f"<b>{job}</b>" for job in table["job"].to_pylist()]))
+    schema = SCHEMA.replace('"age"', json.dumps(name))
+    for job in ("clerk", "nurse", "pilot"):
+        schema = schema.replace(f'"{job}"', f'"<b>{job}</b>"')
+    made = workspace(tmp_path, models=False, table=table, schema=schema)
+    made.fit("churn", "churn", delta=1e-5)
+    page = report_page(made.quality.explain("churn"))
+    assert tags_of(page).tags.isdisjoint({"script", "b"}) and "&lt;script&gt;" in page
+
+
+def test_every_kind_of_column_is_explained(tmp_path):
+    """Those with too many features have an importance and no curve; several classes have a line each."""
+    table = people()
+    table = table.append_column("hour", pa.array([float(i % 24) for i in range(400)]))
+    table = table.append_column("note", pa.array([f"word{i % 7} said" for i in range(400)]))
+    table = table.append_column("grade", pa.array([("low", "fair", "high")[i % 3] for i in range(400)]))
+    schema = SCHEMA + (
+        '\n[columns."hour"]\nkind = "cyclic"\nperiods = [24]\n\n[columns."note"]\nkind = "hashed_text"\nn_features = 64\n'
+        '\n[columns."grade"]\nkind = "ordered"\nvalues = ["low", "fair", "high"]\nadd_indicator = true\n'
+        '\n[features."both"]\nkind = "cross"\ncolumns = ["age", "job"]\n'
+    )
+    made = workspace(tmp_path, models=False, table=table, schema=schema)
+    made.fit("job", "job", delta=1e-5)
+    explained = made.quality.explain("job")
+    effects = {effect.column: effect for effect in explained.effects}
+    assert set(effects) == {"age", "tenure", "hour", "note", "grade"}
+    assert [line.label for line in effects["age"].lines] == ["clerk", "nurse", "pilot"]
+    assert effects["note"].lines == () and len(effects["hour"].values) == 41
+    assert effects["hour"].lines[0].contributions[0] == pytest.approx(effects["hour"].lines[0].contributions[-1], abs=1e-9)
+    assert effects["grade"].values == ("low", "fair", "high")
+    assert sum(line.contributions[3] for line in effects["age"].lines) == pytest.approx(0, abs=1e-9)
+    assert "Classes: clerk teal, nurse red, pilot blue" in report_page(explained)
