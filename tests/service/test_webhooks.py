@@ -5,11 +5,17 @@ import json
 import logging
 import re
 import socket
+import ssl
 import threading
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address, ip_network
 
+import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from fastapi.testclient import TestClient
 
 from expunge.errors import WorkspaceInvalid
@@ -153,6 +159,37 @@ def test_the_address_that_was_looked_at_is_called_with_the_name_in_the_header(re
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")  # would look the name up itself
     assert asyncio.run(targets.call(targets.require_callable(url), b"{}", {"Content-Length": "2"}, [])) == 204
     assert receiver.got[-1][0]["Host"] == url.split("/")[2]
+
+
+@pytest.mark.parametrize("name", ["hook.example", "other.example"])
+def test_the_certificate_must_be_that_of_the_name(name, tmp_path, monkeypatch):
+    """Although it is an address that is called."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    own, now = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "hook")]), datetime.now(UTC)
+    built = x509.CertificateBuilder(own, own, key.public_key(), 7, now - timedelta(days=1), now + timedelta(days=1))
+    built = built.add_extension(x509.SubjectAlternativeName([x509.DNSName("hook.example")]), critical=False)
+    pem, secret = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    pem.write_bytes(built.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM))
+    secret.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    served = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    served.load_cert_chain(pem, secret)
+    receiver = Receiver(failures=0)
+    receiver.server.socket = served.wrap_socket(receiver.server.socket, server_side=True)
+    monkeypatch.setattr(targets, "_trusted", lambda: ssl.create_default_context(cafile=pem))
+    looked = asyncio.base_events.BaseEventLoop.getaddrinfo
+
+    async def resolved(loop, host, port, **more):
+        return await looked(loop, "127.0.0.1", port, **more)
+
+    monkeypatch.setattr(asyncio.base_events.BaseEventLoop, "getaddrinfo", resolved)
+    target = targets.require_callable(f"https://{name}:{receiver.server.server_port}/")
+    called = targets.call(target, b"", {"Content-Length": "0"}, [ip_network("127.0.0.0/8")])
+    if name == "hook.example":
+        assert asyncio.run(called) == 204
+    else:
+        with pytest.raises(httpx.ConnectError, match="certificate"):
+            asyncio.run(called)
+    receiver.close()
 
 
 class TestReminders:
