@@ -137,8 +137,8 @@ class Tuned:
         return [
             f"most votes, with noise: {chosen}",
             f"next: {command}",
-            f"The choice is {self.epsilon:g}-differentially private for each person with all of their rows. Certificates do not "
-            f"count it: it adds ε = {self.epsilon:g} to what they promise, and each further choice adds its own.",
+            f"The choice is {self.epsilon:g}-differentially private for each person with all of their rows. Certificates do "
+            f"not count it: it adds ε = {self.epsilon:g} to what they promise, and each further choice adds its own.",
         ]
 
     def as_json(self) -> dict[str, Any]:
