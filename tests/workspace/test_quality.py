@@ -1,6 +1,7 @@
 """Quality: sizes before a fit, scores on people held out after it, and what columns do; from Python and from the shell."""
 
 import json
+import sqlite3
 from html.parser import HTMLParser
 
 import numpy as np
@@ -229,6 +230,20 @@ def test_a_file_that_cannot_be_scored_is_refused_with_the_reason(found, tmp_path
         found.quality.evaluate("churn", str(tmp_path / "rows.parquet"))
 
 
+def test_the_rows_may_come_from_a_database(found, tmp_path, monkeypatch):
+    rows = people(40, 40, seed=8).to_pandas()
+    rows["who"] = [f"new-{i}" for i in range(40)]
+    url = f"sqlite:///{tmp_path}/rows.sqlite"
+    with sqlite3.connect(tmp_path / "rows.sqlite") as connection:
+        rows.to_sql("visits", connection, index=False)
+    place, query = str(found.storage.path), "SELECT * FROM visits"
+    assert run("evaluate", "churn", url, "--query", query, "-w", place)["rows"] == 40
+    assert "the URL of its database" in run("evaluate", "churn", "--query", query, "-w", place, code=1)["message"]
+    monkeypatch.setenv("EXPUNGE_DATA", url)
+    assert run("evaluate", "churn", "--query", query, "-w", place)["rows"] == 40
+    assert run("evaluate", "churn", "-w", place)["how"].startswith("scores on 20%"), "a file is one that is named"
+
+
 def test_a_file_without_subjects_is_scored_with_a_word_on_it(found, tmp_path):
     pq.write_table(people(40, 40, seed=8).drop_columns(["who"]), tmp_path / "rows.parquet")
     assert "no column of subjects" in found.quality.evaluate("churn", str(tmp_path / "rows.parquet")).notes[0]
@@ -330,10 +345,11 @@ def test_every_kind_of_column_is_explained(tmp_path):
     """Those with too many features have an importance and no curve; several classes have a line each."""
     table = people()
     table = table.append_column("hour", pa.array([float(i % 24) for i in range(400)]))
+    table = table.append_column("seen", pa.array([f"2023-{1 + i % 12:02}-{1 + i % 28:02}" for i in range(400)]))
     table = table.append_column("note", pa.array([f"word{i % 7} said" for i in range(400)]))
     table = table.append_column("grade", pa.array([("low", "fair", "high")[i % 3] for i in range(400)]))
     schema = SCHEMA + (
-        '\n[columns."hour"]\nkind = "cyclic"\nperiods = [24]\n\n[columns."note"]\nkind = "hashed_text"\nn_features = 64\n'
+        '\n[columns."hour"]\nkind = "cyclic"\nperiods = [24]\n\n[columns."seen"]\nkind = "cyclic"\nperiods = ["week", "year"]\n\n[columns."note"]\nkind = "hashed_text"\nn_features = 64\n'
         '\n[columns."grade"]\nkind = "ordered"\nvalues = ["low", "fair", "high"]\nadd_indicator = true\n'
         '\n[features."both"]\nkind = "cross"\ncolumns = ["age", "job"]\n'
     )
@@ -341,10 +357,11 @@ def test_every_kind_of_column_is_explained(tmp_path):
     made.fit("job", "job", delta=1e-5)
     explained = made.quality.explain("job")
     effects = {effect.column: effect for effect in explained.effects}
-    assert set(effects) == {"age", "tenure", "hour", "note", "grade"}
+    assert set(effects) == {"age", "tenure", "hour", "seen", "note", "grade"}
     assert [line.label for line in effects["age"].lines] == ["clerk", "nurse", "pilot"]
     assert effects["note"].lines == () and len(effects["hour"].values) == 41
     assert effects["hour"].lines[0].contributions[0] == pytest.approx(effects["hour"].lines[0].contributions[-1], abs=1e-9)
+    assert effects["seen"].values[0] == "Jan" and effects["seen"].values[20] in ("Jun", "Jul")
     assert effects["grade"].values == ("low", "fair", "high")
     assert sum(line.contributions[3] for line in effects["age"].lines) == pytest.approx(0, abs=1e-9)
     assert "Classes: clerk teal, nurse red, pilot blue" in report_page(explained)

@@ -138,7 +138,7 @@ def test_a_person_is_in_one_group_and_moves_only_its_vote(found, monkeypatch):
     people_of = [set(rows[SUBJECT].to_pylist()) for rows in seen]
     assert len(seen) == 32 and sum(map(len, people_of)) == len(set.union(*people_of)) == 900
     assert sum(len(rows) for rows in seen) == 1200 and sum(counts[0]) == 32
-    rows, group = groups_of(found)
+    _rows, group = groups_of(found)
     assert sorted(map(len, seen)) == sorted(np.bincount(group, minlength=32).tolist())
 
 

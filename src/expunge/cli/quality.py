@@ -1,5 +1,6 @@
 """Commands about how good a model is, and what a fit asks and tells. All of it is for those who may see the data."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,9 +54,8 @@ def evaluate(
     data: Annotated[
         str | None,
         typer.Argument(
-            help=f"{FILE}, of people whom the model has not seen; with --query, the URL of a database. Without it: people "
-            "held out.",
-            envvar="EXPUNGE_DATA",
+            help=f"{FILE}, of people whom the model has not seen; with --query, the URL of a database (or in the environment, "
+            "EXPUNGE_DATA). Without it: people held out."
         ),
     ] = None,
     query: Annotated[str | None, typer.Option(help="SQL whose result is the rows.")] = None,
@@ -66,6 +66,8 @@ def evaluate(
     """Score a model beside the null model and itself without noise. For those who may see the data."""
     from expunge.workspace import Workspace
 
+    if query is not None:
+        data = data or os.environ.get("EXPUNGE_DATA")
     with progress(f"scoring {name}", as_json):
         found = Workspace.open(workspace).quality.evaluate(name, data, query, reading=reading)
     show(found.as_json(), as_json, lambda: console.print(str(found), highlight=False, soft_wrap=True))

@@ -51,7 +51,10 @@ class Quality:
             WorkspaceInvalid: there is no such model.
             InvalidRows: rows that cannot be scored, or too few people.
             NoOptimum, CapacityExceeded: the people who are not held out cannot be fitted.
+            ValueError: a query without its database.
         """
+        if data is None and query is not None:
+            raise ValueError("a query needs the URL of its database: give it as the data")
         if data is None:
             return evaluated(self._storage, name)
         return evaluated_on(self._storage, name, data, query, reading)
