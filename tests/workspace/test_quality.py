@@ -349,7 +349,9 @@ def test_every_kind_of_column_is_explained(tmp_path):
     table = table.append_column("note", pa.array([f"word{i % 7} said" for i in range(400)]))
     table = table.append_column("grade", pa.array([("low", "fair", "high")[i % 3] for i in range(400)]))
     schema = SCHEMA + (
-        '\n[columns."hour"]\nkind = "cyclic"\nperiods = [24]\n\n[columns."seen"]\nkind = "cyclic"\nperiods = ["week", "year"]\n\n[columns."note"]\nkind = "hashed_text"\nn_features = 64\n'
+        '\n[columns."hour"]\nkind = "cyclic"\nperiods = [24]\n'
+        '\n[columns."seen"]\nkind = "cyclic"\nperiods = ["week", "year"]\n'
+        '\n[columns."note"]\nkind = "hashed_text"\nn_features = 64\n'
         '\n[columns."grade"]\nkind = "ordered"\nvalues = ["low", "fair", "high"]\nadd_indicator = true\n'
         '\n[features."both"]\nkind = "cross"\ncolumns = ["age", "job"]\n'
     )
