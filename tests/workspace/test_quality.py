@@ -255,7 +255,7 @@ PLAIN = SCHEMA.replace("normalise = true", "normalise = false")
 
 
 def test_a_contribution_is_the_weight_times_the_feature_where_rows_are_not_normalised(tmp_path):
-    made = workspace(tmp_path, models=False, schema=PLAIN)
+    made = workspace(tmp_path, models=False, schema=PLAIN, table=people(3000, 2000))
     made.fit("churn", "churn", delta=1e-5, sigma=0.05)
     explained = made.quality.explain("churn")
     effects = {effect.column: effect for effect in explained.effects}
@@ -293,6 +293,65 @@ def test_regressions_are_explained_in_their_own_unit(name, found):
     y = trial(found.storage, name).held_out.rows.y
     n = sum(group.rows for group in explained.calibration)
     assert sum(group.rows * group.observed for group in explained.calibration) / n == pytest.approx(y.mean())
+
+
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory):
+    """Models of the other kinds, with class weights and exposures."""
+    table = people(900, 700)
+    table = table.append_column("months", pa.array(np.random.default_rng(1).integers(1, 13, 900).astype(float)))
+    made = workspace(tmp_path_factory.mktemp("kinds"), models=False, table=table)
+    made.fit("hinge", "churn", model="hinge", delta=1e-5)
+    made.fit("weighed", "churn", class_weight={"yes": 4.0}, delta=1e-5)
+    made.fit("rate", "visits", model="poisson", exposure="months", penalty=0.01, sigma=0.02)
+    made.fit("counts", "visits", model="negative-binomial", penalty=0.01, sigma=0.02)
+    made.fit("half", "spend", model="quantile", sigma=0.02)
+    return made
+
+
+@pytest.mark.parametrize("name", ["hinge", "weighed", "rate", "counts", "half"])
+def test_every_kind_is_scored_and_explained(name, kinds):
+    scores = kinds.quality.evaluate(name).scores
+    assert scores.noiseless.loss < scores.null.loss and abs(scores.released.loss - scores.noiseless.loss) < 0.02
+    explained = kinds.quality.explain(name)
+    assert (explained.calibration == ()) == (name in ("hinge", "half"))
+    assert "What each column adds" in report_page(explained)
+    assert (
+        explained.unit
+        == {
+            "hinge": "distance from the border between the classes",
+            "weighed": "log-odds",
+            "rate": "log of visits",
+            "counts": "log of visits",
+            "half": "spend",
+        }[name]
+    )
+
+
+def test_exposures_and_class_weights_count_as_in_the_fit(kinds):
+    made = trial(kinds.storage, "rate")
+    table, rows = made.held_out.table, made.held_out.rows
+    visits, months = (np.array(table[name].to_pylist(), dtype=float) for name in ("visits", "months"))
+    np.testing.assert_allclose(rows.y * rows.weight, visits)
+    rate = np.exp(made.unlearner.objective.predictor(made.null, made.held_out.rows.X))[0]
+    others = whole(kinds)
+    kept = np.array([int(who[24:], 16) / 16**8 >= 0.2 for who in others[SUBJECT].to_pylist()])
+    counts, exposures = (np.array(others[name].to_pylist(), dtype=float)[kept] for name in ("visits", "months"))
+    assert rate == pytest.approx(counts.sum() / exposures.sum())
+    groups = kinds.quality.explain("rate").calibration
+    assert groups and all(0 < group.observed < 3 for group in groups)
+    weighed = trial(kinds.storage, "weighed")
+    y = np.array(others["churn"].to_pylist())[kept] == "yes"
+    odds = np.exp(weighed.unlearner.objective.predictor(weighed.null, weighed.held_out.rows.X))[0]
+    assert odds == pytest.approx(4.0 * y.sum() / (~y).sum())
+    assert months.min() >= 1
+
+
+def test_a_file_without_the_exposure_is_refused(kinds, tmp_path):
+    rows = people(20, 20, seed=9)
+    pq.write_table(rows.set_column(0, "who", pa.array([f"new-{i}" for i in range(20)])), tmp_path / "new.parquet")
+    with pytest.raises(InvalidRows, match="no column 'months', the exposure"):
+        kinds.quality.evaluate("rate", str(tmp_path / "new.parquet"))
 
 
 class Tags(HTMLParser):

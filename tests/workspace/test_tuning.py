@@ -15,7 +15,7 @@ from expunge.data.schema import FeatureSchema
 from expunge.errors import InvalidRows
 from expunge.workspace.quality import voting
 from expunge.workspace.quality.trade_off import tuning_page
-from expunge.workspace.quality.tuning import DECLARED, NO_COMBINATIONS, NO_KNOTS, Grid, variants
+from expunge.workspace.quality.tuning import DECLARED, NO_COMBINATIONS, NO_KNOTS, Grid, Trying, variants
 from tests.workspace.people import SCHEMA, people, workspace
 from tests.workspace.test_quality import tags_of
 
@@ -83,7 +83,7 @@ def test_the_command_writes_a_table_and_the_figure(found, tmp_path, monkeypatch)
     place = str(found.storage.path)
     shown = run("tune", "m", "--target", "churn", "--penalty", "1", "--out", "t.html", "-w", place)
     assert [each["setting"]["excess_risk"] for each in shown["tried"]] == [0.0003, 0.001, 0.003] * 3
-    assert any("expunge fit m --target churn --model logistic --penalty 1" in note for note in shown["notes"])
+    assert any("expunge fit m --target churn --model logistic --epsilon 1" in note for note in shown["notes"])
     page = (tmp_path / "t.html").read_text()
     tags = tags_of(page)
     assert tags.tags.isdisjoint({"script", "link", "img"}) and "http" not in page and page.count("<ellipse") == 9
@@ -96,6 +96,8 @@ def test_the_command_writes_a_table_and_the_figure(found, tmp_path, monkeypatch)
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (("--target", "churn", "--class-weight", "yes"), "takes CLASS=WEIGHT"),
+        (("--target", "churn", "--dispersion", "2"), "has no dispersion"),
         (("--target", "shoe"), "no column 'shoe'"),
         (("--target", "churn", "--penalty", "-1"), "C must be positive"),
         (("--target", "churn", "--excess-risk", "0"), "must be positive"),
@@ -109,6 +111,14 @@ def test_what_cannot_be_tried_is_refused_with_the_reason(found, arguments, words
     assert words in run("tune", "m", *arguments, "-w", str(found.storage.path), code=1)["message"]
 
 
+def test_what_all_settings_have_in_common_is_in_the_next_command(found):
+    more = ("--class-weight", "yes=2", "--penalty", "1", "--excess-risk", "0.01", "--private", "3", "--delta", "1e-5")
+    shown = run("tune", "m", "--target", "churn", *more, "-w", str(found.storage.path))
+    assert shown["notes"][1].startswith(
+        "next: expunge fit m --target churn --model logistic --epsilon 1 --delta 1e-05 --class-weight yes=2 --penalty 1 "
+    )
+
+
 def test_too_few_people_are_not_tuned_on(tmp_path):
     made = workspace(tmp_path, models=False, table=people(24, 20))
     with pytest.raises(InvalidRows, match="a score needs 10"):
@@ -118,8 +128,9 @@ def test_too_few_people_are_not_tuned_on(tmp_path):
 # private choices
 
 
-def settings_of(found, **trying):
-    grid = Grid.of(found.storage, "churn", {"excess_risk": [0.001], **trying})
+def settings_of(found, penalty=(0.1, 1.0, 10.0)):
+    trying: Trying = {"excess_risk": [0.001], "penalty": penalty}
+    grid = Grid.of(found.storage, "churn", trying)
     return list(grid.settings.values())
 
 
@@ -132,8 +143,17 @@ def test_a_person_is_in_one_group_and_moves_only_its_vote(found, monkeypatch):
     seen: list[pa.Table] = []
     settings = settings_of(found)
     counts: list[list[int]] = []
-    monkeypatch.setattr(voting, "vote", lambda rows, _settings: seen.append(rows) or len(seen) % len(settings))
-    monkeypatch.setattr(voting, "_laplace", lambda _n, _epsilon: lambda votes: counts.append(votes) or votes)
+
+    def vote(rows, _settings):
+        seen.append(rows)
+        return len(seen) % len(settings)
+
+    def without_noise(votes):
+        counts.append(votes)
+        return votes
+
+    monkeypatch.setattr(voting, "vote", vote)
+    monkeypatch.setattr(voting, "_laplace", lambda _n, _epsilon: without_noise)
     voting.noisy_votes(found.storage, settings, 1.0, ())
     people_of = [set(rows[SUBJECT].to_pylist()) for rows in seen]
     assert len(seen) == 32 and sum(map(len, people_of)) == len(set.union(*people_of)) == 900

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from expunge.cli.desk import described, print_outcomes
+from expunge.cli.kinds import ClassWeight, Dispersion, Exposure, Kind, Quantile, Scale, of_a_kind
 from expunge.cli.quality import Yes, require_wanted, scored_or_told
 from expunge.cli.reading import DATA, reads_files
 from expunge.cli.shared import (
@@ -141,10 +142,6 @@ def propose(
     show(result, as_json, lambda: console.print(f"{len(features.columns)} columns proposed in {out}", highlight=False))
 
 
-KINDS = (
-    "logistic or hinge for classes; ridge, pseudo-huber or quantile for numbers; poisson, negative-binomial, gamma or tweedie "
-    "for counts and amounts."
-)
 ORDER = "3: third derivatives too, which certify more without rows; 2: none; auto: 3 where it takes little memory."
 
 
@@ -153,20 +150,11 @@ def _order(given: str) -> int | str:
     return int(given) if given.isdigit() else given
 
 
-def _weighed(given: str) -> tuple[str, float]:
-    """The class and the weight of ``CLASS=WEIGHT``."""
-    label, _, weight = given.rpartition("=")
-    try:
-        return label, float(weight)
-    except ValueError as error:
-        raise ValueError(f"--class-weight takes CLASS=WEIGHT, got {given!r}") from error
-
-
 @app.command()
 def fit(
     name: Annotated[str, typer.Argument(help="Name of the new model.")],
     target: Annotated[str, typer.Option(help="Column to predict.")],
-    model: Annotated[str, typer.Option(help=KINDS)] = "logistic",
+    model: Kind = "logistic",
     penalty: Annotated[float, typer.Option(help="C of classifiers, alpha of the others.")] = 1.0,
     epsilon: Annotated[float, typer.Option(help="ε promised to everybody forgotten, in nats.")] = 1.0,
     delta: Annotated[float, typer.Option(help="δ of the promise.")] = 1e-6,
@@ -183,22 +171,11 @@ def fit(
         float, typer.Option(help="Floor of shaped noise: the larger, the less noise falls on people with rare features.")
     ] = 0.02,
     order: Annotated[str, typer.Option(help=ORDER)] = "auto",
-    quantile: Annotated[float | None, typer.Option(help="Of quantile: the share of targets below. Default: 0.5.")] = None,
-    scale: Annotated[
-        float | None,
-        typer.Option(
-            help="Of hinge, pseudo-huber and quantile: over how much a corner is rounded. Default: 0.5 for hinge, else 1."
-        ),
-    ] = None,
-    dispersion: Annotated[
-        float | None, typer.Option(help="Of negative-binomial: variance μ + dispersion·μ². Default: 1.")
-    ] = None,
-    class_weight: Annotated[
-        list[str] | None, typer.Option(help="What the rows of a class count, CLASS=WEIGHT; give it once for each class.")
-    ] = None,
-    exposure: Annotated[
-        str | None, typer.Option(help="Column of exposures of poisson, gamma and tweedie: predictions are per unit of it.")
-    ] = None,
+    quantile: Quantile = None,
+    scale: Scale = None,
+    dispersion: Dispersion = None,
+    class_weight: ClassWeight = None,
+    exposure: Exposure = None,
     accept_undeclared: AcceptUndeclared = False,
     yes: Yes = False,
     dry_run: DryRun = False,
@@ -211,9 +188,7 @@ def fit(
 
     given: dict[str, object] = {"penalty": penalty, "epsilon": epsilon, "delta": delta, "sigma": sigma}
     given |= {"excess_risk": excess_risk, "order": _order(order)}
-    parameters = {"quantile": quantile, "scale": scale, "dispersion": dispersion}
-    given["parameters"] = {name: value for name, value in parameters.items() if value is not None}
-    given |= {"class_weight": dict(map(_weighed, class_weight or [])), "exposure": exposure}
+    given |= of_a_kind(class_weight, exposure, {"quantile": quantile, "scale": scale, "dispersion": dispersion})
     how: How = {"model": model, "noise": noise, "noise_floor": noise_floor, **given}  # type: ignore[typeddict-item]  # checked there
     with progress("looking at the rows", as_json):
         found = Workspace.open(workspace)

@@ -87,7 +87,7 @@ class TableColumns:
             is_split = pays(n_blocks, rows.X.shape[1])  # by the schema alone: all parts have the same blocks
             return replace(rows, X=SplitMatrix.of(rows.X, schema.groups, schema.alike, thin)) if is_split else rows
         columns = [self._numbers(table, name, ids) for name in self.features]
-        X = np.stack(columns).T  # column by column, as they are stored
+        X = np.stack(columns).T if columns else np.empty((len(y), 0))  # column by column, as they are stored
         return Rows.of(X, y, weight, ids)
 
     def _weighted(self, table: pa.Table, y: Array, ids: Sequence[object]) -> tuple[Array, Array | None]:

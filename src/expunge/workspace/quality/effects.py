@@ -25,8 +25,8 @@ from expunge.workspace.quality.held_out import HeldOut
 
 Array = NDArray[np.float64]
 
-STEPS, BASE, SHUFFLED = 41, 100, 2_000
-"""Values along a range; rows in which a column is set to each; and rows among which it is shuffled."""
+STEPS, BASE, SHUFFLED, SHUFFLES = 41, 100, 2_000, 5
+"""Values along a range; rows in which a column is set to each; rows among which it is shuffled, and how often."""
 MOST_VALUES, MOST_CLASSES = 30, 6
 """Categories shown of a column, and classes with a line of their own."""
 MONDAY = datetime(2024, 1, 1)
@@ -102,15 +102,19 @@ def effects(
 
 def _importances(features: FeatureSchema, objective: Objective, held: HeldOut, weights: Array) -> dict[str, float]:
     rows, rng = held.table.slice(0, SHUFFLED), np.random.default_rng(0)
-    y, found = held.rows.y[: len(rows)], dict[str, float]()
+    known, found = held.rows.take(slice(0, len(rows))), dict[str, float]()
 
     def loss(table: pa.Table) -> float:
-        return float(np.mean(objective.loss.value(objective.predictor(weights, features.encode(table).X), y)))
+        losses = objective.loss.value(objective.predictor(weights, features.encode(table).X), known.y)
+        return float(np.average(losses, weights=known.weight))
 
     before = loss(rows)
     for name in features.columns:
-        column = rows[name].take(pa.array(rng.permutation(len(rows))))
-        found[name] = loss(rows.set_column(rows.schema.get_field_index(name), name, column)) - before
+        place, after = rows.schema.get_field_index(name), list[float]()
+        for _ in range(SHUFFLES):
+            column = rows[name].take(pa.array(rng.permutation(len(rows))))
+            after.append(loss(rows.set_column(place, name, column)))
+        found[name] = float(np.mean(after)) - before
     return found
 
 

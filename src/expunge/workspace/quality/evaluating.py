@@ -90,10 +90,10 @@ def evaluated_on(storage: Storage, name: str, data: str, query: str | None, read
     kept, owners, learned, is_known = list[Rows](), list[str](), 0, False
     for batch in batches:
         table, numbers = pa.Table.from_batches([batch]), list(rows_of(batch))
-        if specification.target not in table.column_names:
-            raise InvalidRows(
-                f"the rows have no column {specification.target!r}, which the model predicts: give it to score it"
-            )
+        for column in (specification.target, *([] if specification.exposure is None else [specification.exposure])):
+            if column not in table.column_names:
+                what = "which the model predicts" if column == specification.target else "the exposure"
+                raise InvalidRows(f"the rows have no column {column!r}, {what}: give it to score it")
         has_target = np.asarray(table[specification.target].is_valid())
         people = [""] * len(table)
         if subject in table.column_names:

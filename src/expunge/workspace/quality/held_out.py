@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from expunge.data.columns import codes_of, numbers_of
 from expunge.data.hold_out import SHARE, HoldOut
 from expunge.data.own_columns import ROW, SUBJECT
+from expunge.data.sources import joined_rows
 from expunge.errors import InvalidRows
 from expunge.ledger import releases, requests
 from expunge.problem.rows import Rows, RowSource
@@ -87,13 +87,13 @@ class Split:
         storage: of the workspace.
         held_out: the people whom a trial does not see.
         source: the rows of the others.
-        y: targets of the others, as the loss takes them, ``(n_rows,)``.
+        targets: of the others, without features.
     """
 
     storage: Storage
     held_out: HeldOut
     source: RowSource = field(repr=False)
-    y: Array = field(repr=False)
+    targets: Rows = field(repr=False)
 
     @classmethod
     def of(cls, storage: Storage, specification: Specification, without: Collection[str] = ()) -> "Split":
@@ -105,8 +105,8 @@ class Split:
         Raises:
             InvalidRows: fewer than ten people are held out.
         """
-        held_out, y = HeldOut.of(storage, specification, without), targets(storage, specification, without)
-        return cls(storage, held_out, storage.cached(specification.source(storage.table, without, holds_out=True)), y)
+        held_out, others = HeldOut.of(storage, specification, without), targets(storage, specification, without)
+        return cls(storage, held_out, storage.cached(specification.source(storage.table, without, holds_out=True)), others)
 
     def trial(self, specification: Specification, *, order: Order = 2) -> "Trial":
         """The trial of a specification with this schema and target.
@@ -120,7 +120,7 @@ class Split:
         """
         objective, settings = specification.objective, replace(specification.settings, track_rows=False, order=order)
         unlearner = Unlearner.learn_from(objective, self.source, settings, engine=self.storage.engine)
-        return Trial(specification, self.held_out, unlearner, null_weights(objective, self.y, settings))
+        return Trial(specification, self.held_out, unlearner, null_weights(objective, self.targets, settings))
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,24 +159,22 @@ class Trial:
         return scores(self.unlearner.objective, held.rows, self.released, self.noiseless, self.null, held.owners)
 
 
-def targets(storage: Storage, specification: Specification, without: Collection[str], *, everybody: bool = False) -> Array:
-    """The targets of the people who are not held out, as the loss takes them, ``(n_rows,)``.
+def targets(storage: Storage, specification: Specification, without: Collection[str], *, everybody: bool = False) -> Rows:
+    """The targets of the people who are not held out, as the loss takes them, and their weights: rows without features.
 
     Args:
         without: people who are left out.
         everybody: whether those of the people held out come too.
+
+    Raises:
+        InvalidRows: there are none.
     """
-    found, name, chosen = list[Array](), specification.target, HoldOut(is_held_out=False)
+    columns, chosen, found = replace(specification.table_columns, features=()), HoldOut(is_held_out=False), list[Rows]()
     for read in storage.table.by_bucket(without):
-        _people, rows = read([name])
-        values = rows[name] if everybody else rows.filter(chosen.kept(rows))[name]
-        if specification.classes:
-            codes = codes_of(values, specification.classes)
-            found.append(codes[codes >= 0].astype(np.float64))
-        else:
-            numbers = numbers_of(values)
-            found.append(numbers[~np.isnan(numbers)])
-    return np.concatenate(found) if found else np.empty(0)
+        _people, rows = read([ROW, *columns.columns])
+        rows = rows if everybody else rows.filter(chosen.kept(rows))
+        found.append(columns.rows(rows, rows[ROW].to_pylist()))
+    return joined_rows(found)
 
 
 def trial(storage: Storage, name: str) -> Trial:

@@ -126,7 +126,10 @@ def _facts(found: Explanation) -> str:
 def _calibrated(found: Explanation) -> list[str]:
     groups = found.calibration
     if not groups:
-        return ["<p>There are too few rows to say whether what is predicted comes true.</p>"]
+        return [
+            "<p>Nothing is said of whether what is predicted comes true: too few rows, or a model of this kind predicts "
+            "neither probabilities nor means.</p>"
+        ]
     published = found.published
     if len(published.classes) == 2:
         what = f"probability of {published.classes[1]}"

@@ -4,7 +4,6 @@ from dataclasses import replace
 from typing import Unpack
 
 from expunge.data.dialect import UNKNOWN, Reading
-from expunge.workspace.model_kinds import ModelKind
 from expunge.workspace.plans import How, Plans
 from expunge.workspace.quality.evaluating import Evaluated, evaluated, evaluated_on
 from expunge.workspace.quality.explaining import Explanation, explained
@@ -103,4 +102,4 @@ class Quality:
             ValueError: impossible settings or ε.
         """
         grid = Grid.of(self._storage, target, trying)
-        return tuned(self._storage, name, trying.get("model", ModelKind.LOGISTIC), target, grid, private)
+        return tuned(self._storage, name, grid, private)
