@@ -224,6 +224,7 @@ def replace(
     excess_risk: Annotated[float | None, typer.Option(help="What the noise may cost. Default: as before.")] = None,
     order: Annotated[str | None, typer.Option(help=f"{ORDER} Default: as before.")] = None,
     accept_undeclared: AcceptUndeclared = False,
+    yes: Yes = False,
     dry_run: DryRun = False,
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,
@@ -235,18 +236,23 @@ def replace(
     given: dict[str, object] = {"penalty": penalty, "epsilon": epsilon, "delta": delta, "sigma": sigma, "noise": noise}
     given |= {"excess_risk": excess_risk, "order": None if order is None else _order(order)}
     how: How = {key: value for key, value in given.items() if value is not None}  # type: ignore[assignment]
-    with progress(f"fitting {name} anew", as_json):
+    with progress("looking at the rows", as_json):
         found = Workspace.open(workspace)
         if dry_run:
             plan = found.planned(lambda plans: plans.replace(name, how, accept_undeclared=accept_undeclared))
-            show_plan(plan, as_json)
-            return
+        size = found.quality.size_again(name, **how)
+    notify(f"{name}: {size}")
+    if dry_run:
+        show_plan(plan, as_json)
+        return
+    require_wanted(size.excesses, yes)
+    with progress(f"fitting {name} anew", as_json):
         outcome = found.replace(name, accept_undeclared=accept_undeclared, notify=notify, **how)
-    show(
-        described(outcome),
-        as_json,
-        lambda: print_outcomes([outcome], f"{name} is replaced; its earlier releases are withdrawn"),
-    )
+    with progress(f"scoring {name}", as_json):
+        score = scored_or_told(found, name)
+    result = {**described(outcome), "size": size.as_json(), "held_out": None if score is None else score.as_json()}
+    message = f"{name} is replaced; its earlier releases are withdrawn" + ("" if score is None else f"\n{score}")
+    show(result, as_json, lambda: print_outcomes([outcome], message))
 
 
 @app.command()

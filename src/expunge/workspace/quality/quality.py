@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Unpack
 
 from expunge.data.dialect import UNKNOWN, Reading
-from expunge.workspace.plans import How, Plans
+from expunge.workspace.plans import How, Plans, or_retired
 from expunge.workspace.quality.evaluating import Evaluated, evaluated, evaluated_on
 from expunge.workspace.quality.explaining import Explanation, explained
 from expunge.workspace.quality.size import Size, size_of
@@ -32,7 +32,21 @@ class Quality:
         Raises:
             InvalidRows, ValueError: as of a fit.
         """
-        return Plans(self._storage).size(target, how)
+        return size_of(self._storage, *Plans(self._storage).specified({"target": target, **how}))
+
+    def size_again(self, name: str, **how: Unpack[How]) -> Size:
+        """The same of a model that is fitted anew from the present schema.
+
+        Args:
+            name: name of the model.
+            how: what is to change; see ``How``.
+
+        Raises:
+            InvalidRows, ValueError, WorkspaceInvalid: as of ``Workspace.replace``.
+        """
+        plans = Plans(self._storage)
+        with or_retired(name):
+            return size_of(self._storage, *plans.specified(plans.kept(name, how)))
 
     def evaluate(
         self, name: str, data: str | None = None, query: str | None = None, *, reading: Reading = UNKNOWN
