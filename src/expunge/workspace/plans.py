@@ -144,7 +144,7 @@ def looking(storage: Storage) -> Iterator["Plans"]:
 
 
 @contextmanager
-def or_retired(name: str) -> Iterator[None]:
+def _or_retired(name: str) -> Iterator[None]:
     """Adds the other way out where a model has lost its last rows."""
     try:
         yield
@@ -183,15 +183,11 @@ class Plans:
             ValueError: an impossible parameter or kind.
             WorkspaceInvalid: there is no such model.
         """
-        with or_retired(name):
-            return self._fitted(BatchKind.REPLACE, name, self.kept(name, how), accept_undeclared)
+        with _or_retired(name):
+            return self._fitted(BatchKind.REPLACE, name, self._kept(name, how), accept_undeclared)
 
-    def kept(self, name: str, how: How) -> Mapping[str, Any]:
-        """How a model is fitted anew: as before, where ``how`` says nothing else.
-
-        Raises:
-            WorkspaceInvalid: there is no such model.
-        """
+    def _kept(self, name: str, how: How) -> dict[str, Any]:
+        """How a model is fitted anew: as before, where ``how`` says nothing else."""
         old = self._model(name)
         kept = {key: getattr(old, key) for key in KEPT}
         if not {"sigma", "noise", "excess_risk"} & set(how):
@@ -258,6 +254,15 @@ class Plans:
             exposure=how.get("exposure"),
         )
         return specification, asked
+
+    def specified_again(self, name: str, how: How) -> tuple[Specification, list[str]]:
+        """The same where a model is fitted anew.
+
+        Raises:
+            InvalidRows, ValueError, WorkspaceInvalid: as for ``replace``.
+        """
+        with _or_retired(name):
+            return self.specified(self._kept(name, how))
 
     def _fitted(self, kind: BatchKind, name: str, how: Mapping[str, Any], accept_undeclared: bool) -> Plan[Fitting]:
         specification, asked = self.specified(how)

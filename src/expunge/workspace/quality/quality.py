@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Unpack
 
 from expunge.data.dialect import UNKNOWN, Reading
-from expunge.workspace.plans import How, Plans, or_retired
+from expunge.workspace.plans import How, Plans
 from expunge.workspace.quality.evaluating import Evaluated, evaluated, evaluated_on
 from expunge.workspace.quality.explaining import Explanation, explained
 from expunge.workspace.quality.size import Size, size_of
@@ -44,9 +44,7 @@ class Quality:
         Raises:
             InvalidRows, ValueError, WorkspaceInvalid: as of ``Workspace.replace``.
         """
-        plans = Plans(self._storage)
-        with or_retired(name):
-            return size_of(self._storage, *plans.specified(plans.kept(name, how)))
+        return size_of(self._storage, *Plans(self._storage).specified_again(name, how))
 
     def evaluate(
         self, name: str, data: str | None = None, query: str | None = None, *, reading: Reading = UNKNOWN
