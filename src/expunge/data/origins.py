@@ -73,8 +73,6 @@ class SchemaPrivacy:
                 raise ValueError(f"{name} of a private schema must be a number, got {value!r}")
             object.__setattr__(self, name, float(value))
         if not LEAST <= self.epsilon < math.inf:
-            raise ValueError(
-                f"epsilon of a private schema must be positive, at least {LEAST:g}, and finite, got {self.epsilon:g}"
-            )
+            raise ValueError(f"epsilon of a private schema must be positive, at least {LEAST:g}, and finite, got {self.epsilon:g}")
         if not 0.0 < self.delta < 1.0:
             raise ValueError(f"delta of a private schema must be between 0 and 1, got {self.delta:g}")
