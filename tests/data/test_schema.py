@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from expunge.data.census import TARGET, census_schema, census_table, load_census
 from expunge.data.schema import Category, FeatureSchema, Number
+from expunge.data.shaping import rounded
 from expunge.errors import InvalidRows
 
 SCHEMA = FeatureSchema({"age": Number(0, 100, (0, 50, 100)), "pay": Number(-10, 10), "sex": Category(("F", "M"))})
@@ -136,8 +137,14 @@ def test_a_proposal_is_reviewable_and_rounded_outwards(tmp_path):
     t = census_table()
     draft = FeatureSchema.propose(t, "person_id", ignore=[TARGET, "split"])
     assert "person_id" not in draft.columns
-    assert draft.columns["age"] == Number(17.0, 90.0)
-    assert draft.columns["capital_gain"] == Number(0.0, 100000.0)
+    age, gain = draft.columns["age"], draft.columns["capital_gain"]
+    assert isinstance(age, Number) and (age.low, age.high, age.scale) == (17.0, 90.0, "linear")
+    assert isinstance(gain, Number) and (gain.low, gain.high, gain.scale) == (0.0, 100000.0, "signed_log")
+    for column, name in ((age, "age"), (gain, "capital_gain")):
+        values = rounded(np.asarray(t[name], dtype=np.float64))
+        assert len(column.knots) > 8 and all((values == knot).sum() >= 10 for knot in column.knots[1:-1])
+    assert not draft.normalise and len(draft.feature_names) <= 1000
+    assert "race by sex" in draft.features
     assert isinstance(draft.columns["workclass"], Category)
     draft.write(tmp_path / "s.toml")
     assert "from what you know about the world" in (tmp_path / "s.toml").read_text().replace("\n# ", " ")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from expunge.cli.desk import described, print_outcomes
-from expunge.cli.kinds import ClassWeight, Dispersion, Exposure, Kind, Quantile, Scale, of_a_kind
+from expunge.cli.kinds import ClassWeight, Dispersion, Event, Exposure, Interval, Kind, Quantile, Scale, of_a_kind
 from expunge.cli.quality import Yes, require_wanted, scored_or_told
 from expunge.cli.reading import DATA, reads_files
 from expunge.cli.shared import (
@@ -25,6 +25,10 @@ from expunge.cli.shared import (
 from expunge.data.dialect import UNKNOWN, Reading
 from expunge.files import write_file
 
+PRIVATE = (
+    "ε for which the schema is proposed with differential privacy (δ = 1e-6) for each person, however many rows they have; "
+    "written into the schema and into every certificate that stands on it."
+)
 schema_app = typer.Typer(help="Schemas: how rows become features.", no_args_is_help=True)
 app.add_typer(schema_app, name="schema")
 
@@ -56,6 +60,7 @@ def init(
     row_key: Annotated[
         str | None, typer.Option(help="Columns that together identify a row, separated by commas; see expunge row-key.")
     ] = None,
+    private: Annotated[float | None, typer.Option(metavar="EPSILON", help=f"{PRIVATE} Without --schema.")] = None,
     as_json: AsJson = False,
     reading: Reading = UNKNOWN,
 ) -> None:
@@ -75,6 +80,7 @@ def init(
             schema=schema,
             database=database,
             row_key=columns,
+            private=private,
             notify=notify,
         )
     result = {"workspace": str(made.storage.path), "schema": str(made.storage.schema_path), "proposed": schema is None}
@@ -128,18 +134,27 @@ def propose(
     subject: Annotated[str, typer.Option(help="Column that says to whom a row belongs; it is not a feature.")],
     out: Annotated[Path, typer.Option(help="Where to write the schema; never overwrites a file.")] = Path("schema.toml"),
     query: Annotated[str | None, typer.Option(help="SQL whose result is the rows.")] = None,
+    private: Annotated[float | None, typer.Option(metavar="EPSILON", help=PRIVATE)] = None,
     as_json: AsJson = False,
     reading: Reading = UNKNOWN,
 ) -> None:
-    """Draft a feature schema from rows throughout a table, for a person to correct."""
-    from expunge.workspace.filling import Origin, propose_schema
+    """Draft a feature schema from rows throughout a table, for a person to correct: categories, ranges, knots, scales, crosses.
+    Without --private it takes what at least ten people share, and its first lines say so."""
+    from dataclasses import asdict
+
+    from expunge.workspace.filling import Origin, propose_schema, spent_on
 
     with progress("reading the rows", as_json):
-        features = propose_schema(Origin(data, query, reading), subject)
+        features = propose_schema(Origin(data, query, reading), subject, private)
         write_file(out, features.to_toml().encode(), is_new=True)
-    result = {"schema": str(out), "columns": list(features.columns)}
-    notify("check its ranges and categories: they should come from what you know about the world, not from the data")
-    show(result, as_json, lambda: console.print(f"{len(features.columns)} columns proposed in {out}", highlight=False))
+    result = {"schema": str(out), "columns": list(features.columns), "features": len(features.feature_names)}
+    if features.private is not None:
+        result |= asdict(features.private)
+        notify(spent_on(features.private))
+    else:
+        notify("check its ranges and categories: they should come from what you know about the world, not from the data")
+    made = f"{len(features.columns)} columns proposed in {out}; {result['features']:,} features"
+    show(result, as_json, lambda: console.print(made, highlight=False))
 
 
 ORDER = "3: third derivatives too, which certify more without rows; 2: none; auto: 3 where it takes little memory."
@@ -176,6 +191,8 @@ def fit(
     dispersion: Dispersion = None,
     class_weight: ClassWeight = None,
     exposure: Exposure = None,
+    event: Event = None,
+    interval: Interval = None,
     accept_undeclared: AcceptUndeclared = False,
     yes: Yes = False,
     dry_run: DryRun = False,
@@ -188,7 +205,9 @@ def fit(
 
     given: dict[str, object] = {"penalty": penalty, "epsilon": epsilon, "delta": delta, "sigma": sigma}
     given |= {"excess_risk": excess_risk, "order": _order(order)}
-    given |= of_a_kind(class_weight, exposure, {"quantile": quantile, "scale": scale, "dispersion": dispersion})
+    given |= of_a_kind(
+        class_weight, exposure, event, interval, {"quantile": quantile, "scale": scale, "dispersion": dispersion}
+    )
     how: How = {"model": model, "noise": noise, "noise_floor": noise_floor, **given}  # type: ignore[typeddict-item]  # checked there
     with progress("looking at the rows", as_json):
         found = Workspace.open(workspace)

@@ -129,7 +129,7 @@ def tune(
     from expunge.workspace.quality.trade_off import tuning_page
     from expunge.workspace.quality.tuning import EXCESS_RISKS, PENALTIES, Trying
 
-    kind = of_a_kind(class_weight, exposure, {"quantile": quantile, "scale": scale, "dispersion": dispersion})
+    kind = of_a_kind(class_weight, exposure, None, None, {"quantile": quantile, "scale": scale, "dispersion": dispersion})
     trying: Trying = {"model": model, "epsilon": epsilon, "delta": delta, "penalty": penalty or PENALTIES, **kind}  # type: ignore[typeddict-item]
     trying["excess_risk"] = excess_risk or (EXCESS_RISKS if private is None else EXCESS_RISKS[1:2])
     with progress("looking at the rows", as_json):

@@ -20,7 +20,7 @@ DRAFTED = """\
 #   scale          log where all is positive and high at least 100 times low; signed_log from -1,000 or to 1,000 on;
 #   add_indicator  where the value of at least ten people and a 100th of them is missing;
 #   features       crosses of two columns, whole numbers with few values first, then the smallest; as many as the number of
-#                  rows allows: one feature for 40 rows, 1,000 at most;
+#                  rows allows: one feature for 125 rows, 1,000 at most;
 #   left out       columns in which fewer than ten people share anything, and mostly unique texts.
 # The rule hides single people from readers; anybody who knows all other rows can still test whether somebody is the tenth.
 # expunge schema propose --private takes the same with differential privacy instead.
@@ -34,7 +34,7 @@ PRIVATE = """\
 #
 # What was taken from the rows (values, ranges, knots, which values are often missing, and by their numbers scales and
 # crosses) was counted with noise, one row a person: whoever reads all of it learns at most (epsilon, delta) below about any
-# one person, however many rows they have, and k times that about k people together. Names and types of columns are taken as
+# one person, however many rows they have, and k times epsilon about k people together. Names and types of columns are taken as
 # public. Models fitted with it say these figures in their certificates. You may correct the file from what you know; what
 # you correct by looking at the rows is not covered. Another proposal from the same rows adds its own epsilon and delta.
 """
@@ -73,6 +73,8 @@ class SchemaPrivacy:
                 raise ValueError(f"{name} of a private schema must be a number, got {value!r}")
             object.__setattr__(self, name, float(value))
         if not LEAST <= self.epsilon < math.inf:
-            raise ValueError(f"epsilon of a private schema must be positive, at least {LEAST:g}, and finite, got {self.epsilon:g}")
+            raise ValueError(
+                f"epsilon of a private schema must be positive, at least {LEAST:g}, and finite, got {self.epsilon:g}"
+            )
         if not 0.0 < self.delta < 1.0:
             raise ValueError(f"delta of a private schema must be between 0 and 1, got {self.delta:g}")

@@ -3,7 +3,7 @@
 Who compares the schema with one proposed without a person's rows, however many, learns at most (ε, δ) about them (theory
 §5.9). Public are the names and types of the columns, and whatever is declared; everything else is counted with noise:
 
-1. *One row a person.* Of the rows of each person one is drawn at random, for each independently (``OneEach``). So adding or
+1. *One row a person.* Of the rows of each person one is drawn at random, for each independently (``sampling``). So adding or
    removing a person adds or removes one row.
 2. *Shares.* Each of the m columns gets (ε/m, δ/m): pure composition, of all that is written below.
 3. *A column of values*: OpenDP's ``make_laplace_threshold`` counts the people who have each value, or none, and gives the
@@ -16,9 +16,10 @@ What is made of that by the rules of ``shaping`` looks at no row again.
 """
 
 import math
-import os
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from expunge.data.drafting import is_missing, is_numeric, is_opaque
 from expunge.data.encoding import Category, Encoding, MissingIndicator, Number
 from expunge.data.identities import texts_of
 from expunge.data.origins import SchemaPrivacy
+from expunge.data.sampling import one_each, random_keys
 from expunge.data.shaping import MISSING, QUANTILES, Counted, rounded, shaped
 from expunge.errors import InvalidRows
 from expunge.identities import Rule, canonical
@@ -38,6 +40,8 @@ Codes = NDArray[np.intp]
 
 VALUES, REST = 0.5, 0.1
 """The shares of a number column's ε for its values, and for how many people have others."""
+MORE = 1.0 + 1e-9
+"""By how much a scale grows until OpenDP, which rounds upwards, agrees that it is enough."""
 ABSENT = ""
 """The key under which missing values are counted; those of values begin with a letter."""
 FARTHEST = 18
@@ -50,34 +54,6 @@ class Share:
 
     epsilon: float
     delta: float
-
-
-def one_each(owners: Sequence[str | None], keys: NDArray[np.uint64]) -> Codes:
-    """The rows that are drawn, one a person: of the rows of each the one with the least key; rows of nobody are left out.
-
-    Args:
-        owners: to whom each row belongs, ``(n_rows,)``.
-        keys: random, one a row, ``(n_rows,)``.
-
-    Examples:
-        >>> one_each(["a", None, "b", "a"], np.array([5, 0, 9, 3], dtype=np.uint64)).tolist()
-        [3, 2]
-    """
-    first: dict[str, int] = {}
-    for row in np.argsort(keys, kind="stable").tolist():
-        owner = owners[row]
-        if owner is not None:
-            first.setdefault(owner, row)
-    return np.array(list(first.values()), dtype=np.intp)
-
-
-def random_keys(n: int) -> NDArray[np.uint64]:
-    """Random keys from the operating system, ``(n,)``.
-
-    Args:
-        n: how many.
-    """
-    return np.frombuffer(os.urandom(8 * n), dtype=np.uint64)
 
 
 def proposed(table: Any, subject: str, ignore: Collection[str], rule: Rule, spent: SchemaPrivacy) -> "Proposed":
@@ -110,9 +86,9 @@ def proposed(table: Any, subject: str, ignore: Collection[str], rule: Rule, spen
     if not found:
         needed = least_people(each)
         raise InvalidRows(
-            f"too few people share anything: with epsilon = {spent.epsilon:g} for {len(values)} columns about {needed:,} people "
-            "must have a value before it is proposed. Give a larger epsilon, leave out columns, or declare a schema from what "
-            "you know"
+            f"too few people share anything: with epsilon = {spent.epsilon:g} for {len(values)} columns about {needed:,} "
+            "people must have a value before it is proposed. Give a larger epsilon, leave out columns, or declare "
+            "a schema from what you know"
         )
     return Proposed(found, people)
 
@@ -146,24 +122,10 @@ def selected(keys: Sequence[str], each: Share) -> dict[str, int]:
         keys: one a person.
         each: ε and δ of this.
 
-    Source: C. Rogers, A Unifying Privacy Analysis Framework for Unknown Domain Algorithms in Differential Privacy (2023).
+    Source: R. Rogers, A Unifying Privacy Analysis Framework for Unknown Domain Algorithms in Differential Privacy (2023).
     """
-    dp = _opendp()
-    names, counts = np.unique(np.array(keys, dtype=object), return_counts=True)
-    domain = dp.map_domain(dp.atom_domain(T=str), dp.atom_domain(T=int))
-    metric = dp.l01inf_distance(dp.absolute_distance(T=int))
-    scale, threshold = math.nextafter(1.0 / each.epsilon, math.inf), least_people(each)
-    measurement = None
-    while measurement is None:
-        made = dp.m.make_laplace_threshold(domain, metric, scale=scale, threshold=threshold)
-        epsilon, delta = made.map((1, 1, 1))  # one person is in one count, by one
-        if epsilon > each.epsilon:
-            scale *= 1.0 + 1e-9
-        elif delta > each.delta:
-            threshold += 1
-        else:
-            measurement = made
-    given = measurement(dict(zip(names.tolist(), counts.tolist(), strict=True)))
+    counts = Counter(keys)
+    given = _selection(each)(dict(counts))
     return {key: int(given[key]) for key in sorted(given)}
 
 
@@ -174,38 +136,69 @@ def noisy_count(n: int, epsilon: float) -> int:
         n: how many.
         epsilon: ε of this.
     """
-    dp = _opendp()
-    scale = math.nextafter(1.0 / epsilon, math.inf)
-    measurement = dp.m.make_laplace(dp.atom_domain(T=int), dp.absolute_distance(T=int), scale=scale)
-    _require(measurement.map(1), epsilon)
-    return int(measurement(n))
+    return int(_counting(epsilon)(n))
 
 
-def quantile(x: Sequence[float], level: float, candidates: Sequence[float], epsilon: float) -> float:
+def quantile(x: Sequence[float], level: float, among: tuple[float, ...], epsilon: float) -> float:
     """About the quantile of ``x``, one of the candidates: OpenDP's ``make_private_quantile``.
 
     Args:
         x: one number a person.
         level: from 0 to 1; 0.5 for the median.
-        candidates: increasing, fixed before any row was seen.
+        among: candidates, increasing, fixed before any row was seen.
         epsilon: ε of this.
 
     Source: A. Smith, Privacy-Preserving Statistical Estimation with Optimal Convergence Rates (2011).
     """
+    return float(_quantile(level, among, epsilon)(list(x)))
+
+
+@lru_cache
+def _selection(each: Share) -> Any:
+    """The measurement, with the least noise and threshold for which OpenDP's own map states no more than this ε and δ."""
+    dp = _opendp()
+    domain = dp.map_domain(dp.atom_domain(T=str), dp.atom_domain(T=int))
+    metric = dp.l01inf_distance(dp.absolute_distance(T=int))
+    scale, threshold = 1.0 / each.epsilon, least_people(each)
+    while True:
+        measurement = dp.m.make_laplace_threshold(domain, metric, scale=scale, threshold=threshold)
+        epsilon, delta = measurement.map((1, 1, 1))  # one person is in one count, by one
+        if epsilon > each.epsilon:
+            scale *= MORE
+        elif delta > each.delta:
+            threshold += 1
+        else:
+            return measurement
+
+
+@lru_cache
+def _counting(epsilon: float) -> Any:
+    dp = _opendp()
+    return _fitting(
+        epsilon, 1.0 / epsilon, lambda scale: dp.m.make_laplace(dp.atom_domain(T=int), dp.absolute_distance(T=int), scale)
+    )
+
+
+@lru_cache
+def _quantile(level: float, among: tuple[float, ...], epsilon: float) -> Any:
     dp = _opendp()
     domain, metric = dp.vector_domain(dp.atom_domain(T=float, nan=False)), dp.symmetric_distance()
 
     def made(scale: float) -> Any:
-        return dp.m.make_private_quantile(
-            domain, metric, dp.max_divergence(), candidates=list(candidates), alpha=level, scale=scale
-        )
+        return dp.m.make_private_quantile(domain, metric, dp.max_divergence(), candidates=list(among), alpha=level, scale=scale)
 
-    measurement = made(made(1.0).map(1) / epsilon * (1.0 + 1e-9))
-    _require(measurement.map(1), epsilon)
-    return float(measurement(list(x)))
+    return _fitting(epsilon, made(1.0).map(1) / epsilon, made)
 
 
-def candidates(whole: bool) -> list[float]:
+def _fitting(epsilon: float, scale: float, made: Callable[[float], Any]) -> Any:
+    """The measurement with the least noise, from ``scale`` on, for which OpenDP states no more than ε for one person."""
+    while (measurement := made(scale)).map(1) > epsilon:
+        scale *= MORE
+    return measurement
+
+
+@lru_cache
+def candidates(whole: bool) -> tuple[float, ...]:
     """The round numbers among which quantiles are looked for, increasing: two digits, the second 0 or 5.
 
     Args:
@@ -216,7 +209,7 @@ def candidates(whole: bool) -> list[float]:
     sizes = {float(f"{digit:g}e{power}") for digit in digits for power in powers}
     if whole:
         sizes = {size for size in sizes if size.is_integer()} | set(map(float, range(1, 101)))
-    return [*sorted(-size for size in sizes), 0.0, *sorted(sizes)]
+    return (*sorted(-size for size in sizes), 0.0, *sorted(sizes))
 
 
 def _category(values: Any, rows: Codes, each: Share) -> tuple[Encoding | None, float]:
@@ -271,10 +264,6 @@ def _is_whole(values: Any) -> bool:
 
         return bool(types.is_integer(values.type))
     return False
-
-
-def _require(used: float, epsilon: float) -> None:
-    assert used <= epsilon, f"a mechanism would spend {used}, more than its share {epsilon}"
 
 
 def _opendp() -> Any:

@@ -101,7 +101,9 @@ class FeatureSchema:
 
     def __post_init__(self) -> None:
         if self.draft and self.private is not None:
-            raise ValueError("draft = true says that the rows were looked at without privacy: delete it, or the table [private]")
+            raise ValueError(
+                "draft = true says that the rows were looked at without privacy: delete it, or the table [private]"
+            )
         _ = self._combined  # which finds impossible combinations
 
     @cached_property

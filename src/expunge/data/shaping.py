@@ -36,12 +36,12 @@ PRODUCTS = 512
 """The most features of one cross."""
 FEATURES = 1000
 """The most features of a proposal with crosses."""
-ROWS_PER_FEATURE = 40
+ROWS_PER_FEATURE = 125
 """Crosses are proposed only as long as there are so many rows a feature."""
 
 
 def rounded(x: Array, digits: int = 2) -> Array:
-    """The numbers in so many significant digits; not a number where they are not finite.
+    """The numbers in so many significant digits; not a number where that is not finite.
 
     Args:
         x: numbers, ``(k,)``.
@@ -55,7 +55,9 @@ def rounded(x: Array, digits: int = 2) -> Array:
     is_zero = size < SMALLEST
     exponent = np.floor(np.log10(np.where(is_zero, 1.0, size))) - (digits - 1)
     up, down = 10.0 ** np.maximum(exponent, 0.0), 10.0 ** np.maximum(-exponent, 0.0)
-    return np.asarray(np.where(is_zero, 0.0, np.copysign(np.rint(size / up * down) / down * up, x)))
+    with np.errstate(over="ignore"):
+        found = np.where(is_zero, 0.0, np.copysign(np.rint(size / up * down) / down * up, x))
+    return np.asarray(np.where(np.isfinite(found), found, math.nan))
 
 
 @dataclass(frozen=True)

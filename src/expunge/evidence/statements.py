@@ -16,6 +16,8 @@ TRANSCRIPT = "urn:expunge:transcript:v1"
 RECEIPT = "urn:expunge:receipt:v1"
 CHECKPOINT = "urn:expunge:checkpoint:v1"
 ROTATION = "urn:expunge:rotation:v1"
+SCHEMA_PRIVACY = "schema_privacy"
+"""The member of a certificate that has the epsilon and delta of a privately proposed schema."""
 
 
 @dataclass(frozen=True)

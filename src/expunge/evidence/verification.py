@@ -15,7 +15,7 @@ from expunge.evidence.coverage import verify_covered
 from expunge.evidence.heads import Relation, Witness, relation, shown_since, signed_head
 from expunge.evidence.receipts import verify_receipt
 from expunge.evidence.signing import PublicKeys
-from expunge.evidence.statements import canonical, parsed, require_members
+from expunge.evidence.statements import SCHEMA_PRIVACY, canonical, parsed, require_members
 from expunge.evidence.transcripts import verify_transcript
 
 KINDS = ("certificate", "receipt", "transcript", "log", "checkpoint")
@@ -39,6 +39,9 @@ class ProvenCertificate:
         noise: ``isotropic`` or ``shaped``.
         excess_risk: what shaped noise may cost in mean loss.
         noise_floor: floor of shaped noise: how much of it is kept off people with rare features.
+        schema_epsilon: ε, in nats, of the features, if they were proposed from the rows with differential privacy for each
+            person, beside the ε above (theory §5.9); ``None`` if they were not.
+        schema_delta: δ of that.
     """
 
     kind: str
@@ -54,6 +57,8 @@ class ProvenCertificate:
     noise: str = "isotropic"
     excess_risk: float | None = None
     noise_floor: float | None = None
+    schema_epsilon: float | None = None
+    schema_delta: float | None = None
 
 
 @dataclass(frozen=True)
@@ -268,6 +273,9 @@ def _certificate(content: dict[str, Any], keys: PublicKeys, subject: str | None,
     if receipt is not None:
         _require_covered(content, keys, subject, receipt)
     claims = {name: predicate[name] for name in shown}
+    if SCHEMA_PRIVACY in predicate:
+        private = require_members(predicate[SCHEMA_PRIVACY], {"epsilon": float, "delta": float})
+        claims |= {f"schema_{name}": value for name, value in private.items()}
     return ProvenCertificate("certificate", **claims, subject=statement.subject, covers=covered, of_subject=subject)
 
 

@@ -137,7 +137,7 @@ class MeasuredModel(ServedModel):
         objective, names = unlearner.objective, getattr(self, "feature_names_in_", None)
         if X is not None:
             rows = objective.check(self.encoded(X, y, sample_weight)).on_host()
-            null = null_weights(objective, rows, unlearner.settings)
+            null = null_weights(objective, rows.y, unlearner.settings, rows.sample_weight)
             owners = None if subjects is None else np.unique(np.asarray(subjects, dtype=str), return_inverse=True)[1]
             found = scores(objective, rows, [unlearner.release.weights], secret_of(unlearner).point, null, owners)
         named = [f"x{i}" for i in range(objective.n_features)] if names is None else [str(name) for name in names]

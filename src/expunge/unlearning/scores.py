@@ -96,13 +96,14 @@ def scores(
     return Scores(len(rows), int(groups.max()) + 1 if len(groups) else 0, *made)
 
 
-def null_weights(objective: Objective, targets: Rows, settings: Settings) -> Array:
-    """Weights of the best constant prediction for ``targets``, ``(p,)``: zeros where there is no intercept.
+def null_weights(objective: Objective, y: Array, settings: Settings, weight: Array | None = None) -> Array:
+    """Weights of the best constant prediction for ``y``, ``(p,)``: zeros where there is no intercept.
 
     Args:
         objective: gives the loss and the number of weights.
-        targets: rows on the host; their features are not looked at.
+        y: targets, as the loss takes them, ``(n_rows,)``.
         settings: of the model.
+        weight: of the rows, ``(n_rows,)``. Default: 1 each.
 
     Raises:
         InvalidRows, NoOptimum: the targets determine none.
@@ -110,7 +111,7 @@ def null_weights(objective: Objective, targets: Rows, settings: Settings) -> Arr
     found = np.zeros((objective.loss.outputs, objective.width))
     if objective.fit_intercept:
         constant = Objective(objective.loss, 1)
-        rows = replace(targets, X=np.zeros((len(targets), 1)))
+        rows = Rows(np.zeros((len(y), 1)), y, weight)
         point = fitted(constant, rows, LocalEngine(), replace(settings, order=2)).point
         found[:, -1] = constant.coefficients(point)[:, -1]
     return found.ravel()

@@ -1,6 +1,7 @@
 """Checks: the invariants of a workspace. Each is a function that raises where its invariant fails, and changes nothing."""
 
 import json
+import math
 import shlex
 import stat
 
@@ -8,7 +9,7 @@ from expunge.errors import LedgerCorrupt, WorkspaceInvalid
 from expunge.evidence.bundles import verify_bundle
 from expunge.evidence.events import EventKind
 from expunge.evidence.receipts import committed
-from expunge.evidence.statements import digest
+from expunge.evidence.statements import SCHEMA_PRIVACY, digest
 from expunge.files import PARTIAL
 from expunge.ledger import batches, releases, requests, sealing, times, tokens, tombstones
 from expunge.ledger import log as events
@@ -98,6 +99,11 @@ def certificates(storage: Storage) -> None:
             certificate = Certificate.from_json(row.evidence)
             if {**predicate, **certificate.public()} != predicate:
                 raise LedgerCorrupt(f"the evidence of {where} does not say what its certificate says")
+            model = releases.model(connection, row.model)
+            if model is not None and predicate["schema"] == committed(model.salt, model.name, model.specification):
+                privacy = Specification.from_json(model.specification).privacy
+                if {name: predicate[name] for name in (SCHEMA_PRIVACY,) if name in predicate} != privacy:
+                    raise LedgerCorrupt(f"the certificate of {where} does not say how private its schema is")
             if row.weights is not None and digest(row.weights) != certificate.weights_digest:
                 raise LedgerCorrupt(f"the weights of {where} are not those certified")
 
@@ -155,13 +161,13 @@ def table(storage: Storage) -> None:
 
 
 def rows(storage: Storage) -> None:
-    """Every model has learned as many rows as the table holds for it."""
+    """Every model has learned as many rows as the table holds for it, or as much weight of them, up to rounding."""
     with storage.database.reading() as connection:
         for model in releases.all_models(connection):
             learned = releases.current(connection, model.name).figures.remaining
             hidden = Forgetting.of(connection).forgotten(model.name)
-            rows = storage.table.count(Specification.from_json(model.specification).target, hidden)
-            if learned != rows:
+            rows = Specification.from_json(model.specification).total_weight(storage.table, hidden)
+            if not math.isclose(learned, rows, rel_tol=1e-9):
                 raise WorkspaceInvalid(f"{model.name} holds {learned:g} rows, but the table has {rows} with its target for it")
 
 

@@ -10,11 +10,12 @@ import pyarrow as pa
 from expunge.data.content import Content
 from expunge.data.files import DataFile
 from expunge.data.numbering import numbered
+from expunge.data.origins import SchemaPrivacy
 from expunge.data.own_columns import ROW
 from expunge.data.probing import require_storable
 from expunge.data.pseudonyms import Identification, SubjectKey
 from expunge.data.reading import UNKNOWN, Reading, read_batches, understood
-from expunge.data.sampling import Sample
+from expunge.data.sampling import OneEach, Sample
 from expunge.data.schema import FeatureSchema
 from expunge.data.table import SubjectTable
 from expunge.data.urls import sqlite_url
@@ -81,9 +82,13 @@ class IdColumns:
             if self.columns.count(name) > 1:
                 raise InvalidRows(f"column {name!r} is given twice as a column of ids: give it once")
 
-    def proposed(self, rows: pa.Table) -> FeatureSchema:
-        """A draft of the schema from a sample of the rows."""
-        return FeatureSchema.propose(rows, self.subject, ignore=self.aliases, rule=self.rule)
+    def sample(self, private: float | None) -> Sample | OneEach:
+        """What is to be kept of the rows that pass, for a proposal: some throughout, or for a private one a row a person."""
+        return Sample(PROPOSED_FROM) if private is None else OneEach(self.subject, self.rule)
+
+    def proposed(self, rows: pa.Table, private: float | None) -> FeatureSchema:
+        """A draft of the schema from a sample of the rows, or a private proposal."""
+        return FeatureSchema.propose(rows, self.subject, ignore=self.aliases, rule=self.rule, private=private)
 
 
 @dataclass(frozen=True)
@@ -119,6 +124,7 @@ def fill(
     database: str | None,
     row_key: Sequence[str],
     notify: Notify,
+    private: float | None = None,
 ) -> None:
     """Makes all parts of the workspace ``identity`` in its folder.
 
@@ -127,28 +133,47 @@ def fill(
         database: URL of an empty database for the ledger; without it, the ledger is a file in the folder.
         row_key: columns that together name a row; none if there are none.
         notify: told what was understood and what to check next.
+        private: ε for which the schema is proposed privately; ``None`` for a draft.
 
     Raises:
-        InvalidRows: the rows cannot be read, or have no subject.
+        InvalidRows: the rows cannot be read, or have no subject, or nothing can be proposed.
         WorkspaceInvalid: the folder or the database is in use or cannot be written to, or the row key does not identify a row.
+        ValueError: both a schema and ``private``, or ε is not positive and finite.
     """
+    if private is not None:
+        SchemaPrivacy(private)  # before a long file is read
+        if schema is not None:
+            raise ValueError("a schema that is given is not proposed: leave out schema, or private")
     configuration = Configuration() if database is None else Configuration(database=database)
     configuration.write(storage.configuration_path)
-    imported = _imported(storage, origin, ids, set() if schema is None else set(schema.columns), notify)
+    sample = ids.sample(private)
+    imported = _imported(storage, origin, ids, set() if schema is None else set(schema.columns), sample, notify)
     if row_key:
         row_keys.require_key(SubjectTable(storage.path / "table", lambda: imported.files), ids.columns, row_key)
-    features = schema or ids.proposed(imported.sample)
+    features = schema or ids.proposed(imported.sample, private)
     write_file(storage.schema_path, features.to_toml().encode())
-    _record(storage, identity, ids, imported, features if schema is None else None, database, row_key)
+    _record(storage, identity, ids, imported, features if features.draft and schema is None else None, database, row_key)
     notify(f"{imported.rows:,} rows imported; subject ids are not kept, only keyed hashes of them")
-    if schema is None:
+    if features.private is not None and schema is None:
+        notify(f"schema.toml was proposed from the rows: {spent_on(features.private)}")
+    elif schema is None:
         notify(
             "schema.toml was drafted from what at least ten people share: check its ranges and categories before you fit. "
             "They should come from what you know about the world: what is taken from the data remembers the people in it"
         )
 
 
-def _imported(storage: Storage, origin: Origin, ids: IdColumns, declared: set[str], notify: Notify) -> _Imported:
+def spent_on(privacy: SchemaPrivacy) -> str:
+    """What a private proposal tells, in words."""
+    return (
+        f"it tells at most ε = {privacy.epsilon:g}, δ = {privacy.delta:g} about any one person, and every certificate of a "
+        "model that is fitted with it says so"
+    )
+
+
+def _imported(
+    storage: Storage, origin: Origin, ids: IdColumns, declared: set[str], sample: Sample | OneEach, notify: Notify
+) -> _Imported:
     """The rows, in the table, under a new key; id columns are kept as they are only if they are ``declared`` features."""
     found = understood(origin.data, origin.query, texts=ids.columns, reading=origin.reading)
     for sentence in found.words:
@@ -160,7 +185,7 @@ def _imported(storage: Storage, origin: Origin, ids: IdColumns, declared: set[st
     kept = pa.schema([field for field in found.schema if field.name not in hashed])
     require_storable(kept)
     SubjectTable.create(storage.path / "table", kept, len(ids.aliases))
-    table, sample, content = SubjectTable(storage.path / "table", list), Sample(PROPOSED_FROM), Content()
+    table, content = SubjectTable(storage.path / "table", list), Content()
     batches = sample.of(found.open(table.columns))
     first = next(batches, None)
     if first is None:
@@ -211,19 +236,27 @@ def _record(
     write_file(storage.public_key_path, str(PublicKeys.of(pems)).encode())
 
 
-def propose_schema(origin: Origin, subject: str) -> FeatureSchema:
-    """A draft schema from rows throughout a file, or throughout the result of a query.
+def propose_schema(origin: Origin, subject: str, private: float | None = None) -> FeatureSchema:
+    """A draft schema from rows throughout a file, or throughout the result of a query; or a private one, from one row a person.
+
+    Args:
+        origin: where the rows come from.
+        subject: the column that says to whom a row belongs.
+        private: ε for which it is private for each person. Default: a draft.
 
     Raises:
-        InvalidRows: the file cannot be read, or has no such column, or no features.
+        InvalidRows: the file cannot be read, or has no such column, or no features; or too few people share anything.
+        ValueError: ε is not positive and finite.
     """
+    if private is not None:
+        SchemaPrivacy(private)  # before a long file is read
     ids = IdColumns(subject)
     columns, batches = read_batches(origin.data, origin.query, texts=ids.columns, reading=origin.reading)
     ids.require(columns)
-    sample = Sample(PROPOSED_FROM)
+    sample = ids.sample(private)
     if not sum(len(batch) for batch in sample.of(batches)):
         raise InvalidRows(f"{origin.data} holds no rows")
-    return ids.proposed(sample.table)
+    return ids.proposed(sample.table, private)
 
 
 def _chained(first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

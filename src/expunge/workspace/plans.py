@@ -44,7 +44,19 @@ from expunge.workspace.storage import Storage
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
-KEPT = ("target", "penalty", "epsilon", "delta", "noise_floor", "order", "parameters", "class_weight", "exposure")
+KEPT = (
+    "target",
+    "penalty",
+    "epsilon",
+    "delta",
+    "noise_floor",
+    "order",
+    "parameters",
+    "class_weight",
+    "exposure",
+    "event",
+    "intervals",
+)
 """What a model keeps when it is replaced, if nothing else is said."""
 
 
@@ -64,6 +76,8 @@ class How(TypedDict, total=False):
         parameters: those that the estimator alone has, by name: ``quantile``, ``scale`` or ``dispersion``.
         class_weight: what the rows of a class count, by label; 1 by default.
         exposure: the column of exposures, for ``poisson``, ``gamma`` and ``tweedie``.
+        event: the column that says whether the event came, for ``survival``, whose target is the time.
+        intervals: for it the ends of the intervals of constant hazard, but for the last.
     """
 
     model: str
@@ -78,6 +92,8 @@ class How(TypedDict, total=False):
     parameters: Mapping[str, float]
     class_weight: Mapping[str, float]
     exposure: str | None
+    event: str | None
+    intervals: Sequence[float]
 
 
 class Taking(TypedDict, total=False):
@@ -252,6 +268,8 @@ class Plans:
             parameters=how.get("parameters", {}),
             class_weight=how.get("class_weight", {}),
             exposure=how.get("exposure"),
+            event=how.get("event"),
+            intervals=how.get("intervals", ()),
         )
         return specification, asked
 
@@ -268,7 +286,8 @@ class Plans:
         specification, asked = self.specified(how)
         odd = in_table(self.storage, [specification.features], asked)
         require_apart(self.storage, specification.features, asked)
-        if not accept_undeclared and not specification.features.draft:  # a draft leaves out what is rare, whatever its share
+        features = specification.features
+        if not accept_undeclared and not (features.draft or features.private):  # these leave out what is rare
             require_declared(odd, self.storage.configuration.undeclared_percent)
         rows = self.storage.table.count(specification.target, asked)
         noise = specification.noise, specification.sigma, specification.excess_risk

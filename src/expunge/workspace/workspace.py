@@ -53,6 +53,7 @@ class Workspace:
         schema: str | os.PathLike[str] | None = None,
         database: str | None = None,
         row_key: Sequence[str] = (),
+        private: float | None = None,
         notify: Notify = silent,
     ) -> "Workspace":
         """A new workspace in the folder ``path``, all of it or nothing.
@@ -68,16 +69,18 @@ class Workspace:
             schema: TOML file of the feature schema; without it, one is drafted from rows throughout the file.
             database: URL of an empty database for the ledger; without it, the ledger is a file in the folder.
             row_key: see ``declare_row_key``.
+            private: ε for which the schema is proposed with differential privacy for each person. Default: a draft.
             notify: told what was understood of the file. Default: nobody.
 
         Raises:
             InvalidRows: the rows cannot be read, or have no subject.
             WorkspaceInvalid: the folder or the database is in use or cannot be written to, or the row key does not fit.
+            ValueError: both a schema and ``private``, or ε is not positive and finite.
         """
         with making.folder(Path(path)) as (storage, identity):
             ids = IdColumns(subject, tuple(aliases), CASELESS if ignore_case else EXACT)
             features = None if schema is None else read_schema(Path(schema))
-            fill(storage, identity, Origin(data, query, reading), ids, features, database, row_key, notify)
+            fill(storage, identity, Origin(data, query, reading), ids, features, database, row_key, notify, private)
         return cls.open(path)
 
     @classmethod

@@ -36,7 +36,7 @@ def test_values_that_few_share(kind, wrapped):
 
 @pytest.mark.parametrize("wrapped", [lambda column: column, MissingIndicator], ids=["plain", "indicator"])
 def test_a_range_that_few_reach_keeps_its_knots_and_scale(wrapped):
-    pay = [*range(1, 31), 50_000]
+    pay = [*range(1, 31), *[15] * (PEOPLE - 1), 50_000]  # ten people have 15
     column = wrapped(Number(1, 50_000, (1, 15, 1000, 50_000), degree=3, scale="log"))
     (lacking,) = short(InTwoParts(pay=pay), [("pay", column)]).values()
     assert lacking.left == wrapped(Number(10, 22, (10, 15, 22), degree=3, scale="log"))

@@ -9,7 +9,6 @@ column is how much the mean loss of people held out rises when the column's valu
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -25,13 +24,10 @@ from expunge.workspace.quality.held_out import HeldOut
 
 Array = NDArray[np.float64]
 
-STEPS, BASE, SHUFFLED, SHUFFLES = 41, 100, 2_000, 5
-"""Values along a range; rows in which a column is set to each; rows among which it is shuffled, and how often."""
+STEPS, BASE, SHUFFLED = 41, 100, 2_000
+"""Values along a range; rows in which a column is set to each; and rows among which it is shuffled."""
 MOST_VALUES, MOST_CLASSES = 30, 6
 """Categories shown of a column, and classes with a line of their own."""
-MONDAY = datetime(2024, 1, 1)
-SPANS = {"hour": (1, "%H:%M"), "day": (24, "%H:%M"), "week": (168, "%a"), "month": (744, "%d"), "year": (8784, "%b")}
-"""Hours of each period from then on, and how a moment in it is shown."""
 BAND = 1.96
 """Standard deviations of the noise that a band reaches to either side."""
 
@@ -94,27 +90,25 @@ def effects(
     base = held.table.slice(0, BASE)
     found = []
     for name, encoding in features.columns.items():
-        values, shown, is_range = _values(plain(encoding))
-        lines = _lines(features, objective, base, name, values, released, noise, labels) if values else ()
-        found.append(Effect(name, importances[name], tuple(shown), is_range, lines))
+        values, is_range = _values(plain(encoding))
+        lines = _lines(features, objective, base, name, values, released, noise, labels) if len(values) else ()
+        shown = tuple(f"{value:.4g}" if is_range and isinstance(value, float) else str(value) for value in values)
+        found.append(Effect(name, importances[name], shown, is_range, lines))
     return sorted(found, key=lambda effect: -effect.importance)
 
 
 def _importances(features: FeatureSchema, objective: Objective, held: HeldOut, weights: Array) -> dict[str, float]:
     rows, rng = held.table.slice(0, SHUFFLED), np.random.default_rng(0)
-    known, found = held.rows.take(slice(0, len(rows))), dict[str, float]()
+    y, weight, found = held.rows.y[: len(rows)], held.rows.weight[: len(rows)], dict[str, float]()
 
     def loss(table: pa.Table) -> float:
-        losses = objective.loss.value(objective.predictor(weights, features.encode(table).X), known.y)
-        return float(np.average(losses, weights=known.weight))
+        losses = objective.loss.value(objective.predictor(weights, features.encode(table).X), y)
+        return float(np.average(losses, weights=weight))
 
     before = loss(rows)
     for name in features.columns:
-        place, after = rows.schema.get_field_index(name), list[float]()
-        for _ in range(SHUFFLES):
-            column = rows[name].take(pa.array(rng.permutation(len(rows))))
-            after.append(loss(rows.set_column(place, name, column)))
-        found[name] = float(np.mean(after)) - before
+        column = rows[name].take(pa.array(rng.permutation(len(rows))))
+        found[name] = loss(rows.set_column(rows.schema.get_field_index(name), name, column)) - before
     return found
 
 
@@ -152,20 +146,13 @@ def _lines(
     )
 
 
-def _values(encoding: Encoding) -> tuple[list[Any], list[str], bool]:
-    """Values along the range of a column, how they are shown, and whether they are in order; none where there are too many."""
+def _values(encoding: Encoding) -> tuple[list[Any], bool]:
+    """Values along the range of a column, and whether they are in order; none where there are too many to show."""
     if isinstance(encoding, Number):
-        along = encoding.along(STEPS)
-        return along, [f"{value:.4g}" for value in along], True
+        return encoding.along(STEPS), True
     if isinstance(encoding, Category | OrderedCategory):
-        values = list(encoding.values[:MOST_VALUES])
-        return values, values, False
-    if isinstance(encoding, Cyclic):
-        named = [period for period in encoding.periods if isinstance(period, str)]
-        if not named:
-            along = np.linspace(0.0, max(float(period) for period in encoding.periods), STEPS).tolist()
-            return along, [f"{value:.4g}" for value in along], True
-        hours, form = max(SPANS[period] for period in named)
-        moments = [MONDAY + timedelta(hours=hours * i / (STEPS - 1)) for i in range(STEPS)]
-        return moments, [moment.strftime(form) for moment in moments], True
-    return [], [], False
+        return list(encoding.values[:MOST_VALUES]), False
+    if isinstance(encoding, Cyclic) and not any(isinstance(period, str) for period in encoding.periods):
+        longest = max(float(period) for period in encoding.periods)
+        return [float(value) for value in np.linspace(0.0, longest, STEPS)], True
+    return [], False

@@ -42,7 +42,7 @@ class Explanation:
         """In which contributions are."""
         specification = self.published.specification
         if specification.kind.inverse_link is InverseLink.THRESHOLD:
-            return "distance from the border between the classes"
+            return "margin"
         if specification.classes:
             return "log-odds" if len(specification.classes) == 2 else "log-probability, up to a constant"
         is_plain = specification.kind.inverse_link is InverseLink.IDENTITY
@@ -69,7 +69,7 @@ def explained(storage: Storage, name: str) -> Explanation:
         published,
         secret.release.certificate,
         made.scores,
-        calibration(objective, specification.kind, held, made.released[0]),
+        calibration(objective, specification.kind.inverse_link, held, made.released[0]),
         tuple(effects(features, objective, held, made.noiseless, weights, noise, labels)),
     )
 

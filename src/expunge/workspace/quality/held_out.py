@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from expunge.data.hold_out import SHARE, HoldOut
 from expunge.data.own_columns import ROW, SUBJECT
-from expunge.data.sources import joined_rows
 from expunge.errors import InvalidRows
 from expunge.ledger import releases, requests
 from expunge.problem.rows import Rows, RowSource
@@ -34,6 +33,15 @@ MOST_ROWS, MOST_VALUES = 50_000, 1 << 25
 """Held-out rows, and numbers in them, that are looked at: whole buckets of people, which are drawn by a keyed hash."""
 DRAWS = 10
 """Releases drawn for a score, each with its opposite: so the noise's first order cancels."""
+
+
+def require_one_row_each(specification: Specification) -> None:
+    """Raises ``InvalidRows`` if the model learns several rows of each row of the table: their losses do not score that."""
+    if specification.expansion is not None:
+        raise InvalidRows(
+            f"a model of kind {specification.kind} learns several rows of each row of the table, and their mean loss says "
+            "little of how it predicts: predict rows that it has not learned with expunge predict, and compare"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +66,9 @@ class HeldOut:
             without: people who are left out, because they asked to be forgotten.
 
         Raises:
-            InvalidRows: fewer than ten people are held out.
+            InvalidRows: fewer than ten people are held out; or rows are expanded, which have no scores.
         """
+        require_one_row_each(specification)
         chosen, kept = HoldOut(is_held_out=True), list[pa.Table]()
         most = min(MOST_ROWS, MOST_VALUES // max(1, len(specification.features.feature_names)))
         for read in storage.table.by_bucket(without):
@@ -87,13 +96,13 @@ class Split:
         storage: of the workspace.
         held_out: the people whom a trial does not see.
         source: the rows of the others.
-        targets: of the others, without features.
+        y: targets of the others, as the loss takes them, and their weights, ``(n_rows,)`` each.
     """
 
     storage: Storage
     held_out: HeldOut
     source: RowSource = field(repr=False)
-    targets: Rows = field(repr=False)
+    y: tuple[Array, Array] = field(repr=False)
 
     @classmethod
     def of(cls, storage: Storage, specification: Specification, without: Collection[str] = ()) -> "Split":
@@ -105,8 +114,8 @@ class Split:
         Raises:
             InvalidRows: fewer than ten people are held out.
         """
-        held_out, others = HeldOut.of(storage, specification, without), targets(storage, specification, without)
-        return cls(storage, held_out, storage.cached(specification.source(storage.table, without, holds_out=True)), others)
+        held_out, y = HeldOut.of(storage, specification, without), targets(storage, specification, without)
+        return cls(storage, held_out, storage.cached(specification.source(storage.table, without, holds_out=True)), y)
 
     def trial(self, specification: Specification, *, order: Order = 2) -> "Trial":
         """The trial of a specification with this schema and target.
@@ -120,7 +129,7 @@ class Split:
         """
         objective, settings = specification.objective, replace(specification.settings, track_rows=False, order=order)
         unlearner = Unlearner.learn_from(objective, self.source, settings, engine=self.storage.engine)
-        return Trial(specification, self.held_out, unlearner, null_weights(objective, self.targets, settings))
+        return Trial(specification, self.held_out, unlearner, null_weights(objective, self.y[0], settings, self.y[1]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,22 +168,24 @@ class Trial:
         return scores(self.unlearner.objective, held.rows, self.released, self.noiseless, self.null, held.owners)
 
 
-def targets(storage: Storage, specification: Specification, without: Collection[str], *, everybody: bool = False) -> Rows:
-    """The targets of the people who are not held out, as the loss takes them, and their weights: rows without features.
+def targets(
+    storage: Storage, specification: Specification, without: Collection[str], *, everybody: bool = False
+) -> tuple[Array, Array]:
+    """The targets of the people who are not held out, as the loss takes them, and their weights, ``(n_rows,)`` each.
 
     Args:
         without: people who are left out.
         everybody: whether those of the people held out come too.
-
-    Raises:
-        InvalidRows: there are none.
     """
-    columns, chosen, found = replace(specification.table_columns, features=()), HoldOut(is_held_out=False), list[Rows]()
+    found, columns, chosen = [(np.empty(0), np.empty(0))], specification.table_columns, HoldOut(is_held_out=False)
     for read in storage.table.by_bucket(without):
-        _people, rows = read([ROW, *columns.columns])
+        _people, rows = read([ROW, *columns.target_columns])
         rows = rows if everybody else rows.filter(chosen.kept(rows))
-        found.append(columns.rows(rows, rows[ROW].to_pylist()))
-    return joined_rows(found)
+        rows = rows.filter(pc.is_valid(rows[specification.target]))
+        y, weight = columns.targets(rows, rows[ROW].to_pylist())
+        found.append((y, np.ones(len(rows)) if weight is None else weight))
+    ys, weights = zip(*found, strict=True)
+    return np.concatenate(ys), np.concatenate(weights)
 
 
 def trial(storage: Storage, name: str) -> Trial:
