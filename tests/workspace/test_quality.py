@@ -331,7 +331,7 @@ def test_every_kind_is_scored_and_explained(name, kinds):
     assert (
         explained.unit
         == {
-            "hinge": "distance from the border between the classes",
+            "hinge": "margin",
             "weighed": "log-odds",
             "rate": "log of visits",
             "counts": "log of visits",
@@ -362,7 +362,7 @@ def test_exposures_and_class_weights_count_as_in_the_fit(kinds):
 def test_a_file_without_the_exposure_is_refused(kinds, tmp_path):
     rows = people(20, 20, seed=9)
     pq.write_table(rows.set_column(0, "who", pa.array([f"new-{i}" for i in range(20)])), tmp_path / "new.parquet")
-    with pytest.raises(InvalidRows, match="no column 'months', the exposure"):
+    with pytest.raises(InvalidRows, match="no column 'months', which its target needs"):
         kinds.quality.evaluate("rate", str(tmp_path / "new.parquet"))
 
 
