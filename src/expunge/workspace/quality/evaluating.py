@@ -96,8 +96,6 @@ def evaluated_on(storage: Storage, name: str, data: str, query: str | None, read
             if column not in table.column_names:
                 what = "which the model predicts" if column == specification.target else "which its target needs"
                 raise InvalidRows(f"the rows have no column {column!r}, {what}: give it to score it")
-                f"the rows have no column {specification.target!r}, which the model predicts: give it to score it"
-            )
         has_target = np.asarray(table[specification.target].is_valid())
         people = [""] * len(table)
         if subject in table.column_names:
