@@ -39,6 +39,7 @@ import uvicorn
 from expunge.cli import app
 from expunge.service import app as service
 from expunge.workspace import Workspace, auditing, backup, doctor, exports, predicting, recovery
+from expunge.workspace.quality import page, trade_off
 from tests.workspace.people import people, workspace
 
 LOADED = (
@@ -56,8 +57,10 @@ LOADED = (
     backup,
     doctor,
     exports,
+    page,
     predicting,
     recovery,
+    trade_off,
 )
 TEXTS = ("", "nonsense\n", "{}", "[]", "null", "{" * 5, "[" * 100_000, '{"a": "\\ud800"}', "person-7,1,2\n", "\0\0", "é" * 9)
 UNTOUCHED = "untouched"
@@ -78,6 +81,10 @@ COMMANDS = {
     "export": ["export", "churn", "--out", "out.bin"],
     "export sklearn": ["export", "churn", "--out", "out.bin", "--format", "sklearn"],
     "predict": ["predict", "churn", "new.csv", "--out", "out.csv"],
+    "evaluate": ["evaluate", "churn"],
+    "evaluate file": ["evaluate", "churn", "new.csv"],
+    "report": ["report", "churn", "--out", "out.html"],
+    "tune": ["tune", "other", "--target", "churn", "--penalty", "1", "--excess-risk", "0.01"],
     "audit": ["audit", "audited", "--model", "churn", "--draws", "40"],
     "show": ["show", "person-4", "--out", "held.json"],
     "forget": ["forget", "person-8", "person-9"],
@@ -135,7 +142,7 @@ def prepare(folder: Path) -> None:
     backup.back_up(lost.storage, folder / "monday")
     lost.storage.database.close()
     shutil.rmtree(lost.storage.path)
-    made = workspace(folder, models=False, table=people(60, 40))
+    made = workspace(folder, models=False, table=people(200, 150))  # a fifth are held out, and at least ten must be
     made.fit("churn", "churn", delta=1e-5)
     made.fit("visits", "visits", model="ridge", sigma=0.05)
     made.forget(["person-1"])

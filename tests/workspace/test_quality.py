@@ -1,6 +1,7 @@
 """Quality: sizes before a fit, scores on people held out after it, and what columns do; from Python and from the shell."""
 
 import json
+import sqlite3
 from html.parser import HTMLParser
 
 import numpy as np
@@ -39,7 +40,7 @@ def run(*arguments: str, code: int = 0, answer: str | None = None) -> dict:
 
 def whole(found: Workspace) -> pa.Table:
     """All rows, by the digits of their people's pseudonyms."""
-    return pa.concat_tables(found.storage.table.of_subjects([who]) for who in found.storage.table.subjects().to_pylist())
+    return found.storage.table.of_subjects(found.storage.table.subjects().to_pylist())
 
 
 def split(found: Workspace, name: str):
@@ -191,6 +192,18 @@ def test_above_stated_sizes_it_asks_and_without_an_answer_changes_nothing(large)
     assert run("fit", "again", "--target", "years", "-w", "ws", "--yes")["held_out"]["null"]["accuracy"] < 0.1
 
 
+def test_a_model_that_is_fitted_anew_asks_and_is_scored_too(large, tmp_path):
+    run("fit", "churn", "--target", "churn", "-w", "ws")
+    schema = tmp_path / "ws/schema.toml"
+    before = schema.read_text()
+    schema.write_text(before.replace('"pilot",', '"pilot", ' + ", ".join(f'"{value}"' for value in range(2100))))
+    refused = run("replace", "churn", "-w", "ws", code=1)
+    assert "2,106 parameters (more than 2,000)" in refused["message"]
+    schema.write_text(before)
+    replaced = run("replace", "churn", "--penalty", "2", "-w", "ws")
+    assert replaced["release"] == 2 and replaced["size"]["parameters"] == 6 and replaced["held_out"]["people"] > 200
+
+
 # files
 
 
@@ -229,6 +242,20 @@ def test_a_file_that_cannot_be_scored_is_refused_with_the_reason(found, tmp_path
         found.quality.evaluate("churn", str(tmp_path / "rows.parquet"))
 
 
+def test_the_rows_may_come_from_a_database(found, tmp_path, monkeypatch):
+    rows = people(40, 40, seed=8).to_pandas()
+    rows["who"] = [f"new-{i}" for i in range(40)]
+    url = f"sqlite:///{tmp_path}/rows.sqlite"
+    with sqlite3.connect(tmp_path / "rows.sqlite") as connection:
+        rows.to_sql("visits", connection, index=False)
+    place, query = str(found.storage.path), "SELECT * FROM visits"
+    assert run("evaluate", "churn", url, "--query", query, "-w", place)["rows"] == 40
+    assert "the URL of its database" in run("evaluate", "churn", "--query", query, "-w", place, code=1)["message"]
+    monkeypatch.setenv("EXPUNGE_DATA", url)
+    assert run("evaluate", "churn", "--query", query, "-w", place)["rows"] == 40
+    assert run("evaluate", "churn", "-w", place)["how"].startswith("scores on 20%"), "a file is one that is named"
+
+
 def test_a_file_without_subjects_is_scored_with_a_word_on_it(found, tmp_path):
     pq.write_table(people(40, 40, seed=8).drop_columns(["who"]), tmp_path / "rows.parquet")
     assert "no column of subjects" in found.quality.evaluate("churn", str(tmp_path / "rows.parquet")).notes[0]
@@ -240,7 +267,7 @@ PLAIN = SCHEMA.replace("normalise = true", "normalise = false")
 
 
 def test_a_contribution_is_the_weight_times_the_feature_where_rows_are_not_normalised(tmp_path):
-    made = workspace(tmp_path, models=False, schema=PLAIN)
+    made = workspace(tmp_path, models=False, schema=PLAIN, table=people(3000, 2000))
     made.fit("churn", "churn", delta=1e-5, sigma=0.05)
     explained = made.quality.explain("churn")
     effects = {effect.column: effect for effect in explained.effects}
@@ -278,6 +305,65 @@ def test_regressions_are_explained_in_their_own_unit(name, found):
     y = trial(found.storage, name).held_out.rows.y
     n = sum(group.rows for group in explained.calibration)
     assert sum(group.rows * group.observed for group in explained.calibration) / n == pytest.approx(y.mean())
+
+
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory):
+    """Models of the other kinds, with class weights and exposures."""
+    table = people(900, 700)
+    table = table.append_column("months", pa.array(np.random.default_rng(1).integers(1, 13, 900).astype(float)))
+    made = workspace(tmp_path_factory.mktemp("kinds"), models=False, table=table)
+    made.fit("hinge", "churn", model="hinge", delta=1e-5)
+    made.fit("weighed", "churn", class_weight={"yes": 4.0}, delta=1e-5)
+    made.fit("rate", "visits", model="poisson", exposure="months", penalty=0.01, sigma=0.02)
+    made.fit("counts", "visits", model="negative-binomial", penalty=0.01, sigma=0.02)
+    made.fit("half", "spend", model="quantile", sigma=0.02)
+    return made
+
+
+@pytest.mark.parametrize("name", ["hinge", "weighed", "rate", "counts", "half"])
+def test_every_kind_is_scored_and_explained(name, kinds):
+    scores = kinds.quality.evaluate(name).scores
+    assert scores.noiseless.loss < scores.null.loss and abs(scores.released.loss - scores.noiseless.loss) < 0.02
+    explained = kinds.quality.explain(name)
+    assert (explained.calibration == ()) == (name in ("hinge", "half"))
+    assert "What each column adds" in report_page(explained)
+    assert (
+        explained.unit
+        == {
+            "hinge": "margin",
+            "weighed": "log-odds",
+            "rate": "log of visits",
+            "counts": "log of visits",
+            "half": "spend",
+        }[name]
+    )
+
+
+def test_exposures_and_class_weights_count_as_in_the_fit(kinds):
+    made = trial(kinds.storage, "rate")
+    table, rows = made.held_out.table, made.held_out.rows
+    visits, months = (np.array(table[name].to_pylist(), dtype=float) for name in ("visits", "months"))
+    np.testing.assert_allclose(rows.y * rows.weight, visits)
+    rate = np.exp(made.unlearner.objective.predictor(made.null, made.held_out.rows.X))[0]
+    others = whole(kinds)
+    kept = np.array([int(who[24:], 16) / 16**8 >= 0.2 for who in others[SUBJECT].to_pylist()])
+    counts, exposures = (np.array(others[name].to_pylist(), dtype=float)[kept] for name in ("visits", "months"))
+    assert rate == pytest.approx(counts.sum() / exposures.sum())
+    groups = kinds.quality.explain("rate").calibration
+    assert groups and all(0 < group.observed < 3 for group in groups)
+    weighed = trial(kinds.storage, "weighed")
+    y = np.array(others["churn"].to_pylist())[kept] == "yes"
+    odds = np.exp(weighed.unlearner.objective.predictor(weighed.null, weighed.held_out.rows.X))[0]
+    assert odds == pytest.approx(4.0 * y.sum() / (~y).sum())
+    assert months.min() >= 1
+
+
+def test_a_file_without_the_exposure_is_refused(kinds, tmp_path):
+    rows = people(20, 20, seed=9)
+    pq.write_table(rows.set_column(0, "who", pa.array([f"new-{i}" for i in range(20)])), tmp_path / "new.parquet")
+    with pytest.raises(InvalidRows, match="no column 'months', which its target needs"):
+        kinds.quality.evaluate("rate", str(tmp_path / "new.parquet"))
 
 
 class Tags(HTMLParser):
@@ -330,10 +416,13 @@ def test_every_kind_of_column_is_explained(tmp_path):
     """Those with too many features have an importance and no curve; several classes have a line each."""
     table = people()
     table = table.append_column("hour", pa.array([float(i % 24) for i in range(400)]))
+    table = table.append_column("seen", pa.array([f"2023-{1 + i % 12:02}-{1 + i % 28:02}" for i in range(400)]))
     table = table.append_column("note", pa.array([f"word{i % 7} said" for i in range(400)]))
     table = table.append_column("grade", pa.array([("low", "fair", "high")[i % 3] for i in range(400)]))
     schema = SCHEMA + (
-        '\n[columns."hour"]\nkind = "cyclic"\nperiods = [24]\n\n[columns."note"]\nkind = "hashed_text"\nn_features = 64\n'
+        '\n[columns."hour"]\nkind = "cyclic"\nperiods = [24]\n'
+        '\n[columns."seen"]\nkind = "cyclic"\nperiods = ["week", "year"]\n'
+        '\n[columns."note"]\nkind = "hashed_text"\nn_features = 64\n'
         '\n[columns."grade"]\nkind = "ordered"\nvalues = ["low", "fair", "high"]\nadd_indicator = true\n'
         '\n[features."both"]\nkind = "cross"\ncolumns = ["age", "job"]\n'
     )
@@ -341,10 +430,11 @@ def test_every_kind_of_column_is_explained(tmp_path):
     made.fit("job", "job", delta=1e-5)
     explained = made.quality.explain("job")
     effects = {effect.column: effect for effect in explained.effects}
-    assert set(effects) == {"age", "tenure", "hour", "note", "grade"}
+    assert set(effects) == {"age", "tenure", "hour", "seen", "note", "grade"}
     assert [line.label for line in effects["age"].lines] == ["clerk", "nurse", "pilot"]
     assert effects["note"].lines == () and len(effects["hour"].values) == 41
     assert effects["hour"].lines[0].contributions[0] == pytest.approx(effects["hour"].lines[0].contributions[-1], abs=1e-9)
+    assert effects["seen"].values[0] == "Jan" and effects["seen"].values[20] in ("Jun", "Jul")
     assert effects["grade"].values == ("low", "fair", "high")
     assert sum(line.contributions[3] for line in effects["age"].lines) == pytest.approx(0, abs=1e-9)
     assert "Classes: clerk teal, nurse red, pilot blue" in report_page(explained)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from expunge.cli.desk import described, print_outcomes
+from expunge.cli.kinds import ClassWeight, Dispersion, Event, Exposure, Interval, Kind, Quantile, Scale, of_a_kind
 from expunge.cli.quality import Yes, require_wanted, scored_or_told
 from expunge.cli.reading import DATA, reads_files
 from expunge.cli.shared import (
@@ -156,10 +157,6 @@ def propose(
     show(result, as_json, lambda: console.print(made, highlight=False))
 
 
-KINDS = (
-    "logistic, hinge or ordinal for classes; ridge, pseudo-huber or quantile for numbers; poisson, negative-binomial, gamma "
-    "or tweedie for counts and amounts; survival for times."
-)
 ORDER = "3: third derivatives too, which certify more without rows; 2: none; auto: 3 where it takes little memory."
 
 
@@ -168,20 +165,11 @@ def _order(given: str) -> int | str:
     return int(given) if given.isdigit() else given
 
 
-def _weighed(given: str) -> tuple[str, float]:
-    """The class and the weight of ``CLASS=WEIGHT``."""
-    label, _, weight = given.rpartition("=")
-    try:
-        return label, float(weight)
-    except ValueError as error:
-        raise ValueError(f"--class-weight takes CLASS=WEIGHT, got {given!r}") from error
-
-
 @app.command()
 def fit(
     name: Annotated[str, typer.Argument(help="Name of the new model.")],
     target: Annotated[str, typer.Option(help="Column to predict.")],
-    model: Annotated[str, typer.Option(help=KINDS)] = "logistic",
+    model: Kind = "logistic",
     penalty: Annotated[float, typer.Option(help="C of classifiers, alpha of the others.")] = 1.0,
     epsilon: Annotated[float, typer.Option(help="ε promised to everybody forgotten, in nats.")] = 1.0,
     delta: Annotated[float, typer.Option(help="δ of the promise.")] = 1e-6,
@@ -198,28 +186,13 @@ def fit(
         float, typer.Option(help="Floor of shaped noise: the larger, the less noise falls on people with rare features.")
     ] = 0.02,
     order: Annotated[str, typer.Option(help=ORDER)] = "auto",
-    quantile: Annotated[float | None, typer.Option(help="Of quantile: the share of targets below. Default: 0.5.")] = None,
-    scale: Annotated[
-        float | None,
-        typer.Option(
-            help="Of hinge, pseudo-huber and quantile: over how much a corner is rounded. Default: 0.5 for hinge, else 1."
-        ),
-    ] = None,
-    dispersion: Annotated[
-        float | None, typer.Option(help="Of negative-binomial: variance μ + dispersion·μ². Default: 1.")
-    ] = None,
-    class_weight: Annotated[
-        list[str] | None, typer.Option(help="What the rows of a class count, CLASS=WEIGHT; give it once for each class.")
-    ] = None,
-    exposure: Annotated[
-        str | None, typer.Option(help="Column of exposures of poisson, gamma and tweedie: predictions are per unit of it.")
-    ] = None,
-    event: Annotated[
-        str | None, typer.Option(help="Of survival: the column that is 1 if the event came, 0 if it had not until then.")
-    ] = None,
-    interval: Annotated[
-        list[float] | None, typer.Option(help="Of survival: a time at which the hazard may change; give it once for each.")
-    ] = None,
+    quantile: Quantile = None,
+    scale: Scale = None,
+    dispersion: Dispersion = None,
+    class_weight: ClassWeight = None,
+    exposure: Exposure = None,
+    event: Event = None,
+    interval: Interval = None,
     accept_undeclared: AcceptUndeclared = False,
     yes: Yes = False,
     dry_run: DryRun = False,
@@ -232,10 +205,9 @@ def fit(
 
     given: dict[str, object] = {"penalty": penalty, "epsilon": epsilon, "delta": delta, "sigma": sigma}
     given |= {"excess_risk": excess_risk, "order": _order(order)}
-    parameters = {"quantile": quantile, "scale": scale, "dispersion": dispersion}
-    given["parameters"] = {name: value for name, value in parameters.items() if value is not None}
-    given |= {"class_weight": dict(map(_weighed, class_weight or [])), "exposure": exposure}
-    given |= {"event": event, "intervals": interval or ()}
+    given |= of_a_kind(
+        class_weight, exposure, event, interval, {"quantile": quantile, "scale": scale, "dispersion": dispersion}
+    )
     how: How = {"model": model, "noise": noise, "noise_floor": noise_floor, **given}  # type: ignore[typeddict-item]  # checked there
     with progress("looking at the rows", as_json):
         found = Workspace.open(workspace)
@@ -271,6 +243,7 @@ def replace(
     excess_risk: Annotated[float | None, typer.Option(help="What the noise may cost. Default: as before.")] = None,
     order: Annotated[str | None, typer.Option(help=f"{ORDER} Default: as before.")] = None,
     accept_undeclared: AcceptUndeclared = False,
+    yes: Yes = False,
     dry_run: DryRun = False,
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,
@@ -282,18 +255,23 @@ def replace(
     given: dict[str, object] = {"penalty": penalty, "epsilon": epsilon, "delta": delta, "sigma": sigma, "noise": noise}
     given |= {"excess_risk": excess_risk, "order": None if order is None else _order(order)}
     how: How = {key: value for key, value in given.items() if value is not None}  # type: ignore[assignment]
-    with progress(f"fitting {name} anew", as_json):
+    with progress("looking at the rows", as_json):
         found = Workspace.open(workspace)
         if dry_run:
             plan = found.planned(lambda plans: plans.replace(name, how, accept_undeclared=accept_undeclared))
-            show_plan(plan, as_json)
-            return
+        size = found.quality.size_again(name, **how)
+    notify(f"{name}: {size}")
+    if dry_run:
+        show_plan(plan, as_json)
+        return
+    require_wanted(size.excesses, yes)
+    with progress(f"fitting {name} anew", as_json):
         outcome = found.replace(name, accept_undeclared=accept_undeclared, notify=notify, **how)
-    show(
-        described(outcome),
-        as_json,
-        lambda: print_outcomes([outcome], f"{name} is replaced; its earlier releases are withdrawn"),
-    )
+    with progress(f"scoring {name}", as_json):
+        score = scored_or_told(found, name)
+    result = {**described(outcome), "size": size.as_json(), "held_out": None if score is None else score.as_json()}
+    message = f"{name} is replaced; its earlier releases are withdrawn" + ("" if score is None else f"\n{score}")
+    show(result, as_json, lambda: print_outcomes([outcome], message))
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """Commands about how good a model is, and what a fit asks and tells. All of it is for those who may see the data."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from expunge.cli.kinds import ClassWeight, Dispersion, Exposure, Kind, Quantile, Scale, of_a_kind
 from expunge.cli.reading import FILE, reads_files
 from expunge.cli.shared import HERE, AsJson, InWorkspace, app, console, notify, progress, show
 from expunge.data.dialect import UNKNOWN, Reading
@@ -53,9 +55,8 @@ def evaluate(
     data: Annotated[
         str | None,
         typer.Argument(
-            help=f"{FILE}, of people whom the model has not seen; with --query, the URL of a database. Without it: people "
-            "held out.",
-            envvar="EXPUNGE_DATA",
+            help=f"{FILE}, of people whom the model has not seen; with --query, the URL of a database (or in the environment, "
+            "EXPUNGE_DATA). Without it: people held out."
         ),
     ] = None,
     query: Annotated[str | None, typer.Option(help="SQL whose result is the rows.")] = None,
@@ -66,6 +67,8 @@ def evaluate(
     """Score a model beside the null model and itself without noise. For those who may see the data."""
     from expunge.workspace import Workspace
 
+    if query is not None:
+        data = data or os.environ.get("EXPUNGE_DATA")
     with progress(f"scoring {name}", as_json):
         found = Workspace.open(workspace).quality.evaluate(name, data, query, reading=reading)
     show(found.as_json(), as_json, lambda: console.print(str(found), highlight=False, soft_wrap=True))
@@ -97,7 +100,7 @@ def report(
 def tune(
     name: Annotated[str, typer.Argument(help="Name of the model that is to be fitted.")],
     target: Annotated[str, typer.Option(help="Column to predict.")],
-    model: Annotated[str, typer.Option(help="Kind of the model, as for expunge fit.")] = "logistic",
+    model: Kind = "logistic",
     penalty: Annotated[
         list[float] | None, typer.Option(help="C or alpha to try; may be repeated. Default: 0.1, 1 and 10.")
     ] = None,
@@ -107,6 +110,11 @@ def tune(
     ] = None,
     epsilon: Annotated[float, typer.Option(help="ε promised to everybody forgotten, in nats.")] = 1.0,
     delta: Annotated[float, typer.Option(help="δ of the promise.")] = 1e-6,
+    quantile: Quantile = None,
+    scale: Scale = None,
+    dispersion: Dispersion = None,
+    class_weight: ClassWeight = None,
+    exposure: Exposure = None,
     private: Annotated[
         float | None,
         typer.Option(help="ε of the choice itself, for each person: choose by differentially private votes alone."),
@@ -121,7 +129,8 @@ def tune(
     from expunge.workspace.quality.trade_off import tuning_page
     from expunge.workspace.quality.tuning import EXCESS_RISKS, PENALTIES, Trying
 
-    trying: Trying = {"model": model, "epsilon": epsilon, "delta": delta, "penalty": penalty or PENALTIES}
+    kind = of_a_kind(class_weight, exposure, None, None, {"quantile": quantile, "scale": scale, "dispersion": dispersion})
+    trying: Trying = {"model": model, "epsilon": epsilon, "delta": delta, "penalty": penalty or PENALTIES, **kind}  # type: ignore[typeddict-item]
     trying["excess_risk"] = excess_risk or (EXCESS_RISKS if private is None else EXCESS_RISKS[1:2])
     with progress("looking at the rows", as_json):
         found = Workspace.open(workspace).quality

@@ -38,7 +38,6 @@ from expunge.workspace.expectations import (
 )
 from expunge.workspace.model_kinds import ModelKind
 from expunge.workspace.people import People, refused_return
-from expunge.workspace.quality.size import Size, size_of
 from expunge.workspace.specification import Specification
 from expunge.workspace.states import Forgetting, Work
 from expunge.workspace.storage import Storage
@@ -160,6 +159,15 @@ def looking(storage: Storage) -> Iterator["Plans"]:
     yield Plans(storage)
 
 
+@contextmanager
+def _or_retired(name: str) -> Iterator[None]:
+    """Adds the other way out where a model has lost its last rows."""
+    try:
+        yield
+    except LastRows as error:
+        raise InvalidRows(f"{error}; or run expunge retire {name}") from error
+
+
 class Plans:
     """The plan of each command on the workspace at ``storage``."""
 
@@ -191,14 +199,16 @@ class Plans:
             ValueError: an impossible parameter or kind.
             WorkspaceInvalid: there is no such model.
         """
+        with _or_retired(name):
+            return self._fitted(BatchKind.REPLACE, name, self._kept(name, how), accept_undeclared)
+
+    def _kept(self, name: str, how: How) -> dict[str, Any]:
+        """How a model is fitted anew: as before, where ``how`` says nothing else."""
         old = self._model(name)
         kept = {key: getattr(old, key) for key in KEPT}
         if not {"sigma", "noise", "excess_risk"} & set(how):
             kept |= {key: getattr(old, key) for key in ("sigma", "noise", "excess_risk")}
-        try:
-            return self._fitted(BatchKind.REPLACE, name, {**kept, "model": old.kind, **how}, accept_undeclared)
-        except LastRows as error:
-            raise InvalidRows(f"{error}; or run expunge retire {name}") from error
+        return {**kept, "model": old.kind, **how}
 
     def retire(self, name: str) -> Plan[Retiring]:
         """Plans to withdraw a model.
@@ -224,14 +234,6 @@ class Plans:
         odd = in_table(self.storage, [specification.features], hidden)
         rows = self.storage.table.count(specification.target, hidden)
         return Plan(Work(BatchKind.REFIT, models=(name,)), Refitting(name, rows, *odd_counts(odd)))
-
-    def size(self, target: str, how: How) -> Size:
-        """How large a new model will be; reads some rows, and changes nothing.
-
-        Raises:
-            InvalidRows, ValueError: as for ``fit``.
-        """
-        return size_of(self.storage, *self.specified({"target": target, **how}))
 
     def specified(self, how: Mapping[str, Any], schema: FeatureSchema | None = None) -> tuple[Specification, list[str]]:
         """What a fit would fix; and the people who asked to be forgotten, who are left out.
@@ -270,6 +272,15 @@ class Plans:
             intervals=how.get("intervals", ()),
         )
         return specification, asked
+
+    def specified_again(self, name: str, how: How) -> tuple[Specification, list[str]]:
+        """The same where a model is fitted anew.
+
+        Raises:
+            InvalidRows, ValueError, WorkspaceInvalid: as for ``replace``.
+        """
+        with _or_retired(name):
+            return self.specified(self._kept(name, how))
 
     def _fitted(self, kind: BatchKind, name: str, how: Mapping[str, Any], accept_undeclared: bool) -> Plan[Fitting]:
         specification, asked = self.specified(how)

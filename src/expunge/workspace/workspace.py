@@ -2,21 +2,19 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
 from expunge.data.reading import UNKNOWN, Reading
 from expunge.data.rejects import Rejects
-from expunge.errors import WorkUnfinished
 from expunge.evidence.receipts import Receipt
 from expunge.files import write_output
 from expunge.identities import CASELESS, EXACT
-from expunge.ledger.requests import RequestKind, RequestState
 from expunge.unlearning.report import CapacityReport
 from expunge.workspace import batch, desk, making, predicting, queue, rotation, row_keys, states
 from expunge.workspace.arrivals import read_schema
 from expunge.workspace.batch import Done, Outcome
+from expunge.workspace.correcting import corrected
 from expunge.workspace.desk import Answer, ForgetRequest
 from expunge.workspace.disclosure import Disclosure, disclosed
 from expunge.workspace.expectations import Expected
@@ -319,15 +317,7 @@ class Workspace:
         """
         with batch.in_charge(self.storage):
             plan = self._plans.rectify(subject, data, reading=reading, accept_undeclared=accept_undeclared)
-            assert plan.work is not None  # rows that are corrected always are
-            with self.storage.database.reading() as connection:
-                made, receipt = desk.accepted(self.storage, connection, subject, plan.work.gone[0], actor, RequestKind.RECTIFY)
-            try:
-                done = self._run(Plan(replace(plan.work, made=(made,)), plan.expected), notify)
-            except WorkUnfinished as error:
-                raise WorkUnfinished(f"{error}. Get the receipt with expunge receipt {made.id} --subject -") from error
-        answer = Answer(made.id, RequestState.CLOSED, "corrected", made.deadline, plan.expected.rows, receipt=receipt.document)
-        return answer, done.outcomes
+            return corrected(self.storage, plan, subject, actor, lambda made: self._run(made, notify))
 
     def append(
         self,

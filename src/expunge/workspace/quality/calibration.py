@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expunge.problem.objective import Objective
-from expunge.workspace.model_kinds import InverseLink
+from expunge.workspace.model_kinds import InverseLink, ModelKind
 from expunge.workspace.quality.held_out import HeldOut
 
 Array = NDArray[np.float64]
@@ -35,7 +35,7 @@ class Group:
     rows: int
 
 
-def calibration(objective: Objective, link: InverseLink, held: HeldOut, weights: Array) -> tuple[Group, ...]:
+def calibration(objective: Objective, kind: ModelKind, held: HeldOut, weights: Array) -> tuple[Group, ...]:
     """Groups of held-out rows, by what is predicted for them; none where there are too few rows.
 
     Of two classes the probability of the second is predicted; of more that of the likeliest, which comes true where the row is
@@ -43,11 +43,12 @@ def calibration(objective: Objective, link: InverseLink, held: HeldOut, weights:
 
     Args:
         objective: what was minimised.
-        link: of its predictions.
+        kind: of the model.
         held: people whom the trial has not seen.
         weights: of a release of the trial, ``(p,)``.
     """
-    if link is InverseLink.THRESHOLD:
+    link = kind.inverse_link
+    if link is InverseLink.THRESHOLD or kind is ModelKind.QUANTILE:  # neither chances nor means
         return ()
     y, loss = held.rows.y, objective.loss
     t = objective.predictor(weights, objective.features(held.rows))

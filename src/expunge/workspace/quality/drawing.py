@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from html import escape
 
 WIDTH, HEIGHT = 320, 190
-LEFT, RIGHT, TOP, BOTTOM = 52, 10, 8, 38
+LEFT, RIGHT, TOP, BOTTOM = 60, 10, 8, 38
 """Margins around the area in which something is drawn."""
 ROW = 17
 """Height of a category's row."""
@@ -69,7 +69,7 @@ class Drawing:
         x: the axis across.
         y: the axis upwards.
         height: of the whole. Default: 190.
-        left: margin on the left. Default: 52.
+        left: margin on the left. Default: 60.
         width: of the whole. Default: 320.
     """
 
@@ -140,9 +140,9 @@ def rows_of_categories(names: Sequence[str], x: Axis, text: str) -> Drawing:
         text: what it shows.
     """
     short = [name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…" for name in names]
-    n = len(short)
-    y = Axis(-float(max(1, n - 1)), 0.0, "", tuple(reversed(short)) if n > 1 else ("", *short))
-    return Drawing(text, x, y, TOP + BOTTOM + ROW * n, 130)
+    labels = ["", *(label for name in reversed(short) for label in (name, ""))]  # a name in the middle of each row
+    y = Axis(0.5 - len(short), 0.5, "", tuple(labels))
+    return Drawing(text, x, y, TOP + BOTTOM + ROW * len(short), 130)
 
 
 def _text(x: float, y: float, text: str, anchor: str) -> str:

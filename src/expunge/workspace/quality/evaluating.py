@@ -92,10 +92,10 @@ def evaluated_on(storage: Storage, name: str, data: str, query: str | None, read
     kept, owners, learned, is_known = list[Rows](), list[str](), 0, False
     for batch in batches:
         table, numbers = pa.Table.from_batches([batch]), list(rows_of(batch))
-        if specification.target not in table.column_names:
-            raise InvalidRows(
-                f"the rows have no column {specification.target!r}, which the model predicts: give it to score it"
-            )
+        for column in specification.table_columns.target_columns:
+            if column not in table.column_names:
+                what = "which the model predicts" if column == specification.target else "which its target needs"
+                raise InvalidRows(f"the rows have no column {column!r}, {what}: give it to score it")
         has_target = np.asarray(table[specification.target].is_valid())
         people = [""] * len(table)
         if subject in table.column_names:

@@ -69,7 +69,7 @@ def explained(storage: Storage, name: str) -> Explanation:
         published,
         secret.release.certificate,
         made.scores,
-        calibration(objective, specification.kind.inverse_link, held, made.released[0]),
+        calibration(objective, specification.kind, held, made.released[0]),
         tuple(effects(features, objective, held, made.noiseless, weights, noise, labels)),
     )
 

@@ -126,7 +126,10 @@ def _facts(found: Explanation) -> str:
 def _calibrated(found: Explanation) -> list[str]:
     groups = found.calibration
     if not groups:
-        return ["<p>There are too few rows to say whether what is predicted comes true.</p>"]
+        return [
+            "<p>Nothing is said of whether what is predicted comes true: too few rows, or a model of this kind predicts "
+            "neither probabilities nor means.</p>"
+        ]
     published = found.published
     if len(published.classes) == 2:
         what = f"probability of {published.classes[1]}"
@@ -142,8 +145,8 @@ def _told(what: str) -> str:
 
 
 def _calibration(groups: Sequence[Group], what: str) -> Drawing:
-    numbers = [number for group in groups for number in (group.predicted, group.observed)]
-    both = Axis.around(numbers, what)
+    ends = [group.observed + sign * BAND * group.error for group in groups for sign in (-1.0, 1.0)]
+    both = Axis.around([*ends, *(group.predicted for group in groups)], what)
     drawing = Drawing(f"calibration: {what} against what came true", both, both, height=260)
     drawing.line([(both.low, both.low), (both.high, both.high)], "#808080", is_dashed=True)
     for group in groups:
@@ -196,7 +199,7 @@ def _curve(effect: Effect, ends: Sequence[float], text: str) -> Drawing:
 
 def _rows(effect: Effect, ends: Sequence[float], unit: str, text: str) -> Drawing:
     drawing = rows_of_categories(effect.values, Axis.around([*ends, 0.0], unit), text)
-    drawing.line([(0.0, -float(len(effect.values))), (0.0, 0.0)], "#808080", is_dashed=True)
+    drawing.line([(0.0, 0.5 - len(effect.values)), (0.0, 0.5)], "#808080", is_dashed=True)
     for line, colour in zip(effect.lines, COLOURS, strict=False):
         for i, (at, band) in enumerate(zip(line.contributions, line.bands, strict=True)):
             drawing.line([(at - band, -i), (at + band, -i)], colour)

@@ -4,7 +4,6 @@ from dataclasses import replace
 from typing import Unpack
 
 from expunge.data.dialect import UNKNOWN, Reading
-from expunge.workspace.model_kinds import ModelKind
 from expunge.workspace.plans import How, Plans
 from expunge.workspace.quality.evaluating import Evaluated, evaluated, evaluated_on
 from expunge.workspace.quality.explaining import Explanation, explained
@@ -33,7 +32,19 @@ class Quality:
         Raises:
             InvalidRows, ValueError: as of a fit.
         """
-        return Plans(self._storage).size(target, how)
+        return size_of(self._storage, *Plans(self._storage).specified({"target": target, **how}))
+
+    def size_again(self, name: str, **how: Unpack[How]) -> Size:
+        """The same of a model that is fitted anew from the present schema.
+
+        Args:
+            name: name of the model.
+            how: what is to change; see ``How``.
+
+        Raises:
+            InvalidRows, ValueError, WorkspaceInvalid: as of ``Workspace.replace``.
+        """
+        return size_of(self._storage, *Plans(self._storage).specified_again(name, how))
 
     def evaluate(
         self, name: str, data: str | None = None, query: str | None = None, *, reading: Reading = UNKNOWN
@@ -51,7 +62,10 @@ class Quality:
             WorkspaceInvalid: there is no such model.
             InvalidRows: rows that cannot be scored, or too few people.
             NoOptimum, CapacityExceeded: the people who are not held out cannot be fitted.
+            ValueError: a query without its database.
         """
+        if data is None and query is not None:
+            raise ValueError("a query needs the URL of its database: give it as the data")
         if data is None:
             return evaluated(self._storage, name)
         return evaluated_on(self._storage, name, data, query, reading)
@@ -100,4 +114,4 @@ class Quality:
             ValueError: impossible settings or ε.
         """
         grid = Grid.of(self._storage, target, trying)
-        return tuned(self._storage, name, trying.get("model", ModelKind.LOGISTIC), target, grid, private)
+        return tuned(self._storage, name, grid, private)

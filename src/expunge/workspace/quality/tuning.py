@@ -43,6 +43,9 @@ class Trying(TypedDict, total=False):
         delta: delta of the promise, a probability; 1e-6 by default.
         noise_floor: floor of shaped noise; 0.02 by default.
         order: order of the statistics; ``auto`` by default.
+        parameters: those that the estimator alone has; see ``How``.
+        class_weight: what the rows of a class count, by label; 1 by default.
+        exposure: the column of exposures.
     """
 
     penalty: Sequence[float]
@@ -52,6 +55,9 @@ class Trying(TypedDict, total=False):
     delta: float
     noise_floor: float
     order: Order
+    parameters: Mapping[str, float]
+    class_weight: Mapping[str, float]
+    exposure: str | None
 
 
 @dataclass(frozen=True)
@@ -97,8 +103,7 @@ class Tuned:
 
     Args:
         name: of the model that is to be fitted.
-        target: the column that it predicts.
-        model: kind of the model.
+        specification: of the first setting: what all have in common.
         tried: what came of each setting; without scores where the choice is private.
         chosen: the setting with the least loss, or with the most noisy votes.
         epsilon: ε of a private choice; ``None`` for one that depends on everybody.
@@ -106,8 +111,7 @@ class Tuned:
     """
 
     name: str
-    target: str
-    model: str
+    specification: Specification = field(repr=False)
     tried: tuple[Tried, ...]
     chosen: Setting
     epsilon: float | None = None
@@ -128,18 +132,26 @@ class Tuned:
         """What the choice depends on, and what to do next."""
         chosen = self.chosen
         schema = "" if chosen.features == DECLARED else f", with a schema.toml {chosen.features}"
-        command = (
-            f"expunge fit {self.name} --target {shlex.quote(self.target)} --model {self.model} "
-            f"--penalty {chosen.penalty:g} --excess-risk {chosen.excess_risk:g}{schema}"
-        )
+        command = f"expunge fit {self.name} {self._options} --penalty {chosen.penalty:g} --excess-risk {chosen.excess_risk:g}"
+        command += schema
         if self.epsilon is None:
             return [f"least loss: {chosen}", f"next: {command}", EVERYBODY]
         return [
             f"most votes, with noise: {chosen}",
             f"next: {command}",
-            f"The choice is {self.epsilon:g}-differentially private for each person with all of their rows. Certificates do not "
-            f"count it: it adds ε = {self.epsilon:g} to what they promise, and each further choice adds its own.",
+            f"The choice is {self.epsilon:g}-differentially private for each person with all of their rows. Certificates do "
+            f"not count it: it adds ε = {self.epsilon:g} to what they promise, and each further choice adds its own.",
         ]
+
+    @property
+    def _options(self) -> str:
+        """What all settings have in common, as options of ``expunge fit``."""
+        made = self.specification
+        given: list[tuple[str, object]] = [("target", made.target), ("model", made.kind)]
+        given += [("epsilon", f"{made.epsilon:g}"), ("delta", f"{made.delta:g}"), *made.parameters.items()]
+        given += [("class-weight", f"{label}={weight:g}") for label, weight in made.class_weight.items()]
+        given += [] if made.exposure is None else [("exposure", made.exposure)]
+        return " ".join(f"--{name} {shlex.quote(str(value))}" for name, value in given)
 
     def as_json(self) -> dict[str, Any]:
         """All of it as JSON values."""
@@ -206,12 +218,11 @@ def variants(schema: FeatureSchema) -> dict[str, FeatureSchema]:
     return found | ({NO_COMBINATIONS: alone} if schema.features else {})
 
 
-def tuned(storage: Storage, name: str, model: str, target: str, grid: Grid, private: float | None) -> Tuned:
+def tuned(storage: Storage, name: str, grid: Grid, private: float | None) -> Tuned:
     """Which of the settings of ``grid`` serves best.
 
     Args:
         name: of the model that is to be fitted.
-        model: kind of the model.
         private: ε of a private choice; ``None`` for one that depends on everybody.
 
     Raises:
@@ -219,22 +230,22 @@ def tuned(storage: Storage, name: str, model: str, target: str, grid: Grid, priv
         ValueError: a private choice among several excess risks, or an ε that is not positive.
     """
     if private is not None:
-        return _voted(storage, name, model, target, grid, private)
+        return _voted(storage, name, grid, private)
     tried = storage.table.settled(lambda: tuple(_tried(storage, grid)))
     scored = [(each.scores.released.loss, each.setting) for each in tried if each.scores is not None]
     if not scored:
         raise InvalidRows(f"no setting could be fitted; the first: {tried[0].problem}")
-    return Tuned(name, target, model, tried, min(scored, key=lambda each: each[0])[1])
+    return Tuned(name, next(iter(grid.settings.values())), tried, min(scored, key=lambda each: each[0])[1])
 
 
-def _voted(storage: Storage, name: str, model: str, target: str, grid: Grid, private: float) -> Tuned:
+def _voted(storage: Storage, name: str, grid: Grid, private: float) -> Tuned:
     if len({setting.excess_risk for setting in grid.settings}) > 1:
         raise ValueError("the least noise would win every vote: give one --excess-risk with --private")
     specifications = list(grid.settings.values())
     votes = storage.table.settled(lambda: noisy_votes(storage, specifications, private, grid.asked))
     tried = tuple(Tried(setting, made.objective.n_parameters) for setting, made in grid.settings.items())
     most = max(range(len(votes)), key=votes.__getitem__)
-    return Tuned(name, target, model, tried, tried[most].setting, private, tuple(votes))
+    return Tuned(name, specifications[0], tried, tried[most].setting, private, tuple(votes))
 
 
 def _tried(storage: Storage, grid: Grid) -> Iterator[Tried]:

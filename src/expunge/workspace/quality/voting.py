@@ -47,7 +47,7 @@ def noisy_votes(storage: Storage, settings: Sequence[Specification], epsilon: fl
     if not (math.isfinite(epsilon) and epsilon > 0):
         raise ValueError(f"the epsilon of a choice must be a positive number, got {epsilon}")
     counts = [0] * len(settings)
-    for rows in _groups(storage, settings[0].target, {name for each in settings for name in each.features.columns}, without):
+    for rows in _groups(storage, settings, without):
         found = vote(rows, settings)
         if found is not None:
             counts[found] += 1
@@ -85,12 +85,13 @@ def _loss(learned: pa.Table, held: pa.Table, specification: Specification) -> fl
     return found if math.isfinite(found) else math.inf
 
 
-def _groups(storage: Storage, target: str, columns: Collection[str], without: Collection[str]) -> Iterator[pa.Table]:
+def _groups(storage: Storage, settings: Sequence[Specification], without: Collection[str]) -> Iterator[pa.Table]:
     """The rows with a target of each group of people that has any."""
+    target, columns = settings[0].target, dict.fromkeys(name for each in settings for name in each.table_columns.columns)
 
     def buckets() -> Iterator[pa.Table]:
         for read in storage.table.by_bucket(without):
-            _people, rows = read([ROW, *dict.fromkeys([*columns, target])])
+            _people, rows = read([ROW, *columns])
             if len(rows):
                 yield rows
 
