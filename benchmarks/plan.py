@@ -22,7 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.record import record
-from expunge.data.sources import TableColumns, TableSource
+from expunge.data.sources import TableSource
+from expunge.data.table_columns import TableColumns
 from expunge.engine.dask import FAN_IN, RUNS_PER_THREAD
 from expunge.engine.local import LocalEngine
 from expunge.engine.threads import blas_threads, one_blas_thread

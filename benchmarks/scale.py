@@ -23,7 +23,8 @@ import pyarrow.parquet as pq
 from rich.console import Console
 
 from benchmarks.record import record
-from expunge.data.sources import TableColumns, TableSource
+from expunge.data.sources import TableSource
+from expunge.data.table_columns import TableColumns
 from expunge.engine.local import LocalEngine
 from expunge.engine.threads import blas_threads, one_blas_thread
 from expunge.privacy import Guarantee

@@ -1,5 +1,7 @@
 """Expansions of rows: ordinal, survival and matched sets, each against its own likelihood, and forgetting through them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -10,6 +12,8 @@ from sklearn.base import clone
 from expunge.errors import InvalidRows, NotLearned
 from expunge.linear_model import LogisticRegression, OrdinalClassifier, PiecewiseExponentialRegressor
 from expunge.linear_model.matched import matched_pairs
+from expunge.problem.expansion import Made, Thresholds, TimesAtRisk
+from expunge.problem.rows import Places, Rows
 from tests.oracle import retrain
 
 N = 500
@@ -54,6 +58,26 @@ def negative_log_likelihood(model, X, y, w):
     return penalty + (hazard * at_risk).sum() - np.log(hazard)[own].sum()
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_row_is_made_into_one_for_each_level():
+    rows = Rows.of([[1.0], [2.0], [3.0]], [0.0, 2.0, 1.0], sample_weight=[1.0, 4.0, 2.0], ids=["a", "b", "c"])
+    made = Thresholds(3).rows(rows)
+    assert made.X.tolist() == [[1.0, 0.0], [1.0, 1.0], [2.0, 0.0], [2.0, 1.0], [3.0, 0.0], [3.0, 1.0]]
+    assert made.y.tolist() == [0.0, 0.0, 1.0, 1.0, 1.0, 0.0]
+    assert made.weight.tolist() == [1.0, 1.0, 4.0, 4.0, 2.0, 2.0]
+    assert made.ids is not None and list(made.ids) == [Made(name, k) for name in "abc" for k in (0, 1)]
+    assert str(made.ids[1]) == "a at level 1"
+    assert Thresholds(3).rows(rows, by_subject=True).ids == ["a", "a", "b", "b", "c", "c"]
+    placed = replace(rows, ids=Places("file", np.array([4, 5, 6])))
+    assert list(Thresholds(3).rows(placed).ids) == [f"{k} of file" for k in (4, 4, 5, 5, 6, 6)]
+    seen = replace(rows, y=np.array([-2.0, 2.0, 5.0]))  # at the very end of an interval, and beyond all
+    made = TimesAtRisk((2.0, 4.0)).rows(seen)
+    assert made.X.tolist() == [[1.0, 0.0, 0.0], [2.0, 0.0, 0.0], [3.0, 0.0, 0.0], [3.0, 1.0, 0.0], [3.0, 0.0, 1.0]]
+    assert made.y.tolist() == [0.0, 0.5, 0.0, 0.0, 1.0]
+    assert made.weight.tolist() == [2.0, 8.0, 4.0, 4.0, 2.0]
+    assert TimesAtRisk(()).rows(replace(seen, sample_weight=None)).weight.tolist() == [2.0, 2.0, 5.0]
+
+
 @pytest.mark.parametrize("model", EXACT, ids=repr)
 def test_the_optimum_is_that_of_the_likelihood(model, X, rng):
     y = targets(model, X, rng)
@@ -94,8 +118,11 @@ def test_noise_names_and_weights(model, X, rng):
     noisy = clone(model).set_params(sigma=None).fit(X, y)
     assert (noisy.certificate_.noise, noisy.certificate_.excess_risk) == ("shaped", 0.001)
     assert noisy.forget(X[:3], y[:3], ids=["a", "b", "c"], remaining=(X[3:], y[3:])).epsilon_total <= 1.0
-    isotropic = clone(model).set_params(sigma=None, noise="isotropic", row_norm=3.0, excess_risk=0.001).settings(2)
-    wide = clone(model).set_params(sigma=None, noise="isotropic", row_norm=10.0**0.5, excess_risk=0.001).settings(2)
+    declared = clone(model).set_params(sigma=None, noise="isotropic", row_norm=3.0, excess_risk=0.001)
+    declared.classes_ = np.array(GRADES)
+    isotropic, wide = declared.settings(2), clone(declared)
+    wide.classes_ = declared.classes_
+    wide = wide.set_params(row_norm=10.0**0.5).settings(2)
     assert isotropic.row_norm == pytest.approx(10**0.5), "the column of a level is 1"
     assert wide.row_norm == pytest.approx(11**0.5)
     weighted = clone(model).fit(X, y, sample_weight=np.full(N, 2.0))
@@ -105,8 +132,9 @@ def test_noise_names_and_weights(model, X, rng):
         clone(model).fit(X, y).forget(X[:1], y[:1], sample_weight=[2.0])
     with pytest.raises(ValueError, match="leave fit_intercept=True"):
         clone(model).set_params(fit_intercept=False).fit(X, y)
-    with pytest.raises(ValueError, match="no estimator like"):
-        noisy.to_sklearn()
+    published = noisy.to_sklearn()
+    np.testing.assert_array_equal(published.predict(X), noisy.predict(X))
+    assert type(published).__name__ in ("OrdinalScorer", "HazardScorer") and not hasattr(published, "_unlearner")
 
 
 def test_classes_keep_their_order(X, rng):

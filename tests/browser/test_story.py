@@ -4,6 +4,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
+from expunge.ledger import hooks, notices
+from expunge.ledger.notices import Notice
+
 axe = Axe()
 
 
@@ -103,6 +106,33 @@ def test_an_engineer_looks_at_a_model(log_in, shot):
     assert colours == "rgb(14, 138, 138)", "the page's own style leaves the drawing's colours alone"
     shot(page, "model")
     accessible(page)
+
+
+def test_an_engineer_adds_tests_and_deletes_a_webhook(log_in, shot):
+    page = log_in("engineer", java_script_enabled=False)
+    page.get_by_role("link", name="Webhooks").click()
+    page.get_by_label("address of a program").fill("http://127.0.0.1:1/hook")
+    page.get_by_role("button", name="Add").click()
+    expect(page.get_by_role("status")).to_contain_text("is shown once")
+    page.get_by_role("button", name="Test w-").click()
+    expect(page.get_by_role("cell", name="webhook.test")).to_be_visible()
+    page.get_by_role("button", name="New secret for w-").click()
+    expect(page.get_by_role("status")).to_contain_text("is shown once")
+    shot(page, "webhooks")
+    page.get_by_role("button", name="Delete w-").click()
+    expect(page.get_by_text("Nobody is told yet.")).to_be_visible()
+
+
+def test_the_webhooks_are_accessible(log_in, found):
+    with found.storage.database.writing() as connection:
+        identity, _secret = hooks.add(connection, "http://127.0.0.1:1/hook", "2026-11-28")
+        notices.announce(connection, Notice.TEST, {}, only=identity)
+    page = log_in("engineer")
+    page.get_by_role("link", name="Webhooks").click()
+    expect(page.get_by_role("cell", name="webhook.test")).to_be_visible()
+    accessible(page)
+    with found.storage.database.writing() as connection:
+        hooks.remove(connection, identity)
 
 
 def test_an_engineer_reads_and_may_not_ask(log_in, served):

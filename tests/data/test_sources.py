@@ -11,7 +11,8 @@ from scipy import sparse
 
 from expunge.data.encoding import Cross, Embedding, Encoding, HashedCategory, HashedText, MissingIndicator
 from expunge.data.schema import Category, FeatureSchema, Number
-from expunge.data.sources import QuerySource, TableColumns, TableSource, Without
+from expunge.data.sources import QuerySource, TableSource, Without
+from expunge.data.table_columns import TableColumns
 from expunge.engine.local import LocalEngine
 from expunge.errors import InvalidRows
 from expunge.numerics.moments import Moments

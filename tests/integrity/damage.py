@@ -173,7 +173,17 @@ def meaning(storage: Storage) -> dict[str, Any]:
             "settings": storage.configuration,
             "schema": FeatureSchema.read(storage.schema_path),
             "requests": sorted(
-                (row.tombstone, row.kind, row.state, row.actor, row.problem or "", row.attempts, row.batch or 0, _days(row))
+                (
+                    row.tombstone,
+                    row.kind,
+                    row.state,
+                    row.actor,
+                    row.problem or "",
+                    row.attempts,
+                    row.batch or 0,
+                    _days(row),
+                    row.reminded,
+                )
                 for row in rows
             ),
             "models": [
@@ -186,7 +196,7 @@ def meaning(storage: Storage) -> dict[str, Any]:
             "forgotten by": told("forgotten_by", "model", "batch"),
             "tokens": told("tokens", "id", "name", "role", "digest", "created", "revoked"),
             "webhooks": told("webhooks", "id", "url", "secret", "created"),
-            "deliveries": told("deliveries", "id", "webhook", "release", "attempts", "outcome"),
+            "deliveries": told("deliveries", "id", "webhook", "event", "attempts", "outcome"),
             "keys": told("public_keys", "keyid", "pem", "since", "until"),
             "facts": [row for row in told("facts", "name", "value") if row[0] != log.SEEN],
             "events": [event.kind for event in log.entries(connection, 0, 10_000)],

@@ -139,6 +139,7 @@ REQUESTS = [
     _set("requests", "again", f"'{NEVER}'", "state = 'accepted'"),
     _set("requests", "batch", "1", "batch IS NOT NULL"),
     _set("requests", "closed", f"'{NEVER}'"),
+    _set("requests", "reminded", "0"),
     _dropped("requests", "state IN ('accepted', 'cancelled', 'refused')"),
     _doubled("requests", id="'r-0'", key="'r-0'"),
     _put_back("requests"),
@@ -172,8 +173,8 @@ RELEASES = [
     _set("releases", "table_digest", f"'{NOBODY * 2}'", "table_digest IS NOT NULL"),
     _set("releases", "at", f"'{NEVER}'"),
     _set("releases", "purged", f"'{NEVER}'"),
-    _set("releases", "id", "99", "id NOT IN (SELECT release FROM deliveries)"),
-    _dropped("releases", "id NOT IN (SELECT release FROM deliveries)"),
+    _set("releases", "id", "99"),
+    _dropped("releases"),
     _doubled("releases", id="99", number="99"),
     _put_back("releases"),
 ]
@@ -296,7 +297,9 @@ WEBHOOKS = [
     _doubled("webhooks", id="'w-1'"),
 ]
 DELIVERIES = [
-    _set("deliveries", "release", "1"),
+    _set("deliveries", "event", "'test'"),
+    _set("deliveries", "body", "replace(body, 'spend', 'churn')", "body LIKE '%spend%'", "a notice that says something else"),
+    _set("deliveries", "queued", f"'{NEVER}'"),
     _set("deliveries", "webhook", "(SELECT id FROM webhooks WHERE id <> deliveries.webhook)"),
     _set("deliveries", "attempts", "attempts + 1"),
     _set("deliveries", "due", "NULL", "due IS NOT NULL", "given up"),

@@ -9,6 +9,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import time
 from typing import Any
 
 import httpx
@@ -64,6 +65,8 @@ def desk(request, tmp_path, monkeypatch):
     """A service whose minute is a second, on a table and with models that a test may choose."""
     monkeypatch.setattr(module, "LATE", 1.0)
     monkeypatch.setattr(module, "LONGEST_WAIT", 0.5)
+    monkeypatch.setattr(module, "FIRST_WAIT_OF_A_BUG", 0.1)
+    monkeypatch.setattr(module, "LONGEST_WAIT_OF_A_BUG", 0.5)
     found = workspace(tmp_path, **getattr(request, "param", {}))
     with TestClient(create_app(found, every=0.1), follow_redirects=False, raise_server_exceptions=False) as client:
         yield Desk(client, found)
@@ -78,14 +81,16 @@ def test_a_table_that_cannot_be_read_turns_health_red_and_the_queue_moves_when_i
         asked = desk.ask("person-1")
     assert wait_for(lambda: desk.client.get("/healthz").status_code == 503)
     said = desk.client.get("/healthz").text
-    assert re.fullmatch(r"no round has started and ended since \d\d:\d\d UTC\n", said)  # to everybody, and no more
+    assert re.fullmatch(r"no request has been worked since \d\d:\d\d UTC\n", said)  # to everybody, and no more
     assert wait_for(lambda: any(fault["count"] >= 3 for fault in desk.health()["faults"]))
     health = desk.health()
     (fault,) = health["faults"]
     assert (health["worker"], fault["part"], fault["cause"]) == ("late", "the queue", "environment")
     assert "cannot be opened" in fault["message"] and fault["message"] in health["problem"]
     assert fault["message"] in desk.page().text.replace("&#39;", "'") and "Requests are not being worked" in desk.page().text
+    assert desk.call("auditor", "GET", "/v1/health").status_code == 503
     metrics = desk.call("auditor", "GET", "/metrics").text
+    assert "\nexpunge_worker_ok 0.0\n" in metrics
     assert float(re.search(r'expunge_worker_failures_total{cause="environment"} (\S+)', metrics)[1]) >= 3
     assert float(re.search(r"(?m)^expunge_worker_last_round_timestamp_seconds (\S+)", metrics)[1]) > 1.7e9
     assert sum("cannot be opened" in record.getMessage() for record in caplog.records) == 1  # counted after that
@@ -94,7 +99,26 @@ def test_a_table_that_cannot_be_read_turns_health_red_and_the_queue_moves_when_i
     assert wait_for(lambda: desk.is_closed(asked))
     assert wait_for(lambda: desk.client.get("/healthz").text == "ok\n")
     assert (desk.health()["worker"], desk.health()["problem"], desk.health()["faults"]) == ("ok", None, [])
+    assert desk.call("auditor", "GET", "/v1/health").status_code == 200
+    assert "\nexpunge_worker_ok 1.0\n" in desk.call("auditor", "GET", "/metrics").text
     assert any("over after" in record.getMessage() for record in caplog.records)
+
+
+def test_a_bug_is_tried_again_after_minutes_then_hours_and_a_fault_of_the_environment_within_a_minute(tmp_path, monkeypatch):
+    """By a clock of the test's own."""
+    found, now, waits = workspace(tmp_path, models=False), [0.0], dict[str, list[float]]()
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    for error in (RuntimeError(), OSError(28, "No space left on device")):
+        worker = module.Worker(found, every=3.0)
+        last, waited = now[0], waits.setdefault(type(error).__name__, [])
+        for _ in range(10):
+            worker._fail(error)
+            while not worker._queue.is_over:
+                now[0] += 0.5
+            waited.append(now[0] - last)
+            last = now[0]
+    assert waits["RuntimeError"] == [60, 120, 240, 480, 960, 1920, *[3600] * 4]
+    assert waits["OSError"] == [3, 6, 12, 24, *[45] * 6]
 
 
 def test_somebody_who_works_by_hand_is_waited_for(desk, monkeypatch):
@@ -115,7 +139,7 @@ def test_somebody_who_works_by_hand_is_waited_for(desk, monkeypatch):
 def test_a_worker_that_has_ended_is_dead(desk):
     desk.client.app.state.worker.stop()
     answer = desk.client.get("/healthz")
-    assert answer.status_code == 503 and answer.text.startswith("the worker has ended; no round has started and ended since")
+    assert answer.status_code == 503 and answer.text.startswith("the worker has ended; no request has been worked since")
     assert (desk.health()["worker"], desk.health()["deliveries"]) == ("dead", "dead")
     assert "webhooks are not being told" in desk.health()["problem"] and "the worker has ended" in desk.page().text
 
@@ -158,13 +182,13 @@ def only_one_of_a_class():
 @pytest.mark.filterwarnings("ignore::expunge.errors.NoiseDrownsModel")
 def test_a_request_that_cannot_be_worked_holds_up_nobody_and_is_tried_less_and_less(desk):
     stuck = desk.ask("person-1")
-    assert wait_for(lambda: any(fault["part"] == "stuck work" for fault in desk.health()["faults"]))
+    assert wait_for(lambda: any(fault["part"] == "stuck requests" for fault in desk.health()["faults"]))
     for person in range(2, 8):
         asked = desk.ask(f"person-{person}")
         assert wait_for(lambda asked=asked: desk.is_closed(asked))
     health = desk.health()
     (fault,) = health["faults"]
-    assert (fault["cause"], health["worker"]) == ("model", "ok") and "a request cannot be worked" in health["problem"]
+    assert (fault["cause"], health["worker"]) == ("row", "ok") and "a request cannot be worked" in health["problem"]
     assert desk.client.get("/healthz").text == "ok\n"
     assert desk.call("auditor", "GET", f"/v1/requests/{stuck}").json()["problem"] in fault["message"]
     with desk.found.storage.database.reading() as connection:
@@ -219,11 +243,11 @@ def test_no_exception_ends_the_worker(where, desk, monkeypatch, caplog):
             asked = desk.ask(f"person-{number}")
             assert wait_for(lambda: any(fault["count"] >= 2 for fault in desk.health()["faults"]))
             if where == "deliveries":  # which hold nobody up
-                assert wait_for(lambda asked=asked: desk.is_closed(asked)) and len(receiver.got) == 3 * (number - 1)
+                assert wait_for(lambda asked=asked: desk.is_closed(asked)) and len(receiver.releases()) == 3 * (number - 1)
             else:
                 assert wait_for(lambda: desk.client.get("/healthz").status_code == 503) and not desk.is_closed(asked)
         assert wait_for(lambda asked=asked: desk.is_closed(asked))
-        assert wait_for(lambda number=number: len(receiver.got) == 3 * number)
+        assert wait_for(lambda number=number: len(receiver.releases()) == 3 * number)
         assert wait_for(lambda: desk.client.get("/healthz").text == "ok\n" and not desk.health()["faults"])
     receiver.close()
     assert "person-77" not in caplog.text and "Traceback" not in caplog.text

@@ -14,8 +14,9 @@ from alembic.script import ScriptDirectory
 
 import expunge.ledger.migrations
 from expunge.errors import LedgerCorrupt, WorkspaceBusy, WorkspaceInvalid
+from expunge.evidence.statements import canonical
 from expunge.ledger import database as module
-from expunge.ledger import hooks, resealing, sealing
+from expunge.ledger import hooks, notices, resealing, sealing
 from expunge.ledger.database import HEAD, Database
 from expunge.ledger.properties import set_property
 from expunge.ledger.sealing import SealKey
@@ -63,6 +64,55 @@ def test_every_old_revision_is_upgraded(kind, revision, tmp_path, request):
     with upgraded.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
         assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == HEAD
+    upgraded.close()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_deliveries_of_before_say_of_their_release_what_is_said_now(kind, tmp_path, request):
+    url = f"sqlite:///{tmp_path}/l.sqlite" if kind == "sqlite" else request.getfixturevalue("postgresql").new_database()
+    config, old, engine = Config(), sa.MetaData(), sa.create_engine(url)
+    config.set_main_option("script_location", SCRIPTS.dir)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        old.reflect(connection)
+        account = sealing.Sealing(KEY, sealing.EMPTY)
+        connection.execution_options(sealing=account)
+        made: dict[str, dict[str, object]] = {
+            "batches": {"id": 1, "kind": "fit", "state": "closed", "states": "[]", "started": "t"},
+            "models": {"name": "churn", "specification": "{}", "salt": "s", "created": "t"},
+            "releases": {
+                "id": 5,
+                "model": "churn",
+                "number": 2,
+                "batch": 1,
+                "event": 1,
+                "envelope": "",
+                "evidence": "",
+                "at": "t",
+            },
+            "webhooks": {"id": "w-1", "url": "https://a.example/", "secret": "s", "created": "t"},
+            "deliveries": {
+                "id": 7,
+                "webhook": "w-1",
+                "release": 5,
+                "attempts": 3,
+                "due": "2026",
+                "outcome": "failed: status 500",
+            },
+        }
+        for name, row in made.items():
+            sealing.insert(connection, old.tables[name], [row])
+        account.write(connection)
+    engine.dispose()
+    upgraded = Database(url, KEY, Witness(tmp_path / "ledger.witness"))
+    upgraded.migrate(is_new=False)
+    with upgraded.reading() as connection:
+        sealing.verify(connection)
+        (found,) = notices.due(connection, "2027", [])
+        assert (found.id, found.webhook, found.attempts, found.url) == (7, "w-1", 3, "https://a.example/")
+        said = {"event": "release.certified", "model": "churn", "release": 2, "certificate": 5, "at": "t"}
+        assert found.body == canonical(said)
     upgraded.close()
 
 
@@ -137,7 +187,7 @@ FAKE = '''"""A column for what a webhook is called."""
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision = "0002", "0001"
+revision, down_revision = "0003", "0002"
 
 
 def upgrade() -> None:
@@ -151,14 +201,14 @@ def newer(tmp_path, monkeypatch):
     """The next version of this package, in which webhooks have another column; its tables."""
     folder = tmp_path / "migrations"
     shutil.copytree(SCRIPTS.dir, folder)
-    (folder / "versions" / "0002_fake.py").write_text(FAKE)
+    (folder / "versions" / "0003_fake.py").write_text(FAKE)
     tables = sa.MetaData()
     for table in metadata.sorted_tables:
         table.to_metadata(tables)
     tables.tables["webhooks"].append_column(sa.Column("label", sa.Text, nullable=False))
 
     def begin() -> sa.Table:
-        monkeypatch.setattr(module, "HEAD", "0002")
+        monkeypatch.setattr(module, "HEAD", "0003")
         monkeypatch.setattr(module, "MIGRATIONS", folder)
         monkeypatch.setattr(resealing, "metadata", tables)
         return tables.tables["webhooks"]
@@ -198,7 +248,7 @@ class TestANewColumnInASealedTable:
         with kept.reading() as connection:
             sealing.verify(connection)  # as it was, to the last row
             assert sorted(tuple(row) for row in connection.execute(sa.select(webhooks))) == sorted(rows)
-            assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == "0001"
+            assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == HEAD
             assert compare_metadata(MigrationContext.configure(connection), metadata) == []
         kept.close()
         old.migrate(is_new=False)  # once more changes nothing
@@ -218,7 +268,7 @@ class TestANewColumnInASealedTable:
         with pytest.raises(LedgerCorrupt, match="altered" if how == "altered" else "dropped, added, or replaced"):
             old.migrate(is_new=False)
         with old.engine.connect() as connection:
-            assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == "0001"
+            assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == HEAD
             assert "label" not in [column["name"] for column in sa.inspect(connection).get_columns("webhooks")]
         assert not old.copy_path.exists()
 

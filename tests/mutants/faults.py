@@ -300,8 +300,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "a missing weight counts as 1",
         "problem/objective.py",
-        "if is_weighted is not None and is_weighted",
-        "if False and is_weighted",
+        "        if is_weighted is not None:\n",
+        "        if False:\n",
         "tests/field/test_library.py::test_a_model_with_weights_wants_them",
     ),
     Fault(

@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
 from expunge.ledger import tokens
-from expunge.service import access, api, pages
+from expunge.service import access, api, pages, webhooks
 from expunge.service.app import create_app
 from tests.workspace.people import workspace
 
@@ -43,6 +43,9 @@ MATRIX = {
     ("GET", "/v1/webhooks"): ENGINEER,
     ("POST", "/v1/webhooks"): ENGINEER,
     ("DELETE", "/v1/webhooks/{webhook}"): ENGINEER,
+    ("GET", "/v1/webhooks/{webhook}/deliveries"): ENGINEER,
+    ("POST", "/v1/webhooks/{webhook}/test"): ENGINEER,
+    ("POST", "/v1/webhooks/{webhook}/rotate"): ENGINEER,
     ("GET", "/v1/health"): ALL,
     ("GET", "/metrics"): ALL,
     ("GET", "/"): ALL,
@@ -56,6 +59,11 @@ MATRIX = {
     ("GET", "/certificates"): ALL,
     ("GET", "/certificates/{number}"): ALL,
     ("POST", "/certificates/{number}/verify"): ALL,
+    ("GET", "/webhooks"): ENGINEER,
+    ("POST", "/webhooks"): ENGINEER,
+    ("POST", "/webhooks/{webhook}/test"): ENGINEER,
+    ("POST", "/webhooks/{webhook}/rotate"): ENGINEER,
+    ("POST", "/webhooks/{webhook}/delete"): ENGINEER,
     ("GET", "/models/{name}"): CHECKER,
     ("POST", "/models/{name}"): CHECKER,
     ("GET", "/audit"): CHECKER,
@@ -65,7 +73,7 @@ OPEN = {("GET", "/healthz"), ("GET", "/static/{name}"), ("POST", "/login"), ("PO
 
 
 def routes(app):
-    for route in [*app.routes, *api.router.routes, *pages.router.routes]:
+    for route in [*app.routes, *api.router.routes, *pages.router.routes, *webhooks.router.routes, *webhooks.page_router.routes]:
         if isinstance(route, APIRoute):
             for method in route.methods - {"HEAD"}:
                 yield method, route.path

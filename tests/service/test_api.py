@@ -84,7 +84,11 @@ def test_what_is_held_about_a_person_is_shown_to_the_officer(as_role, found):
     shown = as_role("operator", "POST", "/v1/people/show", json={"subject": "person-40"})
     assert shown.status_code == 200
     assert shown.json()["rows"] == found.show("person-40").rows
-    assert [(each["model"], each["releases"][0]) for each in shown.json()["models"]] == [("churn", 1), ("spend", 2), ("visits", 3)]
+    assert [(each["model"], each["releases"][0]) for each in shown.json()["models"]] == [
+        ("churn", 1),
+        ("spend", 2),
+        ("visits", 3),
+    ]
     unknown = as_role("operator", "POST", "/v1/people/show", json={"subject": "nobody"})
     assert (unknown.status_code, unknown.json()["reason"]) == (422, "unknown-subject")
 

@@ -50,7 +50,7 @@ GAPPED = "person-6"
 """Has no value in one target, in one of the tables."""
 
 HOUR = re.compile(r"\d{4}-\d\d-\d\dT\d\d:00:00\+00:00")
-RANDOM = {"sig", "keyid", "from", "salt", "commitment", "workspace", "subject_key", "token"}
+RANDOM = {"sig", "keyid", "from", "salt", "commitment", "workspace", "subject_key", "token", "webhook"}
 """Signatures, keys, and what was drawn for the purpose."""
 HASHES = {"endorsement", "root", "log", "path", "weights_digest", "sha256"}
 """Over the events or the weights, which are public themselves."""
@@ -141,9 +141,9 @@ def lived(folder: Path, table: pa.Table) -> Life:
         worked([GAPPED])
         published["receipt of a correction"] = corrected.receipt
         n_made = sum(1 for _ in _evidence(found))
-        assert wait_for(lambda: len(receiver.got) == n_made - len(MODELS))  # those of the fits were before it listened
+        assert wait_for(lambda: len(receiver.releases()) == n_made - len(MODELS))  # those of the fits were before it listened
         receiver.close()
-        published["webhooks"] = sorted((json.loads(body) for _headers, body in receiver.got), key=lambda body: body["release"])
+        published["webhooks"] = sorted(receiver.told, key=lambda body: (body["event"], body.get("certificate", 0)))
         for path in _paths(found):
             answer = call("consumer", "GET", path)
             headers = {name: value for name, value in answer.headers.items() if name not in ("date", "content-length")}

@@ -6,10 +6,11 @@ import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
-from expunge.errors import CapacityExceeded, RequestRefused, WorkspaceInvalid
+from expunge.errors import CapacityExceeded, EngineUnavailable, RequestRefused, WorkspaceInvalid
 from expunge.evidence.events import EventKind
 from expunge.ledger import log, releases, requests, times
 from expunge.ledger.tables import releases as release_table
+from expunge.unlearning.unlearner import Unlearner
 from expunge.workspace import Workspace, states
 from expunge.workspace.specification import Specification
 from expunge.workspace.status import status
@@ -173,6 +174,26 @@ def test_one_person_that_a_model_cannot_forget_is_forgotten_by_the_others(tmp_pa
     found.retire("churn")
     assert rows_of(found, left[0]) == 0
     assert problems(found) == {}
+
+
+@pytest.mark.parametrize("error", [EngineUnavailable("lost"), WorkspaceInvalid("gone"), MemoryError(), RuntimeError()])
+def test_a_batch_is_halved_only_for_faults_of_a_row(error, tmp_path, monkeypatch):
+    found, calls = workspace(tmp_path), []
+
+    def failing(*_arguments, **_more):
+        calls.append(1)
+        raise error
+
+    asked = [answer.request for answer in found.forget([f"person-{i}" for i in range(4)])]
+    with monkeypatch.context() as patched:
+        patched.setattr(Unlearner, "forget", failing)
+        with pytest.raises(type(error)):
+            found.process()
+    assert len(calls) == 1  # not once for each half
+    with found.storage.database.reading() as connection:
+        rows = [requests.by_id(connection, request) for request in asked]
+    assert {(row.state, row.attempts, row.again) for row in rows} == {("accepted", 0, None)}  # nobody is to blame
+    assert found.process().closed == 4
 
 
 def test_a_workspace_without_models_just_erases(tmp_path):

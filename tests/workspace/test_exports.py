@@ -123,6 +123,9 @@ VALUES: Mapping[str, list[Any]] = {
     "price": [Decimal("1.50"), Decimal("9.99"), Decimal("-1.00"), None],
     "exact": [Decimal("1.50"), Decimal("2.00"), Decimal("3.25"), None],
 }
+SCORERS = "expunge.linear_model.scorers."
+"""Of models that scikit-learn has none for."""
+GRADES = ("poor", "fair", "it's good")
 EMPTY = dict.fromkeys(VALUES)
 NEAREST = {**EMPTY, "age": 5e-324}
 
@@ -145,6 +148,8 @@ def learned(n_rows: int) -> pa.Table:
     return (
         table.append_column("stays", pa.array(rng.choice(["no", "yes"], n_rows)))
         .append_column("plan", pa.array(rng.choice(["it's", "gold", "Ü", "none"], n_rows)))
+        .append_column("grade", pa.array(rng.choice(GRADES, n_rows)))
+        .append_column("came", pa.array(rng.integers(0, 2, n_rows)))
         .append_column("spend", pa.array(rng.gamma(2.0, 2.0, n_rows)))
     )
 
@@ -156,12 +161,21 @@ class Model:
     name: str
     target: str
     kind: str = "logistic"
+    event: str | None = None
+    intervals: tuple[float, ...] = ()
 
 
 MODELS = [
     Model("stays", "stays"),
     Model("plan", "plan"),
-    *(Model(kind, "spend", kind) for kind in ModelKind if kind != ModelKind.LOGISTIC),
+    Model("hinge", "stays", "hinge"),
+    Model("ordinal", "grade", "ordinal"),
+    Model("survival", "spend", "survival", "came", (2.0, 5.0)),
+    *(
+        Model(kind, "spend", kind)
+        for kind in ModelKind
+        if kind not in (ModelKind.LOGISTIC, ModelKind.HINGE, ModelKind.ORDINAL, ModelKind.SURVIVAL)
+    ),
 ]
 
 
@@ -173,15 +187,19 @@ def found(request, tmp_path_factory):
     pq.write_table(learned(300), folder / "people.parquet")
     request.param.write(folder / "schema.toml")
     made = Workspace.create(folder / "ws", str(folder / "people.parquet"), "who", schema=folder / "schema.toml")
+    ordered = replace(request.param, columns={**request.param.columns, "grade": OrderedCategory(GRADES)})
     for model in MODELS:
-        made.fit(model.name, model.target, model=model.kind, sigma=0.01, penalty=0.1, accept_undeclared=True)
+        (ordered if model.kind == "ordinal" else request.param).write(made.storage.schema_path)
+        of_survival: Any = {"event": model.event, "intervals": model.intervals}
+        how: Any = {"model": model.kind, "sigma": 0.01, "penalty": 0.1, **of_survival}
+        made.fit(model.name, model.target, accept_undeclared=True, **how)
     return made
 
 
 def expected(found: Workspace, model: Model, table: pa.Table) -> pd.DataFrame:
     """Prediction and probabilities by the release; the encoder and scikit-learn make them."""
     predicted = found.predict(model.name, table.drop_columns(["who"])).table.to_pandas().drop(columns="row")
-    if model.kind == "logistic":
+    if model.kind in ("logistic", "ordinal"):
         assert predicted.iloc[:, 1:].to_numpy().sum(axis=1) == pytest.approx(1.0)
     return predicted
 
@@ -217,10 +235,11 @@ class TestAgreement:
 
         path = written(found, model, "sklearn", tmp_path)
         trusted = get_untrusted_types(file=path)
-        assert {name for name in trusted if "expunge" in name} == {"expunge.pipeline.encoder.SchemaEncoder"}
+        own = {"ordinal": {SCORERS + "OrdinalScorer"}, "survival": {SCORERS + "HazardScorer"}}.get(model.kind, set())
+        assert {name for name in trusted if "expunge" in name} == {"expunge.pipeline.encoder.SchemaEncoder", *own}
         loaded, table = load(path, trusted=trusted), rows(200, 5)
         made = {"prediction": loaded.predict(table)}
-        if model.kind == "logistic":
+        if model.kind in ("logistic", "ordinal"):
             made |= {f"probability_{c}": p for c, p in zip(loaded.classes_, loaded.predict_proba(table).T, strict=True)}
         agree(pd.DataFrame(made), expected(found, model, table))
 
@@ -244,7 +263,7 @@ class TestAgreement:
 
         def frame(answer: list[Any]) -> pd.DataFrame:
             made = {"prediction": answer[0]}
-            if model.kind == "logistic":
+            if model.kind in ("logistic", "ordinal"):
                 classes = Published.of(connection, model.name).classes
                 made |= {f"probability_{c}": p for c, p in zip(classes, answer[1].T, strict=True)}
             return pd.DataFrame(made)

@@ -9,23 +9,24 @@ from pathlib import Path
 import pytest
 
 from expunge.ledger import database
+from expunge.ledger.database import HEAD
 from expunge.unlearning import storage
 from tests.field.commands import problems, run
 from tests.workspace.people import people, workspace
 
-NEXT = '''
+NEXT = f'''
 """A table of notes."""
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "9001"
+down_revision = "{HEAD}"
 
 
 def upgrade() -> None:
     op.create_table("notes", sa.Column("text", sa.Text, primary_key=True))
-    {then}
+    {{then}}
 '''
 
 
@@ -59,9 +60,9 @@ def newer(ledger, tmp_path, monkeypatch):
 
     def publish(then: str = "") -> None:
         scripts = shutil.copytree(database.MIGRATIONS, tmp_path / "migrations")
-        (scripts / "versions/0002_notes.py").write_text(NEXT.format(then=then))
+        (scripts / "versions/9001_notes.py").write_text(NEXT.format(then=then))
         monkeypatch.setattr(database, "MIGRATIONS", scripts)
-        monkeypatch.setattr(database, "HEAD", "0002")
+        monkeypatch.setattr(database, "HEAD", "9001")
 
     return publish
 
@@ -71,9 +72,9 @@ def test_an_older_ledger_is_upgraded_and_a_copy_kept_until_somebody_is_forgotten
     before = tables(ledger)
     newer()
     assert run("status", "-w", "ws")["models"]
-    assert revision(ledger) == "0002" and "notes" in tables(ledger)
+    assert revision(ledger) == "9001" and "notes" in tables(ledger)
     copy = copy_of(ledger)
-    assert revision(copy) == "0001" and tables(copy) == before
+    assert revision(copy) == HEAD and tables(copy) == before
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
     assert problems(Path("ws")) == {}  # the copy is no stray file
     with closing(sqlite3.connect(copy)) as connection:
@@ -88,7 +89,7 @@ def test_an_upgrade_that_fails_changes_nothing(ledger, newer):
     newer("raise RuntimeError")
     with pytest.raises(AssertionError, match="RuntimeError"):
         run("status", "-w", "ws")
-    assert revision(ledger) == "0001" and "notes" not in tables(ledger)
+    assert revision(ledger) == HEAD and "notes" not in tables(ledger)
 
 
 def test_without_a_copy_there_is_no_upgrade(ledger, newer):
@@ -96,14 +97,14 @@ def test_without_a_copy_there_is_no_upgrade(ledger, newer):
     copy_of(ledger).mkdir()  # in the place of the copy
     said = run("status", "-w", "ws", code=1)["message"]
     assert "was made by an older version, and a copy, needed before it is upgraded, cannot be kept" in said
-    assert revision(ledger) == "0001"
+    assert revision(ledger) == HEAD
 
 
 def test_a_ledger_from_the_future(ledger):
     with closing(sqlite3.connect(ledger)) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     assert (
-        "has revision 9999, but this version knows 0001: install a newer expunge"
+        f"has revision 9999, but this version knows {HEAD}: install a newer expunge"
         in run("status", "-w", "ws", code=1)["message"]
     )
 

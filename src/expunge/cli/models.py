@@ -157,8 +157,8 @@ def propose(
 
 
 KINDS = (
-    "logistic or hinge for classes; ridge, pseudo-huber or quantile for numbers; poisson, negative-binomial, gamma or tweedie "
-    "for counts and amounts."
+    "logistic, hinge or ordinal for classes; ridge, pseudo-huber or quantile for numbers; poisson, negative-binomial, gamma "
+    "or tweedie for counts and amounts; survival for times."
 )
 ORDER = "3: third derivatives too, which certify more without rows; 2: none; auto: 3 where it takes little memory."
 
@@ -214,6 +214,12 @@ def fit(
     exposure: Annotated[
         str | None, typer.Option(help="Column of exposures of poisson, gamma and tweedie: predictions are per unit of it.")
     ] = None,
+    event: Annotated[
+        str | None, typer.Option(help="Of survival: the column that is 1 if the event came, 0 if it had not until then.")
+    ] = None,
+    interval: Annotated[
+        list[float] | None, typer.Option(help="Of survival: a time at which the hazard may change; give it once for each.")
+    ] = None,
     accept_undeclared: AcceptUndeclared = False,
     yes: Yes = False,
     dry_run: DryRun = False,
@@ -229,6 +235,7 @@ def fit(
     parameters = {"quantile": quantile, "scale": scale, "dispersion": dispersion}
     given["parameters"] = {name: value for name, value in parameters.items() if value is not None}
     given |= {"class_weight": dict(map(_weighed, class_weight or [])), "exposure": exposure}
+    given |= {"event": event, "intervals": interval or ()}
     how: How = {"model": model, "noise": noise, "noise_floor": noise_floor, **given}  # type: ignore[typeddict-item]  # checked there
     with progress("looking at the rows", as_json):
         found = Workspace.open(workspace)

@@ -22,12 +22,14 @@ def serve(
     plain_http: Annotated[
         bool, typer.Option("--plain-http", help="Listen beyond this machine without TLS, behind a proxy that provides it.")
     ] = False,
+    json_log: Annotated[bool, typer.Option("--json-log", help="Write the log as one JSON object a line.")] = False,
     workspace: InWorkspace = HERE,
 ) -> None:
     """Serve the API under /v1 and the page at /, and work the queue every few seconds."""
     with progress("starting", as_json=False):
         import uvicorn
 
+        from expunge.service import records
         from expunge.service.app import create_app
         from expunge.workspace import Workspace
 
@@ -47,6 +49,7 @@ def serve(
         ssl_certfile=tls_certificate,
         ssl_keyfile=tls_key,
         access_log=False,
+        log_config=records.configuration(as_json=json_log),
         server_header=False,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=3,  # with the worker's own time, it stops within 10 seconds

@@ -4,121 +4,25 @@ A row group is a part: parts are read, decoded and encoded in the engine's threa
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 from scipy import sparse
 
-from expunge.data.columns import codes_of
 from expunge.data.parquet import row_groups
 from expunge.data.reading import read_batches
-from expunge.data.schema import FeatureSchema
+from expunge.data.table_columns import TableColumns
 from expunge.errors import InvalidRows
-from expunge.problem.arrays import LARGEST, SMALLEST, canonical
-from expunge.problem.losses import Loss
+from expunge.problem.arrays import canonical
 from expunge.problem.rows import Places, Rows, RowSource
-from expunge.problem.split import SplitMatrix, pays
+from expunge.problem.split import SplitMatrix
 
-Array = NDArray[Any]
 IN_MEMORY = 1 << 30
 """Size in bytes up to which ``in_one_block`` keeps encoded rows."""
-
-
-@dataclass(frozen=True)
-class TableColumns:
-    """How the columns of a table become rows; rows without a target are left out.
-
-    Args:
-        features: a schema, or the names of numeric columns (float32 if all of them are).
-        target: column of the targets.
-        classes: labels of a classifier in the order of their codes; none for regression, or if the target holds codes.
-        sample_weight: column of the weights.
-        class_weights: what the rows of each class count beside; 1 each by default.
-        exposure: column of the exposures, and the loss that takes them; none by default.
-    """
-
-    features: FeatureSchema | Sequence[str]
-    target: str
-    classes: tuple[str, ...] = ()
-    sample_weight: str | None = None
-    class_weights: tuple[float, ...] = ()
-    exposure: tuple[str, Loss] | None = None
-
-    @property
-    def columns(self) -> list[str]:
-        """Columns that are read."""
-        names = self.features.columns if isinstance(self.features, FeatureSchema) else self.features
-        exposure = None if self.exposure is None else self.exposure[0]
-        return [*names, self.target, *(name for name in (self.sample_weight, exposure) if name is not None)]
-
-    def rows(self, table: pa.Table, ids: Sequence[object]) -> Rows:
-        """The rows of ``table``, encoded.
-
-        Args:
-            table: rows with at least these columns.
-            ids: names of the table's rows, for the errors; a NumPy array, a list or ``Places``.
-
-        Raises:
-            InvalidRows: a value is not a number, is NaN, or is not a class of the target; the message names the row.
-        """
-        has_target = np.asarray(pc.is_valid(table[self.target]))
-        if not has_target.all():
-            table = table.filter(pa.array(has_target))
-            ids = ids.at(has_target) if isinstance(ids, Places) else [ids[int(i)] for i in np.flatnonzero(has_target)]
-        if self.classes:
-            y = codes_of(table[self.target], self.classes).astype(np.float64)
-            if (y < 0).any():
-                raise InvalidRows(
-                    f"row {ids[int(np.argmax(y < 0))]} has a {self.target} that is not a class of the model: it knows "
-                    f"{', '.join(self.classes)}"
-                )
-        else:
-            y = self._numbers(table, self.target, ids)
-        y, weight = self._weighted(table, y, ids)
-        if isinstance(self.features, FeatureSchema):
-            rows, schema = Rows.of(self.features.encode(table, ids).X, y, weight, ids), self.features
-            thin = schema.thin if schema.is_sparse else None
-            n_blocks = len(schema.groups) - (0 if thin is None else len(thin))
-            is_split = pays(n_blocks, rows.X.shape[1])  # by the schema alone: all parts have the same blocks
-            return replace(rows, X=SplitMatrix.of(rows.X, schema.groups, schema.alike, thin)) if is_split else rows
-        columns = [self._numbers(table, name, ids) for name in self.features]
-        X = np.stack(columns).T  # column by column, as they are stored
-        return Rows.of(X, y, weight, ids)
-
-    def _weighted(self, table: pa.Table, y: Array, ids: Sequence[object]) -> tuple[Array, Array | None]:
-        """Targets and weights of the rows, with what classes and exposures make of them."""
-        weight = None if self.sample_weight is None else self._numbers(table, self.sample_weight, ids)
-        if self.class_weights:
-            weight = np.array(self.class_weights)[y.astype(np.intp)] * (1.0 if weight is None else weight)
-        if self.exposure is not None:
-            name, loss = self.exposure
-            exposure = self._numbers(table, name, ids)
-            bad = ~((exposure >= SMALLEST) & (exposure <= LARGEST))
-            if bad.any():
-                row = int(np.argmax(bad))
-                raise InvalidRows(
-                    f"row {ids[row]} has {'no value' if np.isnan(exposure[row]) else f'{exposure[row]:g}'} in column "
-                    f"{name!r}, the exposure: it must be a number above 0 in every row that has a target"
-                )
-            y, beside = loss.over_exposure(np.asarray(y, dtype=np.float64), np.asarray(exposure, dtype=np.float64))
-            weight = beside if weight is None else weight * beside
-        return y, weight
-
-    @staticmethod
-    def _numbers(table: pa.Table, name: str, ids: Sequence[object]) -> NDArray[Any]:
-        column = table[name]
-        kind = column.type
-        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
-            at = f" (from row {ids[0]} on)" if len(ids) else ""
-            raise InvalidRows(f"column {name!r} is not numeric{at}, it holds {kind}: cast it, or declare it in a schema")
-        if column.null_count or not pa.types.is_floating(kind):
-            column = column.cast(pa.float64())
-        return np.asarray(column.to_numpy())
 
 
 class Part(Protocol):

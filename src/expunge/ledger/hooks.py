@@ -1,13 +1,13 @@
-"""Webhooks: who is told of certified releases, and what is still to be delivered; queued in the release's own transaction."""
+"""Webhooks: whom the service tells what happens, a URL or an e-mail address each; the log says who added or removed one."""
 
 import secrets
-from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from expunge.ledger import sealing
-from expunge.ledger.tables import deliveries, releases, webhooks
+from expunge.evidence.events import EventKind
+from expunge.ledger import log, sealing
+from expunge.ledger.tables import deliveries, webhooks
 
 
 @dataclass(frozen=True)
@@ -20,74 +20,48 @@ class Webhook:
     created: str
 
 
-@dataclass(frozen=True)
-class Delivery:
-    """A release of which a webhook is still to be told.
+def add(connection: sa.Connection, url: str, at: str, token: str | None = None) -> tuple[str, str]:
+    """Adds a webhook, in a writing transaction; returns its id and the secret with which its deliveries are signed.
 
     Args:
-        webhook: id of the webhook.
-        url: URL of the webhook.
-        secret: secret with which the delivery is signed.
-        attempts: number of failed attempts.
-        release: id of the release.
-        number: number of the release among those of ``model``.
-        at: when the release was made.
+        connection: a connection in a writing transaction.
+        url: where deliveries go; ``mailto:`` and an address for e-mail.
+        at: when it was added.
+        token: id of the token of whoever adds it. Default: nobody's, as at the command line.
     """
-
-    id: int
-    webhook: str
-    attempts: int
-    url: str = field(repr=False)
-    secret: str = field(repr=False)
-    release: int
-    model: str
-    number: int
-    at: str
-
-
-def add(connection: sa.Connection, url: str, at: str) -> tuple[str, str]:
-    """Adds a webhook; returns its id and the secret with which its deliveries are signed."""
     identity, secret = f"w-{secrets.token_hex(6)}", secrets.token_urlsafe(32)
     sealing.insert(connection, webhooks, [{"id": identity, "url": url, "secret": secret, "created": at}])
+    _note(connection, EventKind.WEBHOOK_ADDED, identity, token)
     return identity, secret
 
 
 def listed(connection: sa.Connection) -> list[Webhook]:
     """All webhooks."""
-    found = sealing.rows(connection, sa.select(webhooks).order_by(webhooks.c.created), webhooks)
+    found = sealing.rows(connection, sa.select(webhooks).order_by(webhooks.c.created, webhooks.c.id), webhooks)
     return [Webhook(row.id, row.url, row.secret, row.created) for row in found]
 
 
-def remove(connection: sa.Connection, identity: str) -> bool:
-    """Removes a webhook and its open deliveries; returns whether there was one."""
+def rotate(connection: sa.Connection, identity: str, token: str | None = None) -> str | None:
+    """Gives a webhook another secret, in a writing transaction, which signs every delivery from now on, those that wait too.
+
+    Returns:
+        The secret; ``None`` if there is no such webhook.
+    """
+    secret = secrets.token_urlsafe(32)
+    if not sealing.update(connection, webhooks, webhooks.c.id == identity, secret=secret):
+        return None
+    _note(connection, EventKind.WEBHOOK_ROTATED, identity, token)
+    return secret
+
+
+def remove(connection: sa.Connection, identity: str, token: str | None = None) -> bool:
+    """Removes a webhook and its deliveries, in a writing transaction; returns whether there was one."""
     sealing.delete(connection, deliveries, deliveries.c.webhook == identity)
-    return sealing.delete(connection, webhooks, webhooks.c.id == identity) == 1
+    if not sealing.delete(connection, webhooks, webhooks.c.id == identity):
+        return False
+    _note(connection, EventKind.WEBHOOK_REMOVED, identity, token)
+    return True
 
 
-def announce(connection: sa.Connection, release: int, at: str) -> None:
-    """Queues a release for every webhook, in the transaction that makes it."""
-    last = int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(deliveries.c.id), 0))).scalar_one())
-    for number, hook in enumerate(listed(connection), last + 1):
-        values = {"id": number, "webhook": hook.id, "release": release, "attempts": 0, "due": at}
-        sealing.insert(connection, deliveries, [values])
-
-
-def due(connection: sa.Connection, now: str, besides: Collection[str]) -> list[Delivery]:
-    """The oldest delivery that is now due for each webhook but ``besides``, with its URL and its release."""
-    waiting = sa.select(sa.func.min(deliveries.c.id)).where(deliveries.c.due <= now, deliveries.c.webhook.not_in(besides))
-    wanted = (deliveries.c.id, deliveries.c.webhook, deliveries.c.attempts, webhooks.c.url, webhooks.c.secret)
-    about = (releases.c.id.label("release"), releases.c.model, releases.c.number, releases.c.at)
-    chosen = sa.select(*wanted, *about).join(webhooks, deliveries.c.webhook == webhooks.c.id)
-    chosen = chosen.join(releases, deliveries.c.release == releases.c.id)
-    found = connection.execute(chosen.where(deliveries.c.id.in_(waiting.group_by(deliveries.c.webhook))))
-    return [Delivery(**row._mapping) for row in found]
-
-
-def postpone(connection: sa.Connection, ids: Sequence[int], until: str) -> None:
-    """Reserves deliveries while they are tried: if they are never settled, they are due again at ``until``."""
-    sealing.update(connection, deliveries, deliveries.c.id.in_(ids), due=until)
-
-
-def settle(connection: sa.Connection, delivery: int, attempts: int, outcome: str, due: str | None) -> None:
-    """Notes how an attempt went, and when the next one is due."""
-    sealing.update(connection, deliveries, deliveries.c.id == delivery, attempts=attempts, outcome=outcome, due=due)
+def _note(connection: sa.Connection, kind: EventKind, identity: str, token: str | None) -> None:
+    log.note(connection, kind, [{"webhook": identity, **({} if token is None else {"token": token})}])

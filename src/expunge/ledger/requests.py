@@ -58,6 +58,7 @@ class Request:
         attempts: number of failed attempts.
         again: it is not tried again before.
         received: ISO 8601, as are ``deadline``, ``closed`` and ``again``.
+        reminded: days before the deadline at the last reminder.
     """
 
     id: str
@@ -75,6 +76,7 @@ class Request:
     again: str | None = None
     batch: int | None = None
     closed: str | None = None
+    reminded: int | None = None
 
     @classmethod
     def of(cls, row: sa.Row[Any]) -> "Request":
@@ -238,6 +240,19 @@ def open_requests(connection: sa.Connection, limit: int) -> list[Request]:
     """Open requests, most urgent first."""
     chosen = sa.select(requests).where(requests.c.state.in_(OPEN)).order_by(requests.c.deadline, requests.c.id)
     return _read(connection, chosen.limit(limit))
+
+
+def to_remind(connection: sa.Connection, before: str, days: int) -> list[Request]:
+    """Open requests with a deadline until ``before`` for which no reminder of ``days`` days or fewer was sent."""
+    new = requests.c.reminded.is_(None) | (requests.c.reminded > days)
+    chosen = sa.select(requests).where(requests.c.state.in_(OPEN), requests.c.deadline <= before, new)
+    return _read(connection, chosen.order_by(requests.c.deadline, requests.c.id))
+
+
+def note_reminder(connection: sa.Connection, ids: Sequence[str], days: int) -> None:
+    """Notes that a reminder was sent so many days before the deadlines."""
+    for start in range(0, len(ids), PART):
+        sealing.update(connection, requests, requests.c.id.in_(ids[start : start + PART]), reminded=days)
 
 
 def page(connection: sa.Connection, state: RequestState | None, after: tuple[str, str] | None, limit: int) -> list[Request]:

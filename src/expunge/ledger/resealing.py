@@ -7,6 +7,7 @@ of it is one transaction: it happens, or nothing has.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import sqlalchemy as sa
 
@@ -31,6 +32,7 @@ def sealed_anew(connection: sa.Connection, key: SealKey) -> Iterator[list[Sealed
     sealing.verify(connection, old)
     standing = [account.before]
     yield standing
+    account.now = replace(account.before, total=0, rows=0)  # a migration may add and drop rows
     for table in metadata.sorted_tables:
         if "seal" in table.columns:
             _seal(connection, account, table)
@@ -38,14 +40,13 @@ def sealed_anew(connection: sa.Connection, key: SealKey) -> Iterator[list[Sealed
 
 
 def _seal(connection: sa.Connection, account: Sealing, table: sa.Table) -> None:
-    """Gives every row of ``table`` the seal of the columns that it has now."""
+    """Counts every row of ``table``, under the seal of the columns that it has now."""
     names = [column.name for column in table.primary_key.columns]
     changed = []
     for row in connection.execute(sa.select(table)).all():
         seal = account.seal(table, dict(row._mapping))
+        account.add(seal)
         if seal != row.seal:
-            account.drop(row.seal)
-            account.add(seal)
             changed.append({**{f"key_{name}": row._mapping[name] for name in names}, "seal": seal})
     if changed:
         mine = sa.and_(*(table.columns[name] == sa.bindparam(f"key_{name}") for name in names))

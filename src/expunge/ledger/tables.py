@@ -109,6 +109,7 @@ requests = _sealed(
     Column("received", Text, nullable=False),
     Column("deadline", Text, nullable=False),
     Column("closed", Text),
+    Column("reminded", _Whole),  # days before its deadline at the last reminder: 7, 3, 1; 0 once it was said to be overdue
     Index("requests_by_state", "state", "deadline"),
     Index("requests_by_tombstone", "tombstone"),
     Index("requests_by_batch", "batch"),
@@ -179,12 +180,15 @@ webhooks = _sealed(
 )
 
 deliveries = _sealed(
-    "deliveries",  # what is still to be delivered to webhooks
+    "deliveries",  # what webhooks are told, and how it went
     Column("id", _Whole, primary_key=True, autoincrement=False),
     Column("webhook", Text, ForeignKey("webhooks.id", ondelete="CASCADE"), nullable=False),
-    Column("release", _Whole, ForeignKey("releases.id"), nullable=False),
+    Column("event", Text, nullable=False),  # what happened
+    Column("body", Text, nullable=False),  # JSON: the notice as it is sent
+    Column("queued", Text, nullable=False),
     Column("attempts", _Whole, nullable=False),
     Column("due", Text),  # None once it has arrived, or was given up
     Column("outcome", Text),
     Index("deliveries_due", "due"),
+    Index("deliveries_of_webhook", "webhook", "id"),
 )

@@ -86,6 +86,11 @@ def revoke(connection: sa.Connection, identity: str) -> bool:
     return True
 
 
+def note_session(connection: sa.Connection, holder: Holder, *, is_start: bool) -> None:
+    """Notes in the log, in a writing transaction, that somebody logs in or out."""
+    log.note(connection, EventKind.SESSION_STARTED if is_start else EventKind.SESSION_ENDED, [{"token": holder.id}])
+
+
 def listed(connection: sa.Connection) -> list[Token]:
     """All tokens, oldest first."""
     found = sealing.rows(connection, sa.select(tokens).order_by(tokens.c.created), tokens)

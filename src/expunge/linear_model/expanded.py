@@ -3,7 +3,6 @@
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -21,22 +20,21 @@ class ExpandedModel(UnlearningModel):
 
     @property
     @abstractmethod
-    def _n_levels(self) -> int:
-        """L."""
-
-    @abstractmethod
-    def _expansion(self, y: Array) -> Expansion:
-        """What becomes of rows with these targets."""
+    def expansion(self) -> Expansion:
+        """How rows are expanded; a classifier must know its classes."""
 
     def _made(self, rows: Rows, *, by_subject: bool) -> Rows:
         require_weights(rows, self._is_weighted)
-        return self._expansion(rows.y).of(super()._made(rows, by_subject=by_subject), self._n_levels, by_subject=by_subject)
+        return self.expansion.rows(super()._made(rows, by_subject=by_subject), by_subject=by_subject)
 
     def objective(self, n_features: int) -> Objective:
         """What ``fit`` minimises, over the expanded rows; a classifier must know its classes.
 
         Args:
             n_features: width of a row as it is given, the intercept not counted.
+
+        Raises:
+            ValueError: ``fit_intercept`` is false.
 
         Examples:
             >>> from expunge.linear_model import PiecewiseExponentialRegressor
@@ -45,30 +43,12 @@ class ExpandedModel(UnlearningModel):
         """
         if not self.fit_intercept:
             raise ValueError(f"{type(self).__name__} has an intercept for each level: leave fit_intercept=True")
-        return super().objective(n_features + self._n_levels - 1)
-
-    def to_sklearn(self) -> Any:
-        """Nothing: scikit-learn has no estimator that predicts as this one.
-
-        Raises:
-            ValueError: always; ``coef_`` and ``intercept_`` are what may be published.
-
-        Examples:
-            >>> from expunge.linear_model import OrdinalClassifier
-            >>> OrdinalClassifier().to_sklearn()
-            Traceback (most recent call last):
-                ...
-            ValueError: scikit-learn has no estimator like OrdinalClassifier: publish coef_ and intercept_
-        """
-        return self._twin()
-
-    def _twin(self) -> Any:
-        raise ValueError(f"scikit-learn has no estimator like {type(self).__name__}: publish coef_ and intercept_")
+        return super().objective(n_features + self.expansion.n_levels - 1)
 
     def _row_norm(self) -> float | None:
         given = super()._row_norm()
         return None if given is None else math.hypot(given, 1.0)  # a level's column is 1
 
     def _served(self, objective: Objective, weights: Array) -> tuple[Array, Array | float]:
-        n_features = objective.n_features - self._n_levels + 1
+        n_features = objective.n_features - self.expansion.n_levels + 1
         return weights[None, :n_features].copy(), weights[-1] + np.concatenate([[0.0], weights[n_features:-1]])

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from expunge.errors import InvalidRows
 from expunge.linear_model.classifier import Array, Classifier
 from expunge.linear_model.expanded import ExpandedModel
-from expunge.problem.expansion import Expansion, thresholds
+from expunge.linear_model.scorers import OrdinalScorer, graded
+from expunge.problem.expansion import Expansion, Thresholds
 from expunge.problem.losses import Logistic, Loss
 from expunge.problem.objective import Objective
 
@@ -47,14 +47,20 @@ class OrdinalClassifier(ExpandedModel, Classifier):
     categories: Sequence[Any] | None = None
 
     @property
-    def _n_levels(self) -> int:
-        return len(getattr(self, "classes_", (0, 1))) - 1
+    def expansion(self) -> Expansion:
+        """A row as its comparisons with the cut-points.
+
+        Examples:
+            >>> OrdinalClassifier(sigma=0).fit([[0.0], [1.0], [2.0], [3.0]], [1, 1, 2, 3]).expansion
+            Thresholds(n_classes=3)
+        """
+        return Thresholds(len(self.classes_))
 
     def _loss(self) -> Loss:
         return Logistic()
 
-    def _expansion(self, y: Array) -> Expansion:
-        return thresholds(y, self._n_levels)
+    def _twin(self) -> Any:
+        return OrdinalScorer()
 
     def _learn_targets(self, y: Any) -> Array:
         codes = super()._learn_targets(y)
@@ -111,9 +117,7 @@ class OrdinalClassifier(ExpandedModel, Classifier):
             >>> model.predict_proba([[9.0]]).sum().round(6).tolist()
             1.0
         """
-        above = expit(self._predictor(X))
-        ones, zeros = np.ones((len(above), 1)), np.zeros((len(above), 1))
-        return np.asarray(-np.diff(np.hstack([ones, above, zeros]), axis=1))
+        return graded(self._predictor(X))
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The likeliest class of each row, ``(n_rows,)``.

@@ -54,7 +54,7 @@ class ServedModel(PlannedModel):
         twin.coef_, twin.intercept_ = self._served(objective, weights)
         if hasattr(self, "classes_"):
             twin.classes_ = self.classes_
-        twin.n_features_in_ = objective.n_features
+        twin.n_features_in_ = np.atleast_2d(twin.coef_).shape[1]
         return twin
 
     @abstractmethod
@@ -67,10 +67,14 @@ class ServedModel(PlannedModel):
         coef = blocks[:, :-1] if objective.fit_intercept else blocks
         return coef.copy(), blocks[:, -1].copy() if objective.fit_intercept else np.zeros(len(blocks))
 
+    def _checked(self, X: Any) -> Any:
+        """Rows to predict, if the model is fitted and they are of its width."""
+        check_is_fitted(self)
+        return validate_data(self, X, reset=False, accept_sparse="csr", dtype=[np.float64, np.float32])
+
     def _predictor(self, X: Any) -> Array:
         """Xwᵀ + b of the release, ``(n_rows,)`` or ``(n_rows, K)``."""
-        check_is_fitted(self)
-        X = validate_data(self, X, reset=False, accept_sparse="csr", dtype=[np.float64, np.float32])
+        X = self._checked(X)
         coef, intercept = _OF_ONE_RELEASE(self.__dict__)
         predictor: Array = np.asarray(X @ coef.T) + intercept
         return predictor

@@ -10,7 +10,8 @@ from expunge.errors import InvalidRows
 from expunge.linear_model.classifier import Array
 from expunge.linear_model.expanded import ExpandedModel
 from expunge.linear_model.regressors import Regressor
-from expunge.problem.expansion import Expansion, times_at_risk
+from expunge.linear_model.scorers import HazardScorer
+from expunge.problem.expansion import Expansion, TimesAtRisk
 from expunge.problem.losses import Loss, Poisson
 from expunge.problem.parameters import real
 
@@ -48,15 +49,14 @@ class PiecewiseExponentialRegressor(ExpandedModel, Regressor):
     intervals: Sequence[float] = ()
 
     @property
-    def _ends(self) -> Array:
-        ends = np.array([real("intervals", end) for end in self.intervals])
-        if not (np.isfinite(ends).all() and (np.diff(ends, prepend=0.0) > 0).all()):
-            raise ValueError(f"intervals must be finite times above 0 that rise, got {tuple(self.intervals)}")
-        return ends
+    def expansion(self) -> Expansion:
+        """A row as its times at risk.
 
-    @property
-    def _n_levels(self) -> int:
-        return len(self._ends) + 1
+        Examples:
+            >>> PiecewiseExponentialRegressor(intervals=(1.0, 5.0)).expansion
+            TimesAtRisk(ends=(1.0, 5.0))
+        """
+        return TimesAtRisk(tuple(real("intervals", end) for end in self.intervals))
 
     def _loss(self) -> Loss:
         return Poisson()
@@ -69,8 +69,8 @@ class PiecewiseExponentialRegressor(ExpandedModel, Regressor):
             )
         return times
 
-    def _expansion(self, y: Array) -> Expansion:
-        return times_at_risk(np.abs(y), y > 0, self._ends)
+    def _twin(self) -> Any:
+        return HazardScorer(tuple(self.intervals))
 
     def predict(self, X: Any) -> Array:
         """The hazard ratio of each row against x = 0, e^{x·w}, ``(n_rows,)``.
@@ -82,7 +82,8 @@ class PiecewiseExponentialRegressor(ExpandedModel, Regressor):
             >>> PiecewiseExponentialRegressor(sigma=0).fit([[0.0], [1.0]], [2.0, 2.0]).predict([[0.0]]).tolist()
             [1.0]
         """
-        return np.asarray(np.exp(self._predictor(X)[:, 0] - self.intercept_[0]))
+        scorer: HazardScorer = self.to_sklearn()
+        return scorer.predict(self._checked(X))
 
     def predict_survival(self, X: Any, times: Any) -> Array:
         """The probability that the event has not come by each time, ``(n_rows, n_times)``.
@@ -96,7 +97,5 @@ class PiecewiseExponentialRegressor(ExpandedModel, Regressor):
             >>> model.predict_survival([[0.0]], [0.0, 2.0]).round(3).tolist()
             [[1.0, 0.368]]
         """
-        times = np.asarray(times, dtype=np.float64)
-        starts, ends = np.concatenate([[0.0], self._ends]), np.append(self._ends, np.inf)
-        at_risk = np.clip(times[:, None], starts, ends) - starts
-        return np.asarray(np.exp(-np.outer(self.predict(X), at_risk @ np.exp(self.intercept_))))
+        scorer: HazardScorer = self.to_sklearn()
+        return scorer.predict_survival(self._checked(X), times)

@@ -4,22 +4,38 @@ An expansion looks at one row at a time and learns nothing, so that the rows mad
 them are sums over rows.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from expunge.problem.rows import Rows
+from expunge.problem.rows import Places, Rows
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
 
+class Made(NamedTuple):
+    """Names a row that was made of another.
+
+    Args:
+        row: name of the other.
+        level: at which.
+    """
+
+    row: object
+    level: int
+
+    def __str__(self) -> str:
+        return f"{self.row} at level {self.level}"
+
+
 @dataclass(frozen=True, eq=False)
-class Expansion:
-    """The rows that are made.
+class Levels:
+    """What becomes of the targets of rows.
 
     Args:
         source: of which row each is made, ascending, ``(n_made,)``.
@@ -33,47 +49,90 @@ class Expansion:
     y: Array
     share: Array | None = None
 
-    def of(self, rows: Rows, n_levels: int, *, by_subject: bool) -> Rows:
+
+class Expansion(ABC):
+    """How rows are expanded."""
+
+    @property
+    @abstractmethod
+    def n_levels(self) -> int:
+        """L, at least 1."""
+
+    @abstractmethod
+    def levels(self, y: Array) -> Levels:
+        """What becomes of rows with these targets.
+
+        Args:
+            y: as they are given, ``(n_rows,)``.
+        """
+
+    def rows(self, rows: Rows, *, by_subject: bool = False) -> Rows:
         """The rows made of ``rows``: their features, and beside them a column for each level but the first, 1 for its rows.
 
         Args:
             rows: on the host.
-            n_levels: L.
-            by_subject: whether ids are those of subjects, which keep them; else the level is put to them, as they name rows.
+            by_subject: whether ids are those of subjects, which stay as they are; else they name rows, and are made ``Made``.
         """
-        X = rows.X[self.source]
-        levels = (self.level[:, None] == np.arange(1, n_levels)[None, :]).astype(X.dtype)
-        made: Any = sparse.hstack([X, levels], format="csr") if sparse.issparse(X) else np.hstack([X, levels])
-        ids = None if rows.ids is None else [rows.ids[i] for i in self.source]
-        if ids is not None and not by_subject:
-            ids = [f"{name} at level {level}" for name, level in zip(ids, self.level, strict=True)]
-        weight = None if rows.sample_weight is None else rows.sample_weight[self.source]
-        if self.share is not None:
-            weight = self.share if weight is None else self.share * weight
-        return Rows.of(made, self.y, weight, ids)
+        made = self.levels(rows.y)
+        X = rows.X[made.source]
+        levels = (made.level[:, None] == np.arange(1, self.n_levels)[None, :]).astype(X.dtype)
+        wide: Any = sparse.hstack([X, levels], format="csr") if sparse.issparse(X) else np.hstack([X, levels])
+        ids = rows.ids
+        if isinstance(ids, Places):
+            ids = ids.at(made.source)
+        elif ids is not None:
+            names = [ids[i] for i in made.source]
+            ids = names if by_subject else [Made(name, int(k)) for name, k in zip(names, made.level, strict=True)]
+        weight = None if rows.sample_weight is None else rows.sample_weight[made.source]
+        if made.share is not None:
+            weight = made.share if weight is None else made.share * weight
+        return Rows.of(wide, made.y, weight, ids)
 
 
-def thresholds(codes: Array, n_levels: int) -> Expansion:
-    """Each row at every level k, with the target 1 where its class is above k: classes in order as comparisons.
+@dataclass(frozen=True)
+class Thresholds(Expansion):
+    """Each row at every level k, with the target 1 where the code of its class is above k: ordered classes as comparisons.
 
     Args:
-        codes: of the classes, 0..L, ``(n_rows,)``.
-        n_levels: L, one less than there are classes.
+        n_classes: how many there are, at least 2.
     """
-    source, level = np.repeat(np.arange(len(codes)), n_levels), np.tile(np.arange(n_levels), len(codes))
-    return Expansion(source, level, (codes[source] > level).astype(np.float64))
+
+    n_classes: int
+
+    @property
+    def n_levels(self) -> int:
+        return self.n_classes - 1
+
+    def levels(self, y: Array) -> Levels:
+        source, level = np.repeat(np.arange(len(y)), self.n_levels), np.tile(np.arange(self.n_levels), len(y))
+        return Levels(source, level, (y[source] > level).astype(np.float64))
 
 
-def times_at_risk(times: Array, has_event: NDArray[np.bool_], ends: Array) -> Expansion:
+@dataclass(frozen=True)
+class TimesAtRisk(Expansion):
     """Each row at every interval of time that it reached, with its events per time there as target and that time as weight.
+    Targets are times, negative where the event had not come.
 
     Args:
-        times: at which each was last seen, positive, ``(n_rows,)``.
-        has_event: whether that was the event, ``(n_rows,)``.
-        ends: of all intervals but the last, which has none, ascending, ``(L−1,)``.
+        ends: of all intervals but the last, which has none, rising.
+
+    Raises:
+        ValueError: they do not rise, or are not finite.
     """
-    starts, ends = np.concatenate([[0.0], ends]), np.append(ends, np.inf)
-    source, level = np.nonzero(starts[None, :] < times[:, None])
-    at_risk = np.minimum(times[source], ends[level]) - starts[level]
-    is_last = times[source] <= ends[level]
-    return Expansion(source, level, np.where(is_last & has_event[source], 1.0 / at_risk, 0.0), at_risk)
+
+    ends: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.ends).all() and (np.diff(self.ends, prepend=0.0) > 0).all()):
+            raise ValueError(f"intervals must be finite times above 0 that rise, got {self.ends}")
+
+    @property
+    def n_levels(self) -> int:
+        return len(self.ends) + 1
+
+    def levels(self, y: Array) -> Levels:
+        starts, ends, times = np.array([0.0, *self.ends]), np.array([*self.ends, np.inf]), np.abs(y)
+        source, level = np.nonzero(starts[None, :] < times[:, None])
+        at_risk = np.minimum(times[source], ends[level]) - starts[level]
+        has_event = (times[source] <= ends[level]) & (y[source] > 0)
+        return Levels(source, level, np.where(has_event, 1.0 / at_risk, 0.0), at_risk)

@@ -1,17 +1,17 @@
-"""The API under /v1: requests, models, releases, certificates, the log, webhooks. OpenAPI 3.1 at /v1/openapi.json."""
+"""The API under /v1: requests, models, releases, certificates, the log, health. OpenAPI 3.1 at /v1/openapi.json."""
 
 import base64
 import binascii
 import json
+import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, Header, HTTPException, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from expunge.errors import WorkspaceInvalid
-from expunge.ledger import hooks, log, releases, requests
+from expunge.ledger import log, releases, requests
 from expunge.ledger.bindings import covering
 from expunge.ledger.requests import RequestState
 from expunge.ledger.tokens import Role
@@ -23,7 +23,6 @@ from expunge.service.bodies import (
     AskedOne,
     Audited,
     DisclosureModel,
-    Hooked,
     Identity,
     Key,
     Limit,
@@ -36,6 +35,7 @@ from expunge.service.bodies import (
     Shown,
 )
 from expunge.service.problems import MEDIA_TYPE
+from expunge.service.records import changed, changing
 from expunge.service.views import certificate_view, expected, health_view, predictions_view, release_view, request_view
 from expunge.workspace import Workspace, desk
 from expunge.workspace.auditing import audited
@@ -51,12 +51,13 @@ DSSE = "application/vnd.dsse.envelope.v1+json"
 EVENTS = 1_000
 
 
-def _problems() -> dict[int | str, dict[str, Any]]:
+def problem_responses() -> dict[int | str, dict[str, Any]]:
+    """What the OpenAPI document says of errors."""
     schema = {"content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}, "description": "a problem"}
     return dict.fromkeys((400, 401, 403, 404, 405, 409, 413, 422, 429, 503), schema)
 
 
-router = APIRouter(prefix="/v1", responses=_problems())
+router = APIRouter(prefix="/v1", responses=problem_responses())
 
 
 def workspace_of(request: Request) -> Workspace:
@@ -126,9 +127,10 @@ def get_request(request_id: Identity, request: Request, _caller: Anybody) -> dic
 
 
 @router.post("/requests/{request_id}/cancel", status_code=204, response_class=Response)
-def cancel_request(request_id: Identity, request: Request, _caller: Operator) -> None:
+def cancel_request(request_id: Identity, request: Request, caller: Operator) -> None:
     """Withdraws a request that nobody works on yet."""
-    workspace_of(request).cancel(request_id)
+    with changing("request.cancelled", caller.holder.id, request=request_id):
+        workspace_of(request).cancel(request_id)
 
 
 @router.post("/requests/{request_id}/receipt")
@@ -162,11 +164,14 @@ def get_capacity(name: Name, request: Request, _caller: Anybody) -> dict[str, An
 
 
 @router.post("/models/{name}/refit")
-def refit_model(name: Name, request: Request, _caller: Engineer) -> dict[str, Any]:
+def refit_model(name: Name, request: Request, caller: Engineer) -> dict[str, Any]:
     """Refits a model now: nothing in its state then depends on anybody forgotten. It resets the budget only if the model's
     schedule says that it is due; otherwise it is charged like any release."""
     _require_model(request, name)
+    started = time.perf_counter()
     outcome = workspace_of(request).refit(name)
+    about = {"model": name, "release": outcome.number, "certificate": outcome.id}
+    changed("release.certified", caller.holder.id, time.perf_counter() - started, **about)
     return {"certificate": outcome.id, "release": outcome.number}
 
 
@@ -280,35 +285,12 @@ def get_consistency(
         return dict(log.prove_consistency(connection, earlier, later))
 
 
-@router.get("/webhooks")
-def list_webhooks(request: Request, _caller: Engineer) -> dict[str, Any]:
-    """The webhooks that are told of certified releases."""
-    with workspace_of(request).storage.database.reading() as connection:
-        return {"items": [{"webhook": row.id, "url": row.url, "created": row.created} for row in hooks.listed(connection)]}
-
-
-@router.post("/webhooks", status_code=201)
-def create_webhook(asked: Hooked, request: Request, _caller: Engineer) -> dict[str, Any]:
-    """Announces certified releases to a URL from now on; the secret that signs deliveries is shown once."""
-    with workspace_of(request).storage.database.writing() as connection:
-        identity, secret = hooks.add(connection, asked.url, datetime.now(UTC).isoformat())
-    return {"webhook": identity, "secret": secret}
-
-
-@router.delete("/webhooks/{webhook}", status_code=204, response_class=Response)
-def delete_webhook(webhook: Identity, request: Request, _caller: Engineer) -> None:
-    """Stops announcing releases to it."""
-    with workspace_of(request).storage.database.writing() as connection:
-        if not hooks.remove(connection, webhook):
-            raise HTTPException(404, f"there is no webhook {webhook!r}")
-    request.app.state.worker.faults.over(f"webhook {webhook}")
-
-
 @router.get("/health")
-def get_health(request: Request, _caller: Anybody) -> dict[str, Any]:
-    """Whether the queue is being worked, what stands in its way, and what is overdue."""
-    found = status(workspace_of(request).storage)
-    return {"requests": found.requests, "overdue": found.overdue, **health_view(request.app.state.worker.health)}
+def get_health(request: Request, response: Response, _caller: Anybody) -> dict[str, Any]:
+    """Whether the queue is being worked (503 if not), what stands in its way, and what is overdue."""
+    found, health = status(workspace_of(request).storage), request.app.state.worker.health
+    response.status_code = 200 if health.late is None else 503
+    return {"requests": found.requests, "overdue": found.overdue, **health_view(health)}
 
 
 def _found(value: T | None, what: str) -> T:

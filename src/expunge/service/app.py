@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from expunge.errors import ExpungeError, WorkspaceInvalid
 from expunge.files import write_file
 from expunge.ledger import releases
-from expunge.service import api, bodies, charts, pages, problems
+from expunge.service import api, bodies, charts, pages, problems, webhooks
 from expunge.service.access import AccessControl, Anybody
 from expunge.service.drafts import Drafts
 from expunge.service.intake import Intake
@@ -81,6 +81,8 @@ def create_app(workspace: Workspace, *, is_secure: bool = False, every: float = 
     problems.install(app)
     app.include_router(api.router)
     app.include_router(pages.router)
+    app.include_router(webhooks.router)
+    app.include_router(webhooks.page_router)
     app.add_exception_handler(pages.LoggedOut, lambda request, _error: pages.login_page(request))
     _describe(app)
     app.add_middleware(_BodyLimit)
@@ -142,6 +144,7 @@ def _watch(app: FastAPI) -> None:
     spent = Gauge("expunge_epsilon_spent", "Cumulative epsilon since the last scheduled refit", ["model"], registry=registry)
     overdue = Gauge("expunge_requests_overdue", "Open requests past their deadline, among the most urgent", registry=registry)
     round_at = Gauge("expunge_worker_last_round_timestamp_seconds", "Set time of the last round that ended", registry=registry)
+    working = Gauge("expunge_worker_ok", "1 while the queue is being worked, 0 while it is not", registry=registry)
     failures = Counter("expunge_worker_failures", "Failures of rounds, models and webhooks", ["cause"], registry=registry)
     seen: dict[str, int] = {}
 
@@ -172,7 +175,9 @@ def _watch(app: FastAPI) -> None:
         count(closed, "closed", worker.closed)
         for cause, total in worker.faults.totals.items():
             count(failures.labels(cause), cause, total)
-        round_at.set(worker.health.last_round.timestamp())
+        health = worker.health
+        round_at.set(health.last_round.timestamp())
+        working.set(health.state == "ok")
         for state, number in found.requests.items():
             counted.labels(state).set(number)
         for model in found.models:

@@ -3,10 +3,9 @@
 from typing import Annotated, Any
 
 from fastapi import Header, Path, Query
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
 from expunge.identities import LENGTH
-from expunge.service.deliveries import require_callable
 
 BULK = 10_000
 PREVIEWED = 1_000
@@ -29,11 +28,6 @@ Identity = Annotated[str, Path(pattern=r"^[!-~]{1,64}$")]
 Number = Annotated[int, Path(ge=1, le=2**53)]
 Answered = Annotated[str | None, Query(alias="request", pattern=r"^[!-~]{1,64}$", description="Id of a request.")]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", pattern="^[ -~]{1,200}$")]
-
-
-def _callable(url: str) -> str:
-    require_callable(url)
-    return url
 
 
 class Problem(BaseModel):
@@ -103,10 +97,10 @@ class Previewed(BaseModel):
 
 
 class Hooked(BaseModel):
-    """Where to announce certified releases."""
+    """Whom to tell what happens: ``https://`` for a program, ``mailto:`` for a person."""
 
     model_config = ConfigDict(extra="forbid")
-    url: Annotated[str, Field(max_length=2000, pattern=r"^https?://"), AfterValidator(_callable)]
+    url: Annotated[str, Field(max_length=2000, pattern=r"^(https?://|mailto:)")]
 
 
 class Audited(BaseModel):

@@ -1,29 +1,36 @@
-"""Deliveries: webhooks are told of certified releases, in a separate thread; no webhook waits for another."""
+"""Deliveries: webhooks are told what happens, in a separate thread; no webhook waits for another, and no request for one.
+
+The same thread looks at what nobody else notices: deadlines that come near, and a worker that has fallen silent.
+"""
 
 import asyncio
 import hashlib
 import hmac
-import ipaddress
-import json
-import re
 import threading
 import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
-import httpx
-
-from expunge.evidence.events import EventKind
-from expunge.ledger import hooks
-from expunge.ledger.hooks import Delivery
+from expunge.ledger import notices
+from expunge.ledger.notices import Due, Notice
+from expunge.service import targets
 from expunge.service.faults import Cause, Faults
+from expunge.service.mail import Server, Unsendable
+from expunge.service.records import WORKER, changed
+from expunge.service.reminders import remind
+from expunge.service.targets import Network, UnusableURL, require_callable
 from expunge.workspace.storage import Storage
 
 PART = "deliveries"
 LIMIT = 10.0
 """Seconds for one whole delivery, from looking up the name to the status of the answer, however slowly it arrives."""
-ATTEMPTS = 10
-FIRST_RETRY = 5.0
-"""Seconds after the first failed delivery; each further wait is twice as long."""
+ATTEMPTS = 16
+"""Number of attempts before a delivery is given up, about a day after the first."""
+FIRST_RETRY, LONGEST_RETRY = 5.0, 6 * 3600.0
+"""Seconds after the first failed delivery, doubled after each further one, and the longest wait."""
+LOOKS = 60.0
+"""Seconds between two looks at the deadlines."""
 EVERY = 0.5
 """Seconds between two looks at what is due."""
 PAUSE = 5.0
@@ -32,44 +39,6 @@ UNDER_WAY = 60.0
 """Seconds for which a delivery is reserved; after a kill it is tried again then."""
 STOPPING = 2.0
 """Seconds that ``stop`` waits."""
-HOST = re.compile(r"([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?")
-
-
-class UnusableURL(ValueError):
-    """A URL to which no webhook may go."""
-
-
-def require_callable(url: str) -> None:
-    """Checks that webhooks may go to ``url``, which must use HTTPS or lead to this machine.
-
-    Raises:
-        UnusableURL: it is mistyped, or leads elsewhere. The message does not repeat it, because it may hold a password.
-    """
-    if any(character.isspace() or not character.isprintable() for character in url):
-        raise UnusableURL("the URL contains spaces or control characters: remove them")
-    try:
-        parsed = httpx.URL(url)  # the client that calls it must understand it as we do
-        host, userinfo, port = parsed.raw_host.decode("ascii"), parsed.userinfo, parsed.port
-    except (httpx.InvalidURL, ValueError):
-        raise UnusableURL("the URL cannot be read: write it as https://host/path") from None
-    if userinfo:
-        raise UnusableURL("the URL contains a name or a password before the host: leave them out, deliveries are signed")
-    if not _is_address(host) and not (len(host) <= 253 and HOST.fullmatch(host)):
-        raise UnusableURL("the URL names no valid host: write it as https://host/path")
-    if not url.isascii():
-        raise UnusableURL("the URL has characters beyond ASCII: write the host in its xn-- form, and the path percent-encoded")
-    if port is not None and not 1 <= port <= 65535:
-        raise UnusableURL("the URL's port is not between 1 and 65535")
-    if parsed.scheme != "https" and not (parsed.scheme == "http" and host in ("127.0.0.1", "localhost")):
-        raise UnusableURL("the URL must begin with https://, or lead to this machine: http://127.0.0.1 or http://localhost")
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def signed(body: bytes, secret: str, at: int) -> str:
@@ -81,9 +50,13 @@ def signed(body: bytes, secret: str, at: int) -> str:
 class Deliveries:
     """A thread that tells webhooks: one delivery for each at a time, all webhooks at once."""
 
-    def __init__(self, storage: Storage, faults: Faults) -> None:
+    def __init__(self, storage: Storage, faults: Faults, silent_since: Callable[[], datetime | None]) -> None:
         self._storage = storage
         self._faults = faults
+        self._silent_since = silent_since
+        self._is_silence_told = False
+        self._next_look = 0.0
+        self._mail = ThreadPoolExecutor(1, "expunge-mail")  # of its own: a slow mail server holds up e-mails alone
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="expunge-deliveries", daemon=True)
 
@@ -100,6 +73,7 @@ class Deliveries:
         """Stops; a delivery under way is broken off."""
         self._ended.set()
         self._thread.join(STOPPING)
+        self._mail.shutdown(wait=False, cancel_futures=True)
 
     def _run(self) -> None:
         while not self._ended.is_set():
@@ -115,6 +89,7 @@ class Deliveries:
         try:
             while not self._ended.is_set():
                 telling = {webhook: task for webhook, task in telling.items() if not task.done()}
+                await asyncio.to_thread(self._look)
                 for row in await asyncio.to_thread(self._taken, list(telling)):
                     telling[row.webhook] = asyncio.create_task(self._tell(row))
                 self._faults.over(PART)
@@ -125,25 +100,40 @@ class Deliveries:
             for task in telling.values():
                 task.cancel()
 
-    def _taken(self, besides: list[str]) -> list[Delivery]:
+    def _look(self) -> None:
+        """Queues what is to be said of deadlines, and of a worker that has just fallen silent."""
+        since = self._silent_since()
+        if since is not None and not self._is_silence_told:
+            with self._storage.database.writing() as connection:
+                notices.announce(connection, Notice.WORKER_SILENT, {"since": since.isoformat(timespec="seconds")})
+        self._is_silence_told = since is not None
+        if time.monotonic() >= self._next_look:
+            remind(self._storage, datetime.now(UTC))
+            self._next_look = time.monotonic() + LOOKS
+
+    def _taken(self, besides: list[str]) -> list[Due]:
         """One due delivery for every webhook but ``besides``; no other instance takes them while they are under way."""
         database, now = self._storage.database, datetime.now(UTC)
         with database.reading() as connection:
-            if not hooks.due(connection, now.isoformat(), besides):
+            if not notices.due(connection, now.isoformat(), besides):
                 return []
         with database.writing() as connection:
-            taken = hooks.due(connection, now.isoformat(), besides)
-            hooks.postpone(connection, [row.id for row in taken], (now + timedelta(seconds=UNDER_WAY)).isoformat())
+            taken = notices.due(connection, now.isoformat(), besides)
+            notices.postpone(connection, [row.id for row in taken], (now + timedelta(seconds=UNDER_WAY)).isoformat())
         return taken
 
-    async def _tell(self, row: Delivery) -> None:
-        outcome, again = await _told(row), None
+    async def _tell(self, row: Due) -> None:
+        started = time.perf_counter()
+        outcome, again = await self._told(row), None
+        about = {"webhook": row.webhook, "delivery": row.id, "attempt": row.attempts + 1, "outcome": outcome}
+        changed("delivery.tried", WORKER, time.perf_counter() - started, **about)
         if outcome == "delivered":
             self._faults.over(f"webhook {row.webhook}")
         else:
             self._faults.add(f"webhook {row.webhook}", Cause.DELIVERY, outcome)
             if row.attempts + 1 < ATTEMPTS:
-                again = (datetime.now(UTC) + timedelta(seconds=FIRST_RETRY * 2**row.attempts)).isoformat()
+                wait = min(FIRST_RETRY * 2.0**row.attempts, LONGEST_RETRY)
+                again = (datetime.now(UTC) + timedelta(seconds=wait)).isoformat()
         while True:  # until it is noted, so that a locked ledger does not cause a second delivery
             try:
                 return await asyncio.to_thread(self._settle, row, outcome, again)
@@ -151,29 +141,41 @@ class Deliveries:
                 self._faults.met(PART, error)
                 await asyncio.sleep(PAUSE)
 
-    def _settle(self, row: Delivery, outcome: str, again: str | None) -> None:
+    def _settle(self, row: Due, outcome: str, again: str | None) -> None:
         with self._storage.database.writing() as connection:
-            hooks.settle(connection, row.id, row.attempts + 1, outcome, again)
+            notices.settle(connection, row.id, row.attempts + 1, outcome, again)
+
+    async def _told(self, row: Due) -> str:
+        """The outcome of one attempt."""
+        settings = self._storage.configuration
+        if not row.url.startswith("mailto:"):
+            return await _called(row, settings.networks)
+        server, recipient = Server(settings.smtp, settings.mail_from), row.url.removeprefix("mailto:")
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(LIMIT):
+                await loop.run_in_executor(self._mail, server.send, recipient, row.body, LIMIT)
+        except Unsendable as error:
+            return f"failed: {error}"
+        except TimeoutError:
+            return f"failed: no answer within {LIMIT:g} seconds"
+        except Exception as error:  # any error of the server; its text may repeat what it was sent
+            return f"failed: {type(error).__name__}"
+        return "delivered"
 
 
-async def _told(row: Delivery) -> str:
-    """The outcome of one attempt; only the status of the answer is read."""
-    outcome = None
+async def _called(row: Due, networks: Sequence[Network]) -> str:
+    """The outcome of one call of a webhook."""
     try:
-        require_callable(row.url)  # it may have reached the ledger in another way
-        about = {name: getattr(row, name) for name in ("release", "model", "number", "at")}
-        body = json.dumps({"event": EventKind.RELEASE_CERTIFIED, **about}, sort_keys=True).encode()
+        target = require_callable(row.url, networks)  # it may have reached the ledger in another way
+        body = row.body.encode()
         headers = {"Content-Type": "application/json", "Expunge-Signature": signed(body, row.secret, int(time.time()))}
-        async with (
-            asyncio.timeout(LIMIT),
-            httpx.AsyncClient(timeout=None, follow_redirects=False) as client,
-            client.stream("POST", row.url, content=body, headers=headers) as answer,
-        ):
-            outcome = "delivered" if answer.is_success else f"failed: status {answer.status_code}"
+        async with asyncio.timeout(LIMIT):
+            status = await targets.call(target, body, headers, networks)
     except UnusableURL as error:
         return f"failed: {error}"
     except TimeoutError:
-        return outcome or f"failed: no answer within {LIMIT:g} seconds"
-    except Exception as error:  # any error of the library, a proxy setting or the other side
-        return outcome or f"failed: {type(error).__name__}"
-    return outcome
+        return f"failed: no answer within {LIMIT:g} seconds"
+    except Exception as error:  # any error of the library or the other side
+        return f"failed: {type(error).__name__}"
+    return "delivered" if 200 <= status < 300 else f"failed: status {status}"

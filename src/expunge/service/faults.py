@@ -17,19 +17,8 @@ from pathlib import Path
 
 from sqlalchemy.exc import TimeoutError as NoConnection
 
-from expunge.errors import (
-    AnchorMismatch,
-    BudgetSpent,
-    CapacityExceeded,
-    ExpungeError,
-    InvalidRows,
-    ModelCopied,
-    NoiseTooLarge,
-    NoOptimum,
-    NotLearned,
-    StateCorrupt,
-    WorkspaceBusy,
-)
+from expunge.errors import ExpungeError, WorkspaceBusy
+from expunge.workspace.states import MODEL_FAULTS, ROW_FAULTS
 
 log = logging.getLogger("expunge.service")
 
@@ -39,8 +28,10 @@ class Cause(StrEnum):
 
     BUSY = "busy"
     """Nothing: another process is working in the workspace."""
+    ROW = "row"
+    """Look at the request that it names: a model cannot answer it. The others continue."""
     MODEL = "model"
-    """Look at the request or the model that it names; the others continue."""
+    """Look at the model that it names; the others continue."""
     ENVIRONMENT = "environment"
     """Repair the disk, the database, the files."""
     DELIVERY = "delivery"
@@ -49,17 +40,6 @@ class Cause(StrEnum):
     """Report it."""
 
 
-OF_MODELS = (
-    InvalidRows,
-    NotLearned,
-    NoOptimum,
-    CapacityExceeded,
-    BudgetSpent,
-    ModelCopied,
-    NoiseTooLarge,
-    AnchorMismatch,
-    StateCorrupt,
-)
 OF_THE_ENVIRONMENT = (ExpungeError, OSError, MemoryError, NoConnection)
 PACKAGE = Path(__file__).parents[1]
 
@@ -68,7 +48,9 @@ def cause_of(error: BaseException) -> Cause:
     """Who is at fault."""
     if isinstance(error, WorkspaceBusy) and error.__cause__ is None:
         return Cause.BUSY  # with a cause, the database does not answer
-    if isinstance(error, OF_MODELS):
+    if isinstance(error, ROW_FAULTS):
+        return Cause.ROW
+    if isinstance(error, MODEL_FAULTS):
         return Cause.MODEL
     return Cause.ENVIRONMENT if isinstance(error, OF_THE_ENVIRONMENT) else Cause.BUG
 

@@ -1,11 +1,13 @@
 """Intake: requests that arrive together are answered together, with one look at the table and one transaction."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from expunge.errors import ExpungeError
+from expunge.service.records import changed
 from expunge.workspace import desk
 from expunge.workspace.desk import Answer, ForgetRequest
 from expunge.workspace.storage import Storage
@@ -31,11 +33,17 @@ class Intake:
 
     async def ask(self, wishes: Sequence[ForgetRequest]) -> list[Answer]:
         """Answers to ``wishes``, in order; see ``desk.ask``."""
+        started = time.perf_counter()
         call = _Call(wishes, asyncio.get_running_loop().create_future())
         self._waiting.append(call)
         if self._answering is None or self._answering.done():
             self._answering = asyncio.create_task(self._answer())
-        return await call.answered
+        answers = await call.answered
+        for wish, answer in zip(wishes, answers, strict=True):
+            if answer.receipt is not None or answer.is_refused:  # all others were asked before
+                event = "request.refused" if answer.is_refused else "request.accepted"
+                changed(event, wish.actor, time.perf_counter() - started, request=answer.request)
+        return answers
 
     async def _answer(self) -> None:
         while self._waiting:

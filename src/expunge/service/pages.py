@@ -17,7 +17,7 @@ from expunge.data.lists import is_table
 from expunge.errors import ExpungeError, RequestRefused, SignatureInvalid
 from expunge.evidence.signing import PublicKeys
 from expunge.evidence.verification import verify_content
-from expunge.ledger import log, releases, requests
+from expunge.ledger import log, releases, requests, tokens
 from expunge.ledger.requests import RequestState
 from expunge.ledger.tokens import Role
 from expunge.service import charts
@@ -25,6 +25,7 @@ from expunge.service.access import COOKIE, SESSION_SECONDS, AccessControl, Calle
 from expunge.service.api import workspace_of
 from expunge.service.bodies import BULK, PREVIEWED, Identity, Name, Number
 from expunge.service.drafts import MINUTES, Draft, Given
+from expunge.service.records import changing
 from expunge.service.views import certificate_view, expected, request_view
 from expunge.workspace.auditing import audited
 from expunge.workspace.desk import Answer, ForgetRequest
@@ -107,6 +108,8 @@ def login(request: Request, token: Annotated[str, Form(max_length=200)] = "") ->
     holder = access.by_token(token.strip(), request.client.host if request.client else "")
     if holder is None:
         return login_page(request, problem="This is not a valid token. Ask for one: expunge token issue NAME --role operator")
+    with changing("session.started", holder.id), workspace_of(request).storage.database.writing() as connection:
+        tokens.note_session(connection, holder, is_start=True)
     answer = RedirectResponse("/", 303)
     answer.set_cookie(
         COOKIE, access.session(holder), SESSION_SECONDS, httponly=True, samesite="strict", secure=access.is_secure, path="/"
@@ -115,8 +118,10 @@ def login(request: Request, token: Annotated[str, Form(max_length=200)] = "") ->
 
 
 @router.post("/logout")
-def logout(caller: Visitor) -> Response:
+def logout(request: Request, caller: Visitor) -> Response:
     """Ends a session."""
+    with changing("session.ended", caller.holder.id), workspace_of(request).storage.database.writing() as connection:
+        tokens.note_session(connection, caller.holder, is_start=False)
     answer = RedirectResponse("/", 303)
     answer.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
     return answer
@@ -239,7 +244,8 @@ def request_path(request: Request, caller: Visitor, identity: Identity) -> Respo
 @router.post("/requests/{identity}/cancel")
 def cancel(request: Request, caller: Operator, identity: Identity) -> Response:
     """Withdraws a request."""
-    workspace_of(request).cancel(identity)
+    with changing("request.cancelled", caller.holder.id, request=identity):
+        workspace_of(request).cancel(identity)
     return RedirectResponse(f"/requests/{identity}", 303)
 
 

@@ -13,7 +13,9 @@ from typing import Literal
 
 from expunge.service.deliveries import Deliveries
 from expunge.service.faults import Cause, Fault, Faults
+from expunge.service.records import WORKER, changed
 from expunge.workspace import Workspace
+from expunge.workspace.queue import Processed
 
 log = logging.getLogger("expunge.service")
 
@@ -27,10 +29,13 @@ LONG = 600.0
 """Seconds that a round may take if it started on time, and that somebody may work by hand."""
 LONGEST_WAIT = 45.0
 """Longest time in seconds between two attempts to work the queue, so it moves within a minute of the end of a fault."""
+FIRST_WAIT_OF_A_BUG, LONGEST_WAIT_OF_A_BUG = 60.0, 3600.0
+"""The same after an unforeseen error, doubled after each further one: nothing but another version or another batch repairs it,
+every attempt is in the log, and a restart tries at once."""
 STOPPING = 4.0
 """Seconds that ``stop`` gives the present round. A longer one ends with the process, and the next start finishes it or takes
 it back, as after a kill."""
-QUEUE, STUCK = "the queue", "stuck work"
+QUEUE, STUCK, ASIDE = "the queue", "stuck requests", "models set aside"
 
 State = Literal["ok", "late", "dead"]
 
@@ -59,7 +64,7 @@ class Health:
         """For everybody: that the queue is not being worked. It reveals only a set time."""
         if self.state == "ok":
             return None
-        since = f"no round has started and ended since {self.last_round:%H:%M} UTC"
+        since = f"no request has been worked since {self.last_round:%H:%M} UTC"
         return since if self.state == "late" else f"the worker has ended; {since}"
 
     @property
@@ -81,9 +86,10 @@ class Worker:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="expunge-worker", daemon=True)
         self.faults = Faults()
-        self.deliveries = Deliveries(workspace.storage, self.faults)
+        self.deliveries = Deliveries(workspace.storage, self.faults, self._silent_since)
         self._rounds = _Rounds()
-        self._queue = _Wait(every, LONGEST_WAIT)
+        self._queue = _Wait()
+        self._waiting: set[str] = set()
         self.closed = 0
 
     @property
@@ -93,6 +99,13 @@ class Worker:
         state: State = "dead" if not is_alive else "late" if self._rounds.is_late(max(LATE, 2.0 * self._every)) else "ok"
         last, since = self._rounds.times
         return Health(state, last, since, "ok" if self.deliveries.is_alive else "dead", self.faults.now)
+
+    def _silent_since(self) -> datetime | None:
+        """Since when no request is worked although the service runs; ``None`` while they are."""
+        if self._ended.is_set():
+            return None
+        health = self.health
+        return None if health.state == "ok" else health.last_round
 
     def start(self) -> None:
         """Starts working."""
@@ -116,26 +129,49 @@ class Worker:
             try:
                 self._round()
             except BaseException as error:  # a panic of a Rust library is not an Exception
-                if self.faults.met(QUEUE, error) != Cause.BUSY:
-                    self._rounds.fail()
-                    self._queue.lengthen()
+                self._fail(error)
             else:
                 self._rounds.end()
                 self._queue.forget()
                 self.faults.over(QUEUE)
 
+    def _fail(self, error: BaseException) -> None:
+        """Notes why a round failed, and when to try again."""
+        cause = self.faults.met(QUEUE, error)
+        if cause == Cause.BUSY:
+            return
+        self._rounds.fail()
+        if cause == Cause.BUG:
+            self._queue.lengthen(FIRST_WAIT_OF_A_BUG, LONGEST_WAIT_OF_A_BUG)
+        else:
+            self._queue.lengthen(self._every, LONGEST_WAIT)
+
     def _round(self) -> None:
+        started = time.perf_counter()
         done = self._workspace.process(patience=PATIENCE, is_due=True)
         self.closed += done.closed
-        if done.closed or done.outcomes:
-            log.info("%d requests closed, %d releases", done.closed, len(done.outcomes))
+        self._record(done, time.perf_counter() - started)
+        stuck = [f"a request cannot be worked: {problem}" for problem in done.problems.values()]
+        aside = [f"model {name} is set aside: {reason}" for name, reason in done.aside.items()]
+        for part, cause, problems in ((STUCK, Cause.ROW, stuck), (ASIDE, Cause.MODEL, aside)):
+            for problem in problems:
+                self.faults.add(part, cause, problem)
+            self.faults.over(part, besides=problems)
+
+    def _record(self, done: Processed, seconds: float) -> None:
+        """Records what a round has changed; of requests and models that still wait, only when they begin to."""
+        for made in done.outcomes:
+            about = {"model": made.model, "release": made.number, "certificate": made.id}
+            changed("release.certified", WORKER, made.release.certificate.seconds, **about)
+        for request in done.requests:
+            changed("request.closed", WORKER, seconds, request=request)
+        for request in done.problems.keys() - self._waiting:
+            changed("request.stuck", WORKER, seconds, request=request)
+        for model in done.aside.keys() - self._waiting:
+            changed("model.set_aside", WORKER, seconds, model=model)
         if done.purged:
-            log.info("the tombstones of %d requests were deleted: their term is over", done.purged)
-        problems = [f"a request cannot be worked: {problem}" for problem in done.problems.values()]
-        problems += [f"model {name} is set aside: {reason}" for name, reason in done.aside.items()]
-        for problem in problems:
-            self.faults.add(STUCK, Cause.MODEL, problem)
-        self.faults.over(STUCK, besides=problems)
+            changed("tombstones.purged", WORKER, seconds, requests=done.purged)
+        self._waiting = {*done.problems, *done.aside}
 
 
 class _Rounds:
@@ -176,8 +212,7 @@ class _Rounds:
 class _Wait:
     """A wait that doubles with every failure."""
 
-    def __init__(self, first: float, longest: float) -> None:
-        self._first, self._longest = first, longest
+    def __init__(self) -> None:
         self._failures, self._until = 0, 0.0
 
     @property
@@ -185,9 +220,9 @@ class _Wait:
         """Whether it is time to try again."""
         return time.monotonic() >= self._until
 
-    def lengthen(self) -> None:
-        """Call after a failure."""
-        self._until = time.monotonic() + min(self._first * 2.0 ** min(self._failures, 30), self._longest)
+    def lengthen(self, first: float, longest: float) -> None:
+        """Call after a failure, with the first and the longest wait in seconds."""
+        self._until = time.monotonic() + min(first * 2.0 ** min(self._failures, 30), longest)
         self._failures += 1
 
     def forget(self) -> None:

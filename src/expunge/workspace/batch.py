@@ -26,9 +26,10 @@ from expunge.evidence.events import EventKind
 from expunge.evidence.signing import key_path
 from expunge.evidence.statements import CERTIFICATE, digest
 from expunge.files import delete_file, delete_unfinished, write_file
-from expunge.ledger import batches, data_files, hooks, log, releases, requests, times, tombstones
+from expunge.ledger import batches, data_files, log, notices, releases, requests, times, tombstones
 from expunge.ledger.batches import FORGETTING, Batch, BatchKind, BatchState
 from expunge.ledger.bindings import bound
+from expunge.ledger.notices import Notice
 from expunge.ledger.properties import read_property, set_property
 from expunge.ledger.public_keys import retired_keyids
 from expunge.unlearning.release import Release
@@ -248,7 +249,8 @@ def _certify(
                 at=at,
             ),
         )
-        hooks.announce(connection, identity, times.exact())
+        told = {"model": new.model, "release": new.number, "certificate": identity}
+        notices.announce(connection, Notice.RELEASE_CERTIFIED, told, at=at)
         if work.kind == BatchKind.REFIT:  # not one that the ladder forced: the schedule must not reveal the rung
             releases.owe(connection, new.model, None)
         elif work.gone or new.forgot:
@@ -272,6 +274,7 @@ def _set_aside(connection: sa.Connection, model: str, reason: str, at: str | Non
     """Notes why a model can forget nobody now; this is logged once."""
     if releases.named(connection, model).aside is None:
         log.append(connection, EventKind.MODEL_SET_ASIDE, [{"model": model}], at)
+        notices.announce(connection, Notice.MODEL_SET_ASIDE, {"model": model}, at=at)
     releases.set_aside(connection, model, reason, _later(AGAIN))
 
 
@@ -281,6 +284,8 @@ def _blame(connection: sa.Connection, request: str, reasons: Mapping[str, str], 
     assert found is not None  # it belongs to this batch
     if not found.attempts:
         log.append(connection, EventKind.REQUEST_STUCK, [{"request": request}], at)
+        about = {"request": request, "deadline": found.deadline}
+        notices.announce(connection, Notice.REQUEST_STUCK, {"requests": [about]}, at=at)
     text = "; ".join(f"{model}: {reason}" for model, reason in reasons.items())
     requests.note_problem(connection, found, text, _later(min(FIRST_AGAIN * 2**found.attempts, AGAIN)))
 

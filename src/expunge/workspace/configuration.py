@@ -1,5 +1,6 @@
 """workspace.toml: the settings that a person may change, each with a default that works."""
 
+import ipaddress
 import json
 import re
 import tomllib
@@ -51,6 +52,15 @@ engine = "local"
 # sftp://host/path. It is compared before every batch and written at its end. "" for none.
 anchor = ""
 
+# Networks inside to which webhooks may go, separated by commas, such as "10.20.0.0/16, fd00::/8"; "" for none. All other
+# private, link-local and reserved addresses are refused, but for http://127.0.0.1 and http://localhost.
+webhook_networks = ""
+
+# The SMTP server that sends e-mail alerts: smtps://user@host:465 (TLS) or smtp://user@host:587 (STARTTLS); "" for none. Its
+# password is in the file that the environment variable EXPUNGE_SMTP_PASSWORD_FILE names. And the address they come from.
+smtp = ""
+mail_from = ""
+
 # Requests that one caller may make in 24 hours.
 requests_per_day = 100000
 
@@ -74,6 +84,9 @@ class Configuration:
     undeclared_percent: int = 5
     engine: str = LOCAL
     anchor: str = ""
+    webhook_networks: str = ""
+    smtp: str = field(default="", repr=False)  # somebody may put a password in it
+    mail_from: str = ""
     requests_per_day: int = 100_000
     tombstone_days: int = 1095
 
@@ -100,14 +113,27 @@ class Configuration:
             if type(value) is not types[name] or (isinstance(value, int) and value < least):
                 number = "a positive whole number" if least else "a whole number of at least 0"
                 kind = "a string" if types[name] is str else number
-                got = "" if name == "database" else f", got {value!r}"  # there may be a password in it
+                got = "" if name in ("database", "smtp") else f", got {value!r}"  # there may be a password in it
                 raise WorkspaceInvalid(f"{path}: {name} must be {kind}{got}")
         configuration = cls(**given)
         if configuration.engine != LOCAL and not configuration.engine.startswith("dask://"):
             raise WorkspaceInvalid(f'{path}: engine must be "{LOCAL}" or dask://host:port, got {configuration.engine!r}')
         if configuration.anchor and not ("://" in configuration.anchor or configuration.anchor.startswith("/")):
             raise WorkspaceInvalid(f'{path}: anchor must be an absolute path, a URL or "", got {configuration.anchor!r}')
+        try:
+            configuration.networks  # noqa: B018
+        except ValueError as error:
+            raise WorkspaceInvalid(f"{path}: webhook_networks must be networks such as 10.0.0.0/8: {error}") from error
+        if configuration.smtp and not re.fullmatch(r"smtps?://([^\s:@/]+@)?[^\s:@/]+(:\d{1,5})?", configuration.smtp):
+            raise WorkspaceInvalid(f"{path}: smtp must be smtps://user@host:port, smtp://user@host:port, without a password")
+        if configuration.mail_from and not re.fullmatch(r"[!-?A-~]+@[!-?A-~]+", configuration.mail_from):
+            raise WorkspaceInvalid(f"{path}: mail_from must be an e-mail address, got {configuration.mail_from!r}")
         return configuration
+
+    @property
+    def networks(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+        """The networks inside to which webhooks may go."""
+        return [ipaddress.ip_network(part.strip()) for part in self.webhook_networks.split(",") if part.strip()]
 
     @staticmethod
     def change(path: Path, name: str, value: str) -> None:

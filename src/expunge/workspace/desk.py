@@ -13,7 +13,8 @@ from expunge.evidence.events import EventKind
 from expunge.evidence.receipts import Receipt, committed
 from expunge.evidence.signing import SigningKey
 from expunge.identities import Rule, canonical, spellings
-from expunge.ledger import log, requests, times, tombstones
+from expunge.ledger import log, notices, requests, times, tombstones
+from expunge.ledger.notices import Notice
 from expunge.ledger.requests import Request, RequestKind, RequestState
 from expunge.workspace.people import UNKNOWN, Found, Id, Near, People
 from expunge.workspace.storage import Storage
@@ -211,6 +212,8 @@ class _Desk:
         """Writes the answers to the ledger."""
         requests.insert(self._connection, self._made)
         log.note(self._connection, EventKind.REQUEST_ACCEPTED, self._received)
+        about = [{"request": row.id, "deadline": row.deadline} for row in self._made if row.state == RequestState.ACCEPTED]
+        notices.announce_requests(self._connection, Notice.REQUEST_ACCEPTED, about)
         log.note(self._connection, EventKind.REQUEST_REFUSED, self._refused)
 
     def _keyed(self, key: str | None) -> Request | None:

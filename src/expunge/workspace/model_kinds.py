@@ -4,11 +4,13 @@ from enum import StrEnum
 
 
 class InverseLink(StrEnum):
-    """What makes predictions of linear predictors: probabilities of classes (of 0 and t where there are two), the second of two
-    classes where t is above 0, or the mean."""
+    """What makes predictions of linear predictors: probabilities of classes (of 0 and t where there are two); the second of two
+    classes where t is above 0; probabilities of classes in an order, each t the log-odds of being above a cut-point; the mean,
+    or a hazard ratio."""
 
     SOFTMAX = "softmax"
     THRESHOLD = "threshold"
+    CUMULATIVE = "cumulative"
     IDENTITY = "identity"
     EXPONENTIAL = "exponential"
 
@@ -18,6 +20,7 @@ class ModelKind(StrEnum):
 
     LOGISTIC = "logistic"
     HINGE = "hinge"
+    ORDINAL = "ordinal"
     RIDGE = "ridge"
     PSEUDO_HUBER = "pseudo-huber"
     QUANTILE = "quantile"
@@ -25,6 +28,7 @@ class ModelKind(StrEnum):
     NEGATIVE_BINOMIAL = "negative-binomial"
     GAMMA = "gamma"
     TWEEDIE = "tweedie"
+    SURVIVAL = "survival"
 
     @property
     def inverse_link(self) -> InverseLink:
@@ -34,7 +38,12 @@ class ModelKind(StrEnum):
     @property
     def is_classifier(self) -> bool:
         """Whether it predicts classes."""
-        return self.inverse_link in (InverseLink.SOFTMAX, InverseLink.THRESHOLD)
+        return self.inverse_link in (InverseLink.SOFTMAX, InverseLink.THRESHOLD, InverseLink.CUMULATIVE)
+
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether it predicts a probability for each class."""
+        return self.inverse_link in (InverseLink.SOFTMAX, InverseLink.CUMULATIVE)
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -45,6 +54,7 @@ class ModelKind(StrEnum):
 _INVERSE_LINKS = {
     ModelKind.LOGISTIC: InverseLink.SOFTMAX,
     ModelKind.HINGE: InverseLink.THRESHOLD,
+    ModelKind.ORDINAL: InverseLink.CUMULATIVE,
     ModelKind.RIDGE: InverseLink.IDENTITY,
     ModelKind.PSEUDO_HUBER: InverseLink.IDENTITY,
     ModelKind.QUANTILE: InverseLink.IDENTITY,
@@ -52,6 +62,7 @@ _INVERSE_LINKS = {
     ModelKind.NEGATIVE_BINOMIAL: InverseLink.EXPONENTIAL,
     ModelKind.GAMMA: InverseLink.EXPONENTIAL,
     ModelKind.TWEEDIE: InverseLink.EXPONENTIAL,
+    ModelKind.SURVIVAL: InverseLink.EXPONENTIAL,
 }
 _PARAMETERS = {
     ModelKind.HINGE: ("scale",),

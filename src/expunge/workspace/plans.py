@@ -45,7 +45,19 @@ from expunge.workspace.storage import Storage
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
-KEPT = ("target", "penalty", "epsilon", "delta", "noise_floor", "order", "parameters", "class_weight", "exposure")
+KEPT = (
+    "target",
+    "penalty",
+    "epsilon",
+    "delta",
+    "noise_floor",
+    "order",
+    "parameters",
+    "class_weight",
+    "exposure",
+    "event",
+    "intervals",
+)
 """What a model keeps when it is replaced, if nothing else is said."""
 
 
@@ -65,6 +77,8 @@ class How(TypedDict, total=False):
         parameters: those that the estimator alone has, by name: ``quantile``, ``scale`` or ``dispersion``.
         class_weight: what the rows of a class count, by label; 1 by default.
         exposure: the column of exposures, for ``poisson``, ``gamma`` and ``tweedie``.
+        event: the column that says whether the event came, for ``survival``, whose target is the time.
+        intervals: for it the ends of the intervals of constant hazard, but for the last.
     """
 
     model: str
@@ -79,6 +93,8 @@ class How(TypedDict, total=False):
     parameters: Mapping[str, float]
     class_weight: Mapping[str, float]
     exposure: str | None
+    event: str | None
+    intervals: Sequence[float]
 
 
 class Taking(TypedDict, total=False):
@@ -250,6 +266,8 @@ class Plans:
             parameters=how.get("parameters", {}),
             class_weight=how.get("class_weight", {}),
             exposure=how.get("exposure"),
+            event=how.get("event"),
+            intervals=how.get("intervals", ()),
         )
         return specification, asked
 

@@ -25,7 +25,6 @@ from expunge.errors import InvalidRows
 from expunge.ledger.properties import read_property
 from expunge.workspace import row_keys
 from expunge.workspace.arrivals import READING
-from expunge.workspace.model_kinds import InverseLink
 from expunge.workspace.published import Published
 from expunge.workspace.storage import Storage
 
@@ -157,7 +156,7 @@ def _parts(
         encoded = features.encode(table, numbers)
         oddities.count(odd, encoded)
         found: dict[str, pa.Array] = {PREDICTION: pa.array(estimator.predict(encoded.X))}
-        if published.specification.kind.inverse_link is InverseLink.SOFTMAX:
+        if published.specification.kind.has_probabilities:
             columns = estimator.predict_proba(encoded.X).T
             found |= {_probability(name): pa.array(column) for name, column in zip(published.classes, columns, strict=True)}
         known = {ROW: pa.array(numbers, pa.int64())}

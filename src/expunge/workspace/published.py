@@ -8,6 +8,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from expunge.ledger import releases
+from expunge.workspace.model_kinds import ModelKind
 from expunge.workspace.specification import Specification
 
 
@@ -56,12 +57,21 @@ class Published:
 
     @property
     def coefficients(self) -> list[list[float]]:
-        """One list for each linear predictor: one, or one for each class where there are more than two."""
+        """One list for each linear predictor: one, or one for each class where there are more than two, or one for each
+        cut-point between ordered ones."""
         found: list[list[float]] = np.atleast_2d(self.estimator.coef_).tolist()
-        return found
+        return found * len(self.intercepts) if self.specification.kind == ModelKind.ORDINAL else found
 
     @property
     def intercepts(self) -> list[float]:
-        """One for each linear predictor."""
+        """One for each linear predictor; 0 where it is the logarithm of a hazard ratio."""
+        if self.specification.kind == ModelKind.SURVIVAL:
+            return [0.0]
         found: list[float] = np.atleast_1d(self.estimator.intercept_).tolist()
+        return found
+
+    @property
+    def hazards(self) -> list[float]:
+        """The logarithm of the hazard of each interval for features of 0, for survival; empty for other models."""
+        found: list[float] = self.estimator.intercept_.tolist() if self.specification.kind == ModelKind.SURVIVAL else []
         return found

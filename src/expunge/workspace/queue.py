@@ -33,17 +33,22 @@ class Processed:
 
     Args:
         outcomes: the new releases.
-        closed: number of requests that were closed.
+        requests: ids of the requests that were closed.
         problems: for each request that waits because a model cannot answer it, the reason.
         aside: for each model that is set aside, the reason.
         purged: number of requests whose tombstones were deleted because their term is over.
     """
 
     outcomes: list[Outcome]
-    closed: int
+    requests: tuple[str, ...]
     problems: dict[str, str]
     aside: dict[str, str]
     purged: int = 0
+
+    @property
+    def closed(self) -> int:
+        """Number of requests that were closed."""
+        return len(self.requests)
 
 
 def process(storage: Storage, notify: Notify = silent, patience: float = PATIENCE, *, is_due: bool = False) -> Processed:
@@ -60,7 +65,7 @@ def process(storage: Storage, notify: Notify = silent, patience: float = PATIENC
         is_due: leave out what has failed and is not to be tried again yet.
     """
     outcomes: list[Outcome] = []
-    closed, n_batches = 0, 0
+    closed, n_batches = list[str](), 0
     with batch.in_charge(storage, patience, lambda: is_due and _is_idle(storage)):
         _look(storage)
         now = times.exact() if is_due else None
@@ -72,7 +77,7 @@ def process(storage: Storage, notify: Notify = silent, patience: float = PATIENC
                 work = _waiting(storage, now, unfit)
                 if work is not None and (found := (*work.requests, *(work.models or ()))) != last:
                     done, last = batch.run(storage, work, notify), found
-                    outcomes, closed, n_batches = [*outcomes, *done.outcomes], closed + len(done.closed), n_batches + 1
+                    outcomes, closed, n_batches = [*outcomes, *done.outcomes], [*closed, *done.closed], n_batches + 1
                 due = [name for name in _due(storage, now, unfit) if name not in tried]
                 if due:  # one by one: requests that come in meanwhile are worked before the next
                     tried.add(due[0])
@@ -90,9 +95,9 @@ def process(storage: Storage, notify: Notify = silent, patience: float = PATIENC
             if not n_batches:
                 raise
             raise WorkUnfinished(
-                f"{closed:,} requests are closed, with {len(outcomes)} releases, but not all could be worked: {error}"
+                f"{len(closed):,} requests are closed, with {len(outcomes)} releases, but not all could be worked: {error}"
             ) from error
-    return Processed(outcomes, closed, problems, _aside(storage), purged)
+    return Processed(outcomes, tuple(closed), problems, _aside(storage), purged)
 
 
 def _is_idle(storage: Storage) -> bool:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from expunge.data.columns import label
 from expunge.data.drafting import short
 from expunge.data.encoding import Category, Encoding, Number, OrderedCategory
 from expunge.data.encoding.indicator import plain
@@ -19,10 +18,12 @@ from expunge.data.files import NOTHING, Change
 from expunge.data.hold_out import HoldOut
 from expunge.data.own_columns import ROW, SUBJECT
 from expunge.data.schema import FeatureSchema
-from expunge.data.sources import EncodedPart, TableColumns, TableSource, Without, columns_read, first_rows
+from expunge.data.sources import EncodedPart, TableSource, Without, columns_read, first_rows
 from expunge.data.table import SubjectTable
+from expunge.data.table_columns import TableColumns
 from expunge.errors import InvalidRows, LastRows
 from expunge.evidence.statements import SCHEMA_PRIVACY
+from expunge.problem.expansion import Expansion, Thresholds, TimesAtRisk
 from expunge.problem.objective import Objective
 from expunge.problem.parameters import real
 from expunge.problem.rows import Rows
@@ -30,6 +31,7 @@ from expunge.unlearning.cost import Undeclared, affordable_sigma, largest_null_l
 from expunge.unlearning.rung import NoiseKind
 from expunge.unlearning.settings import EXCESS_RISK, Order, Settings
 from expunge.unlearning.shape import NOISE_FLOOR
+from expunge.workspace.classes import classes_of
 from expunge.workspace.model_kinds import ModelKind
 
 if TYPE_CHECKING:  # it brings scikit-learn, a second's work, which a fit needs and neither the desk nor the worker
@@ -38,6 +40,7 @@ if TYPE_CHECKING:  # it brings scikit-learn, a second's work, which a fit needs 
 ESTIMATORS = {
     ModelKind.LOGISTIC: "LogisticRegression",
     ModelKind.HINGE: "SmoothedHingeClassifier",
+    ModelKind.ORDINAL: "OrdinalClassifier",
     ModelKind.RIDGE: "Ridge",
     ModelKind.PSEUDO_HUBER: "PseudoHuberRegressor",
     ModelKind.QUANTILE: "SmoothedQuantileRegressor",
@@ -45,10 +48,9 @@ ESTIMATORS = {
     ModelKind.POISSON: "PoissonRegressor",
     ModelKind.GAMMA: "GammaRegressor",
     ModelKind.TWEEDIE: "TweedieRegressor",
+    ModelKind.SURVIVAL: "PiecewiseExponentialRegressor",
 }
 """Names in ``expunge.linear_model``."""
-CLASSES = 100
-"""More different targets than this are not classes."""
 TWEEDIE_POWER = 1.5
 """Variance power of the ``tweedie`` kind: between Poisson's counts and Gamma's amounts, as for insurance claims."""
 
@@ -77,6 +79,8 @@ class Specification:
         parameters: those that the kind alone has, by name.
         class_weight: what the rows of a class count, by label; 1 where nothing is said.
         exposure: the column of exposures; ``None`` for none.
+        event: the column that says whether the event came, for survival; ``None`` for others.
+        intervals: ends of the intervals of survival but the last.
     """
 
     kind: ModelKind
@@ -98,6 +102,8 @@ class Specification:
     parameters: Mapping[str, float] = field(default_factory=dict)
     class_weight: Mapping[str, float] = field(default_factory=dict)
     exposure: str | None = None
+    event: str | None = None
+    intervals: tuple[float, ...] = ()
 
     @classmethod
     def of(
@@ -121,6 +127,8 @@ class Specification:
         parameters: Mapping[str, float] = MappingProxyType({}),
         class_weight: Mapping[str, float] = MappingProxyType({}),
         exposure: str | None = None,
+        event: str | None = None,
+        intervals: Sequence[float] = (),
     ) -> "Specification":
         """The specification of a new model. Where no sigma is given, the amount of noise follows from ``excess_risk`` and the
         declarations of the schema.
@@ -131,6 +139,8 @@ class Specification:
             parameters: those that the kind alone has, by name.
             class_weight: what the rows of a class count, by label.
             exposure: the column of exposures.
+            event: the column that says whether the event came, for survival.
+            intervals: ends of the intervals of survival but the last.
 
         Raises:
             InvalidRows: an unknown target, or one with too many or with undeclared classes; or fewer than ten people share
@@ -146,9 +156,14 @@ class Specification:
             raise ValueError(f"a model of kind {kind} has no {foreign[0]}: leave it out")
         if target not in table.columns.names:
             raise InvalidRows(f"the table has no column {target!r} to predict: it has {', '.join(table.columns.names)}")
-        if exposure is not None and exposure not in table.columns.names:
-            raise InvalidRows(f"the table has no column {exposure!r} of exposures: it has {', '.join(table.columns.names)}")
-        features = {name: column for name, column in schema.columns.items() if name not in (target, exposure)}
+        if (event is not None) != (kind == ModelKind.SURVIVAL) or (intervals and kind != ModelKind.SURVIVAL):
+            raise ValueError(
+                "event is needed for a model of kind survival, the target being the time, and it and intervals for no other"
+            )
+        for name, of in ((exposure, "exposures"), (event, "events")):
+            if name is not None and name not in table.columns.names:
+                raise InvalidRows(f"the table has no column {name!r} of {of}: it has {', '.join(table.columns.names)}")
+        features = {name: column for name, column in schema.columns.items() if name not in (target, exposure, event)}
         if not features:
             raise InvalidRows("the schema declares no column beside the target: declare at least one")
         columns, schema = schema.columns, schema.with_columns(features)
@@ -160,7 +175,14 @@ class Specification:
         classes: tuple[str, ...] = ()
         declared = plain(columns[target]) if target in columns else None
         if kind.is_classifier:
-            classes = _classes(table, target, declared, without)
+            classes = classes_of(table, target, declared, without)
+        if kind == ModelKind.ORDINAL:
+            if not isinstance(declared, OrderedCategory):
+                raise InvalidRows(
+                    f"a model of kind {kind} needs the order of its classes: declare column {target!r} in schema.toml as an "
+                    "ordered category, with the values from the lowest to the highest"
+                )
+            classes = declared.values
         if kind == ModelKind.HINGE and len(classes) > 2:
             raise InvalidRows(
                 f"column {target!r} has {len(classes)} classes, and a model of kind {kind} knows two: choose --model logistic"
@@ -170,7 +192,7 @@ class Specification:
         promise = kind, target, penalty, epsilon, delta, sigma
         draft = cls(*promise, schema.to_toml(), classes, *schedule, is_declared, noise, excess_risk)
         draft = replace(draft, noise_floor=noise_floor, order=order, parameters=dict(parameters), exposure=exposure)
-        draft = replace(draft, class_weight=dict(class_weight))
+        draft = replace(draft, class_weight=dict(class_weight), event=event, intervals=tuple(intervals))
         draft.require_possible()
         draft.require_shared(table, without)
         target_range = (declared.low, declared.high) if isinstance(declared, Number) else None
@@ -203,7 +225,7 @@ class Specification:
                 loss,
                 fit_intercept=estimator.fit_intercept,
                 excess_risk=risk,
-                row_norm=math.hypot(self.features.row_norm, estimator.fit_intercept),
+                row_norm=math.hypot(self.features.row_norm, estimator.fit_intercept, self.expansion is not None),
                 target_range=target_range,
             )
             decided = replace(self, noise=NoiseKind.ISOTROPIC.value, sigma=sigma, excess_risk=None)
@@ -216,7 +238,8 @@ class Specification:
     def from_json(cls, text: str) -> "Specification":
         """The specification that ``to_json`` wrote."""
         given = json.loads(text)
-        return cls(**{**given, "kind": ModelKind(given["kind"]), "classes": tuple(given["classes"])})
+        kind, classes, intervals = ModelKind(given["kind"]), tuple(given["classes"]), tuple(given.get("intervals", ()))
+        return cls(**{**given, "kind": kind, "classes": classes, "intervals": intervals})
 
     def to_json(self) -> str:
         """All fields, as JSON."""
@@ -284,9 +307,18 @@ class Specification:
         made.set_params(**strength, **self.parameters, **({"power": TWEEDIE_POWER} if self.kind == ModelKind.TWEEDIE else {}))
         if self.class_weight:
             made.set_params(class_weight=self.class_weight)
+        if self.kind == ModelKind.SURVIVAL:
+            made.set_params(intervals=self.intervals)
         if self.classes:
             made.classes_ = np.array(self.classes)
         return made
+
+    @property
+    def expansion(self) -> Expansion | None:
+        """How each row of the table becomes several; ``None`` where it stays one."""
+        if self.kind == ModelKind.ORDINAL:
+            return Thresholds(len(self.classes))
+        return TimesAtRisk(self.intervals) if self.kind == ModelKind.SURVIVAL else None
 
     @property
     def objective(self) -> Objective:
@@ -303,7 +335,8 @@ class Specification:
         """How the table's columns become its rows."""
         exposure = None if self.exposure is None else (self.exposure, self.objective.loss)
         weights = tuple(self.class_weight.get(label, 1.0) for label in self.classes) if self.class_weight else ()
-        return TableColumns(self.features, self.target, self.classes, class_weights=weights, exposure=exposure)
+        columns = TableColumns(self.features, self.target, self.classes, class_weights=weights, exposure=exposure)
+        return replace(columns, event=self.event, expansion=self.expansion)
 
     def rows(self, table: pa.Table) -> Rows:
         """The rows of ``table`` that have a target, encoded; their ids are their numbers in the table.
@@ -333,6 +366,16 @@ class Specification:
         read = columns_read(columns, people)
         return TableSource(lambda: [EncodedPart(group, columns, people) for group in table.row_groups(read, change)])
 
+    def total_weight(self, table: SubjectTable, without: Collection[str] = ()) -> float:
+        """How many rows the model learns from ``table``; where rows have weights or are expanded, the weight of all it learns.
+
+        Args:
+            without: pseudonyms of people whose rows are left out though the table still has them.
+        """
+        if not self.class_weight and self.exposure is None and self.expansion is None:
+            return table.count(self.target, without)
+        return math.fsum(float(rows.weight.sum()) for rows in self.source(table, without).batches())
+
     def sample(self, table: SubjectTable, n_rows: int) -> Rows:
         """The first ``n_rows`` that ``table`` holds or a few more; no more of its files are read than hold these.
 
@@ -345,32 +388,3 @@ class Specification:
             return first_rows((EncodedPart(group, columns) for group in table.first_row_groups(columns.columns)), n_rows)
 
         return table.settled(found)
-
-
-def _classes(table: SubjectTable, target: str, declared: Encoding | None, without: Collection[str]) -> tuple[str, ...]:
-    """The classes as declared, or else as found in the rows."""
-    if isinstance(declared, Category | OrderedCategory):
-        found = _labels(table.distinct(target, len(declared.values) + CLASSES, without))
-        if unknown := set(found) - set(declared.values):
-            raise InvalidRows(
-                f"column {target!r} holds classes that schema.toml does not declare, {len(unknown)} in all (a draft leaves out "
-                "those of fewer than ten people): declare them, merge them with others, or leave out their rows"
-            )
-        if len(declared.values) < 2:
-            raise LastRows(f"schema.toml declares 1 class of column {target!r}: a classifier needs at least 2")
-        if empty := [value for value in declared.values if value not in found]:
-            raise InvalidRows(
-                f"there is no row whose {target} is {empty[0]}, a class in schema.toml, and a classifier needs rows of every "
-                "class: take it out of schema.toml, and try again"
-            )
-        return tuple(sorted(declared.values))
-    values = table.distinct(target, CLASSES + 1, without)
-    if len(values) < 2:
-        raise LastRows(f"column {target!r} holds {len(values)} class: a classifier needs at least 2")
-    if len(values) > CLASSES:
-        raise InvalidRows(f"column {target!r} holds over {CLASSES} different values: choose a regression")
-    return _labels(values)
-
-
-def _labels(values: list[object]) -> tuple[str, ...]:
-    return tuple(text for value in values if (text := label(value)) is not None)

@@ -20,12 +20,16 @@ from expunge.data.own_columns import ROW, SUBJECT
 from expunge.data.sources import TableSource
 from expunge.data.widening import Wider
 from expunge.errors import (
+    AnchorMismatch,
     BudgetSpent,
     CapacityExceeded,
     ExpungeError,
     InvalidRows,
     LastRows,
+    ModelCopied,
     NoiseTooLarge,
+    NoOptimum,
+    NotLearned,
     StateCorrupt,
     WorkspaceInvalid,
 )
@@ -34,6 +38,7 @@ from expunge.ledger import data_files, releases, requests
 from expunge.ledger.batches import BatchKind
 from expunge.ledger.requests import Request
 from expunge.ledger.restores import Restored
+from expunge.problem.expansion import Made
 from expunge.problem.rows import Rows, RowSource
 from expunge.unlearning.cost import SAMPLE
 from expunge.unlearning.release import Release
@@ -46,8 +51,10 @@ from expunge.workspace.storage import Storage
 Notify = Callable[[str], None]
 FORECAST_ROWS = 5_000
 """Rows from which a capacity is forecast."""
-MODEL_FAULTS = (CapacityExceeded, BudgetSpent, NoiseTooLarge, StateCorrupt)
-"""Errors that keep a model from forgetting anybody, whoever asks; any other error is about somebody's rows."""
+MODEL_FAULTS = (CapacityExceeded, BudgetSpent, NoiseTooLarge, StateCorrupt, ModelCopied, AnchorMismatch)
+"""Errors that keep a model from forgetting anybody, whoever asks."""
+ROW_FAULTS = (InvalidRows, NotLearned, NoOptimum)
+"""Errors about somebody's rows: without theirs, the others can be forgotten. Any other error stops the batch."""
 
 
 @dataclass(frozen=True)
@@ -263,9 +270,7 @@ def _attempt(storage: Storage, work: Work, task: Task, before: Forgetting, chang
         try:
             made = tried([*sure, *more])
             return [*sure, *more]
-        except (*MODEL_FAULTS, WorkspaceInvalid):
-            raise
-        except ExpungeError as error:
+        except ROW_FAULTS as error:
             if not more:
                 raise _explained(task, error) from error
             if len(more) == 1:
@@ -353,7 +358,8 @@ def influences(unlearner: Unlearner, leaving: pa.Table | None, removed: Rows | N
         return {}
     owner = dict(zip(leaving["_row"].to_pylist(), leaving[SUBJECT].to_pylist(), strict=True))
     found: dict[str, float] = {}
-    for row, moved in zip(removed.ids, unlearner.influence_in_noise(removed), strict=True):
+    for name, moved in zip(removed.ids, unlearner.influence_in_noise(removed), strict=True):
+        row = name.row if isinstance(name, Made) else name
         found[owner[row]] = found.get(owner[row], 0.0) + float(moved)
     return found
 

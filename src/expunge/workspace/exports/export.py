@@ -70,6 +70,8 @@ def document(rules: Rules, certificate: str) -> bytes:
         "normalise": rules.normalise,
         "coef": published.coefficients,
         "intercept": published.intercepts,
+        "intervals": specification.intervals,
+        "hazards": published.hazards,
         "schema": specification.schema,
         "certificate": json.loads(certificate),
     }

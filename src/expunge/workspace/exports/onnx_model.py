@@ -46,12 +46,15 @@ def model_bytes(rules: Rules) -> bytes:
         side = graph.add("Squeeze", [is_second, graph.whole([1])])
         graph.add("Gather", [graph.texts(published.classes), side], outputs[0].name, axis=0)
         outputs = [helper.make_tensor_value_info(outputs[0].name, TensorProto.STRING, ["n_rows"])]
-    elif rules.inverse_link is InverseLink.SOFTMAX:
-        if len(published.classes) == 2:
-            t = graph.add("Concat", [graph.add("Mul", [t, graph.constant(0.0)]), t], axis=1)
-        probabilities = graph.free("probabilities")
-        graph.add("Softmax", [t], probabilities, axis=1)
-        likeliest = graph.add("ArgMax", [t], axis=1, keepdims=0)
+    elif rules.published.classes:
+        if rules.inverse_link is InverseLink.CUMULATIVE:
+            probabilities = graph.graded(t)
+            likeliest = graph.add("ArgMax", [probabilities], axis=1, keepdims=0)
+        else:
+            if len(published.classes) == 2:
+                t = graph.add("Concat", [graph.add("Mul", [t, graph.constant(0.0)]), t], axis=1)
+            probabilities = graph.add("Softmax", [t], graph.free("probabilities"), axis=1)
+            likeliest = graph.add("ArgMax", [t], axis=1, keepdims=0)
         graph.add("Gather", [graph.texts(published.classes), likeliest], outputs[0].name, axis=0)
         outputs = [
             helper.make_tensor_value_info(outputs[0].name, TensorProto.STRING, ["n_rows"]),
@@ -150,6 +153,13 @@ class _Graph:
         if operation == "if_below":
             return self.add("Where", [self.add("Less", [first, rest[0]]), *rest[1:]])
         return self.add(_OPERATORS[operation], [first, *rest])
+
+    def graded(self, t: str) -> str:
+        """Probabilities of ordered classes, of the log-odds of being above each cut-point."""
+        none = self.add("Mul", [self.add("ReduceMax", [t, self.whole([1])], keepdims=1), self.constant(0.0)])
+        above = self.add("Sigmoid", [t])
+        high = self.add("Concat", [self.add("Add", [none, self.constant(1.0)]), above], axis=1)
+        return self.add("Sub", [high, self.add("Concat", [above, none], axis=1)], self.free("probabilities"))
 
     def _is_missing(self, name: str) -> str:
         return (

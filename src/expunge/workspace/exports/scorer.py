@@ -1,13 +1,12 @@
-"""Scores raw rows by a JSON export of Expunge, with Python alone: the reference of what an export means.
+"""Scores raw rows, JSON objects with all columns of the schema (null: missing), by a JSON export: what an export means.
 
-    python scorer.py model.json < rows.jsonl > predictions.jsonl
-
-A row is a JSON object with a value for every column of the schema, null where it is missing.
+python scorer.py model.json < rows.jsonl > predictions.jsonl
 """
 
 import json
 import sys
-from math import exp, hypot, log, nan, sin
+from itertools import pairwise
+from math import exp, hypot, log, nan, sin, tanh
 from operator import add, mul, sub, truediv
 from typing import Any
 
@@ -33,17 +32,17 @@ def feature(formula: Any, row: dict[str, Any]) -> float:
     return float(OPERATIONS[operation](*(feature(argument, row) for argument in (first, *rest))))
 
 
-def classified(t: list[float], classes: list[str]) -> dict[str, Any]:
-    """The likeliest class, and the probability of each; of two, t is the log-odds of the second."""
-    t = t if len(t) > 1 else [0.0, *t]
-    odds = [exp(value - max(t)) for value in t]
-    probabilities = {name: value / sum(odds) for name, value in zip(classes, odds, strict=True)}
-    return {"prediction": classes[t.index(max(t))], "probabilities": probabilities}
+def classified(t: list[float], classes: list[str], steps: bool = False) -> dict[str, Any]:
+    """The likeliest class and all probabilities, by log-odds: the second's of two, or those of being above each cut-point."""
+    t = t if len(t) > 1 or steps else [0.0, *t]
+    odds, above = [exp(value - max(t)) for value in t], [1.0, *(0.5 + tanh(value / 2.0) / 2.0 for value in t), 0.0]
+    p = [a - b for a, b in pairwise(above)] if steps else [value / sum(odds) for value in odds]
+    return {"prediction": classes[p.index(max(p))], "probabilities": dict(zip(classes, p, strict=True))}
 
 
-INVERSE_LINKS: dict[str, Any] = {"softmax": classified, "identity": lambda t, _: {"prediction": t[0]}}
+INVERSE_LINKS: dict[str, Any] = {"softmax": classified, "cumulative": lambda t, classes: classified(t, classes, True)}
 INVERSE_LINKS |= {"threshold": lambda t, classes: {"prediction": classes[t[0] > 0]}}
-INVERSE_LINKS |= {"exponential": lambda t, _: {"prediction": exp(t[0])}}
+INVERSE_LINKS |= {"identity": lambda t, _: {"prediction": t[0]}, "exponential": lambda t, _: {"prediction": exp(t[0])}}
 
 
 def score(model: dict[str, Any], row: dict[str, Any]) -> Any:

@@ -1,13 +1,15 @@
 """SQL: a model as one SELECT over a table of raw rows, in the dialect of DuckDB, PostgreSQL or Spark.
 
 It is written in DuckDB's dialect and translated by sqlglot. Each step is a lateral subquery of constants and of the steps
-before, which the databases flatten into projections: the numbers of a row (n), its features (r, and f without those next to 0),
-their norm (s), the linear predictors (t), of several classes their largest (m) and odds (o), and the prediction.
+before, which the databases flatten into projections: the numbers of a row (n), its features (r, and f without those next to
+0), their norm (s), the linear predictors (t), of several classes their largest (m) and odds (o), of ordered ones the chances
+of being above (a), of each (o) and the largest (m), and the prediction.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
+from itertools import pairwise
 from typing import Literal, get_args
 
 import pyarrow as pa
@@ -56,10 +58,20 @@ def select(rules: Rules, dialect: Dialect, table: str) -> str:
     t = [f"{_dot(coef)} / s.norm + {_constant(b)} AS t{k}" for k, (coef, b) in enumerate(pairs)]
     steps = {"n": numbers, "r": raw, "f": features, "s": [f"{norm} AS norm"], "t": t}
     classes = rules.published.classes
-    if len(classes) > 2:
+    if rules.inverse_link is InverseLink.CUMULATIVE:
+        above = [
+            f"1e0 / (1e0 + EXP(-LEAST(GREATEST(t.t{k}, {_constant(-FARTHEST)}), {_constant(FARTHEST)})))" for k in range(len(t))
+        ]
+        steps["a"] = [f"{chance} AS a{k}" for k, chance in enumerate(above)]
+        bounds = ["1e0", *(f"a.a{k}" for k in range(len(t))), "0e0"]
+        steps["o"] = [f"{high} - {low} AS o{k}" for k, (high, low) in enumerate(pairwise(bounds))]
+        steps["m"] = [f"GREATEST({', '.join(f'o.o{k}' for k in range(len(classes)))}) AS o"]
+    elif len(classes) > 2:
         steps["m"] = [f"GREATEST({', '.join(f't.t{k}' for k in range(len(t)))}) AS t"]
         steps["o"] = [f"EXP(GREATEST(t.t{k} - m.t, {_constant(-FARTHEST)})) AS o{k}" for k in range(len(t))]
-    if rules.inverse_link is InverseLink.SOFTMAX:
+    if rules.inverse_link is InverseLink.CUMULATIVE:
+        results = _chosen([f"o.o{k} = m.o" for k in range(len(classes))], [f"o.o{k}" for k in range(len(classes))], classes)
+    elif rules.inverse_link is InverseLink.SOFTMAX:
         results = _classified(classes)
     else:
         result = _side(classes) if rules.inverse_link is InverseLink.THRESHOLD else _mean(rules.inverse_link)
@@ -156,15 +168,20 @@ def _stamp(kind: pa.DataType) -> str:
 def _classified(classes: Sequence[str]) -> list[str]:
     if len(classes) == 2:
         t = f"LEAST(GREATEST(t.t0, {_constant(-FARTHEST)}), {_constant(FARTHEST)})"
-        chances = [f"1e0 / (1e0 + EXP({t}))", f"1e0 / (1e0 + EXP(-{t}))"]
-        likeliest = _side(classes)
-    else:
-        total = _sum([f"o.o{k}" for k in range(len(classes))])
-        chances = [f"o.o{k} / {total}" for k in range(len(classes))]
-        cases = " ".join(f"WHEN t.t{k} = m.t THEN {_text(name)}" for k, name in enumerate(classes))
-        likeliest = f"CASE {cases} END"
-    named_chances = [f"{chance} AS {_name(f'probability_{name}')}" for chance, name in zip(chances, classes, strict=True)]
-    return [f"{likeliest} AS prediction", *named_chances]
+        return _named(_side(classes), [f"1e0 / (1e0 + EXP({t}))", f"1e0 / (1e0 + EXP(-{t}))"], classes)
+    total = _sum([f"o.o{k}" for k in range(len(classes))])
+    largest = [f"t.t{k} = m.t" for k in range(len(classes))]
+    return _chosen(largest, [f"o.o{k} / {total}" for k in range(len(classes))], classes)
+
+
+def _chosen(conditions: Sequence[str], chances: Sequence[str], classes: Sequence[str]) -> list[str]:
+    cases = " ".join(f"WHEN {each} THEN {_text(name)}" for each, name in zip(conditions, classes, strict=True))
+    return _named(f"CASE {cases} END", chances, classes)
+
+
+def _named(prediction: str, chances: Sequence[str], classes: Sequence[str]) -> list[str]:
+    named = [f"{chance} AS {_name(f'probability_{name}')}" for chance, name in zip(chances, classes, strict=True)]
+    return [f"{prediction} AS prediction", *named]
 
 
 def _side(classes: Sequence[str]) -> str:

@@ -39,7 +39,7 @@ def calibration(objective: Objective, link: InverseLink, held: HeldOut, weights:
     """Groups of held-out rows, by what is predicted for them; none where there are too few rows.
 
     Of two classes the probability of the second is predicted; of more that of the likeliest, which comes true where the row is
-    of this class; of a regression the mean.
+    of this class; of a regression the mean. There are none of a classifier without probabilities.
 
     Args:
         objective: what was minimised.
@@ -47,6 +47,8 @@ def calibration(objective: Objective, link: InverseLink, held: HeldOut, weights:
         held: people whom the trial has not seen.
         weights: of a release of the trial, ``(p,)``.
     """
+    if link is InverseLink.THRESHOLD:
+        return ()
     y, loss = held.rows.y, objective.loss
     t = objective.predictor(weights, objective.features(held.rows))
     if loss.classes:

@@ -99,10 +99,11 @@ def effects(
 
 def _importances(features: FeatureSchema, objective: Objective, held: HeldOut, weights: Array) -> dict[str, float]:
     rows, rng = held.table.slice(0, SHUFFLED), np.random.default_rng(0)
-    y, found = held.rows.y[: len(rows)], dict[str, float]()
+    y, weight, found = held.rows.y[: len(rows)], held.rows.weight[: len(rows)], dict[str, float]()
 
     def loss(table: pa.Table) -> float:
-        return float(np.mean(objective.loss.value(objective.predictor(weights, features.encode(table).X), y)))
+        losses = objective.loss.value(objective.predictor(weights, features.encode(table).X), y)
+        return float(np.average(losses, weights=weight))
 
     before = loss(rows)
     for name in features.columns:

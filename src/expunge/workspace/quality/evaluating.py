@@ -22,7 +22,7 @@ from expunge.workspace import row_keys, states
 from expunge.workspace.arrivals import READING
 from expunge.workspace.people import Id, People
 from expunge.workspace.published import Published
-from expunge.workspace.quality.held_out import held_out_share, targets, trial
+from expunge.workspace.quality.held_out import held_out_share, require_one_row_each, targets, trial
 from expunge.workspace.storage import Storage
 
 
@@ -78,12 +78,14 @@ def evaluated_on(storage: Storage, name: str, data: str, query: str | None, read
 
     Raises:
         WorkspaceInvalid: there is no such model.
-        InvalidRows: no column of targets, no rows of people whom the model has not learned, or rows that do not fit.
+        InvalidRows: no column of targets, no rows of people whom the model has not learned, or rows that do not fit; or the
+            model expands rows.
     """
     with storage.database.reading() as connection:
         published = Published.of(connection, name)
         known = Reading.from_json(str(read_property(connection, READING)))
     specification = published.specification
+    require_one_row_each(specification)
     subject, *_aliases = ids = row_keys.id_names(storage)
     columns = pa.schema([each for each in storage.table.columns if each.name in specification.table_columns.columns])
     _found, batches = read_batches(os.fspath(data), query, texts=ids, reading=reading.over(known), columns=columns)
@@ -116,7 +118,8 @@ def _scored(
 ) -> Evaluated:
     specification = published.specification
     unlearner = states.state_of(storage, published.model)
-    null = null_weights(specification.objective, targets(storage, specification, (), everybody=True), specification.settings)
+    y, weight = targets(storage, specification, (), everybody=True)
+    null = null_weights(specification.objective, y, specification.settings, weight)
     rows, secret = joined_rows(kept), secret_of(unlearner)
     codes = None if owners is None else np.unique(owners, return_inverse=True)[1]
     found = scores(specification.objective, rows, [np.array(published.weights)], secret.point, null, codes)

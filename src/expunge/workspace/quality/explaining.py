@@ -41,6 +41,8 @@ class Explanation:
     def unit(self) -> str:
         """In which contributions are."""
         specification = self.published.specification
+        if specification.kind.inverse_link is InverseLink.THRESHOLD:
+            return "margin"
         if specification.classes:
             return "log-odds" if len(specification.classes) == 2 else "log-probability, up to a constant"
         is_plain = specification.kind.inverse_link is InverseLink.IDENTITY

@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from expunge.data.columns import codes_of, numbers_of
 from expunge.data.hold_out import SHARE, HoldOut
 from expunge.data.own_columns import ROW, SUBJECT
 from expunge.errors import InvalidRows
@@ -34,6 +33,15 @@ MOST_ROWS, MOST_VALUES = 50_000, 1 << 25
 """Held-out rows, and numbers in them, that are looked at: whole buckets of people, which are drawn by a keyed hash."""
 DRAWS = 10
 """Releases drawn for a score, each with its opposite: so the noise's first order cancels."""
+
+
+def require_one_row_each(specification: Specification) -> None:
+    """Raises ``InvalidRows`` if the model learns several rows of each row of the table: their losses do not score that."""
+    if specification.expansion is not None:
+        raise InvalidRows(
+            f"a model of kind {specification.kind} learns several rows of each row of the table, and their mean loss says "
+            "little of how it predicts: predict rows that it has not learned with expunge predict, and compare"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +66,9 @@ class HeldOut:
             without: people who are left out, because they asked to be forgotten.
 
         Raises:
-            InvalidRows: fewer than ten people are held out.
+            InvalidRows: fewer than ten people are held out; or rows are expanded, which have no scores.
         """
+        require_one_row_each(specification)
         chosen, kept = HoldOut(is_held_out=True), list[pa.Table]()
         most = min(MOST_ROWS, MOST_VALUES // max(1, len(specification.features.feature_names)))
         for read in storage.table.by_bucket(without):
@@ -87,13 +96,13 @@ class Split:
         storage: of the workspace.
         held_out: the people whom a trial does not see.
         source: the rows of the others.
-        y: targets of the others, as the loss takes them, ``(n_rows,)``.
+        y: targets of the others, as the loss takes them, and their weights, ``(n_rows,)`` each.
     """
 
     storage: Storage
     held_out: HeldOut
     source: RowSource = field(repr=False)
-    y: Array = field(repr=False)
+    y: tuple[Array, Array] = field(repr=False)
 
     @classmethod
     def of(cls, storage: Storage, specification: Specification, without: Collection[str] = ()) -> "Split":
@@ -120,7 +129,7 @@ class Split:
         """
         objective, settings = specification.objective, replace(specification.settings, track_rows=False, order=order)
         unlearner = Unlearner.learn_from(objective, self.source, settings, engine=self.storage.engine)
-        return Trial(specification, self.held_out, unlearner, null_weights(objective, self.y, settings))
+        return Trial(specification, self.held_out, unlearner, null_weights(objective, self.y[0], settings, self.y[1]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,24 +168,24 @@ class Trial:
         return scores(self.unlearner.objective, held.rows, self.released, self.noiseless, self.null, held.owners)
 
 
-def targets(storage: Storage, specification: Specification, without: Collection[str], *, everybody: bool = False) -> Array:
-    """The targets of the people who are not held out, as the loss takes them, ``(n_rows,)``.
+def targets(
+    storage: Storage, specification: Specification, without: Collection[str], *, everybody: bool = False
+) -> tuple[Array, Array]:
+    """The targets of the people who are not held out, as the loss takes them, and their weights, ``(n_rows,)`` each.
 
     Args:
         without: people who are left out.
         everybody: whether those of the people held out come too.
     """
-    found, name, chosen = list[Array](), specification.target, HoldOut(is_held_out=False)
+    found, columns, chosen = [(np.empty(0), np.empty(0))], specification.table_columns, HoldOut(is_held_out=False)
     for read in storage.table.by_bucket(without):
-        _people, rows = read([name])
-        values = rows[name] if everybody else rows.filter(chosen.kept(rows))[name]
-        if specification.classes:
-            codes = codes_of(values, specification.classes)
-            found.append(codes[codes >= 0].astype(np.float64))
-        else:
-            numbers = numbers_of(values)
-            found.append(numbers[~np.isnan(numbers)])
-    return np.concatenate(found) if found else np.empty(0)
+        _people, rows = read([ROW, *columns.target_columns])
+        rows = rows if everybody else rows.filter(chosen.kept(rows))
+        rows = rows.filter(pc.is_valid(rows[specification.target]))
+        y, weight = columns.targets(rows, rows[ROW].to_pylist())
+        found.append((y, np.ones(len(rows)) if weight is None else weight))
+    ys, weights = zip(*found, strict=True)
+    return np.concatenate(ys), np.concatenate(weights)
 
 
 def trial(storage: Storage, name: str) -> Trial:

@@ -80,7 +80,8 @@ def _loss(learned: pa.Table, held: pa.Table, specification: Specification) -> fl
     except ExpungeError:
         return math.inf
     with np.errstate(over="ignore"):
-        found = float(np.mean(objective.loss.value(objective.predictor(point, objective.features(rows)), rows.y)))
+        losses = objective.loss.value(objective.predictor(point, objective.features(rows)), rows.y)
+        found = float(np.average(losses, weights=rows.weight))
     return found if math.isfinite(found) else math.inf
 
 
