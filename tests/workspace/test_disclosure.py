@@ -13,7 +13,6 @@ import pytest
 from expunge.errors import RequestRefused
 from expunge.evidence.events import EventKind
 from expunge.ledger import log
-from expunge.workspace import Workspace
 from tests.field.commands import run
 from tests.workspace.people import CLASSES, SCHEMA, people, workspace
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from expunge.ledger import releases
 from expunge.workspace import states
 from expunge.workspace.desk import ForgetRequest
-from expunge.workspace.people import Id, People
+from expunge.workspace.people import Found, Id, People
 from expunge.workspace.specification import Specification
 from expunge.workspace.storage import Storage
 
@@ -24,9 +24,14 @@ class Preview:
     influence: dict[str, list[float]]
 
 
+def counts(storage: Storage, wishes: Sequence[ForgetRequest]) -> list[int]:
+    """Number of rows that each wish concerns, in order; 0 where the id stands for nobody, or for several people."""
+    return [who.rows if who.person else 0 for who in _found(storage, wishes)]
+
+
 def preview(storage: Storage, wishes: Sequence[ForgetRequest]) -> Preview:
     """What ``wishes`` would affect."""
-    found = People(storage).find([Id(wish.subject, wish.by) for wish in wishes])
+    found = _found(storage, wishes)
     leaving = storage.table.of_subjects([tag for who in found for tag in who.person])
     moved: dict[str, list[float]] = {}
     with storage.database.reading() as connection:
@@ -36,3 +41,7 @@ def preview(storage: Storage, wishes: Sequence[ForgetRequest]) -> Preview:
         by_tag = states.influences(states.state_of(storage, row.name), leaving, rows)
         moved[row.name] = [sum(by_tag.get(tag, 0.0) for tag in who.person) for who in found]
     return Preview([who.rows if who.person else 0 for who in found], moved)
+
+
+def _found(storage: Storage, wishes: Sequence[ForgetRequest]) -> list[Found]:
+    return People(storage).find([Id(wish.subject, wish.by) for wish in wishes])

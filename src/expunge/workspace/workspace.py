@@ -19,10 +19,9 @@ from expunge.workspace.desk import Answer, ForgetRequest
 from expunge.workspace.disclosure import Disclosure, disclosed
 from expunge.workspace.expectations import Expected
 from expunge.workspace.filling import IdColumns, Origin, fill
-from expunge.workspace.people import Id, People
 from expunge.workspace.plans import Appended, How, Plan, Plans, Taking, looking
 from expunge.workspace.predicting import Predictions
-from expunge.workspace.preview import Preview, preview
+from expunge.workspace.preview import Preview, counts, preview
 from expunge.workspace.quality.quality import Quality
 from expunge.workspace.queue import Processed
 from expunge.workspace.states import Notify, silent
@@ -264,13 +263,12 @@ class Workspace:
         return desk.receipt_again(self.storage, request, subject)
 
     def counts(self, wishes: Sequence[ForgetRequest]) -> list[int]:
-        """Number of rows that each wish concerns, in order; 0 where the id stands for nobody, or for several people.
+        """Number of rows that each wish concerns; see ``preview.counts``.
 
         Args:
             wishes: the people considered.
         """
-        found = People(self.storage).find([Id(wish.subject, wish.by) for wish in wishes])
-        return [who.rows if who.person else 0 for who in found]
+        return counts(self.storage, wishes)
 
     def show(self, subject: str, *, by: str | None = None, actor: str = "local") -> Disclosure:
         """What is held about one person; see ``disclosure.disclosed``.
