@@ -18,8 +18,8 @@ from expunge.problem.parameters import real
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class PiecewiseExponentialRegressor(ExpandedModel, Regressor):
-    """Times until an event, some of them cut off before it: the hazard is that of its interval of time, e^{intercept_j}, times
-    e^{x·w}, as Cox's model has it with a hazard of any course.
+    """Times until an event, some of them cut off before it: the hazard is that of its interval of time,
+    exp(intercept_j), times exp(x·w), as Cox's model has it with a hazard of any course.
 
     A person is a row of Poisson regression for each interval reached: so many events per time at risk there, weighed by that
     time, with a ridge penalty ½α|w|². All of them are forgotten together. Certificates count these rows and their time at

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, File, Form, HTTPException, Request, UploadFile
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
@@ -288,7 +287,7 @@ def measure_model(request: Request, caller: Checker, name: Name) -> Response:
         body = report_body(workspace_of(request).quality.explain(name))
     except (ExpungeError, ValueError) as error:
         return render(request, "model.html", 422, model=found, body=None, problem=str(error))
-    return render(request, "model.html", model=found, body=Markup(body), problem="")
+    return render(request, "model.html", model=found, body=body, problem="")
 
 
 @router.get("/audit")

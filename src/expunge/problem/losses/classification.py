@@ -146,7 +146,7 @@ class Softmax(Loss):
 
 @dataclass(frozen=True)
 class SmoothedHinge(Loss):
-    """s·ln(1 + e^{(1−m)/s}) with the margin m = t for y = 1 and −t for y = 0: the hinge max(0, 1 − m), its corner smoothed.
+    """s·ln(1 + exp((1−m)/s)) with the margin m = t for y = 1 and −t for y = 0: the hinge max(0, 1 − m), its corner smoothed.
 
     Args:
         scale: s, over how much of the margin the corner is rounded off; between 0.001 and 1,000; 0.5 by default.

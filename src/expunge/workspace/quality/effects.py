@@ -9,6 +9,7 @@ column is how much the mean loss of people held out rises when the column's valu
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,9 @@ STEPS, BASE, SHUFFLED = 41, 100, 2_000
 """Values along a range; rows in which a column is set to each; and rows among which it is shuffled."""
 MOST_VALUES, MOST_CLASSES = 30, 6
 """Categories shown of a column, and classes with a line of their own."""
+MONDAY = datetime(2024, 1, 1)
+SPANS = {"hour": (1, "%H:%M"), "day": (24, "%H:%M"), "week": (168, "%a"), "month": (744, "%d"), "year": (8784, "%b")}
+"""Hours of each period from then on, and how a moment in it is shown."""
 BAND = 1.96
 """Standard deviations of the noise that a band reaches to either side."""
 
@@ -90,10 +94,9 @@ def effects(
     base = held.table.slice(0, BASE)
     found = []
     for name, encoding in features.columns.items():
-        values, is_range = _values(plain(encoding))
-        lines = _lines(features, objective, base, name, values, released, noise, labels) if len(values) else ()
-        shown = tuple(f"{value:.4g}" if is_range and isinstance(value, float) else str(value) for value in values)
-        found.append(Effect(name, importances[name], shown, is_range, lines))
+        values, shown, is_range = _values(plain(encoding))
+        lines = _lines(features, objective, base, name, values, released, noise, labels) if values else ()
+        found.append(Effect(name, importances[name], tuple(shown), is_range, lines))
     return sorted(found, key=lambda effect: -effect.importance)
 
 
@@ -146,13 +149,20 @@ def _lines(
     )
 
 
-def _values(encoding: Encoding) -> tuple[list[Any], bool]:
-    """Values along the range of a column, and whether they are in order; none where there are too many to show."""
+def _values(encoding: Encoding) -> tuple[list[Any], list[str], bool]:
+    """Values along the range of a column, how they are shown, and whether they are in order; none where there are too many."""
     if isinstance(encoding, Number):
-        return encoding.along(STEPS), True
+        along = encoding.along(STEPS)
+        return along, [f"{value:.4g}" for value in along], True
     if isinstance(encoding, Category | OrderedCategory):
-        return list(encoding.values[:MOST_VALUES]), False
-    if isinstance(encoding, Cyclic) and not any(isinstance(period, str) for period in encoding.periods):
-        longest = max(float(period) for period in encoding.periods)
-        return [float(value) for value in np.linspace(0.0, longest, STEPS)], True
-    return [], False
+        values = list(encoding.values[:MOST_VALUES])
+        return values, values, False
+    if isinstance(encoding, Cyclic):
+        named = [period for period in encoding.periods if isinstance(period, str)]
+        if not named:
+            along = np.linspace(0.0, max(float(period) for period in encoding.periods), STEPS).tolist()
+            return along, [f"{value:.4g}" for value in along], True
+        hours, form = max(SPANS[period] for period in named)
+        moments = [MONDAY + timedelta(hours=hours * i / (STEPS - 1)) for i in range(STEPS)]
+        return moments, [moment.strftime(form) for moment in moments], True
+    return [], [], False
