@@ -217,7 +217,7 @@ def append(
     """Add rows to the table and learn them in every model; adding the same rows again does nothing."""
     from expunge.data.rejects import Rejects
     from expunge.workspace import Workspace
-    from expunge.workspace.plans import Taking
+    from expunge.workspace.options import Taking
 
     how: Taking = {"returning": returning, "accept_undeclared": accept_undeclared, "upsert": upsert, "reading": reading}
     with progress("learning the rows", as_json):

@@ -201,7 +201,7 @@ def fit(
 ) -> None:
     """Fit a model on the table, certify its first release, and score it on people held out."""
     from expunge.workspace import Workspace
-    from expunge.workspace.plans import How
+    from expunge.workspace.options import How
 
     given: dict[str, object] = {"penalty": penalty, "epsilon": epsilon, "delta": delta, "sigma": sigma}
     given |= {"excess_risk": excess_risk, "order": _order(order)}
@@ -250,7 +250,7 @@ def replace(
 ) -> None:
     """Fit a model anew from the present schema, without anybody who asked to be forgotten; withdraws its releases."""
     from expunge.workspace import Workspace
-    from expunge.workspace.plans import How
+    from expunge.workspace.options import How
 
     given: dict[str, object] = {"penalty": penalty, "epsilon": epsilon, "delta": delta, "sigma": sigma, "noise": noise}
     given |= {"excess_risk": excess_risk, "order": None if order is None else _order(order)}

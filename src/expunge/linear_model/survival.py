@@ -73,7 +73,7 @@ class PiecewiseExponentialRegressor(ExpandedModel, Regressor):
         return HazardScorer(tuple(self.intervals))
 
     def predict(self, X: Any) -> Array:
-        """The hazard ratio of each row against x = 0, e^{x·w}, ``(n_rows,)``.
+        """The hazard ratio of each row against x = 0, exp(x·w), ``(n_rows,)``.
 
         Args:
             X: ``(n_rows, n_features)``, dense or CSR.

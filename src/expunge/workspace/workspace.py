@@ -19,7 +19,8 @@ from expunge.workspace.desk import Answer, ForgetRequest
 from expunge.workspace.disclosure import Disclosure, disclosed
 from expunge.workspace.expectations import Expected
 from expunge.workspace.filling import IdColumns, Origin, fill
-from expunge.workspace.plans import Appended, How, Plan, Plans, Taking, looking
+from expunge.workspace.options import How, Taking
+from expunge.workspace.plans import Appended, Plan, Plans, looking
 from expunge.workspace.predicting import Predictions
 from expunge.workspace.preview import Preview, counts, preview
 from expunge.workspace.quality.quality import Quality
@@ -107,8 +108,6 @@ class Workspace:
         """
         with looking(self.storage) as plans:
             return make(plans)
-
-    # models
 
     def fit(
         self, name: str, target: str, *, accept_undeclared: bool = False, notify: Notify = silent, **how: Unpack[How]

@@ -146,7 +146,7 @@ class LogCosh(Loss):
 
 @dataclass(frozen=True)
 class SmoothedQuantile(Loss):
-    """s·ln(1 + exp(r/s)) − q·r for r = t − y, less its least value: the quantile loss, its corner smoothed by a logistic kernel.
+    """s·ln(1 + exp(r/s)) − q·r for r = t − y, less its least value: the quantile loss, its corner smoothed by a logistic.
 
     Args:
         level: q, the share of targets that stay below the prediction; between 0.0001 and 0.9999; ½, the median, by default.

@@ -4,7 +4,8 @@ from dataclasses import replace
 from typing import Unpack
 
 from expunge.data.dialect import UNKNOWN, Reading
-from expunge.workspace.plans import How, Plans
+from expunge.workspace.options import How
+from expunge.workspace.plans import Plans
 from expunge.workspace.quality.evaluating import Evaluated, evaluated, evaluated_on
 from expunge.workspace.quality.explaining import Explanation, explained
 from expunge.workspace.quality.size import Size, size_of
