@@ -31,9 +31,9 @@ servers:
 PYTEST = OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 # what starts processes, servers or browsers, or plays many rounds
 SLOW = tests/integrity tests/service tests/browser tests/workspace tests/ledger tests/engine tests/install tests/field tests/referee \
-	tests/properties tests/test_audit.py tests/test_baselines.py tests/test_capacity.py tests/test_cli.py tests/test_copies.py tests/test_demo.py \
-	tests/test_docs.py tests/test_forecast.py tests/test_imports.py tests/test_mean.py tests/test_reproduce.py tests/test_tightness.py \
-	tests/test_verdict.py
+	tests/properties tests/data/test_private.py tests/test_audit.py tests/test_baselines.py tests/test_capacity.py tests/test_cli.py tests/test_copies.py tests/test_demo.py \
+	tests/test_docs.py tests/test_forecast.py tests/test_guard.py tests/test_imports.py tests/test_mean.py tests/test_mechanism.py \
+	tests/test_reproduce.py tests/test_split.py tests/test_tightness.py tests/test_verdict.py
 
 test: $(READY) servers
 	$(PYTEST) -m "not soak"

@@ -91,7 +91,9 @@ def test_both_sides_draw_with_the_same_covariance_whatever_came_and_went(loss, s
     except (ExpungeError, NoOptimum):
         return
     assert covariance_of(model) == covariance_of(fresh)
-    assert before != covariance_of(model) or loss.name in ("poisson", "tweedie"), "rows of target 0 weigh nothing"
+    assert before != covariance_of(model) or loss.name in ("poisson", "tweedie", "negative_binomial"), (
+        "rows of target 0 weigh nothing"
+    )
     model.refit(left)
     assert covariance_of(model) == covariance_of(fresh)
     path = tmp_path_factory.mktemp("state") / "state"
