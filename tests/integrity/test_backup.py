@@ -108,7 +108,7 @@ def test_a_backup_while_requests_come_in(kind, tmp_path, request):
     assert problems(again) == {}
 
 
-@pytest.mark.parametrize(("kind", "rounds"), [("backup", 5), ("restore", 5), ("restore to PostgreSQL", 3)])
+@pytest.mark.parametrize(("kind", "rounds"), [("backup", 3), ("restore", 3), ("restore to PostgreSQL", 3)])
 def test_kill_nine(kind, rounds, tmp_path, request, record_property):
     rounds *= SOAK
     databases = []

@@ -39,7 +39,7 @@ def rounds(folder: Path, operation: str, count: int, seed: int, *more: str) -> t
 @pytest.mark.parametrize(
     ("operation", "count"),
     [
-        ("forget", 12),
+        ("forget", 8),
         ("append", 8),
         ("rectify", 8),
         ("aside", 4),
