@@ -275,3 +275,26 @@ def softplus(t: Array) -> Array:
     """ln(1 + eᵗ), without overflow."""
     xp = namespace(t)
     return xp.maximum(t, xp.zeros_like(t)) + xp.log1p(exp(-abs(t)))
+
+
+class ScaledLogistic(Loss):
+    """A loss whose curvature is that of the logistic loss in t/s, up to a shift and the sign of t, over s. Theory §6."""
+
+    scale: float
+    """s: over how much a corner is rounded off."""
+
+    @property
+    def self_concordance(self) -> float:
+        return up(1.0 / self.scale)
+
+    @property
+    def fourth_order_concordance(self) -> float:
+        return self.self_concordance
+
+    @property
+    def curvature_bound(self) -> float:
+        return 0.25 * self.self_concordance
+
+    @property
+    def third_derivative_bound(self) -> float:
+        return up(self.self_concordance**2 / (6.0 * math.sqrt(3.0)))

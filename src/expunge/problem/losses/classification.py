@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expunge.problem.arrays import beside, namespace
-from expunge.problem.losses.base import Array, Loss, expit, expit_bend, expit_slope, softplus, up
+from expunge.problem.losses.base import Array, Loss, ScaledLogistic, expit, expit_bend, expit_slope, softplus
 from expunge.problem.parameters import between, whole
 
 
@@ -145,7 +145,7 @@ class Softmax(Loss):
 
 
 @dataclass(frozen=True)
-class SmoothedHinge(Loss):
+class SmoothedHinge(ScaledLogistic):
     """s·ln(1 + exp((1−m)/s)) with the margin m = t for y = 1 and −t for y = 0: the hinge max(0, 1 − m), its corner smoothed.
 
     Args:
@@ -169,22 +169,6 @@ class SmoothedHinge(Loss):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scale", between("scale", self.scale, 1e-3, 1e3))
-
-    @property
-    def self_concordance(self) -> float:
-        return up(1.0 / self.scale)
-
-    @property
-    def fourth_order_concordance(self) -> float:
-        return self.self_concordance
-
-    @property
-    def curvature_bound(self) -> float:
-        return 0.25 * self.self_concordance
-
-    @property
-    def third_derivative_bound(self) -> float:
-        return up(self.self_concordance**2 / (6.0 * math.sqrt(3.0)))
 
     @property
     def moment_scale(self) -> float:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from expunge.problem.arrays import namespace
-from expunge.problem.losses.base import Array, Loss, exp, expit, expit_bend, expit_slope, softplus, up
+from expunge.problem.losses.base import Array, Loss, ScaledLogistic, exp, expit, expit_bend, expit_slope, softplus
 from expunge.problem.parameters import between, real
 
 
@@ -145,7 +145,7 @@ class LogCosh(Loss):
 
 
 @dataclass(frozen=True)
-class SmoothedQuantile(Loss):
+class SmoothedQuantile(ScaledLogistic):
     """s·ln(1 + exp(r/s)) − q·r for r = t − y, less its least value: the quantile loss, its corner smoothed by a logistic.
 
     Args:
@@ -172,24 +172,8 @@ class SmoothedQuantile(Loss):
         object.__setattr__(self, "scale", between("scale", self.scale, 1e-30, 1e30))
 
     @property
-    def self_concordance(self) -> float:
-        return up(1.0 / self.scale)
-
-    @property
-    def fourth_order_concordance(self) -> float:
-        return self.self_concordance
-
-    @property
     def derivative_bound(self) -> float:
         return max(self.level, 1.0 - self.level)
-
-    @property
-    def curvature_bound(self) -> float:
-        return 0.25 * self.self_concordance
-
-    @property
-    def third_derivative_bound(self) -> float:
-        return up(self.self_concordance**2 / (6.0 * math.sqrt(3.0)))
 
     @property
     def far_slope(self) -> float:
