@@ -73,7 +73,10 @@ OPEN = {("GET", "/healthz"), ("GET", "/static/{name}"), ("POST", "/login"), ("PO
 
 
 def routes(app):
-    for route in [*app.routes, *api.router.routes, *pages.router.routes, *webhooks.router.routes, *webhooks.page_router.routes]:
+    for route in [
+        *app.routes,
+        *(route for router in (*api.routers, *pages.routers, webhooks.router, webhooks.page_router) for route in router.routes),
+    ]:
         if isinstance(route, APIRoute):
             for method in route.methods - {"HEAD"}:
                 yield method, route.path

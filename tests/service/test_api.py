@@ -295,7 +295,7 @@ def test_what_is_no_token(header, anybody):
 
 def test_what_reads_the_ledger_runs_in_a_thread_of_its_own():
     """An asynchronous handler that waited for the database would keep everybody else waiting."""
-    handlers = {vars(route)["endpoint"] for route in (*api.router.routes, *pages.router.routes)}
+    handlers = {vars(route)["endpoint"] for router in (*api.routers, *pages.routers) for route in router.routes}
     assert len(handlers) > 30
     waiting = {handler.__name__ for handler in handlers if inspect.iscoroutinefunction(handler)}
     assert waiting == {"create_request", "create_requests", "make_requests"}  # they wait for the intake, which has its thread

@@ -22,6 +22,7 @@ from expunge.service import api, bodies, charts, pages, problems, webhooks
 from expunge.service.access import AccessControl, Anybody
 from expunge.service.drafts import Drafts
 from expunge.service.intake import Intake
+from expunge.service.pages.rendering import LoggedOut, login_page
 from expunge.service.worker import EVERY, Worker
 from expunge.unlearning.release import VERSION
 from expunge.workspace import Workspace
@@ -79,11 +80,9 @@ def create_app(workspace: Workspace, *, is_secure: bool = False, every: float = 
     app.state.expected = {}
     app.state.drafts = Drafts()
     problems.install(app)
-    app.include_router(api.router)
-    app.include_router(pages.router)
-    app.include_router(webhooks.router)
-    app.include_router(webhooks.page_router)
-    app.add_exception_handler(pages.LoggedOut, lambda request, _error: pages.login_page(request))
+    for router in (*api.routers, *pages.routers, webhooks.router, webhooks.page_router):
+        app.include_router(router)
+    app.add_exception_handler(LoggedOut, lambda request, _error: login_page(request))
     _describe(app)
     app.add_middleware(_BodyLimit)
     app.add_middleware(problems.Caught)

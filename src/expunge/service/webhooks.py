@@ -11,9 +11,9 @@ from expunge.ledger.hooks import Webhook
 from expunge.ledger.notices import Delivery, Notice
 from expunge.ledger.tokens import Role
 from expunge.service.access import Caller, Engineer
-from expunge.service.api import problem_responses, workspace_of
+from expunge.service.api.answers import problem_responses, workspace_of
 from expunge.service.bodies import Hooked, Identity, Limit
-from expunge.service.pages import render, visitor
+from expunge.service.pages.rendering import render, visitor
 from expunge.service.records import changed, changing
 from expunge.service.targets import UnusableURL, require_callable, require_mail
 
