@@ -1,11 +1,13 @@
 """How a page is made, and who is let in: rendered on the server, complete without JavaScript."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, HTTPException, Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 
 from expunge.ledger.requests import RequestState
@@ -15,7 +17,20 @@ from expunge.service.access import Caller, caller_of, require
 pages = Environment(
     loader=PackageLoader("expunge.service"), autoescape=select_autoescape(), undefined=StrictUndefined, trim_blocks=True
 )
-pages.globals.update(Role=Role, RequestState=RequestState)
+
+
+def moment(at: str | datetime) -> Markup:
+    """A time as pages show it: in UTC, and with the script of the pages in the reader's time zone, with UTC on hover.
+
+    Args:
+        at: the time, as ISO 8601 where it is a text.
+    """
+    exact = (datetime.fromisoformat(at) if isinstance(at, str) else at).astimezone(UTC)
+    written = f"{exact.day} {exact:%b %Y, %H:%M} UTC"
+    return Markup('<time class="local" datetime="{}">{}</time>').format(exact.isoformat(timespec="seconds"), written)
+
+
+pages.globals.update(Role=Role, RequestState=RequestState, moment=moment)
 
 
 def render(request: Request, name: str, status_code: int = 200, **values: Any) -> HTMLResponse:

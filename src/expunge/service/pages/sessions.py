@@ -15,7 +15,7 @@ from expunge.service.pages.rendering import Visitor, login_page
 from expunge.service.records import changing
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
-STATIC = {"style.css": "text/css", "htmx.min.js": "text/javascript", "icon.svg": "image/svg+xml"}
+STATIC = {"style.css": "text/css", "htmx.min.js": "text/javascript", "times.js": "text/javascript", "icon.svg": "image/svg+xml"}
 
 
 @router.get("/static/{name}")
