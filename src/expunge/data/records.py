@@ -12,6 +12,7 @@ from expunge.data.dialect import Reading
 from expunge.data.fitting import WrongType, fitted
 from expunge.errors import InvalidRows
 
+
 @dataclass(frozen=True)
 class Records:
     """Rows that came as JSON, and are in memory alone.

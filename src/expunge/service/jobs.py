@@ -41,8 +41,8 @@ QUEUED = 100
 HELD = 8
 """Number of jobs with rows in memory, each at most as long as a body may be."""
 INTERRUPTED = (
-    "the service ended while it was being done. What it had begun is finished or taken back whole: look at the model's releases, "
-    "and ask again if it is still wanted"
+    "the service ended while it was being done. What it had begun is finished or taken back whole: look at the model's "
+    "releases, and ask again if it is still wanted"
 )
 GONE = "its rows were in the memory of a service that has ended: send them again"
 
@@ -169,10 +169,10 @@ class Jobs:
                 elif job.kind in IN_MEMORY and job.instance in gone:
                     self._end(job, JobState.FAILED, cause=Cause.ENVIRONMENT, problem=GONE)
             mine = (job for job in waiting if job.state == JobState.QUEUED and self._can_do(job))
-            job = next(mine, None)
-            if job is not None:
-                self._do(job)
-            return job is None
+            chosen = next(mine, None)
+            if chosen is not None:
+                self._do(chosen)
+            return chosen is None
 
     def _can_do(self, job: Job) -> bool:
         return job.kind not in IN_MEMORY or job.instance == self.instance.id

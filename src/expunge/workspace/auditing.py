@@ -30,9 +30,7 @@ class AuditedModel:
     verdict: "Verdict"
 
 
-def audited(
-    storage: Storage, name: str, draws: int, notify: Notify = silent, patience: float = PATIENCE
-) -> AuditedModel:
+def audited(storage: Storage, name: str, draws: int, notify: Notify = silent, patience: float = PATIENCE) -> AuditedModel:
     """The verdict on the last release of model ``name``. Nobody who wants to forget waits while it is retrained.
 
     Args:
@@ -56,7 +54,7 @@ def audited(
     with batch.in_charge(storage, patience):  # state and rows from the same moment
         last, unlearner = _last(storage, name), states.state_of(storage, name)
         rows = storage.cached(specification.source(storage.table))
-        len(rows)  # read now, if they are kept in memory
+        next(iter(rows.batches()), None)  # read now, if they are kept in memory
     if not unlearner.settings.is_noisy:
         raise ValueError("with sigma 0 nothing is promised, so there is nothing to audit")
     try:
