@@ -10,9 +10,10 @@ from expunge.service.access import Checker
 from expunge.service.api.answers import problem_responses, workspace_of
 from expunge.service.api.job_bodies import Examined, FindingsModel
 from expunge.service.api.jobs import ACCEPTED, accepted, queued
+from expunge.service.routing import GuardedRoute
 from expunge.workspace.doctor import examine
 
-router = APIRouter(prefix="/v1", responses=problem_responses(), tags=["operation"])
+router = APIRouter(prefix="/v1", responses=problem_responses(), route_class=GuardedRoute, tags=["operation"])
 
 
 @router.get("/doctor", response_model=FindingsModel)

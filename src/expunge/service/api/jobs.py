@@ -14,8 +14,9 @@ from expunge.service.api.answers import found, problem_responses, workspace_of
 from expunge.service.api.job_bodies import JobModel, JobsPage
 from expunge.service.bodies import Limit, Number
 from expunge.service.jobs import Jobs, TooManyJobs
+from expunge.service.routing import GuardedRoute
 
-router = APIRouter(prefix="/v1", responses=problem_responses(), tags=["jobs"])
+router = APIRouter(prefix="/v1", responses=problem_responses(), route_class=GuardedRoute, tags=["jobs"])
 ACCEPTED: dict[str, Any] = {
     "status_code": 202,
     "response_model": JobModel,

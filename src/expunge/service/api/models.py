@@ -21,6 +21,7 @@ from expunge.service.bodies import (
     PredictionsModel,
 )
 from expunge.service.pulled import handed_out, note_pull, pulled_by
+from expunge.service.routing import GuardedRoute
 from expunge.service.views import predictions_view, release_view
 from expunge.unlearning.report import CapacityReport
 from expunge.workspace.exports.sql import Dialect
@@ -28,7 +29,7 @@ from expunge.workspace.predicting import predict_records
 from expunge.workspace.published import Published
 from expunge.workspace.status import ModelStatus, as_json, status
 
-router = APIRouter(prefix="/v1", responses=problem_responses(), tags=["models"])
+router = APIRouter(prefix="/v1", responses=problem_responses(), route_class=GuardedRoute, tags=["models"])
 TableName = Annotated[
     str, Query(pattern=r"^[A-Za-z_][A-Za-z0-9_.]{0,99}$", description="For SQL: the table of the raw columns.")
 ]

@@ -9,9 +9,10 @@ from expunge.service.access import Engineer, Operator
 from expunge.service.api.answers import problem_responses, workspace_of
 from expunge.service.api.job_bodies import CorrectedRows, NewRows
 from expunge.service.api.jobs import ACCEPTED, accepted, queued
+from expunge.service.routing import GuardedRoute
 from expunge.workspace.people import People
 
-router = APIRouter(prefix="/v1", responses=problem_responses(), tags=["rows"])
+router = APIRouter(prefix="/v1", responses=problem_responses(), route_class=GuardedRoute, tags=["rows"])
 
 
 @router.post("/rows", **ACCEPTED)

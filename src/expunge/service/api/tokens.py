@@ -14,8 +14,9 @@ from expunge.ledger.tokens import Role
 from expunge.service.access import Caller, Checker, Engineer
 from expunge.service.api.answers import problem_responses, workspace_of
 from expunge.service.records import changing
+from expunge.service.routing import GuardedRoute
 
-router = APIRouter(prefix="/v1", responses=problem_responses(), tags=["tokens"])
+router = APIRouter(prefix="/v1", responses=problem_responses(), route_class=GuardedRoute, tags=["tokens"])
 TokenId = Annotated[str, Path(pattern=r"^[0-9a-f]{1,64}$")]
 
 
