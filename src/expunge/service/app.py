@@ -23,7 +23,10 @@ from expunge.service import api, bodies, charts, pages, problems, webhooks
 from expunge.service.access import REQUESTS, AccessControl, Anybody, LoggedOut, Rate
 from expunge.service.connections import Connections
 from expunge.service.drafts import Drafts
+from expunge.service.forecasts import Forecasts
 from expunge.service.intake import Intake
+from expunge.service.jobs import EVERY as EVERY_JOB
+from expunge.service.jobs import Jobs
 from expunge.service.middleware import Heads, Rooted
 from expunge.service.pages.failures import failure_page
 from expunge.service.pages.rendering import logged_out
@@ -78,9 +81,12 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.intake = Intake(workspace.storage)
         app.state.worker = Worker(workspace, every)
-        _warm(workspace)
+        app.state.jobs = Jobs(workspace, app.state.worker.faults, min(every, EVERY_JOB))
+        _warm(workspace, app.state.jobs.forecasts)
         app.state.worker.start()
+        app.state.jobs.start()
         yield
+        app.state.jobs.stop()
         app.state.worker.stop()
         app.state.intake.close()
 
@@ -112,9 +118,10 @@ def create_app(
     return app
 
 
-def _warm(workspace: Workspace) -> None:
+def _warm(workspace: Workspace, forecasts: Forecasts) -> None:
     """Loads what the first page and the first preview need, for which nobody is to wait: libraries that take a second."""
     try:
+        forecasts.refresh()
         with workspace.storage.database.reading() as connection:
             for model in releases.all_models(connection):
                 charts.gauges(releases.current(connection, model.name).figures)
