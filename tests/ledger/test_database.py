@@ -183,11 +183,12 @@ def test_a_database_that_is_not_there(url):
         Database(url, KEY).migrate()
 
 
-FAKE = '''"""A column for what a webhook is called."""
+NEXT = f"{int(HEAD) + 1:04}"
+FAKE = f'''"""A column for what a webhook is called."""
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision = "0003", "0002"
+revision, down_revision = "{NEXT}", "{HEAD}"
 
 
 def upgrade() -> None:
@@ -208,7 +209,7 @@ def newer(tmp_path, monkeypatch):
     tables.tables["webhooks"].append_column(sa.Column("label", sa.Text, nullable=False))
 
     def begin() -> sa.Table:
-        monkeypatch.setattr(module, "HEAD", "0003")
+        monkeypatch.setattr(module, "HEAD", NEXT)
         monkeypatch.setattr(module, "MIGRATIONS", folder)
         monkeypatch.setattr(resealing, "metadata", tables)
         return tables.tables["webhooks"]

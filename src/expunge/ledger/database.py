@@ -24,7 +24,7 @@ from expunge.ledger.sealing import Sealing, SealKey
 from expunge.ledger.tables import events, metadata, properties, seals
 from expunge.ledger.witness import Witness
 
-HEAD = "0002"
+HEAD = "0005"
 """The newest migration; a test compares it with the existing migrations."""
 MIGRATIONS = Path(__file__).parent / "migrations"
 UNDEFINED = ("UndefinedTable", "UndefinedColumn")

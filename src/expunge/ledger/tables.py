@@ -171,6 +171,14 @@ tokens = _sealed(
     Column("revoked", Text),
 )
 
+sessions = _sealed(
+    "sessions",  # who is logged in to the pages; gone once that ends
+    Column("digest", Text, primary_key=True),  # SHA-256 of the session's id, which is in the cookie alone
+    Column("token", Text, ForeignKey("tokens.id"), nullable=False),
+    Column("started", Text, nullable=False),
+    Index("sessions_by_start", "started"),
+)
+
 webhooks = _sealed(
     "webhooks",
     Column("id", Text, primary_key=True),

@@ -16,13 +16,14 @@ from expunge.service.bodies import (
     PredictionsModel,
 )
 from expunge.service.records import changed
+from expunge.service.routing import GuardedRoute
 from expunge.service.views import predictions_view, release_view
 from expunge.workspace.auditing import audited
 from expunge.workspace.predicting import predict_records
 from expunge.workspace.published import Published
 from expunge.workspace.status import as_json, status
 
-router = APIRouter(prefix="/v1", responses=problem_responses())
+router = APIRouter(prefix="/v1", responses=problem_responses(), route_class=GuardedRoute)
 
 
 @router.get("/models")

@@ -4,7 +4,7 @@ import base64
 import binascii
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from expunge.ledger import requests
@@ -21,12 +21,14 @@ from expunge.service.bodies import (
     Owned,
     Previewed,
 )
+from expunge.service.problem_types import Problem
 from expunge.service.records import changing
+from expunge.service.routing import GuardedRoute
 from expunge.service.views import expected, request_view
 from expunge.workspace import desk
 from expunge.workspace.desk import Answer, ForgetRequest
 
-router = APIRouter(prefix="/v1", responses=problem_responses())
+router = APIRouter(prefix="/v1", responses=problem_responses(), route_class=GuardedRoute)
 
 
 @router.post(
@@ -114,7 +116,7 @@ def _decoded(cursor: str | None) -> tuple[str, str] | None:
     try:
         received, _space, identity = base64.b64decode(cursor, b"-_", validate=True).decode().partition(" ")
     except (binascii.Error, ValueError) as error:
-        raise HTTPException(422, "this cursor was not issued here: start again without one") from error
+        raise Problem("invalid-cursor", "this cursor was not issued here: start again without one") from error
     if not identity or "\0" in received + identity:
-        raise HTTPException(422, "this cursor was not issued here: start again without one")
+        raise Problem("invalid-cursor", "this cursor was not issued here: start again without one")
     return received, identity
