@@ -1,6 +1,6 @@
 """The page: a file for each kind of page. htmx only keeps a request's path up to date."""
 
-from expunge.service.pages import audits, certificates, failures, models, overview, people, requests, sessions
+from expunge.service.pages import audits, certificates, failures, jobs, models, operation, overview, people, requests, sessions
 
 routers = (
     sessions.router,
@@ -10,6 +10,8 @@ routers = (
     people.router,
     certificates.router,
     models.router,
+    jobs.router,
+    operation.router,
     audits.router,
 )
 """All pages but that of webhooks."""
