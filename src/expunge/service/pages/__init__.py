@@ -1,6 +1,17 @@
 """The page: a file for each kind of page. htmx only keeps a request's path up to date."""
 
-from expunge.service.pages import audits, certificates, failures, models, overview, people, requests, sessions
+from expunge.service.pages import (
+    audits,
+    certificates,
+    failures,
+    log,
+    models,
+    overview,
+    people,
+    requests,
+    sessions,
+    verification,
+)
 
 routers = (
     sessions.router,
@@ -11,5 +22,7 @@ routers = (
     certificates.router,
     models.router,
     audits.router,
+    log.router,
+    verification.router,
 )
 """All pages but that of webhooks."""
