@@ -202,7 +202,7 @@ def newer(tmp_path, monkeypatch):
     """The next version of this package, in which webhooks have another column; its tables."""
     folder = tmp_path / "migrations"
     shutil.copytree(SCRIPTS.dir, folder)
-    (folder / "versions" / "0003_fake.py").write_text(FAKE)
+    (folder / "versions" / f"{NEXT}_fake.py").write_text(FAKE)
     tables = sa.MetaData()
     for table in metadata.sorted_tables:
         table.to_metadata(tables)

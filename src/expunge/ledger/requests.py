@@ -129,6 +129,13 @@ def waiting(connection: sa.Connection) -> list[Request]:
     return _read(connection, chosen.order_by(requests.c.deadline, requests.c.id))
 
 
+def stuck(connection: sa.Connection) -> list[Request]:
+    """The accepted requests to forget that could not be worked, most urgent first."""
+    chosen = sa.select(requests).where(requests.c.state == RequestState.ACCEPTED, requests.c.kind == RequestKind.FORGET)
+    chosen = chosen.where(requests.c.problem.is_not(None))
+    return _read(connection, chosen.order_by(requests.c.deadline, requests.c.id))
+
+
 def to_forget(connection: sa.Connection) -> list[Request]:
     """All requests to forget that were ever made."""
     return _read(connection, sa.select(requests).where(requests.c.kind == RequestKind.FORGET))

@@ -90,11 +90,17 @@ def by_id(connection: sa.Connection, identity: str) -> Holder | None:
     return None if row is None else Holder(row.id, row.name, Role.read(row.role))
 
 
-def revoke(connection: sa.Connection, identity: str) -> bool:
-    """Revokes a token, in a writing transaction; returns whether there was one."""
+def revoke(connection: sa.Connection, identity: str, by: str | None = None) -> bool:
+    """Revokes a token, in a writing transaction; returns whether there was one.
+
+    Args:
+        connection: a connection in a writing transaction.
+        identity: id of the token.
+        by: id of the token of whoever revokes it. Default: nobody's, as at the command line.
+    """
     if _living(connection, identity) is None:
         return False
-    log.note(connection, EventKind.TOKEN_REVOKED, [{"token": identity}])
+    log.note(connection, EventKind.TOKEN_REVOKED, [{"token": identity, **({} if by is None else {"by": by})}])
     sealing.update(connection, tokens, tokens.c.id == identity, revoked=times.exact())
     return True
 

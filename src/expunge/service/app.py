@@ -21,8 +21,12 @@ from expunge.files import write_file
 from expunge.ledger import releases
 from expunge.service import api, bodies, charts, pages, problems, webhooks
 from expunge.service.access import REQUESTS, AccessControl, Anybody, LoggedOut, Rate
+from expunge.service.connections import Connections
 from expunge.service.drafts import Drafts
+from expunge.service.forecasts import Forecasts
 from expunge.service.intake import Intake
+from expunge.service.jobs import EVERY as EVERY_JOB
+from expunge.service.jobs import Jobs
 from expunge.service.middleware import Heads, Rooted
 from expunge.service.pages.failures import failure_page
 from expunge.service.pages.rendering import logged_out
@@ -50,13 +54,21 @@ HEADERS = {
 }
 
 
-def create_app(workspace: Workspace, *, is_secure: bool = False, every: float = EVERY, root: str = "") -> FastAPI:
+def create_app(
+    workspace: Workspace,
+    *,
+    is_secure: bool = False,
+    every: float = EVERY,
+    root: str = "",
+    connections: Connections | None = None,
+) -> FastAPI:
     """The application for ``workspace``.
 
     Args:
         is_secure: whether it is reached by HTTPS, so that the cookie can require it.
         every: seconds between two looks at the queue.
         root: the path under which it is reached, as ``/desk``; empty where that is ``/``.
+        connections: those of the server that it runs in, to be counted in its metrics.
 
     Raises:
         ValueError: ``root`` is no such path.
@@ -69,9 +81,12 @@ def create_app(workspace: Workspace, *, is_secure: bool = False, every: float = 
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.intake = Intake(workspace.storage)
         app.state.worker = Worker(workspace, every)
-        _warm(workspace)
+        app.state.jobs = Jobs(workspace, app.state.worker.faults, min(every, EVERY_JOB))
+        _warm(workspace, app.state.jobs.forecasts)
         app.state.worker.start()
+        app.state.jobs.start()
         yield
+        app.state.jobs.stop()
         app.state.worker.stop()
         app.state.intake.close()
 
@@ -87,6 +102,7 @@ def create_app(workspace: Workspace, *, is_secure: bool = False, every: float = 
     app.state.workspace = workspace
     secret = _session_secret(workspace.storage.keys / "session.key")
     app.state.access = AccessControl(workspace.storage, secret, is_secure=is_secure, root=root)
+    app.state.connections = connections
     app.state.expected = {}
     app.state.drafts = Drafts()
     app.router.route_class = GuardedRoute
@@ -102,9 +118,10 @@ def create_app(workspace: Workspace, *, is_secure: bool = False, every: float = 
     return app
 
 
-def _warm(workspace: Workspace) -> None:
+def _warm(workspace: Workspace, forecasts: Forecasts) -> None:
     """Loads what the first page and the first preview need, for which nobody is to wait: libraries that take a second."""
     try:
+        forecasts.refresh()
         with workspace.storage.database.reading() as connection:
             for model in releases.all_models(connection):
                 charts.gauges(releases.current(connection, model.name).figures)
@@ -157,6 +174,8 @@ def _watch(app: FastAPI) -> None:
     round_at = Gauge("expunge_worker_last_round_timestamp_seconds", "Set time of the last round that ended", registry=registry)
     working = Gauge("expunge_worker_ok", "1 while the queue is being worked, 0 while it is not", registry=registry)
     failures = Counter("expunge_worker_failures", "Failures of rounds, models and webhooks", ["cause"], registry=registry)
+    connected = Gauge("expunge_connections", "Open connections", registry=registry)
+    turned_away = Counter("expunge_connections_turned_away", "Connections closed by the service", ["reason"], registry=registry)
     seen: dict[str, int] = {}
 
     def count(counter: Counter, name: str, total: int) -> None:
@@ -186,6 +205,11 @@ def _watch(app: FastAPI) -> None:
         count(closed, "closed", worker.closed)
         for cause, total in worker.faults.totals.items():
             count(failures.labels(cause), cause, total)
+        connections: Connections | None = app.state.connections
+        if connections is not None:
+            connected.set(len(connections))
+            for reason, total in connections.turned_away.items():
+                count(turned_away.labels(reason), f"connections: {reason}", total)
         health = worker.health
         round_at.set(health.last_round.timestamp())
         working.set(health.state == "ok")

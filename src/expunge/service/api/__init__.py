@@ -1,14 +1,30 @@
 """The API under /v1: a file for each kind of thing. OpenAPI 3.1 at /v1/openapi.json."""
 
-from expunge.service.api import certificates, log, models, operation, people, requests, verification
+from expunge.service.api import (
+    certificates,
+    doctor,
+    jobs,
+    log,
+    models,
+    operation,
+    people,
+    requests,
+    rows,
+    tokens,
+    verification,
+)
 
 routers = (
     requests.router,
     people.router,
     models.router,
+    jobs.router,
+    rows.router,
     certificates.router,
     log.router,
     operation.router,
+    doctor.router,
+    tokens.router,
     verification.router,
 )
 """All routes of the API but those of webhooks."""
