@@ -1,6 +1,18 @@
 """The API under /v1: a file for each kind of thing. OpenAPI 3.1 at /v1/openapi.json."""
 
-from expunge.service.api import certificates, doctor, jobs, log, models, operation, people, requests, rows, tokens
+from expunge.service.api import (
+    certificates,
+    doctor,
+    jobs,
+    log,
+    models,
+    operation,
+    people,
+    requests,
+    rows,
+    tokens,
+    verification,
+)
 
 routers = (
     requests.router,
@@ -13,5 +25,6 @@ routers = (
     operation.router,
     doctor.router,
     tokens.router,
+    verification.router,
 )
 """All routes of the API but those of webhooks."""

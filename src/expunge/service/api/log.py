@@ -8,10 +8,8 @@ from expunge.ledger import log
 from expunge.service.access import Public
 from expunge.service.api.answers import found, problem_responses, workspace_of
 from expunge.service.api.proof_bodies import EnvelopeModel, EventsModel, InclusionModel, ProofModel
-from expunge.service.bodies import (
-    Limit,
-    Number,
-)
+from expunge.service.bodies import ComparedModel, KeptCheckpoint, Limit, Number
+from expunge.service.comparing import compared
 from expunge.service.routing import GuardedRoute
 
 router = APIRouter(prefix="/v1", responses=problem_responses(), route_class=GuardedRoute)
@@ -22,6 +20,23 @@ def get_checkpoint(request: Request, _caller: Public) -> Response:
     """The newest signed head of the log."""
     with workspace_of(request).storage.database.reading() as connection:
         return Response(found(log.checkpoint(connection), "checkpoint"), media_type="application/json")
+
+
+@router.get("/log/export")
+def export_log(request: Request, _caller: Public) -> Response:
+    """The whole log under its newest checkpoint, which anybody with the keys can verify."""
+    with workspace_of(request).storage.database.reading() as connection:
+        content = log.export(connection)
+    headers = {"Content-Disposition": 'attachment; filename="log.json"'}
+    return Response(content, media_type="application/json", headers=headers)
+
+
+@router.post("/log/compare", response_model=ComparedModel)
+def compare_log(asked: KeptCheckpoint, request: Request, _caller: Public) -> dict[str, Any]:
+    """Whether the log still begins with the events of a checkpoint that somebody kept, with the proof."""
+    result = compared(workspace_of(request).storage, asked.checkpoint)
+    size = None if result.kept is None else result.kept.size
+    return {"right": result.is_right, "message": result.message, "events": size, "file": result.file or None}
 
 
 @router.get("/log/events", response_model=EventsModel)

@@ -1,6 +1,19 @@
 """The page: a file for each kind of page. htmx only keeps a request's path up to date."""
 
-from expunge.service.pages import audits, certificates, failures, jobs, models, operation, overview, people, requests, sessions
+from expunge.service.pages import (
+    audits,
+    certificates,
+    failures,
+    jobs,
+    log,
+    models,
+    operation,
+    overview,
+    people,
+    requests,
+    sessions,
+    verification,
+)
 
 routers = (
     sessions.router,
@@ -13,5 +26,7 @@ routers = (
     jobs.router,
     operation.router,
     audits.router,
+    log.router,
+    verification.router,
 )
 """All pages but that of webhooks."""
