@@ -24,7 +24,7 @@ from expunge.ledger.sealing import Sealing, SealKey
 from expunge.ledger.tables import events, metadata, properties, seals
 from expunge.ledger.witness import Witness
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration; a test compares it with the existing migrations."""
 MIGRATIONS = Path(__file__).parent / "migrations"
 UNDEFINED = ("UndefinedTable", "UndefinedColumn")
@@ -241,7 +241,7 @@ class Database:
                 connection.exec_driver_sql("BEGIN")
             else:
                 vacuuming = connection.execution_options(isolation_level="AUTOCOMMIT")
-                for table in ("requests", "releases"):
+                for table in ("requests", "releases", "case_files", "notes"):
                     vacuuming.exec_driver_sql(f"VACUUM {table}")
 
     @contextmanager

@@ -6,6 +6,7 @@ from fastapi import Header, Path, Query
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
 from expunge.identities import LENGTH
+from expunge.service.noted import Noted
 
 BULK = 10_000
 PREVIEWED = 1_000
@@ -40,10 +41,9 @@ class Problem(BaseModel):
     detail: str
 
 
-class AskedOne(BaseModel):
+class AskedOne(Noted):
     """A request to be forgotten."""
 
-    model_config = ConfigDict(extra="forbid")
     subject: Annotated[Subject, Field(repr=False)]
     by: By = None
 
@@ -80,10 +80,9 @@ class DisclosureModel(BaseModel):
     models: list[LearnedModel]
 
 
-class AskedMany(BaseModel):
-    """Requests of several people."""
+class AskedMany(Noted):
+    """Requests of several people, which came together."""
 
-    model_config = ConfigDict(extra="forbid")
     subjects: Annotated[list[Subject], Field(min_length=1, max_length=BULK, repr=False)]
     by: By = None
 

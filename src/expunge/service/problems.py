@@ -46,6 +46,10 @@ REFUSALS: dict[Refusal, int] = {
     Refusal.INVALID_ID: 422,
     Refusal.UNKNOWN_COLUMN: 422,
     Refusal.EMPTY: 422,
+    Refusal.BY_OFFICER: 409,
+    Refusal.EXTENDED_BEFORE: 409,
+    Refusal.OWN_REQUEST: 403,
+    Refusal.NOTHING_TO_APPROVE: 409,
 }
 STATUSES: list[tuple[type[Exception], int]] = [
     (WorkspaceBusy, 409),
