@@ -203,6 +203,11 @@ def current(connection: sa.Connection, name: str) -> Release:
     return recent(connection, name, 1)[0]
 
 
+def newest(connection: sa.Connection, name: str) -> int:
+    """The number among all of the last release of a model."""
+    return int(connection.execute(sa.select(sa.func.max(releases.c.id)).where(releases.c.model == name)).scalar_one())
+
+
 def release(connection: sa.Connection, number: int) -> Release | None:
     """The release with this id."""
     found = _releases(connection, sa.select(releases).where(releases.c.id == number))

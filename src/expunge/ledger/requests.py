@@ -170,6 +170,13 @@ def still_waiting(connection: sa.Connection, ids: Iterable[str]) -> set[str]:
     return {name for name, row in found_by(connection, "id", ids).items() if row.state == RequestState.ACCEPTED}
 
 
+def stuck(connection: sa.Connection) -> list[Request]:
+    """The accepted requests to forget that could not be worked, most urgent first."""
+    chosen = sa.select(requests).where(requests.c.state == RequestState.ACCEPTED, requests.c.kind == RequestKind.FORGET)
+    chosen = chosen.where(requests.c.problem.is_not(None))
+    return _read(connection, chosen.order_by(requests.c.deadline, requests.c.id))
+
+
 def to_forget(connection: sa.Connection) -> list[Request]:
     """All requests to forget that were ever made."""
     return read(connection, sa.select(requests).where(requests.c.kind == RequestKind.FORGET))

@@ -213,6 +213,14 @@ tokens = _sealed(
     Column("revoked", Text),
 )
 
+sessions = _sealed(
+    "sessions",  # who is logged in to the pages; gone once that ends
+    Column("digest", Text, primary_key=True),  # SHA-256 of the session's id, which is in the cookie alone
+    Column("token", Text, ForeignKey("tokens.id"), nullable=False),
+    Column("started", Text, nullable=False),
+    Index("sessions_by_start", "started"),
+)
+
 webhooks = _sealed(
     "webhooks",
     Column("id", Text, primary_key=True),
@@ -233,4 +241,41 @@ deliveries = _sealed(
     Column("outcome", Text),
     Index("deliveries_due", "due"),
     Index("deliveries_of_webhook", "webhook", "id"),
+)
+
+jobs = _sealed(
+    "jobs",  # long work that somebody asked the service for; rows and ids of people that it needs are in no ledger
+    Column("id", _Whole, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),  # fit, refit, retire, append, rectify, audit, examine
+    Column("model", Text),
+    Column("wanted", Text, nullable=False),  # JSON: how it is to be done
+    Column("state", Text, nullable=False),  # queued, running, done, failed, cancelled
+    Column("actor", Text, nullable=False),  # id of the token of whoever asked
+    Column("instance", Text, nullable=False),  # that took it; what a job needs besides may be in its memory
+    Column("asked", Text, nullable=False),
+    Column("started", Text),
+    Column("ended", Text),
+    Column("progress", Text),
+    Column("result", Text),  # JSON
+    Column("cause", Text),  # of a failure
+    Column("problem", Text),
+    Index("jobs_by_state", "state", "id"),
+    Index("jobs_by_kind", "kind", "id"),
+)
+
+instances = _sealed(
+    "instances",  # processes of the service that share this ledger
+    Column("id", Text, primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("version", Text, nullable=False),  # of expunge
+    Column("started", Text, nullable=False),
+    Column("seen", Text, nullable=False),
+)
+
+pulls = _sealed(
+    "pulls",  # which release was fetched with which token
+    Column("release", _Whole, ForeignKey("releases.id"), primary_key=True, autoincrement=False),
+    Column("token", Text, ForeignKey("tokens.id"), primary_key=True),
+    Column("first", Text, nullable=False),
+    Column("last", Text, nullable=False),
 )

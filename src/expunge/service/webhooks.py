@@ -3,23 +3,23 @@
 import time
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Form, HTTPException, Request, Response
+from fastapi import APIRouter, Form, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
 
 from expunge.ledger import hooks, notices, times
 from expunge.ledger.hooks import Webhook
 from expunge.ledger.notices import Delivery, Notice
-from expunge.ledger.tokens import Role
 from expunge.service.access import Caller, Engineer
 from expunge.service.api.answers import problem_responses, workspace_of
 from expunge.service.bodies import Hooked, Identity, Limit
-from expunge.service.pages.rendering import render, visitor
+from expunge.service.pages.rendering import Engineer as Visitor
+from expunge.service.pages.rendering import render
 from expunge.service.records import changed, changing
+from expunge.service.routing import GuardedRoute
 from expunge.service.targets import UnusableURL, require_callable, require_mail
 
-router = APIRouter(prefix="/v1", responses=problem_responses())
-page_router = APIRouter(include_in_schema=False)
-Visitor = Annotated[Caller, Depends(visitor(Role.ENGINEER))]
+router = APIRouter(prefix="/v1", responses=problem_responses(), route_class=GuardedRoute)
+page_router = APIRouter(include_in_schema=False, route_class=GuardedRoute)
 SHOWN = 20
 MAIL = "mailto:"
 

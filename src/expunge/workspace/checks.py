@@ -29,8 +29,8 @@ from expunge.workspace.states import Forgetting, load
 from expunge.workspace.storage import Storage
 
 NAMES = (
-    *("keys", "models", "table", "lock", "ledger.lock", "ledger.witness", "ledger.sqlite", "ledger.sqlite-wal"),
-    *("ledger.sqlite-shm", COPY, "workspace.toml", "schema.toml", "expunge.pub", "checkpoint.json"),
+    *("keys", "models", "table", "lock", "jobs.lock", "ledger.lock", "ledger.witness", "ledger.sqlite"),
+    *("ledger.sqlite-wal", "ledger.sqlite-shm", COPY, "workspace.toml", "schema.toml", "expunge.pub", "checkpoint.json"),
 )
 """What may lie in the folder."""
 

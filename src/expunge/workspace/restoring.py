@@ -21,7 +21,7 @@ from expunge.evidence.events import EventKind
 from expunge.evidence.heads import Head
 from expunge.evidence.statements import digest
 from expunge.files import copy_file, delete_file, sync_folder, write_file
-from expunge.ledger import data_files, log, releases, requests, sealing, times, tombstones
+from expunge.ledger import data_files, jobs, log, releases, requests, sealing, times, tombstones
 from expunge.ledger.anchor import FORMER, INSTANCE, Anchor
 from expunge.ledger.database import Database
 from expunge.ledger.properties import read_property, set_property
@@ -152,6 +152,7 @@ def go_on(
     now = times.now()
     Restored(count + 1 if is_next else count, now.date(), newest_release(connection)).note(connection)
     owe_refits(connection, times.published())
+    jobs.give_up(connection, "the workspace continues from an earlier day: ask for it again if it is still wanted")
     if read_property(connection, INSTANCE) != instance:
         set_property(connection, FORMER, str(read_property(connection, INSTANCE)))
         set_property(connection, INSTANCE, instance)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from expunge.data.reading import UNKNOWN, Reading
+from expunge.data.records import Records
 from expunge.data.rejects import Rejects
 from expunge.evidence.receipts import Receipt
 from expunge.files import write_output
@@ -292,7 +293,7 @@ class Workspace:
     def rectify(
         self,
         subject: str,
-        data: str,
+        data: str | Records,
         *,
         reading: Reading = UNKNOWN,
         accept_undeclared: bool = False,
@@ -304,7 +305,7 @@ class Workspace:
 
         Args:
             subject: id of the person.
-            data: a file with all the rows of this person, as they should be.
+            data: a file with all the rows of this person, as they should be; or rows in memory, which have every column.
             reading: what is known about the file, besides what was known when the workspace was made.
             accept_undeclared: whether any share of a column may be outside what the schema declares.
             notify: told how much is outside.
@@ -322,7 +323,7 @@ class Workspace:
 
     def append(
         self,
-        data: str,
+        data: str | Records,
         query: str | None = None,
         *,
         rejects_to: Path | None = None,
@@ -332,7 +333,7 @@ class Workspace:
         """Learns the rows in the file ``data``, or from a database, in every model; rows that were added before are left out.
 
         Args:
-            data: a file of rows, or with ``query`` the URL of a database.
+            data: a file of rows, or with ``query`` the URL of a database; or rows in memory, which have every column.
             query: SQL whose result is the rows; ``data`` is then the URL of the database.
             rejects_to: a CSV file for rows that cannot be taken, written first; without it, such a row is an error.
             how: see ``Taking``.

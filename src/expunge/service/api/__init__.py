@@ -1,6 +1,32 @@
 """The API under /v1: a file for each kind of thing. OpenAPI 3.1 at /v1/openapi.json."""
 
-from expunge.service.api import casework, certificates, log, models, operation, people, register, requests
+from expunge.service.api import (
+    casework,
+    certificates,
+    doctor,
+    jobs,
+    log,
+    models,
+    operation,
+    people,
+    register,
+    requests,
+    rows,
+    tokens,
+)
 
-routers = tuple(room.router for room in (register, requests, casework, people, models, certificates, log, operation))
+routers = (
+    register.router,
+    requests.router,
+    casework.router,
+    people.router,
+    models.router,
+    jobs.router,
+    rows.router,
+    certificates.router,
+    log.router,
+    operation.router,
+    doctor.router,
+    tokens.router,
+)
 """All routes of the API but those of webhooks."""

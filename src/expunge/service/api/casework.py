@@ -17,9 +17,10 @@ from expunge.service.casework import (
     Written,
 )
 from expunge.service.records import changing
+from expunge.service.routing import GuardedRoute
 from expunge.workspace import handling, register
 
-router = APIRouter(prefix="/v1", responses=problem_responses())
+router = APIRouter(prefix="/v1", responses=problem_responses(), route_class=GuardedRoute)
 
 
 @router.post("/requests/{request_id}/extend", response_model=DeadlineModel)

@@ -14,11 +14,12 @@ from expunge.service.bodies import (
     Answered,
     Number,
 )
+from expunge.service.routing import GuardedRoute
 from expunge.service.views import certificate_view
 from expunge.workspace.transcripts import transcript
 
 DSSE = "application/vnd.dsse.envelope.v1+json"
-router = APIRouter(prefix="/v1", responses=problem_responses())
+router = APIRouter(prefix="/v1", responses=problem_responses(), route_class=GuardedRoute)
 
 
 @router.get(

@@ -11,8 +11,9 @@ from expunge.service.bodies import (
     Limit,
     Number,
 )
+from expunge.service.routing import GuardedRoute
 
-router = APIRouter(prefix="/v1", responses=problem_responses())
+router = APIRouter(prefix="/v1", responses=problem_responses(), route_class=GuardedRoute)
 
 
 @router.get("/log/checkpoint")

@@ -6,10 +6,11 @@ from fastapi import APIRouter, Request, Response
 
 from expunge.service.access import Anybody
 from expunge.service.api.answers import problem_responses, workspace_of
+from expunge.service.routing import GuardedRoute
 from expunge.service.views import health_view
 from expunge.workspace.status import status
 
-router = APIRouter(prefix="/v1", responses=problem_responses())
+router = APIRouter(prefix="/v1", responses=problem_responses(), route_class=GuardedRoute)
 
 
 @router.get("/health")

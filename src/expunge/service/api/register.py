@@ -5,7 +5,7 @@ import binascii
 import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import StreamingResponse
 
 from expunge.ledger import register
@@ -15,9 +15,11 @@ from expunge.service.access import Anybody, Operator
 from expunge.service.api.answers import problem_responses, workspace_of
 from expunge.service.bodies import Limit
 from expunge.service.casework import FoundModel, RegisterModel, Sought
+from expunge.service.problem_types import Problem
+from expunge.service.routing import GuardedRoute
 from expunge.workspace.register import about, as_csv, request_view
 
-router = APIRouter(prefix="/v1", responses=problem_responses())
+router = APIRouter(prefix="/v1", responses=problem_responses(), route_class=GuardedRoute)
 FOUND = 500
 """Largest number of requests that a search by reference or number finds."""
 CSV = {"Content-Disposition": 'attachment; filename="register.csv"', "Cache-Control": "no-store"}
@@ -60,7 +62,7 @@ def list_requests(
 def search_requests(asked: Sought, request: Request, _caller: Operator) -> dict[str, Any]:
     """All requests about a person; or those with a reference, or whose number begins so. No id is in a URL."""
     if (asked.subject is None) == (asked.text is None):
-        raise HTTPException(422, "give either subject, the id of a person, or text, a reference or a number")
+        raise Problem("invalid-request", "give either subject, the id of a person, or text, a reference or a number")
     storage = workspace_of(request).storage
     if asked.subject is not None:
         rows = about(storage, asked.subject, asked.by)
@@ -87,7 +89,7 @@ def _encoded(sort: Sort, value: str, identity: str) -> str:
 def _decoded(cursor: str | None, sort: Sort) -> tuple[str, str] | None:
     if cursor is None:
         return None
-    wrong = HTTPException(422, "this cursor was not issued here for this order: start again without one")
+    wrong = Problem("invalid-cursor", "this cursor was not issued here for this order: start again without one")
     try:
         parts = base64.b64decode(cursor, b"-_", validate=True).decode().split(" ")
     except (binascii.Error, ValueError) as error:

@@ -19,12 +19,13 @@ from expunge.service.bodies import (
     Previewed,
 )
 from expunge.service.casework import OneRequestModel
+from expunge.service.routing import GuardedRoute
 from expunge.service.views import case_view, expected
 from expunge.workspace import desk
 from expunge.workspace.desk import Answer, ForgetRequest
 from expunge.workspace.register import request_view
 
-router = APIRouter(prefix="/v1", responses=problem_responses())
+router = APIRouter(prefix="/v1", responses=problem_responses(), route_class=GuardedRoute)
 
 
 @router.post(

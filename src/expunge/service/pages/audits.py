@@ -10,10 +10,11 @@ from expunge.errors import ExpungeError
 from expunge.service import charts
 from expunge.service.api.answers import workspace_of
 from expunge.service.pages.rendering import Checker, render
+from expunge.service.routing import GuardedRoute
 from expunge.workspace.auditing import audited
 from expunge.workspace.status import status
 
-router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=GuardedRoute)
 DRAWS = 500
 
 

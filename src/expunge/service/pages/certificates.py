@@ -13,9 +13,10 @@ from expunge.ledger import log, releases
 from expunge.service.api.answers import workspace_of
 from expunge.service.bodies import Number
 from expunge.service.pages.rendering import Visitor, render
+from expunge.service.routing import GuardedRoute
 from expunge.service.views import certificate_view
 
-router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=GuardedRoute)
 SHOWN = 50
 
 

@@ -8,10 +8,11 @@ from expunge.errors import ExpungeError
 from expunge.service.api.answers import workspace_of
 from expunge.service.bodies import Name
 from expunge.service.pages.rendering import Checker, render
+from expunge.service.routing import GuardedRoute
 from expunge.workspace.quality.page import report_body
 from expunge.workspace.status import ModelStatus, status
 
-router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=GuardedRoute)
 
 
 @router.get("/models/{name}")

@@ -8,9 +8,10 @@ from expunge.ledger import releases
 from expunge.service import charts
 from expunge.service.api.answers import workspace_of
 from expunge.service.pages.rendering import Visitor, render
+from expunge.service.routing import GuardedRoute
 from expunge.workspace.status import status
 
-router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=GuardedRoute)
 TIMELINE = 40
 """Number of a model's releases on its timeline."""
 

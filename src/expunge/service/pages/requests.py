@@ -16,11 +16,12 @@ from expunge.service.bodies import BULK, PREVIEWED, Identity
 from expunge.service.drafts import MINUTES, Draft, Given
 from expunge.service.pages.rendering import Operator, Visitor, render
 from expunge.service.records import changing
+from expunge.service.routing import GuardedRoute
 from expunge.service.views import expected
 from expunge.workspace.desk import Answer, ForgetRequest
 from expunge.workspace.register import request_view
 
-router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=GuardedRoute)
 GONE = f"What was shown is kept for {MINUTES} minutes, and not across a restart of the service: enter the ids again."
 SHOWN = 50
 
