@@ -174,7 +174,7 @@ def stuck(connection: sa.Connection) -> list[Request]:
     """The accepted requests to forget that could not be worked, most urgent first."""
     chosen = sa.select(requests).where(requests.c.state == RequestState.ACCEPTED, requests.c.kind == RequestKind.FORGET)
     chosen = chosen.where(requests.c.problem.is_not(None))
-    return _read(connection, chosen.order_by(requests.c.deadline, requests.c.id))
+    return read(connection, chosen.order_by(requests.c.deadline, requests.c.id))
 
 
 def to_forget(connection: sa.Connection) -> list[Request]:
