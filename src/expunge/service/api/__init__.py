@@ -13,6 +13,7 @@ from expunge.service.api import (
     requests,
     rows,
     tokens,
+    verification,
 )
 
 routers = (
@@ -28,5 +29,6 @@ routers = (
     operation.router,
     doctor.router,
     tokens.router,
+    verification.router,
 )
 """All routes of the API but those of webhooks."""

@@ -5,12 +5,16 @@ from expunge.service.pages import (
     casework,
     certificates,
     failures,
+    jobs,
+    log,
     models,
+    operation,
     people,
     register,
     requests,
     sessions,
     today,
+    verification,
 )
 
 routers = (
@@ -23,6 +27,10 @@ routers = (
     people.router,
     certificates.router,
     models.router,
+    jobs.router,
+    operation.router,
     audits.router,
+    log.router,
+    verification.router,
 )
 """All pages but that of webhooks."""
