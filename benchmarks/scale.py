@@ -161,10 +161,11 @@ def of_categories(console: Console, folder: Path, rows: int) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     in_a_process("generating-categories", folder, "--rows", str(rows))
     fit = in_a_process("fitting-categories", folder)
+    speed = fit["rows_read"] / fit["seconds"] / 1e6
     console.print(
         f"{fit['rows']:,} rows of {len(LEVELS)} categories, {sum(map(len, LEVELS.values()))} levels: fit in "
         f"{fit['seconds']:.1f} s, {fit['rows_read'] / fit['rows']:.2f} passes, peak {fit['peak_gib']:.2f} GiB "
-        f"(limit {LIMIT_GIB}), {fit['rows_read'] / fit['seconds'] / 1e6:.2f} million rows a second, distance bound {fit['distance_bound']:.2g}"
+        f"(limit {LIMIT_GIB}), {speed:.2f} million rows a second, distance bound {fit['distance_bound']:.2g}"
     )
     return fit
 
