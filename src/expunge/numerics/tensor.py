@@ -71,7 +71,8 @@ def packed_size(n_coordinates: int) -> int:
 def places(n_coordinates: int) -> tuple[NDArray[np.int64], NDArray[np.integer[Any]]]:
     """Where the entries (i, j, 0) are, i ≥ j, ``(p, p)``; and for each place that of the same entry with i ≥ j ≥ k."""
     starts = np.zeros((n_coordinates, n_coordinates), dtype=np.int64)
-    source = np.empty(size := packed_size(n_coordinates), dtype=np.int32 if size < 1 << 31 else np.int64)
+    size = packed_size(n_coordinates)
+    source: NDArray[np.integer[Any]] = np.empty(size, dtype=np.int32 if size < 1 << 31 else np.int64)
     for slab in layout(n_coordinates):
         n_rows, n_columns, depth = slab.shape
         starts[slab.rows, slab.columns] = slab.place.start + np.arange(n_rows * n_columns).reshape(n_rows, -1) * depth
