@@ -1,6 +1,7 @@
 """The API under /v1: a file for each kind of thing. OpenAPI 3.1 at /v1/openapi.json."""
 
 from expunge.service.api import (
+    casework,
     certificates,
     doctor,
     jobs,
@@ -8,6 +9,7 @@ from expunge.service.api import (
     models,
     operation,
     people,
+    register,
     requests,
     rows,
     tokens,
@@ -15,7 +17,9 @@ from expunge.service.api import (
 )
 
 routers = (
+    register.router,
     requests.router,
+    casework.router,
     people.router,
     models.router,
     jobs.router,

@@ -2,24 +2,28 @@
 
 from expunge.service.pages import (
     audits,
+    casework,
     certificates,
     failures,
     jobs,
     log,
     models,
     operation,
-    overview,
     people,
+    register,
     requests,
     sessions,
+    today,
     verification,
 )
 
 routers = (
     sessions.router,
     failures.router,
-    overview.router,
+    today.router,
     requests.router,
+    register.router,
+    casework.router,
     people.router,
     certificates.router,
     models.router,
