@@ -8,6 +8,7 @@ from expunge.service.api import (
     models,
     operation,
     people,
+    receipts,
     requests,
     rows,
     tokens,
@@ -16,6 +17,7 @@ from expunge.service.api import (
 
 routers = (
     requests.router,
+    receipts.router,
     people.router,
     models.router,
     jobs.router,

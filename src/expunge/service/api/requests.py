@@ -1,10 +1,10 @@
-"""Requests over HTTP: made, one or many; considered beforehand; listed; withdrawn; and their receipts."""
+"""Requests over HTTP: made, one or many; considered beforehand; listed; withdrawn."""
 
 import base64
 import binascii
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from expunge.ledger import requests
@@ -18,7 +18,6 @@ from expunge.service.bodies import (
     Identity,
     Key,
     Limit,
-    Owned,
     Previewed,
 )
 from expunge.service.problem_types import Problem
@@ -91,14 +90,6 @@ def cancel_request(request_id: Identity, request: Request, caller: Operator) -> 
     """Withdraws a request that nobody works on yet."""
     with changing("request.cancelled", caller.holder.id, request=request_id):
         workspace_of(request).cancel(request_id)
-
-
-@router.post("/requests/{request_id}/receipt")
-def get_receipt(
-    request_id: Annotated[str, Path(pattern=r"^[!-~]{1,64}$")], asked: Owned, request: Request, _caller: Operator
-) -> dict[str, str]:
-    """The receipt of a request, again, for somebody who knows whose it is."""
-    return {"request": request_id, "receipt": workspace_of(request).receipt(request_id, asked.subject).document}
 
 
 def _answer(answer: Answer) -> dict[str, Any]:

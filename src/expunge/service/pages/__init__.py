@@ -3,6 +3,7 @@
 from expunge.service.pages import (
     audits,
     certificates,
+    documents,
     failures,
     log,
     models,
@@ -17,6 +18,7 @@ routers = (
     sessions.router,
     failures.router,
     overview.router,
+    documents.router,
     requests.router,
     people.router,
     certificates.router,

@@ -13,10 +13,13 @@ from expunge.ledger import releases, requests
 from expunge.ledger.requests import RequestState
 from expunge.service.api.answers import workspace_of
 from expunge.service.bodies import BULK, PREVIEWED, Identity
-from expunge.service.drafts import MINUTES, Draft, Given
+from expunge.service.drafts import Draft, Given
+from expunge.service.handouts import Handout
+from expunge.service.pages.documents import PAPERS
 from expunge.service.pages.rendering import Operator, Visitor, render
 from expunge.service.records import changing
 from expunge.service.routing import GuardedRoute
+from expunge.service.shelf import MINUTES
 from expunge.service.views import expected, request_view
 from expunge.workspace.desk import Answer, ForgetRequest
 
@@ -83,7 +86,9 @@ async def make_requests(request: Request, caller: Operator, draft: Annotated[str
     wishes = [ForgetRequest(entry.text, caller.holder.id, by=entry.by) for entry in made.entries]
     answers: list[Answer] = await request.app.state.intake.ask(wishes)
     pairs = list(zip([entry.text for entry in made.entries], answers, strict=True))
-    return render(request, "receipts.html", 201, pairs=pairs, accepted=sum(answer.receipt is not None for answer in answers))
+    handout = Handout.of(answers)
+    kept = request.app.state.handouts.keep(caller.holder.id, handout) if handout.receipts else None
+    return render(request, "receipts.html", 201, pairs=pairs, accepted=len(handout.receipts), kept=kept, most=PAPERS)
 
 
 @router.get("/requests/{identity}")
