@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse
@@ -19,9 +18,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from expunge.errors import ExpungeError, WorkspaceInvalid
 from expunge.files import write_file
 from expunge.ledger import releases
-from expunge.service import api, bodies, charts, pages, problems, webhooks
+from expunge.service import api, charts, pages, problems, webhooks
 from expunge.service.access import REQUESTS, AccessControl, Anybody, LoggedOut, Rate
 from expunge.service.connections import Connections
+from expunge.service.contract import describe, operation_id
 from expunge.service.drafts import Drafts
 from expunge.service.forecasts import Forecasts
 from expunge.service.handouts import Handouts
@@ -98,7 +98,7 @@ def create_app(
         openapi_url="/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
-        description="A deletion desk: requests to be forgotten, certified releases, evidence.",
+        generate_unique_id_function=operation_id,
     )
     app.state.workspace = workspace
     secret = _session_secret(workspace.storage.keys / "session.key")
@@ -109,10 +109,11 @@ def create_app(
     app.state.handouts = Handouts()
     app.router.route_class = GuardedRoute
     problems.install(app, failure_page)
-    for router in (*api.routers, *pages.routers, webhooks.router, webhooks.page_router):
+    programs = (*api.routers, webhooks.router)
+    for router in (*programs, *pages.routers, webhooks.page_router):
         app.include_router(router)
     app.add_exception_handler(LoggedOut, logged_out)
-    _describe(app)
+    describe(app, programs, root)
     app.add_middleware(Heads)
     app.add_middleware(problems.Caught)
     app.add_middleware(Rooted, root=root)
@@ -147,23 +148,6 @@ def _session_secret(path: Path) -> bytes:
     if not re.fullmatch(rb"[0-9a-f]{%d}" % (2 * SESSION_BYTES), secret):
         raise WorkspaceInvalid(f"{path} is empty or damaged: {REMEDY}")
     return secret
-
-
-def _describe(app: FastAPI) -> None:
-    """Adds to the OpenAPI document what FastAPI does not know: bearer tokens, and problem documents for errors."""
-    generate = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            schema = generate()
-            components = schema.setdefault("components", {})
-            components.setdefault("schemas", {})["Problem"] = bodies.Problem.model_json_schema()
-            components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-            schema["security"] = [{"token": []}]
-        assert app.openapi_schema is not None
-        return app.openapi_schema
-
-    app.openapi = openapi  # type: ignore[method-assign]
 
 
 def _watch(app: FastAPI) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import Header, Path, Query
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
+from expunge.errors import Refusal
 from expunge.identities import LENGTH
 
 BULK = 10_000
@@ -30,14 +31,24 @@ Answered = Annotated[str | None, Query(alias="request", pattern=r"^[!-~]{1,64}$"
 Key = Annotated[str | None, Header(alias="Idempotency-Key", pattern="^[ -~]{1,200}$")]
 
 
+class ErrorModel(BaseModel):
+    """What is wrong with a value."""
+
+    at: Annotated[str, Field(description="Where it is, as `body/subject`.")]
+    problem: str
+
+
 class Problem(BaseModel):
     """RFC 9457 problem details."""
 
-    model_config = ConfigDict(extra="allow")
-    type: str
+    type: Annotated[str, Field(description="What kind of problem it is; the page there says what to do.")]
     title: str
     status: int
-    detail: str
+    detail: Annotated[str, Field(description="What happened this time, and what to do.")]
+    errors: Annotated[list[ErrorModel], Field(description="Of `invalid-request`: what is wrong with which value.")] = []
+    reason: Annotated[Refusal | None, Field(description="Why a request is refused.")] = None
+    near: Annotated[str | None, Field(description="How an unknown id is like one that somebody has.")] = None
+    error: Annotated[str | None, Field(description="Of `unforeseen`: the number to report.")] = None
 
 
 class AskedOne(BaseModel):

@@ -3,8 +3,7 @@
 The table in docs/service.md is made of this one (``python -m tools.contract``).
 """
 
-from dataclasses import dataclass
-from http import HTTPStatus
+from dataclasses import dataclass, replace
 
 from fastapi import HTTPException
 
@@ -105,4 +104,4 @@ def type_of(error: object, status: int) -> ProblemType:
     if isinstance(error, Problem):
         return error.type
     name = OF_STATUS.get(status)
-    return TYPES[name] if name is not None else ProblemType("http", status, HTTPStatus(status).phrase, "read `detail`")
+    return TYPES[name] if name is not None else replace(TYPES["unreadable"], status=status)

@@ -10,6 +10,7 @@ from expunge.ledger.bindings import covering
 from expunge.ledger.tokens import Role
 from expunge.service.access import Public
 from expunge.service.api.answers import found, problem_responses, workspace_of
+from expunge.service.api.proof_bodies import Certificate
 from expunge.service.bodies import Answered, CertificatesModel, Limit, Number
 from expunge.service.routing import GuardedRoute
 from expunge.service.views import certificate_view
@@ -47,7 +48,13 @@ def get_all_certificates(request: Request, _caller: Public) -> Response:
 
 @router.get(
     "/certificates/{number}",
-    responses={200: {"content": {"application/json": {}, DSSE: {}}, "description": "in the form asked for"}},
+    responses={
+        200: {
+            "model": Certificate,
+            "content": {DSSE: {"schema": {"$ref": "#/components/schemas/EnvelopeModel"}}},
+            "description": "In the form asked for",
+        }
+    },
 )
 def get_certificate(
     number: Number,

@@ -136,6 +136,7 @@ class FromOutsideModel(BaseModel):
     certified_mu: float | Literal["inf"]
     certified_epsilon: float | Literal["inf"]
     delta: float
+    band: Annotated[float, Field(description="By how much each error of the curve may be off, at this confidence.")]
     curve: list[tuple[float, float]]
 
 
