@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, Stri
 
 from expunge.errors import Refusal
 from expunge.identities import LENGTH
+from expunge.service.noted import Noted
 
 BULK = 10_000
 PREVIEWED = 1_000
@@ -51,10 +52,9 @@ class Problem(BaseModel):
     error: Annotated[str | None, Field(description="Of `unforeseen`: the number to report.")] = None
 
 
-class AskedOne(BaseModel):
+class AskedOne(Noted):
     """A request to be forgotten."""
 
-    model_config = ConfigDict(extra="forbid")
     subject: Annotated[Subject, Field(repr=False)]
     by: By = None
 
@@ -98,10 +98,9 @@ class DisclosureModel(BaseModel):
     models: list[LearnedModel]
 
 
-class AskedMany(BaseModel):
-    """Requests of several people."""
+class AskedMany(Noted):
+    """Requests of several people, which came together."""
 
-    model_config = ConfigDict(extra="forbid")
     subjects: Annotated[list[Subject], Field(min_length=1, max_length=BULK, repr=False)]
     by: By = None
 

@@ -8,7 +8,7 @@ from expunge.errors import LedgerCorrupt, WorkspaceInvalid
 from expunge.evidence.events import EventKind
 from expunge.evidence.receipts import committed
 from expunge.files import PARTIAL
-from expunge.ledger import batches, releases, requests, sealing, times, tokens, tombstones
+from expunge.ledger import batches, register, releases, requests, sealing, times, tokens, tombstones
 from expunge.ledger import log as events
 from expunge.ledger.batches import BatchKind
 from expunge.ledger.database import COPY
@@ -18,6 +18,7 @@ from expunge.privacy import Guarantee
 from expunge.unlearning.certificate import Certificate
 from expunge.workspace import drafts
 from expunge.workspace.comparison import unfit
+from expunge.workspace.deadlines import days_left
 from expunge.workspace.forgetting import until
 from expunge.workspace.genuineness import require_genuine
 from expunge.workspace.specification import Specification
@@ -202,8 +203,8 @@ def strays(storage: Storage) -> None:
 def deadlines(storage: Storage) -> None:
     """No open request is past its deadline."""
     with storage.database.reading() as connection:
-        first = requests.open_requests(connection, 1)
-    if first and first[0].deadline < times.exact():
+        first = register.open_requests(connection, 1)
+    if first and days_left(first[0].deadline, times.now()) < 0:
         raise WorkspaceInvalid(f"request {first[0].id} was due on {first[0].deadline[:10]}: run expunge process")
 
 

@@ -1,6 +1,7 @@
 """The API under /v1: a file for each kind of thing. OpenAPI 3.1 at /v1/openapi.json."""
 
 from expunge.service.api import (
+    casework,
     certificates,
     doctor,
     jobs,
@@ -9,6 +10,7 @@ from expunge.service.api import (
     operation,
     people,
     receipts,
+    register,
     requests,
     rows,
     tokens,
@@ -16,8 +18,10 @@ from expunge.service.api import (
 )
 
 routers = (
+    register.router,
     requests.router,
     receipts.router,
+    casework.router,
     people.router,
     models.router,
     jobs.router,

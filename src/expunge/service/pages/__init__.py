@@ -2,6 +2,7 @@
 
 from expunge.service.pages import (
     audits,
+    casework,
     certificates,
     documents,
     failures,
@@ -9,19 +10,22 @@ from expunge.service.pages import (
     log,
     models,
     operation,
-    overview,
     people,
+    register,
     requests,
     sessions,
+    today,
     verification,
 )
 
 routers = (
     sessions.router,
     failures.router,
-    overview.router,
+    today.router,
     documents.router,
     requests.router,
+    register.router,
+    casework.router,
     people.router,
     certificates.router,
     models.router,
