@@ -24,6 +24,7 @@ from expunge.service.connections import Connections
 from expunge.service.contract import describe, operation_id
 from expunge.service.drafts import Drafts
 from expunge.service.forecasts import Forecasts
+from expunge.service.handouts import Handouts
 from expunge.service.intake import Intake
 from expunge.service.jobs import EVERY as EVERY_JOB
 from expunge.service.jobs import Jobs
@@ -105,6 +106,7 @@ def create_app(
     app.state.connections = connections
     app.state.expected = {}
     app.state.drafts = Drafts()
+    app.state.handouts = Handouts()
     app.router.route_class = GuardedRoute
     problems.install(app, failure_page)
     programs = (*api.routers, webhooks.router)

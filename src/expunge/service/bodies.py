@@ -69,6 +69,13 @@ class Owned(BaseModel):
     subject: Annotated[Subject, Field(repr=False)]
 
 
+class ReceiptModel(BaseModel):
+    """A receipt, the file for the person."""
+
+    request: str
+    receipt: str
+
+
 class Shown(BaseModel):
     """A person who wants to know what is held about them."""
 

@@ -9,6 +9,7 @@ from expunge.service.api import (
     models,
     operation,
     people,
+    receipts,
     register,
     requests,
     rows,
@@ -19,6 +20,7 @@ from expunge.service.api import (
 routers = (
     register.router,
     requests.router,
+    receipts.router,
     casework.router,
     people.router,
     models.router,

@@ -1,8 +1,8 @@
-"""Requests over HTTP: made, one or many; considered beforehand; looked at; and their receipts."""
+"""Requests over HTTP: made, one or many; considered beforehand; looked at."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from expunge.ledger import requests
@@ -15,7 +15,6 @@ from expunge.service.bodies import (
     AskedOne,
     Identity,
     Key,
-    Owned,
     Previewed,
 )
 from expunge.service.casework import OneRequestModel
@@ -69,14 +68,6 @@ def get_request(request_id: Identity, request: Request, caller: Anybody) -> dict
         made = requests.releases_of(connection, row)
         noted = case_view(connection, request_id) if caller.role in (Role.OPERATOR, Role.AUDITOR) else {}
     return {**request_view(row), "certificates": made, **noted}
-
-
-@router.post("/requests/{request_id}/receipt")
-def get_receipt(
-    request_id: Annotated[str, Path(pattern=r"^[!-~]{1,64}$")], asked: Owned, request: Request, _caller: Operator
-) -> dict[str, str]:
-    """The receipt of a request, again, for somebody who knows whose it is."""
-    return {"request": request_id, "receipt": workspace_of(request).receipt(request_id, asked.subject).document}
 
 
 def _answer(answer: Answer) -> dict[str, Any]:
