@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
 from expunge.ledger import tokens
-from expunge.service import access, api, pages, webhooks
+from expunge.service import access, api, pages, tokenbook, webhooks
 from expunge.service.app import create_app
 from tests.workspace.people import workspace
 
@@ -36,7 +36,11 @@ MATRIX = {
     ("POST", "/v1/models/{name}/predictions"): SERVING,
     ("GET", "/v1/models/{name}/releases/latest"): SERVING,
     ("GET", "/v1/certificates/{number}"): PUBLIC,
+    ("GET", "/v1/certificates"): PUBLIC,
+    ("GET", "/v1/certificates/archive"): PUBLIC,
     ("GET", "/v1/log/checkpoint"): PUBLIC,
+    ("GET", "/v1/log/export"): PUBLIC,
+    ("POST", "/v1/log/compare"): PUBLIC,
     ("GET", "/v1/log/events"): PUBLIC,
     ("GET", "/v1/log/inclusion/{seq}"): PUBLIC,
     ("GET", "/v1/log/consistency"): PUBLIC,
@@ -58,7 +62,13 @@ MATRIX = {
     ("POST", "/requests/{identity}/cancel"): OPERATOR,
     ("GET", "/certificates"): ALL,
     ("GET", "/certificates/{number}"): ALL,
-    ("POST", "/certificates/{number}/verify"): ALL,
+    ("GET", "/requests/{identity}/certificate"): ALL,
+    ("GET", "/requests/{identity}/documents"): OPERATOR,
+    ("POST", "/requests/{identity}/documents"): OPERATOR,
+    ("POST", "/requests/letters"): OPERATOR,
+    ("GET", "/log"): ALL,
+    ("GET", "/log/{seq}"): ALL,
+    ("POST", "/log/compare"): ALL,
     ("GET", "/webhooks"): ENGINEER,
     ("POST", "/webhooks"): ENGINEER,
     ("POST", "/webhooks/{webhook}/test"): ENGINEER,
@@ -69,7 +79,18 @@ MATRIX = {
     ("GET", "/audit"): CHECKER,
     ("POST", "/audit"): CHECKER,
 }
-OPEN = {("GET", "/healthz"), ("GET", "/static/{name}"), ("POST", "/login"), ("POST", "/logout")}
+OPEN = {
+    ("GET", "/healthz"),
+    ("GET", "/problems"),
+    ("GET", "/problems/{name}"),
+    ("GET", "/static/{name}"),
+    ("GET", "/v1/keys"),
+    ("POST", "/v1/verify"),
+    ("GET", "/verify"),
+    ("POST", "/verify"),
+    ("POST", "/login"),
+    ("POST", "/logout"),
+}
 
 
 def routes(app):
@@ -177,16 +198,17 @@ def test_over_https_the_cookie_and_the_headers_demand_it(found, token):
         assert "max-age" in answer.headers["strict-transport-security"]
 
 
-def test_a_forged_or_old_session_opens_nothing(anybody, found, app, monkeypatch, token):
-    other = access.AccessControl(found.storage, b"another secret", is_secure=False)
+def test_a_forged_or_old_session_opens_nothing(found, app, monkeypatch, token):
+    mine, other = app.state.access, access.AccessControl(found.storage, b"another secret", is_secure=False)
     with found.storage.database.reading() as connection:
-        holder = tokens.holder(connection, token["operator"])
+        holder = tokens.by_id(connection, token["operator"].split("_")[1])
     client = TestClient(app)
-    for cookie in ("nonsense", other.session(holder)):
-        client.cookies.set(access.COOKIE, cookie)
+    for cookie in ("nonsense", other.start(holder)):
+        client.cookies.set(mine.cookie, cookie)
         assert client.get("/").status_code == 401
+    client.cookies.set(mine.cookie, mine.start(holder))
+    assert client.get("/").status_code == 200
     monkeypatch.setattr(access, "SESSION_SECONDS", -1)
-    client.cookies.set(access.COOKIE, app.state.access.session(holder))
     assert client.get("/").status_code == 401
 
 
@@ -197,7 +219,7 @@ def test_logging_out(logged_in):
 
 
 def test_a_revoked_token_opens_nothing(found, monkeypatch):
-    monkeypatch.setattr(access, "CACHE_SECONDS", 0.0)
+    monkeypatch.setattr(tokenbook, "SECONDS", 0.0)
     with TestClient(create_app(found, every=60)) as client:
         with found.storage.database.writing() as connection:
             mine = tokens.issue(connection, "Bob", "auditor")
@@ -207,6 +229,7 @@ def test_a_revoked_token_opens_nothing(found, monkeypatch):
         assert client.get("/").status_code == 200
         with found.storage.database.writing() as connection:
             assert tokens.revoke(connection, mine.split("_")[1])
+        assert client.get("/").status_code == 401
         client.cookies.clear()
         assert client.get("/v1/models", headers=headers).status_code == 401
 

@@ -12,7 +12,7 @@ from expunge.evidence.signing import PublicKeys
 from expunge.evidence.verification import ProvenTranscript, verify_content
 from expunge.ledger import log
 from expunge.service import api, pages, views
-from expunge.service.app import BODY_BYTES
+from expunge.service.routing import BODY_BYTES
 from expunge.workspace import states
 from tests.ledger.consistency import verify_continues
 
@@ -298,4 +298,4 @@ def test_what_reads_the_ledger_runs_in_a_thread_of_its_own():
     handlers = {vars(route)["endpoint"] for router in (*api.routers, *pages.routers) for route in router.routes}
     assert len(handlers) > 30
     waiting = {handler.__name__ for handler in handlers if inspect.iscoroutinefunction(handler)}
-    assert waiting == {"create_request", "create_requests", "make_requests"}  # they wait for the intake, which has its thread
+    assert waiting == {"create_request", "create_requests", "make_requests", "login"}  # which wait for a thread
