@@ -1,6 +1,7 @@
 """Forecasts: how many more people each model can forget, worked out once a release beside the pages that show it."""
 
 import threading
+import time
 from dataclasses import dataclass
 
 from expunge.errors import ExpungeError
@@ -8,6 +9,9 @@ from expunge.ledger import releases
 from expunge.privacy.budget import today
 from expunge.unlearning.report import CapacityReport
 from expunge.workspace import Workspace
+
+PAUSE = 5.0
+"""Seconds until files that could not be read are tried again."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class Forecasts:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._known: dict[str, tuple[object, Forecasted]] = {}
+        self._again = 0.0
 
     def of(self, model: str, certificate: int) -> Forecasted | None:
         """The forecast after the release with that number among all; ``None`` while it is being worked out."""
@@ -45,11 +50,18 @@ class Forecasts:
             living = {row.name: releases.newest(connection, row.name) for row in releases.all_models(connection)}
         self._known = {name: found for name, found in self._known.items() if name in living}
         for name, certificate in living.items():
-            if self.of(name, certificate) is None and not (ended is not None and ended.is_set()):
-                self._known[name] = (certificate, today()), self._forecast(name)
+            is_over = ended is not None and ended.is_set()
+            if self.of(name, certificate) is None and time.monotonic() >= self._again and not is_over:
+                found = self._forecast(name)
+                if found is not None:
+                    self._known[name] = (certificate, today()), found
 
-    def _forecast(self, name: str) -> Forecasted:
+    def _forecast(self, name: str) -> Forecasted | None:
+        """The forecast; ``None`` if a batch has deleted files while they were read, so that it has to be tried again."""
         try:
             return Forecasted(self._workspace.capacity(name))
         except (ExpungeError, ValueError) as error:
             return Forecasted(None, str(error))
+        except OSError:
+            self._again = time.monotonic() + PAUSE
+            return None
