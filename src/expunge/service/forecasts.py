@@ -10,8 +10,8 @@ from expunge.privacy.budget import today
 from expunge.unlearning.report import CapacityReport
 from expunge.workspace import Workspace
 
-PAUSE = 5.0
-"""Seconds until files that could not be read are tried again."""
+PAUSE = 60.0
+"""Seconds until a forecast that could not be made is tried again."""
 
 
 @dataclass(frozen=True)
@@ -49,19 +49,19 @@ class Forecasts:
         with self._workspace.storage.database.reading() as connection:
             living = {row.name: releases.newest(connection, row.name) for row in releases.all_models(connection)}
         self._known = {name: found for name, found in self._known.items() if name in living}
+        is_time = time.monotonic() >= self._again
         for name, certificate in living.items():
-            is_over = ended is not None and ended.is_set()
-            if self.of(name, certificate) is None and time.monotonic() >= self._again and not is_over:
-                found = self._forecast(name)
-                if found is not None:
-                    self._known[name] = (certificate, today()), found
+            found = self.of(name, certificate)
+            is_missing = found is None or (found.report is None and is_time)
+            if is_missing and not (ended is not None and ended.is_set()):
+                self._known[name] = (certificate, today()), self._forecast(name)
 
-    def _forecast(self, name: str) -> Forecasted | None:
-        """The forecast; ``None`` if a batch has deleted files while they were read, so that it has to be tried again."""
+    def _forecast(self, name: str) -> Forecasted:
+        """The forecast. If there is none, for example because a batch has deleted files while they were read, it is tried
+        again later."""
         try:
             return Forecasted(self._workspace.capacity(name))
-        except (ExpungeError, ValueError) as error:
-            return Forecasted(None, str(error))
-        except OSError:
+        except (ExpungeError, OSError, ValueError) as error:
             self._again = time.monotonic() + PAUSE
-            return None
+            is_ours = isinstance(error, ExpungeError | ValueError)
+            return Forecasted(None, str(error) if is_ours else "its rows cannot be read now")
