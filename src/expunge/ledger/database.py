@@ -243,7 +243,7 @@ class Database:
                 connection.exec_driver_sql("BEGIN")
             else:
                 vacuuming = connection.execution_options(isolation_level="AUTOCOMMIT")
-                for table in ("requests", "releases"):
+                for table in ("requests", "releases", "case_files", "notes"):
                     vacuuming.exec_driver_sql(f"VACUUM {table}")
 
     @contextmanager

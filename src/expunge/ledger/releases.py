@@ -220,6 +220,12 @@ def listed(connection: sa.Connection, name: str | None = None) -> list[Listed]:
     return [_listed(row) for row in connection.execute(chosen if name is None else chosen.where(releases.c.model == name))]
 
 
+def page(connection: sa.Connection, before: int | None, limit: int) -> list[Listed]:
+    """Up to ``limit`` releases, the newest first, of those with a number below ``before``."""
+    chosen = _with_kinds().order_by(releases.c.id.desc()).limit(limit)
+    return [_listed(row) for row in connection.execute(chosen if before is None else chosen.where(releases.c.id < before))]
+
+
 def last_refit(connection: sa.Connection, name: str) -> tuple[Listed, Figures] | None:
     """The last refit of a model since it was fitted, and the figures of the release before it."""
     newest_first = _with_kinds().where(releases.c.model == name).order_by(releases.c.id.desc())

@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse
@@ -19,10 +18,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from expunge.errors import ExpungeError, WorkspaceInvalid
 from expunge.files import write_file
 from expunge.ledger import releases
-from expunge.service import api, bodies, charts, pages, problems, webhooks
+from expunge.service import api, charts, pages, problems, webhooks
 from expunge.service.access import REQUESTS, AccessControl, Anybody, LoggedOut, Rate
+from expunge.service.connections import Connections
+from expunge.service.contract import describe, operation_id
 from expunge.service.drafts import Drafts
 from expunge.service.forecasts import Forecasts
+from expunge.service.handouts import Handouts
 from expunge.service.intake import Intake
 from expunge.service.jobs import EVERY as EVERY_JOB
 from expunge.service.jobs import Jobs
@@ -53,13 +55,21 @@ HEADERS = {
 }
 
 
-def create_app(workspace: Workspace, *, is_secure: bool = False, every: float = EVERY, root: str = "") -> FastAPI:
+def create_app(
+    workspace: Workspace,
+    *,
+    is_secure: bool = False,
+    every: float = EVERY,
+    root: str = "",
+    connections: Connections | None = None,
+) -> FastAPI:
     """The application for ``workspace``.
 
     Args:
         is_secure: whether it is reached by HTTPS, so that the cookie can require it.
         every: seconds between two looks at the queue.
         root: the path under which it is reached, as ``/desk``; empty where that is ``/``.
+        connections: those of the server that it runs in, to be counted in its metrics.
 
     Raises:
         ValueError: ``root`` is no such path.
@@ -88,19 +98,22 @@ def create_app(workspace: Workspace, *, is_secure: bool = False, every: float = 
         openapi_url="/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
-        description="A deletion desk: requests to be forgotten, certified releases, evidence.",
+        generate_unique_id_function=operation_id,
     )
     app.state.workspace = workspace
     secret = _session_secret(workspace.storage.keys / "session.key")
     app.state.access = AccessControl(workspace.storage, secret, is_secure=is_secure, root=root)
+    app.state.connections = connections
     app.state.expected = {}
     app.state.drafts = Drafts()
+    app.state.handouts = Handouts()
     app.router.route_class = GuardedRoute
     problems.install(app, failure_page)
-    for router in (*api.routers, *pages.routers, webhooks.router, webhooks.page_router):
+    programs = (*api.routers, webhooks.router)
+    for router in (*programs, *pages.routers, webhooks.page_router):
         app.include_router(router)
     app.add_exception_handler(LoggedOut, logged_out)
-    _describe(app)
+    describe(app, programs, root)
     app.add_middleware(Heads)
     app.add_middleware(problems.Caught)
     app.add_middleware(Rooted, root=root)
@@ -137,23 +150,6 @@ def _session_secret(path: Path) -> bytes:
     return secret
 
 
-def _describe(app: FastAPI) -> None:
-    """Adds to the OpenAPI document what FastAPI does not know: bearer tokens, and problem documents for errors."""
-    generate = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            schema = generate()
-            components = schema.setdefault("components", {})
-            components.setdefault("schemas", {})["Problem"] = bodies.Problem.model_json_schema()
-            components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-            schema["security"] = [{"token": []}]
-        assert app.openapi_schema is not None
-        return app.openapi_schema
-
-    app.openapi = openapi  # type: ignore[method-assign]
-
-
 def _watch(app: FastAPI) -> None:
     registry = CollectorRegistry()
     seconds = Histogram("expunge_http_seconds", "Time to answer", ["method", "route", "status"], registry=registry)
@@ -164,6 +160,8 @@ def _watch(app: FastAPI) -> None:
     round_at = Gauge("expunge_worker_last_round_timestamp_seconds", "Set time of the last round that ended", registry=registry)
     working = Gauge("expunge_worker_ok", "1 while the queue is being worked, 0 while it is not", registry=registry)
     failures = Counter("expunge_worker_failures", "Failures of rounds, models and webhooks", ["cause"], registry=registry)
+    connected = Gauge("expunge_connections", "Open connections", registry=registry)
+    turned_away = Counter("expunge_connections_turned_away", "Connections closed by the service", ["reason"], registry=registry)
     seen: dict[str, int] = {}
 
     def count(counter: Counter, name: str, total: int) -> None:
@@ -193,6 +191,11 @@ def _watch(app: FastAPI) -> None:
         count(closed, "closed", worker.closed)
         for cause, total in worker.faults.totals.items():
             count(failures.labels(cause), cause, total)
+        connections: Connections | None = app.state.connections
+        if connections is not None:
+            connected.set(len(connections))
+            for reason, total in connections.turned_away.items():
+                count(turned_away.labels(reason), f"connections: {reason}", total)
         health = worker.health
         round_at.set(health.last_round.timestamp())
         working.set(health.state == "ok")

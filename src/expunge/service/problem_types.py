@@ -3,8 +3,7 @@
 The table in docs/service.md is made of this one (``python -m tools.contract``).
 """
 
-from dataclasses import dataclass
-from http import HTTPStatus
+from dataclasses import dataclass, replace
 
 from fastapi import HTTPException
 
@@ -59,6 +58,10 @@ TYPES = {
         ProblemType(Refusal.UNKNOWN_REQUEST, 404, "No such request", "check the request's id"),
         ProblemType(Refusal.NO_RECEIPT, 404, "No receipt", "check the request's id"),
         ProblemType(Refusal.NOT_COVERED, 404, "Another release answers it", "ask for a certificate that the request names"),
+        ProblemType(Refusal.BY_OFFICER, 409, "An officer refused it", "use a new key for another request"),
+        ProblemType(Refusal.EXTENDED_BEFORE, 409, "Extended before", "nothing: a deadline is extended once"),
+        ProblemType(Refusal.OWN_REQUEST, 403, "Made with the same token", "let a second person approve it"),
+        ProblemType(Refusal.NOTHING_TO_APPROVE, 409, "Nothing to approve", "nothing: it does not wait for approval"),
         ProblemType("busy", 409, "Another process is working in the workspace", "try again after `Retry-After`"),
         ProblemType("capacity-exceeded", 409, "The model cannot certify this", "refit the model"),
         ProblemType("budget-spent", 409, "The model's budget is spent", "wait for its scheduled refit"),
@@ -105,4 +108,4 @@ def type_of(error: object, status: int) -> ProblemType:
     if isinstance(error, Problem):
         return error.type
     name = OF_STATUS.get(status)
-    return TYPES[name] if name is not None else ProblemType("http", status, HTTPStatus(status).phrase, "read `detail`")
+    return TYPES[name] if name is not None else replace(TYPES["unreadable"], status=status)

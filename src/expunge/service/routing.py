@@ -14,7 +14,7 @@ from fastapi.routing import APIRoute
 from starlette.datastructures import QueryParams
 from starlette.types import Message, Receive
 
-from expunge.service.access import Admission
+from expunge.service.access import Admission, access_of, address_of
 from expunge.service.problem_types import Problem
 
 BODY_BYTES = 4 << 20
@@ -28,6 +28,9 @@ IDS = ("subject", "subjects")
 class GuardedRoute(APIRoute):
     """A route that checks the caller, then the query, then the body."""
 
+    open_bytes = OPEN_BODY_BYTES
+    """Bytes that somebody unknown may send."""
+
     def get_route_handler(self) -> Handler:
         handle, admission = super().get_route_handler(), admission_of(self.dependant)
         known = {field.alias for part in _parts(self.dependant) for field in part.query_params}
@@ -36,14 +39,22 @@ class GuardedRoute(APIRoute):
         async def guarded(request: Request) -> Response:
             if admission is not None:
                 await admission.admit(request)
+            elif request.method not in ("GET", "HEAD"):
+                access_of(request).count_open(address_of(request))
             _require_readable(request)
             if is_strict:
                 _require_known(request.query_params, known)
-            most = OPEN_BODY_BYTES if admission is None else BODY_BYTES
+            most = self.open_bytes if admission is None else BODY_BYTES
             answer = await handle(_Checked(request.scope, _bounded(request, most)))
             return _tagged(request, answer) if is_strict and request.method in ("GET", "HEAD") else answer
 
         return guarded
+
+
+class OpenUploads(GuardedRoute):
+    """A route to which anybody may send files."""
+
+    open_bytes = BODY_BYTES
 
 
 def admission_of(dependant: Dependant) -> Admission | None:

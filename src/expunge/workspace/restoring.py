@@ -8,7 +8,6 @@ anchor, are forgotten again before anything else. This is done in a folder that 
 import os
 import secrets
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -34,6 +33,7 @@ from expunge.ledger.witness import Witness
 from expunge.workspace import anchoring, making
 from expunge.workspace.backup import LEDGER, Manifest
 from expunge.workspace.configuration import Configuration
+from expunge.workspace.deadlines import MONTHS, due_on, end_of
 from expunge.workspace.storage import Storage
 
 
@@ -179,7 +179,7 @@ def _forget_again(storage: Storage, connection: sa.Connection, settings: Configu
     closed = sorted(
         tomb for tomb in wanted if tomb not in rows and (tomb not in asked or asked[tomb].state != RequestState.CLOSED)
     )
-    now, deadline = times.exact(), times.coarse(times.now()) + timedelta(days=settings.deadline_days)
+    now, today = times.exact(), times.now().date()
     made = []
     for tomb in (*again, *closed):
         identity, is_open = f"r-{secrets.token_hex(10)}", tomb in rows
@@ -190,7 +190,8 @@ def _forget_again(storage: Storage, connection: sa.Connection, settings: Configu
                 actor=requests.RESTORE,
                 state=RequestState.ACCEPTED if is_open else RequestState.CLOSED,
                 received=now,
-                deadline=deadline.isoformat(),
+                deadline=end_of(due_on(today, MONTHS, settings.off)),
+                received_on=today.isoformat(),
                 key=identity,
                 subject=rows.get(tomb),
                 tombstone=tomb,

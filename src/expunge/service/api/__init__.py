@@ -1,9 +1,27 @@
 """The API under /v1: a file for each kind of thing. OpenAPI 3.1 at /v1/openapi.json."""
 
-from expunge.service.api import certificates, doctor, jobs, log, models, operation, people, requests, rows, tokens
+from expunge.service.api import (
+    casework,
+    certificates,
+    doctor,
+    jobs,
+    log,
+    models,
+    operation,
+    people,
+    receipts,
+    register,
+    requests,
+    rows,
+    tokens,
+    verification,
+)
 
 routers = (
+    register.router,
     requests.router,
+    receipts.router,
+    casework.router,
     people.router,
     models.router,
     jobs.router,
@@ -13,5 +31,6 @@ routers = (
     operation.router,
     doctor.router,
     tokens.router,
+    verification.router,
 )
 """All routes of the API but those of webhooks."""

@@ -106,3 +106,20 @@ class ReleasesModel(BaseModel):
     """Releases of a model, oldest first."""
 
     items: list[ReleaseModel]
+
+
+class PublishedModel(BaseModel):
+    """A release as it is published, with names, classes and schema: all that a prediction takes."""
+
+    model: str
+    release: int
+    certificate: int
+    at: str
+    kind: ModelKind
+    target: str
+    classes: list[str]
+    features: list[str]
+    table_schema: Annotated[str, Field(alias="schema", description="How rows become features, TOML.")]
+    coef: Annotated[list[list[float]], Field(description="A row for each class, or one.")]
+    intercept: list[float]
+    weights: Annotated[list[float], Field(description="All weights, in the order whose digest the certificate names.")]

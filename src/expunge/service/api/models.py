@@ -13,7 +13,7 @@ from expunge.service.access import Anybody, Checker, Engineer, Serving
 from expunge.service.api.answers import found, plainly, problem_responses, require_model, workspace_of
 from expunge.service.api.job_bodies import WantedModel
 from expunge.service.api.jobs import ACCEPTED, accepted, jobs_of, queued
-from expunge.service.api.model_bodies import CapacityModel, ModelDetail, ModelsModel, Outside, ReleasesModel
+from expunge.service.api.model_bodies import CapacityModel, ModelDetail, ModelsModel, Outside, PublishedModel, ReleasesModel
 from expunge.service.bodies import (
     Audited,
     Name,
@@ -110,7 +110,7 @@ def list_releases(name: Name, request: Request, _caller: Anybody) -> dict[str, A
     }
 
 
-@router.get("/models/{name}/releases/latest", responses={304: {"description": "That is still the latest release"}})
+@router.get("/models/{name}/releases/latest", response_model=PublishedModel)
 def latest_release(
     name: Name,
     request: Request,

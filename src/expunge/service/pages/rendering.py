@@ -63,6 +63,17 @@ Engineer = Annotated[Caller, Depends(Admission((Role.ENGINEER,), is_page=True))]
 Checker = Annotated[Caller, Depends(Admission((Role.ENGINEER, Role.AUDITOR), is_page=True))]
 
 
+async def guest(request: Request) -> Caller | None:
+    """Whoever is logged in, at a page that is open to everybody."""
+    access = access_of(request)
+    request.state.caller = await access.by_session(request.cookies.get(access.cookie, ""))
+    found: Caller | None = request.state.caller
+    return found
+
+
+Guest = Annotated[Caller | None, Depends(guest)]
+
+
 async def logged_out(request: Request, _error: Exception) -> Response:
     """The answer to somebody who is not logged in: the form for it, which leads to the page that was asked for.
 
