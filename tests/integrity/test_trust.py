@@ -253,7 +253,10 @@ class TestKeys:
     def test_another_seal_key_stops_everything(self, tmp_path):
         found = workspace(tmp_path, models=False)
         (found.storage.keys / "seal.key").write_text("ab" * 32)
-        assert "keys/seal.key is not the key that it was made with" in run(tmp_path, "process", "--now", "-w", "ws", code=1)["message"]
+        assert (
+            "keys/seal.key is not the key that it was made with"
+            in run(tmp_path, "process", "--now", "-w", "ws", code=1)["message"]
+        )
 
     def test_another_signing_key_signs_nothing(self, tmp_path):
         found = workspace(tmp_path, models=False)
