@@ -14,10 +14,10 @@ from expunge.identities import CASELESS, EXACT
 from expunge.unlearning.report import CapacityReport
 from expunge.workspace import batch, desk, handling, making, predicting, queue, rotation, row_keys, states
 from expunge.workspace.arrivals import read_schema
+from expunge.workspace.asking import Answer, ForgetRequest
 from expunge.workspace.batch import Done, Outcome
 from expunge.workspace.cases import NO_CASE, Case
 from expunge.workspace.correcting import corrected
-from expunge.workspace.desk import Answer, ForgetRequest
 from expunge.workspace.disclosure import Disclosure, disclosed
 from expunge.workspace.expectations import Expected
 from expunge.workspace.filling import IdColumns, Origin, fill
