@@ -1,6 +1,7 @@
 """B and K as sums over rows: what is added, what is taken away, and the rounding that is charged for either. Theory §4.7."""
 
 import math
+import operator
 from dataclasses import replace
 from unittest import mock
 
@@ -92,6 +93,12 @@ def test_both_batches_are_added():
     assert both.third_error == to_the_last(2.0**-50 + 2.0**-47 + 2.0 * U * 14.2)
     assert both.third_size == to_the_last(14.2 * (1.0 + 1e-12))
     assert (sums() + sums(third=False)).third is None
+    own = sums()
+    again = operator.iadd(own, other)
+    assert again.third is own.third, "in the memory of the first"
+    np.testing.assert_array_equal(again.third.packed, both.third.packed)
+    for name in ("leverage_error", "third_error", "third_size"):
+        assert getattr(again, name) == getattr(both, name)
     assert (sums(third=False) + sums()).third is None
 
 

@@ -18,7 +18,7 @@ from expunge.numerics.evaluation import Evaluation
 from expunge.numerics.factor import Factor, Hessian, inverse_error
 from expunge.numerics.leverage import leverages
 from expunge.numerics.rounding import UNIT_ROUNDOFF, gamma, quiet
-from expunge.numerics.split_tensor import absorb_split
+from expunge.numerics.split_tensor import tensor_of_split
 from expunge.numerics.statistics import low_rank_update
 from expunge.numerics.tensor import SymmetricTensor
 from expunge.problem.arrays import norm, or_infinite
@@ -123,19 +123,29 @@ class HigherSums:
         total, error = at.weighted_hessian(leverages[0])
         if order < 3:
             return cls(total, error, None, 0.0, 0.0)
-        third = SymmetricTensor.zeros(len(total))
         if isinstance(at.X, SplitMatrix) and at.loss.outputs == 1 and not len(at.X.csr_columns):
-            absorb_split(third, at.X, at.third_weights()[:, 0], fit_intercept=at.objective.fit_intercept)
+            third = tensor_of_split(at.X, at.third_weights()[:, 0], fit_intercept=at.objective.fit_intercept)
         else:
+            third = SymmetricTensor.zeros(len(total))
             for start in range(0, len(at.rows), CHUNK):
                 third.absorb(*at.third_terms(slice(start, start + CHUNK)))
         return cls(total, error, third, *at.third_bounds())
 
-    @quiet
     def __add__(self, other: "HigherSums") -> "HigherSums":
         """The sums over both batches."""
+        return self._with(other, None if self.third is None or other.third is None else self.third.plus(other.third))
+
+    def __iadd__(self, other: "HigherSums") -> "HigherSums":
+        """The same with B in the memory of this one: for sums that are nobody else's."""
+        third = self.third
+        if third is None or other.third is None:
+            return self._with(other, None)
+        third += other.third
+        return self._with(other, third)
+
+    @quiet
+    def _with(self, other: "HigherSums", third: SymmetricTensor | None) -> "HigherSums":
         total, size = self.leverage_sum + other.leverage_sum, self.third_size + other.third_size
-        third = None if self.third is None or other.third is None else self.third.plus(other.third)
         return HigherSums(
             total,
             self.leverage_error + other.leverage_error + 2.0 * UNIT_ROUNDOFF * norm(total),

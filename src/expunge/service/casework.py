@@ -6,8 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from expunge.ledger.cases import Extension, Ground, Withdrawal
 from expunge.service.bodies import By, Subject
-from expunge.service.noted import Short
-from expunge.workspace.cases import LONG
+from expunge.workspace.cases import LONG, SHORT
 
 
 class Extended(BaseModel):
@@ -45,7 +44,7 @@ class Sought(BaseModel):
     model_config = ConfigDict(extra="forbid")
     subject: Annotated[Subject | None, Field(repr=False)] = None
     by: By = None
-    text: Annotated[Short | None, Field(min_length=1)] = None
+    text: Annotated[str | None, Field(min_length=1, max_length=SHORT, repr=False)] = None
 
 
 class RequestModel(BaseModel):

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from expunge.ledger.requests import Channel
 from expunge.workspace.cases import LONG, SHORT, Case
 
-Short = Annotated[str, Field(max_length=SHORT, repr=False)]
+Short = Annotated[str, Field(max_length=SHORT)]
 
 
 class Noted(BaseModel):
@@ -19,8 +19,8 @@ class Noted(BaseModel):
         datetime.date | None, Field(description="The day on which it came; by default today. The deadline counts from it.")
     ] = None
     channel: Channel | None = None
-    reference: Annotated[Short | None, Field(description="The office's own.")] = None
-    checked_by: Annotated[Short | None, Field(description="Who checked the person's identity.")] = None
+    reference: Annotated[Short | None, Field(repr=False, description="The office's own.")] = None
+    checked_by: Annotated[Short | None, Field(repr=False, description="Who checked the person's identity.")] = None
     note: Annotated[str | None, Field(max_length=LONG, repr=False)] = None
 
     @property

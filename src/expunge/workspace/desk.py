@@ -284,7 +284,7 @@ class _Desk:
         self._left[made.actor] = self._may_make(made.actor) - 1
 
     def _repeated(self, before: Request) -> Answer:
-        message = f"requested before, on {before.received[:10]}; that request is {before.state}"
+        message = f"requested before, on {before.received_on}; that request is {before.state}"
         reason = Refusal(str(before.problem)) if before.state == RequestState.REFUSED else None
         return Answer(before.id, before.state, message, before.deadline, reason=reason)
 

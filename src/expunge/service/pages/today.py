@@ -17,7 +17,7 @@ SHOWN = 20
 URGENT = (Matter.OVERDUE, Matter.STUCK, Matter.APPROVAL, Matter.DUE)
 """What the sentence of the day names, in its order."""
 SAID = {
-    Matter.OVERDUE: ("request is overdue", "requests are overdue"),
+    Matter.OVERDUE: ("is overdue", "are overdue"),
     Matter.STUCK: ("is stuck", "are stuck"),
     Matter.APPROVAL: ("waits for a second person's approval", "wait for a second person's approval"),
     Matter.DUE: ("is due this week", "are due this week"),
