@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, Strict
 
 from expunge.ledger.jobs import JobKind, JobState
 from expunge.service.bodies import BULK, FiniteNumber, Subject
+from expunge.service.json_values import Json
 from expunge.workspace.doctor import Depth
 from expunge.workspace.model_kinds import ModelKind
 
@@ -115,6 +116,7 @@ class AuditedReleaseModel(BaseModel):
     """One release, as certified and as retraining finds it."""
 
     model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Json]
     rung: str
     forgotten: float
     certified_distance: float | Literal["inf"]
