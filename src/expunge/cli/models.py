@@ -51,8 +51,8 @@ def init(
     hashed_alias: Annotated[
         list[str] | None,
         typer.Option(
-            help="A hash by which suppression lists name people, such as sha256(lower(email)); its column is then a column of ids "
-            "too; may be repeated. See expunge suppress."
+            help="A hash by which suppression lists name people, such as sha256(lower(email)), whose column is then one of "
+            "ids too; may be repeated. See expunge suppress."
         ),
     ] = None,
     ignore_case: Annotated[

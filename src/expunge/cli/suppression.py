@@ -19,9 +19,7 @@ def suppress(
     ],
     column: Annotated[str, typer.Option(help="Column of the ids that were hashed, such as email.")],
     name: Annotated[str, typer.Option("--list", help="What the list is called, such as drop-2026-08; it stands in the log.")],
-    algorithm: Annotated[
-        str, typer.Option("--hash", help="Hash that the list states: sha256, sha512, sha1 or md5.")
-    ] = "sha256",
+    algorithm: Annotated[str, typer.Option("--hash", help="Hash that the list states: sha256, sha512, sha1, md5.")] = "sha256",
     normalised: Annotated[
         str,
         typer.Option(help="What the list states was done before hashing: exact, lower (e-mail), digits or e164 (telephone)."),

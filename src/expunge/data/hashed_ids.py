@@ -1,9 +1,9 @@
 """Hashed ids: the stated hash of an id in a column, by which people on a suppression list are found.
 
-Such a list (California's DROP, a marketing suppression list) names people by a plain hash of, say, their e-mail address. Ids are
-kept here as keyed hashes alone, from which nobody can make the plain one. So a column that lists are about is declared when the
-workspace is made, with how its ids are normalised and hashed. Then each row also gets the pseudonym of that hash, as of any other
-id: at rest it is a keyed hash, and a listed hash is looked up like an id. Its column is called ``sha256(lower(email))``.
+Such a list (California's DROP, a marketing suppression list) names people by a plain hash of, say, their e-mail address. Ids
+are kept here as keyed hashes alone, from which nobody can make the plain one. So a column that lists are about is declared when
+the workspace is made, with how its ids are normalised and hashed. Then each row also gets the pseudonym of that hash, as of any
+other id: at rest it is a keyed hash, and a listed hash is looked up like an id. Its column is called ``sha256(lower(email))``.
 """
 
 import base64
@@ -60,8 +60,8 @@ class HashedId:
         found = cls.named(text)
         if found is None:
             raise ValueError(
-                f"a hashed alias is written like sha256(lower(email)), got {text!r}: the hash is one of {', '.join(ALGORITHMS)}, "
-                f"what is done before it one of {', '.join(NORMALISATIONS)}, and then comes a column"
+                f"a hashed alias is written like sha256(lower(email)), got {text!r}: the hash is {', '.join(ALGORITHMS)}, "
+                f"what is done before it {', '.join(NORMALISATIONS)}, and then comes a column"
             )
         return found
 

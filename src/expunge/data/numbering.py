@@ -23,9 +23,8 @@ def numbered(
     """
     row = 0
     for batch in batches:
-        missing = [
-            name for name in [who.subject, *plain_columns(who.aliases), *columns.names] if name not in batch.schema.names
-        ]
+        needed = [who.subject, *plain_columns(who.aliases), *columns.names]
+        missing = [name for name in needed if name not in batch.schema.names]
         if missing:
             raise InvalidRows(f"column {missing[0]!r} is missing: the rows must have the columns of the table")
         rows = rows_of(batch, row + 1)

@@ -1,7 +1,7 @@
 """Suppressions: lists of hashed ids of people whose later rows are left out. Neither ids nor the listed hashes are here.
 
-An entry is a tombstone like that of somebody forgotten: a keyed hash of the pseudonym of the listed hash. It stays for as long as
-its list is kept, whether or not anybody here had the id.
+An entry is a tombstone like that of somebody forgotten: a keyed hash of the pseudonym of the listed hash. It stays for as long
+as its list is kept, whether or not anybody here had the id.
 """
 
 from collections.abc import Iterable

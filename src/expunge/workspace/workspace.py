@@ -70,8 +70,8 @@ class Workspace:
             data: a file of rows (text, Excel, Parquet), a folder of Parquet files, or a database URL with ``query``.
             subject: the column that says to whom a row belongs.
             aliases: columns with other ids of the same person. Default: none.
-            hashed_aliases: hashes by which people on lists are found, such as ``sha256(lower(email))``; their columns are columns
-                of ids too. Default: none.
+            hashed_aliases: hashes by which people on lists are found, as ``sha256(lower(email))``, of further columns of ids.
+                Default: none.
             ignore_case: whether ids that differ only in the case of letters are the same. Default: ``False``.
             query: SQL whose result is the rows; ``data`` is then the URL of the database.
             reading: what is known about the file; the rest is detected. What it says about values holds for later files too.

@@ -42,7 +42,7 @@ class SuppressedModel(BaseModel):
     entries: int
     new: Annotated[int, Field(description="Entries that were not on the list of this name before.")]
     several: Annotated[
-        int, Field(description="Entries that stand for several people here, who were not asked to be forgotten.")
+        int, Field(description="Entries that stand for several people here: nobody was asked to be forgotten.")
     ]
     unmatched: Annotated[int, Field(description="Entries that stand for nobody here; they are kept for later rows.")]
     answers: list[AnswerModel]
