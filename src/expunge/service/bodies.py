@@ -9,6 +9,7 @@ from expunge.errors import Refusal
 from expunge.identities import LENGTH
 from expunge.service.json_values import Json
 from expunge.service.noted import Noted
+from expunge.unlearning.rung import Rung
 
 BULK = 10_000
 PREVIEWED = 1_000
@@ -114,6 +115,22 @@ class Previewed(BaseModel):
     model_config = ConfigDict(extra="forbid")
     subjects: Annotated[list[Subject], Field(min_length=1, max_length=PREVIEWED, repr=False)]
     by: By = None
+
+
+class ExpectedModel(BaseModel):
+    """How a model will probably forget them, and the seconds that it took the last time."""
+
+    model: str
+    rung: Rung
+    seconds: float | None
+
+
+class PreviewModel(BaseModel):
+    """What requests would affect."""
+
+    rows: Annotated[list[int], Field(description="Number of rows of each person.")]
+    influence: Annotated[dict[str, list[float]], Field(description="By model, how far each person moves it.")]
+    expected: list[ExpectedModel]
 
 
 class Hooked(BaseModel):

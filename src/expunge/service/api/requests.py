@@ -16,6 +16,7 @@ from expunge.service.bodies import (
     Identity,
     Key,
     Previewed,
+    PreviewModel,
 )
 from expunge.service.casework import OneRequestModel
 from expunge.service.routing import GuardedRoute
@@ -52,7 +53,7 @@ async def create_requests(asked: AskedMany, request: Request, caller: Operator) 
     return JSONResponse([_answer(answer) for answer in answers])
 
 
-@router.post("/requests/preview")
+@router.post("/requests/preview", response_model=PreviewModel)
 def preview_requests(asked: Previewed, request: Request, caller: Operator) -> dict[str, Any]:
     """What requests would affect: rows, models, how far each person moves each model, the expected rung and seconds."""
     found = workspace_of(request)
