@@ -69,6 +69,7 @@ MATRIX = {
     ("GET", "/v1/log/consistency"): PUBLIC,
     ("GET", "/v1/webhooks"): ENGINEER,
     ("POST", "/v1/webhooks"): ENGINEER,
+    ("GET", "/v1/webhooks/{webhook}"): ENGINEER,
     ("DELETE", "/v1/webhooks/{webhook}"): ENGINEER,
     ("GET", "/v1/webhooks/{webhook}/deliveries"): ENGINEER,
     ("POST", "/v1/webhooks/{webhook}/test"): ENGINEER,

@@ -37,6 +37,8 @@ EventKind = Literal[
     "batch.closed",
     "batch.abandoned",
     "person.shown",
+    "suppressions.added",
+    "suppressions.lifted",
     "tombstones.purged",
 ]
 

@@ -120,6 +120,7 @@ class JobResult(TypedDict):
     rows: NotRequired[int | None]
     known: NotRequired[int | None]
     replaced: NotRequired[int | None]
+    suppressed: NotRequired[int | None]
     added_before: NotRequired[str | None]
     left_out: NotRequired[list[str] | None]
     undeclared: NotRequired[dict[str, int] | None]

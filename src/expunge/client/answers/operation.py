@@ -41,6 +41,8 @@ class Health(TypedDict):
     last_round: str
     working_since: str | None
     deliveries: Literal["ok", "dead"]
+    jobs: Literal["ok", "dead"]
+    job: int | None
     problem: str | None
     faults: list[Fault]
 
