@@ -4,17 +4,7 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-from expunge.client.answers.models import (
-    AuditedRelease,
-    Finding,
-    FromOutside,
-    Job,
-    JobKind,
-    JobResult,
-    JobState,
-    Released,
-    Verdict,
-)
+from expunge.client.answers.models import Job
 
 
 class JobsPage(TypedDict):
