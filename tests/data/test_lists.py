@@ -35,7 +35,7 @@ def test_the_first_sheet_counts_and_a_number_is_its_digits():
 @pytest.mark.parametrize("value", [1.5, True, 10**15 + 1])
 def test_a_cell_that_cannot_be_an_id_is_named_by_its_row(value):
     content = workbook(["who", "sum"], ["a", 2.5], [value, 1])
-    with pytest.raises(ValueError, match="row 3: the cell holds .* not an id: format the column as text") as caught:
+    with pytest.raises(ValueError, match=r"row 3: the cell holds .* not an id: format the column as text") as caught:
         read_list(content, ["who"])
     assert str(value) not in str(caught.value)
 

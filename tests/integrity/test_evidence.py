@@ -31,8 +31,8 @@ from expunge.ledger.bindings import require_bound, table_commitment
 from expunge.service.access import AccessControl
 from expunge.service.app import create_app
 from expunge.workspace import Workspace
+from expunge.workspace.asking import ForgetRequest
 from expunge.workspace.configuration import Configuration
-from expunge.workspace.desk import ForgetRequest
 from expunge.workspace.states import state_of
 from tests.workspace.people import people, workspace
 

@@ -20,10 +20,10 @@ from expunge.ledger.tables import requests as table
 from expunge.service import reminders
 from expunge.workspace import Workspace, handling
 from expunge.workspace import register as registers
+from expunge.workspace.asking import ForgetRequest
 from expunge.workspace.cases import Case, WrongField
 from expunge.workspace.checks import asked as agrees_with_log
 from expunge.workspace.deadlines import DaysOff, due_on
-from expunge.workspace.desk import ForgetRequest
 from tests.workspace.people import workspace
 
 SECRET = ("REF-4711", "Eve Examiner", "she called twice")

@@ -33,6 +33,8 @@ FAILURES = 10
 """Wrong tokens from one address in a minute, and calls with one wrong token, after which the answer to further ones is 429."""
 REQUESTS = 60_000
 """Requests of one token in a minute."""
+OPEN_CALLS = 300
+"""Forms and files that one address may send in a minute without a token, as to log in or to verify."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class AccessControl:
         self.cookie = f"expunge_{hashlib.sha256(b'cookie' + secret).hexdigest()[:10]}"
         self._signing = URLSafeSerializer(secret, salt="expunge session")
         self._tokens = TokenBook(storage.database)
-        self._wrong, self._calls = Tally(), Tally()
+        self._wrong, self._calls, self._open = Tally(), Tally(), Tally()
 
     async def by_token(self, token: str, address: str) -> Holder | None:
         """Who holds ``token``; ``None`` for a wrong one. A valid token is let in however many wrong ones its address has tried.
@@ -130,6 +132,16 @@ class AccessControl:
             wait = {"Retry-After": str(seconds)}
             raise Problem("too-many-requests", "too many requests with this token: wait a minute", headers=wait)
         return Rate(left, seconds)
+
+    def count_open(self, address: str) -> None:
+        """Counts what an address sends without a token.
+
+        Raises:
+            Problem: 429, after too many in one minute.
+        """
+        if self._open.add(address) > OPEN_CALLS:
+            wait = {"Retry-After": str(self._open.seconds_left)}
+            raise Problem("too-many-requests", "too many calls from this address: wait a minute", headers=wait)
 
     def _holder(self, session: str) -> Holder | None:
         with self.storage.database.reading() as connection:

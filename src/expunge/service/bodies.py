@@ -1,13 +1,15 @@
 """What the API accepts and returns: parameters, bodies and answers, each with its limits."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Header, Path, Query
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
 from expunge.errors import Refusal
 from expunge.identities import LENGTH
+from expunge.service.json_values import Json
 from expunge.service.noted import Noted
+from expunge.unlearning.rung import Rung
 
 BULK = 10_000
 PREVIEWED = 1_000
@@ -24,6 +26,8 @@ By = Annotated[
     str | None, Field(max_length=200, description="The column of the id, needed if the id stands for several people.")
 ]
 FiniteNumber = Annotated[StrictFloat, Field(allow_inf_nan=False)]
+Cell = str | bool | int | float | None
+"""A value of a row."""
 Limit = Annotated[int, Query(ge=1, le=500)]
 Name = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 Identity = Annotated[str, Path(pattern=r"^[!-~]{1,64}$")]
@@ -66,6 +70,13 @@ class Owned(BaseModel):
     subject: Annotated[Subject, Field(repr=False)]
 
 
+class ReceiptModel(BaseModel):
+    """A receipt, the file for the person."""
+
+    request: str
+    receipt: str
+
+
 class Shown(BaseModel):
     """A person who wants to know what is held about them."""
 
@@ -87,7 +98,7 @@ class LearnedModel(BaseModel):
 class DisclosureModel(BaseModel):
     """What is held about a person."""
 
-    rows: Annotated[list[dict[str, Any]], Field(description="As they came, without ids: these are not kept.")]
+    rows: Annotated[list[dict[str, Cell]], Field(description="As they came, without ids: these are not kept.")]
     models: list[LearnedModel]
 
 
@@ -104,6 +115,22 @@ class Previewed(BaseModel):
     model_config = ConfigDict(extra="forbid")
     subjects: Annotated[list[Subject], Field(min_length=1, max_length=PREVIEWED, repr=False)]
     by: By = None
+
+
+class ExpectedModel(BaseModel):
+    """How a model will probably forget them, and the seconds that it took the last time."""
+
+    model: str
+    rung: Rung
+    seconds: float | None
+
+
+class PreviewModel(BaseModel):
+    """What requests would affect."""
+
+    rows: Annotated[list[int], Field(description="Number of rows of each person.")]
+    influence: Annotated[dict[str, list[float]], Field(description="By model, how far each person moves it.")]
+    expected: list[ExpectedModel]
 
 
 class Hooked(BaseModel):
@@ -212,7 +239,7 @@ class FilesToVerify(BaseModel):
     subject: Annotated[str | None, Field(max_length=LENGTH, repr=False, description="Id for which receipts should be.")] = None
 
 
-class FindingModel(BaseModel):
+class FileFindingModel(BaseModel):
     """What was found out about a file, or about two states of the log that were compared."""
 
     files: list[str]
@@ -220,7 +247,7 @@ class FindingModel(BaseModel):
     genuine: bool
     passed: list[str]
     problem: str | None
-    claims: dict[str, Any]
+    claims: dict[str, Json]
 
 
 class VerifiedModel(BaseModel):
@@ -228,7 +255,7 @@ class VerifiedModel(BaseModel):
 
     keys: str
     right: bool
-    findings: list[FindingModel]
+    findings: list[FileFindingModel]
 
 
 class AnswerModel(BaseModel):

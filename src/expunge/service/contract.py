@@ -19,16 +19,24 @@ from expunge.service.routing import admission_of
 TAGS = {
     "requests": "Requests to be forgotten: made, considered beforehand, listed, followed.",
     "people": "What is held about a person.",
+    "suppressions": "Lists of hashed ids of people who are to be forgotten, and not to come back.",
     "models": "Models, what they can still forget, and their releases.",
     "jobs": "Long work: asked for, followed, withdrawn.",
     "rows": "Rows that are added or corrected.",
     "certificates": "Certificates, to be verified offline.",
+    "verification": "Whether documents are genuine, for anybody.",
     "log": "The signed log and its proofs.",
     "webhooks": "Who is told what happens.",
     "operation": "Whether the service works, and who may use it.",
 }
 """What each tag is about."""
-OTHERWISE = {"health": "operation", "doctor": "operation", "tokens": "operation"}
+OTHERWISE = {
+    "health": "operation",
+    "doctor": "operation",
+    "tokens": "operation",
+    "keys": "verification",
+    "verify": "verification",
+}
 """Tags of paths that do not begin with the name of one."""
 HEADERS: dict[str, tuple[str, dict[str, Any], object]] = {
     "RateLimit-Policy": ("How many calls a token may make in how many seconds.", {"type": "string"}, '"token";q=60000;w=60'),
@@ -40,6 +48,10 @@ HEADERS: dict[str, tuple[str, dict[str, Any], object]] = {
 }
 ALWAYS = (400, 401, 403, 422, 429, 500, 503)
 """Statuses of problems that every operation may answer with."""
+OFTEN = {404, 405, 409, 413}
+"""Those that a route names where it may."""
+OF_CALLERS = {401, 403}
+"""Those of operations that are not for anybody."""
 DESCRIPTION = """A deletion desk: requests to be forgotten, certified releases, evidence.
 
 Every call needs a bearer token, which has one of four roles; `x-roles` says which may make it. Errors are problem documents
@@ -88,7 +100,7 @@ def _completed(document: dict[str, Any], routes: Iterable[APIRoute], root: str) 
     components["headers"] = {
         name: {"description": text, "schema": schema, "example": shown} for name, (text, schema, shown) in HEADERS.items()
     }
-    components["responses"] = {f"Problem{status}": _problem(status, root) for status in sorted({*ALWAYS, 404, 405, 409, 413})}
+    components["responses"] = {f"Problem{status}": _problem(status, root) for status in sorted(OFTEN.union(ALWAYS))}
     document["security"] = [{"token": []}]
     used = set()
     for route in routes:
@@ -96,8 +108,19 @@ def _completed(document: dict[str, Any], routes: Iterable[APIRoute], root: str) 
             operation = document["paths"][route.path_format][method.lower()]
             _complete(operation, route, method, schemas)
             used |= set(operation["tags"])
+    _make_tuples_lists(document)
     document["tags"] = [{"name": name, "description": TAGS.get(name, name)} for name in (*TAGS, *sorted(used - set(TAGS)))]
     return document
+
+
+def _make_tuples_lists(part: Any) -> None:
+    """Says of tuples of one type what generated clients understand: that they are lists of so many items."""
+    if isinstance(part, dict):
+        items = part.get("prefixItems")
+        if items and all(item == items[0] for item in items):
+            part["items"] = part.pop("prefixItems")[0]
+    for inner in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        _make_tuples_lists(inner)
 
 
 def _problem(status: int, root: str) -> dict[str, Any]:
@@ -139,25 +162,26 @@ def _complete(operation: dict[str, Any], route: APIRoute, method: str, schemas: 
 
 
 def _complete_responses(responses: dict[str, Any], method: str, roles: list[str], schemas: dict[str, Any]) -> None:
-    for status in ALWAYS:
+    for status in () if roles else OF_CALLERS:
+        responses.pop(str(status), None)
+    named = {status for status in OFTEN if str(status) in responses}
+    for status in sorted(named.union(ALWAYS) - (set() if roles else OF_CALLERS)):
         if not _has_own_body(responses.get(str(status), {})):
             responses[str(status)] = {"$ref": f"#/components/responses/Problem{status}"}
-    for status in (404, 405, 409, 413):
-        if str(status) in responses:
-            responses[str(status)] = {"$ref": f"#/components/responses/Problem{status}"}
     limits = ["RateLimit-Policy", "RateLimit"] if roles else []
-    if method == "GET" and "200" in responses:
+    is_tagged = method == "GET" and any("json" in kind for kind in responses.get("200", {}).get("content", {}))
+    if is_tagged:
         responses.setdefault("304", {"description": "Nothing has changed since the ETag that was sent"})
     for code, response in responses.items():
         if "$ref" in response:
             continue
         names = [*limits]
-        names += ["ETag"] if method == "GET" and code in ("200", "304") else []
+        names += ["ETag"] if is_tagged and code in ("200", "304") else []
         names += ["Location"] if code in ("201", "202") else []
         names += ["Retry-After"] if code in ("202", "503") else []
         response["headers"] = {**response.get("headers", {}), **_headers(*names)}
         for kind, content in response.get("content", {}).items():
-            if kind == "application/json" and not any("example" in name for name in content):
+            if "json" in kind and not any("example" in name for name in content):
                 content["example"] = example(content["schema"], schemas)
 
 

@@ -4,18 +4,13 @@ A list of ids is read once. Between its preview and the request it is kept in th
 page or ledger. It belongs to its owner, for half an hour, and is deleted with the request.
 """
 
-import secrets
-import threading
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from expunge.data.lists import IdList, Unclear, look, read_list
+from expunge.service.shelf import Shelf
 from expunge.workspace.cases import NO_CASE, Case
 
-MINUTES = 30
-MOST = 8
-"""Number of drafts that one owner may have; the oldest is dropped."""
 HEADED: dict[str, bool | None] = {"": None, "yes": True, "no": False}
 """Whether the first line of a file is a heading, in the words of the page."""
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|"}
@@ -100,34 +95,5 @@ class Draft:
     unclear: str | None = None
 
 
-class Drafts:
+class Drafts(Shelf[Draft]):
     """The drafts of a service, under random names."""
-
-    def __init__(self) -> None:
-        self._kept: dict[str, tuple[str, float, Draft]] = {}  # the oldest first
-        self._lock = threading.Lock()
-
-    def keep(self, owner: str, draft: Draft) -> str:
-        """Keeps ``draft``, and returns its name."""
-        with self._lock:
-            self._drop_old()
-            own = [name for name, (whose, _since, _draft) in self._kept.items() if whose == owner]
-            for name in own[: max(0, len(own) + 1 - MOST)]:
-                del self._kept[name]
-            name = secrets.token_urlsafe(16)
-            self._kept[name] = owner, time.monotonic(), draft
-            return name
-
-    def take(self, owner: str, name: str) -> Draft | None:
-        """The draft of that name, which is then dropped; ``None`` if ``owner`` has none, or had it for too long."""
-        with self._lock:
-            self._drop_old()
-            found = self._kept.get(name)
-            if found is None or found[0] != owner:
-                return None
-            del self._kept[name]
-            return found[2]
-
-    def _drop_old(self) -> None:
-        now = time.monotonic()
-        self._kept = {name: kept for name, kept in self._kept.items() if now - kept[1] < 60.0 * MINUTES}

@@ -1,5 +1,6 @@
 """Examples of what the API takes and gives, made from the descriptions, so that there is one for everything."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -62,16 +63,18 @@ def example(schema: Mapping[str, Any], schemas: Mapping[str, Any], name: str = "
         return schema["example"]
     choices = [choice for kind in ("anyOf", "oneOf") for choice in schema.get(kind, [])]
     if choices:
-        first = next((choice for choice in choices if choice.get("type") != "null"), choices[0])
-        return None if depth > DEEPEST else example(first, schemas, name, depth + 1)
+        plain = [choice for choice in choices if choice.get("type") not in ("null", "array", "object") and "$ref" not in choice]
+        best = plain if depth > DEEPEST else [choice for choice in choices if choice.get("type") != "null"]
+        return example((best or choices)[0], schemas, name, depth + 1)
     kind = schema.get("type")
-    if name in NAMED and kind in TYPES[type(NAMED[name])] and "pattern" not in schema:
+    if name in NAMED and kind in TYPES[type(NAMED[name])] and re.search(schema.get("pattern", ""), str(NAMED[name])):
         return NAMED[name]
     if kind == "object":
         return _object(schema, schemas, depth)
     if kind == "array":
         least = max(1, schema.get("minItems", 0)) if depth <= DEEPEST else 0
-        return [example(schema.get("items", {}), schemas, name.removesuffix("s"), depth + 1) for _ in range(least)]
+        parts = schema.get("prefixItems", [schema.get("items", {})] * least)
+        return [example(part, schemas, name.removesuffix("s"), depth + 1) for part in parts]
     return _plain(schema, name)
 
 

@@ -14,7 +14,7 @@ from fastapi.routing import APIRoute
 from starlette.datastructures import QueryParams
 from starlette.types import Message, Receive
 
-from expunge.service.access import Admission
+from expunge.service.access import Admission, access_of, address_of
 from expunge.service.problem_types import Problem
 
 BODY_BYTES = 4 << 20
@@ -39,6 +39,8 @@ class GuardedRoute(APIRoute):
         async def guarded(request: Request) -> Response:
             if admission is not None:
                 await admission.admit(request)
+            elif request.method not in ("GET", "HEAD"):
+                access_of(request).count_open(address_of(request))
             _require_readable(request)
             if is_strict:
                 _require_known(request.query_params, known)

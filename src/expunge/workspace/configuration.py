@@ -72,6 +72,13 @@ webhook_networks = ""
 smtp = ""
 mail_from = ""
 
+# What letters and certificates for people say of the house: its name, address and how to reach it, with \\n between the lines:
+# "Example Ltd\\n1 Main Street\\nprivacy@example.org". And the address at which people reach the service, such as
+# "https://forget.example.org": the codes on these papers lead to its page Verify; "" for the address in the browser of whoever
+# prints them.
+letterhead = ""
+public_url = ""
+
 # Requests that one caller may make in 24 hours.
 requests_per_day = 100000
 
@@ -100,6 +107,8 @@ class Configuration:
     webhook_networks: str = ""
     smtp: str = field(default="", repr=False)  # somebody may put a password in it
     mail_from: str = ""
+    letterhead: str = ""
+    public_url: str = ""
     requests_per_day: int = 100_000
     tombstone_days: int = 1095
 
@@ -148,6 +157,9 @@ class Configuration:
             raise WorkspaceInvalid(f"{path}: days_off: {error}") from error
         if configuration.smtp and not re.fullmatch(r"smtps?://([^\s:@/]+@)?[^\s:@/]+(:\d{1,5})?", configuration.smtp):
             raise WorkspaceInvalid(f"{path}: smtp must be smtps://user@host:port, smtp://user@host:port, without a password")
+        public = configuration.public_url
+        if public and not re.fullmatch(r"https?://[^\s/@?#]+(/[^\s@?#]*[^\s@?#/])?", public):
+            raise WorkspaceInvalid(f"{path}: public_url must be like https://forget.example.org, got {public!r}")
         if configuration.mail_from and not re.fullmatch(r"[!-?A-~]+@[!-?A-~]+", configuration.mail_from):
             raise WorkspaceInvalid(f"{path}: mail_from must be an e-mail address, got {configuration.mail_from!r}")
         return configuration

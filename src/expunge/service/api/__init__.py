@@ -9,9 +9,11 @@ from expunge.service.api import (
     models,
     operation,
     people,
+    receipts,
     register,
     requests,
     rows,
+    suppressions,
     tokens,
     verification,
 )
@@ -19,6 +21,7 @@ from expunge.service.api import (
 routers = (
     register.router,
     requests.router,
+    receipts.router,
     casework.router,
     people.router,
     models.router,
@@ -29,6 +32,7 @@ routers = (
     operation.router,
     doctor.router,
     tokens.router,
+    suppressions.router,
     verification.router,
 )
 """All routes of the API but those of webhooks."""

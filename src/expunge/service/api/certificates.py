@@ -36,7 +36,11 @@ def list_certificates(
     return {"items": items[:limit], "next": items[limit - 1]["certificate"] if len(items) > limit else None}
 
 
-@router.get("/certificates/archive", responses={200: {"content": {"application/zip": {}}, "description": "a zip file"}})
+@router.get(
+    "/certificates/archive",
+    response_class=Response,
+    responses={200: {"content": {"application/zip": {}}, "description": "A zip file"}},
+)
 def get_all_certificates(request: Request, _caller: Public) -> Response:
     """All certificates as files in a zip, each of which anybody with the keys can verify."""
     with workspace_of(request).storage.database.reading() as connection:

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, Strict
 
 from expunge.ledger.jobs import JobKind, JobState
 from expunge.service.bodies import BULK, FiniteNumber, Subject
+from expunge.service.json_values import Json
 from expunge.workspace.doctor import Depth
 from expunge.workspace.model_kinds import ModelKind
 
@@ -115,6 +116,7 @@ class AuditedReleaseModel(BaseModel):
     """One release, as certified and as retraining finds it."""
 
     model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Json]
     rung: str
     forgotten: float
     certified_distance: float | Literal["inf"]
@@ -160,6 +162,7 @@ class JobResult(BaseModel):
     rows: int | None = None
     known: int | None = None
     replaced: int | None = None
+    suppressed: int | None = None
     added_before: str | None = None
     left_out: list[str] | None = None
     undeclared: dict[str, int] | None = None

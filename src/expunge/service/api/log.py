@@ -7,7 +7,7 @@ from fastapi import APIRouter, HTTPException, Query, Request, Response
 from expunge.ledger import log
 from expunge.service.access import Public
 from expunge.service.api.answers import found, problem_responses, workspace_of
-from expunge.service.api.proof_bodies import EnvelopeModel, EventsModel, InclusionModel, ProofModel
+from expunge.service.api.proof_bodies import EnvelopeModel, EventsModel, InclusionModel, LogFileModel, ProofModel
 from expunge.service.bodies import ComparedModel, KeptCheckpoint, Limit, Number
 from expunge.service.comparing import compared
 from expunge.service.routing import GuardedRoute
@@ -22,7 +22,7 @@ def get_checkpoint(request: Request, _caller: Public) -> Response:
         return Response(found(log.checkpoint(connection), "checkpoint"), media_type="application/json")
 
 
-@router.get("/log/export")
+@router.get("/log/export", responses={200: {"model": LogFileModel, "description": "The file"}})
 def export_log(request: Request, _caller: Public) -> Response:
     """The whole log under its newest checkpoint, which anybody with the keys can verify."""
     with workspace_of(request).storage.database.reading() as connection:

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from expunge.evidence.events import EventKind
-from expunge.service.api.json_values import Json
 from expunge.service.api.model_bodies import Real
+from expunge.service.json_values import Json
 
 
 class SignatureModel(BaseModel):
@@ -66,6 +66,14 @@ class EventsModel(BaseModel):
     """Events of the log, oldest first."""
 
     items: list[EventModel]
+
+
+class LogFileModel(BaseModel):
+    """The whole log, to be verified offline."""
+
+    expunge: Literal["log"]
+    events: Annotated[list[str], Field(description="As they were hashed, oldest first.")]
+    checkpoint: Annotated[str | None, Field(description="The envelope of the newest head.")]
 
 
 class CoversModel(BaseModel):

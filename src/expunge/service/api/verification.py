@@ -15,7 +15,9 @@ from expunge.service.verifying import Finding, GivenFile, examined
 router = APIRouter(prefix="/v1", responses=problem_responses(), route_class=OpenUploads)
 
 
-@router.get("/keys", responses={200: {"content": {"application/x-pem-file": {}}, "description": "expunge.pub"}})
+@router.get(
+    "/keys", response_class=Response, responses={200: {"content": {"application/x-pem-file": {}}, "description": "expunge.pub"}}
+)
 def get_keys(request: Request) -> Response:
     """The public keys of this workspace, as the file ``expunge.pub``; anybody may have them."""
     headers = {"Content-Disposition": 'attachment; filename="expunge.pub"'}

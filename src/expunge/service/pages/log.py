@@ -58,12 +58,12 @@ def event_page(request: Request, caller: Visitor, seq: Number) -> Response:
     if found is None:
         raise HTTPException(404, f"there is no event {seq} under a signed checkpoint")
     event = Event.of(found.event)
-    shown = {"seq": seq, "event": event, "said": in_words(event.content.get("kind")), "entry": found.event}
+    shown: dict[str, Any] = {"seq": seq, "event": event, "said": in_words(event.content.get("kind")), "entry": found.event}
     return render(request, "event.html", **shown, proof=found.proof)
 
 
 def _page(request: Request, status_code: int = 200, **values: Any) -> Response:
-    asked = {"kind": "", "since": "", "until": "", "before": None, **values}
+    asked: dict[str, Any] = {"kind": "", "since": "", "until": "", "before": None, **values}
     wanted = EventKind(asked["kind"]) if asked["kind"] in set(EventKind) else None
     first, last, problem = 1, 2**53, ""
     with workspace_of(request).storage.database.reading() as connection:
@@ -78,7 +78,10 @@ def _page(request: Request, status_code: int = 200, **values: Any) -> Response:
         rows = log.newest_entries(connection, wanted, (first, newest), SHOWN + 1)
         size, signed = log.size(connection), log.checkpoint(connection)
     more = rows[SHOWN - 1].content["seq"] if len(rows) > SHOWN else None
-    shown = {"rows": [(event, in_words(event.content["kind"]), _about(event)) for event in rows[:SHOWN]], "more": more}
+    shown: dict[str, Any] = {
+        "rows": [(event, in_words(event.content["kind"]), _about(event)) for event in rows[:SHOWN]],
+        "more": more,
+    }
     return render(
         request,
         "log.html",

@@ -15,15 +15,18 @@ from expunge.errors import Refusal
 from expunge.ledger import times
 from expunge.service.api.answers import workspace_of
 from expunge.service.bodies import BULK
-from expunge.service.drafts import MINUTES, SEPARATORS, Draft, Given
+from expunge.service.drafts import SEPARATORS, Draft, Given
+from expunge.service.handouts import Handout
 from expunge.service.pages import words
+from expunge.service.pages.documents import PAPERS
 from expunge.service.pages.rendering import Operator, render
 from expunge.service.routing import GuardedRoute
+from expunge.service.shelf import MINUTES
 from expunge.service.views import expected
 from expunge.workspace import desk
+from expunge.workspace.asking import Answer, ForgetRequest
 from expunge.workspace.cases import Case, WrongField
 from expunge.workspace.deadlines import FARTHEST
-from expunge.workspace.desk import Answer, ForgetRequest
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=GuardedRoute)
 GONE = f"What was shown is kept for {MINUTES} minutes, and not across a restart of the service: enter the ids again."
@@ -112,7 +115,9 @@ async def make_requests(request: Request, caller: Operator, draft: Annotated[str
         return await run_in_threadpool(_new, request, None, {"subject": GONE})
     answers: list[Answer] = await request.app.state.intake.ask(_wishes(made, caller.holder.id))
     pairs = list(zip([entry.text for entry in made.entries], answers, strict=True))
-    return render(request, "receipts.html", 201, pairs=pairs, accepted=sum(answer.receipt is not None for answer in answers))
+    handout = Handout.of(answers)
+    kept = request.app.state.handouts.keep(caller.holder.id, handout) if handout.receipts else None
+    return render(request, "receipts.html", 201, pairs=pairs, accepted=len(handout.receipts), kept=kept, most=PAPERS)
 
 
 def _new(request: Request, typed: dict[str, str] | None = None, wrong: dict[str, str] | None = None) -> HTMLResponse:

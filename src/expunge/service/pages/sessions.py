@@ -16,7 +16,13 @@ from expunge.service.routing import GuardedRoute
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=GuardedRoute)
 WRONG = "This is not a valid token. Ask for one: expunge token issue NAME --role operator"
-STATIC = {"style.css": "text/css", "htmx.min.js": "text/javascript", "times.js": "text/javascript", "icon.svg": "image/svg+xml"}
+STATIC = {
+    "style.css": "text/css",
+    "letter.css": "text/css",
+    "htmx.min.js": "text/javascript",
+    "times.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
+}
 
 
 @router.get("/static/{name}")
