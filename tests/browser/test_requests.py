@@ -55,7 +55,7 @@ def test_the_path_of_an_officer(width, first, log_in, found, shot, tmp_path):
     page.get_by_label("Your reference").fill(f"DP/{first}")
     look("new")
     page.get_by_role("button", name="Check the request").click()
-    expect(page.get_by_role("alert")).to_contain_text("which column of the file has the ids")
+    expect(page.get_by_role("alert")).to_contain_text("The list has 2 columns: give the heading")
     look("unclear")
     page.get_by_label("Heading of the column").fill("customer")
     page.get_by_role("button", name="Read it this way").click()
