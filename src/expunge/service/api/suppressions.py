@@ -41,9 +41,7 @@ class SuppressedModel(BaseModel):
     column: str
     entries: int
     new: Annotated[int, Field(description="Entries that were not on the list of this name before.")]
-    several: Annotated[
-        int, Field(description="Entries that stand for several people here: nobody was asked to be forgotten.")
-    ]
+    several: Annotated[int, Field(description="Entries that stand for several people here: nobody was asked to be forgotten.")]
     unmatched: Annotated[int, Field(description="Entries that stand for nobody here; they are kept for later rows.")]
     answers: list[AnswerModel]
 
