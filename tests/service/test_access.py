@@ -37,11 +37,24 @@ MATRIX = {
     ("POST", "/v1/requests/{request_id}/receipt"): OPERATOR,
     ("GET", "/v1/models"): ALL,
     ("GET", "/v1/models/{name}/capacity"): ALL,
+    ("POST", "/v1/models"): ENGINEER,
+    ("GET", "/v1/models/{name}"): ALL,
     ("POST", "/v1/models/{name}/refit"): ENGINEER,
+    ("POST", "/v1/models/{name}/retire"): ENGINEER,
     ("POST", "/v1/models/{name}/audit"): CHECKER,
     ("GET", "/v1/models/{name}/releases"): ALL,
     ("POST", "/v1/models/{name}/predictions"): SERVING,
     ("GET", "/v1/models/{name}/releases/latest"): SERVING,
+    ("GET", "/v1/models/{name}/releases/latest/export"): SERVING,
+    ("POST", "/v1/rows"): ENGINEER,
+    ("POST", "/v1/rows/rectify"): OPERATOR,
+    ("GET", "/v1/jobs"): ALL,
+    ("GET", "/v1/jobs/{number}"): ALL,
+    ("POST", "/v1/jobs/{number}/cancel"): ALL,
+    ("GET", "/v1/doctor"): CHECKER,
+    ("POST", "/v1/doctor"): CHECKER,
+    ("GET", "/v1/tokens"): CHECKER,
+    ("DELETE", "/v1/tokens/{identity}"): ENGINEER,
     ("GET", "/v1/certificates/{number}"): PUBLIC,
     ("GET", "/v1/certificates"): PUBLIC,
     ("GET", "/v1/certificates/archive"): PUBLIC,
@@ -56,6 +69,7 @@ MATRIX = {
     ("GET", "/v1/log/consistency"): PUBLIC,
     ("GET", "/v1/webhooks"): ENGINEER,
     ("POST", "/v1/webhooks"): ENGINEER,
+    ("GET", "/v1/webhooks/{webhook}"): ENGINEER,
     ("DELETE", "/v1/webhooks/{webhook}"): ENGINEER,
     ("GET", "/v1/webhooks/{webhook}/deliveries"): ENGINEER,
     ("POST", "/v1/webhooks/{webhook}/test"): ENGINEER,
@@ -90,10 +104,23 @@ MATRIX = {
     ("POST", "/webhooks/{webhook}/test"): ENGINEER,
     ("POST", "/webhooks/{webhook}/rotate"): ENGINEER,
     ("POST", "/webhooks/{webhook}/delete"): ENGINEER,
-    ("GET", "/models/{name}"): CHECKER,
+    ("GET", "/models"): ALL,
+    ("GET", "/models/{name}"): ALL,
     ("POST", "/models/{name}"): CHECKER,
-    ("GET", "/audit"): CHECKER,
-    ("POST", "/audit"): CHECKER,
+    ("POST", "/models/{name}/refit"): ENGINEER,
+    ("POST", "/models/{name}/retire"): ENGINEER,
+    ("GET", "/models/{name}/export/{form}"): ENGINEER,
+    ("GET", "/jobs/{number}"): ALL,
+    ("GET", "/jobs/{number}/state"): ALL,
+    ("POST", "/jobs/{number}/cancel"): ALL,
+    ("GET", "/audits"): CHECKER,
+    ("POST", "/audits"): CHECKER,
+    ("GET", "/audits/{number}"): ALL,
+    ("GET", "/audits/{number}/verdict.json"): ALL,
+    ("GET", "/audits/{number}/figure.svg"): ALL,
+    ("GET", "/operation"): CHECKER,
+    ("POST", "/operation/doctor"): CHECKER,
+    ("POST", "/operation/tokens/{identity}/revoke"): ENGINEER,
 }
 OPEN = {
     ("GET", "/healthz"),
@@ -120,7 +147,15 @@ def routes(app):
 
 
 def concrete(path: str) -> str:
-    values = {"request_id": "r-0", "identity": "r-0", "name": "none", "number": "999", "seq": "1", "webhook": "w-0"}
+    values = {
+        "request_id": "r-0",
+        "identity": "r-0",
+        "name": "none",
+        "number": "999",
+        "seq": "1",
+        "webhook": "w-0",
+        "form": "json",
+    }
     return re.sub(r"\{(\w+)\}", lambda match: values[match[1]], path)
 
 
@@ -176,7 +211,7 @@ def test_the_evidence_is_not_printed_with_a_certificate(logged_in):
 
 def test_quality_is_for_those_who_may_see_the_data_and_in_no_published_place(as_role, logged_in):
     client, csrf = logged_in("engineer")
-    assert 'href="/models/churn"' in client.get("/").text
+    assert 'href="/models/churn"' in client.get("/models").text
     assert "Measure now" in client.get("/models/churn").text
     page = client.post("/models/churn", data={"csrf": csrf}).text
     assert "without noise" in page and "Do not publish it" in page and "What each column adds" in page

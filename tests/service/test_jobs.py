@@ -7,31 +7,13 @@ import pytest
 
 from expunge.ledger import jobs, log, tokens
 from expunge.ledger.jobs import JobKind, JobState
+from expunge.service import forecasts
 from expunge.service import jobs as module
 from expunge.service.faults import Faults
 from expunge.service.jobs import Jobs
 from tests.service.test_api import wait_for
 from tests.workspace.people import workspace
 from tests.workspace.test_workspace import problems
-
-ENDED = ("done", "failed", "cancelled")
-
-
-@pytest.fixture
-def ended(as_role):
-    """``ended(answer)``: the job that an answer 202 names, once it has ended."""
-
-    def ended(answer):
-        assert answer.status_code == 202, answer.text
-        where = answer.headers["Location"]
-
-        def look():
-            return as_role("auditor", "GET", where).json()
-
-        assert wait_for(lambda: look()["state"] in ENDED, 120)
-        return look()
-
-    return ended
 
 
 def test_a_refit_is_a_job(as_role, ended):
@@ -234,3 +216,16 @@ def test_who_has_fetched_which_release_is_recorded(as_role, found):
 def _job(made, number):
     with made.storage.database.reading() as connection:
         return jobs.by_id(connection, number)
+
+
+def test_a_forecast_that_could_not_be_made_is_made_later(tmp_path, monkeypatch):
+    made = workspace(tmp_path)
+    monkeypatch.setattr(forecasts, "PAUSE", 0.0)
+    known = forecasts.Forecasts(made)
+    (bucket, *_) = (made.storage.path / "table").glob("_bucket=*")
+    bucket.rename(tmp_path / "away")
+    known.refresh()
+    assert known.of("churn", 1).report is None and "cannot be read" in known.of("churn", 1).problem
+    (tmp_path / "away").rename(bucket)
+    known.refresh()
+    assert known.of("churn", 1).report.remaining > 0

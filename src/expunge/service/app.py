@@ -17,8 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from expunge.errors import ExpungeError, WorkspaceInvalid
 from expunge.files import write_file
-from expunge.ledger import releases
-from expunge.service import api, charts, pages, problems, webhooks
+from expunge.service import api, pages, problems, webhooks
 from expunge.service.access import REQUESTS, AccessControl, Anybody, LoggedOut, Rate
 from expunge.service.connections import Connections
 from expunge.service.contract import describe, operation_id
@@ -125,9 +124,6 @@ def _warm(workspace: Workspace, forecasts: Forecasts) -> None:
     """Loads what the first page and the first preview need, for which nobody is to wait: libraries that take a second."""
     try:
         forecasts.refresh()
-        with workspace.storage.database.reading() as connection:
-            for model in releases.all_models(connection):
-                charts.gauges(releases.current(connection, model.name).figures)
         workspace.preview([ForgetRequest("", "nobody")])
     except ExpungeError as error:  # whoever asks is told
         log.warning("the service is not warm: %s", error)

@@ -1,6 +1,7 @@
 """Forecasts: how many more people each model can forget, worked out once a release beside the pages that show it."""
 
 import threading
+import time
 from dataclasses import dataclass
 
 from expunge.errors import ExpungeError
@@ -8,6 +9,9 @@ from expunge.ledger import releases
 from expunge.privacy.budget import today
 from expunge.unlearning.report import CapacityReport
 from expunge.workspace import Workspace
+
+PAUSE = 60.0
+"""Seconds until a forecast that could not be made is tried again."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class Forecasts:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._known: dict[str, tuple[object, Forecasted]] = {}
+        self._again = 0.0
 
     def of(self, model: str, certificate: int) -> Forecasted | None:
         """The forecast after the release with that number among all; ``None`` while it is being worked out."""
@@ -44,12 +49,19 @@ class Forecasts:
         with self._workspace.storage.database.reading() as connection:
             living = {row.name: releases.newest(connection, row.name) for row in releases.all_models(connection)}
         self._known = {name: found for name, found in self._known.items() if name in living}
+        is_time = time.monotonic() >= self._again
         for name, certificate in living.items():
-            if self.of(name, certificate) is None and not (ended is not None and ended.is_set()):
+            found = self.of(name, certificate)
+            is_missing = found is None or (found.report is None and is_time)
+            if is_missing and not (ended is not None and ended.is_set()):
                 self._known[name] = (certificate, today()), self._forecast(name)
 
     def _forecast(self, name: str) -> Forecasted:
+        """The forecast. If there is none, for example because a batch has deleted files while they were read, it is tried
+        again later."""
         try:
             return Forecasted(self._workspace.capacity(name))
-        except (ExpungeError, ValueError) as error:
-            return Forecasted(None, str(error))
+        except (ExpungeError, OSError, ValueError) as error:
+            self._again = time.monotonic() + PAUSE
+            is_ours = isinstance(error, ExpungeError | ValueError)
+            return Forecasted(None, str(error) if is_ours else "its rows cannot be read now")
