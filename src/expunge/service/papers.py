@@ -79,7 +79,7 @@ GROUNDS = {
     Ground.EXCESSIVE: "the request is excessive (Art. 12(5) GDPR)",
 }
 """Why an officer refused a request, as a letter says it."""
-EXTENSIONS = {Extension.COMPLEXITY: "it is complex", Extension.NUMBER: "we have many requests"}
+EXTENSIONS = {Extension.COMPLEXITY: "it is complex", Extension.MANY: "we have many requests"}
 """Why a deadline was extended, as a letter says it."""
 
 
