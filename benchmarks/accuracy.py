@@ -5,7 +5,10 @@ proposals were) and scikit-learn's HistGradientBoosting. Printed is the share of
 people, patients and aircraft is held out; schemas are proposed from the rest. Models are
 ``expunge.linear_model.LogisticRegression`` with its defaults.
 
-Run: python -m benchmarks.accuracy [--page docs/accuracy.md] [census] [flights] [hospital]
+Run: python -m benchmarks.accuracy [--page docs/accuracy.md [--missing]] [census] [flights] [hospital]
+
+Lines of other data sets stay on the page as they are; with ``--missing`` all lines that it has, and only models without one are
+fitted.
 """
 
 import sys
@@ -178,6 +181,21 @@ def lines(found: dict[str, dict[str, dict[str, Any]]]) -> list[tuple[str, ...]]:
     ]
 
 
+def kept(text: str) -> dict[str, dict[str, dict[str, Any]]]:
+    """The figures of a page, to the digits that it shows."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for line in text.splitlines():
+        cells = [cell.strip().replace(",", "") for cell in line.strip("| ").split(" | ")]
+        if len(cells) == len(HEADINGS) and cells[0] in NAMES:
+            names = [cell.strip() for cell in line.strip("| ").split(" | ")]
+            figures: dict[str, Any] = {"loss": float(cells[3]), "seconds": float(cells[7])}
+            if cells[2]:
+                capacity = [None if cell == "?" else int(cell) for cell in cells[5:7] if cell]
+                figures |= {"features": int(cells[2]), "capacity": capacity}
+            found.setdefault(names[0], {})[names[1]] = figures
+    return found
+
+
 def page(found: dict[str, dict[str, dict[str, Any]]]) -> str:
     """The page of the documentation."""
     table = [f"| {' | '.join(line)} |" for line in (HEADINGS, tuple(["---"] * len(HEADINGS)), *lines(found))]
@@ -203,19 +221,22 @@ private proposal needs people: there are 3,200 aircraft in the flights, so that 
 
 def main(arguments: list[str]) -> None:
     """Prints the table and keeps the figures. The data sets take turns, and the page grows with every model."""
-    console, found = Console(width=170), dict[str, Any]()
+    console, chosen = Console(width=170), [each for each in arguments if each in NAMES] or NAMES
     out = Path(arguments[arguments.index("--page") + 1]) if "--page" in arguments else None
+    found: dict[str, Any] = kept(out.read_text(encoding="utf-8")) if out is not None and out.exists() else {}
+    found = {name: each for name, each in found.items() if name not in chosen or "--missing" in arguments}
     made: dict[str, tuple[Data, dict[str, FeatureSchema]]] = {}
-    for name in [each for each in arguments if each in NAMES] or NAMES:
+    for name in chosen:
         data = load(name)
         if data is None:
             console.print(f"left out: {name} ({SHARED} does not hold it)")
         else:
-            made[name], found[name] = (data, schemas(data)), peers(data)
+            made[name] = data, schemas(data)
+            found[name] = found.get(name) or peers(data)
     models = list(dict.fromkeys(model for _data, each in made.values() for model in each))
     for model in models:
         for name, (data, each) in made.items():
-            if model in each:
+            if model in each and model not in found[name]:
                 twin = next((other for other in found[name] if each.get(other) == each[model]), None)  # one without crosses
                 found[name][model] = fitted(data, each[model]) if twin is None else dict(found[name][twin])
                 print(f"{name}: {model}: {found[name][model]}", file=sys.stderr, flush=True)

@@ -79,7 +79,7 @@ def log_in(chromium, served, token):
         page.goto("/")
         page.get_by_label("Token").fill(token[role])
         page.get_by_role("button", name="Log in").click()
-        page.get_by_role("heading", name="Overview").wait_for()
+        page.get_by_role("heading", name="Today").wait_for()
         return page
 
     yield log_in

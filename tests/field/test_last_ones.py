@@ -47,8 +47,8 @@ def asked(*who: str) -> None:
 
 def waiting() -> str:
     """Why a request waits, in the words of process; nothing is lost by asking twice."""
-    (first,) = set(run("process", "-w", "ws", code=3)["problems"].values())
-    (problem,) = set(run("process", "-w", "ws", code=3)["problems"].values())
+    (first,) = set(run("process", "--now", "-w", "ws", code=3)["problems"].values())
+    (problem,) = set(run("process", "--now", "-w", "ws", code=3)["problems"].values())
     assert first == problem
     assert set(problems(Path("ws"), "minutes")) <= {"what was taken from the rows is shared by ten people"}
     return str(problem)
@@ -78,7 +78,7 @@ def test_the_last_of_three_declared_classes(folder):
     (folder / "ws/schema.toml").write_text(NUMBERS + DECLARED.replace(', "silver"', ""))
     run(*command_in(problem, "replace"), "-w", "ws")
     assert run("status", "-w", "ws")["requests"]["closed"] == 2
-    assert run("process", "-w", "ws")["closed"] == 0 and problems(Path("ws")) == {}
+    assert run("process", "--now", "-w", "ws")["closed"] == 0 and problems(Path("ws")) == {}
 
 
 def test_another_model_still_answers_after_the_replaced_one(folder):
@@ -139,13 +139,13 @@ def test_everybody(people, folder):
     assert run("append", "new.csv", "-w", "ws")["rows"] == 3
     run("fit", "again", "--target", "visits", "--model", "ridge", "--sigma", "0.05", "-w", "ws")
     asked("q0")
-    assert run("process", "-w", "ws")["closed"] == 1 and problems(Path("ws")) == {}
+    assert run("process", "--now", "-w", "ws")["closed"] == 1 and problems(Path("ws")) == {}
 
 
 def test_everybody_where_there_is_no_model(folder):
     made(folder, ["basic"] * 3)
     asked("p0", "p1", "p2")
-    assert run("process", "-w", "ws")["closed"] == 3
+    assert run("process", "--now", "-w", "ws")["closed"] == 3
     assert run("status", "-w", "ws")["rows"] == 0 and problems(Path("ws")) == {}
 
 

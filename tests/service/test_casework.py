@@ -145,7 +145,7 @@ class TestTheApi:
     def test_pages_of_the_register_and_its_totals(self, desk):
         whole = desk.call("Olga", "GET", "/requests?limit=500&sort=oldest").json()
         assert whole["total"] == len(whole["items"]) and whole["next"] is None
-        seen, cursor = [], ""
+        seen, cursor = list[str](), ""
         while cursor is not None:
             page = desk.call("Olga", "GET", f"/requests?limit=3&sort=oldest{cursor and '&cursor=' + cursor}").json()
             seen, cursor = [*seen, *(row["id"] for row in page["items"])], page["next"]

@@ -141,6 +141,9 @@ def test_budgets_turn_amber_and_red_and_numbers_are_round():
         "It can forget about 2,000 without reading the data, 13,000 with one reading of the remaining rows: so many rows of "
         "people at random, in one go. More than that takes a refit."
     )
+    assert words.hardest(report) == (
+        "Of the people who matter most to it, about 12 without reading the data, 80 with one reading of the remaining rows."
+    )
     none = CapacityReport(0.0, 1e5, 0.1, 1.0, 0.2, 0.5, (Forecast(0, 0, 0),))
     assert words.can_forget(none) == "It can forget nobody more without a refit."
 

@@ -13,16 +13,17 @@ from expunge.cli import app
 from expunge.errors import RequestRefused
 from expunge.evidence.events import EventKind
 from expunge.evidence.statements import predicate_of
-from expunge.ledger import cases, hooks, log, notices, register, requests
+from expunge.ledger import cases, hooks, log, notices, register, requests, sealing
 from expunge.ledger.register import Filter, Matter, Sort
 from expunge.ledger.requests import Channel, RequestState
+from expunge.ledger.tables import requests as table
 from expunge.service import reminders
 from expunge.workspace import Workspace, handling
 from expunge.workspace import register as registers
+from expunge.workspace.asking import ForgetRequest
 from expunge.workspace.cases import Case, WrongField
 from expunge.workspace.checks import asked as agrees_with_log
 from expunge.workspace.deadlines import DaysOff, due_on
-from expunge.workspace.desk import ForgetRequest
 from tests.workspace.people import workspace
 
 SECRET = ("REF-4711", "Eve Examiner", "she called twice")
@@ -162,7 +163,7 @@ class TestTheHold:
         request = ask(found, "person-23").request
         with found.storage.database.writing() as connection:
             past = (datetime.now(UTC) - timedelta(seconds=1)).isoformat(timespec="microseconds")
-            requests.sealing.update(connection, requests.requests, requests.requests.c.id == request, hold=past)
+            sealing.update(connection, table, table.c.id == request, hold=past)
         assert request in found.process(is_due=True, heeds_hold=True).requests
         setting(found, hold_hours=0)
 
@@ -342,15 +343,15 @@ def test_notes_and_references_go_with_the_term_of_the_tombstone(found, tmp_path)
     kept = ask(found, "person-121", reference="REF-121").request
     found.process()
     with found.storage.database.writing() as connection:
-        table, past = requests.requests, "2020-01-01T00:00:00+00:00"
-        requests.sealing.update(connection, table, table.c.id.in_([request, refused]), closed=past)
+        past = "2020-01-01T00:00:00+00:00"
+        sealing.update(connection, table, table.c.id.in_([request, refused]), closed=past)
     assert found.process().purged == 1
     with found.storage.database.reading() as connection:
         for name in (request, refused):
             assert cases.file_of(connection, name) == cases.CaseFile() and cases.notes_of(connection, name) == []
         assert cases.file_of(connection, kept).reference == "REF-121"
         assert row_of(found, request).tombstone == "" and row_of(found, request).received_on == day(0).isoformat()
-        requests.sealing.verify(connection)
+        sealing.verify(connection)
     if found.storage.database.is_sqlite:
         files = [path for path in found.storage.path.glob("ledger.sqlite*") if path.is_file()]
         assert b"she called twice" in b"".join(path.read_bytes() for path in files)  # of others, whose term is not over

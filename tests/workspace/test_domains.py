@@ -94,7 +94,7 @@ def test_a_model_whose_refits_could_never_be_afforded_is_not_fitted(tmp_path, mo
         assert "no refit would be affordable (proven distance" in refused and "raise sigma. Nothing was changed" in refused
     assert [(model["name"], model["release"]) for model in run("status", "-w", "ws")["models"]] == [("other", 1)]
     run("forget", "person-1", "-w", "ws")
-    assert run("process", "-w", "ws")["closed"] == 1 and problems(found) == {}
+    assert run("process", "--now", "-w", "ws")["closed"] == 1 and problems(found) == {}
 
 
 def test_retiring_it_closes_what_waited_for_it(exhausted):

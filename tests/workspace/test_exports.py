@@ -179,10 +179,25 @@ MODELS = [
 ]
 
 
-SCHEMAS = {"normalised": SCHEMA, "as they are": replace(SCHEMA, normalise=False), "wider": WIDER}
+CYCLES = replace(
+    SCHEMA,
+    columns={
+        **SCHEMA.columns,
+        "age": MissingIndicator(Cyclic((24.0, 0.7), harmonics=2)),
+        "pay": Cyclic((7.0,), harmonics=3),
+        "gra\"de'": Cyclic((12.0,)),
+    },
+    features={"job of age": Cross(("flag", "age"))},
+)
+SCHEMAS = {"normalised": SCHEMA, "as they are": replace(SCHEMA, normalise=False), "wider": WIDER, "cycles": CYCLES}
 FEW = ("stays", "plan", "ordinal", "ridge", "poisson", "survival")
 """Models of every way from a linear predictor to a prediction; the others differ by their losses alone."""
-CASES = [(name, model) for name in SCHEMAS for model in MODELS if name == "normalised" or model.name in FEW]
+CASES = [
+    (name, model)
+    for name in SCHEMAS
+    for model in MODELS
+    if name == "normalised" or model.name in (FEW if name != "cycles" else FEW[:1])
+]
 
 
 @pytest.fixture(scope="module")
@@ -408,7 +423,7 @@ class TestWhatCannotBeWritten:
         ("schema", "named"),
         [
             (FeatureSchema({"age": Number(0, 1), "note": HashedText(64)}), "column 'note' is of kind hashed_text"),
-            (FeatureSchema({"age": Number(0, 1), "hour": Cyclic((24,))}), "column 'hour' is of kind cyclic"),
+            (FeatureSchema({"age": Number(0, 1), "seen": Cyclic(("week",))}), "column 'seen' is a cycle of dates or times"),
             (FeatureSchema({"note": MissingIndicator(HashedText(64))}), "column 'note' is of kind hashed_text"),
             (
                 FeatureSchema({"a": Number(0, 1), "b": Number(0, 1)}, features={"both": Cross(("a", "b"), n_features=8)}),

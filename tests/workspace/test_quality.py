@@ -289,7 +289,8 @@ def test_a_contribution_is_the_weight_times_the_feature_where_rows_are_not_norma
 def test_calibration_is_of_everybody_held_out(found):
     explained = found.quality.explain("churn")
     made = trial(found.storage, "churn")
-    groups = explained.calibration
+    (calibration,) = explained.calibrations
+    groups = calibration.groups
     assert sum(group.rows for group in groups) == explained.scores.rows == len(made.held_out.rows)
     observed = sum(group.rows * group.observed for group in groups) / explained.scores.rows
     assert observed == pytest.approx(made.held_out.rows.y.mean())
@@ -303,8 +304,8 @@ def test_regressions_are_explained_in_their_own_unit(name, found):
     explained = found.quality.explain(name)
     assert explained.unit == {"spend": "spend", "visits": "log of visits"}[name]
     y = trial(found.storage, name).held_out.rows.y
-    n = sum(group.rows for group in explained.calibration)
-    assert sum(group.rows * group.observed for group in explained.calibration) / n == pytest.approx(y.mean())
+    n = sum(group.rows for group in explained.calibrations[0].groups)
+    assert sum(group.rows * group.observed for group in explained.calibrations[0].groups) / n == pytest.approx(y.mean())
 
 
 @pytest.fixture(scope="module")
@@ -326,7 +327,7 @@ def test_every_kind_is_scored_and_explained(name, kinds):
     scores = kinds.quality.evaluate(name).scores
     assert scores.noiseless.loss < scores.null.loss and abs(scores.released.loss - scores.noiseless.loss) < 0.02
     explained = kinds.quality.explain(name)
-    assert (explained.calibration == ()) == (name in ("hinge", "half"))
+    assert (explained.calibrations == ()) == (name in ("hinge", "half"))
     assert "What each column adds" in report_page(explained)
     assert (
         explained.unit
@@ -350,7 +351,7 @@ def test_exposures_and_class_weights_count_as_in_the_fit(kinds):
     kept = np.array([int(who[24:], 16) / 16**8 >= 0.2 for who in others[SUBJECT].to_pylist()])
     counts, exposures = (np.array(others[name].to_pylist(), dtype=float)[kept] for name in ("visits", "months"))
     assert rate == pytest.approx(counts.sum() / exposures.sum())
-    groups = kinds.quality.explain("rate").calibration
+    groups = kinds.quality.explain("rate").calibrations[0].groups
     assert groups and all(0 < group.observed < 3 for group in groups)
     weighed = trial(kinds.storage, "weighed")
     y = np.array(others["churn"].to_pylist())[kept] == "yes"

@@ -79,7 +79,7 @@ def test_an_older_ledger_is_upgraded_and_a_copy_kept_until_somebody_is_forgotten
     assert problems(Path("ws")) == {}  # the copy is no stray file
     with closing(sqlite3.connect(copy)) as connection:
         ((pseudonym,),) = connection.execute("SELECT subject FROM requests").fetchall()
-    assert run("process", "-w", "ws")["closed"] == 1
+    assert run("process", "--now", "-w", "ws")["closed"] == 1
     assert not copy.exists()  # in it the pseudonym of who is forgotten would have lived on
     assert all(str(pseudonym).encode() not in path.read_bytes() for path in ledger.parent.glob("ledger*"))
     assert problems(Path("ws")) == {}

@@ -34,8 +34,8 @@ from expunge.unlearning.rung import Rung
 
 if TYPE_CHECKING:
     from expunge.workspace import Workspace
+    from expunge.workspace.asking import ForgetRequest
     from expunge.workspace.batch import Outcome
-    from expunge.workspace.desk import ForgetRequest
     from expunge.workspace.preview import Preview
 
 MATTERS = {
@@ -80,8 +80,8 @@ def forget(
 ) -> None:
     """Accept requests to be forgotten, which `expunge process` then works. Prints a definite answer for each."""
     from expunge.workspace import Workspace
+    from expunge.workspace.asking import ForgetRequest
     from expunge.workspace.cases import Case
-    from expunge.workspace.desk import ForgetRequest
 
     if note == "-" and file is not None and str(file) == "-":
         raise ValueError("both --file and --note are to be read from standard input: give one of them as a file or a text")

@@ -16,12 +16,14 @@ from expunge.data.encoding import (
     Category,
     Combination,
     Cross,
+    Cyclic,
     Encoding,
     MissingIndicator,
     Number,
     OrderedCategory,
     RandomFourier,
 )
+from expunge.data.encoding.cyclic import LARGEST
 from expunge.data.encoding.indicator import plain
 from expunge.data.encoding.spline import extended
 from expunge.data.schema import FeatureSchema
@@ -45,6 +47,7 @@ OPERATIONS = {
     "max": "the larger of two",
     "log": "natural logarithm",
     "sin": "sine of an angle in radians",
+    "mod": "of two: what is left of the first without whole multiples of the second, which is positive; of either sign",
     "if_known": "of two: 0 where the first is NaN, else the second",
     "if_below": "of four: where the first is below the second the third, else the fourth",
 }
@@ -152,6 +155,25 @@ def _ordered(encoding: OrderedCategory, name: str) -> list[Formula]:
 @formulas.register
 def _indicator(encoding: MissingIndicator, name: str) -> list[Formula]:
     return [*formulas(encoding.encoding, name), ("is_missing", name)]
+
+
+@formulas.register
+def _cyclic(encoding: Cyclic, name: str) -> list[Formula]:
+    if any(isinstance(period, str) for period in encoding.periods):
+        raise NotWritable(
+            f"column {name!r} is a cycle of dates or times, {WAY_OUT}, such as hours or months as numbers, with the length of "
+            "their period"
+        )
+    x: Formula = ("number", name)
+    within: Formula = ("min", ("max", x, -LARGEST), LARGEST)
+    size, found = 1.0 / math.sqrt(len(encoding.periods) * encoding.harmonics), list[Formula]()
+    for period in map(float, encoding.periods):
+        for k in range(1, encoding.harmonics + 1):
+            angle: Formula = ("*", ("mod", within, period), 2.0 * math.pi * k / period)
+            found += [("*", ("sin", angle), size), ("*", ("sin", ("+", angle, math.pi / 2.0)), size)]
+    beyond = math.nextafter(LARGEST, math.inf)
+    whole = [("if_below", ("max", x, ("-", 0.0, x)), beyond, wave, 0.0) for wave in found]
+    return [("if_known", x, wave) for wave in whole]
 
 
 @formulas.register

@@ -244,6 +244,29 @@ deliveries = _sealed(
     Index("deliveries_of_webhook", "webhook", "id"),
 )
 
+answers = _sealed(
+    "answers",  # what a call with an idempotency key was answered, so that its repetition is answered the same
+    Column("key", Text, primary_key=True),  # keyed hash of the key
+    Column("body", Text, nullable=False),  # keyed hash of what was asked
+    Column("content", Text, nullable=False),  # JSON: the answers without their receipts, which can be made again
+    Column("at", Text, nullable=False),
+    Index("answers_by_time", "at"),
+)
+
+suppression_lists = _sealed(
+    "suppression_lists",  # lists of hashed ids of people whose later rows are left out
+    Column("name", Text, primary_key=True),
+    Column("column", Text, nullable=False),  # the hashed alias that it is about
+    Column("imported", Text, nullable=False),  # when it was last added to
+)
+
+suppressions = _sealed(
+    "suppressions",  # one entry of such a list
+    Column("tombstone", Text, primary_key=True),  # keyed hash of a keyed hash of the listed hash
+    Column("list", Text, ForeignKey("suppression_lists.name"), primary_key=True),
+    Index("suppressions_of_list", "list"),
+)
+
 jobs = _sealed(
     "jobs",  # long work that somebody asked the service for; rows and ids of people that it needs are in no ledger
     Column("id", _Whole, primary_key=True, autoincrement=False),

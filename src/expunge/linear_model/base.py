@@ -39,6 +39,10 @@ class UnlearningModel(MeasuredModel):
     def _encode_targets(self, y: Any) -> Array:
         """The same for later rows."""
 
+    def _weighed(self, rows: Rows) -> Rows:
+        """The rows given, with the weights that they have for the estimator."""
+        return rows
+
     def _made(self, rows: Rows, *, by_subject: bool) -> Rows:
         """The rows that the model learns of those given, each of one alone: themselves, unless the estimator says otherwise."""
         return rows
@@ -89,7 +93,8 @@ class UnlearningModel(MeasuredModel):
         X, y = self._validated(X, y, reset=True)
         self._is_weighted = sample_weight is not None
         by_subject = subjects is not None
-        rows = self._made(Rows.of(X, self._learn_targets(y), sample_weight, texts(subjects)), by_subject=by_subject)
+        given = Rows.of(X, self._learn_targets(y), sample_weight, texts(subjects))
+        rows = self._made(self._weighed(given), by_subject=by_subject)
         objective = self.objective(X.shape[1])
         settings = replace(self.settings(X.shape[1]), by_subject=by_subject)
         self._unlearner = Unlearner.learn_from(objective, rows, settings, noise=self._noise(settings))
@@ -334,10 +339,12 @@ class UnlearningModel(MeasuredModel):
             >>> model.encoded([[4.0]], ["yes"]).y.tolist()
             [1.0]
         """
-        X, y = self._validated(X, y, reset=False)
         is_whose = ids is not None and self._unlearner.settings.by_subject
-        rows = Rows.of(X, self._encode_targets(y), sample_weight, texts(ids) if is_whose else ids)
-        return self._made(rows, by_subject=is_whose)
+        return self._made(self._given(X, y, sample_weight, texts(ids) if is_whose else ids), by_subject=is_whose)
+
+    def _given(self, X: Any, y: Any, sample_weight: Any = None, ids: Sequence[object] | None = None) -> Rows:
+        X, y = self._validated(X, y, reset=False)
+        return self._weighed(Rows.of(X, self._encode_targets(y), sample_weight, ids))
 
     def _rows_of(self, X: Any, y: Any, sample_weight: Any = None, subjects: Sequence[object] | None = None) -> Rows:
         """Rows of ``subjects``, if the model knows any."""

@@ -95,9 +95,9 @@ class Classifier(ClassifierMixin, UnlearningModel):
                 f"y of row {row} is {y.tolist()[row]!r}, which is none of the classes learned: {self.classes_.tolist()}"
             )
 
-    def _made(self, rows: Rows, *, by_subject: bool) -> Rows:
+    def _weighed(self, rows: Rows) -> Rows:
         if self.class_weight is None:
-            return super()._made(rows, by_subject=by_subject)
+            return super()._weighed(rows)
         require_weights(rows, self._is_weighted)
         shares = self.weights_of_classes()
         return Rows.of(rows.X, rows.y, rows.weight * shares[rows.y.astype(np.intp)], rows.ids)

@@ -2,7 +2,10 @@
 
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -23,9 +26,24 @@ class ExpandedModel(UnlearningModel):
     def expansion(self) -> Expansion:
         """How rows are expanded; a classifier must know its classes."""
 
-    def _made(self, rows: Rows, *, by_subject: bool) -> Rows:
+    def _weighed(self, rows: Rows) -> Rows:
         require_weights(rows, self._is_weighted)
-        return self.expansion.rows(super()._made(rows, by_subject=by_subject), by_subject=by_subject)
+        return super()._weighed(rows)
+
+    def _made(self, rows: Rows, *, by_subject: bool) -> Rows:
+        return self.expansion.rows(rows, by_subject=by_subject)
+
+    @property
+    @abstractmethod
+    def _level_names(self) -> list[str]:
+        """Of the levels but the first, whose constants are differences from the first one's."""
+
+    def _names(self, n_features: int) -> list[str]:
+        return [*super()._names(n_features - self.expansion.n_levels + 1), *self._level_names]
+
+    def _scorer_of(self, n_features: int) -> Callable[[Array], Any]:
+        """Makes the published estimator of weights."""
+        return partial(self.published, self.objective(n_features))
 
     def objective(self, n_features: int) -> Objective:
         """What ``fit`` minimises, over the expanded rows; a classifier must know its classes.

@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from expunge.linear_model.served import ServedModel
 from expunge.linear_model.summary import ModelSummary
+from expunge.problem.expansion import Expansion
 from expunge.problem.rows import Rows
 from expunge.unlearning.cost import NoiseCost
+from expunge.unlearning.judging import Judge, LossJudge
 from expunge.unlearning.scores import null_weights, scores
 from expunge.unlearning.unlearner import Unlearner, secret_of
 
@@ -29,6 +31,34 @@ class MeasuredModel(ServedModel):
     @abstractmethod
     def encoded(self, X: Any, y: Any, sample_weight: Any = None, ids: Any = None) -> Rows:
         """Rows as the core takes them."""
+
+    @abstractmethod
+    def _given(self, X: Any, y: Any, sample_weight: Any = None) -> Rows:
+        """The same, not yet expanded."""
+
+    @property
+    def expansion(self) -> Expansion | None:
+        """How each row becomes several; ``None`` where it stays one.
+
+        Examples:
+            >>> from expunge.linear_model import PiecewiseExponentialRegressor, Ridge
+            >>> Ridge().expansion is None, PiecewiseExponentialRegressor().expansion
+            (True, TimesAtRisk(ends=()))
+        """
+        return None
+
+    def judge(self, rows: Rows) -> Judge:
+        """What judges weights by how they predict some rows; a classifier must know its classes.
+
+        Args:
+            rows: as they are given, with targets as the loss takes them, on the host.
+
+        Examples:
+            >>> from expunge.linear_model import Ridge
+            >>> Ridge(sigma=0).judge(Rows(np.array([[1.0]]), np.array([5.0]))).losses(np.array([2.0, 1.0])).tolist()
+            [2.0]
+        """
+        return LossJudge(self.objective(rows.X.shape[1]), rows)
 
     def draw(self, count: int) -> Array:
         """Fresh releases of the present weights, ``(count, p)``: a mechanism to audit. None of them may be published.
@@ -134,11 +164,17 @@ class MeasuredModel(ServedModel):
         Source: theory §5.3, §5.6.
         """
         unlearner, found = self.unlearner_, None
-        objective, names = unlearner.objective, getattr(self, "feature_names_in_", None)
+        objective = unlearner.objective
         if X is not None:
-            rows = objective.check(self.encoded(X, y, sample_weight)).on_host()
-            null = null_weights(objective, rows.y, unlearner.settings, rows.sample_weight)
+            objective.check(self.encoded(X, y, sample_weight))
+            rows = self._given(X, y, sample_weight).on_host()
+            null = null_weights(objective, rows.y, unlearner.settings, rows.sample_weight, self.expansion)
             owners = None if subjects is None else np.unique(np.asarray(subjects, dtype=str), return_inverse=True)[1]
-            found = scores(objective, rows, [unlearner.release.weights], secret_of(unlearner).point, null, owners)
-        named = [f"x{i}" for i in range(objective.n_features)] if names is None else [str(name) for name in names]
-        return ModelSummary.of(repr(self), unlearner, named, [str(label) for label in getattr(self, "classes_", ())], found)
+            found = scores(self.judge(rows), [unlearner.release.weights], secret_of(unlearner).point, null, owners)
+        classes = [str(label) for label in getattr(self, "classes_", ())]
+        return ModelSummary.of(repr(self), unlearner, self._names(objective.n_features), classes, found)
+
+    def _names(self, n_features: int) -> list[str]:
+        """Of the features that the model learns."""
+        names = getattr(self, "feature_names_in_", None)
+        return [f"x{i}" for i in range(n_features)] if names is None else [str(name) for name in names]

@@ -10,10 +10,13 @@ from numpy.typing import NDArray
 from expunge.errors import InvalidRows
 from expunge.linear_model.classifier import Array, Classifier
 from expunge.linear_model.expanded import ExpandedModel
+from expunge.linear_model.judges import OrdinalJudge
 from expunge.linear_model.scorers import OrdinalScorer, graded
 from expunge.problem.expansion import Expansion, Thresholds
 from expunge.problem.losses import Logistic, Loss
 from expunge.problem.objective import Objective
+from expunge.problem.rows import Rows
+from expunge.unlearning.judging import Judge
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -88,6 +91,24 @@ class OrdinalClassifier(ExpandedModel, Classifier):
         codes = alphabetical[places]
         self._require_known(self.classes_[codes] != y, y)
         return np.asarray(codes, dtype=np.float64)
+
+    @property
+    def _level_names(self) -> list[str]:
+        return [f"more than {label}" for label in self.classes_.tolist()[1:-1]]
+
+    def judge(self, rows: Rows) -> Judge:
+        """What judges weights by the chances of the classes, by their log-loss and ranked probability score.
+
+        Args:
+            rows: as they are given, with codes of classes.
+
+        Examples:
+            >>> model = OrdinalClassifier(sigma=0).fit([[0.0], [1.0], [2.0], [3.0]], [1, 1, 2, 3])
+            >>> model.judge(Rows(np.array([[0.0]]), np.array([0.0]))).measures(np.zeros(3))  # a half above each cut-point
+            {'ranked probability': 0.25}
+        """
+        labels = [str(label) for label in self.classes_.tolist()]
+        return OrdinalJudge(rows, self._scorer_of(rows.X.shape[1]), labels)
 
     def _served(self, objective: Objective, weights: Array) -> tuple[Array, Array | float]:
         coef, intercept = super()._served(objective, weights)

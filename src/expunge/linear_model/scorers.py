@@ -59,9 +59,13 @@ class HazardScorer(RegressorMixin, _Scorer):
 
     def predict_survival(self, X: Any, times: Any) -> Array:
         """The probability that the event has not come by each time, ``(n_rows, n_times)``."""
+        return np.asarray(np.exp(-np.outer(self.predict(X), self.summed(times))))
+
+    def summed(self, times: Any) -> Array:
+        """The hazard for x = 0 summed up to each time, ``(n_times,)``."""
         starts, ends = np.array([0.0, *self.intervals]), np.array([*self.intervals, np.inf])
         at_risk = np.clip(np.asarray(times, dtype=np.float64)[:, None], starts, ends) - starts
-        return np.asarray(np.exp(-np.outer(self.predict(X), at_risk @ np.exp(self.intercept_))))
+        return np.asarray(at_risk @ np.exp(self.intercept_))
 
 
 def graded(t: Array) -> Array:

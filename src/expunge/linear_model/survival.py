@@ -9,11 +9,14 @@ import numpy as np
 from expunge.errors import InvalidRows
 from expunge.linear_model.classifier import Array
 from expunge.linear_model.expanded import ExpandedModel
+from expunge.linear_model.judges import SurvivalJudge
 from expunge.linear_model.regressors import Regressor
 from expunge.linear_model.scorers import HazardScorer
 from expunge.problem.expansion import Expansion, TimesAtRisk
 from expunge.problem.losses import Loss, Poisson
 from expunge.problem.parameters import real
+from expunge.problem.rows import Rows
+from expunge.unlearning.judging import Judge
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -68,6 +71,24 @@ class PiecewiseExponentialRegressor(ExpandedModel, Regressor):
                 f"y of row {int(np.argmax(times == 0))} is 0: a time must be above 0, or below 0 if the event had not come then"
             )
         return times
+
+    @property
+    def _level_names(self) -> list[str]:
+        return [f"from {end:g} on" for end in self.intervals]
+
+    def judge(self, rows: Rows) -> Judge:
+        """What judges weights by the chances of times: by the likelihood, by who comes first, and at the ends of the intervals.
+
+        Args:
+            rows: as they are given, with times that are negative where the event had not come.
+
+        Examples:
+            >>> rows = Rows(np.array([[0.0]]), np.array([3.0]))
+            >>> loss = PiecewiseExponentialRegressor().judge(rows).losses(np.array([0.0, -np.log(3.0)]))  # a hazard of a third
+            >>> loss.round(12).tolist()  # none is better
+            [0.0]
+        """
+        return SurvivalJudge(rows, self._scorer_of(rows.X.shape[1]))
 
     def _twin(self) -> Any:
         return HazardScorer(tuple(self.intervals))

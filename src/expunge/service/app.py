@@ -34,7 +34,7 @@ from expunge.service.routing import BODY_BYTES, GuardedRoute
 from expunge.service.worker import EVERY, Worker
 from expunge.unlearning.release import VERSION
 from expunge.workspace import Workspace
-from expunge.workspace.desk import ForgetRequest
+from expunge.workspace.asking import ForgetRequest
 from expunge.workspace.status import status
 
 log = logging.getLogger("expunge.service")

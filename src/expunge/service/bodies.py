@@ -239,7 +239,7 @@ class FilesToVerify(BaseModel):
     subject: Annotated[str | None, Field(max_length=LENGTH, repr=False, description="Id for which receipts should be.")] = None
 
 
-class FindingModel(BaseModel):
+class FileFindingModel(BaseModel):
     """What was found out about a file, or about two states of the log that were compared."""
 
     files: list[str]
@@ -255,7 +255,7 @@ class VerifiedModel(BaseModel):
 
     keys: str
     right: bool
-    findings: list[FindingModel]
+    findings: list[FileFindingModel]
 
 
 class AnswerModel(BaseModel):

@@ -33,6 +33,8 @@ WORDS: dict[EventKind, str] = {
     EventKind.BATCH_CLOSED: "Work finished",
     EventKind.BATCH_ABANDONED: "Work given up",
     EventKind.PERSON_SHOWN: "Somebody was looked up",
+    EventKind.SUPPRESSION_ADDED: "Suppression list imported",
+    EventKind.SUPPRESSION_LIFTED: "Suppression list lifted",
     EventKind.TOMBSTONES_PURGED: "Traces of people forgotten deleted at the end of their term",
 }
 

@@ -1,6 +1,7 @@
 """Words: what pages say of models, jobs and causes, to people who run an office and no machine."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,20 +83,25 @@ class Spent:
 
 
 def can_forget(report: CapacityReport) -> str:
-    """How many more people a model can forget."""
-    known = [(forecast.passes, forecast.random) for forecast in report.forecasts if forecast.random is not None]
-    parts = [f"{_round(number)} {LOOKS.get(passes, f'with {passes} readings of them')}" for passes, number in known]
-    if not parts or not any(number for _passes, number in known):
+    """How many more people a model can forget, drawn at random."""
+    listed = _listed((forecast.passes, forecast.random) for forecast in report.forecasts)
+    if listed is None:
         return "It can forget nobody more without a refit."
-    return f"It can forget about {', '.join(parts)}: so many rows of people at random, in one go. More than that takes a refit."
+    return f"It can forget about {listed}: so many rows of people at random, in one go. More than that takes a refit."
 
 
 def hardest(report: CapacityReport) -> str | None:
-    """The same for the people who move it most."""
-    most = max((forecast.worst_case or 0 for forecast in report.forecasts), default=0)
-    if any(forecast.worst_case is None for forecast in report.forecasts):
+    """The same for the people who move it most; ``None`` where that is not known."""
+    listed = _listed((forecast.passes, forecast.worst_case) for forecast in report.forecasts)
+    return None if listed is None else f"Of the people who matter most to it, about {listed}."
+
+
+def _listed(numbers: Iterable[tuple[int, int | None]]) -> str | None:
+    """How many with how many readings of the rows; ``None`` where there are none."""
+    known = [(passes, number) for passes, number in numbers if number is not None]
+    if not any(number for _passes, number in known):
         return None
-    return f"Of the people who matter most to the model, about {_round(most)}."
+    return ", ".join(f"{_round(number)} {LOOKS.get(passes, f'with {passes} readings of them')}" for passes, number in known)
 
 
 def _round(number: int) -> str:

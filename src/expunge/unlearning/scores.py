@@ -5,17 +5,18 @@ and none contains them. They are for those who may see the data.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from expunge.engine.local import LocalEngine
+from expunge.problem.expansion import Expansion
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
-from expunge.unlearning.cost import perfect_losses
 from expunge.unlearning.fitting import fitted
+from expunge.unlearning.judging import Judge
 from expunge.unlearning.settings import Settings
 
 Array = NDArray[np.float64]
@@ -31,14 +32,17 @@ class Score:
     """How good one model is on some rows.
 
     Args:
-        loss: mean loss of a row over that of a perfect prediction: nats for a classifier, half the deviance for a log link.
+        loss: mean loss of a row over that of a perfect prediction: nats for a classifier, half the deviance for a log link; for
+            survival the negative log-likelihood over that of the best constant hazard for each row.
         error: standard error of ``loss``, as people differ; ``None`` for a single person.
         accuracy: share of the rows whose class is the likeliest one; ``None`` for a regression.
+        measures: what else the judge measures, by name.
     """
 
     loss: float
     error: float | None
     accuracy: float | None
+    measures: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -65,83 +69,77 @@ class Scores:
         return 1.0 - self.released.loss / self.null.loss if self.null.loss > 0 else 0.0
 
     def __str__(self) -> str:
-        lines = [f"{self.people:,} people, {self.rows:,} rows", f"{'':<14}{'mean loss':>12}{'± by people':>14}{'accuracy':>11}"]
+        names = list(self.released.measures)
+        heads = "".join(f"{name:>{len(name) + 3}}" for name in names)
+        lines = [f"{self.people:,} people, {self.rows:,} rows"]
+        lines += [f"{'':<14}{'mean loss':>12}{'± by people':>14}{'accuracy':>11}{heads}"]
         for name, score in (("with noise", self.released), ("without noise", self.noiseless), ("null model", self.null)):
             accuracy = "" if score.accuracy is None else f"{score.accuracy:.2%}"
             error = "" if score.error is None else f"{score.error:.2g}"
-            lines.append(f"{name:<14}{score.loss:>12.5g}{error:>14}{accuracy:>11}".rstrip())
+            more = "".join(f"{score.measures[each]:>{len(each) + 3}.4g}" for each in names)
+            lines.append(f"{name:<14}{score.loss:>12.5g}{error:>14}{accuracy:>11}{more}".rstrip())
         return "\n".join(lines)
 
 
 def scores(
-    objective: Objective,
-    rows: Rows,
+    judge: Judge,
     released: Sequence[Array],
     noiseless: Array,
     null: Array,
     owners: NDArray[np.intp] | None = None,
 ) -> Scores:
-    """The scores of a model on ``rows``.
+    """The scores of a model.
 
     Args:
-        objective: what was minimised.
-        rows: best ones that the model has not learned.
+        judge: of rows, best ones that the model has not learned.
         released: weights with noise, each ``(p,)``; the mean over them is taken.
         noiseless: the un-noised weights, ``(p,)``.
         null: weights of the null model, ``(p,)``.
         owners: a number for each row's person, ``(n_rows,)``; without them every row is a person's own.
     """
-    groups = np.arange(len(rows)) if owners is None else np.unique(owners, return_inverse=True)[1]
-    made = [_score(objective, rows, weights, groups) for weights in (released, [noiseless], [null])]
-    return Scores(len(rows), int(groups.max()) + 1 if len(groups) else 0, *made)
+    n_rows = len(judge.rows)
+    groups = np.arange(n_rows) if owners is None else np.unique(owners, return_inverse=True)[1]
+    made = [_score(judge, weights, groups) for weights in (released, [noiseless], [null])]
+    return Scores(n_rows, int(groups.max()) + 1 if n_rows else 0, *made)
 
 
-def null_weights(objective: Objective, y: Array, settings: Settings, weight: Array | None = None) -> Array:
+def null_weights(
+    objective: Objective, y: Array, settings: Settings, weight: Array | None = None, expansion: Expansion | None = None
+) -> Array:
     """Weights of the best constant prediction for ``y``, ``(p,)``: zeros where there is no intercept.
 
     Args:
         objective: gives the loss and the number of weights.
-        y: targets, as the loss takes them, ``(n_rows,)``.
+        y: targets, as the loss takes them, ``(n_rows,)``; before rows are expanded.
         settings: of the model.
         weight: of the rows, ``(n_rows,)``. Default: 1 each.
+        expansion: how rows are expanded, whose levels keep their own constants and their penalty. Default: not at all.
 
     Raises:
         InvalidRows, NoOptimum: the targets determine none.
     """
     found = np.zeros((objective.loss.outputs, objective.width))
     if objective.fit_intercept:
-        constant = Objective(objective.loss, 1)
-        rows = Rows(np.zeros((len(y), 1)), y, weight)
+        rows = Rows(np.zeros((len(y), 0)), y, weight)
+        constant = (
+            replace(objective, n_features=0) if expansion is None else replace(objective, n_features=expansion.n_levels - 1)
+        )
+        rows = rows if expansion is None else expansion.rows(rows)
         point = fitted(constant, rows, LocalEngine(), replace(settings, order=2)).point
-        found[:, -1] = constant.coefficients(point)[:, -1]
+        found[:, -constant.width :] = constant.coefficients(point)
     return found.ravel()
 
 
-def predicted_codes(objective: Objective, predictor: Array) -> NDArray[np.intp]:
-    """The code of the likeliest class of each row, ``(n_rows,)``.
-
-    Args:
-        objective: of a classifier.
-        predictor: of the rows, ``(n_rows,)`` or ``(n_rows, K)``.
-    """
-    loss = objective.loss
-    if loss.outputs > 1:
-        return np.asarray(predictor.argmax(axis=1))
-    codes = [loss.value(predictor, np.full(len(predictor), float(code))) for code in range(loss.classes)]
-    return np.asarray(np.argmin(codes, axis=0))
-
-
-def _score(objective: Objective, rows: Rows, weights: Sequence[Array], groups: NDArray[np.intp]) -> Score:
-    X, loss = objective.features(rows), objective.loss
-    losses, right = -perfect_losses(loss, rows.y), 0.0
-    with np.errstate(over="ignore"):
-        for each in weights:
-            predictor = objective.predictor(each, X)
-            losses = losses + loss.value(predictor, rows.y) / len(weights)
-            if loss.classes:
-                right += float(np.average(predicted_codes(objective, predictor) == rows.y, weights=rows.weight))
-    mean = float(np.average(losses, weights=rows.weight))
+def _score(judge: Judge, weights: Sequence[Array], groups: NDArray[np.intp]) -> Score:
+    losses, right, weight = np.zeros(len(judge.rows)), list[float](), judge.rows.weight
+    for each in weights:
+        losses = losses + judge.losses(each) / len(weights)
+        if (is_right := judge.right(each)) is not None:
+            right.append(float(np.average(is_right, weights=weight)))
+    measured = [judge.measures(each) for each in weights]
+    measures = {name: math.fsum(each[name] for each in measured) / len(measured) for name in measured[0]}
+    mean = float(np.average(losses, weights=weight))
     people = int(groups.max()) + 1
-    apart = np.bincount(groups, rows.weight * (losses - mean), people) / rows.weight.sum()
+    apart = np.bincount(groups, weight * (losses - mean), people) / weight.sum()
     error = math.sqrt(people / (people - 1) * float(apart @ apart)) if people > 1 else None
-    return Score(mean, error, right / len(weights) if loss.classes else None)
+    return Score(mean, error, math.fsum(right) / len(right) if right else None, measures)

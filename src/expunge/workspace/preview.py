@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from expunge.ledger import releases
 from expunge.workspace import states
-from expunge.workspace.desk import ForgetRequest
+from expunge.workspace.asking import ForgetRequest
 from expunge.workspace.people import Found, Id, People
 from expunge.workspace.specification import Specification
 from expunge.workspace.storage import Storage

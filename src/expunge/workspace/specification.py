@@ -346,6 +346,14 @@ class Specification:
         """
         return self.table_columns.rows(table, table[ROW].to_pylist())
 
+    def own_rows(self, table: pa.Table) -> Rows:
+        """The same before any is expanded: as many as there are in the table.
+
+        Raises:
+            InvalidRows: as of ``rows``.
+        """
+        return replace(self.table_columns, expansion=None).rows(table, table[ROW].to_pylist())
+
     def source(
         self,
         table: SubjectTable,

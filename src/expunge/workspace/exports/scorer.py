@@ -7,11 +7,11 @@ import json
 import sys
 from itertools import pairwise
 from math import exp, hypot, log, nan, sin, tanh
-from operator import add, mul, sub, truediv
+from operator import add, mod, mul, sub, truediv
 from typing import Any
 
 OPERATIONS: dict[str, Any] = {"+": add, "-": sub, "*": mul, "/": truediv, "min": min, "max": max, "log": log, "sin": sin}
-OPERATIONS |= {"if_known": lambda x, a: a if x == x else 0.0, "if_below": lambda x, end, a, b: a if x < end else b}
+OPERATIONS |= {"mod": mod, "if_known": lambda x, a: a if x == x else 0.0, "if_below": lambda x, end, a, b: a if x < end else b}
 
 
 def is_value(value: Any, text: str) -> bool:

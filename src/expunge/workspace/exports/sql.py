@@ -17,7 +17,7 @@ from pyarrow import types
 
 from expunge.data.column_types import named
 from expunge.data.columns import label
-from expunge.data.encoding import Number
+from expunge.data.encoding import Cyclic, Number
 from expunge.data.encoding.indicator import plain
 from expunge.data.formulas import FAINT, Formula, NotWritable
 from expunge.workspace.exports.rules import Rules
@@ -101,8 +101,9 @@ class _Written:
         if types.is_boolean(self._kinds[name]):
             return f"CAST(CASE WHEN {raw} THEN 1 WHEN NOT {raw} THEN 0 END AS DOUBLE)"
         declared = plain(self._declared[name])
-        assert isinstance(declared, Number)  # no other encoding is written with numbers
-        x, nearest = f"CAST({raw} AS DOUBLE)", _constant(NEAREST * (declared.high - declared.low))
+        assert isinstance(declared, Number | Cyclic)  # no other encoding is written with numbers
+        size = declared.high - declared.low if isinstance(declared, Number) else min(map(float, declared.periods))
+        x, nearest = f"CAST({raw} AS DOUBLE)", _constant(NEAREST * size)
         return f"CASE WHEN {x} = CAST('NaN' AS DOUBLE) THEN NULL WHEN ABS({x}) < {nearest} THEN 0e0 ELSE {x} END"
 
     def formula(self, formula: Formula) -> str:
@@ -121,6 +122,8 @@ class _Written:
             return "CASE WHEN {} IS NULL THEN 0e0 ELSE {} END".format(*written)
         if operation == "if_below":
             return "CASE WHEN {} < {} THEN {} ELSE {} END".format(*written)
+        if operation == "mod":
+            return "({0} - {1} * FLOOR({0} / {1}))".format(*written)
         if operation in _INFIX:
             return f"({f' {_INFIX[operation]} '.join(written)})"
         return f"{_CALLS[operation]}({', '.join(written)})"

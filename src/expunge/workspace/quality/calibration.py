@@ -7,8 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expunge.problem.objective import Objective
+from expunge.problem.rows import Rows
+from expunge.unlearning.judging import Forecast, shares
 from expunge.workspace.model_kinds import InverseLink, ModelKind
-from expunge.workspace.quality.held_out import HeldOut
+from expunge.workspace.quality.held_out import Trial
+from expunge.workspace.specification import Specification
 
 Array = NDArray[np.float64]
 
@@ -35,34 +38,55 @@ class Group:
     rows: int
 
 
-def calibration(objective: Objective, kind: ModelKind, held: HeldOut, weights: Array) -> tuple[Group, ...]:
+@dataclass(frozen=True)
+class Calibration:
+    """What is predicted of people held out, against what came true.
+
+    Args:
+        what: is predicted.
+        groups: of rows, by what is predicted for them.
+    """
+
+    what: str
+    groups: tuple[Group, ...]
+
+
+def calibrations(made: Trial, weights: Array) -> tuple[Calibration, ...]:
     """Groups of held-out rows, by what is predicted for them; none where there are too few rows.
 
     Of two classes the probability of the second is predicted; of more that of the likeliest, which comes true where the row is
-    of this class; of a regression the mean. There are none of a classifier without probabilities.
+    of this class; of classes in an order that of being above each of them; of a regression the mean; of survival that of having
+    come through each of some times. There are none of a classifier without probabilities, and of a quantile.
 
     Args:
-        objective: what was minimised.
-        kind: of the model.
-        held: people whom the trial has not seen.
-        weights: of a release of the trial, ``(p,)``.
+        made: a trial.
+        weights: of a release of it, ``(p,)``.
     """
-    link = kind.inverse_link
-    if link is InverseLink.THRESHOLD or kind is ModelKind.QUANTILE:  # neither chances nor means
+    specification, rows = made.specification, made.held_out.rows
+    n_groups = min(GROUPS, len(rows) // LEAST)
+    if n_groups < 2 or specification.kind.inverse_link is InverseLink.THRESHOLD or specification.kind is ModelKind.QUANTILE:
         return ()
-    y, loss = held.rows.y, objective.loss
-    t = objective.predictor(weights, objective.features(held.rows))
-    if loss.classes:
-        chances = np.exp([-loss.value(t, np.full(len(y), float(code))) for code in range(loss.classes)])
-        likeliest = chances.argmax(axis=0) if loss.classes > 2 else np.ones(len(y), dtype=np.intp)
-        predicted, observed = chances[likeliest, np.arange(len(y))], (y == likeliest).astype(np.float64)
-    else:
-        predicted, observed = MEANS[link](t), y
-    n_groups = min(GROUPS, len(y) // LEAST)
-    if n_groups < 2:
-        return ()
+    forecasts = specification.estimator.judge(rows).forecasts(weights)
+    if specification.expansion is None:
+        forecasts = [_forecast(specification, made.unlearner.objective, rows, weights)]
+    return tuple(Calibration(each.what, _groups(each, n_groups)) for each in forecasts)
+
+
+def _groups(forecast: Forecast, n_groups: int) -> tuple[Group, ...]:
     found = []
-    for rows in np.array_split(np.argsort(predicted, kind="stable"), n_groups):
-        error = float(observed[rows].std(ddof=1) / np.sqrt(len(rows)))
-        found.append(Group(float(predicted[rows].mean()), float(observed[rows].mean()), error, len(rows)))
+    for rows in np.array_split(np.argsort(forecast.predicted, kind="stable"), n_groups):
+        observed, error = forecast.observed(rows)
+        found.append(Group(float(forecast.predicted[rows].mean()), observed, error, len(rows)))
     return tuple(found)
+
+
+def _forecast(specification: Specification, objective: Objective, rows: Rows, weights: Array) -> Forecast:
+    """Of a model that learns rows as they are."""
+    y, loss, classes = rows.y, objective.loss, specification.classes
+    t = objective.predictor(weights, objective.features(rows))
+    if not loss.classes:
+        return Forecast(f"predicted {specification.target}", MEANS[specification.kind.inverse_link](t), shares(y))
+    chances = np.exp([-loss.value(t, np.full(len(y), float(code))) for code in range(loss.classes)])
+    likeliest = chances.argmax(axis=0) if loss.classes > 2 else np.ones(len(y), dtype=np.intp)
+    what = f"probability of {classes[1]}" if loss.classes == 2 else "probability of the likeliest class"
+    return Forecast(what, chances[likeliest, np.arange(len(y))], shares((y == likeliest).astype(np.float64)))

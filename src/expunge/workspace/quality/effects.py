@@ -21,7 +21,7 @@ from expunge.data.encoding import Category, Cyclic, Encoding, Number, OrderedCat
 from expunge.data.encoding.indicator import plain
 from expunge.data.schema import FeatureSchema
 from expunge.problem.objective import Objective
-from expunge.workspace.quality.held_out import HeldOut
+from expunge.workspace.quality.held_out import Trial
 
 Array = NDArray[np.float64]
 
@@ -71,10 +71,8 @@ class Effect:
 
 
 def effects(
-    features: FeatureSchema,
+    made: Trial,
     objective: Objective,
-    held: HeldOut,
-    trial: Array,
     released: Array,
     noise: Array,
     labels: Sequence[str],
@@ -82,16 +80,13 @@ def effects(
     """What each column does, the most important first.
 
     Args:
-        features: how rows are encoded.
+        made: a trial, whose un-noised weights and people held out importance is measured by.
         objective: what was minimised.
-        held: people whom the trial has not seen.
-        trial: its un-noised weights, ``(p,)``, by which importance is measured.
         released: weights of the model's release, ``(p,)``.
         noise: noise of as many releases, ``(n_draws, p)``.
         labels: of the linear predictors.
     """
-    importances = _importances(features, objective, held, trial)
-    base = held.table.slice(0, BASE)
+    features, importances, base = made.specification.features, _importances(made), made.held_out.table.slice(0, BASE)
     found = []
     for name, encoding in features.columns.items():
         values, shown, is_range = _values(plain(encoding))
@@ -100,16 +95,16 @@ def effects(
     return sorted(found, key=lambda effect: -effect.importance)
 
 
-def _importances(features: FeatureSchema, objective: Objective, held: HeldOut, weights: Array) -> dict[str, float]:
-    rows, rng = held.table.slice(0, SHUFFLED), np.random.default_rng(0)
-    y, weight, found = held.rows.y[: len(rows)], held.rows.weight[: len(rows)], dict[str, float]()
+def _importances(made: Trial) -> dict[str, float]:
+    rows, rng, found = made.held_out.table.slice(0, SHUFFLED), np.random.default_rng(0), dict[str, float]()
+    estimator = made.specification.estimator
 
     def loss(table: pa.Table) -> float:
-        losses = objective.loss.value(objective.predictor(weights, features.encode(table).X), y)
-        return float(np.average(losses, weights=weight))
+        own = made.specification.own_rows(table)
+        return float(np.average(estimator.judge(own).losses(made.noiseless), weights=own.weight))
 
     before = loss(rows)
-    for name in features.columns:
+    for name in made.specification.features.columns:
         column = rows[name].take(pa.array(rng.permutation(len(rows))))
         found[name] = loss(rows.set_column(rows.schema.get_field_index(name), name, column)) - before
     return found
@@ -136,7 +131,7 @@ def _lines(
     moved = (moved.toarray() if sparse.issparse(moved) else np.asarray(moved)) - here  # the intercept is in both
 
     def contributed(weights: Array) -> Array:
-        blocks = objective.coefficients(weights)[:, : objective.n_features]
+        blocks = objective.coefficients(weights)[:, : moved.shape[1]]
         found = moved @ blocks.T
         return np.asarray(found - found.mean(axis=1, keepdims=True) if len(blocks) > 1 else found)
 

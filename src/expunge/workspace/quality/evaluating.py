@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from expunge.workspace import row_keys, states
 from expunge.workspace.arrivals import READING
 from expunge.workspace.people import Id, People
 from expunge.workspace.published import Published
-from expunge.workspace.quality.held_out import held_out_share, require_one_row_each, targets, trial
+from expunge.workspace.quality.held_out import held_out_share, targets, trial
 from expunge.workspace.storage import Storage
 
 
@@ -78,16 +78,15 @@ def evaluated_on(storage: Storage, name: str, data: str, query: str | None, read
 
     Raises:
         WorkspaceInvalid: there is no such model.
-        InvalidRows: no column of targets, no rows of people whom the model has not learned, or rows that do not fit; or the
-            model expands rows.
+        InvalidRows: no column of targets, no rows of people whom the model has not learned, or rows that do not fit.
     """
     with storage.database.reading() as connection:
         published = Published.of(connection, name)
         known = Reading.from_json(str(read_property(connection, READING)))
     specification = published.specification
-    require_one_row_each(specification)
     subject, *_aliases = ids = row_keys.id_names(storage)
     columns = pa.schema([each for each in storage.table.columns if each.name in specification.table_columns.columns])
+    own = replace(specification.table_columns, expansion=None)
     _found, batches = read_batches(os.fspath(data), query, texts=ids, reading=reading.over(known), columns=columns)
     kept, owners, learned, is_known = list[Rows](), list[str](), 0, False
     for batch in batches:
@@ -105,7 +104,7 @@ def evaluated_on(storage: Storage, name: str, data: str, query: str | None, read
             learned, has_target = learned + int((has_target & ~new).sum()), has_target & new
         chosen = np.flatnonzero(has_target)
         if len(chosen):
-            kept.append(specification.table_columns.rows(table.take(pa.array(chosen)), [numbers[i] for i in chosen]))
+            kept.append(own.rows(table.take(pa.array(chosen)), [numbers[i] for i in chosen]))
             owners += [people[i] for i in chosen]
     if not kept:
         gone = f", beside {learned:,} of people in the table, whom the model has learned" if learned else ""
@@ -119,10 +118,10 @@ def _scored(
     specification = published.specification
     unlearner = states.state_of(storage, published.model)
     y, weight = targets(storage, specification, (), everybody=True)
-    null = null_weights(specification.objective, y, specification.settings, weight)
+    null = null_weights(specification.objective, y, specification.settings, weight, specification.expansion)
     rows, secret = joined_rows(kept), secret_of(unlearner)
     codes = None if owners is None else np.unique(owners, return_inverse=True)[1]
-    found = scores(specification.objective, rows, [np.array(published.weights)], secret.point, null, codes)
+    found = scores(specification.estimator.judge(rows), [np.array(published.weights)], secret.point, null, codes)
     notes = []
     if learned:
         notes.append(f"{learned:,} rows of people in the table were left out: the model has learned them")

@@ -8,9 +8,9 @@ from expunge.unlearning.certificate import Certificate
 from expunge.unlearning.scores import Scores
 from expunge.unlearning.unlearner import secret_of
 from expunge.workspace import states
-from expunge.workspace.model_kinds import InverseLink
+from expunge.workspace.model_kinds import InverseLink, ModelKind
 from expunge.workspace.published import Published
-from expunge.workspace.quality.calibration import Group, calibration
+from expunge.workspace.quality.calibration import Calibration, calibrations
 from expunge.workspace.quality.effects import Effect, effects
 from expunge.workspace.quality.held_out import trial
 from expunge.workspace.storage import Storage
@@ -27,14 +27,14 @@ class Explanation:
         published: the release that is explained.
         certificate: its certificate.
         scores: on people held out, of a second fit.
-        calibration: of a release of the second fit.
+        calibrations: of a release of the second fit; several where several things are predicted.
         effects: of each column, the most important first.
     """
 
     published: Published
     certificate: Certificate = field(repr=False)
     scores: Scores
-    calibration: tuple[Group, ...] = field(repr=False)
+    calibrations: tuple[Calibration, ...] = field(repr=False)
     effects: tuple[Effect, ...] = field(repr=False)
 
     @property
@@ -43,6 +43,10 @@ class Explanation:
         specification = self.published.specification
         if specification.kind.inverse_link is InverseLink.THRESHOLD:
             return "margin"
+        if specification.kind is ModelKind.SURVIVAL:
+            return "log of the hazard"
+        if specification.kind is ModelKind.ORDINAL:
+            return "log-odds of a higher class"
         if specification.classes:
             return "log-odds" if len(specification.classes) == 2 else "log-probability, up to a constant"
         is_plain = specification.kind.inverse_link is InverseLink.IDENTITY
@@ -59,22 +63,23 @@ def explained(storage: Storage, name: str) -> Explanation:
     made = trial(storage, name)
     with storage.database.reading() as connection:
         published = Published.of(connection, name)
-    unlearner, specification = states.state_of(storage, name), published.specification
+    unlearner = states.state_of(storage, name)
     objective, secret, weights = unlearner.objective, secret_of(unlearner), np.array(published.weights)
     draws = int(np.clip(COORDINATES // objective.n_parameters, LEAST_DRAWS, MOST_DRAWS))
     noise = unlearner.draw(draws) - secret.point if unlearner.settings.is_noisy else np.empty((0, objective.n_parameters))
     labels = predictor_labels(published)
-    held, features = made.held_out, specification.features
     return Explanation(
         published,
         secret.release.certificate,
         made.scores,
-        calibration(objective, specification.kind, held, made.released[0]),
-        tuple(effects(features, objective, held, made.noiseless, weights, noise, labels)),
+        calibrations(made, made.released[0]),
+        tuple(effects(made, objective, weights, noise, labels)),
     )
 
 
 def predictor_labels(published: Published) -> tuple[str, ...]:
     """The classes, where each has a predictor; else what the one predictor is of."""
     classes, target = published.classes, published.specification.target
+    if published.specification.expansion is not None:
+        return (f"higher {target}" if classes else f"hazard of {published.specification.event}",)
     return classes if len(classes) > 2 else (f"{target} = {classes[1]}" if classes else target,)

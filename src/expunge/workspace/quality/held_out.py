@@ -35,22 +35,13 @@ DRAWS = 10
 """Releases drawn for a score, each with its opposite: so the noise's first order cancels."""
 
 
-def require_one_row_each(specification: Specification) -> None:
-    """Raises ``InvalidRows`` if the model learns several rows of each row of the table: their losses do not score that."""
-    if specification.expansion is not None:
-        raise InvalidRows(
-            f"a model of kind {specification.kind} learns several rows of each row of the table, and their mean loss says "
-            "little of how it predicts: predict rows that it has not learned with expunge predict, and compare"
-        )
-
-
 @dataclass(frozen=True, eq=False)
 class HeldOut:
     """The rows of people whom a trial has not seen.
 
     Args:
         table: their rows as the table has them, those with a target.
-        rows: the same, encoded.
+        rows: the same, encoded, and not expanded.
         owners: a number for each row's person, ``(n_rows,)``.
     """
 
@@ -66,9 +57,8 @@ class HeldOut:
             without: people who are left out, because they asked to be forgotten.
 
         Raises:
-            InvalidRows: fewer than ten people are held out; or rows are expanded, which have no scores.
+            InvalidRows: fewer than ten people are held out.
         """
-        require_one_row_each(specification)
         chosen, kept = HoldOut(is_held_out=True), list[pa.Table]()
         most = min(MOST_ROWS, MOST_VALUES // max(1, len(specification.features.feature_names)))
         for read in storage.table.by_bucket(without):
@@ -85,7 +75,7 @@ class HeldOut:
                 f"{LEAST}: add people, or score a file of other people with expunge evaluate NAME FILE"
             )
         owners = table[SUBJECT].combine_chunks().dictionary_encode().indices.to_numpy()
-        return cls(table, specification.rows(table), np.asarray(owners, dtype=np.intp))
+        return cls(table, specification.own_rows(table), np.asarray(owners, dtype=np.intp))
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +119,8 @@ class Split:
         """
         objective, settings = specification.objective, replace(specification.settings, track_rows=False, order=order)
         unlearner = Unlearner.learn_from(objective, self.source, settings, engine=self.storage.engine)
-        return Trial(specification, self.held_out, unlearner, null_weights(objective, self.y[0], settings, self.y[1]))
+        null = null_weights(objective, self.y[0], settings, self.y[1], specification.expansion)
+        return Trial(specification, self.held_out, unlearner, null)
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,8 +155,8 @@ class Trial:
     @cached_property
     def scores(self) -> Scores:
         """On the people held out."""
-        held = self.held_out
-        return scores(self.unlearner.objective, held.rows, self.released, self.noiseless, self.null, held.owners)
+        held, judge = self.held_out, self.specification.estimator.judge(self.held_out.rows)
+        return scores(judge, self.released, self.noiseless, self.null, held.owners)
 
 
 def targets(

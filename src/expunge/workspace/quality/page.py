@@ -75,12 +75,19 @@ def scores_table(scores: Scores) -> str:
     Args:
         scores: what is shown.
     """
-    has_classes = scores.released.accuracy is not None
-    heads = ["", "Mean loss", "± by people", *(["Accuracy"] if has_classes else [])]
+    has_classes, more = scores.released.accuracy is not None, list(scores.released.measures)
+    heads = [
+        "",
+        "Mean loss",
+        "± by people",
+        *(["Accuracy"] if has_classes else []),
+        *(name[0].upper() + name[1:] for name in more),
+    ]
     rows = []
     for name, score in (("with noise", scores.released), ("without noise", scores.noiseless), ("null model", scores.null)):
         cells = [f"{score.loss:.5g}", "" if score.error is None else f"{score.error:.2g}"]
         cells += [] if score.accuracy is None else [f"{score.accuracy:.2%}"]
+        cells += [f"{score.measures[each]:.4g}" for each in more]
         rows.append(f'<tr><th scope="row">{name}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>')
     caption = f"{scores.people:,} people, {scores.rows:,} rows; of the null model's loss {scores.explained:.1%} is saved"
     return table(caption, heads, rows)
@@ -124,18 +131,13 @@ def _facts(found: Explanation) -> str:
 
 
 def _calibrated(found: Explanation) -> list[str]:
-    groups = found.calibration
-    if not groups:
+    if not found.calibrations:
         return [
             "<p>Nothing is said of whether what is predicted comes true: too few rows, or a model of this kind predicts "
             "neither probabilities nor means.</p>"
         ]
-    published = found.published
-    if len(published.classes) == 2:
-        what = f"probability of {published.classes[1]}"
-    else:
-        what = "probability of the likeliest class" if published.classes else f"predicted {published.specification.target}"
-    return ["<h2>Whether what is predicted comes true</h2>", figure("", _calibration(groups, what), _told(what))]
+    figures = [figure("", _calibration(each.groups, each.what), _told(each.what)) for each in found.calibrations]
+    return ["<h2>Whether what is predicted comes true</h2>", f'<div class="effects">{"".join(figures)}</div>']
 
 
 def _told(what: str) -> str:

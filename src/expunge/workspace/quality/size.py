@@ -46,11 +46,13 @@ class Size:
 
     Args:
         parameters: number of weights, p.
-        features: number of features of a row.
+        features: number of features of a row of the table.
         classes: number of classes; 0 for a regression.
-        rows: number of rows that it will learn.
+        rows: number of rows of the table that it will learn.
         bytes: memory that the fit takes, about: p × p arrays, third derivatives, and rows.
         seconds: time that the fit takes, about.
+        expanded: number of rows that these become, about; ``None`` where each stays one.
+        intercepts: of each predictor: one, or one for each cut-point or interval.
     """
 
     parameters: int
@@ -59,6 +61,8 @@ class Size:
     rows: int
     bytes: int
     seconds: float
+    expanded: int | None = None
+    intercepts: int = 1
 
     @property
     def excesses(self) -> list[str]:
@@ -73,9 +77,11 @@ class Size:
 
     def __str__(self) -> str:
         classes = f" for {self.classes} classes" if self.classes > 2 else ""
+        intercept = "an intercept" if self.intercepts == 1 else f"{self.intercepts} intercepts"
+        expanded = "" if self.expanded is None else f", expanded to about {self.expanded:,}"
         return (
-            f"{self.parameters:,} parameters: {self.features:,} features and an intercept{classes}; {self.rows:,} rows; about "
-            f"{_memory(self.bytes)} of memory and {_duration(self.seconds)}"
+            f"{self.parameters:,} parameters: {self.features:,} features and {intercept}{classes}; {self.rows:,} rows"
+            f"{expanded}; about {_memory(self.bytes)} of memory and {_duration(self.seconds)}"
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -96,27 +102,30 @@ def size_of(storage: Storage, specification: Specification, without: Collection[
     objective, settings = specification.objective, specification.settings
     n_rows = storage.table.count(specification.target, without)
     began = time.perf_counter()
-    sample = storage.table.settled(lambda: _sample(storage, specification, without))
+    n_read, sample = storage.table.settled(lambda: _sample(storage, specification, without))
+    n_made = n_rows * len(sample) / n_read
     read = (time.perf_counter() - began) / len(sample)
     p, has_hessian = objective.n_parameters, not is_wide(objective, settings.memory_budget)
     third = 8 * objective.loss.outputs * packed_size(p) if settings.order_for(objective) == 3 and has_hessian else 0
-    kept = min(IN_MEMORY, n_rows * _bytes(sample) / len(sample))
+    kept = min(IN_MEMORY, n_made * _bytes(sample) / len(sample))
     sums, factor = (_sums_rate(specification, sample), _factor_rate(p)) if has_hessian else (read, 0.0)
     passes = PASSES if objective.loss.self_concordance > 0 else LINEAR_PASSES
-    seconds = n_rows * (2.0 * read + passes * sums / blas_threads()) + FACTORS * factor
+    seconds = n_made * (2.0 * read + passes * sums / blas_threads()) + FACTORS * factor
     n_bytes = int((8 * ARRAYS * p**2 if has_hessian else 8 * ARRAYS * p) + third + kept)
-    return Size(p, objective.n_features, len(specification.classes), n_rows, n_bytes, seconds)
+    expanded, levels = (None, 1) if specification.expansion is None else (round(n_made), specification.expansion.n_levels)
+    n_features = len(specification.features.feature_names)
+    return Size(p, n_features, len(specification.classes), n_rows, n_bytes, seconds, expanded, levels)
 
 
-def _sample(storage: Storage, specification: Specification, without: Collection[str]) -> Rows:
-    """Encoded rows of the first buckets."""
+def _sample(storage: Storage, specification: Specification, without: Collection[str]) -> tuple[int, Rows]:
+    """How many rows the first buckets have, and these encoded."""
     kept: list[pa.Table] = []
     for read in storage.table.by_bucket(without):
         _people, rows = read([ROW, *specification.table_columns.columns])
         kept.append(rows.filter(pc.is_valid(rows[specification.target])))
         if sum(map(len, kept)) >= SAMPLE:
             break
-    return specification.rows(pa.concat_tables(kept))
+    return sum(map(len, kept)), specification.rows(pa.concat_tables(kept))
 
 
 def _sums_rate(specification: Specification, sample: Rows) -> float:

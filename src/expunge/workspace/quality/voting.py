@@ -76,12 +76,10 @@ def _loss(learned: pa.Table, held: pa.Table, specification: Specification) -> fl
     try:
         settings = replace(specification.settings, order=2)
         point = fitted(objective, specification.rows(learned), LocalEngine(), settings).point
-        rows = specification.rows(held)
+        rows = specification.own_rows(held)
     except ExpungeError:
         return math.inf
-    with np.errstate(over="ignore"):
-        losses = objective.loss.value(objective.predictor(point, objective.features(rows)), rows.y)
-        found = float(np.average(losses, weights=rows.weight))
+    found = float(np.average(specification.estimator.judge(rows).losses(point), weights=rows.weight))
     return found if math.isfinite(found) else math.inf
 
 
