@@ -6,6 +6,7 @@ import threading
 from base64 import b64decode
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -56,7 +57,7 @@ class SecureMailbox:
                 connection, _address = self._socket.accept()
             except OSError:
                 return
-            self._connections = [connection]
+            self._connections: list[Any] = [connection]
             try:
                 self._talk()
             except (OSError, ValueError):  # the client hangs up where it does not trust the certificate
