@@ -43,15 +43,14 @@ def test_from_request_to_verified_certificate(log_in, shot, tmp_path):
     shot(page, "request")
     accessible(page)
     page.get_by_role("link", name="churn, release 2").click()
-    expect(page.get_by_role("heading", name="What this proves")).to_be_visible()
-    expect(page.get_by_role("heading", name="What it does not prove")).to_be_visible()
-    page.get_by_role("button", name="Verify now").click()
+    expect(page.get_by_role("heading", name="Claim")).to_be_visible()
     expect(page.get_by_role("status")).to_contain_text("Genuine")
+    page.get_by_text("What was checked").click()
     expect(page.locator("details li code").first).to_be_visible()
     shot(page, "certificate")
     accessible(page)
     with page.expect_download() as download:
-        page.get_by_role("link", name="the certificate, which anybody with the public key can verify").click()
+        page.get_by_role("link", name="The certificate, which anybody with the public keys can verify").click()
     assert '"expunge":"certificate"' in download.value.path().read_text()
 
 

@@ -5,15 +5,7 @@ from __future__ import annotations
 from typing import TypedDict
 
 from expunge.client.answers.models import (
-    AuditedRelease,
-    Finding,
-    FromOutside,
     Job,
-    JobKind,
-    JobResult,
-    JobState,
-    Released,
-    Verdict,
 )
 
 

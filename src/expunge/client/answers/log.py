@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict
 
-from expunge.client.answers.certificates import Event, EventKind, Proof, Tree
+from expunge.client.answers.certificates import Event, Proof
 
 
 class Compared(TypedDict):
