@@ -97,9 +97,13 @@ def hardest(report: CapacityReport) -> str | None:
 
 
 def _listed(numbers: Iterable[tuple[int, int | None]]) -> str | None:
-    """How many with how many readings of the rows; ``None`` where there are none."""
-    known = [(passes, number) for passes, number in numbers if number is not None]
-    if not any(number for _passes, number in known):
+    """How many with how many readings of the rows, where a further reading reaches more; ``None`` where there are none."""
+    known, most = list[tuple[int, int]](), -1
+    for passes, number in numbers:
+        if number is not None and number > most:
+            known.append((passes, number))
+            most = number
+    if most <= 0:
         return None
     return ", ".join(f"{_round(number)} {LOOKS.get(passes, f'with {passes} readings of them')}" for passes, number in known)
 
