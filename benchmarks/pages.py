@@ -29,8 +29,8 @@ from expunge.ledger import register, tokens
 from expunge.ledger.register import Filter, Sort
 from expunge.ledger.requests import Channel, RequestState
 from expunge.workspace import Workspace
+from expunge.workspace.asking import ForgetRequest
 from expunge.workspace.cases import Case
-from expunge.workspace.desk import ForgetRequest
 
 OPEN, CLOSED, LIST, SPARE = 10_000, 100_000, 10_000, 5_000
 WARM, COLD, REPEATS = 0.3, 1.0, 7
