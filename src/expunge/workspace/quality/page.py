@@ -122,10 +122,11 @@ def _facts(found: Explanation) -> str:
     published, certificate, specification = found.published, found.certificate, found.published.specification
     noise = f"{certificate.noise} noise"
     noise += f", excess risk {certificate.excess_risk:.4g}" if certificate.sigma is None else f", σ = {certificate.sigma:.4g}"
+    remaining = f"{certificate.remaining:,.0f} {specification.kind.weighed}"
     classes = f" ({', '.join(published.classes)})" if published.classes else ""
     return (
         f"<p>{escape(specification.kind)} model of {escape(specification.target + classes)}; release {published.release} of "
-        f"{escape(published.at[:10])}; {certificate.n_parameters:,} parameters, {certificate.remaining:,.0f} rows; promise "
+        f"{escape(published.at[:10])}; {certificate.n_parameters:,} parameters, {remaining}; promise "
         f"ε = {certificate.epsilon:g}, δ = {certificate.delta:g}; {escape(noise)}.</p>"
     )
 
