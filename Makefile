@@ -1,5 +1,5 @@
 # Everything runs in a .venv of its own; nothing but Python 3.11 and pip is needed.
-.PHONY: demo setup servers test test-fast coverage test-lowest test-versions mutants lint bench bench-guard bench-scale bench-service soak docs clean
+.PHONY: demo setup servers test test-fast coverage test-lowest test-versions mutants lint contract bench bench-guard bench-scale bench-service soak docs clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -81,6 +81,10 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# the OpenAPI document under Spectral and as a TypeScript client; needs Node, and fetches both from npm into .cache
+contract: $(READY)
+	tools/contract.sh $(BIN)/python
 
 docs: $(READY)
 	$(BIN)/python -m tools.architecture

@@ -62,7 +62,7 @@ def test_the_rounding_of_the_sums_is_bounded(loss, seed):
     ]
     tensor = SymmetricTensor.zeros(len(vector))
     tensor.absorb(z, w)
-    sums = HigherSums(terms.leverage_sum, 0.0, tensor, terms.third_error, terms.third_size)
+    sums = HigherSums(terms.leverage_root.T @ terms.leverage_root, 0.0, tensor, terms.third_error, terms.third_size)
     found = tensor.contracted(vector)[: len(exact)]
     assert np.abs(found - np.array(exact, dtype=float)).max() <= sums.contraction_error(size)
 

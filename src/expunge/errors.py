@@ -134,6 +134,10 @@ class Refusal(StrEnum):
     ANOTHER_SUBJECT = "another-subject"
     TOO_LATE = "too-late"
     NOT_COVERED = "not-covered"
+    BY_OFFICER = "by-officer"
+    EXTENDED_BEFORE = "extended-before"
+    OWN_REQUEST = "own-request"
+    NOTHING_TO_APPROVE = "nothing-to-approve"
 
 
 class RequestRefused(ExpungeError):

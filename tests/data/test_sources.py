@@ -10,14 +10,16 @@ from deltalake import write_deltalake
 from scipy import sparse
 
 from expunge.data.encoding import Cross, Embedding, Encoding, HashedCategory, HashedText, MissingIndicator
+from expunge.data.parquet import row_groups
 from expunge.data.schema import Category, FeatureSchema, Number
-from expunge.data.sources import QuerySource, TableSource, Without
+from expunge.data.sources import EncodedPart, QuerySource, TableSource, Without
 from expunge.data.table_columns import TableColumns
 from expunge.engine.local import LocalEngine
 from expunge.errors import InvalidRows
 from expunge.numerics.moments import Moments
 from expunge.numerics.support import Support
 from expunge.privacy import Guarantee
+from expunge.problem.arrays import dense
 from expunge.problem.losses import Logistic, Squared
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
@@ -334,6 +336,29 @@ def test_rows_of_a_schema_of_categories_come_in_blocks_and_are_the_same_rows(tmp
     assert one.distance_bound == pytest.approx(other.distance_bound, rel=0.1)  # leverages are rounded up otherwise
     remaining = list(found.removed(gone).candidates(block.take(slice(5, None)), LocalEngine(), 1))
     assert remaining[-1].rung == "refit"
+
+
+def test_texts_of_categories_stay_the_codes_of_their_file(tmp_path):
+    """They are never decoded; the column that says whose a row is, is."""
+    schema = FeatureSchema({"job": Category(("clerk", "nurse")), "who": Category(("a", "b")), "age": Number(0, 100)})
+    whole = pa.table({"job": ["clerk", "nurse", None, "pilot"], "who": ["a", "b", "a", "c"], "age": [1.0, 2.0, 3.0, 4.0]})
+    whole = whole.append_column("y", pa.array(["yes", "no", "no", "yes"]))
+    pq.write_table(whole, tmp_path / "t.parquet")
+    columns, seen = TableColumns(schema, "y", classes=("no", "yes")), []
+    (group,) = row_groups(str(tmp_path / "t.parquet"), whole.column_names)
+
+    class Watched:
+        name, n_rows = group.name, group.n_rows
+
+        def tables(self, names, looked_up=()):
+            for table in group.tables(names, looked_up):
+                seen.append([name for name in names if pa.types.is_dictionary(table[name].type)])
+                yield table
+
+    rows = list(EncodedPart(Watched(), columns, Without("who", pa.array(["b"]))).batches())
+    assert seen == [["job", "y"]]
+    np.testing.assert_array_equal(dense(rows[0].X), schema.encode(whole.take([0, 2, 3])).X)
+    np.testing.assert_array_equal(rows[0].y, [1, 0, 1])
 
 
 def test_rows_of_hashed_texts_stay_sparse_and_are_the_same_rows(tmp_path):

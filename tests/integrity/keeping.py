@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from expunge.errors import ExpungeError, WorkspaceInvalid
-from expunge.ledger import requests
+from expunge.ledger import register, requests
 from expunge.workspace import Workspace
 from expunge.workspace.backup import back_up
 from expunge.workspace.doctor import examine
@@ -86,7 +86,7 @@ def check_restore(folder: Path, operation: Callable[[], object]) -> str:
     if found.forget(["person-1"])[0].reason != "already-forgotten":
         return "person-1 came back"
     with found.storage.database.reading() as connection:
-        if requests.counts(connection)[requests.RequestState.CLOSED] != 1:
+        if register.counts(connection)[requests.RequestState.CLOSED] != 1:
             return "forgotten twice"
     return "; ".join(f"{finding.check}: {finding.problem}" for finding in examine(found.storage) if finding.problem)
 

@@ -17,7 +17,7 @@ from expunge.cli import app
 from expunge.errors import LedgerCorrupt, WorkspaceInvalid
 from expunge.evidence.events import EventKind
 from expunge.files import PARTIAL
-from expunge.ledger import batches, log, releases, requests, times
+from expunge.ledger import batches, log, register, releases, requests, times
 from expunge.ledger.batches import BatchKind
 from expunge.ledger.properties import set_property
 from expunge.ledger.restores import Restored
@@ -336,7 +336,7 @@ class TestAnchor:
         code, output = run("process", "-w", storage)
         assert (code, "the anchor cannot be reached" in output) == (1, True)
         with found.storage.database.reading() as connection:
-            assert requests.counts(connection) == {"accepted": 1}
+            assert register.counts(connection) == {"accepted": 1}
 
     def test_rounds_that_find_nothing_to_do_leave_it_alone(self, tmp_path):
         found = anchored(tmp_path, model=False)
@@ -361,7 +361,7 @@ class TestAnchor:
         forgotten(found, "person-1")
         settings = found.storage.configuration_path
         if change == "settings":
-            settings.write_text(settings.read_text().replace("deadline_days = 30", "deadline_days = 20"))
+            settings.write_text(settings.read_text().replace("compare_days = 30", "compare_days = 20"))
         else:
             with found.storage.database.writing() as connection:
                 if change == "day":

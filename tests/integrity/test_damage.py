@@ -92,7 +92,7 @@ def test_a_column_that_the_transaction_log_renames(patient):
 
 @pytest.mark.parametrize(
     ("name", "before", "after"),
-    [("workspace.toml", "deadline_days = 30", "deadline_days = 70"), ("schema.toml", "high = 40.0", "high = 48.0")],
+    [("workspace.toml", "refit_requests = 200", "refit_requests = 270"), ("schema.toml", "high = 40.0", "high = 48.0")],
 )
 def test_a_digit_of_what_people_may_edit(name, before, after, patient):
     content = (patient.path / name).read_text()
@@ -104,7 +104,7 @@ def test_a_digit_of_what_people_may_edit(name, before, after, patient):
 def test_what_people_edited_is_noted_once_it_is_used(patient):
     found = Workspace.open(patient.path)
     settings = found.storage.configuration_path.read_text()
-    found.storage.configuration_path.write_text(settings.replace("deadline_days = 30", "deadline_days = 70"))
+    found.storage.configuration_path.write_text(settings.replace("refit_requests = 200", "refit_requests = 270"))
     with found.storage.schema_path.open("a") as file:
         file.write("# read and found good\n")
     assert set(problems(patient.path)) == {EDITED}
@@ -112,7 +112,7 @@ def test_what_people_edited_is_noted_once_it_is_used(patient):
     found.process()
     with found.storage.database.reading() as connection:
         assert [event.texts("settings") for event in log.of_kind(connection, EventKind.SETTINGS_CHANGED)] == [
-            ("deadline_days",)
+            ("refit_requests",)
         ]
     found.storage.database.close()
     assert not set(problems(patient.path))

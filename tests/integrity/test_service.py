@@ -317,7 +317,7 @@ def test_no_character_ends_in_a_500(database, request, tmp_path):
             part = f'--B\r\nContent-Disposition: form-data; name="csrf"\r\n\r\n{csrf}\r\n'
             body = (part + part.replace(csrf, "a\0b").replace("csrf", "model") + "--B--\r\n").encode()
             headers = {"Content-Type": f"multipart/form-data; boundary=B; charset={charset}"}
-            answers.append(("/audit", charset, client.post("/audit", content=body, headers=headers)))
+            answers.append(("/audits", charset, client.post("/audits", content=body, headers=headers)))
         assert [(where, what, answer.text) for where, what, answer in answers if not 400 <= answer.status_code < 500] == []
 
 

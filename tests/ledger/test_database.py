@@ -183,11 +183,12 @@ def test_a_database_that_is_not_there(url):
         Database(url, KEY).migrate()
 
 
-FAKE = '''"""A column for what a webhook is called."""
+NEXT = f"{int(HEAD) + 1:04}"
+FAKE = f'''"""A column for what a webhook is called."""
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision = "0003", "0002"
+revision, down_revision = "{NEXT}", "{HEAD}"
 
 
 def upgrade() -> None:
@@ -201,14 +202,14 @@ def newer(tmp_path, monkeypatch):
     """The next version of this package, in which webhooks have another column; its tables."""
     folder = tmp_path / "migrations"
     shutil.copytree(SCRIPTS.dir, folder)
-    (folder / "versions" / "0003_fake.py").write_text(FAKE)
+    (folder / "versions" / f"{NEXT}_fake.py").write_text(FAKE)
     tables = sa.MetaData()
     for table in metadata.sorted_tables:
         table.to_metadata(tables)
     tables.tables["webhooks"].append_column(sa.Column("label", sa.Text, nullable=False))
 
     def begin() -> sa.Table:
-        monkeypatch.setattr(module, "HEAD", "0003")
+        monkeypatch.setattr(module, "HEAD", NEXT)
         monkeypatch.setattr(module, "MIGRATIONS", folder)
         monkeypatch.setattr(resealing, "metadata", tables)
         return tables.tables["webhooks"]

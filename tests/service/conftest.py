@@ -1,5 +1,7 @@
 """A running service on a workspace of its own, and clients with a token of each role."""
 
+import time
+
 import pytest
 from fastapi.testclient import TestClient
 
@@ -39,3 +41,18 @@ def as_role(anybody, token):
         return anybody.request(method, path, headers=headers, **kwargs)
 
     return call
+
+
+@pytest.fixture(scope="module")
+def ended(as_role):
+    """``ended(answer)``: the job that an answer 202 names, once it has ended."""
+
+    def ended(answer):
+        assert answer.status_code == 202, answer.text
+        until = time.monotonic() + 120.0
+        while (job := as_role("auditor", "GET", answer.headers["Location"]).json())["ended"] is None:
+            assert time.monotonic() < until, job
+            time.sleep(0.05)
+        return job
+
+    return ended

@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
 from expunge.ledger import tokens
-from expunge.service import access, api, pages, webhooks
+from expunge.service import access, api, pages, tokenbook, webhooks
 from expunge.service.app import create_app
 from tests.workspace.people import workspace
 
@@ -30,13 +30,30 @@ MATRIX = {
     ("POST", "/v1/requests/{request_id}/receipt"): OPERATOR,
     ("GET", "/v1/models"): ALL,
     ("GET", "/v1/models/{name}/capacity"): ALL,
+    ("POST", "/v1/models"): ENGINEER,
+    ("GET", "/v1/models/{name}"): ALL,
     ("POST", "/v1/models/{name}/refit"): ENGINEER,
+    ("POST", "/v1/models/{name}/retire"): ENGINEER,
     ("POST", "/v1/models/{name}/audit"): CHECKER,
     ("GET", "/v1/models/{name}/releases"): ALL,
     ("POST", "/v1/models/{name}/predictions"): SERVING,
     ("GET", "/v1/models/{name}/releases/latest"): SERVING,
+    ("GET", "/v1/models/{name}/releases/latest/export"): SERVING,
+    ("POST", "/v1/rows"): ENGINEER,
+    ("POST", "/v1/rows/rectify"): OPERATOR,
+    ("GET", "/v1/jobs"): ALL,
+    ("GET", "/v1/jobs/{number}"): ALL,
+    ("POST", "/v1/jobs/{number}/cancel"): ALL,
+    ("GET", "/v1/doctor"): CHECKER,
+    ("POST", "/v1/doctor"): CHECKER,
+    ("GET", "/v1/tokens"): CHECKER,
+    ("DELETE", "/v1/tokens/{identity}"): ENGINEER,
     ("GET", "/v1/certificates/{number}"): PUBLIC,
+    ("GET", "/v1/certificates"): PUBLIC,
+    ("GET", "/v1/certificates/archive"): PUBLIC,
     ("GET", "/v1/log/checkpoint"): PUBLIC,
+    ("GET", "/v1/log/export"): PUBLIC,
+    ("POST", "/v1/log/compare"): PUBLIC,
     ("GET", "/v1/log/events"): PUBLIC,
     ("GET", "/v1/log/inclusion/{seq}"): PUBLIC,
     ("GET", "/v1/log/consistency"): PUBLIC,
@@ -58,18 +75,48 @@ MATRIX = {
     ("POST", "/requests/{identity}/cancel"): OPERATOR,
     ("GET", "/certificates"): ALL,
     ("GET", "/certificates/{number}"): ALL,
-    ("POST", "/certificates/{number}/verify"): ALL,
+    ("GET", "/requests/{identity}/certificate"): ALL,
+    ("GET", "/requests/{identity}/documents"): OPERATOR,
+    ("POST", "/requests/{identity}/documents"): OPERATOR,
+    ("POST", "/requests/letters"): OPERATOR,
+    ("GET", "/log"): ALL,
+    ("GET", "/log/{seq}"): ALL,
+    ("POST", "/log/compare"): ALL,
     ("GET", "/webhooks"): ENGINEER,
     ("POST", "/webhooks"): ENGINEER,
     ("POST", "/webhooks/{webhook}/test"): ENGINEER,
     ("POST", "/webhooks/{webhook}/rotate"): ENGINEER,
     ("POST", "/webhooks/{webhook}/delete"): ENGINEER,
-    ("GET", "/models/{name}"): CHECKER,
+    ("GET", "/models"): ALL,
+    ("GET", "/models/{name}"): ALL,
     ("POST", "/models/{name}"): CHECKER,
-    ("GET", "/audit"): CHECKER,
-    ("POST", "/audit"): CHECKER,
+    ("POST", "/models/{name}/refit"): ENGINEER,
+    ("POST", "/models/{name}/retire"): ENGINEER,
+    ("GET", "/models/{name}/export/{form}"): ENGINEER,
+    ("GET", "/jobs/{number}"): ALL,
+    ("GET", "/jobs/{number}/state"): ALL,
+    ("POST", "/jobs/{number}/cancel"): ALL,
+    ("GET", "/audits"): CHECKER,
+    ("POST", "/audits"): CHECKER,
+    ("GET", "/audits/{number}"): ALL,
+    ("GET", "/audits/{number}/verdict.json"): ALL,
+    ("GET", "/audits/{number}/figure.svg"): ALL,
+    ("GET", "/operation"): CHECKER,
+    ("POST", "/operation/doctor"): CHECKER,
+    ("POST", "/operation/tokens/{identity}/revoke"): ENGINEER,
 }
-OPEN = {("GET", "/healthz"), ("GET", "/static/{name}"), ("POST", "/login"), ("POST", "/logout")}
+OPEN = {
+    ("GET", "/healthz"),
+    ("GET", "/problems"),
+    ("GET", "/problems/{name}"),
+    ("GET", "/static/{name}"),
+    ("GET", "/v1/keys"),
+    ("POST", "/v1/verify"),
+    ("GET", "/verify"),
+    ("POST", "/verify"),
+    ("POST", "/login"),
+    ("POST", "/logout"),
+}
 
 
 def routes(app):
@@ -83,7 +130,15 @@ def routes(app):
 
 
 def concrete(path: str) -> str:
-    values = {"request_id": "r-0", "identity": "r-0", "name": "none", "number": "999", "seq": "1", "webhook": "w-0"}
+    values = {
+        "request_id": "r-0",
+        "identity": "r-0",
+        "name": "none",
+        "number": "999",
+        "seq": "1",
+        "webhook": "w-0",
+        "form": "json",
+    }
     return re.sub(r"\{(\w+)\}", lambda match: values[match[1]], path)
 
 
@@ -139,7 +194,7 @@ def test_the_evidence_is_not_printed_with_a_certificate(logged_in):
 
 def test_quality_is_for_those_who_may_see_the_data_and_in_no_published_place(as_role, logged_in):
     client, csrf = logged_in("engineer")
-    assert 'href="/models/churn"' in client.get("/").text
+    assert 'href="/models/churn"' in client.get("/models").text
     assert "Measure now" in client.get("/models/churn").text
     page = client.post("/models/churn", data={"csrf": csrf}).text
     assert "without noise" in page and "Do not publish it" in page and "What each column adds" in page
@@ -177,16 +232,17 @@ def test_over_https_the_cookie_and_the_headers_demand_it(found, token):
         assert "max-age" in answer.headers["strict-transport-security"]
 
 
-def test_a_forged_or_old_session_opens_nothing(anybody, found, app, monkeypatch, token):
-    other = access.AccessControl(found.storage, b"another secret", is_secure=False)
+def test_a_forged_or_old_session_opens_nothing(found, app, monkeypatch, token):
+    mine, other = app.state.access, access.AccessControl(found.storage, b"another secret", is_secure=False)
     with found.storage.database.reading() as connection:
-        holder = tokens.holder(connection, token["operator"])
+        holder = tokens.by_id(connection, token["operator"].split("_")[1])
     client = TestClient(app)
-    for cookie in ("nonsense", other.session(holder)):
-        client.cookies.set(access.COOKIE, cookie)
+    for cookie in ("nonsense", other.start(holder)):
+        client.cookies.set(mine.cookie, cookie)
         assert client.get("/").status_code == 401
+    client.cookies.set(mine.cookie, mine.start(holder))
+    assert client.get("/").status_code == 200
     monkeypatch.setattr(access, "SESSION_SECONDS", -1)
-    client.cookies.set(access.COOKIE, app.state.access.session(holder))
     assert client.get("/").status_code == 401
 
 
@@ -197,7 +253,7 @@ def test_logging_out(logged_in):
 
 
 def test_a_revoked_token_opens_nothing(found, monkeypatch):
-    monkeypatch.setattr(access, "CACHE_SECONDS", 0.0)
+    monkeypatch.setattr(tokenbook, "SECONDS", 0.0)
     with TestClient(create_app(found, every=60)) as client:
         with found.storage.database.writing() as connection:
             mine = tokens.issue(connection, "Bob", "auditor")
@@ -207,6 +263,7 @@ def test_a_revoked_token_opens_nothing(found, monkeypatch):
         assert client.get("/").status_code == 200
         with found.storage.database.writing() as connection:
             assert tokens.revoke(connection, mine.split("_")[1])
+        assert client.get("/").status_code == 401
         client.cookies.clear()
         assert client.get("/v1/models", headers=headers).status_code == 401
 

@@ -12,7 +12,7 @@ from expunge.evidence.signing import PublicKeys
 from expunge.evidence.verification import ProvenTranscript, verify_content
 from expunge.ledger import log
 from expunge.service import api, pages, views
-from expunge.service.app import BODY_BYTES
+from expunge.service.routing import BODY_BYTES
 from expunge.workspace import states
 from tests.ledger.consistency import verify_continues
 
@@ -141,12 +141,12 @@ def test_cancelling(as_role, found):
     assert as_role("operator", "POST", "/v1/requests/r-0/cancel").status_code == 404
 
 
-def test_polling_for_a_release_is_cheap(as_role):
+def test_polling_for_a_release_is_cheap(as_role, ended):
     first = as_role("engineer", "GET", "/v1/models/churn/releases/latest")
     assert len(first.json()["weights"]) == 6
     tag = first.headers["etag"]
     assert as_role("engineer", "GET", "/v1/models/churn/releases/latest", headers={"If-None-Match": tag}).status_code == 304
-    assert as_role("engineer", "POST", "/v1/models/churn/refit", json={}).status_code == 200
+    assert ended(as_role("engineer", "POST", "/v1/models/churn/refit"))["state"] == "done"
     later = as_role("engineer", "GET", "/v1/models/churn/releases/latest", headers={"If-None-Match": tag})
     assert later.status_code == 200 and later.headers["etag"] != tag
     listed = as_role("auditor", "GET", "/v1/models/churn/releases").json()["items"]
@@ -197,21 +197,21 @@ def test_rows_that_cannot_be_predicted(as_role):
     assert as_role("auditor", "POST", path, json={"rows": [row]}).status_code == 403
 
 
-def test_capacity_and_audit(as_role):
+def test_capacity_and_audit(as_role, ended):
     assert "at random" in as_role("auditor", "GET", "/v1/models/churn/capacity").json()["text"]
-    verdict = as_role("auditor", "POST", "/v1/models/churn/audit", json={"draws": 200}).json()
-    assert verdict.get("is_honest"), verdict
+    verdict = ended(as_role("auditor", "POST", "/v1/models/churn/audit", json={"draws": 200}))["result"]["verdict"]
+    assert verdict["is_honest"], verdict
     assert "Verdict" in verdict["text"]
 
 
-def test_proofs_of_the_log(as_role, found):
+def test_proofs_of_the_log(as_role, found, ended):
     with found.storage.database.reading() as connection:
         trusted = found.storage.public_keys(connection)
         earlier = log.checkpoint(connection)
         size = log.size(connection)
     proven = as_role("auditor", "GET", "/v1/log/inclusion/3").json()
     assert json.loads(proven["event"])["seq"] == 3
-    as_role("engineer", "POST", "/v1/models/spend/refit", json={})
+    ended(as_role("engineer", "POST", "/v1/models/spend/refit"))
     later = as_role("auditor", "GET", "/v1/log/checkpoint").text
     sizes = [
         json.loads(proven["checkpoint"]) and size,
@@ -298,4 +298,4 @@ def test_what_reads_the_ledger_runs_in_a_thread_of_its_own():
     handlers = {vars(route)["endpoint"] for router in (*api.routers, *pages.routers) for route in router.routes}
     assert len(handlers) > 30
     waiting = {handler.__name__ for handler in handlers if inspect.iscoroutinefunction(handler)}
-    assert waiting == {"create_request", "create_requests", "make_requests"}  # they wait for the intake, which has its thread
+    assert waiting == {"create_request", "create_requests", "make_requests", "login"}  # which wait for a thread

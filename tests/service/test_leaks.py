@@ -134,7 +134,8 @@ def lived(folder: Path, table: pa.Table) -> Life:
 
         assert call("engineer", "POST", "/v1/webhooks", json={"url": receiver.url}).status_code == 201
         worked([*ASKED, "nobody", ASKED[0]])
-        assert call("engineer", "POST", "/v1/models/churn/refit", json={}).status_code == 200
+        where = call("engineer", "POST", "/v1/models/churn/refit").headers["Location"]
+        assert wait_for(lambda: call("auditor", "GET", where).json()["state"] == "done")
         corrected, _outcomes = found.rectify("person-8", file_of(folder, table, ["person-8", "person-8"]))
         found.append(file_of(folder, table.slice(50), ["new-1", "new-2"]))
         found.rotate_key()

@@ -1,6 +1,6 @@
 """Kills a workspace at random and looks at what is left. Run as a process of its own: it forks, and must have no threads.
 
-    python -m tests.workspace.crashes FOLDER OPERATION COUNT SEED [every] [PLANT]
+    python -m tests.workspace.crashes FOLDER USUAL OPERATION COUNT SEED [every] [PLANT]
 
 Each round copies a workspace, forks a child that works on it and is killed (kill -9) at a moment (``moments``), at a random
 line of our own code or after a random time, and forks another that recovers, finishes, and checks. Prints one JSON line a
@@ -92,18 +92,19 @@ def worked(operation: str, folder: Path, round_: Round) -> None:
 
     if kind == "disk-full":
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    if kind in ("line", "lines"):
+    if kind in ("line", "whole"):
         sys.settrace(traced(limit, count))
     try:
-        with watched(round_.moment, seen) if kind in ("event", "events") else nullcontext():
+        with watched(round_.moment, seen) if kind in ("event", "whole") else nullcontext():
             operate(operation, folder, acknowledge)
     except expunge.ExpungeError as error:
         if kind != "disk-full":
             raise AssertionError("refused without a reason to") from error
     finally:
         sys.settrace(None)
-    (folder / "lines").write_text(str(count[0])) if kind == "lines" else None
-    (folder / "moments").write_text("\n".join(seen)) if kind == "events" else None
+    if kind == "whole":
+        (folder / "lines").write_text(str(count[0]))
+        (folder / "moments").write_text("\n".join(seen))
 
 
 def chosen(count: int, lines: int, moments: list[str], rng: np.random.Generator, every: bool) -> list[Round]:
@@ -142,9 +143,14 @@ def played(operation: str, folder: Path, template: Path, round_: Round, duration
     return {**vars(round_), "killed": os.WIFSIGNALED(ended), "failed": failed, "seconds": seconds, "problem": found}
 
 
-def main(folder: Path, operation: str, count: int, seed: int, *plants: str) -> None:
-    """Plays the rounds; prints a JSON line for each, and before that how many moments there are. ``plants`` may be ``every``,
-    for a kill at every moment, and names of faults, to show that the rounds notice."""
+def main(folder: Path, usual: Path, operation: str, count: int, seed: int, *plants: str) -> None:
+    """Plays the rounds; prints a JSON line for each, and before that how many moments there are. What most operations start
+    from is made at ``usual`` if it is not there. ``plants`` may be ``every``, for a kill at every moment, and names of faults,
+    to show that the rounds notice."""
+    rng = np.random.default_rng(seed)
+    template = folder / "template"
+    template.mkdir(parents=True)
+    assert os.waitpid(forked(lambda: prepare(operation, template, usual)), 0)[1] == 0
     if "no-rollback" in plants:
         batch._abandon = lambda storage, batch: None
     if "no-erasure" in plants:
@@ -153,16 +159,10 @@ def main(folder: Path, operation: str, count: int, seed: int, *plants: str) -> N
         Witness.announced = _late  # type: ignore[method-assign, assignment]
     if "no-clearing" in plants:
         making.PATTERNS = ()  # type: ignore[assignment]
-    rng = np.random.default_rng(seed)
-    template = folder / "template"
-    template.mkdir(parents=True)
-    assert os.waitpid(forked(lambda: prepare(operation, template)), 0)[1] == 0
-    for name in ("lines", "events"):  # not killed: they tell how long the operation is
-        result = played(operation, folder / name, template, Round(name), 0.0, rng)
-        assert not result["problem"] and not result["failed"], result
-    duration = result["seconds"]
-    lines = int((folder / "lines" / "lines").read_text())
-    moments = (folder / "events" / "moments").read_text().split("\n")
+    result = played(operation, folder / "whole", template, Round("whole"), 0.0, rng)  # not killed: it tells how long this is
+    assert not result["problem"] and not result["failed"], result
+    duration, whole = result["seconds"], folder / "whole"
+    lines, moments = int((whole / "lines").read_text()), (whole / "moments").read_text().split("\n")
     print(json.dumps({"moments": len(moments), "lines": lines}), flush=True)
     for number, round_ in enumerate(chosen(count, lines, moments, rng, "every" in plants)):
         place = folder / f"round-{number}"
@@ -181,4 +181,4 @@ def _late(witness: Witness, _before: Sealed, after: Sealed) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), *sys.argv[5:])
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]), int(sys.argv[5]), *sys.argv[6:])

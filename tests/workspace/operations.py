@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from expunge.ledger.properties import read_property
 from expunge.unlearning.storage import load_unlearner
 from expunge.workspace import Workspace, drafts, recovery, row_keys
 from expunge.workspace.doctor import examine
+from expunge.workspace.recovery import moved
 from expunge.workspace.schedules import RefitCause
 from expunge.workspace.status import status
 from expunge.workspace.storage import UNFINISHED, Storage
@@ -26,6 +28,8 @@ from tests.workspace.people import SCHEMA, people, workspace
 
 MAKING = ("init", "init again")
 """Operations that make a workspace, the second where an earlier one was killed."""
+SPECIAL = ("aside", "draft", "scheduled")
+"""Operations that start from a workspace of their own."""
 RECOVERING = ("recover moved", "recover older", "recover anchors")
 """Operations by which somebody confirms that a workspace is to go on: a copied folder; one without its witness; one without its
 public keys and checkpoint."""
@@ -35,8 +39,30 @@ RARE = "Malta"
 """A country of just ten people, person-3 among them."""
 
 
-def prepare(operation: str, folder: Path) -> None:
-    """What every round of ``operation`` starts from: mostly two models, one person forgotten and one waiting to be."""
+def prepare(operation: str, folder: Path, usual: Path) -> None:
+    """What every round of ``operation`` starts from: mostly two models, one person forgotten and one waiting to be.
+
+    Args:
+        usual: what most operations start from, made once.
+    """
+    if operation in (*MAKING, *SPECIAL):
+        make(operation, folder)
+        return
+    if not usual.exists():
+        made = usual.with_name(f"{usual.name} being made")
+        make(operation, made)
+        made.rename(usual)
+    shutil.copytree(usual, folder, dirs_exist_ok=True)
+    if operation == "upsert":
+        moved(Storage(folder / "ws"))
+        Workspace.open(folder / "ws").declare_row_key(["who", "age"])
+        other = people(60, 40).slice(20, 2)
+        pq.write_table(other.set_column(5, "visits", pa.array([LATER, LATER])), folder / "upsert.parquet")
+
+
+def make(operation: str, folder: Path) -> None:
+    """The workspace from which ``operation`` starts."""
+    folder.mkdir(exist_ok=True)
     if operation in MAKING:
         pq.write_table(people(60, 40), folder / "people.parquet")
         (folder / "schema.toml").write_text(SCHEMA)
@@ -79,10 +105,6 @@ def prepare(operation: str, folder: Path) -> None:
     pq.write_table(right, folder / "right.parquet")
     if operation == "scheduled":  # the second release since the fit
         made.append(str(folder / "new.parquet"))
-    if operation == "upsert":
-        made.declare_row_key(["who", "age"])
-        other = table.slice(20, 2)
-        pq.write_table(other.set_column(5, "visits", pa.array([LATER, LATER])), folder / "upsert.parquet")
 
 
 def operate(operation: str, folder: Path, acknowledge: Callable[[str], None]) -> None:

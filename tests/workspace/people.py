@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from expunge.workspace import Workspace
+from expunge.workspace import Workspace, edits
 
 SCHEMA = """\
 normalise = true
@@ -53,6 +53,15 @@ values = ["no", "yes"]
 """Declares the classes, for tables in which one of them is rare."""
 
 
+def at_once(made: Workspace) -> Workspace:
+    """The workspace ``made``, whose requests are worked as soon as they are accepted."""
+    path = made.storage.configuration_path
+    path.write_text(path.read_text().replace("hold_hours = 1", "hold_hours = 0"))
+    with made.storage.database.writing() as connection:
+        edits.remember(connection, made.storage)
+    return Workspace.open(made.storage.path)
+
+
 def workspace(
     folder: Path,
     *,
@@ -62,13 +71,13 @@ def workspace(
     schema: str | None = SCHEMA,
     aliases: tuple[str, ...] = (),
 ) -> Workspace:
-    """A workspace in ``folder / "ws"`` with three models; without ``schema`` one is drafted."""
+    """A workspace in ``folder / "ws"`` with three models, where requests are not held; without ``schema`` one is drafted."""
     pq.write_table(people() if table is None else table, folder / "people.parquet")
     given = None if schema is None else folder / "schema.toml"
     if given is not None:
         given.write_text(str(schema))
     data = str(folder / "people.parquet")
-    made = Workspace.create(folder / "ws", data, "who", aliases=aliases, schema=given, database=database)
+    made = at_once(Workspace.create(folder / "ws", data, "who", aliases=aliases, schema=given, database=database))
     if models:
         made.fit("churn", "churn", delta=1e-5)
         made.fit("spend", "spend", model="ridge", sigma=0.05)

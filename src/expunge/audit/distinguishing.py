@@ -48,6 +48,14 @@ class TradeOff:
     curve: Array
 
     @property
+    def band(self) -> float:
+        """By how much an error of ``curve`` may be off, at every threshold at once, at ``confidence``.
+
+        Source: Massart, *The tight constant in the Dvoretzky–Kiefer–Wolfowitz inequality*, 1990, for two sides of two samples.
+        """
+        return math.sqrt(math.log(4.0 / (1.0 - self.confidence)) / (2.0 * self.n_draws))
+
+    @property
     def mu_lower_bound(self) -> float:
         """A μ that the mechanisms' own is at least, at ``confidence``."""
         alpha, miss = self.false_positives_bound, self.false_negatives_bound

@@ -78,6 +78,7 @@ class Verdict:
             "certified_mu": self.certified_mu,
             "certified_epsilon": epsilon_of(self.certified_mu, self.delta),
             "delta": self.delta,
+            "band": found.band,
             "curve": found.curve.tolist(),
         }
         releases = [asdict(release) | {"is_honest": release.is_honest} for release in self.exact.releases]
@@ -102,7 +103,15 @@ class Verdict:
         axis.plot(
             alpha, norm.cdf(norm.isf(alpha) - self.certified_mu), color=COLOURS["ours"], label="certified: no test is below"
         )
-        axis.plot(*self.black_box.curve.T, ".", color=COLOURS["dp"], markersize=4, label="measured: the best test found")
+        found, sure = self.black_box, f"{self.black_box.confidence:.0%}"
+        lower, upper = np.clip(found.curve - found.band, 0.0, 1.0), np.clip(found.curve + found.band, 0.0, 1.0)
+        around = np.concatenate([upper, lower[::-1]])
+        axis.fill(
+            *around.T, color=COLOURS["dp"], alpha=0.15, linewidth=0, label=f"its errors lie in here, with {sure} confidence"
+        )
+        axis.plot(*found.curve.T, ".", color=COLOURS["dp"], markersize=4, label="measured: the best test found")
+        bound = found.false_positives_bound, found.false_negatives_bound
+        axis.plot(*bound, "x", color=COLOURS["dp"], label=f"what is judged: no larger errors, with {sure} confidence")
         axis.plot(alpha, 1.0 - alpha, ":", color=COLOURS["exact"], label="guessing")
         axis.set(xlabel="type I error", ylabel="type II error", xlim=(0, 1), ylim=(0, 1))
         axis.legend(frameon=False, fontsize=8)

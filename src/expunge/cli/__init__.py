@@ -1,6 +1,7 @@
 """The command line: ``expunge``. Thin: everything it does is a call into the library."""
 
 from expunge.cli import (
+    casework,
     desk,
     evidence,
     inspection,
@@ -9,6 +10,7 @@ from expunge.cli import (
     predictions,
     quality,
     receipts,
+    register,
     safekeeping,
     service,
     stories,
@@ -19,6 +21,7 @@ from expunge.cli.shared import app
 
 __all__ = [
     "app",
+    "casework",
     "desk",
     "evidence",
     "inspection",
@@ -27,6 +30,7 @@ __all__ = [
     "predictions",
     "quality",
     "receipts",
+    "register",
     "safekeeping",
     "service",
     "stories",

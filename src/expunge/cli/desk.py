@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from expunge.cli.casework import LOCAL, Channel, CheckedBy, NoteText, ReceivedOn, Reference, RequestId, given_note
 from expunge.cli.reading import DATA, reads_files
 from expunge.cli.receipts import write_receipts
 from expunge.cli.shared import (
@@ -37,6 +38,14 @@ if TYPE_CHECKING:
     from expunge.workspace.desk import ForgetRequest
     from expunge.workspace.preview import Preview
 
+MATTERS = {
+    "overdue": "overdue",
+    "due": "due this week",
+    "stuck": "stuck",
+    "approval": "waiting for a second person's approval",
+    "held": "held",
+}
+"""How open requests are counted, in words."""
 PREVIEWED = 20
 """Number of subjects up to which their influence on the models is reported when they ask."""
 
@@ -59,6 +68,11 @@ def forget(
     key: Annotated[
         str | None, typer.Option(help="Idempotency key for one subject: the same key returns the same request.")
     ] = None,
+    received_on: ReceivedOn = "",
+    channel: Channel = "",
+    reference: Reference = "",
+    checked_by: CheckedBy = "",
+    note: NoteText = "",
     receipts: Annotated[Path, typer.Option(help="Folder for the receipts, which are for the requesters.")] = Path("receipts"),
     dry_run: DryRun = False,
     workspace: InWorkspace = HERE,
@@ -66,8 +80,11 @@ def forget(
 ) -> None:
     """Accept requests to be forgotten, which `expunge process` then works. Prints a definite answer for each."""
     from expunge.workspace import Workspace
+    from expunge.workspace.cases import Case
     from expunge.workspace.desk import ForgetRequest
 
+    if note == "-" and file is not None and str(file) == "-":
+        raise ValueError("both --file and --note are to be read from standard input: give one of them as a file or a text")
     with progress("looking the subjects up", as_json):
         found = Workspace.open(workspace)
         listed = None if file is None else given_list(file, found.id_columns, column, no_heading)
@@ -77,8 +94,9 @@ def forget(
             raise ValueError("nobody to forget: give ids, or --file")
         if key is not None and len(asked) != 1:
             raise ValueError("--key is for one subject: leave it out, or make one call per subject")
+        case = Case.read(received_on, channel, reference, checked_by, given_note(note))
         wishes = [
-            ForgetRequest(subject, "local", key, by or (listed.by if listed and line else None))
+            ForgetRequest(subject, LOCAL, key, by or (listed.by if listed and line else None), case)
             for subject, line in zip(asked, lines, strict=True)
         ]
         if not dry_run:
@@ -127,7 +145,10 @@ def forget(
 
 @app.command()
 def cancel(
-    request: Annotated[str, typer.Argument(help="Id of the request.")],
+    request: RequestId,
+    reason: Annotated[
+        str, typer.Option(help="Why: person (who asked has withdrawn it), mistake, duplicate or other.")
+    ] = "person",
     dry_run: DryRun = False,
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,
@@ -140,7 +161,7 @@ def cancel(
     refused: RequestRefused | None = None
     with progress("cancelling", as_json):
         try:
-            Workspace.open(workspace).cancel(request, dry_run=dry_run)
+            Workspace.open(workspace).cancel(request, reason=reason, dry_run=dry_run)
         except RequestRefused as error:
             refused = error
     done_state = RequestState.ACCEPTED if dry_run else RequestState.CANCELLED
@@ -157,6 +178,8 @@ def cancel(
 def rectify(
     subject: Annotated[str, typer.Argument(help="Id of the person whose rows are wrong; - reads it from standard input.")],
     file: Annotated[Path, typer.Option(help="File with all the rows of this person, as they should be; read as append does.")],
+    received_on: ReceivedOn = "",
+    channel: Channel = "",
     receipts: Annotated[Path, typer.Option(help="Folder for the receipt, which is for the requester.")] = Path("receipts"),
     accept_undeclared: AcceptUndeclared = False,
     dry_run: DryRun = False,
@@ -166,6 +189,7 @@ def rectify(
 ) -> None:
     """Correct a person's rows (GDPR Art. 16) in the table and in every model, at once."""
     from expunge.workspace import Workspace
+    from expunge.workspace.cases import Case
 
     with progress("correcting", as_json), refusing(as_json):
         person, found = given_subject(subject), Workspace.open(workspace)
@@ -174,7 +198,14 @@ def rectify(
             show_plan(found.planned(lambda plans: plans.rectify(person, str(file), **how)), as_json)
             return
         require_writable(receipts)
-        answer, outcomes = found.rectify(person, str(file), accept_undeclared=accept_undeclared, reading=reading, notify=notify)
+        answer, outcomes = found.rectify(
+            person,
+            str(file),
+            accept_undeclared=accept_undeclared,
+            reading=reading,
+            case=Case.read(received_on, channel),
+            notify=notify,
+        )
         written = write_receipts(receipts, {answer.request: answer.receipt or ""})
     result = {
         "request": answer.request,
@@ -234,21 +265,28 @@ def append(
 
 
 @app.command()
-def process(dry_run: DryRun = False, workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
+def process(
+    now: Annotated[bool, typer.Option("--now", help="Work requests too whose hold is not over.")] = False,
+    dry_run: DryRun = False,
+    workspace: InWorkspace = HERE,
+    as_json: AsJson = False,
+) -> None:
     """Work the queue: forget everybody who asked, in every model, certify it, and erase their rows. By hand or by cron."""
     from expunge.workspace import Workspace, queue
 
     with progress("working the queue", as_json):
         found = Workspace.open(workspace)
         if dry_run:
-            show_plan(found.planned(lambda plans: queue.planned(plans.storage)), as_json)
+            show_plan(found.planned(lambda plans: queue.planned(plans.storage, heeds_hold=not now)), as_json)
             return
-        done = found.process(notify)
+        done = found.process(notify, heeds_hold=not now)
     result = {
         "closed": done.closed,
         "problems": done.problems,
         "aside": done.aside,
         "purged": done.purged,
+        "held": dict(done.held),
+        "unapproved": done.unapproved,
         "releases": [described(outcome) for outcome in done.outcomes],
     }
 
@@ -256,6 +294,15 @@ def process(dry_run: DryRun = False, workspace: InWorkspace = HERE, as_json: AsJ
         print_outcomes(done.outcomes, f"{done.closed:,} requests closed")
         if done.purged:
             console.print(f"{done.purged:,} tombstones were deleted: their term is over", highlight=False)
+        if done.held:
+            first = min(done.held.values())
+            console.print(
+                f"{len(done.held):,} requests can still be withdrawn, and wait, the first until {first[:16].replace('T', ' ')} "
+                "UTC. expunge process --now works them at once",
+                highlight=False,
+            )
+        if done.unapproved:
+            console.print(f"{done.unapproved:,} requests wait for a second person's approval", highlight=False)
         for request, problem in done.problems.items():
             console.print(f"{request} could not be worked: {problem}", highlight=False)
         for name, reason in done.aside.items():
@@ -282,6 +329,9 @@ def status(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
     def text() -> None:
         counted = ", ".join(f"{count:,} {state}" for state, count in found.requests.items() if count) or "none yet"
         console.print(f"{found.rows:,} rows. Requests: {counted}", highlight=False)
+        waiting = [f"{count:,} {MATTERS[matter]}" for matter, count in found.matters.items() if count and matter in MATTERS]
+        if waiting:
+            console.print(f"Of the open ones: {', '.join(waiting)}", highlight=False)
         if found.open:
             table = Table(title="Open requests, most urgent first")
             for heading in ("request", "kind", "state", "days left", "problem"):

@@ -22,6 +22,15 @@ def serve(
     plain_http: Annotated[
         bool, typer.Option("--plain-http", help="Listen beyond this machine without TLS, behind a proxy that provides it.")
     ] = False,
+    root_path: Annotated[
+        str, typer.Option(help="Path under which a proxy in front offers the service, as /desk; the proxy may take it off.")
+    ] = "",
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Address or network of a proxy in front, whose X-Forwarded-For and -Proto are believed; may be repeated."
+        ),
+    ] = None,
     json_log: Annotated[bool, typer.Option("--json-log", help="Write the log as one JSON object a line.")] = False,
     workspace: InWorkspace = HERE,
 ) -> None:
@@ -31,6 +40,7 @@ def serve(
 
         from expunge.service import records
         from expunge.service.app import create_app
+        from expunge.service.connections import Connections
         from expunge.workspace import Workspace
 
         is_secure = tls_certificate is not None and tls_key is not None
@@ -39,8 +49,10 @@ def serve(
                 f"{host} can be reached from other machines: give --tls-certificate and --tls-key, or --plain-http if a proxy "
                 "in front provides TLS"
             )
+        trusted = [_network(text) for text in trusted_proxy or []]
         found = Workspace.open(workspace)
-        service = create_app(found, is_secure=is_secure or plain_http)
+        connections = Connections(trusted=trusted)
+        service = create_app(found, is_secure=is_secure or plain_http, root=root_path.rstrip("/"), connections=connections)
     notify(f"serving {found.storage.path} on http{'s' if is_secure else ''}://{host}:{port}")
     uvicorn.run(
         service,
@@ -51,10 +63,12 @@ def serve(
         access_log=False,
         log_config=records.configuration(as_json=json_log),
         server_header=False,
+        http=connections.protocol,  # type: ignore[arg-type]
+        ws="none",
+        proxy_headers=bool(trusted),
+        forwarded_allow_ips=",".join(map(str, trusted)),
         timeout_keep_alive=30,
         timeout_graceful_shutdown=3,  # with the worker's own time, it stops within 10 seconds
-        limit_concurrency=1000,
-        h11_max_incomplete_event_size=65536,
     )
 
 
@@ -113,6 +127,13 @@ def revoke(
     show({"token": identity, "revoked": is_revoked}, as_json, lambda: console.print(message, highlight=False))
     if not is_revoked:
         raise typer.Exit(REFUSED)
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError as error:
+        raise ValueError(f"--trusted-proxy must be an address or a network, as 10.0.0.0/24, got {text!r}") from error
 
 
 def _is_loopback(host: str) -> bool:

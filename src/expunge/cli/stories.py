@@ -91,7 +91,7 @@ def audit(
             from expunge.workspace.auditing import audited
             from expunge.workspace.storage import Storage
 
-            verdict = audited(Storage(workspace), model, draws)
+            verdict = audited(Storage(workspace), model, draws).verdict
     console.print(str(verdict), highlight=False)
     paths = verdict.write(folder)
     console.print(f"written to {paths[0]} and {paths[1]}")

@@ -46,7 +46,7 @@ class ExcelFile:
         if first is None:
             raise InvalidRows(f"{path}: the sheet {self.sheet!r} is empty: choose one with a heading and rows")
         self._first, row = first
-        cells = [None if value is None else _text(value) for value in row]
+        cells = [None if value is None else text_of(value) for value in row]
         names = first_row_names(str(path), cells, reading.heading, list(expected))
         self.has_heading = names is not None
         self.names = names or [f"column_{i + 1}" for i in range(len(row))]
@@ -84,12 +84,12 @@ class ExcelFile:
             raise InvalidRows(f"{self.path}, row {number} has a cell to the right of the heading: name its column, or clear it")
         given = [*row, *[None] * (len(self.names) - len(row))]
         for name, value in zip(self.names, given, strict=True):
-            if name in self._texts and isinstance(value, int | float | datetime | date) and not _is_id(value):
+            if name in self._texts and isinstance(value, int | float | datetime | date) and not is_id(value):
                 raise InvalidRows(
-                    f"{self.path}, row {number}, column {name!r}: the cell holds {_kind(value)}, which is not an id: format "
+                    f"{self.path}, row {number}, column {name!r}: the cell holds {kind_of(value)}, which is not an id: format "
                     f"the column as text in Excel and enter the ids again (Excel keeps {DIGITS} digits of a number)"
                 )
-        return [None if value is None else _text(value) or None for value in given]
+        return [None if value is None else text_of(value) or None for value in given]
 
     def _rows(self) -> Iterator[tuple[int, Row]]:
         """Numbers and values of the rows that are not blank, without empty cells at their ends."""
@@ -128,11 +128,13 @@ def _sheet(path: Path, names: list[str], wanted: str) -> str:
     return wanted or names[0]
 
 
-def _is_id(value: Any) -> bool:
+def is_id(value: Any) -> bool:
+    """Whether a number in a cell can be an id: whole, with all its digits."""
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**DIGITS
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """What a cell holds that is not an id, in words."""
     if isinstance(value, bool):
         return "true or false"
     if isinstance(value, int):
@@ -140,7 +142,8 @@ def _kind(value: Any) -> str:
     return "a number that is not whole" if isinstance(value, float) else "a date"
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """The value of a cell as it would be in a text file."""
     if isinstance(value, datetime):
         is_day = (value.hour, value.minute, value.second, value.microsecond) == (0, 0, 0, 0)
         return value.date().isoformat() if is_day else value.isoformat(sep=" ")

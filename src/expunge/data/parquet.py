@@ -43,8 +43,12 @@ class RowGroup:
         """Which row group it is, for errors."""
         return f"row group {self.number} of {self.path}"
 
-    def tables(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+    def tables(self, columns: Sequence[str], looked_up: Sequence[str] = ()) -> Iterator[pa.Table]:
         """Its rows in order, a few at a time, with these columns, decoded in the calling thread.
+
+        Args:
+            columns: names of the columns.
+            looked_up: those whose texts stay the codes that the file has for them, each with its text once. Default: none.
 
         Raises:
             InvalidRows: the file is gone, was changed, or cannot be read.
@@ -54,7 +58,7 @@ class RowGroup:
             if _stamp(self.store, self.path) != self.stamp:
                 raise InvalidRows(f"{self.path} was changed while it was in use: open the table again")
             footer = _footer(self.store, self.path, self.stamp)
-            with pq.ParquetFile(self.path, filesystem=self.store, metadata=footer) as file:
+            with pq.ParquetFile(self.path, filesystem=self.store, metadata=footer, read_dictionary=list(looked_up)) as file:
                 for batch in file.iter_batches(at_once, [self.number], columns=list(columns), use_threads=False):
                     yield pa.Table.from_batches([batch])
         except FileNotFoundError as error:

@@ -1,6 +1,7 @@
 """Rows as JSON has them: one object each, with values that become what the same text in a file would be."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,6 +11,21 @@ from expunge.data.column_types import Misfit, Rules, is_written, named
 from expunge.data.dialect import Reading
 from expunge.data.fitting import WrongType, fitted
 from expunge.errors import InvalidRows
+
+
+@dataclass(frozen=True)
+class Records:
+    """Rows that came as JSON, and are in memory alone.
+
+    Args:
+        rows: an object each.
+    """
+
+    rows: Sequence[Mapping[str, "Value"]] = field(repr=False)
+
+    def __str__(self) -> str:
+        return "what was sent"
+
 
 Value = str | bool | int | float | None
 _UNFIT = (Misfit, WrongType, OverflowError, pa.ArrowInvalid)

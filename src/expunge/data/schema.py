@@ -43,16 +43,19 @@ from scipy import sparse
 
 from expunge.data.columns import Unfit, column_names, column_values
 from expunge.data.encoding import Block, Category, Combination, Combined, Encoding, Number
-from expunge.data.encoding.block import Features, joined, normalised
+from expunge.data.encoding.block import Features, joined, lengths, normalised
 from expunge.data.encoding.tables import combination_of, encoding_of, lines_of, quoted
 from expunge.data.origins import DECLARED, DRAFTED, PRIVATE, SchemaPrivacy
 from expunge.errors import InvalidRows
 from expunge.files import write_file
 from expunge.identities import EXACT, Rule
-from expunge.problem.arrays import SMALLEST, canonical, dense
+from expunge.problem.arrays import SMALLEST, canonical, dense, unsplit
+from expunge.problem.split import SplitMatrix
 
 __all__ = ["Category", "Encoded", "FeatureSchema", "Number"]
 
+NORMED = 1 << 18
+"""Values whose norms are taken at a time."""
 DENSE = 512
 """Rows with more features than this are CSR, if some of the features are of a sparse kind."""
 
@@ -175,6 +178,34 @@ class FeatureSchema:
             InvalidRows: a declared column is missing, columns differ in length, a value cannot be what its column is
                 declared as, or an encoder is missing.
         """
+        blocks, parts = self._parts(table, ids)
+        X: Any = joined(list(map(unsplit, parts))) if self.is_sparse else np.hstack(list(map(dense, parts)))
+        X = _cleared(X)
+        if self.normalise:
+            X = _cleared(normalised(X))
+        return self._encoded(canonical(X, "rows") if self.is_sparse else X, blocks)
+
+    def encode_in_blocks(self, table: Any, ids: Sequence[object] | None = None) -> Encoded:
+        """The same features to the last bit as ``encode``, in blocks: a category is never written out as columns.
+
+        Args:
+            table: as for ``encode``.
+            ids: names of the rows for error messages; by default their positions.
+
+        Raises:
+            InvalidRows: as of ``encode``.
+        """
+        blocks, parts = self._parts(table, ids)
+        split, may_join, n_blocks = list[SplitMatrix](), list[int](), 0
+        for (_name, features), part in zip(self._named, map(_cleared, parts), strict=True):
+            split.append(part if isinstance(part, SplitMatrix) else SplitMatrix.of(part, features.groups, ()))
+            may_join += [n_blocks] if features.alike and len(split[-1].blocks) == 1 else []
+            n_blocks += len(split[-1].blocks)
+        X = SplitMatrix.beside(split, may_join)
+        return self._encoded(_cleared(X.divided(_lengths(X))) if self.normalise else X, blocks)
+
+    def _parts(self, table: Any, ids: Sequence[object] | None) -> tuple[dict[str, Block], list[Any]]:
+        """What each column was encoded as, and the features one after the other: dense, CSR, or in blocks."""
         blocks: dict[str, Block] = {}
         n_rows = None
         for name in self.columns:
@@ -182,18 +213,16 @@ class FeatureSchema:
             n_rows = len(block.missing) if n_rows is None else n_rows
             if len(block.missing) != n_rows:
                 raise InvalidRows(f"column {name!r} has {len(block.missing)} rows, others have {n_rows}")
-        parts = [block.features for block in blocks.values()]
-        parts += [
+        combined = (
             self._combined[name].encode([blocks[column] for column in combination.columns])
             for name, combination in self.features.items()
-        ]
-        X: Any = joined(parts) if self.is_sparse else np.hstack([dense(part) for part in parts])
-        X = _cleared(X)
-        if self.normalise:
-            X = _cleared(normalised(X))
+        )
+        return blocks, [*(block.made for block in blocks.values()), *combined]
+
+    def _encoded(self, X: Any, blocks: Mapping[str, Block]) -> Encoded:
         undeclared = {name: int(block.undeclared.sum()) for name, block in blocks.items()}
         missing = {name: int(block.missing.sum()) for name, block in blocks.items()}
-        return Encoded(canonical(X, "rows") if self.is_sparse else X, undeclared, missing)
+        return Encoded(X, undeclared, missing)
 
     def _block(self, name: str, table: Any, ids: Sequence[object] | None) -> Block:
         try:
@@ -332,9 +361,17 @@ class FeatureSchema:
 
 def _cleared(X: Any) -> Any:
     """Without numbers so close to an end of their range that no model can tell them apart, and whose squares might be 0."""
+    if isinstance(X, SplitMatrix):
+        return X.mapped(lambda values: np.where(np.abs(values) < SMALLEST, 0.0, values))
     values = X.data if sparse.issparse(X) else X
     values[np.abs(values) < SMALLEST] = 0.0
     return X
+
+
+def _lengths(X: SplitMatrix) -> NDArray[np.float64]:
+    """What ``normalised`` divides by: no more is dense at a time than fits a cache."""
+    step = max(1, NORMED // X.shape[1])
+    return np.concatenate([lengths(X[start : start + step].toarray()) for start in range(0, X.shape[0], step)] or [np.empty(0)])
 
 
 def _privacy(given: Any) -> SchemaPrivacy:

@@ -38,8 +38,8 @@ class Part(Protocol):
         """Approximate number of rows."""
         ...
 
-    def tables(self, columns: Sequence[str]) -> Iterator[pa.Table]:
-        """Its rows, a few at a time."""
+    def tables(self, columns: Sequence[str], looked_up: Sequence[str] = ()) -> Iterator[pa.Table]:
+        """Its rows, a few at a time; columns that are ``looked_up`` may come as codes."""
         ...
 
 
@@ -92,7 +92,8 @@ class EncodedPart:
 
     def batches(self) -> Iterator[Rows]:
         first = 0
-        for table in self.part.tables(columns_read(self.columns, self.people)):
+        looked_up = [name for name in self.columns.looked_up if self.people is None or name != self.people.column]
+        for table in self.part.tables(columns_read(self.columns, self.people), looked_up):
             ids = Places(self.part.name, np.arange(first, first + len(table)))
             first += len(table)
             if self.people is not None:
@@ -217,7 +218,7 @@ class TablePart:
     def n_rows(self) -> int:
         return len(self.table)
 
-    def tables(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+    def tables(self, columns: Sequence[str], looked_up: Sequence[str] = ()) -> Iterator[pa.Table]:
         yield self.table.select(list(columns))
 
 

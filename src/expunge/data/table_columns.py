@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from expunge.data.columns import codes_of
+from expunge.data.encoding import Category, OrderedCategory
 from expunge.data.schema import FeatureSchema
 from expunge.errors import InvalidRows
 from expunge.problem.arrays import LARGEST, SMALLEST
@@ -51,6 +52,13 @@ class TableColumns:
         return [*(self.features.columns if isinstance(self.features, FeatureSchema) else self.features), *self.target_columns]
 
     @property
+    def looked_up(self) -> list[str]:
+        """Columns of which nothing matters but which of the declared values each row has."""
+        declared = self.features.columns if isinstance(self.features, FeatureSchema) else {}
+        features = [name for name, encoding in declared.items() if isinstance(encoding, Category | OrderedCategory)]
+        return [*features, *([self.target] if self.classes else [])]
+
+    @property
     def target_columns(self) -> list[str]:
         """Those of which targets and weights are made."""
         exposure = None if self.exposure is None else self.exposure[0]
@@ -72,12 +80,14 @@ class TableColumns:
             ids = ids.at(has_target) if isinstance(ids, Places) else [ids[int(i)] for i in np.flatnonzero(has_target)]
         y, weight = self.targets(table, ids)
         if isinstance(self.features, FeatureSchema):
-            rows, schema = Rows.of(self.features.encode(table, ids).X, y, weight, ids), self.features
+            schema, thin = self.features, self.features.thin if self.features.is_sparse else None
+            n_blocks = len(schema.groups) - (0 if thin is None else len(thin))
+            is_split = pays(n_blocks, len(schema.feature_names))  # by the schema alone: all parts have the same blocks
+            if is_split and self.expansion is None and thin is None:
+                return Rows.of(schema.encode_in_blocks(table, ids).X, y, weight, ids)
+            rows = Rows.of(schema.encode(table, ids).X, y, weight, ids)
             if self.expansion is not None:
                 return self.expansion.rows(rows)
-            thin = schema.thin if schema.is_sparse else None
-            n_blocks = len(schema.groups) - (0 if thin is None else len(thin))
-            is_split = pays(n_blocks, rows.X.shape[1])  # by the schema alone: all parts have the same blocks
             return replace(rows, X=SplitMatrix.of(rows.X, schema.groups, schema.alike, thin)) if is_split else rows
         columns = [self._numbers(table, name, ids) for name in self.features]
         X = np.stack(columns).T  # column by column, as they are stored

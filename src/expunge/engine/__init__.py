@@ -15,7 +15,8 @@ class Engine(Protocol):
     """Reduces a function of row batches over a whole source."""
 
     def reduce(self, source: RowSource, function: Callable[[Rows], T], combine: Callable[[T, T], T]) -> T:
-        """``combine`` folded over ``function(batch)``; raises ``InvalidRows`` if the source has no rows."""
+        """``combine`` folded over ``function(batch)``; of two results it may change the first. Raises ``InvalidRows`` if the
+        source has no rows."""
         ...
 
 

@@ -6,6 +6,7 @@ what it has cached of them is used; the results of the runs are then added up as
 does what: a worker that is lost is replaced by another, which does its tasks again, and no digit changes.
 """
 
+import copy
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, TypeVar
@@ -69,7 +70,7 @@ class DaskEngine:
         Args:
             source: the rows, in parts that workers can read.
             function: of one batch; pure, called on the workers.
-            combine: of two results, in the order of the rows.
+            combine: of two results, in the order of the rows; it may change the first.
 
         Raises:
             InvalidRows: the source has no rows, or a part cannot be read.
@@ -103,7 +104,7 @@ class DaskEngine:
             ]
             while len(results) > 1:
                 groups = [results[i : i + FAN_IN] for i in range(0, len(results), FAN_IN)]
-                results = [self._client.submit(folded, group, combine, retries=RETRIES, pure=False) for group in groups]
+                results = [self._client.submit(_folded_anew, group, combine, retries=RETRIES, pure=False) for group in groups]
             total: T | None = results[0].result() if results else None
             return require_rows(total)
         except (KilledWorker, FutureCancelledError, OSError, TimeoutError) as error:
@@ -115,6 +116,12 @@ class DaskEngine:
 
 def _itself(function: Callable[[Rows], T]) -> Callable[[Rows], T]:
     return function
+
+
+def _folded_anew(results: Sequence[T | None], combine: Callable[[T, T], T]) -> T | None:
+    """``folded``, but that no result is changed: a worker keeps them, and may have to combine them once more."""
+    found = [result for result in results if result is not None]
+    return folded([copy.deepcopy(result) if k == 0 else result for k, result in enumerate(found)], combine)
 
 
 def _run(run: Sequence[RowSource], function: Callable[[Rows], T], combine: Callable[[T, T], T]) -> T | None:

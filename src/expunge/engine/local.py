@@ -27,7 +27,7 @@ class LocalEngine:
         Args:
             source: the rows.
             function: of one batch; pure, called in several threads.
-            combine: of two results, in the order of the rows.
+            combine: of two results, in the order of the rows; it may change the first.
 
         Raises:
             InvalidRows: the source has no rows.

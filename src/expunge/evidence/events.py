@@ -30,6 +30,8 @@ class EventKind(StrEnum):
     REQUEST_REFUSED = "request.refused"
     REQUEST_CANCELLED = "request.cancelled"
     REQUEST_RESTORED = "request.restored"
+    REQUEST_EXTENDED = "request.extended"
+    REQUEST_APPROVED = "request.approved"
     REQUEST_STUCK = "request.stuck"
     BATCH_BEGUN = "batch.begun"
     BATCH_CERTIFIED = "batch.certified"

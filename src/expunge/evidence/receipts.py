@@ -12,6 +12,7 @@ from typing import Any
 
 from expunge import identities
 from expunge.errors import NotShown, SignatureInvalid
+from expunge.evidence.checks import Passed, untold
 from expunge.evidence.signing import PublicKeys, SigningKey
 from expunge.evidence.statements import RECEIPT, canonical, require_members
 
@@ -45,8 +46,16 @@ def committed(salt: str, name: str, value: str) -> str:
     return hashlib.sha256(b"".join(len(part).to_bytes(8, "big") + part for part in parts)).hexdigest()
 
 
-def verify_receipt(content: Mapping[str, Any], keys: PublicKeys, subject: str | None = None) -> Mapping[str, Any]:
+def verify_receipt(
+    content: Mapping[str, Any], keys: PublicKeys, subject: str | None = None, passed: Passed = untold
+) -> Mapping[str, Any]:
     """The content of a receipt; if ``subject`` is given, only if it is that subject's, by the rule of ids that it names.
+
+    Args:
+        content: content of the file.
+        keys: the trusted public keys.
+        subject: the id that it should be for. Default: not asked.
+        passed: told of each check that passed. Default: nobody.
 
     Raises:
         SignatureInvalid: it was altered, is not signed by ``keys``, or has another subject.
@@ -57,9 +66,13 @@ def verify_receipt(content: Mapping[str, Any], keys: PublicKeys, subject: str | 
     predicate = keys.verified(envelope, RECEIPT).predicate
     if not all(isinstance(predicate.get(name), str) for name in ("request", "salt", "commitment", "received", "ids")):
         raise SignatureInvalid("this is not a receipt in the form that this package signs")
+    passed("it is signed with one of the keys, and not a byte of what was signed was altered")
     keys.require_unrevoked(envelope)
+    passed("the key was not revoked")
     if subject is not None and not _is_of(predicate, subject):
         raise NotShown("the receipt is genuine, but it is not for this subject")
+    if subject is not None:
+        passed("it is for the id that you gave")
     return predicate
 
 

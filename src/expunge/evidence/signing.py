@@ -21,6 +21,7 @@ from expunge.errors import SignatureInvalid, WorkspaceInvalid
 from expunge.evidence.statements import PAYLOAD, ROTATION, STATEMENT, Statement, canonical, digest, parsed, require_members
 from expunge.files import write_file
 
+ADVICE = "give the expunge.pub of the workspace"
 PEM_BEGIN, PEM_END = "-----BEGIN PUBLIC KEY-----", "-----END PUBLIC KEY-----"
 
 
@@ -148,17 +149,30 @@ class PublicKeys:
         Raises:
             WorkspaceInvalid: there is no such file, or no key in it, or one that is not endorsed.
         """
-        advice = "give the expunge.pub of the workspace"
         try:
-            keys = cls.of(_read_chain(Path(path).read_text(encoding="utf-8")))
+            return cls.in_file(Path(path).read_bytes(), str(path))
         except FileNotFoundError:
-            raise WorkspaceInvalid(f"there is no public key at {path}: {advice}") from None
+            raise WorkspaceInvalid(f"there is no public key at {path}: {ADVICE}") from None
+
+    @classmethod
+    def in_file(cls, content: bytes, name: str) -> "PublicKeys":
+        """Like ``read``, for the content of a file.
+
+        Args:
+            content: content of the file.
+            name: what the file is called in messages.
+
+        Raises:
+            WorkspaceInvalid: there is no key in it, or one that is not endorsed.
+        """
+        try:
+            keys = cls.of(_read_chain(content.decode()))
         except SignatureInvalid as error:
-            raise WorkspaceInvalid(f"{path} holds a key that the one before it has not endorsed: {advice}") from error
+            raise WorkspaceInvalid(f"{name} holds a key that the one before it has not endorsed: {ADVICE}") from error
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise WorkspaceInvalid(f"{path} does not hold an Ed25519 public key: {advice}") from error
+            raise WorkspaceInvalid(f"{name} does not hold an Ed25519 public key: {ADVICE}") from error
         if not keys.pems:
-            raise WorkspaceInvalid(f"{path} does not hold a public key: {advice}")
+            raise WorkspaceInvalid(f"{name} does not hold a public key: {ADVICE}")
         return keys
 
     def __str__(self) -> str:

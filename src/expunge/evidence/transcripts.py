@@ -13,6 +13,7 @@ from typing import Any
 from expunge.errors import SignatureInvalid
 from expunge.evidence.bundles import verify_export
 from expunge.evidence.charges import RELATIVE, Why, composed, delta_of, require_order
+from expunge.evidence.checks import Passed, untold
 from expunge.evidence.events import REFIT_BATCH, EventKind
 from expunge.evidence.signing import PublicKeys, SigningKey
 from expunge.evidence.statements import TRANSCRIPT, canonical, parsed, require_members
@@ -84,25 +85,29 @@ class TranscriptStatement:
         return canonical({**exported, "expunge": "transcript", "statement": envelope})
 
 
-def verify_transcript(content: Mapping[str, Any], keys: PublicKeys) -> TranscriptStatement:
+def verify_transcript(content: Mapping[str, Any], keys: PublicKeys, passed: Passed = untold) -> TranscriptStatement:
     """The content of a transcript statement, if it is signed, lists the releases in the log, and μ is theirs.
 
     Args:
         content: content of the file.
         keys: the trusted public keys.
+        passed: told of each check that passed. Default: nobody.
 
     Raises:
         SignatureInvalid: it was altered, is not signed by ``keys``, or does not follow from the log and its own figures.
     """
     given = require_members(content, {"expunge": str, "statement": str, "events": list, "checkpoint": str})
     log = {"expunge": "log", "events": given["events"], "checkpoint": given["checkpoint"]}
-    size = verify_export(log, keys)
+    size = verify_export(log, keys, passed)
     statement = _read(keys.verified(given["statement"], TRANSCRIPT).predicate)
     keys.require_unrevoked(given["statement"])
+    passed("the statement is signed with one of the keys, which was not revoked")
     if statement.events != size:
         raise SignatureInvalid("the statement was made from a different state of the log than the one in the file")
     _require_logged(statement, [parsed(entry) for entry in given["events"]])
+    passed("it lists every release of the log since the deletion, and no other")
     _require_composed(statement)
+    passed("its totals follow from its own figures")
     return statement
 
 

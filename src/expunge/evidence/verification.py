@@ -11,6 +11,7 @@ from typing import Any
 
 from expunge.errors import NotShown, SignatureInvalid
 from expunge.evidence.bundles import verify_bundle, verify_export
+from expunge.evidence.checks import Passed, untold
 from expunge.evidence.coverage import verify_covered
 from expunge.evidence.heads import Relation, Witness, relation, shown_since, signed_head
 from expunge.evidence.receipts import verify_receipt
@@ -158,7 +159,9 @@ def verify_file(path: Path, keys: PublicKeys, subject: str | None = None, receip
     return verify_content(_text(path), keys, subject, None if receipt is None else _text(receipt))
 
 
-def verify_content(text: str, keys: PublicKeys, subject: str | None = None, receipt: str | None = None) -> Proven:
+def verify_content(
+    text: str, keys: PublicKeys, subject: str | None = None, receipt: str | None = None, passed: Passed = untold
+) -> Proven:
     """Like ``verify_file``, for a file's content.
 
     Args:
@@ -166,27 +169,32 @@ def verify_content(text: str, keys: PublicKeys, subject: str | None = None, rece
         keys: the trusted public keys.
         subject: for a receipt, the id that it should be for. Default: not asked.
         receipt: for a certificate, the content of the receipt of a request that it should answer. Default: not asked.
+        passed: told of each check that passed. Default: nobody.
 
     Raises:
         SignatureInvalid, NotShown: as for ``verify_file``.
     """
     content = parsed(text)
     kind = _kind(content)
+    passed(f"it is a {kind} in the form that Expunge writes")
     if receipt is not None and kind != "certificate":
         raise NotShown(f"the {kind} belongs to no release: use a receipt with a certificate")
     if subject is not None and receipt is None and kind != "receipt":
         raise NotShown(f"a {kind} names nobody: use a subject with a receipt")
     if kind == "certificate":
-        return _certificate(content, keys, subject, receipt)
+        return _certificate(content, keys, subject, receipt, passed)
     if kind == "receipt":
-        predicate = verify_receipt(content, keys, subject)
+        predicate = verify_receipt(content, keys, subject, passed)
         return ProvenReceipt(kind, predicate["request"], predicate["received"], subject)
     if kind == "log":
-        return ProvenLog(kind, verify_export(content, keys))
+        return ProvenLog(kind, verify_export(content, keys, passed))
     if kind == "transcript":
-        return _transcript(content, keys)
+        return _transcript(content, keys, passed)
     witness = _witness(content, keys)
+    passed("it is signed with one of the keys, and not a byte of what was signed was altered")
     since = None if witness.since is None else witness.since.size
+    if since is not None:
+        passed(f"it proves that the log still begins with the {since:,} events of an earlier checkpoint")
     return ProvenCheckpoint(kind, witness.head.size, witness.head.root, since)
 
 
@@ -217,9 +225,34 @@ def witnessed(path: Path, keys: PublicKeys) -> Witness:
         FileNotFoundError: there is no such file.
     """
     try:
-        return _witness(parsed(_text(path)), keys)
+        return witness_in(_text(path), keys)
     except SignatureInvalid as error:
         raise SignatureInvalid(f"{path}: {error}") from error
+
+
+def witness_in(text: str, keys: PublicKeys) -> Witness:
+    """Like ``witnessed``, for a file's content.
+
+    Args:
+        text: content of a checkpoint, certificate or log.
+        keys: the trusted public keys.
+
+    Raises:
+        SignatureInvalid: it is not genuine, or shows nothing about the log.
+    """
+    return _witness(parsed(text), keys)
+
+
+def kind_of(text: str) -> str | None:
+    """What kind of file a text is: one of ``KINDS``, or ``None``; nothing of it is checked.
+
+    Args:
+        text: content of a file.
+    """
+    try:
+        return _kind(parsed(text))
+    except SignatureInvalid:
+        return None
 
 
 def _witness(content: Any, keys: PublicKeys) -> Witness:
@@ -229,7 +262,7 @@ def _witness(content: Any, keys: PublicKeys) -> Witness:
     if "payload" in content:
         return Witness(signed_head(canonical(content), keys))
     if kind == "certificate":
-        _certificate(content, keys, None, None)
+        _certificate(content, keys, None, None, untold)
         return Witness(signed_head(content["checkpoint"], keys))
     if kind in ("log", "transcript"):
         if kind == "transcript":
@@ -243,9 +276,9 @@ def _witness(content: Any, keys: PublicKeys) -> Witness:
     return Witness(head, shown_since(given["since"], head) if since else None)
 
 
-def _transcript(content: dict[str, Any], keys: PublicKeys) -> ProvenTranscript:
+def _transcript(content: dict[str, Any], keys: PublicKeys, passed: Passed) -> ProvenTranscript:
     """The content of a transcript statement."""
-    said = verify_transcript(content, keys)
+    said = verify_transcript(content, keys, passed)
     exposure, mu, epsilon = ("inf" if math.isinf(value) else value for value in (said.exposure_mu, said.mu, said.epsilon))
     return ProvenTranscript(
         kind="transcript",
@@ -261,17 +294,22 @@ def _transcript(content: dict[str, Any], keys: PublicKeys) -> ProvenTranscript:
     )
 
 
-def _certificate(content: dict[str, Any], keys: PublicKeys, subject: str | None, receipt: str | None) -> ProvenCertificate:
+def _certificate(
+    content: dict[str, Any], keys: PublicKeys, subject: str | None, receipt: str | None, passed: Passed
+) -> ProvenCertificate:
     """The content of a certificate, and the request that it answers."""
-    statement = verify_bundle({name: value for name, value in content.items() if name != "covers"}, keys)
+    statement = verify_bundle({name: value for name, value in content.items() if name != "covers"}, keys, passed)
     predicate = statement.predicate
     shown: tuple[str, ...] = ("model", "release", "issued", "epsilon", "delta", "sigma")
     if not all(name in predicate for name in shown):
         raise SignatureInvalid("this is not a certificate in the form that this package signs")
     shown += tuple(name for name in ("noise", "excess_risk", "noise_floor") if name in predicate)  # older ones have none
     covered = verify_covered(content["covers"], predicate.get("requests")) if "covers" in content else None
+    if covered is not None:
+        passed(f"the release is signed to answer request {covered}")
     if receipt is not None:
         _require_covered(content, keys, subject, receipt)
+        passed("that is the request of the receipt" + ("" if subject is None else ", which is for the id that you gave"))
     claims = {name: predicate[name] for name in shown}
     if SCHEMA_PRIVACY in predicate:
         private = require_members(predicate[SCHEMA_PRIVACY], {"epsilon": float, "delta": float})

@@ -24,7 +24,7 @@ from expunge.ledger.sealing import Sealing, SealKey
 from expunge.ledger.tables import events, metadata, properties, seals
 from expunge.ledger.witness import Witness
 
-HEAD = "0002"
+HEAD = "0006"
 """The newest migration; a test compares it with the existing migrations."""
 MIGRATIONS = Path(__file__).parent / "migrations"
 UNDEFINED = ("UndefinedTable", "UndefinedColumn")
@@ -37,6 +37,8 @@ WAIT = 30.0
 """Seconds to wait for another writer."""
 LEAD_LOCK = 0x45585056
 """PostgreSQL's advisory lock held by the process that works the queue."""
+JOBS_LOCK = 0x45585057
+"""PostgreSQL's advisory lock held by the process that does a job."""
 APPEND_LOCK = 0x45585055
 """PostgreSQL's advisory lock that writers of the ledger hold to the end of their transaction."""
 
@@ -241,25 +243,38 @@ class Database:
                 connection.exec_driver_sql("BEGIN")
             else:
                 vacuuming = connection.execution_options(isolation_level="AUTOCOMMIT")
-                for table in ("requests", "releases"):
+                for table in ("requests", "releases", "case_files", "notes"):
                     vacuuming.exec_driver_sql(f"VACUUM {table}")
 
     @contextmanager
-    def leading(self, patience: float = 0.0) -> Iterator[bool]:
+    def leading(self, patience: float = 0.0, lock: int = LEAD_LOCK) -> Iterator[bool]:
         """Whether this process, of all on the same database, may work now; held until the block ends or the process dies.
 
         Args:
             patience: seconds to wait for another process.
+            lock: what only one may do at a time. Default: working the queue.
         """
         if self.is_sqlite:  # the workspace's file lock is enough: SQLite is on one machine
             yield True
             return
         with self._explained(), self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             until = time.monotonic() + patience
-            taking = f"SELECT pg_try_advisory_lock({LEAD_LOCK})"
+            taking = f"SELECT pg_try_advisory_lock({lock})"
             while not (is_leading := bool(connection.exec_driver_sql(taking).scalar())) and time.monotonic() < until:
                 time.sleep(0.05)
             yield is_leading  # the lock ends with the connection
+
+    @property
+    def server(self) -> str:
+        """What keeps the ledger, with its version.
+
+        Raises:
+            WorkspaceInvalid: it cannot be reached.
+        """
+        with self._explained(), self.engine.connect() as connection:
+            if self.is_sqlite:
+                return f"SQLite {sqlite3.sqlite_version}"
+            return f"PostgreSQL {connection.exec_driver_sql('SHOW server_version').scalar()}"
 
     def verify(self) -> None:
         """Raises ``LedgerCorrupt`` if the database itself finds damage."""

@@ -202,6 +202,36 @@ def entries(connection: sa.Connection, after: int, limit: int) -> list[Event]:
     return [Event.of(entry) for entry in connection.execute(chosen).scalars()]
 
 
+def newest_entries(connection: sa.Connection, kind: EventKind | None, between: tuple[int, int], limit: int) -> list[Event]:
+    """Up to ``limit`` events, the newest first.
+
+    Args:
+        connection: a connection to the ledger's database.
+        kind: kind of the events; ``None`` for all.
+        between: the smallest and the largest number that are wanted.
+        limit: the largest number of events.
+    """
+    chosen = sa.select(events.c.entry).where(events.c.seq.between(*between)).order_by(events.c.seq.desc()).limit(limit)
+    if kind is not None:
+        chosen = chosen.where(events.c.kind == kind)
+    return [Event.of(entry) for entry in connection.execute(chosen).scalars()]
+
+
+def first_since(connection: sa.Connection, at: str) -> int:
+    """Number of the first event at ``at`` or later; one more than there are if there is none.
+
+    Args:
+        connection: a connection to the ledger's database.
+        at: ISO 8601; no event is earlier than the one before it.
+    """
+    low, high = 1, size(connection) + 1
+    while low < high:
+        middle = (low + high) // 2
+        entry = connection.execute(sa.select(events.c.entry).where(events.c.seq == middle)).scalar_one()
+        low, high = (middle + 1, high) if Event.of(entry).at < at else (low, middle)
+    return low
+
+
 def of_kind(connection: sa.Connection, kind: EventKind) -> list[Event]:
     """All events of one kind.
 
@@ -222,6 +252,20 @@ def held_of_kind(connection: sa.Connection, kind: EventKind) -> list[Event]:
     """
     chosen = sa.select(held).where(held.c.kind == kind).order_by(held.c.id)
     return [Event.of(row.body) for row in sealing.rows(connection, chosen, held)]
+
+
+def about_request(connection: sa.Connection, request: str) -> dict[str, list[int]]:
+    """By kind, the numbers of the events about one request, in order.
+
+    Args:
+        connection: a connection to the ledger's database.
+        request: id of the request.
+    """
+    mine = events.c.kind.like("request.%") & events.c.entry.like(f'%"request":"{request}"%')
+    found: dict[str, list[int]] = {}
+    for kind, seq in connection.execute(sa.select(events.c.kind, events.c.seq).where(mine).order_by(events.c.seq)):
+        found.setdefault(kind, []).append(int(seq))
+    return found
 
 
 def prove_inclusion(connection: sa.Connection, seq: int) -> Inclusion | None:

@@ -203,6 +203,11 @@ def current(connection: sa.Connection, name: str) -> Release:
     return recent(connection, name, 1)[0]
 
 
+def newest(connection: sa.Connection, name: str) -> int:
+    """The number among all of the last release of a model."""
+    return int(connection.execute(sa.select(sa.func.max(releases.c.id)).where(releases.c.model == name)).scalar_one())
+
+
 def release(connection: sa.Connection, number: int) -> Release | None:
     """The release with this id."""
     found = _releases(connection, sa.select(releases).where(releases.c.id == number))
@@ -213,6 +218,12 @@ def listed(connection: sa.Connection, name: str | None = None) -> list[Listed]:
     """All releases, of one model or of all, oldest first, with the kinds of their batches."""
     chosen = _with_kinds().order_by(releases.c.id)
     return [_listed(row) for row in connection.execute(chosen if name is None else chosen.where(releases.c.model == name))]
+
+
+def page(connection: sa.Connection, before: int | None, limit: int) -> list[Listed]:
+    """Up to ``limit`` releases, the newest first, of those with a number below ``before``."""
+    chosen = _with_kinds().order_by(releases.c.id.desc()).limit(limit)
+    return [_listed(row) for row in connection.execute(chosen if before is None else chosen.where(releases.c.id < before))]
 
 
 def last_refit(connection: sa.Connection, name: str) -> tuple[Listed, Figures] | None:

@@ -11,8 +11,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from expunge.ledger import sealing
-from expunge.ledger.tables import forgotten_by, releases, requests
+from expunge.ledger import sealing, times
+from expunge.ledger.tables import acts, case_files, forgotten_by, notes, releases, requests
 from expunge.ledger.words import Word
 
 
@@ -21,6 +21,17 @@ class RequestKind(Word):
 
     FORGET = "forget"
     RECTIFY = "rectify"
+
+
+class Channel(Word):
+    """How a request came."""
+
+    LETTER = "letter"
+    EMAIL = "email"
+    FORM = "form"
+    TELEPHONE = "telephone"
+    IN_PERSON = "in-person"
+    OTHER = "other"
 
 
 class RequestState(Word):
@@ -59,6 +70,12 @@ class Request:
         again: it is not tried again before.
         received: ISO 8601, as are ``deadline``, ``closed`` and ``again``.
         reminded: days before the deadline at the last reminder.
+        received_on: the day on which it came, ISO 8601; ``received`` is when it was entered.
+        channel: how it came.
+        first_deadline: the deadline before it was extended; ``extension`` says why it was.
+        reason: why it was refused by an officer, or withdrawn.
+        hold: it is not worked before, unless somebody wants it.
+        lot: the call with which it came, if that needs a second person's approval; ``approved_by`` names that person's token.
     """
 
     id: str
@@ -77,12 +94,22 @@ class Request:
     batch: int | None = None
     closed: str | None = None
     reminded: int | None = None
+    received_on: str = ""
+    channel: Channel | None = None
+    first_deadline: str | None = None
+    extension: str | None = None
+    reason: str | None = None
+    hold: str | None = None
+    lot: str | None = None
+    approved_by: str | None = None
 
     @classmethod
     def of(cls, row: sa.Row[Any]) -> "Request":
         """The request in a row of the ledger."""
         values = {name: value for name, value in row._mapping.items() if name != "seal"}
-        return cls(**{**values, "kind": RequestKind.read(row.kind), "state": RequestState.read(row.state)})
+        words = {"kind": RequestKind.read(row.kind), "state": RequestState.read(row.state)}
+        channel = None if row.channel is None else Channel.read(row.channel)
+        return cls(**{**values, **words, "channel": channel})
 
     @property
     def person(self) -> str:
@@ -95,6 +122,15 @@ class Request:
         """Whether something remains to be done."""
         return self.state in OPEN
 
+    @property
+    def is_unapproved(self) -> bool:
+        """Whether a second person has to approve it before it is worked."""
+        return self.state == RequestState.ACCEPTED and self.lot is not None and self.approved_by is None
+
+    def is_held(self, now: str) -> bool:
+        """Whether it is not to be worked yet at ``now``, so that it can still be withdrawn."""
+        return self.state == RequestState.ACCEPTED and self.hold is not None and self.hold > now
+
 
 def insert(connection: sa.Connection, made: Sequence[Request]) -> None:
     """Adds requests."""
@@ -106,14 +142,14 @@ def found_by(connection: sa.Connection, column: str, values: Iterable[str]) -> d
     field, listed, found = requests.c[column], list(values), {}
     for start in range(0, len(listed), PART):
         chosen = sa.select(requests).where(field.in_(listed[start : start + PART])).order_by(requests.c.received)
-        for request in _read(connection, chosen):
+        for request in read(connection, chosen):
             found[str(getattr(request, column))] = request
     return found
 
 
 def by_id(connection: sa.Connection, request: str) -> Request | None:
     """The request called ``request``."""
-    found = _read(connection, sa.select(requests).where(requests.c.id == request))
+    found = read(connection, sa.select(requests).where(requests.c.id == request))
     return found[0] if found else None
 
 
@@ -124,34 +160,48 @@ def made_since(connection: sa.Connection, actor: str, since: str) -> int:
 
 
 def waiting(connection: sa.Connection) -> list[Request]:
-    """All accepted requests to forget, most urgent first."""
+    """All accepted requests to forget that need nobody's approval, held or not, most urgent first."""
+    mine = (requests.c.state == RequestState.ACCEPTED, requests.c.kind == RequestKind.FORGET, _approved())
+    return read(connection, sa.select(requests).where(*mine).order_by(requests.c.deadline, requests.c.id))
+
+
+def still_waiting(connection: sa.Connection, ids: Iterable[str]) -> set[str]:
+    """Those of ``ids`` that nobody has withdrawn or refused meanwhile."""
+    return {name for name, row in found_by(connection, "id", ids).items() if row.state == RequestState.ACCEPTED}
+
+
+def stuck(connection: sa.Connection) -> list[Request]:
+    """The accepted requests to forget that could not be worked, most urgent first."""
     chosen = sa.select(requests).where(requests.c.state == RequestState.ACCEPTED, requests.c.kind == RequestKind.FORGET)
-    return _read(connection, chosen.order_by(requests.c.deadline, requests.c.id))
+    chosen = chosen.where(requests.c.problem.is_not(None))
+    return read(connection, chosen.order_by(requests.c.deadline, requests.c.id))
 
 
 def to_forget(connection: sa.Connection) -> list[Request]:
     """All requests to forget that were ever made."""
-    return _read(connection, sa.select(requests).where(requests.c.kind == RequestKind.FORGET))
+    return read(connection, sa.select(requests).where(requests.c.kind == RequestKind.FORGET))
 
 
 def asked(connection: sa.Connection) -> list[Request]:
-    """All requests to forget whose people still have rows, whether or not a batch works on them."""
-    chosen = sa.select(requests).where(
-        requests.c.state.in_((RequestState.ACCEPTED, RequestState.WORKING)), requests.c.kind == RequestKind.FORGET
-    )
-    return _read(connection, chosen.order_by(requests.c.id))
+    """All requests to forget whose people still have rows, whether or not a batch works on them; without those that are held or
+    not approved, which can still be withdrawn as if nobody had asked."""
+    is_free = requests.c.hold.is_(None) | (requests.c.hold <= times.exact())
+    accepted = (requests.c.state == RequestState.ACCEPTED) & is_free & _approved()
+    mine = accepted | (requests.c.state == RequestState.WORKING)
+    chosen = sa.select(requests).where(mine, requests.c.kind == RequestKind.FORGET)
+    return read(connection, chosen.order_by(requests.c.id))
 
 
 def of_batch(connection: sa.Connection, batch: int) -> list[Request]:
     """The requests that a batch works on."""
-    return _read(connection, sa.select(requests).where(requests.c.batch == batch).order_by(requests.c.id))
+    return read(connection, sa.select(requests).where(requests.c.batch == batch).order_by(requests.c.id))
 
 
 def assign(connection: sa.Connection, ids: Sequence[str], batch: int) -> None:
-    """Gives accepted requests to a batch."""
+    """Gives accepted requests to a batch; their hold is over."""
     for start in range(0, len(ids), PART):
         part = requests.c.id.in_(ids[start : start + PART])
-        sealing.update(connection, requests, part, batch=batch, state=RequestState.WORKING)
+        sealing.update(connection, requests, part, batch=batch, state=RequestState.WORKING, hold=None)
 
 
 def certify(connection: sa.Connection, batch: int, ids: Sequence[str]) -> None:
@@ -166,6 +216,9 @@ def certify(connection: sa.Connection, batch: int, ids: Sequence[str]) -> None:
 def release(connection: sa.Connection, batch: int) -> None:
     """Takes requests back from a batch that was given up; corrections, which nobody was told of, are deleted."""
     own = requests.c.batch == batch
+    corrections = sa.select(requests.c.id).where(own, requests.c.kind == RequestKind.RECTIFY)
+    for table in (case_files, notes, acts):
+        sealing.delete(connection, table, table.c.request.in_(corrections))
     sealing.delete(connection, requests, own & (requests.c.kind == RequestKind.RECTIFY))
     sealing.update(connection, requests, own, batch=None, state=RequestState.ACCEPTED)
 
@@ -178,8 +231,12 @@ def note_problem(connection: sa.Connection, request: Request, problem: str, agai
 
 
 def forgotten(connection: sa.Connection, batch: int, model: str, ids: Iterable[str]) -> None:
-    """Notes that ``model`` has forgotten the people of these requests."""
-    sealing.insert(connection, forgotten_by, [{"request": request, "model": model, "batch": batch} for request in ids])
+    """Notes that ``model`` has forgotten the people of these requests, which cannot be withdrawn any more."""
+    listed = list(ids)
+    sealing.insert(connection, forgotten_by, [{"request": request, "model": model, "batch": batch} for request in listed])
+    for start in range(0, len(listed), PART):
+        held = requests.c.id.in_(listed[start : start + PART]) & requests.c.hold.is_not(None)
+        sealing.update(connection, requests, held, hold=None)
 
 
 def forgetting(connection: sa.Connection) -> dict[str, dict[str, int]]:
@@ -195,7 +252,7 @@ def answered(connection: sa.Connection, batch: int, model: str) -> list[Request]
     """The requests that ``model`` answered with a batch: to forget, or a correction."""
     forgot = sa.select(forgotten_by.c.request).where(forgotten_by.c.batch == batch, forgotten_by.c.model == model)
     corrected = (requests.c.batch == batch) & (requests.c.kind == RequestKind.RECTIFY)
-    return _read(connection, sa.select(requests).where(corrected | requests.c.id.in_(forgot)))
+    return read(connection, sa.select(requests).where(corrected | requests.c.id.in_(forgot)))
 
 
 def releases_of(connection: sa.Connection, request: Request) -> list[int]:
@@ -225,46 +282,6 @@ def is_untouched(connection: sa.Connection, request: str) -> bool:
     return found is not None and found.state == RequestState.ACCEPTED and not batches_of(connection, request)
 
 
-def cancel(connection: sa.Connection, request: str, at: str) -> None:
-    """Cancels a request."""
-    sealing.update(connection, requests, requests.c.id == request, state=RequestState.CANCELLED, subject=None, closed=at)
-
-
-def counts(connection: sa.Connection) -> dict[RequestState, int]:
-    """Number of requests in each state; states without any are left out."""
-    chosen = sa.select(requests.c.state, sa.func.count()).group_by(requests.c.state)
-    return {RequestState.read(state): int(count) for state, count in connection.execute(chosen)}
-
-
-def open_requests(connection: sa.Connection, limit: int) -> list[Request]:
-    """Open requests, most urgent first."""
-    chosen = sa.select(requests).where(requests.c.state.in_(OPEN)).order_by(requests.c.deadline, requests.c.id)
-    return _read(connection, chosen.limit(limit))
-
-
-def to_remind(connection: sa.Connection, before: str, days: int) -> list[Request]:
-    """Open requests with a deadline until ``before`` for which no reminder of ``days`` days or fewer was sent."""
-    new = requests.c.reminded.is_(None) | (requests.c.reminded > days)
-    chosen = sa.select(requests).where(requests.c.state.in_(OPEN), requests.c.deadline <= before, new)
-    return _read(connection, chosen.order_by(requests.c.deadline, requests.c.id))
-
-
-def note_reminder(connection: sa.Connection, ids: Sequence[str], days: int) -> None:
-    """Notes that a reminder was sent so many days before the deadlines."""
-    for start in range(0, len(ids), PART):
-        sealing.update(connection, requests, requests.c.id.in_(ids[start : start + PART]), reminded=days)
-
-
-def page(connection: sa.Connection, state: RequestState | None, after: tuple[str, str] | None, limit: int) -> list[Request]:
-    """Requests, newest first: ``limit`` of them after the (received, id) of the last one seen."""
-    chosen = sa.select(requests).order_by(requests.c.received.desc(), requests.c.id.desc()).limit(limit)
-    if state is not None:
-        chosen = chosen.where(requests.c.state == state)
-    if after is not None:
-        chosen = chosen.where(sa.tuple_(requests.c.received, requests.c.id) < sa.tuple_(*map(sa.literal, after)))
-    return _read(connection, chosen)
-
-
 def closed_tombstones(connection: sa.Connection) -> set[str]:
     """Tombstones of everybody forgotten whose term is not over."""
     chosen = sa.select(requests.c.tombstone).where(
@@ -280,14 +297,19 @@ def tombstones_to_keep(connection: sa.Connection, batch: int | None) -> set[str]
     if batch is not None:
         owed |= requests.c.batch == batch
     chosen = sa.select(requests).where(owed, requests.c.kind == RequestKind.FORGET)
-    return closed_tombstones(connection) | {request.tombstone for request in _read(connection, chosen)}
+    return closed_tombstones(connection) | {request.tombstone for request in read(connection, chosen)}
 
 
 def open_ids(connection: sa.Connection, batch: int | None) -> list[str]:
     """Ids of the open requests, oldest first, without those of a certified ``batch`` that is about to close them."""
     chosen = sa.select(requests).where(requests.c.state.in_(OPEN)).order_by(requests.c.received, requests.c.id)
-    return [request.id for request in _read(connection, chosen) if batch is None or request.batch != batch]
+    return [request.id for request in read(connection, chosen) if batch is None or request.batch != batch]
 
 
-def _read(connection: sa.Connection, chosen: sa.Select[Any]) -> list[Request]:
+def _approved() -> sa.ColumnElement[bool]:
+    return requests.c.lot.is_(None) | requests.c.approved_by.is_not(None)
+
+
+def read(connection: sa.Connection, chosen: sa.Select[Any]) -> list[Request]:
+    """The requests that ``chosen`` finds, each checked against its seal."""
     return [Request.of(row) for row in sealing.rows(connection, chosen, requests)]

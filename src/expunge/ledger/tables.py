@@ -110,11 +110,53 @@ requests = _sealed(
     Column("deadline", Text, nullable=False),
     Column("closed", Text),
     Column("reminded", _Whole),  # days before its deadline at the last reminder: 7, 3, 1; 0 once it was said to be overdue
+    Column("received_on", Text, nullable=False),  # the day on which it came; "received" is when it was entered
+    Column("channel", Text),  # letter, email, form, telephone, in-person, other
+    Column("first_deadline", Text),  # the deadline before it was extended
+    Column("extension", Text),  # why it was extended: complexity, number
+    Column("reason", Text),  # why it was refused by an officer, or withdrawn
+    Column("hold", Text),  # not to be worked before then; empty once somebody works on it
+    Column("lot", Text),  # the call with which it came, if that needs a second person's approval
+    Column("approved_by", Text),
     Index("requests_by_state", "state", "deadline"),
+    Index("requests_by_state_and_time", "state", "received", "id"),
+    Index("requests_by_day", "received_on"),
+    Index("requests_by_end", "closed", "id"),
+    Index("requests_by_deadline", "deadline", "id"),
+    Index("requests_by_lot", "lot"),
     Index("requests_by_tombstone", "tombstone"),
     Index("requests_by_batch", "batch"),
     Index("requests_by_actor", "actor", "received"),
     Index("requests_by_time", "received", "id"),
+)
+
+case_files = _sealed(
+    "case_files",  # what an office notes of a request; it goes with the term of the tombstone
+    Column("request", Text, ForeignKey("requests.id"), primary_key=True),
+    Column("reference", Text),  # the office's own
+    Column("checked_by", Text),  # who checked the person's identity
+    Index("case_files_by_reference", "reference"),
+)
+
+notes = _sealed(
+    "notes",  # what officers wrote about a request; they go with the term of the tombstone
+    Column("id", _Whole, primary_key=True, autoincrement=False),
+    Column("request", Text, ForeignKey("requests.id"), nullable=False),
+    Column("at", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Index("notes_by_request", "request"),
+)
+
+acts = _sealed(
+    "acts",  # what somebody did with a request after it was received
+    Column("id", _Whole, primary_key=True, autoincrement=False),
+    Column("request", Text, ForeignKey("requests.id"), nullable=False),
+    Column("at", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("act", Text, nullable=False),  # extended, refused, cancelled, approved, noted
+    Column("reason", Text),
+    Index("acts_by_request", "request"),
 )
 
 forgotten_by = _sealed(
@@ -171,6 +213,14 @@ tokens = _sealed(
     Column("revoked", Text),
 )
 
+sessions = _sealed(
+    "sessions",  # who is logged in to the pages; gone once that ends
+    Column("digest", Text, primary_key=True),  # SHA-256 of the session's id, which is in the cookie alone
+    Column("token", Text, ForeignKey("tokens.id"), nullable=False),
+    Column("started", Text, nullable=False),
+    Index("sessions_by_start", "started"),
+)
+
 webhooks = _sealed(
     "webhooks",
     Column("id", Text, primary_key=True),
@@ -191,4 +241,41 @@ deliveries = _sealed(
     Column("outcome", Text),
     Index("deliveries_due", "due"),
     Index("deliveries_of_webhook", "webhook", "id"),
+)
+
+jobs = _sealed(
+    "jobs",  # long work that somebody asked the service for; rows and ids of people that it needs are in no ledger
+    Column("id", _Whole, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),  # fit, refit, retire, append, rectify, audit, examine
+    Column("model", Text),
+    Column("wanted", Text, nullable=False),  # JSON: how it is to be done
+    Column("state", Text, nullable=False),  # queued, running, done, failed, cancelled
+    Column("actor", Text, nullable=False),  # id of the token of whoever asked
+    Column("instance", Text, nullable=False),  # that took it; what a job needs besides may be in its memory
+    Column("asked", Text, nullable=False),
+    Column("started", Text),
+    Column("ended", Text),
+    Column("progress", Text),
+    Column("result", Text),  # JSON
+    Column("cause", Text),  # of a failure
+    Column("problem", Text),
+    Index("jobs_by_state", "state", "id"),
+    Index("jobs_by_kind", "kind", "id"),
+)
+
+instances = _sealed(
+    "instances",  # processes of the service that share this ledger
+    Column("id", Text, primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("version", Text, nullable=False),  # of expunge
+    Column("started", Text, nullable=False),
+    Column("seen", Text, nullable=False),
+)
+
+pulls = _sealed(
+    "pulls",  # which release was fetched with which token
+    Column("release", _Whole, ForeignKey("releases.id"), primary_key=True, autoincrement=False),
+    Column("token", Text, ForeignKey("tokens.id"), primary_key=True),
+    Column("first", Text, nullable=False),
+    Column("last", Text, nullable=False),
 )

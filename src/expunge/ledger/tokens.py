@@ -3,7 +3,8 @@
 import hashlib
 import hmac
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
@@ -60,15 +61,27 @@ def issue(connection: sa.Connection, name: str, role: str) -> str:
     return f"exp_{identity}_{secret}"
 
 
-def holder(connection: sa.Connection, token: str) -> Holder | None:
-    """Who holds ``token``, if it is valid and was not revoked."""
+@dataclass(frozen=True)
+class Living:
+    """A token that was not revoked, with what recognises its secret."""
+
+    holder: Holder
+    digest: str = field(repr=False)
+
+
+def living(connection: sa.Connection) -> dict[str, Living]:
+    """All tokens that were not revoked, by id."""
+    found = sealing.rows(connection, sa.select(tokens).where(tokens.c.revoked.is_(None)), tokens)
+    return {row.id: Living(Holder(row.id, row.name, Role.read(row.role)), row.digest) for row in found}
+
+
+def holder(known: Mapping[str, Living], token: str) -> Holder | None:
+    """Who holds ``token``, if it is one of the ``known``."""
     parts = token.split("_", 2)
-    if len(parts) != 3 or parts[0] != "exp":
+    if len(parts) != 3 or parts[0] != "exp" or not token.isascii():
         return None
-    row = _living(connection, parts[1])
-    if row is None or not hmac.compare_digest(row.digest, _digest(parts[2])):
-        return None
-    return Holder(row.id, row.name, Role.read(row.role))
+    found = known.get(parts[1])
+    return found.holder if found is not None and hmac.compare_digest(found.digest, _digest(parts[2])) else None
 
 
 def by_id(connection: sa.Connection, identity: str) -> Holder | None:
@@ -77,18 +90,19 @@ def by_id(connection: sa.Connection, identity: str) -> Holder | None:
     return None if row is None else Holder(row.id, row.name, Role.read(row.role))
 
 
-def revoke(connection: sa.Connection, identity: str) -> bool:
-    """Revokes a token, in a writing transaction; returns whether there was one."""
+def revoke(connection: sa.Connection, identity: str, by: str | None = None) -> bool:
+    """Revokes a token, in a writing transaction; returns whether there was one.
+
+    Args:
+        connection: a connection in a writing transaction.
+        identity: id of the token.
+        by: id of the token of whoever revokes it. Default: nobody's, as at the command line.
+    """
     if _living(connection, identity) is None:
         return False
-    log.note(connection, EventKind.TOKEN_REVOKED, [{"token": identity}])
+    log.note(connection, EventKind.TOKEN_REVOKED, [{"token": identity, **({} if by is None else {"by": by})}])
     sealing.update(connection, tokens, tokens.c.id == identity, revoked=times.exact())
     return True
-
-
-def note_session(connection: sa.Connection, holder: Holder, *, is_start: bool) -> None:
-    """Notes in the log, in a writing transaction, that somebody logs in or out."""
-    log.note(connection, EventKind.SESSION_STARTED if is_start else EventKind.SESSION_ENDED, [{"token": holder.id}])
 
 
 def listed(connection: sa.Connection) -> list[Token]:

@@ -15,7 +15,7 @@ from expunge.ledger.requests import Request, RequestState
 from expunge.ledger.tables import alias_tombstones
 from expunge.ledger.tables import requests as table
 
-OVER = (RequestState.CLOSED, RequestState.RETURNED, RequestState.CANCELLED)
+OVER = (RequestState.CLOSED, RequestState.RETURNED, RequestState.CANCELLED, RequestState.REFUSED)
 """States of requests whose tombstones wait for the end of their term."""
 PART = requests.PART
 

@@ -196,16 +196,22 @@ class Evaluation:
         return self._curvature_error(self._bend)
 
     @quiet
-    def weighted_hessian(self, extra: Array, excess: Array) -> tuple[Array, float]:
-        """``hessian`` with ``extra`` weights, and a bound on its error.
+    def weighted_hessian(self, extra: Array) -> tuple[Array, float]:
+        """``hessian`` with ``extra`` weights, ``(n_rows,)``, and a bound on its error."""
+        extra = beside(extra, self.X)
+        return self.hessian(extra=extra), self._curvature_error(self._bend * extra)
+
+    @quiet
+    def weighted_root(self, extra: Array, excess: Array) -> tuple[Array, float]:
+        """``curvature_root`` with ``extra`` weights, and a bound on the error of the Hessian that it makes.
 
         Args:
             extra: another weight of each row, ``(n_rows,)``.
             excess: by how much that may be too large, ``(n_rows,)``.
         """
-        extra, excess = beside(extra, self.X), beside(excess, self.X)
-        error = self._curvature_error(self._bend * extra) + or_infinite(float(self._xp.sum(self._bend * excess)))
-        return self.hessian(extra=extra), error * (1.0 + self._gamma)
+        bent, beyond = self._bend * beside(extra, self.X), self._bend * beside(excess, self.X)
+        error = self._curvature_error(bent) + or_infinite(float(self._xp.sum(beyond)))
+        return self.curvature_root(extra), error * (1.0 + self._gamma)
 
     def _curvature_error(self, bend: Any) -> float:
         """What rounding costs Σ weight · ∇²ℓ where its terms have the norms ``bend``, ``(n_rows,)``."""
@@ -253,12 +259,16 @@ class Evaluation:
         return (error * grown, total * grown) if total <= LARGEST and error <= LARGEST else (math.inf, math.inf)
 
     @quiet
-    def curvature_root(self) -> Array:
-        """B with BᵀB the Hessian of the rows, ``(n_rows · K, p)``."""
+    def curvature_root(self, extra: Array | float = 1.0) -> Array:
+        """B with BᵀB the Hessian of the rows, ``(n_rows · K, p)``.
+
+        Args:
+            extra: another weight of each row, ``(n_rows,)``.
+        """
         K = self.loss.outputs
         X = dense(self.objective.design(self.rows))
         root = host(self.loss.curvature_root(self.t, self.rows.y)).reshape(-1, K, K)
-        scaled = np.sqrt(host(self.rows.weight))[:, None, None] * root
+        scaled = np.sqrt(host(self.rows.weight) * extra)[:, None, None] * root
         return np.asarray(np.einsum("ijk,iw->ijkw", scaled, X).reshape(-1, self.objective.n_parameters))
 
     @cached_property

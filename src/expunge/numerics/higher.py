@@ -18,7 +18,8 @@ from expunge.numerics.evaluation import Evaluation
 from expunge.numerics.factor import Factor, Hessian, inverse_error
 from expunge.numerics.leverage import leverages
 from expunge.numerics.rounding import UNIT_ROUNDOFF, gamma, quiet
-from expunge.numerics.split_tensor import absorb_split
+from expunge.numerics.split_tensor import tensor_of_split
+from expunge.numerics.statistics import low_rank_update
 from expunge.numerics.tensor import SymmetricTensor
 from expunge.problem.arrays import norm, or_infinite
 from expunge.problem.split import SplitMatrix
@@ -69,15 +70,15 @@ class HigherTerms:
     """The same of a few rows, B and K left as what they are made of.
 
     Args:
-        leverage_sum: K of the rows, ``(p, p)``.
-        leverage_error: a bound on its rounding error, spectral norm.
+        leverage_root: a factor of K, ``(m · outputs, p)``: K is ``leverage_rootᵀ leverage_root``.
+        leverage_error: a bound on the rounding error of K, spectral norm.
         rows: z, ``(m, p)``, with B = Σ w z⊗z⊗z; none at order 2.
         weights: w, ``(m,)``.
         third_error: bound on the rounding error of w and z: |error[E, E]| is at most that times |E|².
         third_size: no less than Σ |w||z|³.
     """
 
-    leverage_sum: Array
+    leverage_root: Array
     leverage_error: float
     rows: Array
     weights: Array
@@ -87,10 +88,10 @@ class HigherTerms:
     @classmethod
     def at(cls, at: Evaluation, reference: Reference, order: int) -> "HigherTerms":
         """The terms of evaluated rows."""
-        total, error = at.weighted_hessian(*leverages(at, reference.root))
+        root, error = at.weighted_root(*leverages(at, reference.root))
         if order < 3:
-            return cls(total, error, np.zeros((0, len(total))), np.zeros(0), 0.0, 0.0)
-        return cls(total, error, *at.third_terms(slice(None)), *at.third_bounds())
+            return cls(root, error, np.zeros((0, root.shape[1])), np.zeros(0), 0.0, 0.0)
+        return cls(root, error, *at.third_terms(slice(None)), *at.third_bounds())
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,22 +120,32 @@ class HigherSums:
         K is only ever bounded from above, and leverages are rounded up: that these are too large is no error. Of rows that go
         it is one, since they may take more away than they brought (``HigherTerms``).
         """
-        total, error = at.weighted_hessian(leverages[0], np.zeros(len(at.rows)))
+        total, error = at.weighted_hessian(leverages[0])
         if order < 3:
             return cls(total, error, None, 0.0, 0.0)
-        third = SymmetricTensor.zeros(len(total))
         if isinstance(at.X, SplitMatrix) and at.loss.outputs == 1 and not len(at.X.csr_columns):
-            absorb_split(third, at.X, at.third_weights()[:, 0], fit_intercept=at.objective.fit_intercept)
+            third = tensor_of_split(at.X, at.third_weights()[:, 0], fit_intercept=at.objective.fit_intercept)
         else:
+            third = SymmetricTensor.zeros(len(total))
             for start in range(0, len(at.rows), CHUNK):
                 third.absorb(*at.third_terms(slice(start, start + CHUNK)))
         return cls(total, error, third, *at.third_bounds())
 
-    @quiet
     def __add__(self, other: "HigherSums") -> "HigherSums":
         """The sums over both batches."""
+        return self._with(other, None if self.third is None or other.third is None else self.third.plus(other.third))
+
+    def __iadd__(self, other: "HigherSums") -> "HigherSums":
+        """The same with B in the memory of this one: for sums that are nobody else's."""
+        third = self.third
+        if third is None or other.third is None:
+            return self._with(other, None)
+        third += other.third
+        return self._with(other, third)
+
+    @quiet
+    def _with(self, other: "HigherSums", third: SymmetricTensor | None) -> "HigherSums":
         total, size = self.leverage_sum + other.leverage_sum, self.third_size + other.third_size
-        third = None if self.third is None or other.third is None else self.third.plus(other.third)
         return HigherSums(
             total,
             self.leverage_error + other.leverage_error + 2.0 * UNIT_ROUNDOFF * norm(total),
@@ -146,8 +157,8 @@ class HigherSums:
     @quiet
     def plus(self, terms: HigherTerms, sign: float) -> "HigherSums":
         """These sums and ``sign`` times ``terms``."""
-        total = self.leverage_sum + sign * terms.leverage_sum
-        rounding = 4.0 * UNIT_ROUNDOFF * (self.size + norm(total))
+        total = low_rank_update(self.leverage_sum, terms.leverage_root, sign)
+        rounding = 4.0 * UNIT_ROUNDOFF * (self.size + norm(terms.leverage_root) ** 2)
         changed = replace(self, leverage_sum=total, leverage_error=self.leverage_error + terms.leverage_error + rounding)
         if self.third is None:
             return changed

@@ -15,6 +15,10 @@ Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
 
+COPIED = 1 << 16
+"""Entries copied at a time."""
+
+
 class _Unit(NamedTuple):
     """A dense column or a block: what a row has there, and the columns of each of its categories."""
 
@@ -23,11 +27,10 @@ class _Unit(NamedTuple):
     block: Block | None
 
 
-def absorb_split(tensor: SymmetricTensor, X: SplitMatrix, weights: Array, *, fit_intercept: bool) -> None:
-    """Adds Σ w·x⊗x⊗x in place.
+def tensor_of_split(X: SplitMatrix, weights: Array, *, fit_intercept: bool) -> SymmetricTensor:
+    """Σ w·x⊗x⊗x, in as many coordinates as the rows have columns, the intercept's included.
 
     Args:
-        tensor: B, in as many coordinates as the rows have columns, the intercept's included.
         X: the rows x, with no columns kept as CSR.
         weights: w, ``(n_rows,)``.
         fit_intercept: whether a 1 follows each row.
@@ -36,8 +39,9 @@ def absorb_split(tensor: SymmetricTensor, X: SplitMatrix, weights: Array, *, fit
     units += [_Unit(each.values, each.levels.categories, each) for each in X.blocks]
     if fit_intercept:
         units.append(_Unit(np.ones(len(weights)), (np.array([X.shape[1]]),), None))
+    tensor = SymmetricTensor.zeros(X.shape[1] + fit_intercept)
     starts, source = places(tensor.n_coordinates)
-    summed = np.zeros(len(tensor.packed))
+    packed = tensor.packed
     for i, first in enumerate(units):
         once = weights * first.values
         for j, second in enumerate(units[: i + 1]):
@@ -45,8 +49,11 @@ def absorb_split(tensor: SymmetricTensor, X: SplitMatrix, weights: Array, *, fit
             for third in units[: j + 1]:
                 for columns, sums in _sums((first, second, third), twice):
                     lowest, middle, highest = np.sort(columns, axis=0)
-                    summed[starts[highest, middle] + lowest] += sums
-    np.add(tensor.packed, summed[source], out=tensor.packed)
+                    packed[starts[highest, middle] + lowest] += sums
+    for start in range(0, len(packed), COPIED):  # each sum to wherever else its slab holds it; where it is made it stays
+        part = slice(start, start + COPIED)
+        packed[part] = packed[source[part]]
+    return tensor
 
 
 def _sums(units: tuple[_Unit, _Unit, _Unit], weights: Array) -> Iterator[tuple[Index, Array]]:

@@ -8,7 +8,7 @@ matrix product a slab, and so are the three ways to contract a slab with a vecto
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,10 +68,11 @@ def packed_size(n_coordinates: int) -> int:
 
 
 @lru_cache(maxsize=2)
-def places(n_coordinates: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def places(n_coordinates: int) -> tuple[NDArray[np.int64], NDArray[np.integer[Any]]]:
     """Where the entries (i, j, 0) are, i ≥ j, ``(p, p)``; and for each place that of the same entry with i ≥ j ≥ k."""
     starts = np.zeros((n_coordinates, n_coordinates), dtype=np.int64)
-    source = np.empty(packed_size(n_coordinates), dtype=np.int64)
+    size = packed_size(n_coordinates)
+    source: NDArray[np.integer[Any]] = np.empty(size, dtype=np.int32 if size < 1 << 31 else np.int64)
     for slab in layout(n_coordinates):
         n_rows, n_columns, depth = slab.shape
         starts[slab.rows, slab.columns] = slab.place.start + np.arange(n_rows * n_columns).reshape(n_rows, -1) * depth
@@ -97,7 +98,9 @@ class SymmetricTensor:
     @classmethod
     def zeros(cls, n_coordinates: int) -> "SymmetricTensor":
         """The tensor of no rows."""
-        return cls(n_coordinates, np.zeros(packed_size(n_coordinates)))
+        packed = spares.empty(packed_size(n_coordinates))
+        packed.fill(0.0)
+        return cls(n_coordinates, packed)
 
     def absorb(self, rows: Array, weights: Array) -> None:
         """Adds Σ w·z⊗z⊗z in place: for sums that are still being made.
@@ -170,6 +173,11 @@ class SymmetricTensor:
     def plus(self, other: "SymmetricTensor") -> "SymmetricTensor":
         """The sum of both, a new one."""
         return SymmetricTensor(self.n_coordinates, self.packed + other.packed)
+
+    def __iadd__(self, other: "SymmetricTensor") -> "SymmetricTensor":
+        """The sum of both in the memory of this one: for sums that are nobody else's."""
+        np.add(self.packed, other.packed, out=self.packed)
+        return self
 
     def contracted(self, vector: Array) -> Array:
         """B[E], the matrix Σᵢ Eᵢ Bᵢⱼₖ, ``(p, p)``, symmetric.

@@ -59,7 +59,8 @@ def joint_block(members: Sequence[int], columns: Sequence[Index], has_none: Sequ
         (k,) = members
         return Block(Levels((columns[k],), (False,)), codes[k], values[k])
     levels = Levels(tuple(columns[k] for k in members), tuple(has_none[k] for k in members))
-    code, value = np.zeros(values.shape[1:], dtype=np.int32), np.zeros(values.shape[1:], dtype=values.dtype)
+    first = values[members[0]]
+    code, value = np.zeros(first.shape, dtype=np.int32), np.zeros(first.shape, dtype=first.dtype)
     for k, size in zip(members, levels.sizes, strict=True):
         own = np.where(values[k] == 0, np.int32(len(columns[k])), codes[k]) if has_none[k] else codes[k]
         code, value = code * np.int32(size) + own, np.where(value == 0, values[k], value)

@@ -10,7 +10,19 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from expunge.errors import InvalidRows
-from expunge.problem.arrays import LARGEST, SMALLEST, beside, canonical, dense, host, is_extreme, is_on_host, namespace, real
+from expunge.problem.arrays import (
+    LARGEST,
+    SMALLEST,
+    beside,
+    canonical,
+    dense,
+    host,
+    is_extreme,
+    is_on_host,
+    namespace,
+    real,
+    unsplit,
+)
 from expunge.problem.split import SplitMatrix
 
 Array = NDArray[np.float64]
@@ -129,7 +141,8 @@ class Rows:
             >>> len(Rows.of([[1.0, 2.0]], [0]))
             1
         """
-        X = canonical(X, "X") if sparse.issparse(X) else real(X, "X")
+        if not isinstance(X, SplitMatrix):
+            X = canonical(X, "X") if sparse.issparse(X) else real(X, "X")
         weight = None if sample_weight is None else _per_row(sample_weight, "sample_weight", X)
         rows = cls(X, _per_row(y, "y", X), weight, ids)
         rows._check()
@@ -148,11 +161,13 @@ class Rows:
         if self.sample_weight is not None:
             self._require_moderate(self.sample_weight, "sample_weight")
             self._refuse(self.sample_weight < 0, "sample_weight", "is negative: weights must be at least 0")
+        if isinstance(self.X, SplitMatrix) and not any(is_extreme(values).any() for values in self.X.values):
+            return
         xp = namespace(self.X)
         is_bad = is_extreme if self.X.dtype == xp.float64 else lambda values: ~xp.isfinite(values)  # float32 holds no extremes
         step = self._rows_per_batch
         for start in range(0, n_rows, step):
-            block = _taken(self.X, slice(start, start + step))
+            block = unsplit(_taken(self.X, slice(start, start + step)))
             if xp.any(is_bad(block.data if sparse.issparse(block) else block)):
                 dense = block.toarray() if sparse.issparse(block) else host(block)
                 row, column = np.argwhere(is_extreme(dense))[0]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from expunge.problem.joining import alike_in, joined, joint_block
-from expunge.problem.levels import Block, Counter, pair
+from expunge.problem.levels import Block, Counter, Levels, pair
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -91,6 +91,40 @@ class SplitMatrix:
         return cls(dense, singles, blocks, sparse.csr_array(X[:, thin]), thin)
 
     @classmethod
+    def one_a_row(cls, codes: Index, width: int) -> "SplitMatrix":
+        """One category, 1 in each row that has one of its columns, ``(n_rows, width)``.
+
+        Args:
+            codes: the column of each row, ``(n_rows,)``; negative where it has none.
+            width: number of columns.
+        """
+        block = Block(Levels((np.arange(width),), (False,)), np.maximum(codes, 0).astype(np.int32), (codes >= 0).astype(float))
+        none, n_rows = np.zeros(0, dtype=np.intp), len(codes)
+        return cls(np.zeros((n_rows, 0)), none, (block,), sparse.csr_array((n_rows, 0)), none)
+
+    @classmethod
+    def beside(cls, parts: "Sequence[SplitMatrix]", may_join: Sequence[int]) -> "SplitMatrix":
+        """The columns of all parts, side by side.
+
+        Args:
+            parts: of the same rows; each block of theirs is one category.
+            may_join: positions, among the blocks of all parts, of those that have one value in each row that has any of their
+                columns.
+        """
+        starts = np.cumsum([0, *(part.shape[1] for part in parts)])
+        blocks = [each for part in parts for each in part.blocks]
+        columns = [start + each.levels.columns for start, part in zip(starts, parts, strict=False) for each in part.blocks]
+        codes, values, has_none = [each.codes for each in blocks], [each.values for each in blocks], [True] * len(blocks)
+        members = joined([len(each) for each in columns], may_join, has_none)
+        return cls(
+            np.hstack([part.dense for part in parts]),
+            np.concatenate([start + part.dense_columns for start, part in zip(starts, parts, strict=False)]),
+            tuple(joint_block(each, columns, has_none, codes, values) for each in members),
+            sparse.hstack([part.csr for part in parts], format="csr"),
+            np.concatenate([start + part.csr_columns for start, part in zip(starts, parts, strict=False)]),
+        )
+
+    @classmethod
     def stacked(cls, parts: "Sequence[SplitMatrix]") -> "SplitMatrix":
         """The rows of all parts, which have the same blocks.
 
@@ -123,6 +157,11 @@ class SplitMatrix:
         return len(self.dense_columns) + sum(len(each.levels.categories) for each in self.blocks) + fullest
 
     @property
+    def values(self) -> list[Array]:
+        """All that is stored of the values, in no order."""
+        return [self.dense, self.csr.data, *(each.values for each in self.blocks)]
+
+    @property
     def nbytes(self) -> int:
         """Memory that the rows take."""
         csr = sum(int(each.nbytes) for each in (self.csr.data, self.csr.indices, self.csr.indptr))
@@ -142,7 +181,7 @@ class SplitMatrix:
         """The same with values of another type; itself where they have it, unless a ``copy`` is asked for."""
         if self.dtype == dtype and not copy:
             return self
-        return self._mapped(lambda values: values.astype(dtype, copy=copy))
+        return self.mapped(lambda values: values.astype(dtype, copy=copy))
 
     def __matmul__(self, weights: Array) -> Array:
         total = np.asarray(self.dense @ weights[self.dense_columns])
@@ -165,10 +204,24 @@ class SplitMatrix:
 
     def squared(self) -> "SplitMatrix":
         """Each value squared."""
-        return self._mapped(np.square)
+        return self.mapped(np.square)
 
-    def _mapped(self, function: Callable[[Any], Any]) -> "SplitMatrix":
-        """Each value mapped; 0 must stay 0."""
+    def divided(self, by: Array) -> "SplitMatrix":
+        """Each row divided by its own number.
+
+        Args:
+            by: positive numbers, ``(n_rows,)``.
+        """
+        blocks = tuple(each.with_values(each.values / by) for each in self.blocks)
+        csr = with_data(self.csr, self.csr.data / by[row_of(self.csr)])
+        return replace(self, dense=self.dense / by[:, None], blocks=blocks, csr=csr)
+
+    def mapped(self, function: Callable[[Any], Any]) -> "SplitMatrix":
+        """Each value mapped.
+
+        Args:
+            function: of an array; 0 must stay 0.
+        """
         blocks = tuple(each.with_values(function(each.values)) for each in self.blocks)
         return replace(self, dense=function(self.dense), blocks=blocks, csr=with_data(self.csr, function(self.csr.data)))
 
@@ -179,7 +232,7 @@ class SplitMatrix:
 
     def together(self) -> NDArray[np.bool_]:
         """Whether some row has non-zeros in both columns, ``(n_features, n_features)``."""
-        return self._mapped(lambda values: (values != 0).astype(np.float64)).gram(np.ones(len(self.dense))) > 0
+        return self.mapped(lambda values: (values != 0).astype(np.float64)).gram(np.ones(len(self.dense))) > 0
 
     def squared_norms(self) -> Array:
         """|x|² of each row, ``(n_rows,)``."""

@@ -7,22 +7,31 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from starlette.formparsers import MultiPartParser
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from expunge.errors import ExpungeError, WorkspaceInvalid
 from expunge.files import write_file
 from expunge.ledger import releases
-from expunge.service import api, bodies, charts, pages, problems, webhooks
-from expunge.service.access import AccessControl, Anybody
+from expunge.service import api, charts, pages, problems, webhooks
+from expunge.service.access import REQUESTS, AccessControl, Anybody, LoggedOut, Rate
+from expunge.service.connections import Connections
+from expunge.service.contract import describe, operation_id
 from expunge.service.drafts import Drafts
+from expunge.service.forecasts import Forecasts
+from expunge.service.handouts import Handouts
 from expunge.service.intake import Intake
-from expunge.service.pages.rendering import LoggedOut, login_page
+from expunge.service.jobs import EVERY as EVERY_JOB
+from expunge.service.jobs import Jobs
+from expunge.service.middleware import Heads, Rooted
+from expunge.service.pages.failures import failure_page
+from expunge.service.pages.rendering import logged_out
+from expunge.service.routing import BODY_BYTES, GuardedRoute
 from expunge.service.worker import EVERY, Worker
 from expunge.unlearning.release import VERSION
 from expunge.workspace import Workspace
@@ -31,8 +40,8 @@ from expunge.workspace.status import status
 
 log = logging.getLogger("expunge.service")
 
-BODY_BYTES = 4 << 20
 SESSION_BYTES = 32
+ROOT = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 REMEDY = "delete it and start again, and a new one is made; everybody then has to log in again"
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -46,21 +55,39 @@ HEADERS = {
 }
 
 
-def create_app(workspace: Workspace, *, is_secure: bool = False, every: float = EVERY) -> FastAPI:
+def create_app(
+    workspace: Workspace,
+    *,
+    is_secure: bool = False,
+    every: float = EVERY,
+    root: str = "",
+    connections: Connections | None = None,
+) -> FastAPI:
     """The application for ``workspace``.
 
     Args:
         is_secure: whether it is reached by HTTPS, so that the cookie can require it.
         every: seconds between two looks at the queue.
+        root: the path under which it is reached, as ``/desk``; empty where that is ``/``.
+        connections: those of the server that it runs in, to be counted in its metrics.
+
+    Raises:
+        ValueError: ``root`` is no such path.
     """
+    if root and not ROOT.fullmatch(root):
+        raise ValueError(f"the path under which the service is reached must be like /desk, got {root!r}")
+    MultiPartParser.spool_max_size = BODY_BYTES + 1  # uploads stay in memory: a temporary file would not be encrypted
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.intake = Intake(workspace.storage)
         app.state.worker = Worker(workspace, every)
-        _warm(workspace)
+        app.state.jobs = Jobs(workspace, app.state.worker.faults, min(every, EVERY_JOB))
+        _warm(workspace, app.state.jobs.forecasts)
         app.state.worker.start()
+        app.state.jobs.start()
         yield
+        app.state.jobs.stop()
         app.state.worker.stop()
         app.state.intake.close()
 
@@ -71,28 +98,33 @@ def create_app(workspace: Workspace, *, is_secure: bool = False, every: float = 
         openapi_url="/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
-        description="A deletion desk: requests to be forgotten, certified releases, evidence.",
+        generate_unique_id_function=operation_id,
     )
     app.state.workspace = workspace
-    app.state.access = AccessControl(
-        workspace.storage, _session_secret(workspace.storage.keys / "session.key"), is_secure=is_secure
-    )
+    secret = _session_secret(workspace.storage.keys / "session.key")
+    app.state.access = AccessControl(workspace.storage, secret, is_secure=is_secure, root=root)
+    app.state.connections = connections
     app.state.expected = {}
     app.state.drafts = Drafts()
-    problems.install(app)
-    for router in (*api.routers, *pages.routers, webhooks.router, webhooks.page_router):
+    app.state.handouts = Handouts()
+    app.router.route_class = GuardedRoute
+    problems.install(app, failure_page)
+    programs = (*api.routers, webhooks.router)
+    for router in (*programs, *pages.routers, webhooks.page_router):
         app.include_router(router)
-    app.add_exception_handler(LoggedOut, lambda request, _error: login_page(request))
-    _describe(app)
-    app.add_middleware(_BodyLimit)
+    app.add_exception_handler(LoggedOut, logged_out)
+    describe(app, programs, root)
+    app.add_middleware(Heads)
     app.add_middleware(problems.Caught)
+    app.add_middleware(Rooted, root=root)
     _watch(app)  # outermost: every answer gets its headers, and is counted
     return app
 
 
-def _warm(workspace: Workspace) -> None:
+def _warm(workspace: Workspace, forecasts: Forecasts) -> None:
     """Loads what the first page and the first preview need, for which nobody is to wait: libraries that take a second."""
     try:
+        forecasts.refresh()
         with workspace.storage.database.reading() as connection:
             for model in releases.all_models(connection):
                 charts.gauges(releases.current(connection, model.name).figures)
@@ -118,23 +150,6 @@ def _session_secret(path: Path) -> bytes:
     return secret
 
 
-def _describe(app: FastAPI) -> None:
-    """Adds to the OpenAPI document what FastAPI does not know: bearer tokens, and problem documents for errors."""
-    generate = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            schema = generate()
-            components = schema.setdefault("components", {})
-            components.setdefault("schemas", {})["Problem"] = bodies.Problem.model_json_schema()
-            components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-            schema["security"] = [{"token": []}]
-        assert app.openapi_schema is not None
-        return app.openapi_schema
-
-    app.openapi = openapi  # type: ignore[method-assign]
-
-
 def _watch(app: FastAPI) -> None:
     registry = CollectorRegistry()
     seconds = Histogram("expunge_http_seconds", "Time to answer", ["method", "route", "status"], registry=registry)
@@ -145,6 +160,8 @@ def _watch(app: FastAPI) -> None:
     round_at = Gauge("expunge_worker_last_round_timestamp_seconds", "Set time of the last round that ended", registry=registry)
     working = Gauge("expunge_worker_ok", "1 while the queue is being worked, 0 while it is not", registry=registry)
     failures = Counter("expunge_worker_failures", "Failures of rounds, models and webhooks", ["cause"], registry=registry)
+    connected = Gauge("expunge_connections", "Open connections", registry=registry)
+    turned_away = Counter("expunge_connections_turned_away", "Connections closed by the service", ["reason"], registry=registry)
     seen: dict[str, int] = {}
 
     def count(counter: Counter, name: str, total: int) -> None:
@@ -174,6 +191,11 @@ def _watch(app: FastAPI) -> None:
         count(closed, "closed", worker.closed)
         for cause, total in worker.faults.totals.items():
             count(failures.labels(cause), cause, total)
+        connections: Connections | None = app.state.connections
+        if connections is not None:
+            connected.set(len(connections))
+            for reason, total in connections.turned_away.items():
+                count(turned_away.labels(reason), f"connections: {reason}", total)
         health = worker.health
         round_at.set(health.last_round.timestamp())
         working.set(health.state == "ok")
@@ -202,46 +224,23 @@ class _Watched:
             nonlocal status_code
             if message["type"] == "http.response.start":
                 status_code = message["status"]
-                message = {**message, "headers": [*message["headers"], *self._headers]}
+                message = {**message, "headers": [*message["headers"], *self._headers, *_rated(scope)]}
             await send(message)
 
-        await self._app(scope, receive, dressed)
-        route = getattr(scope.get("route"), "path", "unknown")
-        self._seconds.labels(scope["method"], route, status_code).observe(time.perf_counter() - started)
+        try:
+            await self._app(scope, receive, dressed)
+        except BaseException:
+            status_code = 500  # the answer broke off
+            raise
+        finally:
+            route = getattr(scope.get("route"), "path", "unknown")
+            self._seconds.labels(scope["method"], route, status_code).observe(time.perf_counter() - started)
 
 
-class _BodyLimit:
-    """Refuses bodies over ``BODY_BYTES``, announced or not."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        detail = f"the body is longer than {BODY_BYTES:,} bytes: send it in parts"
-        announced = dict(scope["headers"]).get(b"content-length", b"0")
-        if not announced.isdigit() or len(announced) > 18 or int(announced) > BODY_BYTES:
-            await problems.problem(413, "The body is too long", detail)(scope, receive, send)
-            return
-        received = 0
-        answer: Send | None = send
-
-        async def counted() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > BODY_BYTES:
-                raise HTTPException(413, detail)
-            return message
-
-        async def guarded(message: Message) -> None:
-            nonlocal answer
-            if answer is not None and received > BODY_BYTES:  # whatever happened to the exception on its way
-                answer = None
-                await problems.problem(413, "The body is too long", detail)(scope, receive, send)
-            elif answer is not None:
-                await answer(message)
-
-        await self._app(scope, counted, guarded)
+def _rated(scope: Scope) -> list[tuple[bytes, bytes]]:
+    """The headers that say how much of its limit a token has used (draft-ietf-httpapi-ratelimit-headers)."""
+    rate: Rate | None = scope.get("state", {}).get("rate")
+    if rate is None:
+        return []
+    used = f'"token";r={max(0, rate.left)};t={rate.seconds}'
+    return [(b"ratelimit-policy", f'"token";q={REQUESTS};w=60'.encode()), (b"ratelimit", used.encode())]

@@ -1,11 +1,14 @@
 """What the API accepts and returns: parameters, bodies and answers, each with its limits."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Header, Path, Query
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
+from expunge.errors import Refusal
 from expunge.identities import LENGTH
+from expunge.service.json_values import Json
+from expunge.service.noted import Noted
 
 BULK = 10_000
 PREVIEWED = 1_000
@@ -22,6 +25,8 @@ By = Annotated[
     str | None, Field(max_length=200, description="The column of the id, needed if the id stands for several people.")
 ]
 FiniteNumber = Annotated[StrictFloat, Field(allow_inf_nan=False)]
+Cell = str | bool | int | float | None
+"""A value of a row."""
 Limit = Annotated[int, Query(ge=1, le=500)]
 Name = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 Identity = Annotated[str, Path(pattern=r"^[!-~]{1,64}$")]
@@ -30,20 +35,29 @@ Answered = Annotated[str | None, Query(alias="request", pattern=r"^[!-~]{1,64}$"
 Key = Annotated[str | None, Header(alias="Idempotency-Key", pattern="^[ -~]{1,200}$")]
 
 
+class ErrorModel(BaseModel):
+    """What is wrong with a value."""
+
+    at: Annotated[str, Field(description="Where it is, as `body/subject`.")]
+    problem: str
+
+
 class Problem(BaseModel):
     """RFC 9457 problem details."""
 
-    model_config = ConfigDict(extra="allow")
-    type: str
+    type: Annotated[str, Field(description="What kind of problem it is; the page there says what to do.")]
     title: str
     status: int
-    detail: str
+    detail: Annotated[str, Field(description="What happened this time, and what to do.")]
+    errors: Annotated[list[ErrorModel], Field(description="Of `invalid-request`: what is wrong with which value.")] = []
+    reason: Annotated[Refusal | None, Field(description="Why a request is refused.")] = None
+    near: Annotated[str | None, Field(description="How an unknown id is like one that somebody has.")] = None
+    error: Annotated[str | None, Field(description="Of `unforeseen`: the number to report.")] = None
 
 
-class AskedOne(BaseModel):
+class AskedOne(Noted):
     """A request to be forgotten."""
 
-    model_config = ConfigDict(extra="forbid")
     subject: Annotated[Subject, Field(repr=False)]
     by: By = None
 
@@ -53,6 +67,13 @@ class Owned(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     subject: Annotated[Subject, Field(repr=False)]
+
+
+class ReceiptModel(BaseModel):
+    """A receipt, the file for the person."""
+
+    request: str
+    receipt: str
 
 
 class Shown(BaseModel):
@@ -76,14 +97,13 @@ class LearnedModel(BaseModel):
 class DisclosureModel(BaseModel):
     """What is held about a person."""
 
-    rows: Annotated[list[dict[str, Any]], Field(description="As they came, without ids: these are not kept.")]
+    rows: Annotated[list[dict[str, Cell]], Field(description="As they came, without ids: these are not kept.")]
     models: list[LearnedModel]
 
 
-class AskedMany(BaseModel):
-    """Requests of several people."""
+class AskedMany(Noted):
+    """Requests of several people, which came together."""
 
-    model_config = ConfigDict(extra="forbid")
     subjects: Annotated[list[Subject], Field(min_length=1, max_length=BULK, repr=False)]
     by: By = None
 
@@ -148,6 +168,77 @@ class PredictionsModel(BaseModel):
     certificate: int
     items: list[PredictionModel]
     odd: dict[str, OddModel]
+
+
+class KeptCheckpoint(BaseModel):
+    """A checkpoint, a certificate or a log that somebody kept."""
+
+    model_config = ConfigDict(extra="forbid")
+    checkpoint: Annotated[str, Field(min_length=1, max_length=4_000_000, description="Exactly as it was written.")]
+
+
+class ComparedModel(BaseModel):
+    """Whether the log continues it, and the newest checkpoint with the proof."""
+
+    right: bool
+    message: str
+    events: int | None
+    file: str | None
+
+
+class CertificateModel(BaseModel):
+    """A certificate, of which release of which model."""
+
+    certificate: int
+    model: str
+    release: int
+    at: str
+    purged: str | None
+
+
+class CertificatesModel(BaseModel):
+    """Certificates, newest first."""
+
+    items: list[CertificateModel]
+    next: int | None
+
+
+class FileToVerify(BaseModel):
+    """A file, as text."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: Annotated[str, Field(min_length=1, max_length=200)] = "file"
+    content: Annotated[str, Field(max_length=4_000_000, repr=False, description="Exactly as it was written.")]
+
+
+class FilesToVerify(BaseModel):
+    """Files to check."""
+
+    model_config = ConfigDict(extra="forbid")
+    files: Annotated[list[FileToVerify], Field(min_length=1, max_length=20, repr=False)]
+    keys: Annotated[
+        str | None, Field(max_length=100_000, description="Content of an expunge.pub to trust instead of this workspace's.")
+    ] = None
+    subject: Annotated[str | None, Field(max_length=LENGTH, repr=False, description="Id for which receipts should be.")] = None
+
+
+class FindingModel(BaseModel):
+    """What was found out about a file, or about two states of the log that were compared."""
+
+    files: list[str]
+    kind: str | None
+    genuine: bool
+    passed: list[str]
+    problem: str | None
+    claims: dict[str, Json]
+
+
+class VerifiedModel(BaseModel):
+    """What was found out, by the workspace's published keys or by those given."""
+
+    keys: str
+    right: bool
+    findings: list[FindingModel]
 
 
 class AnswerModel(BaseModel):

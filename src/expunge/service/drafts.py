@@ -4,19 +4,17 @@ A list of ids is read once. Between its preview and the request it is kept in th
 page or ledger. It belongs to its owner, for half an hour, and is deleted with the request.
 """
 
-import secrets
-import threading
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from expunge.data.lists import IdList, read_list
+from expunge.data.lists import IdList, Unclear, look, read_list
+from expunge.service.shelf import Shelf
+from expunge.workspace.cases import NO_CASE, Case
 
-MINUTES = 30
-MOST = 8
-"""Number of drafts that one owner may have; the oldest is dropped."""
 HEADED: dict[str, bool | None] = {"": None, "yes": True, "no": False}
 """Whether the first line of a file is a heading, in the words of the page."""
+SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|"}
+"""What separates the columns of a file, in the words of the page."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +27,8 @@ class Given:
         by: the column of the ids; "" for any.
         heading: whether the file's first line is a heading.
         column: the heading of the column with the ids, or "".
+        separator: a word of ``SEPARATORS``, or "".
+        case: how the requests came, and what is noted of them.
     """
 
     typed: str = field(repr=False)
@@ -37,6 +37,8 @@ class Given:
     by: str
     heading: str
     column: str
+    separator: str = ""
+    case: Case = NO_CASE
 
     def read(self, known: Sequence[str]) -> "Draft":
         """The draft made of it.
@@ -45,13 +47,17 @@ class Given:
             known: the columns of ids.
 
         Raises:
-            ValueError: the file is not a list, or it is unclear where in it the ids are.
+            ValueError: the file is not a list.
         """
         typed = read_list(self.typed.encode("utf-8", "replace"), known, headed=False)
-        file = None
+        file, unclear = None, None
         if self.content:
-            headed, column = HEADED.get(self.heading), self.column or None
-            file = read_list(self.content, known, table=self.is_table or column is not None, column=column, headed=headed)
+            headed, column, sign = HEADED.get(self.heading), self.column or None, SEPARATORS.get(self.separator)
+            is_table = self.is_table or column is not None or sign is not None
+            try:
+                file = read_list(self.content, known, table=is_table, column=column, headed=headed, sign=sign)
+            except Unclear as error:
+                file, unclear = look(self.content, table=is_table, sign=sign), str(error)
         entries = [
             Entry(text, self.by or None, f"typed line {line}") for text, line in zip(typed.ids, typed.lines, strict=True)
         ]
@@ -61,7 +67,7 @@ class Given:
         once: dict[tuple[str, str | None], Entry] = {}
         for entry in entries:
             once.setdefault((entry.text, entry.by), entry)
-        return Draft(self, file, tuple(once.values()))
+        return Draft(self, file, tuple(once.values()), unclear)
 
 
 @dataclass(frozen=True)
@@ -80,41 +86,14 @@ class Draft:
     Args:
         entries: every id once.
         file: how the file was read, if there is one.
+        unclear: why it is unclear where in the file the ids are; such a draft cannot be confirmed.
     """
 
     given: Given
     file: IdList | None
     entries: tuple[Entry, ...]
+    unclear: str | None = None
 
 
-class Drafts:
+class Drafts(Shelf[Draft]):
     """The drafts of a service, under random names."""
-
-    def __init__(self) -> None:
-        self._kept: dict[str, tuple[str, float, Draft]] = {}  # the oldest first
-        self._lock = threading.Lock()
-
-    def keep(self, owner: str, draft: Draft) -> str:
-        """Keeps ``draft``, and returns its name."""
-        with self._lock:
-            self._drop_old()
-            own = [name for name, (whose, _since, _draft) in self._kept.items() if whose == owner]
-            for name in own[: max(0, len(own) + 1 - MOST)]:
-                del self._kept[name]
-            name = secrets.token_urlsafe(16)
-            self._kept[name] = owner, time.monotonic(), draft
-            return name
-
-    def take(self, owner: str, name: str) -> Draft | None:
-        """The draft of that name, which is then dropped; ``None`` if ``owner`` has none, or had it for too long."""
-        with self._lock:
-            self._drop_old()
-            found = self._kept.get(name)
-            if found is None or found[0] != owner:
-                return None
-            del self._kept[name]
-            return found[2]
-
-    def _drop_old(self) -> None:
-        now = time.monotonic()
-        self._kept = {name: kept for name, kept in self._kept.items() if now - kept[1] < 60.0 * MINUTES}

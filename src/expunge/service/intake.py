@@ -34,7 +34,7 @@ class Intake:
     async def ask(self, wishes: Sequence[ForgetRequest]) -> list[Answer]:
         """Answers to ``wishes``, in order; see ``desk.ask``."""
         started = time.perf_counter()
-        call = _Call(wishes, asyncio.get_running_loop().create_future())
+        call = _Call(desk.together(self._storage, wishes), asyncio.get_running_loop().create_future())
         self._waiting.append(call)
         if self._answering is None or self._answering.done():
             self._answering = asyncio.create_task(self._answer())

@@ -4,9 +4,10 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from expunge.ledger import hooks, notices, requests
+from expunge.ledger import hooks, notices, register
 from expunge.ledger.notices import Notice
 from expunge.ledger.requests import Request
+from expunge.workspace.deadlines import end_of
 from expunge.workspace.storage import Storage
 
 BEFORE = (7, 3, 1)
@@ -32,7 +33,7 @@ def remind(storage: Storage, now: datetime) -> int:
                 notices.announce_requests(connection, Notice.REQUEST_OVERDUE, about)
             else:
                 notices.announce_requests(connection, Notice.REQUEST_DUE, about, days_left=days)
-            requests.note_reminder(connection, [row.id for row in rows], days)
+            register.note_reminder(connection, [row.id for row in rows], days)
         notices.drop_settled(connection, old)
     return sum(map(len, found.values()))
 
@@ -42,7 +43,7 @@ def _found(connection: sa.Connection, now: datetime) -> dict[int, list[Request]]
     found: dict[int, list[Request]] = {}
     said = set[str]()
     for days in (0, *reversed(BEFORE)):
-        before = (now + timedelta(days=days)).isoformat(timespec="seconds")
-        found[days] = [row for row in requests.to_remind(connection, before, days) if row.id not in said]
+        last = (now + timedelta(days=days or -1)).date()  # overdue is what was due until yesterday
+        found[days] = [row for row in register.to_remind(connection, end_of(last), days) if row.id not in said]
         said |= {row.id for row in found[days]}
     return found

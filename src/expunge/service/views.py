@@ -1,14 +1,12 @@
 """What API and pages show of requests, releases and forecasts, in one form."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from expunge.ledger import log, releases
+from expunge.ledger import cases, log, releases
 from expunge.ledger.events import Event
 from expunge.ledger.releases import Release
-from expunge.ledger.requests import Request
 from expunge.service.worker import Health
 from expunge.unlearning.rung import Rung
 from expunge.workspace.model_kinds import ModelKind
@@ -18,11 +16,9 @@ from expunge.workspace.states import rung_expected
 from expunge.workspace.status import ModelStatus, status
 
 
-def request_view(found: Request) -> dict[str, Any]:
-    """A request, without anything that points to its subject."""
-    names = ("id", "kind", "state", "received", "deadline", "closed", "problem", "batch")
-    days = (datetime.fromisoformat(found.deadline) - datetime.now(UTC)).days
-    return {**{name: getattr(found, name) for name in names}, "days_left": days}
+def case_view(connection: sa.Connection, request: str) -> dict[str, Any]:
+    """What the office notes of a request."""
+    return {**vars(cases.file_of(connection, request)), "notes": [vars(note) for note in cases.notes_of(connection, request)]}
 
 
 def certificate_view(connection: sa.Connection, row: Release) -> dict[str, Any]:

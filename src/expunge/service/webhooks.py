@@ -3,41 +3,52 @@
 import time
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Form, HTTPException, Request, Response
+from fastapi import APIRouter, Form, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
 
 from expunge.ledger import hooks, notices, times
 from expunge.ledger.hooks import Webhook
 from expunge.ledger.notices import Delivery, Notice
-from expunge.ledger.tokens import Role
 from expunge.service.access import Caller, Engineer
 from expunge.service.api.answers import problem_responses, workspace_of
+from expunge.service.api.hook_bodies import DeliveriesModel, QueuedModel, SecretModel, WebhookModel, WebhooksModel
 from expunge.service.bodies import Hooked, Identity, Limit
-from expunge.service.pages.rendering import render, visitor
+from expunge.service.pages.rendering import Engineer as Visitor
+from expunge.service.pages.rendering import render
 from expunge.service.records import changed, changing
+from expunge.service.routing import GuardedRoute
 from expunge.service.targets import UnusableURL, require_callable, require_mail
 
-router = APIRouter(prefix="/v1", responses=problem_responses())
-page_router = APIRouter(include_in_schema=False)
-Visitor = Annotated[Caller, Depends(visitor(Role.ENGINEER))]
+router = APIRouter(prefix="/v1", responses=problem_responses(), route_class=GuardedRoute)
+page_router = APIRouter(include_in_schema=False, route_class=GuardedRoute)
 SHOWN = 20
 MAIL = "mailto:"
 
 
-@router.get("/webhooks")
+@router.get("/webhooks", response_model=WebhooksModel)
 def list_webhooks(request: Request, _caller: Engineer) -> dict[str, Any]:
     """The webhooks, each with how many deliveries wait and how its last one went."""
     return {"items": [_view(hook, made) for hook, made in _listed(request, 500)]}
 
 
-@router.post("/webhooks", status_code=201)
-def create_webhook(asked: Hooked, request: Request, caller: Engineer) -> dict[str, Any]:
+@router.post("/webhooks", status_code=201, response_model=SecretModel)
+def create_webhook(asked: Hooked, request: Request, response: Response, caller: Engineer) -> dict[str, Any]:
     """Tells a URL what happens from now on; the secret that signs deliveries is shown once. An e-mail has none."""
     identity, secret = _add(request, asked.url, caller)
+    response.headers["Location"] = f"/v1/webhooks/{identity}"
     return {"webhook": identity, "secret": secret}
 
 
-@router.get("/webhooks/{webhook}/deliveries")
+@router.get("/webhooks/{webhook}", response_model=WebhookModel)
+def get_webhook(webhook: Identity, request: Request, _caller: Engineer) -> dict[str, Any]:
+    """A webhook, with how many deliveries wait and how its last one went."""
+    found = next((_view(hook, made) for hook, made in _listed(request, 500) if hook.id == webhook), None)
+    if found is None:
+        raise _unknown(webhook)
+    return found
+
+
+@router.get("/webhooks/{webhook}/deliveries", response_model=DeliveriesModel)
 def list_deliveries(webhook: Identity, request: Request, _caller: Engineer, limit: Limit = 50) -> dict[str, Any]:
     """What a webhook was told and what it is still to be told, newest first, with attempts and outcomes."""
     with workspace_of(request).storage.database.reading() as connection:
@@ -46,14 +57,15 @@ def list_deliveries(webhook: Identity, request: Request, _caller: Engineer, limi
         return {"items": [_delivery(row) for row in notices.listed(connection, webhook, limit)]}
 
 
-@router.post("/webhooks/{webhook}/test", status_code=202)
-def try_webhook(webhook: Identity, request: Request, _caller: Engineer) -> dict[str, str]:
+@router.post("/webhooks/{webhook}/test", status_code=202, response_model=QueuedModel)
+def try_webhook(webhook: Identity, request: Request, response: Response, _caller: Engineer) -> dict[str, str]:
     """Queues the event ``webhook.test`` for a webhook; its deliveries say how it went."""
     _test(request, webhook)
+    response.headers["Location"] = f"/v1/webhooks/{webhook}/deliveries"
     return {"webhook": webhook}
 
 
-@router.post("/webhooks/{webhook}/rotate")
+@router.post("/webhooks/{webhook}/rotate", response_model=SecretModel)
 def rotate_webhook(webhook: Identity, request: Request, caller: Engineer) -> dict[str, Any]:
     """Gives a webhook another secret, shown once, which signs every delivery from now on, those that wait too."""
     return {"webhook": webhook, "secret": _rotate(request, webhook, caller)}

@@ -148,7 +148,7 @@ class Worker:
 
     def _round(self) -> None:
         started = time.perf_counter()
-        done = self._workspace.process(patience=PATIENCE, is_due=True)
+        done = self._workspace.process(patience=PATIENCE, is_due=True, heeds_hold=True)
         self.closed += done.closed
         self._record(done, time.perf_counter() - started)
         stuck = [f"a request cannot be worked: {problem}" for problem in done.problems.values()]

@@ -97,7 +97,7 @@ class State(AnchoredState):
         beyond, whitened = None, math.inf
         if reference is not None:
             look = partial(_beyond, objective, optimum.anchor, reference, order, support)
-            beyond = engine.reduce(source, look, operator.add)
+            beyond = engine.reduce(source, look, operator.iadd)
             whitened = math.sqrt(beyond.leverage / (1.0 - reference.eta))
         fresh = cls(
             objective=objective,
@@ -295,8 +295,10 @@ class _Beyond:
     leverage: float
     support: Support
 
-    def __add__(self, other: "_Beyond") -> "_Beyond":
-        return _Beyond(self.higher + other.higher, max(self.leverage, other.leverage), self.support | other.support)
+    def __iadd__(self, other: "_Beyond") -> "_Beyond":
+        higher = self.higher
+        higher += other.higher
+        return _Beyond(higher, max(self.leverage, other.leverage), self.support | other.support)
 
 
 def _support(objective: Objective, rows: Rows) -> Support:

@@ -18,6 +18,7 @@ from expunge.data.numbering import numbered
 from expunge.data.oddities import Odd, odd_values, require_usual
 from expunge.data.own_columns import ROW, SUBJECT
 from expunge.data.reading import Reading, read_batches
+from expunge.data.records import Records, table_of
 from expunge.data.rejects import Rejects
 from expunge.data.row_numbers import rows_of
 from expunge.data.schema import FeatureSchema
@@ -67,10 +68,13 @@ class Arrival:
         return replace(self, rows=self.rows.take(places), names=names, given=self.given.take(places))
 
 
-def arrival(storage: Storage, data: str, query: str | None, reading: Reading, rejects: Rejects | None = None) -> Arrival:
-    """The rows of a file or a query, as the table would hold them.
+def arrival(
+    storage: Storage, data: str | Records, query: str | None, reading: Reading, rejects: Rejects | None = None
+) -> Arrival:
+    """The rows of a file, of a query or in memory, as the table would hold them.
 
     Args:
+        data: a file, or with ``query`` the URL of a database; or rows in memory, which have every column.
         reading: what is known about the file, besides what was known when the workspace was made.
         rejects: where rows that cannot be taken go; without it such a row is an error.
 
@@ -83,7 +87,10 @@ def arrival(storage: Storage, data: str, query: str | None, reading: Reading, re
         reading = reading.over(Reading.from_json(str(read_property(connection, READING))))
     who, columns = People(storage).identification, storage.table.columns
     ids = (who.subject, *who.aliases)
-    given, batches = read_batches(data, query, texts=ids, reading=reading, columns=columns, rejects=rejects)
+    if isinstance(data, Records):
+        given, batches = _in_memory(data, ids, columns, reading)
+    else:
+        given, batches = read_batches(data, query, texts=ids, reading=reading, columns=columns, rejects=rejects)
     seen = _Seen(who.subject, rejects)
     try:
         parts = [part for part in numbered(seen.of(batches), who, columns, next_row) if len(part)]
@@ -103,6 +110,16 @@ def arrival(storage: Storage, data: str, query: str | None, reading: Reading, re
     for specification in models:
         specification.table_columns.rows(found.rows, found.names)  # says which row fits no class, before anything starts
     return found
+
+
+def _in_memory(
+    data: Records, ids: Sequence[str], columns: pa.Schema, reading: Reading
+) -> tuple[pa.Schema, Iterable[pa.RecordBatch]]:
+    """The columns of rows in memory, and the rows."""
+    own = [pa.field(name, pa.string()) for name in ids if name not in columns.names]
+    table = table_of(data.rows, pa.schema([*own, *columns]), reading)
+    others = dict.fromkeys(name for row in data.rows for name in row if name not in table.column_names)
+    return pa.schema([*table.schema, *(pa.field(name, pa.null()) for name in others)]), table.to_batches()
 
 
 def _with_way_out(error: WrongValue, columns: pa.Schema) -> InvalidRows:

@@ -91,6 +91,10 @@ def run(storage: Storage, work: Work, notify: Notify) -> Done:
     """
     storage.table.require_logged()
     with storage.database.writing() as connection:
+        still = requests.still_waiting(connection, work.requests)  # somebody may have withdrawn one meanwhile
+        if work.requests and not still:
+            return Done([], [])
+        work = replace(work, requests={name: person for name, person in work.requests.items() if name in still})
         chosen = chosen_models(connection, work)
         _seq, at = log.append(connection, EventKind.BATCH_BEGUN, [{"batch_kind": work.kind, "requests": len(work.requests)}])
         batch = batches.begin(connection, work.kind, [task[:2] for task in chosen], at, work.content)

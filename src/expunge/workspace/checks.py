@@ -1,20 +1,16 @@
 """Checks: the invariants of a workspace. Each is a function that raises where its invariant fails, and changes nothing."""
 
-import json
 import math
 import shlex
 import stat
 
 from expunge.errors import LedgerCorrupt, WorkspaceInvalid
-from expunge.evidence.bundles import verify_bundle
 from expunge.evidence.events import EventKind
 from expunge.evidence.receipts import committed
-from expunge.evidence.statements import SCHEMA_PRIVACY, digest
 from expunge.files import PARTIAL
-from expunge.ledger import batches, releases, requests, sealing, times, tokens, tombstones
+from expunge.ledger import batches, register, releases, requests, sealing, times, tokens, tombstones
 from expunge.ledger import log as events
 from expunge.ledger.batches import BatchKind
-from expunge.ledger.bindings import require_bound
 from expunge.ledger.database import COPY
 from expunge.ledger.properties import read_property
 from expunge.ledger.requests import RequestState
@@ -22,14 +18,16 @@ from expunge.privacy import Guarantee
 from expunge.unlearning.certificate import Certificate
 from expunge.workspace import drafts
 from expunge.workspace.comparison import unfit
+from expunge.workspace.deadlines import days_left
 from expunge.workspace.forgetting import until
+from expunge.workspace.genuineness import require_genuine
 from expunge.workspace.specification import Specification
 from expunge.workspace.states import Forgetting, load
 from expunge.workspace.storage import Storage
 
 NAMES = (
-    *("keys", "models", "table", "lock", "ledger.lock", "ledger.witness", "ledger.sqlite", "ledger.sqlite-wal"),
-    *("ledger.sqlite-shm", COPY, "workspace.toml", "schema.toml", "expunge.pub", "checkpoint.json"),
+    *("keys", "models", "table", "lock", "jobs.lock", "ledger.lock", "ledger.witness", "ledger.sqlite"),
+    *("ledger.sqlite-wal", "ledger.sqlite-shm", COPY, "workspace.toml", "schema.toml", "expunge.pub", "checkpoint.json"),
 )
 """What may lie in the folder."""
 
@@ -89,23 +87,10 @@ def certificates(storage: Storage) -> None:
         keys, numbers = storage.public_keys(connection), dict[str, int]()
         for expected, row in enumerate(releases.all_releases(connection), 1):
             where = f"release {row.number} of {row.model}"
-            predicate = verify_bundle(json.loads(events.bundle(connection, row.envelope, row.event)), keys).predicate
             numbers[row.model] = numbers.get(row.model, 0) + 1
             if row.id != expected or row.number != numbers[row.model]:
                 raise LedgerCorrupt(f"{where} is out of order: a release is missing")
-            if predicate["evidence"] != digest(row.evidence):
-                raise LedgerCorrupt(f"the evidence of {where} is not what its certificate commits to")
-            require_bound(connection, row)
-            certificate = Certificate.from_json(row.evidence)
-            if {**predicate, **certificate.public()} != predicate:
-                raise LedgerCorrupt(f"the evidence of {where} does not say what its certificate says")
-            model = releases.model(connection, row.model)
-            if model is not None and predicate["schema"] == committed(model.salt, model.name, model.specification):
-                privacy = Specification.from_json(model.specification).privacy
-                if {name: predicate[name] for name in (SCHEMA_PRIVACY,) if name in predicate} != privacy:
-                    raise LedgerCorrupt(f"the certificate of {where} does not say how private its schema is")
-            if row.weights is not None and digest(row.weights) != certificate.weights_digest:
-                raise LedgerCorrupt(f"the weights of {where} are not those certified")
+            require_genuine(connection, row, keys)
 
 
 def specifications(storage: Storage) -> None:
@@ -218,8 +203,8 @@ def strays(storage: Storage) -> None:
 def deadlines(storage: Storage) -> None:
     """No open request is past its deadline."""
     with storage.database.reading() as connection:
-        first = requests.open_requests(connection, 1)
-    if first and first[0].deadline < times.exact():
+        first = register.open_requests(connection, 1)
+    if first and days_left(first[0].deadline, times.now()) < 0:
         raise WorkspaceInvalid(f"request {first[0].id} was due on {first[0].deadline[:10]}: run expunge process")
 
 

@@ -9,9 +9,12 @@ from pathlib import Path
 
 from expunge.errors import WorkspaceInvalid
 from expunge.files import write_file
+from expunge.workspace.deadlines import DaysOff
 
-ZERO = ("refit_requests", "compare_days", "undeclared_percent")
+ZERO = ("refit_requests", "compare_days", "undeclared_percent", "hold_hours", "approval_people")
 """Settings that may be 0."""
+FORMER, FORMER_DEFAULT = "deadline_days", 30
+"""A setting of earlier versions; every file of theirs has it, so its default is read and does nothing."""
 LOCAL = "local"
 """The engine that runs in this process."""
 TEXT = """\
@@ -21,8 +24,16 @@ TEXT = """\
 # elsewhere: in ~/.pgpass or the environment variable PGPASSWORD.
 database = "sqlite:///ledger.sqlite"
 
-# Days within which a request must be closed (GDPR Art. 12: one month).
-deadline_days = 30
+# A request must be closed within one calendar month of the day on which it came (GDPR Art. 12(3)). If the last day is one of
+# these, the deadline moves to the next day that is not: weekdays, days of every year and single days, separated by commas, such
+# as "saturday, sunday, 12-25, 2027-03-26". "" never moves it.
+days_off = ""
+
+# Hours for which a new request can be withdrawn as if nobody had asked, before anybody works on it (0: it is worked at once).
+hold_hours = 1
+
+# The number of people in one call, list or file above which a second person has to approve the requests (0: nobody has to).
+approval_people = 0
 
 # A model that has forgotten anybody is refitted on a schedule, so that its anchor no longer depends on the people forgotten and
 # its privacy budget starts again: this many days after its fit or last scheduled refit (1: every night, from midnight UTC), or
@@ -61,6 +72,13 @@ webhook_networks = ""
 smtp = ""
 mail_from = ""
 
+# What letters and certificates for people say of the house: its name, address and how to reach it, with \\n between the lines:
+# "Example Ltd\\n1 Main Street\\nprivacy@example.org". And the address at which people reach the service, such as
+# "https://forget.example.org": the codes on these papers lead to its page Verify; "" for the address in the browser of whoever
+# prints them.
+letterhead = ""
+public_url = ""
+
 # Requests that one caller may make in 24 hours.
 requests_per_day = 100000
 
@@ -76,7 +94,9 @@ class Configuration:
     """The settings; see ``TEXT`` for what they mean."""
 
     database: str = field(default="sqlite:///ledger.sqlite", repr=False)  # there may be a password in it
-    deadline_days: int = 30
+    days_off: str = ""
+    hold_hours: int = 1
+    approval_people: int = 0
     refit_days: int = 1
     refit_requests: int = 200
     compare_days: int = 30
@@ -87,6 +107,8 @@ class Configuration:
     webhook_networks: str = ""
     smtp: str = field(default="", repr=False)  # somebody may put a password in it
     mail_from: str = ""
+    letterhead: str = ""
+    public_url: str = ""
     requests_per_day: int = 100_000
     tombstone_days: int = 1095
 
@@ -106,6 +128,11 @@ class Configuration:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise WorkspaceInvalid(f"{path} is not TOML: {error}") from error
         types = {field.name: type(field.default) for field in fields(cls)}
+        if given.pop(FORMER, FORMER_DEFAULT) != FORMER_DEFAULT:
+            raise WorkspaceInvalid(
+                f"{path}: {FORMER} has no effect any more, because a request is due after one calendar month: delete the line, "
+                "and see days_off for weekends and holidays"
+            )
         for name, value in given.items():
             if name not in types:
                 raise WorkspaceInvalid(f"{path}: there is no setting {name!r}; the settings are {', '.join(types)}")
@@ -124,8 +151,15 @@ class Configuration:
             configuration.networks  # noqa: B018
         except ValueError as error:
             raise WorkspaceInvalid(f"{path}: webhook_networks must be networks such as 10.0.0.0/8: {error}") from error
+        try:
+            configuration.off  # noqa: B018
+        except ValueError as error:
+            raise WorkspaceInvalid(f"{path}: days_off: {error}") from error
         if configuration.smtp and not re.fullmatch(r"smtps?://([^\s:@/]+@)?[^\s:@/]+(:\d{1,5})?", configuration.smtp):
             raise WorkspaceInvalid(f"{path}: smtp must be smtps://user@host:port, smtp://user@host:port, without a password")
+        public = configuration.public_url
+        if public and not re.fullmatch(r"https?://[^\s/@?#]+(/[^\s@?#]*[^\s@?#/])?", public):
+            raise WorkspaceInvalid(f"{path}: public_url must be like https://forget.example.org, got {public!r}")
         if configuration.mail_from and not re.fullmatch(r"[!-?A-~]+@[!-?A-~]+", configuration.mail_from):
             raise WorkspaceInvalid(f"{path}: mail_from must be an e-mail address, got {configuration.mail_from!r}")
         return configuration
@@ -134,6 +168,11 @@ class Configuration:
     def networks(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
         """The networks inside to which webhooks may go."""
         return [ipaddress.ip_network(part.strip()) for part in self.webhook_networks.split(",") if part.strip()]
+
+    @property
+    def off(self) -> DaysOff:
+        """The days on which no deadline ends."""
+        return DaysOff.read(self.days_off)
 
     @staticmethod
     def change(path: Path, name: str, value: str) -> None:

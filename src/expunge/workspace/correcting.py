@@ -7,6 +7,7 @@ from expunge.errors import WorkUnfinished
 from expunge.ledger.requests import RequestKind, RequestState
 from expunge.workspace import desk
 from expunge.workspace.batch import Done, Outcome
+from expunge.workspace.cases import Case
 from expunge.workspace.desk import Answer
 from expunge.workspace.expectations import Arriving
 from expunge.workspace.plans import Plan
@@ -14,7 +15,7 @@ from expunge.workspace.storage import Storage
 
 
 def corrected(
-    storage: Storage, plan: Plan[Arriving], subject: str, actor: str, run: Callable[[Plan[Arriving]], Done]
+    storage: Storage, plan: Plan[Arriving], subject: str, actor: str, case: Case, run: Callable[[Plan[Arriving]], Done]
 ) -> tuple[Answer, list[Outcome]]:
     """The answer to a correction that is carried out now, and the new releases; the caller may change the workspace.
 
@@ -22,6 +23,7 @@ def corrected(
         plan: of the correction.
         subject: id of the person.
         actor: who asks.
+        case: how the request came.
         run: carries a plan out.
 
     Raises:
@@ -29,7 +31,7 @@ def corrected(
     """
     assert plan.work is not None  # rows that are corrected always are
     with storage.database.reading() as connection:
-        made, receipt = desk.accepted(storage, connection, subject, plan.work.gone[0], actor, RequestKind.RECTIFY)
+        made, receipt = desk.accepted(storage, connection, subject, plan.work.gone[0], actor, RequestKind.RECTIFY, case)
     try:
         done = run(Plan(replace(plan.work, made=(made,)), plan.expected))
     except WorkUnfinished as error:

@@ -13,9 +13,11 @@ from expunge.evidence.events import EventKind
 from expunge.evidence.receipts import Receipt, committed
 from expunge.evidence.signing import SigningKey
 from expunge.identities import Rule, canonical, spellings
-from expunge.ledger import log, notices, requests, times, tombstones
+from expunge.ledger import cases, log, notices, requests, times, tombstones
 from expunge.ledger.notices import Notice
 from expunge.ledger.requests import Request, RequestKind, RequestState
+from expunge.workspace.cases import NO_CASE, Case
+from expunge.workspace.deadlines import MONTHS, days_left, due_on, end_of
 from expunge.workspace.people import UNKNOWN, Found, Id, Near, People
 from expunge.workspace.storage import Storage
 
@@ -30,12 +32,16 @@ class ForgetRequest:
         subject: an id in the subject column or an alias column.
         by: the column of the id, where it must be given.
         key: the caller's idempotency key; with the same key, the same request is returned.
+        case: how the request came, and what is noted of it.
+        lot: the call with which it came, if a second person has to approve that; see ``together``.
     """
 
     subject: str = field(repr=False)
     actor: str
     key: str | None = None
     by: str | None = None
+    case: Case = NO_CASE
+    lot: str | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,15 @@ def refusal(answer: Answer) -> RequestRefused:
     return RequestRefused(answer.message, reason=answer.reason, near=answer.near)
 
 
+def together(storage: Storage, wishes: Sequence[ForgetRequest]) -> Sequence[ForgetRequest]:
+    """The wishes of one call, marked as such if they concern so many people that a second person has to approve them."""
+    limit = storage.configuration.approval_people
+    if not limit or len({wish.subject for wish in wishes}) <= limit:
+        return wishes
+    lot = f"l-{secrets.token_hex(10)}"
+    return [replace(wish, lot=lot) for wish in wishes]
+
+
 def ask(storage: Storage, wishes: Sequence[ForgetRequest], *, dry_run: bool = False) -> list[Answer]:
     """Answers requests to be forgotten, in order, in one transaction. A dry run records nothing."""
     people = People(storage)
@@ -93,14 +108,16 @@ def ask(storage: Storage, wishes: Sequence[ForgetRequest], *, dry_run: bool = Fa
     return answers
 
 
-def accepted(storage: Storage, connection: sa.Connection, subject: str, person: str, actor: str, kind: RequestKind) -> Made:
+def accepted(
+    storage: Storage, connection: sa.Connection, subject: str, person: str, actor: str, kind: RequestKind, case: Case
+) -> Made:
     """A request that is worked at once and leaves no tombstone, and its receipt.
 
     Args:
         subject: the id that was given.
         person: the pseudonym of the person who has it.
     """
-    made = replace(_request(storage, times.now(), actor, kind, None), subject=person)
+    made = replace(_request(storage, times.now(), ForgetRequest(subject, actor, case=case), kind, None), subject=person)
     key = storage.subject_key
     receipt = _receipt(storage, storage.signing_key(connection), made, key.canonical(subject), key.rule)
     return replace(made, commitment=receipt.commitment), receipt
@@ -118,7 +135,7 @@ def receipt_again(storage: Storage, request: str, subject: str) -> Receipt:
             raise RequestRefused(f"there is no request {request!r}", reason=Refusal.UNKNOWN_REQUEST)
         if not row.commitment:
             raise RequestRefused(f"request {request} was refused, so it has no receipt", reason=Refusal.NO_RECEIPT)
-        for rule, form in _forms(storage, subject):
+        for rule, form in forms(storage, subject):
             if committed(storage.subject_key.receipt_salt(request), request, form) == row.commitment:
                 return _receipt(storage, storage.signing_key(connection), row, form, rule)
     raise RequestRefused(
@@ -128,33 +145,13 @@ def receipt_again(storage: Storage, request: str, subject: str) -> Receipt:
     )
 
 
-def _forms(storage: Storage, subject: str) -> list[tuple[Rule, str]]:
+def forms(storage: Storage, subject: str) -> list[tuple[Rule, str]]:
     """The forms of an id under the present rule and earlier ones; none where it is not an id."""
     *earlier, rule = storage.subject_key.rules
     try:
         return [(rule, canonical(subject, rule)), *((old, form) for old in earlier for form in spellings(subject, old))]
     except ValueError:
         return []
-
-
-def cancel(storage: Storage, request: str, *, dry_run: bool = False) -> None:
-    """Withdraws a request that nobody works on yet; a dry run only finds out whether it can be withdrawn.
-
-    Raises:
-        RequestRefused: there is no such request, or it can no longer be cancelled.
-    """
-    with storage.database.reading() if dry_run else storage.database.writing() as connection:
-        row = requests.by_id(connection, request)
-        if row is None:
-            raise RequestRefused(f"there is no request {request!r}", reason=Refusal.UNKNOWN_REQUEST)
-        if not requests.is_untouched(connection, request):
-            state = "already worked by some of the models" if row.state == RequestState.ACCEPTED else row.state
-            raise RequestRefused(
-                f"request {request} is {state}: only an untouched one can be cancelled", reason=Refusal.TOO_LATE
-            )
-        if not dry_run:
-            requests.cancel(connection, request, times.exact())
-            log.note(connection, EventKind.REQUEST_CANCELLED, [{"request": request}])
 
 
 class _Desk:
@@ -172,6 +169,7 @@ class _Desk:
         self._signing_key = storage.signing_key(connection)
         self._keys: dict[str, Request] = {}
         self._made: list[Request] = []
+        self._cases: dict[str, tuple[str, Case]] = {}
         self._received: list[dict[str, str]] = []
         self._refused: list[dict[str, str]] = []
 
@@ -188,29 +186,33 @@ class _Desk:
                 *who.tombstones,
                 *(row.tombstone for row in earlier),
             }:
-                return self._refuse(actor, None, Refusal.KEY_REUSED, "this key was used for another subject: choose a new one")
+                return self._refuse(wish, None, Refusal.KEY_REUSED, "this key was used for another subject: choose a new one")
             return self._repeated(before)
         is_open = [row for row in earlier if row.is_open]
         if is_open and len(who.people) < 2 and len(is_open) >= len(who.person):
             return self._repeated(is_open[0])
         if self._left[actor] <= 0:
             limit = self._storage.configuration.requests_per_day
-            return self._refuse(actor, None, Refusal.LIMIT, f"more than {limit:,} requests in 24 hours: try again tomorrow")
+            return self._refuse(wish, None, Refusal.LIMIT, f"more than {limit:,} requests in 24 hours: try again tomorrow")
         if who.problem is not None:
-            return self._refuse(actor, key, who.problem.reason, who.problem.message)
+            return self._refuse(wish, key, who.problem.reason, who.problem.message)
         if len(who.people) > 1:
-            return self._refuse(actor, key, Refusal.SEVERAL_PEOPLE, self._people.several(len(who.people)))
+            return self._refuse(wish, key, Refusal.SEVERAL_PEOPLE, self._people.several(len(who.people)))
         closed = [row for row in earlier if row.state == RequestState.CLOSED]
         if not who.people and closed:
             message = f"already forgotten: request {closed[0].id} was closed on {str(closed[0].closed)[:10]}"
-            return self._refuse(actor, key, Refusal.ALREADY_FORGOTTEN, message)
+            return self._refuse(wish, key, Refusal.ALREADY_FORGOTTEN, message)
         if not who.people:
-            return self._unknown(actor, key, near)
+            return self._unknown(wish, near)
         return self._accept(wish, who)
 
     def record(self) -> None:
         """Writes the answers to the ledger."""
         requests.insert(self._connection, self._made)
+        cases.keep_files(self._connection, {name: case.file for name, (_actor, case) in self._cases.items()})
+        for name, (actor, case) in self._cases.items():
+            if case.note is not None:
+                cases.add_note(self._connection, name, actor, case.note)
         log.note(self._connection, EventKind.REQUEST_ACCEPTED, self._received)
         about = [{"request": row.id, "deadline": row.deadline} for row in self._made if row.state == RequestState.ACCEPTED]
         notices.announce_requests(self._connection, Notice.REQUEST_ACCEPTED, about)
@@ -228,13 +230,13 @@ class _Desk:
         rows = {row.id: row for stone in stones if (row := self._known.get(stone)) is not None}
         return sorted(rows.values(), key=lambda row: row.received, reverse=True)
 
-    def _unknown(self, actor: str, key: str | None, near: Sequence[Near]) -> Answer:
+    def _unknown(self, wish: ForgetRequest, near: Sequence[Near]) -> Answer:
         """The refusal of an id that nobody has; it says whether somebody has a similar one."""
         for kind, who in near:
             if who.people or any(stone in self._known for stone in who.tombstones):
                 message = f"{UNKNOWN}; somebody has, or had, {MEANING[kind]}"
-                return self._refuse(actor, key, Refusal.UNKNOWN_SUBJECT, message, near=kind)
-        return self._refuse(actor, key, Refusal.UNKNOWN_SUBJECT, UNKNOWN)
+                return self._refuse(wish, wish.key, Refusal.UNKNOWN_SUBJECT, message, near=kind)
+        return self._refuse(wish, wish.key, Refusal.UNKNOWN_SUBJECT, UNKNOWN)
 
     def _accept(self, wish: ForgetRequest, who: Found) -> Answer:
         """A request for each of the person's pseudonyms; there is more than one only under an earlier rule of ids."""
@@ -242,6 +244,10 @@ class _Desk:
         answers = [self._request(wish, tag, wish.key if tag == asked[0] else None) for tag in asked]
         made, receipt = answers[0]
         message = f"accepted; to be closed by {made.deadline[:10]}"
+        if days_left(made.deadline, self._now) < 0:
+            message += ", which is over"
+        if made.is_unapproved:
+            message += "; a second person has to approve it before it is worked"
         if others := [other.id for other, _receipt in answers[1:]]:
             message += f". Under an earlier rule of ids this was more than one person: request {', '.join(others)} was made too"
         return Answer(made.id, made.state, message, made.deadline, who.rows, receipt=receipt.document)
@@ -253,50 +259,56 @@ class _Desk:
     def _request(self, wish: ForgetRequest, person: str, key: str | None) -> Made:
         key_of_ids = self._storage.subject_key
         tomb = key_of_ids.tombstone(person)
-        made = _request(self._storage, self._now, wish.actor, RequestKind.FORGET, key)
-        made = replace(made, subject=person, tombstone=tomb)
+        made = _request(self._storage, self._now, wish, RequestKind.FORGET, key)
+        hold = self._now + timedelta(hours=self._storage.configuration.hold_hours)
+        made = replace(made, subject=person, tombstone=tomb, lot=wish.lot)
+        made = replace(made, hold=hold.isoformat(timespec="microseconds") if hold > self._now else None)
         form = key_of_ids.canonical(wish.subject)
         receipt = _receipt(self._storage, self._signing_key, made, form, key_of_ids.rule)
         made = replace(made, commitment=receipt.commitment)
-        self._take(made)
+        self._take(made, wish)
         self._known[tomb] = made
         self._received.append({"request": made.id, "request_kind": made.kind, "commitment": made.commitment})
         return made, receipt
 
-    def _refuse(self, actor: str, key: str | None, reason: Refusal, message: str, near: Likeness | None = None) -> Answer:
-        made = _request(self._storage, self._now, actor, RequestKind.FORGET, key)
-        self._take(replace(made, state=RequestState.REFUSED, problem=reason, closed=made.received))
+    def _refuse(
+        self, wish: ForgetRequest, key: str | None, reason: Refusal, message: str, near: Likeness | None = None
+    ) -> Answer:
+        made = _request(self._storage, self._now, wish, RequestKind.FORGET, key)
+        self._take(replace(made, state=RequestState.REFUSED, problem=reason, closed=made.received), wish)
         self._refused.append({"request": made.id})  # not why: that would tell who has rows here
         return Answer(made.id, RequestState.REFUSED, message, made.deadline, reason=reason, near=near)
 
-    def _take(self, made: Request) -> None:
+    def _take(self, made: Request, wish: ForgetRequest) -> None:
         self._made.append(made)
+        self._cases[made.id] = made.actor, wish.case
         self._keys[made.key] = made
         self._left[made.actor] -= 1
 
     def _repeated(self, before: Request) -> Answer:
-        message = f"requested before, on {before.received[:10]}; that request is {before.state}"
+        message = f"requested before, on {before.received_on}; that request is {before.state}"
         reason = Refusal(str(before.problem)) if before.state == RequestState.REFUSED else None
         return Answer(before.id, before.state, message, before.deadline, reason=reason)
 
 
-def _request(storage: Storage, now: datetime, actor: str, kind: RequestKind, key: str | None) -> Request:
-    identity = f"r-{secrets.token_hex(10)}"
-    deadline = times.coarse(now) + timedelta(days=storage.configuration.deadline_days)
+def _request(storage: Storage, now: datetime, wish: ForgetRequest, kind: RequestKind, key: str | None) -> Request:
+    identity, day = f"r-{secrets.token_hex(10)}", wish.case.received_on or now.date()
     return Request(
         id=identity,
         kind=kind,
-        actor=actor,
+        actor=wish.actor,
         state=RequestState.ACCEPTED,
         received=now.isoformat(timespec="microseconds"),
-        deadline=deadline.isoformat(),
+        deadline=end_of(due_on(day, MONTHS, storage.configuration.off)),
         key=key or identity,
+        received_on=day.isoformat(),
+        channel=wish.case.channel,
     )
 
 
 def _receipt(storage: Storage, key: SigningKey, request: Request, form: str, rule: Rule) -> Receipt:
-    """The receipt for the id whose form under ``rule`` is ``form``. It states the hour of the request, from which its deadline
-    counts, and the rule, so that a verifier knows which spellings are the same id."""
-    received = times.coarse(datetime.fromisoformat(request.received)).isoformat()
-    details = {"kind": request.kind, "received": received, "deadline": request.deadline, "ids": str(rule)}
+    """The receipt for the id whose form under ``rule`` is ``form``. It states the day on which the request came, the deadline
+    that counts from it, before any extension, and the rule, so that a verifier knows which spellings are the same id."""
+    deadline = request.first_deadline or request.deadline
+    details = {"kind": request.kind, "received": request.received_on, "deadline": deadline, "ids": str(rule)}
     return Receipt.issue(key, storage.subject_key.receipt_salt(request.id), request.id, form, details)

@@ -32,7 +32,7 @@ def noticed(storage: Storage) -> str | None:
         before = _used(connection)
         made = drafts.as_made(connection)
     now = _now(storage)
-    changed = sorted(name for name in before if before[name] != now[name])
+    changed = _changed(before, now)
     if now[SCHEMA] in made:
         changed = [name for name in changed if name != SCHEMA]
     if not changed:
@@ -55,7 +55,7 @@ def take(storage: Storage) -> None:
         return
     with storage.database.writing() as connection:
         _keep(connection, now)
-        changed = sorted(name for name in before if name != SCHEMA and before[name] != now[name])
+        changed = [name for name in _changed(before, now) if name != SCHEMA]
         if changed:  # not a changed schema: a draft is corrected because of the people just forgotten
             log.append(connection, EventKind.SETTINGS_CHANGED, [{"settings": changed}])
 
@@ -69,6 +69,11 @@ def is_taken(storage: Storage) -> bool:
 def remember(connection: sa.Connection, storage: Storage) -> None:
     """Notes what the two files say now, in a workspace that is being made."""
     _keep(connection, _now(storage))
+
+
+def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """What has another value now; settings that only one version knows are left out."""
+    return sorted(name for name in before if name in now and before[name] != now[name])
 
 
 def _used(connection: sa.Connection) -> dict[str, str]:

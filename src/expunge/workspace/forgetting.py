@@ -3,8 +3,10 @@
 from contextlib import suppress
 from datetime import timedelta
 
+import sqlalchemy as sa
+
 from expunge.evidence.events import EventKind
-from expunge.ledger import log, times, tombstones
+from expunge.ledger import cases, log, times, tombstones
 from expunge.workspace import anchoring
 from expunge.workspace.storage import Storage
 
@@ -17,15 +19,22 @@ def until(storage: Storage) -> str:
     return (times.now() - timedelta(days=storage.configuration.tombstone_days)).isoformat(timespec="microseconds")
 
 
+def is_due(connection: sa.Connection, storage: Storage) -> bool:
+    """Whether the term of anything is over."""
+    return bool(tombstones.due(connection, until(storage))) or cases.are_due(connection, until(storage))
+
+
 def purge_tombstones(storage: Storage) -> int:
-    """Drops the tombstones whose term is over, and returns of how many requests. The caller holds ``storage.exclusive()``, has
-    recovered, and knows that the clock can be trusted."""
+    """Drops the tombstones whose term is over, with the case files and notes of their requests, and returns of how many
+    requests. The caller holds ``storage.exclusive()``, has recovered, and knows that the clock can be trusted."""
     with storage.database.reading() as connection:
-        if not tombstones.due(connection, until(storage)):
+        if not is_due(connection, storage):
             return 0
     with storage.database.erasing() as connection:
+        cases.purge(connection, until(storage))
         count = tombstones.purge(connection, until(storage))
-        log.append(connection, EventKind.TOMBSTONES_PURGED, [{"count": count}])
+        if count:
+            log.append(connection, EventKind.TOMBSTONES_PURGED, [{"count": count}])
     with suppress(anchoring.Unreachable):  # the next batch writes it
         anchoring.keep(storage)
     return count

@@ -24,6 +24,7 @@ PATTERNS = (
     "ledger.witness",
     "ledger.lock",
     "lock",
+    "jobs.lock",
     "workspace.toml",
     "schema.toml",
     "expunge.pub",

@@ -11,6 +11,7 @@ import pyarrow as pa
 from expunge.data.oddities import require_declared
 from expunge.data.own_columns import SUBJECT
 from expunge.data.reading import UNKNOWN, Reading
+from expunge.data.records import Records
 from expunge.data.rejects import Rejects
 from expunge.data.schema import FeatureSchema
 from expunge.data.widening import TYPES, Wider, require_wider
@@ -244,12 +245,12 @@ class Plans:
     # rows
 
     def append(
-        self, data: str, query: str | None = None, *, rejects: Rejects | None = None, **how: Unpack[Taking]
+        self, data: str | Records, query: str | None = None, *, rejects: Rejects | None = None, **how: Unpack[Taking]
     ) -> Plan[Arriving]:
         """Plans to add rows.
 
         Args:
-            data: a file, or with ``query`` the URL of a database.
+            data: a file, or with ``query`` the URL of a database; or rows in memory.
             how: see ``Taking``.
             rejects: where rows that cannot be taken go; without it, such a row stops the command.
 
@@ -321,7 +322,7 @@ class Plans:
         return Plan(None, NewRowKey(tuple(columns)))
 
     def rectify(
-        self, subject: str, data: str, *, reading: Reading = UNKNOWN, accept_undeclared: bool = False
+        self, subject: str, data: str | Records, *, reading: Reading = UNKNOWN, accept_undeclared: bool = False
     ) -> Plan[Arriving]:
         """Plans to replace a person's rows by those in a file. The row of the request is made later.
 

@@ -1,15 +1,16 @@
 """The queue: waiting requests, due refits, and a regular comparison of the models with the table, all worked together."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 import sqlalchemy as sa
 
 from expunge.errors import ExpungeError, WorkUnfinished
-from expunge.ledger import batches, log, releases, requests, times, tombstones
+from expunge.ledger import batches, log, register, releases, requests, times
 from expunge.ledger.batches import BatchKind
 from expunge.ledger.properties import read_property, set_property
+from expunge.ledger.register import Filter, Matter
 from expunge.ledger.releases import Model
 from expunge.ledger.requests import Request
 from expunge.ledger.restores import Restored
@@ -17,12 +18,15 @@ from expunge.privacy.budget import today
 from expunge.workspace import arrivals, batch, comparison, edits
 from expunge.workspace.batch import Outcome
 from expunge.workspace.expectations import Working
-from expunge.workspace.forgetting import purge_tombstones, until
+from expunge.workspace.forgetting import is_due as is_term_over
+from expunge.workspace.forgetting import purge_tombstones
 from expunge.workspace.plans import Plan
 from expunge.workspace.schedules import NextRefit
 from expunge.workspace.states import MODEL_FAULTS, Notify, Work, silent
 from expunge.workspace.storage import PATIENCE, Storage
 
+UNAPPROVED = Filter(matter=Matter.APPROVAL)
+"""The requests that wait for a second person's approval."""
 COMPARED = "models_compared"
 """The property that holds the day on which all models were last found to hold the rows of the table."""
 
@@ -37,6 +41,8 @@ class Processed:
         problems: for each request that waits because a model cannot answer it, the reason.
         aside: for each model that is set aside, the reason.
         purged: number of requests whose tombstones were deleted because their term is over.
+        held: for each request whose hold is not over, when that ends.
+        unapproved: number of requests that wait for a second person's approval.
     """
 
     outcomes: list[Outcome]
@@ -44,6 +50,8 @@ class Processed:
     problems: dict[str, str]
     aside: dict[str, str]
     purged: int = 0
+    held: Mapping[str, str] = field(default_factory=dict)
+    unapproved: int = 0
 
     @property
     def closed(self) -> int:
@@ -51,7 +59,14 @@ class Processed:
         return len(self.requests)
 
 
-def process(storage: Storage, notify: Notify = silent, patience: float = PATIENCE, *, is_due: bool = False) -> Processed:
+def process(
+    storage: Storage,
+    notify: Notify = silent,
+    patience: float = PATIENCE,
+    *,
+    is_due: bool = False,
+    heeds_hold: bool = False,
+) -> Processed:
     """Works the whole queue in one batch, with one release per model; then refits the models whose refit is due, one by one,
     and works whatever has come in meanwhile before the next one.
 
@@ -63,10 +78,11 @@ def process(storage: Storage, notify: Notify = silent, patience: float = PATIENC
         notify: told before a batch is refitted.
         patience: seconds to wait for another process.
         is_due: leave out what has failed and is not to be tried again yet.
+        heeds_hold: leave out requests whose hold is not over.
     """
     outcomes: list[Outcome] = []
     closed, n_batches = list[str](), 0
-    with batch.in_charge(storage, patience, lambda: is_due and _is_idle(storage)):
+    with batch.in_charge(storage, patience, lambda: is_due and _is_idle(storage, heeds_hold)):
         _look(storage)
         now = times.exact() if is_due else None
         unfit = _compare_due(storage, now)
@@ -74,7 +90,7 @@ def process(storage: Storage, notify: Notify = silent, patience: float = PATIENC
         try:
             tried, last = set[str](), None
             while True:
-                work = _waiting(storage, now, unfit)
+                work = _waiting(storage, now, unfit, heeds_hold)
                 if work is not None and (found := (*work.requests, *(work.models or ()))) != last:
                     done, last = batch.run(storage, work, notify), found
                     outcomes, closed, n_batches = [*outcomes, *done.outcomes], [*closed, *done.closed], n_batches + 1
@@ -90,30 +106,39 @@ def process(storage: Storage, notify: Notify = silent, patience: float = PATIENC
                     break
             purged = purge_tombstones(storage)
             with storage.database.reading() as connection:
-                problems = {row.id: row.problem for row in requests.waiting(connection) if row.problem}
+                waiting, at = requests.waiting(connection), times.exact()
+                unapproved = register.total(connection, UNAPPROVED)
+            problems = {row.id: row.problem for row in waiting if row.problem}
+            held = {row.id: str(row.hold) for row in waiting if row.is_held(at)}
         except (ExpungeError, OSError) as error:
             if not n_batches:
                 raise
             raise WorkUnfinished(
                 f"{len(closed):,} requests are closed, with {len(outcomes)} releases, but not all could be worked: {error}"
             ) from error
-    return Processed(outcomes, tuple(closed), problems, _aside(storage), purged)
+    return Processed(outcomes, tuple(closed), problems, _aside(storage), purged, held, unapproved)
 
 
-def _is_idle(storage: Storage) -> bool:
+def _is_idle(storage: Storage, heeds_hold: bool) -> bool:
     """Whether a round would find nothing to do and change nothing: no batch to finish, nobody to forget, nothing due."""
     now = times.exact()
     with storage.database.reading() as connection:
-        is_begun = bool(batches.unfinished(connection)) or bool(tombstones.due(connection, until(storage)))
+        is_begun = bool(batches.unfinished(connection)) or is_term_over(connection, storage)
         is_seen = _is_seen(connection)
     if is_begun or not is_seen or not edits.is_taken(storage) or storage.subject_key.renewed() != storage.subject_key:
         return False
-    return _waiting(storage, now, ()) is None and not _due(storage, now, ()) and not _is_comparison_due(storage, now)
+    return (
+        _waiting(storage, now, (), heeds_hold) is None and not _due(storage, now, ()) and not _is_comparison_due(storage, now)
+    )
 
 
-def planned(storage: Storage) -> Plan[Working]:
-    """What ``process`` is about to do, if nothing comes in between."""
-    work, due = _waiting(storage, None, ()), _due(storage, None, ())
+def planned(storage: Storage, *, heeds_hold: bool = False) -> Plan[Working]:
+    """What ``process`` is about to do, if nothing comes in between.
+
+    Args:
+        heeds_hold: as for ``process``.
+    """
+    work, due = _waiting(storage, None, (), heeds_hold), _due(storage, None, ())
     asked = {} if work is None else work.requests
     models = () if work is None else tuple(work.models or ())
     return Plan(work, Working(tuple(asked), models, tuple(due), _is_comparison_due(storage, None)))
@@ -163,14 +188,17 @@ def _aside(storage: Storage) -> dict[str, str]:
         return {row.name: row.aside for row in releases.all_models(connection) if row.aside is not None}
 
 
-def _waiting(storage: Storage, now: str | None, unfit: Collection[str]) -> Work | None:
+def _waiting(storage: Storage, now: str | None, unfit: Collection[str], heeds_hold: bool) -> Work | None:
     """The work that can be done: requests, and the models that have not answered them; what failed, only if due at ``now``."""
+    at = times.exact()
     with storage.database.reading() as connection:
         living = releases.all_models(connection)
         by, waiting = requests.forgetting(connection), requests.waiting(connection)
     able = {row.name for row in living if row.name not in unfit and (row.aside is None or _is_time(row, now))}
     asked, wanted = dict[str, str](), set[str]()
     for row in waiting:
+        if heeds_hold and row.is_held(at):
+            continue
         answered = by.get(row.id, {}).keys()
         if _is_time(row, now) and (able - answered or not {model.name for model in living} - answered):
             asked[row.id] = row.person

@@ -8,7 +8,6 @@ anchor, are forgotten again before anything else. This is done in a folder that 
 import os
 import secrets
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -22,7 +21,7 @@ from expunge.evidence.events import EventKind
 from expunge.evidence.heads import Head
 from expunge.evidence.statements import digest
 from expunge.files import copy_file, delete_file, sync_folder, write_file
-from expunge.ledger import data_files, log, releases, requests, sealing, times, tombstones
+from expunge.ledger import data_files, jobs, log, releases, requests, sealing, times, tombstones
 from expunge.ledger.anchor import FORMER, INSTANCE, Anchor
 from expunge.ledger.database import Database
 from expunge.ledger.properties import read_property, set_property
@@ -34,6 +33,7 @@ from expunge.ledger.witness import Witness
 from expunge.workspace import anchoring, making
 from expunge.workspace.backup import LEDGER, Manifest
 from expunge.workspace.configuration import Configuration
+from expunge.workspace.deadlines import MONTHS, due_on, end_of
 from expunge.workspace.storage import Storage
 
 
@@ -152,6 +152,7 @@ def go_on(
     now = times.now()
     Restored(count + 1 if is_next else count, now.date(), newest_release(connection)).note(connection)
     owe_refits(connection, times.published())
+    jobs.give_up(connection, "the workspace continues from an earlier day: ask for it again if it is still wanted")
     if read_property(connection, INSTANCE) != instance:
         set_property(connection, FORMER, str(read_property(connection, INSTANCE)))
         set_property(connection, INSTANCE, instance)
@@ -178,7 +179,7 @@ def _forget_again(storage: Storage, connection: sa.Connection, settings: Configu
     closed = sorted(
         tomb for tomb in wanted if tomb not in rows and (tomb not in asked or asked[tomb].state != RequestState.CLOSED)
     )
-    now, deadline = times.exact(), times.coarse(times.now()) + timedelta(days=settings.deadline_days)
+    now, today = times.exact(), times.now().date()
     made = []
     for tomb in (*again, *closed):
         identity, is_open = f"r-{secrets.token_hex(10)}", tomb in rows
@@ -189,7 +190,8 @@ def _forget_again(storage: Storage, connection: sa.Connection, settings: Configu
                 actor=requests.RESTORE,
                 state=RequestState.ACCEPTED if is_open else RequestState.CLOSED,
                 received=now,
-                deadline=deadline.isoformat(),
+                deadline=end_of(due_on(today, MONTHS, settings.off)),
+                received_on=today.isoformat(),
                 key=identity,
                 subject=rows.get(tomb),
                 tombstone=tomb,

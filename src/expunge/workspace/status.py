@@ -7,15 +7,17 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from expunge.ledger import batches, releases, requests, tombstones
+from expunge.ledger import batches, register, releases, tombstones
 from expunge.ledger.figures import json_number
 from expunge.ledger.properties import read_property
+from expunge.ledger.register import Filter, Matter
 from expunge.ledger.releases import Model
 from expunge.ledger.requests import Request, RequestKind, RequestState
 from expunge.ledger.restores import Restored
 from expunge.privacy.budget import today
 from expunge.unlearning.rung import Rung
 from expunge.workspace import drafts
+from expunge.workspace.deadlines import days_left
 from expunge.workspace.forgetting import PURPOSE
 from expunge.workspace.model_kinds import ModelKind
 from expunge.workspace.outline import Outline
@@ -45,7 +47,7 @@ class OpenRequest:
     @classmethod
     def of(cls, found: Request, now: datetime) -> "OpenRequest":
         """The open request ``found`` as it stands."""
-        left = (datetime.fromisoformat(found.deadline) - now).days
+        left = days_left(found.deadline, now)
         return cls(found.id, found.kind, found.state, found.received, found.deadline, left, found.problem)
 
 
@@ -151,6 +153,7 @@ class Status:
         rows: number of rows in the table.
         requests: number of requests in each state.
         open: the open requests that are due first.
+        matters: number of open requests, and of those that are overdue, due this week, stuck, held or not approved.
         models: the living models, by name.
         still_derived: what is derived from rows of people forgotten: anchors of models, and what fewer than ten people now
             share in a draft schema.
@@ -163,6 +166,7 @@ class Status:
     rows: int
     requests: Mapping[RequestState, int]
     open: tuple[OpenRequest, ...]
+    matters: Mapping[Matter, int]
     models: tuple[ModelStatus, ...]
     still_derived: tuple[Derived, ...]
     tombstones: TombstonesKept
@@ -171,8 +175,8 @@ class Status:
 
     @property
     def overdue(self) -> int:
-        """Number of listed open requests that are past their deadline."""
-        return sum(found.days_left < 0 for found in self.open)
+        """Number of open requests that are past their deadline."""
+        return self.matters[Matter.OVERDUE]
 
     def as_json(self) -> dict[str, Any]:
         """All fields, as JSON values."""
@@ -188,8 +192,9 @@ def status(storage: Storage) -> Status:
     """Requests by state with their deadlines, models with their last release, and what still depends on those forgotten."""
     now, settings = datetime.now(UTC), storage.configuration
     with storage.database.reading() as connection:
-        counts = requests.counts(connection)
-        waiting = requests.open_requests(connection, SHOWN)
+        counts = register.counts(connection)
+        waiting = register.open_requests(connection, SHOWN)
+        matters = {matter: register.total(connection, Filter(matter=matter)) for matter in Matter}
         few, kept = drafts.noted(storage, connection), tombstones.kept(connection)
         unfinished = tuple(batch.id for batch in batches.unfinished(connection))
         rows, restored = int(read_property(connection, "rows") or 0), Restored.last(connection)
@@ -202,6 +207,7 @@ def status(storage: Storage) -> Status:
         rows=rows,
         requests={state: counts.get(state, 0) for state in RequestState},
         open=tuple(OpenRequest.of(found, now) for found in waiting),
+        matters=matters,
         models=models,
         still_derived=(*anchors, *shared),
         tombstones=TombstonesKept(PURPOSE, kept.people, kept.aliases, _after(kept.first, days), _after(kept.last, days)),

@@ -16,7 +16,7 @@ from expunge.data.pseudonyms import SubjectKey
 from expunge.data.urls import sqlite_url
 from expunge.errors import ExpungeError, LedgerCorrupt, SignatureInvalid, WorkspaceBusy, WorkspaceInvalid
 from expunge.ledger import data_files
-from expunge.ledger.database import Database, is_unsealed
+from expunge.ledger.database import JOBS_LOCK, Database, is_unsealed
 from expunge.ledger.properties import read_property, set_property
 from expunge.ledger.public_keys import keys, signing_keyid
 from expunge.ledger.sealing import SealKey
@@ -342,6 +342,21 @@ class Storage:
                 if not is_leading:
                     raise self._busy()
                 yield
+        finally:
+            os.close(handle)
+
+    @contextmanager
+    def doing_jobs(self) -> Iterator[bool]:
+        """Whether this process, of all on the same ledger, may do jobs now; held until the block ends or the process dies."""
+        handle = os.open(self.path / "jobs.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            with self.database.leading(lock=JOBS_LOCK) as is_leading:
+                yield is_leading
         finally:
             os.close(handle)
 

@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from expunge.data.reading import UNKNOWN, Reading
+from expunge.data.records import Records
 from expunge.data.rejects import Rejects
 from expunge.evidence.receipts import Receipt
 from expunge.files import write_output
 from expunge.identities import CASELESS, EXACT
 from expunge.unlearning.report import CapacityReport
-from expunge.workspace import batch, desk, making, predicting, queue, rotation, row_keys, states
+from expunge.workspace import batch, desk, handling, making, predicting, queue, rotation, row_keys, states
 from expunge.workspace.arrivals import read_schema
 from expunge.workspace.batch import Done, Outcome
+from expunge.workspace.cases import NO_CASE, Case
 from expunge.workspace.correcting import corrected
 from expunge.workspace.desk import Answer, ForgetRequest
 from expunge.workspace.disclosure import Disclosure, disclosed
@@ -226,31 +228,32 @@ class Workspace:
             by: the column of the ids, where it must be given.
             dry_run: only find out what the answers would be.
         """
-        wishes = [ForgetRequest(subject, actor, (keys or {}).get(subject), by) for subject in subjects]
-        return desk.ask(self.storage, wishes, dry_run=dry_run)
+        return self.ask([ForgetRequest(each, actor, (keys or {}).get(each), by) for each in subjects], dry_run=dry_run)
 
     def ask(self, wishes: Sequence[ForgetRequest], *, dry_run: bool = False) -> list[Answer]:
         """Answers requests to be forgotten, in order; see ``desk.ask``.
 
         Args:
-            wishes: who is to be forgotten, and who asks.
+            wishes: who is to be forgotten, and who asks, all in one call.
             dry_run: only find out what the answers would be. Default: ``False``.
         """
-        return desk.ask(self.storage, wishes, dry_run=dry_run)
+        return desk.ask(self.storage, desk.together(self.storage, wishes), dry_run=dry_run)
 
     @property
     def id_columns(self) -> tuple[str, ...]:
         """The columns of ids: the subject's, then its aliases."""
         return row_keys.id_names(self.storage)
 
-    def cancel(self, request: str, *, dry_run: bool = False) -> None:
-        """Withdraws an accepted request; see ``desk.cancel``.
+    def cancel(self, request: str, *, reason: str = "person", actor: str = "local", dry_run: bool = False) -> None:
+        """Withdraws an accepted request; see ``handling``, which has what else officers do.
 
         Args:
             request: id of the request.
+            reason: why: ``person``, ``mistake``, ``duplicate`` or ``other``.
+            actor: who does it.
             dry_run: only find out whether it can be withdrawn. Default: ``False``.
         """
-        desk.cancel(self.storage, request, dry_run=dry_run)
+        handling.withdraw(self.storage, request, reason, actor, dry_run=dry_run)
 
     def receipt(self, request: str, subject: str) -> Receipt:
         """The receipt of a request, again; see ``desk.receipt_again``.
@@ -290,22 +293,24 @@ class Workspace:
     def rectify(
         self,
         subject: str,
-        data: str,
+        data: str | Records,
         *,
         reading: Reading = UNKNOWN,
         accept_undeclared: bool = False,
         actor: str = "local",
+        case: Case = NO_CASE,
         notify: Notify = silent,
     ) -> tuple[Answer, list[Outcome]]:
         """Replaces all rows of ``subject`` by those in the file ``data``, in every model and in the table, at once.
 
         Args:
             subject: id of the person.
-            data: a file with all the rows of this person, as they should be.
+            data: a file with all the rows of this person, as they should be; or rows in memory, which have every column.
             reading: what is known about the file, besides what was known when the workspace was made.
             accept_undeclared: whether any share of a column may be outside what the schema declares.
             notify: told how much is outside.
             actor: who asks.
+            case: on which day the request came, and how; what is noted of a correction is added with ``handling.note``.
 
         Raises:
             RequestRefused: no rows here have this id.
@@ -314,11 +319,11 @@ class Workspace:
         """
         with batch.in_charge(self.storage):
             plan = self._plans.rectify(subject, data, reading=reading, accept_undeclared=accept_undeclared)
-            return corrected(self.storage, plan, subject, actor, lambda made: self._run(made, notify))
+            return corrected(self.storage, plan, subject, actor, case, lambda made: self._run(made, notify))
 
     def append(
         self,
-        data: str,
+        data: str | Records,
         query: str | None = None,
         *,
         rejects_to: Path | None = None,
@@ -328,7 +333,7 @@ class Workspace:
         """Learns the rows in the file ``data``, or from a database, in every model; rows that were added before are left out.
 
         Args:
-            data: a file of rows, or with ``query`` the URL of a database.
+            data: a file of rows, or with ``query`` the URL of a database; or rows in memory, which have every column.
             query: SQL whose result is the rows; ``data`` is then the URL of the database.
             rejects_to: a CSV file for rows that cannot be taken, written first; without it, such a row is an error.
             how: see ``Taking``.
@@ -370,15 +375,18 @@ class Workspace:
         with batch.in_charge(self.storage):
             self._run(self._plans.widen(column, to), silent)
 
-    def process(self, notify: Notify = silent, patience: float = PATIENCE, *, is_due: bool = False) -> Processed:
+    def process(
+        self, notify: Notify = silent, patience: float = PATIENCE, *, is_due: bool = False, heeds_hold: bool = False
+    ) -> Processed:
         """Works the whole queue; see ``queue.process``.
 
         Args:
             notify: told what is done. Default: nobody.
             patience: seconds to wait for another process.
             is_due: leave out what has failed and is not to be tried again yet. Default: ``False``.
+            heeds_hold: leave out requests whose hold is not over. Default: ``False``, all are worked now.
         """
-        return queue.process(self.storage, notify, patience, is_due=is_due)
+        return queue.process(self.storage, notify, patience, is_due=is_due, heeds_hold=heeds_hold)
 
     def rotate_key(self, *, is_revoked: bool = False) -> str:
         """Signs with a new key from now on, which the old one endorses. Returns the new key's id.

@@ -185,3 +185,19 @@ def test_features_with_the_same_name_are_numbered():
 def test_the_columns_must_have_one_length():
     with pytest.raises(InvalidRows, match="column 'category' has 1 rows, others have 2"):
         SMALL.encode({"knots": [1, 2], "category": ["low"], "words": ["a"], "embedding": [None]})
+
+
+@given(tables(), st.sets(st.sampled_from(list(COLUMNS)), min_size=1), st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_rows_in_blocks_are_the_same_to_the_last_bit(table, names, normalise):
+    columns = {name: COLUMNS[name] for name in COLUMNS if name in names}
+    features = {name: made for name, made in COMBINATIONS.items() if set(made.columns) <= names}
+    schema = FeatureSchema(columns, normalise, features=features)
+    whole, split = schema.encode(table), schema.encode_in_blocks(table)
+    assert np.array_equal(bits(split.X), bits(whole.X))
+    assert (split.undeclared, split.missing) == (whole.undeclared, whole.missing)
+    one = schema.encode_in_blocks({name: [column[0]] for name, column in table.items()}).X
+    assert len(one.blocks) == len(split.X.blocks)
+    for a, b in zip(one.blocks, split.X.blocks, strict=True):  # the blocks are those of the schema, whatever the rows are
+        assert a.levels.has_none == b.levels.has_none
+        assert all(np.array_equal(*pair) for pair in zip(a.levels.categories, b.levels.categories, strict=True))

@@ -6,13 +6,14 @@ whatever rows come with it and on whatever machine.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from expunge.problem.arrays import canonical
+from expunge.problem.arrays import canonical, dense
 from expunge.problem.split import row_of, with_data
 
 Array = NDArray[np.float64]
@@ -25,16 +26,21 @@ class Block:
     """The features of some rows by one encoding, and which of its values did not fit the declaration.
 
     Args:
-        features: ``(n_rows, width)``, dense or canonical CSR; all zeros for a row without a usable value.
+        made: the features, ``(n_rows, width)``, dense, canonical CSR, or in blocks; all zeros for a row without a usable value.
         undeclared: whether a value is outside the range or the declared values, ``(n_rows,)``.
         missing: whether a value is missing, ``(n_rows,)``.
         position: for a number, its position between the ends of its range, 0 to 1, ``(n_rows,)``. Default: none.
     """
 
-    features: Any
+    made: Any
     undeclared: Mask
     missing: Mask
     position: Array | None = None
+
+    @cached_property
+    def features(self) -> Any:
+        """The features, dense or canonical CSR."""
+        return self.made if sparse.issparse(self.made) else dense(self.made)
 
 
 class Features(Protocol):
@@ -177,4 +183,13 @@ def normalised(features: Any) -> Any:
     Args:
         features: dense or canonical CSR, ``(n_rows, width)``.
     """
-    return divided(features, np.maximum(row_norms(features), np.finfo(np.float64).tiny))
+    return divided(features, lengths(features))
+
+
+def lengths(features: Any) -> Array:
+    """What rows are divided by: their 2-norms, positive even for rows of zeros, ``(n_rows,)``.
+
+    Args:
+        features: dense or canonical CSR, ``(n_rows, width)``.
+    """
+    return np.maximum(row_norms(features), np.finfo(np.float64).tiny)

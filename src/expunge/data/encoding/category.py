@@ -8,6 +8,7 @@ import numpy as np
 
 from expunge.data.columns import codes_of
 from expunge.data.encoding.block import Block, Index, one_by_one, one_group
+from expunge.problem.split import SplitMatrix
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,7 @@ class Category:
             values: a column, ``(n_rows,)``; whole floats count as integers.
         """
         codes = codes_of(values, self.values)
-        features = np.zeros((len(codes), len(self.values)))
-        known = np.flatnonzero(codes >= 0)
-        features[known, codes[known]] = 1.0
-        return Block(features, codes == -1, codes == -2)
+        return Block(SplitMatrix.one_a_row(codes, len(self.values)), codes == -1, codes == -2)
 
 
 @dataclass(frozen=True)

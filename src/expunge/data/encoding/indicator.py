@@ -68,7 +68,7 @@ class MissingIndicator:
         """
         block = self.encoding.encode(values)
         parts = [block.features, block.missing[:, None].astype(np.float64)]
-        return replace(block, features=joined(parts) if sparse.issparse(block.features) else np.hstack(parts))
+        return replace(block, made=joined(parts) if sparse.issparse(block.features) else np.hstack(parts))
 
 
 def plain(declared: Encoding) -> Encoding:

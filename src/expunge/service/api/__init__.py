@@ -1,6 +1,36 @@
 """The API under /v1: a file for each kind of thing. OpenAPI 3.1 at /v1/openapi.json."""
 
-from expunge.service.api import certificates, log, models, operation, people, requests
+from expunge.service.api import (
+    casework,
+    certificates,
+    doctor,
+    jobs,
+    log,
+    models,
+    operation,
+    people,
+    receipts,
+    register,
+    requests,
+    rows,
+    tokens,
+    verification,
+)
 
-routers = (requests.router, people.router, models.router, certificates.router, log.router, operation.router)
+routers = (
+    register.router,
+    requests.router,
+    receipts.router,
+    casework.router,
+    people.router,
+    models.router,
+    jobs.router,
+    rows.router,
+    certificates.router,
+    log.router,
+    operation.router,
+    doctor.router,
+    tokens.router,
+    verification.router,
+)
 """All routes of the API but those of webhooks."""

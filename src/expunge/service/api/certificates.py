@@ -1,29 +1,64 @@
 """Certificates over HTTP, in each of their forms."""
 
 import json
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi import APIRouter, HTTPException, Query, Request, Response
 
 from expunge.ledger import log, releases
 from expunge.ledger.bindings import covering
 from expunge.ledger.tokens import Role
 from expunge.service.access import Public
 from expunge.service.api.answers import found, problem_responses, workspace_of
-from expunge.service.bodies import (
-    Answered,
-    Number,
-)
+from expunge.service.api.proof_bodies import Certificate
+from expunge.service.bodies import Answered, CertificatesModel, Limit, Number
+from expunge.service.routing import GuardedRoute
 from expunge.service.views import certificate_view
+from expunge.service.zips import zipped
 from expunge.workspace.transcripts import transcript
 
 DSSE = "application/vnd.dsse.envelope.v1+json"
-router = APIRouter(prefix="/v1", responses=problem_responses())
+router = APIRouter(prefix="/v1", responses=problem_responses(), route_class=GuardedRoute)
+
+
+@router.get("/certificates", response_model=CertificatesModel)
+def list_certificates(
+    request: Request,
+    _caller: Public,
+    before: Annotated[int | None, Query(ge=1, le=2**53, description="Only certificates with a smaller number.")] = None,
+    limit: Limit = 100,
+) -> dict[str, Any]:
+    """All certificates, newest first, page by page; ``next`` is the ``before`` of the next page."""
+    with workspace_of(request).storage.database.reading() as connection:
+        rows = releases.page(connection, before, limit + 1)
+    names = ("model", "at", "purged")
+    items = [{"certificate": row.id, "release": row.number, **{name: getattr(row, name) for name in names}} for row in rows]
+    return {"items": items[:limit], "next": items[limit - 1]["certificate"] if len(items) > limit else None}
+
+
+@router.get(
+    "/certificates/archive",
+    response_class=Response,
+    responses={200: {"content": {"application/zip": {}}, "description": "A zip file"}},
+)
+def get_all_certificates(request: Request, _caller: Public) -> Response:
+    """All certificates as files in a zip, each of which anybody with the keys can verify."""
+    with workspace_of(request).storage.database.reading() as connection:
+        rows = releases.all_releases(connection)
+        made = {f"certificate-{row.id}.json": log.bundle(connection, row.envelope, row.event) for row in rows}
+    headers = {"Content-Disposition": 'attachment; filename="certificates.zip"'}
+    return Response(zipped(made), media_type="application/zip", headers=headers)
 
 
 @router.get(
     "/certificates/{number}",
-    responses={200: {"content": {"application/json": {}, DSSE: {}}, "description": "in the form asked for"}},
+    responses={
+        200: {
+            "model": Certificate,
+            "content": {DSSE: {"schema": {"$ref": "#/components/schemas/EnvelopeModel"}}},
+            "description": "In the form asked for",
+        }
+    },
 )
 def get_certificate(
     number: Number,

@@ -8,9 +8,10 @@ from expunge.service.bodies import (
     DisclosureModel,
     Shown,
 )
+from expunge.service.routing import GuardedRoute
 from expunge.workspace.disclosure import Disclosure
 
-router = APIRouter(prefix="/v1", responses=problem_responses())
+router = APIRouter(prefix="/v1", responses=problem_responses(), route_class=GuardedRoute)
 
 
 @router.post("/people/show", response_model=DisclosureModel)

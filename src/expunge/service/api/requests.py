@@ -1,32 +1,30 @@
-"""Requests over HTTP: made, one or many; considered beforehand; listed; withdrawn; and their receipts."""
+"""Requests over HTTP: made, one or many; considered beforehand; looked at."""
 
-import base64
-import binascii
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from expunge.ledger import requests
-from expunge.ledger.requests import RequestState
+from expunge.ledger.tokens import Role
 from expunge.service.access import Anybody, Operator
-from expunge.service.api.answers import found, problem_responses, workspace_of
+from expunge.service.api.answers import found, plainly, problem_responses, workspace_of
 from expunge.service.bodies import (
     AnswerModel,
     AskedMany,
     AskedOne,
     Identity,
     Key,
-    Limit,
-    Owned,
     Previewed,
 )
-from expunge.service.records import changing
-from expunge.service.views import expected, request_view
+from expunge.service.casework import OneRequestModel
+from expunge.service.routing import GuardedRoute
+from expunge.service.views import case_view, expected
 from expunge.workspace import desk
 from expunge.workspace.desk import Answer, ForgetRequest
+from expunge.workspace.register import request_view
 
-router = APIRouter(prefix="/v1", responses=problem_responses())
+router = APIRouter(prefix="/v1", responses=problem_responses(), route_class=GuardedRoute)
 
 
 @router.post(
@@ -38,7 +36,8 @@ router = APIRouter(prefix="/v1", responses=problem_responses())
 async def create_request(asked: AskedOne, request: Request, caller: Operator, key: Key = None) -> Response:
     """Accepts a request to forget one person. The same Idempotency-Key returns the same request."""
     own_key = None if key is None else f"{caller.holder.id}:{key}"
-    (answer,) = await request.app.state.intake.ask([ForgetRequest(asked.subject, caller.holder.id, own_key, asked.by)])
+    case = plainly(lambda: asked.case)
+    (answer,) = await request.app.state.intake.ask([ForgetRequest(asked.subject, caller.holder.id, own_key, asked.by, case)])
     if answer.is_refused:
         raise desk.refusal(answer)
     return JSONResponse(_answer(answer), 201 if answer.receipt is not None else 200)
@@ -47,7 +46,8 @@ async def create_request(asked: AskedOne, request: Request, caller: Operator, ke
 @router.post("/requests/bulk", response_model=list[AnswerModel])
 async def create_requests(asked: AskedMany, request: Request, caller: Operator) -> Response:
     """Accepts requests to forget many people: an answer for each, in order; a refusal does not stop the others."""
-    wishes = [ForgetRequest(subject, caller.holder.id, by=asked.by) for subject in asked.subjects]
+    case = plainly(lambda: asked.case)
+    wishes = [ForgetRequest(subject, caller.holder.id, by=asked.by, case=case) for subject in asked.subjects]
     answers = await request.app.state.intake.ask(wishes)
     return JSONResponse([_answer(answer) for answer in answers])
 
@@ -60,61 +60,16 @@ def preview_requests(asked: Previewed, request: Request, caller: Operator) -> di
     return {**vars(preview), "expected": expected(request.app.state, sum(preview.rows))}
 
 
-@router.get("/requests")
-def list_requests(
-    request: Request,
-    _caller: Anybody,
-    state: RequestState | None = None,
-    cursor: Annotated[str | None, Query(max_length=200)] = None,
-    limit: Limit = 50,
-) -> dict[str, Any]:
-    """Requests, newest first, page by page."""
-    with workspace_of(request).storage.database.reading() as connection:
-        rows = requests.page(connection, state, _decoded(cursor), limit)
-    more = _encoded(rows[-1].received, rows[-1].id) if len(rows) == limit else None
-    return {"items": [request_view(row) for row in rows], "next": more}
-
-
-@router.get("/requests/{request_id}")
-def get_request(request_id: Identity, request: Request, _caller: Anybody) -> dict[str, Any]:
-    """One request, its state, and the certificates that it produced."""
+@router.get("/requests/{request_id}", response_model=OneRequestModel, response_model_exclude_unset=True)
+def get_request(request_id: Identity, request: Request, caller: Anybody) -> dict[str, Any]:
+    """One request, its state, and its certificates; for operators and auditors, with what the office notes of it."""
     with workspace_of(request).storage.database.reading() as connection:
         row = found(requests.by_id(connection, request_id), f"request {request_id!r}")
         made = requests.releases_of(connection, row)
-    return {**request_view(row), "certificates": made}
-
-
-@router.post("/requests/{request_id}/cancel", status_code=204, response_class=Response)
-def cancel_request(request_id: Identity, request: Request, caller: Operator) -> None:
-    """Withdraws a request that nobody works on yet."""
-    with changing("request.cancelled", caller.holder.id, request=request_id):
-        workspace_of(request).cancel(request_id)
-
-
-@router.post("/requests/{request_id}/receipt")
-def get_receipt(
-    request_id: Annotated[str, Path(pattern=r"^[!-~]{1,64}$")], asked: Owned, request: Request, _caller: Operator
-) -> dict[str, str]:
-    """The receipt of a request, again, for somebody who knows whose it is."""
-    return {"request": request_id, "receipt": workspace_of(request).receipt(request_id, asked.subject).document}
+        noted = case_view(connection, request_id) if caller.role in (Role.OPERATOR, Role.AUDITOR) else {}
+    return {**request_view(row), "certificates": made, **noted}
 
 
 def _answer(answer: Answer) -> dict[str, Any]:
     names = ("request", "state", "message", "deadline", "rows", "reason", "near", "receipt")
     return {name: getattr(answer, name) for name in names}
-
-
-def _encoded(received: str, identity: str) -> str:
-    return base64.urlsafe_b64encode(f"{received} {identity}".encode()).decode()
-
-
-def _decoded(cursor: str | None) -> tuple[str, str] | None:
-    if cursor is None:
-        return None
-    try:
-        received, _space, identity = base64.b64decode(cursor, b"-_", validate=True).decode().partition(" ")
-    except (binascii.Error, ValueError) as error:
-        raise HTTPException(422, "this cursor was not issued here: start again without one") from error
-    if not identity or "\0" in received + identity:
-        raise HTTPException(422, "this cursor was not issued here: start again without one")
-    return received, identity

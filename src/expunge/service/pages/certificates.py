@@ -1,61 +1,95 @@
-"""The pages of certificates."""
+"""The pages of certificates: every display checks the certificate first, and shows nothing of one that is not genuine."""
 
-from typing import Any
+import base64
+import json
+from enum import StrEnum
+from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse
 from starlette.responses import Response
 
-from expunge.errors import SignatureInvalid
-from expunge.evidence.signing import PublicKeys
-from expunge.evidence.verification import verify_content
-from expunge.ledger import log, releases
+from expunge.errors import LedgerCorrupt, SignatureInvalid
+from expunge.ledger import log, releases, requests
 from expunge.service.api.answers import workspace_of
 from expunge.service.bodies import Number
 from expunge.service.pages.rendering import Visitor, render
-from expunge.service.views import certificate_view
+from expunge.service.routing import GuardedRoute
+from expunge.workspace.genuineness import require_genuine
 
-router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=GuardedRoute)
 SHOWN = 50
+FIGURES = (
+    *("rung", "passes", "n_forgotten", "n_learned", "remaining", "distance_bound", "scale", "mu", "mu_total", "epsilon_total"),
+    *("exposure_mu", "drift_mu", "condition", "seconds"),
+)
+"""What is shown of the evidence: what the claim does not say."""
+
+
+class Tab(StrEnum):
+    """The parts of a certificate's page."""
+
+    CLAIM = "claim"
+    ASSUMPTIONS = "assumptions"
+    LIMITS = "limits"
+    REQUESTS = "requests"
+    EVIDENCE = "evidence"
+
+
+TITLES = {
+    Tab.CLAIM: "Claim",
+    Tab.ASSUMPTIONS: "Assumptions",
+    Tab.LIMITS: "Limits",
+    Tab.REQUESTS: "Requests covered",
+    Tab.EVIDENCE: "Evidence",
+}
 
 
 @router.get("/certificates")
-def certificate_list(request: Request, caller: Visitor) -> Response:
+def certificate_list(
+    request: Request, caller: Visitor, before: Annotated[int | None, Query(ge=1, le=2**53)] = None
+) -> Response:
     """All certificates, newest first."""
     with workspace_of(request).storage.database.reading() as connection:
-        rows = releases.listed(connection)[::-1][:SHOWN]
-    return render(request, "certificates.html", rows=rows)
+        rows = releases.page(connection, before, SHOWN + 1)
+    more = rows[SHOWN - 1].id if len(rows) > SHOWN else None
+    return render(request, "certificates.html", rows=rows[:SHOWN], more=more, before=before)
 
 
 @router.get("/certificates/{number}")
-def certificate(request: Request, caller: Visitor, number: Number) -> Response:
-    """A certificate, in plain language first."""
-    return render(request, "certificate.html", verified=None, **_certificate(request, number))
-
-
-@router.post("/certificates/{number}/verify")
-def verify(request: Request, caller: Visitor, number: Number) -> Response:
-    """Verifies a certificate now, as anybody could."""
-    values = _certificate(request, number)
-    with workspace_of(request).storage.database.reading() as connection:
-        row = releases.release(connection, number)
-        assert row is not None
-        text, keys = log.bundle(connection, row.envelope, row.event), workspace_of(request).storage.public_keys(connection)
-    return render(request, "certificate.html", verified=_verified(text, keys), **values)
-
-
-def _certificate(request: Request, number: int) -> dict[str, Any]:
-    with workspace_of(request).storage.database.reading() as connection:
-        row = releases.release(connection, number)
-        if row is None:
-            raise HTTPException(404, f"there is no certificate {number}")
-        view = certificate_view(connection, row)
-    return {"view": view, "evidence": view["evidence"]}
-
-
-def _verified(text: str, keys: PublicKeys) -> str:
-    try:
-        verify_content(text, keys)
-    except SignatureInvalid as error:
-        return f"NOT GENUINE: {error}"
-    return "Genuine: the signature, the event and its place in the log are right."
+def certificate(
+    request: Request,
+    caller: Visitor,
+    number: Number,
+    tab: Tab = Tab.CLAIM,
+    after: Annotated[int, Query(ge=0, le=2**53)] = 0,
+) -> Response:
+    """A certificate, checked now; one of its parts at a time."""
+    storage, passed = workspace_of(request).storage, list[str]()
+    shown: dict[str, Any] = {"number": number, "tab": tab, "tabs": TITLES, "passed": passed, "after": after}
+    with storage.database.reading() as connection:
+        try:
+            row = releases.release(connection, number)
+            if row is None:
+                raise HTTPException(404, f"there is no certificate {number}")
+            claim = require_genuine(connection, row, storage.public_keys(connection), passed.append)
+            answered = requests.answered(connection, row.batch, row.model)
+            shown["proof"] = log.require_included(connection, row.event).proof
+        except (LedgerCorrupt, SignatureInvalid, KeyError, ValueError) as error:
+            said = str(error) if isinstance(error, LedgerCorrupt | SignatureInvalid) else "a part of it cannot be read"
+            return render(request, "forged.html", number=number, problem=said)
+    statement = base64.b64decode(json.loads(row.envelope)["payload"]).decode()
+    covered = sorted(answered, key=lambda each: (each.received, each.id))
+    return render(
+        request,
+        "certificate.html",
+        **shown,
+        row=row,
+        claim=claim,
+        statement=statement,
+        covered=covered[after : after + SHOWN],
+        n_covered=len(covered),
+        more=after + SHOWN if len(covered) > after + SHOWN else None,
+        evidence=row.figures.content,
+        figures=FIGURES,
+    )

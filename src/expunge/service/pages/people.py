@@ -9,8 +9,9 @@ from starlette.responses import Response
 from expunge.errors import RequestRefused
 from expunge.service.api.answers import workspace_of
 from expunge.service.pages.rendering import Operator, render
+from expunge.service.routing import GuardedRoute
 
-router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=GuardedRoute)
 
 
 @router.get("/people")

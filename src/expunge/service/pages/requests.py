@@ -1,37 +1,57 @@
-"""The pages of requests: made, considered beforehand, listed, followed and withdrawn."""
+"""The pages of new requests: entered, checked, and made exactly as they were shown."""
 
-from dataclasses import replace
+from collections import defaultdict
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, File, Form, HTTPException, Request, UploadFile
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi import APIRouter, File, Form, Request, UploadFile
+from fastapi.responses import HTMLResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from expunge.data.lists import is_table
-from expunge.ledger import releases, requests
-from expunge.ledger.requests import RequestState
+from expunge.data.near import MEANING
+from expunge.errors import Refusal
+from expunge.ledger import times
 from expunge.service.api.answers import workspace_of
-from expunge.service.bodies import BULK, PREVIEWED, Identity
-from expunge.service.drafts import MINUTES, Draft, Given
-from expunge.service.pages.rendering import Operator, Visitor, render
-from expunge.service.records import changing
-from expunge.service.views import expected, request_view
+from expunge.service.bodies import BULK
+from expunge.service.drafts import SEPARATORS, Draft, Given
+from expunge.service.handouts import Handout
+from expunge.service.pages import words
+from expunge.service.pages.documents import PAPERS
+from expunge.service.pages.rendering import Operator, render
+from expunge.service.routing import GuardedRoute
+from expunge.service.shelf import MINUTES
+from expunge.service.views import expected
+from expunge.workspace import desk
+from expunge.workspace.cases import Case, WrongField
+from expunge.workspace.deadlines import FARTHEST
 from expunge.workspace.desk import Answer, ForgetRequest
 
-router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=GuardedRoute)
 GONE = f"What was shown is kept for {MINUTES} minutes, and not across a restart of the service: enter the ids again."
-SHOWN = 50
+Text = Annotated[str, Form(max_length=200_000)]
+LISTED = 20
+"""Number of ids that are named where many share an answer."""
+RUNGS = {"exact": "exactly, at once", "statistics": "from sums that are kept, at once", "pass": "by reading all rows"}
+REFIT = "by a new fit"
 
 
-@router.get("/requests")
-def request_list(request: Request, caller: Visitor, state: str | None = None) -> Response:
-    """Requests, newest first."""
-    with workspace_of(request).storage.database.reading() as connection:
-        counted = requests.counts(connection)
-        wanted = RequestState(state) if state in counted else None
-        rows = [request_view(found) for found in requests.page(connection, wanted, None, SHOWN)]
-    return render(request, "requests.html", rows=rows, counted=counted, state=state)
+@dataclass(frozen=True)
+class Group:
+    """The ids of a draft that get the same answer.
+
+    Args:
+        heading: the answer.
+        lines: where each id was given, and what is said of it alone.
+        count: number of ids.
+        is_good: whether they are to be forgotten.
+    """
+
+    heading: str
+    lines: tuple[tuple[str, str], ...]
+    count: int
+    is_good: bool
 
 
 @router.get("/requests/new")
@@ -49,90 +69,121 @@ def preview(
     by: Annotated[str, Form(max_length=200)] = "",
     heading: Annotated[str, Form(max_length=3)] = "",
     column: Annotated[str, Form(max_length=200)] = "",
+    separator: Annotated[str, Form(max_length=20)] = "",
+    received_on: Annotated[str, Form(max_length=40)] = "",
+    channel: Annotated[str, Form(max_length=20)] = "",
+    reference: Text = "",
+    checked_by: Text = "",
+    note: Text = "",
     draft: Annotated[str, Form(max_length=64)] = "",
 ) -> Response:
     """What the requests would affect, before they are made; a ``draft`` is one that was shown, to be read differently."""
+    typed = {"subject": subject, "by": by, "heading": heading, "column": column, "separator": separator}
+    typed |= {"received_on": received_on, "channel": channel, "reference": reference, "checked_by": checked_by, "note": note}
     if draft:
         shown = request.app.state.drafts.take(caller.holder.id, draft)
         if shown is None:
-            return _new(request, GONE)
-        given = replace(shown.given, by=by, heading=heading, column=column)
+            return _new(request, wrong={"subject": GONE})
+        given = replace(shown.given, by=by, heading=heading, column=column, separator=separator)
+        typed |= {"subject": given.typed}
     else:
+        try:
+            case = Case.read(received_on, channel, reference, checked_by, note)
+        except WrongField as error:
+            return _new(request, typed, {error.field: f"{str(error)[:1].upper()}{str(error)[1:]}"})
         content = b"" if upload is None else upload.file.read()
         name = "" if upload is None else upload.filename or ""
-        given = Given(subject, content, is_table(name), by, heading, column)
+        given = Given(subject, content, is_table(name), by, heading, column, separator, case)
     try:
         made = given.read(workspace_of(request).id_columns)
     except ValueError as error:
-        return _new(request, str(error))
-    if not made.entries:
-        return _new(request, "Give at least one id, or a file with one id per line.")
+        return _new(request, typed, {"upload": f"{str(error)[:1].upper()}{str(error)[1:]}"})
+    if not made.entries and made.unclear is None:
+        return _new(request, typed, {"subject": "Give at least one id, or a file with one id per line."})
     if len(made.entries) > BULK:
-        return _new(request, f"At most {BULK:,} people at once; there are {len(made.entries):,}.")
+        return _new(request, typed, {"upload": f"At most {BULK:,} people at once; there are {len(made.entries):,}."})
     touched = _touched(request, made, caller.holder.id)
-    return render(request, "preview.html", kept=request.app.state.drafts.keep(caller.holder.id, made), **touched)
+    kept = request.app.state.drafts.keep(caller.holder.id, made)
+    return render(request, "preview.html", 422 if made.unclear else 200, kept=kept, **touched)
 
 
 @router.post("/requests")
 async def make_requests(request: Request, caller: Operator, draft: Annotated[str, Form(max_length=64)] = "") -> Response:
     """Makes the requests that were shown, and shows the receipts."""
     made: Draft | None = request.app.state.drafts.take(caller.holder.id, draft)
-    if made is None:
-        return await run_in_threadpool(_new, request, GONE)
-    wishes = [ForgetRequest(entry.text, caller.holder.id, by=entry.by) for entry in made.entries]
-    answers: list[Answer] = await request.app.state.intake.ask(wishes)
+    if made is None or made.unclear is not None:
+        return await run_in_threadpool(_new, request, None, {"subject": GONE})
+    answers: list[Answer] = await request.app.state.intake.ask(_wishes(made, caller.holder.id))
     pairs = list(zip([entry.text for entry in made.entries], answers, strict=True))
-    return render(request, "receipts.html", 201, pairs=pairs, accepted=sum(answer.receipt is not None for answer in answers))
+    handout = Handout.of(answers)
+    kept = request.app.state.handouts.keep(caller.holder.id, handout) if handout.receipts else None
+    return render(request, "receipts.html", 201, pairs=pairs, accepted=len(handout.receipts), kept=kept, most=PAPERS)
 
 
-@router.get("/requests/{identity}")
-def request_page(request: Request, caller: Visitor, identity: Identity) -> Response:
-    """One request and its path."""
-    return render(request, "request.html", **_request(request, identity))
+def _new(request: Request, typed: dict[str, str] | None = None, wrong: dict[str, str] | None = None) -> HTMLResponse:
+    """The form for new requests, with what was typed and what was wrong with it."""
+    values: dict[str, Any] = {"typed": defaultdict(str, typed or {}), "wrong": wrong or {}, "words": words}
+    values |= {"today": times.now().date().isoformat(), "latest": (times.now() + FARTHEST).date().isoformat()}
+    values |= {"separators": SEPARATORS, "id_columns": workspace_of(request).id_columns, "file_headings": ()}
+    return render(request, "new.html", 422 if wrong else 200, **values)
 
 
-@router.get("/requests/{identity}/path")
-def request_path(request: Request, caller: Visitor, identity: Identity) -> Response:
-    """The part of a request's page that changes."""
-    return render(request, "path.html", **_request(request, identity))
-
-
-@router.post("/requests/{identity}/cancel")
-def cancel(request: Request, caller: Operator, identity: Identity) -> Response:
-    """Withdraws a request."""
-    with changing("request.cancelled", caller.holder.id, request=identity):
-        workspace_of(request).cancel(identity)
-    return RedirectResponse(f"/requests/{identity}", 303)
-
-
-def _new(request: Request, problem: str = "") -> HTMLResponse:
-    """The form for new requests, with what was wrong with the last one."""
-    return render(request, "new.html", 422 if problem else 200, problem=problem, id_columns=workspace_of(request).id_columns)
+def _wishes(made: Draft, actor: str) -> list[ForgetRequest]:
+    return [ForgetRequest(entry.text, actor, by=entry.by, case=made.given.case) for entry in made.entries]
 
 
 def _touched(request: Request, made: Draft, actor: str) -> dict[str, Any]:
     """What the requests of a draft would affect."""
-    workspace = workspace_of(request)
-    wishes = [ForgetRequest(entry.text, actor, by=entry.by) for entry in made.entries]
-    rows = workspace.counts(wishes)
-    influence = workspace.preview(wishes[:PREVIEWED]).influence
+    workspace, state = workspace_of(request), request.app.state
+    wishes = desk.together(workspace.storage, _wishes(made, actor))
+    answers = desk.ask(workspace.storage, wishes, dry_run=True) if wishes else []
+    rows = sum(answer.rows for answer in answers)
+    models = [
+        {"name": row["model"], "how": RUNGS.get(row["rung"], REFIT), "seconds": row["seconds"]} for row in expected(state, rows)
+    ]
+    settings = workspace.storage.configuration
     return {
         "draft": made,
-        "unknown": [entry.where for entry, count in zip(made.entries, rows, strict=True) if not count],
-        "rows": sum(rows),
-        "expected": expected(request.app.state, sum(rows)),
-        "influence": {name: max(moved) for name, moved in influence.items()},
+        "groups": _groups(made, answers),
+        "count": sum(answer.receipt is not None for answer in answers),
+        "rows": rows,
+        "deadline": next((answer.deadline for answer in answers if answer.receipt is not None), None),
+        "models": models if rows else [],
+        "needs_approval": bool(wishes) and wishes[0].lot is not None,
+        "hold": settings.hold_hours,
         "id_columns": workspace.id_columns,
+        "separators": SEPARATORS,
+        "words": words,
     }
 
 
-def _request(request: Request, identity: Identity) -> dict[str, Any]:
-    with workspace_of(request).storage.database.reading() as connection:
-        row = requests.by_id(connection, identity)
-        if row is None:
-            raise HTTPException(404, "there is no such request")
-        made = [releases.release(connection, number) for number in requests.releases_of(connection, row)]
-    shown = request_view(row)
-    path, state = requests.PATH, row.state
-    steps = [(step, path.index(step) <= path.index(state)) for step in path] if state in path else []
-    return {"shown": shown, "steps": steps, "is_done": not row.is_open, "made": made}
+def _groups(made: Draft, answers: list[Answer]) -> list[Group]:
+    """The ids by what is answered, those to be forgotten first."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for entry, answer in zip(made.entries, answers, strict=True):
+        heading, more = _heading(answer)
+        found.setdefault(heading, []).append((entry.where, more))
+    order = [FOUND, *(heading for heading in found if heading != FOUND)]
+    return [
+        Group(heading, tuple(found[heading][:LISTED]), len(found[heading]), heading == FOUND)
+        for heading in order
+        if heading in found
+    ]
+
+
+FOUND, BEFORE = "found, and to be forgotten", "asked before"
+
+
+def _heading(answer: Answer) -> tuple[str, str]:
+    """Under which heading an answer is listed, and what is said of this one."""
+    if answer.receipt is not None:
+        return FOUND, f"{answer.rows:,} {'row' if answer.rows == 1 else 'rows'}"
+    if not answer.is_refused:
+        return BEFORE, answer.message
+    if answer.reason == Refusal.UNKNOWN_SUBJECT:
+        if answer.near is not None:
+            return "not known here, but nearly", f"somebody has, or had, {MEANING[answer.near]}"
+        return "not known here", ""
+    if answer.reason == Refusal.ALREADY_FORGOTTEN:
+        return "already forgotten", answer.message.rpartition("closed on ")[2]
+    return words.CODES.get(str(answer.reason), answer.message), ""

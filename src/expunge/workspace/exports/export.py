@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -18,16 +19,36 @@ Format = Literal["json", "sklearn", "onnx", "sql"]
 FORMATS: tuple[str, ...] = get_args(Format)
 
 
+@dataclass(frozen=True)
+class Exported:
+    """A release in a form for use elsewhere.
+
+    Args:
+        release: its number among those of the model.
+        certificate: its number among all.
+        content: content of the file.
+    """
+
+    release: int
+    certificate: int
+    content: bytes = field(repr=False)
+
+
 def export(
     storage: Storage, name: str, form: Format, path: Path, *, dialect: Dialect = "duckdb", table: str = "people"
 ) -> None:
-    """Writes the newest release of model ``name`` to ``path``.
+    """Writes the newest release of model ``name`` to ``path``; see ``exported``."""
+    write_output(path, exported(storage, name, form, dialect=dialect, table=table).content)
+
+
+def exported(storage: Storage, name: str, form: Format, *, dialect: Dialect = "duckdb", table: str = "people") -> Exported:
+    """The newest release of model ``name`` as a file.
 
     Args:
+        storage: the workspace.
         name: of the model.
         form: ``json`` for the reference scorer, with schema and certificate; ``sklearn`` for a pipeline in a skops file;
             ``onnx``; ``sql`` for a SELECT.
-        path: of the file.
         dialect: of SQL: ``duckdb``, ``postgres`` or ``spark``.
         table: of which SQL selects.
 
@@ -46,7 +67,7 @@ def export(
         "onnx": lambda: model_bytes(Rules.of(storage, published)),
         "sql": lambda: select(Rules.of(storage, published), dialect, table).encode(),
     }
-    write_output(path, payload[form]())
+    return Exported(last.number, last.id, payload[form]())
 
 
 def document(rules: Rules, certificate: str) -> bytes:

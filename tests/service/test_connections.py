@@ -1,0 +1,181 @@
+"""Connections that nobody knows: idle, slow and many ones hold up nobody, over real sockets."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import ExitStack, contextmanager
+
+import httpx
+import pytest
+import uvicorn
+
+from expunge.service.app import create_app
+from expunge.service.connections import Connections, Limits, _files
+
+LIMITS = Limits(header_bytes=4096, header=0.4, stall=0.4, body=1.2, reading=0.4, closing=0.2, per_address=20)
+
+POST = b"POST /v1/requests HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
+
+
+@pytest.fixture(scope="module")
+def connections():
+    return Connections(LIMITS)
+
+
+@pytest.fixture(scope="module")
+def port(found, connections):
+    app = create_app(found, every=60, connections=connections)
+    server = uvicorn.Server(
+        uvicorn.Config(app, port=0, log_level="critical", ws="none", http=connections.protocol, timeout_keep_alive=1)
+    )
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.02)
+    yield server.servers[0].sockets[0].getsockname()[1]
+    server.should_exit = True
+    thread.join()
+
+
+@contextmanager
+def opened(port, sent=b"", source="127.0.0.1"):
+    with socket.create_connection(("127.0.0.1", port), timeout=20, source_address=(source, 0)) as made:
+        made.sendall(sent)
+        yield made
+
+
+def received(made):
+    """All that comes until the other side closes."""
+    parts = []
+    try:
+        while part := made.recv(65536):
+            parts.append(part)
+    except ConnectionResetError:
+        pass
+    return b"".join(parts).decode()
+
+
+def drip(made, step, pause):
+    """Sends for as long as the other side takes it."""
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        made.sendall(step)
+        time.sleep(pause)
+
+
+def bearer(token, role="operator"):
+    return f"Authorization: Bearer {token[role]}\r\n".encode()
+
+
+class TestALimit:
+    def test_to_the_first_byte(self, port, connections):
+        before = connections.turned_away["slow header"]
+        with opened(port) as made:
+            assert received(made) == ""
+        assert connections.turned_away["slow header"] > before
+
+    @pytest.mark.parametrize("step", [b"G", b"a"])
+    def test_to_the_header_however_it_drips(self, port, step):
+        with opened(port, b"GET / HTTP/1.1\r\nX: ") as made, pytest.raises(OSError):
+            drip(made, step, 0.02)
+
+    def test_to_its_size(self, port):
+        for header in (b"X: " + b"a" * 5000, b"X: " + b"a" * 5000 + b"\r\nHost: h\r\n\r\n", b"X: y\r\n" * 900 + b"\r\n"):
+            with opened(port, b"GET /healthz HTTP/1.1\r\n" + header) as made:
+                assert received(made).startswith("HTTP/1.1 431"), header[:20]
+
+    def test_to_a_body_that_stalls_or_drips(self, port, token):
+        head = b"POST /v1/requests HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 500\r\n" + bearer(
+            token
+        )
+        with opened(port, head + b'\r\n{"subject": "') as made:
+            assert received(made).startswith("HTTP/1.1 408")
+        with opened(port, head + b"\r\n") as made, pytest.raises(OSError):
+            drip(made, b" ", 0.05)
+
+    def test_to_the_reading_of_an_answer(self, port, connections, token):
+        before = connections.turned_away["slow reader"]
+        with opened(port) as made:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+            call = b"GET /v1/openapi.json HTTP/1.1\r\nHost: h\r\n\r\n"
+            with pytest.raises(OSError):
+                drip(made, call, 0.005)
+        assert connections.turned_away["slow reader"] > before
+
+
+def test_an_address_with_too_many_loses_its_oldest_idle_ones(port, connections):
+    with ExitStack() as stack:
+        many = [stack.enter_context(opened(port, source="127.0.0.2")) for _ in range(40)]
+        assert len(connections) <= LIMITS.per_address + 5
+        assert httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200  # another address
+        assert received(many[0]) == ""
+        with opened(port, b"GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", source="127.0.0.2") as made:
+            assert received(made).startswith("HTTP/1.1 200")  # the same address
+
+
+def test_those_of_one_house_count_as_one_address():
+    limited = Connections(LIMITS)
+    assert limited._name("2001:db8::1") == limited._name("2001:db8::2") != limited._name("2001:db8:0:1::1")
+    assert limited._name("192.0.2.1") != limited._name("192.0.2.2")
+
+
+@pytest.mark.parametrize("expect", [b"", b"Expect: 100-continue\r\n"])
+def test_no_body_is_read_of_somebody_who_is_not_let_in(port, token, expect):
+    head = POST + b"Content-Length: 100000\r\n" + expect
+    for who, status in ((b"", "401"), (b"Authorization: Bearer wrong\r\n", "401"), (bearer(token, "auditor"), "403")):
+        with opened(port, head + who + b"Connection: close\r\n\r\n") as made:
+            answer = received(made)  # though none of the body was sent
+        assert answer.startswith(f"HTTP/1.1 {status}") and "100 Continue" not in answer
+    page = b"POST /requests/preview HTTP/1.1\r\nHost: h\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+    with opened(port, page + b"Content-Length: 99999\r\n" + expect + b"Connection: close\r\n\r\n") as made:
+        assert received(made).startswith("HTTP/1.1 401")
+
+
+@pytest.fixture(scope="module")
+def command(found):
+    """The service as its users start it."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "expunge", "serve", "--port", "0", "-w", str(found.storage.path)],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "NO_COLOR": "1"},
+    )
+    lines, found_port = list[str](), None
+    while found_port is None:
+        line = process.stderr.readline()
+        assert line, lines
+        lines.append(line)
+        running = re.search(r"running on http://127\.0\.0\.1:(\d+)", line)
+        found_port = running and int(running[1])
+    drain = threading.Thread(target=process.stderr.read)
+    drain.start()
+    yield process, found_port
+    process.kill()
+    process.wait()
+    drain.join()
+    process.stderr.close()
+
+
+def test_a_thousand_idle_connections_hold_up_nobody_and_a_stalled_upload_does_not_hold_up_its_end(command, token):
+    process, port = command
+    _files(3000)
+    bearing = {"Authorization": f"Bearer {token['operator']}"}
+    stalled = POST + b"Content-Length: 500\r\n"
+    with ExitStack() as stack, httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=bearing) as client:
+        for _ in range(1000):
+            stack.enter_context(opened(port))
+        for _ in range(20):
+            assert client.get("/v1/requests").status_code == 200
+        for _ in range(5):
+            stack.enter_context(opened(port, stalled + bearer(token) + b"\r\n{"))
+        dripping = stack.enter_context(opened(port, b"GET /v1/openapi.json HTTP/1.1\r\nHost: h\r\n\r\n" * 50))
+        assert dripping.recv(1)
+        shown = client.get("/metrics").text
+        assert 'expunge_connections_turned_away_total{reason="made room"}' in shown
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) in (0, -signal.SIGTERM)
