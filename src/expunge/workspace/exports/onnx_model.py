@@ -162,7 +162,9 @@ class _Graph:
             return self.add("Where", [self.add("IsNaN", [first]), self.constant(0.0), *rest])
         if operation == "if_below":
             return self.add("Where", [self.add("Less", [first, rest[0]]), *rest[1:]])
-        return self.add(_OPERATORS[operation], [first, *rest], **({"fmod": 1} if operation == "mod" else {}))
+        if operation == "mod":
+            return self.add("Mod", [first, *rest], fmod=1)
+        return self.add(_OPERATORS[operation], [first, *rest])
 
     def graded(self, t: str) -> str:
         """Probabilities of ordered classes, of the log-odds of being above each cut-point."""
