@@ -14,17 +14,7 @@ from expunge.workspace.model_kinds import InverseLink
 
 OPSET, IR_VERSION = 19, 9
 """The first in which texts are compared; and the format of files that it came with."""
-_OPERATORS = {
-    "+": "Add",
-    "-": "Sub",
-    "*": "Mul",
-    "/": "Div",
-    "min": "Min",
-    "max": "Max",
-    "log": "Log",
-    "sin": "Sin",
-    "mod": "Mod",
-}
+_OPERATORS = {"+": "Add", "-": "Sub", "*": "Mul", "/": "Div", "min": "Min", "max": "Max", "log": "Log", "sin": "Sin"}
 
 
 def model_bytes(rules: Rules) -> bytes:
