@@ -46,7 +46,7 @@ def test_the_story(made, tmp_path):
     assert [answer["state"] for answer in asked] == ["accepted"] * 3
     assert all(answer["influence"]["churn"] > 0 for answer in asked)
     assert run("status", "-w", "ws")["requests"]["accepted"] == 3
-    done = run("process", "-w", "ws")
+    done = run("process", "--now", "-w", "ws")
     assert done["closed"] == 3 and {release["model"] for release in done["releases"]} == {"churn", "spend"}
     listed = run("releases", "-w", "ws")
     assert [(release["model"], release["release"]) for release in listed] == [
@@ -210,7 +210,7 @@ def test_regressions_are_fitted_and_exported(model, made, tmp_path):
     options = ("--model", model, "--sigma", "0.02", "--penalty", "0.1", *OPTIONS.get(model, ()))
     made("fit", model, "--target", target, *options, "-w", "ws")
     made("forget", "person-1", "-w", "ws")
-    assert made("process", "-w", "ws")["closed"] == 1
+    assert made("process", "--now", "-w", "ws")["closed"] == 1
     for form in ("json", "sklearn", "onnx", "sql"):
         made("export", model, "--out", f"m.{form}", "--format", form, "-w", "ws")
     rows = raw_rows({"age", "job", "tenure"})
@@ -227,7 +227,7 @@ def test_exposures_and_weights_of_classes_are_learned_and_forgotten(made, tmp_pa
     made("fit", "rate", "--target", "visits", "--model", "poisson", "--exposure", "age", "--sigma", "0", "-w", "ws")
     made("fit", "heavy", "--target", "churn", "--class-weight", "yes=4", "--sigma", "0", "-w", "ws")
     made("forget", "person-1", "-w", "ws")
-    assert made("process", "-w", "ws")["closed"] == 1
+    assert made("process", "--now", "-w", "ws")["closed"] == 1
     for model in ("rate", "heavy"):
         made("export", model, "--out", f"{model}.json", "-w", "ws")
     left = rows.filter(pc.not_equal(rows["who"], "person-1"))
@@ -329,7 +329,7 @@ def test_people_read_tables(made):
     CliRunner().invoke(app, ["forget", "person-1", "-w", "ws"])
     for command, words in (
         (["status", "-w", "ws"], ["1 accepted", "churn", "days left"]),
-        (["process", "-w", "ws"], ["1 requests closed", "churn"]),
+        (["process", "--now", "-w", "ws"], ["1 requests closed", "churn"]),
         (["status", "-w", "ws"], ["1 closed", "still depends on people forgotten"]),
         (["releases", "-w", "ws"], ["purged"]),
         (["certificate", "2", "-w", "ws"], ["Nobody can tell", "assumptions"]),

@@ -71,7 +71,7 @@ def test_status_is_told_and_requests_are_taken_and_previewed_without_what_only_f
         "sqlalchemy",
     }
     opened = f"from expunge.workspace import Workspace; made = Workspace.open({str(folder)!r})"
-    asked = "from expunge.workspace.desk import ForgetRequest; wish = ForgetRequest('person-1', 'Ann')"
+    asked = "from expunge.workspace.asking import ForgetRequest; wish = ForgetRequest('person-1', 'Ann')"
     asked += "; from expunge.workspace.states import rung_expected"
     found = loaded_by(f"{opened}; {asked}; made.ask([wish]); made.preview([wish]); rung_expected(made.storage, 'churn', 1)")
     assert "duckdb" in found and found & SLOW == set()

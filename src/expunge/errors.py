@@ -157,9 +157,8 @@ class RequestRefused(ExpungeError):
 EXTRAS = {
     **dict.fromkeys(("typer", "rich", "securesystemslib", "cryptography", "pymerkle"), "verify"),
     **dict.fromkeys(("pyarrow", "deltalake", "duckdb", "sqlalchemy", "alembic", "psycopg", "fsspec", "openpyxl"), "workspace"),
-    **dict.fromkeys(
-        ("fastapi", "starlette", "uvicorn", "jinja2", "itsdangerous", "prometheus_client", "httpx", "pydantic"), "service"
-    ),
+    **dict.fromkeys(("fastapi", "starlette", "uvicorn", "jinja2", "itsdangerous", "prometheus_client", "pydantic"), "service"),
+    "httpx": "client",
     **dict.fromkeys(("distributed", "dask"), "dask"),
     **dict.fromkeys(("matplotlib",), "plot"),
     **dict.fromkeys(("skops", "onnx", "sqlglot"), "export"),

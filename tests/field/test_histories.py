@@ -78,7 +78,7 @@ def test_the_table_is_what_came_in_and_was_not_forgotten(seed, tmp_path, monkeyp
         if rng.random() < 0.5 and len({who for who, _day in oracle.rows}) > 5:
             who = str(rng.choice(sorted({who for who, _day in oracle.rows})))
             run("forget", who, "-w", "ws")
-            assert run("process", "-w", "ws")["closed"] == 1
+            assert run("process", "--now", "-w", "ws")["closed"] == 1
             oracle.forgotten.add(who)
             oracle.rows = {key: row for key, row in oracle.rows.items() if key[0] != who}
         held = stored_rows(Path("ws"), [f"p{i}" for i in range(20)])

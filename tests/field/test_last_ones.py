@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from expunge.workspace import Workspace
 from tests.field.commands import problems, run
+from tests.workspace.people import at_once
 
 NUMBERS = """
 [columns."age"]
@@ -32,6 +34,7 @@ def made(folder: Path, plans: list[str], schema: str = NUMBERS) -> None:
     (folder / "people.csv").write_text("\n".join(["who,age,plan,visits", *lines, ""]))
     (folder / "schema.toml").write_text(schema)
     run("init", "ws", "--data", "people.csv", "--subject", "who", "--schema", "schema.toml")
+    at_once(Workspace.open("ws"))
 
 
 def command_in(message: str, name: str) -> list[str]:
@@ -47,8 +50,8 @@ def asked(*who: str) -> None:
 
 def waiting() -> str:
     """Why a request waits, in the words of process; nothing is lost by asking twice."""
-    (first,) = set(run("process", "-w", "ws", code=3)["problems"].values())
-    (problem,) = set(run("process", "-w", "ws", code=3)["problems"].values())
+    (first,) = set(run("process", "--now", "-w", "ws", code=3)["problems"].values())
+    (problem,) = set(run("process", "--now", "-w", "ws", code=3)["problems"].values())
     assert first == problem
     assert set(problems(Path("ws"), "minutes")) <= {"what was taken from the rows is shared by ten people"}
     return str(problem)
@@ -78,7 +81,7 @@ def test_the_last_of_three_declared_classes(folder):
     (folder / "ws/schema.toml").write_text(NUMBERS + DECLARED.replace(', "silver"', ""))
     run(*command_in(problem, "replace"), "-w", "ws")
     assert run("status", "-w", "ws")["requests"]["closed"] == 2
-    assert run("process", "-w", "ws")["closed"] == 0 and problems(Path("ws")) == {}
+    assert run("process", "--now", "-w", "ws")["closed"] == 0 and problems(Path("ws")) == {}
 
 
 def test_another_model_still_answers_after_the_replaced_one(folder):
@@ -139,13 +142,13 @@ def test_everybody(people, folder):
     assert run("append", "new.csv", "-w", "ws")["rows"] == 3
     run("fit", "again", "--target", "visits", "--model", "ridge", "--sigma", "0.05", "-w", "ws")
     asked("q0")
-    assert run("process", "-w", "ws")["closed"] == 1 and problems(Path("ws")) == {}
+    assert run("process", "--now", "-w", "ws")["closed"] == 1 and problems(Path("ws")) == {}
 
 
 def test_everybody_where_there_is_no_model(folder):
     made(folder, ["basic"] * 3)
     asked("p0", "p1", "p2")
-    assert run("process", "-w", "ws")["closed"] == 3
+    assert run("process", "--now", "-w", "ws")["closed"] == 3
     assert run("status", "-w", "ws")["rows"] == 0 and problems(Path("ws")) == {}
 
 

@@ -110,7 +110,7 @@ class TestTheSameRowsAgain:
         run("append", "night.csv", "-w", "ws")
         settings = Path("ws/workspace.toml")
         settings.write_text(settings.read_text().replace("recognised_days = 365", "recognised_days = 1"))
-        run("process", "-w", "ws")
+        run("process", "--now", "-w", "ws")
         assert run("append", "night.csv", "-w", "ws")["rows"] == 0
         with sqlite3.connect("ws/ledger.sqlite") as ledger:
             (content,) = ledger.execute("SELECT content FROM batches WHERE content IS NOT NULL").fetchone()
@@ -227,8 +227,8 @@ def test_a_dry_run_changes_not_one_byte(folder):
         assert fingerprint() == before, command
         assert not Path("receipts").exists()
     assert run("append", "night.csv", "--dry-run", "-w", "ws")["rows"] == run("append", "night.csv", "-w", "ws")["rows"] == 8
-    assert run("process", "--dry-run", "-w", "ws")["requests"] == [asked["request"]]
-    run("process", "-w", "ws")
+    assert run("process", "--now", "--dry-run", "-w", "ws")["requests"] == [asked["request"]]
+    run("process", "--now", "-w", "ws")
     for command in commands[1:]:
         more = ("--yes",) if command[0] == "retire" else ()
         run(*command, *more, "-w", "ws")
@@ -300,7 +300,7 @@ class TestRowKeys:
         assert problems(Path("keyed")) == {}
         assert run("append", "night.csv", "--upsert", "-w", "keyed")["rows"] == 0
         run("forget", "p0", "-w", "keyed")
-        assert run("process", "-w", "keyed")["closed"] == 1 and problems(Path("keyed")) == {}
+        assert run("process", "--now", "-w", "keyed")["closed"] == 1 and problems(Path("keyed")) == {}
 
     def test_a_row_without_a_key_or_two_with_one(self, keyed):
         for rows, message in (
@@ -363,7 +363,7 @@ class TestWidening:
         assert problems(Path("ws")) == {}
         assert run("append", "night.csv", "-w", "ws")["rows"] == 9 and ages()[-1] == 45.5
         run("forget", "p0", "x", "-w", "ws")
-        assert run("process", "-w", "ws")["closed"] == 2
+        assert run("process", "--now", "-w", "ws")["closed"] == 2
         write("right.csv", "p1,31.25,10115,1")
         run("rectify", "p1", "--file", "right.csv", "-w", "ws")
         assert 31.25 in ages() and problems(Path("ws")) == {}
@@ -411,7 +411,7 @@ class TestWidening:
     def test_an_empty_table(self, folder):
         run("retire", "visits", "--yes", "-w", "ws")
         run("forget", *(f"p{i}" for i in range(60)), "-w", "ws")
-        assert run("process", "-w", "ws")["closed"] == 60
+        assert run("process", "--now", "-w", "ws")["closed"] == 60
         run("widen", "age", "--to", "number", "-w", "ws")
         write("night.csv", "x,45.5,10115,1")
         assert run("append", "night.csv", "-w", "ws")["rows"] == 1
@@ -421,7 +421,7 @@ class TestWidening:
 class TestRejects:
     def test_bad_rows_are_set_aside_and_the_others_learned(self, folder):
         run("forget", "p5", "-w", "ws")
-        run("process", "-w", "ws")
+        run("process", "--now", "-w", "ws")
         write("night.csv", *night(1), "x,old,10115,1", ",30,10115,1", "p5,31,10115,1", "y,33,10115,many", "z,34,10115,3")
         assert "row 10" in run("append", "night.csv", "-w", "ws", code=1)["message"]
         before = fingerprint()
@@ -448,7 +448,7 @@ class TestRejects:
         write("night.csv", *night(1))
         run("append", "night.csv", "-w", "ws")
         run("forget", "n1-3", "-w", "ws")
-        run("process", "-w", "ws")
+        run("process", "--now", "-w", "ws")
         assert run("append", "night.csv", "--rejects", "bad.csv", "-w", "ws")["added_before"] is not None
         assert len(ages()) == 67 and not Path("bad.csv").exists()
 

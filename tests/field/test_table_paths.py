@@ -49,7 +49,7 @@ def test_everybody_elses_values_are_the_original_ones(name, tmp_path):
     expected = rows_of(table)
     run("fit", "visits", "--target", "visits", "--model", "ridge", "--sigma", "0.05", "-w", ws)
     run("forget", "person-1", "person-2", "--receipts", folder / "receipts", "-w", ws)
-    run("process", "-w", ws)
+    run("process", "--now", "-w", ws)
     expected.pop("person-1"), expected.pop("person-2")
     assert anchor.exists()
     assert run("forget", "person-1", "--receipts", folder / "receipts", "-w", ws, code=3)[0]["reason"] == "already-forgotten"

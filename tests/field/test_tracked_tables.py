@@ -44,7 +44,7 @@ def test_rows_that_come_in_other_types_are_known_when_they_go(found, tmp_path):
     run("rectify", "new-1", "--file", "right.parquet", "-w", "ws")
     assert problems(tmp_path / "ws", "models") == {}
     run("forget", *(f"new-{i}" for i in range(6)), "person-3", "-w", "ws")
-    outcome = run("process", "-w", "ws")
+    outcome = run("process", "--now", "-w", "ws")
     assert outcome["problems"] == {}
     run("refit", "churn", "-w", "ws")
     assert problems(tmp_path / "ws", "models") == {}
@@ -54,7 +54,7 @@ def test_every_model_tracks_and_of_those_forgotten_nothing_is_left(found):
     before = {model: states.state_of(found.storage, model)._secret.learned for model in ("churn", "spend", "visits")}
     gone = found.storage.table.of_subjects([found.storage.subject_key.pseudonym("person-3")])
     run("forget", "person-3", "-w", "ws")
-    run("process", "-w", "ws")
+    run("process", "--now", "-w", "ws")
     for model, learned in before.items():
         unlearner = states.state_of(found.storage, model)
         after = unlearner._secret.learned

@@ -422,7 +422,7 @@ class TestTypedFiles:
         pq.write_table(pa.table({"who": ["p1", "p2"], **KEPT}), tmp_path / "t.parquet")
         init(tmp_path, tmp_path / "t.parquet")
         run("forget", "p2", "-w", tmp_path / "ws", "--receipts", tmp_path / "r")
-        run("process", "-w", tmp_path / "ws")
+        run("process", "--now", "-w", tmp_path / "ws")
         storage = Workspace.open(tmp_path / "ws").storage
         (found,) = storage.table.of_subjects([storage.subject_key.pseudonym("p1")]).to_pylist()
         for name, values in KEPT.items():

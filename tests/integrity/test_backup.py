@@ -333,7 +333,7 @@ class TestAnchor:
         storage = found.storage.path
         assert run("forget", "person-1", "--receipts", tmp_path, "-w", storage)[0] == 0
         assert run("status", "-w", storage)[0] == 0
-        code, output = run("process", "-w", storage)
+        code, output = run("process", "--now", "-w", storage)
         assert (code, "the anchor cannot be reached" in output) == (1, True)
         with found.storage.database.reading() as connection:
             assert register.counts(connection) == {"accepted": 1}

@@ -115,15 +115,15 @@ class TestNothingWasChanged:
 class TestDoneButNotAll:
     def test_an_old_state_that_cannot_be_deleted(self, found):
         found.forget(["person-1"])
-        assert invoke("process", "-w", "ws").exit_code == 0
+        assert invoke("process", "--now", "-w", "ws").exit_code == 0
         found.forget(["person-2"])
         found.storage.state_path("churn", 1).mkdir()  # deleted long ago, and deleted once more
-        result = invoke("process", "-w", "ws")
+        result = invoke("process", "--now", "-w", "ws")
         assert result.exit_code == 6
         said = " ".join(result.stderr.split())
         assert "is done and certified" in said and "1.safetensors: Is a directory" in said and "run expunge process" in said
         found.storage.state_path("churn", 1).rmdir()
-        assert invoke("process", "-w", "ws").exit_code == 0
+        assert invoke("process", "--now", "-w", "ws").exit_code == 0
         assert status(found.storage).requests[RequestState.CLOSED] == 2
         assert problems(found) == {}
 
@@ -151,7 +151,7 @@ class TestDoneButNotAll:
             result = invoke("rotate-key", "-w", "ws")
         assert result.exit_code == 6
         assert "the new key signs from now on, but the old one could not be removed" in " ".join(result.stderr.split())
-        assert invoke("process", "-w", "ws").exit_code == 0
+        assert invoke("process", "--now", "-w", "ws").exit_code == 0
         assert len(list(found.storage.keys.glob("signing-*"))) == 1
 
     @pytest.mark.parametrize("command", [("forget", "person-1"), ("token", "issue", "x", "--role", "auditor"), ("status",)])
@@ -366,7 +366,7 @@ def test_a_folder_that_can_only_be_read():
             ("export", "churn", "--out", f"{folder}/out/model.json", "-w", ws): 0,
             ("predict", "churn", f"{folder}/people.parquet", "--out", f"{folder}/out/predictions.csv", "-w", ws): 0,
             ("doctor", "-w", ws): 0,
-            ("process", "-w", ws): 1,
+            ("process", "--now", "-w", ws): 1,
             ("forget", "person-2", "--receipts", f"{folder}/out", "-w", ws): 1,
             ("cancel", waiting.request, "-w", ws): 1,
         }

@@ -31,8 +31,8 @@ from expunge.ledger.bindings import require_bound, table_commitment
 from expunge.service.access import AccessControl
 from expunge.service.app import create_app
 from expunge.workspace import Workspace
+from expunge.workspace.asking import ForgetRequest
 from expunge.workspace.configuration import Configuration
-from expunge.workspace.desk import ForgetRequest
 from expunge.workspace.states import state_of
 from tests.workspace.people import people, workspace
 
@@ -73,9 +73,9 @@ def lived(tmp_path_factory):
     found.fit("spend", "spend", model="ridge", sigma=0.05)
     run = Line(folder)
     asked = run("forget", "person-1", "person-2", "-w", "ws")
-    run("process", "-w", "ws")
+    run("process", "--now", "-w", "ws")
     (later,) = run("forget", "person-3", "-w", "ws")
-    run("process", "-w", "ws")
+    run("process", "--now", "-w", "ws")
     run("forget", "person-4", "-w", "ws")
     return run, [*(answer["request"] for answer in asked), later["request"]]
 
@@ -300,7 +300,7 @@ def states(tmp_path_factory):
     run("certificate", "1", "--out", "early certificate.json", "-w", "ws")
     (folder / "early bare.json").write_bytes((folder / "ws/checkpoint.json").read_bytes())
     run("forget", "person-1", "-w", "ws")
-    run("process", "-w", "ws")
+    run("process", "--now", "-w", "ws")
     run("checkpoint", "late.json", "-w", "ws")
     run("checkpoint", "late since.json", "--since", "early.json", "-w", "ws")
     run("log", "late log.json", "-w", "ws")
@@ -428,7 +428,7 @@ def test_edited_requests_are_noticed(tmp_path):
     found, run = workspace(tmp_path, models=False), Line(tmp_path)
     found.fit("churn", "churn", delta=1e-5)
     asked = run("forget", "person-1", "person-2", "-w", "ws")
-    run("process", "-w", "ws")
+    run("process", "--now", "-w", "ws")
     for statement in (
         "UPDATE requests SET commitment = '{}' WHERE id = '{}'".format("0" * 64, asked[0]["request"]),
         "UPDATE requests SET batch = NULL WHERE id = '{}'".format(asked[1]["request"]),

@@ -69,7 +69,7 @@ def found_short(run, code: int = 4) -> str | None:
 
 def forget(run, *subjects: str) -> None:
     run("forget", *subjects, "-w", "ws")
-    assert run("process", "-w", "ws")["closed"] == len(subjects)
+    assert run("process", "--now", "-w", "ws")["closed"] == len(subjects)
 
 
 def leaving(tmp_path) -> str:
@@ -152,7 +152,7 @@ def test_the_log_does_not_tell_whether_a_draft_was_mended(tmp_path, monkeypatch,
     kinds = []
     for folder, subject in (("ws", TEN[0]), ("other", "person-100")):
         run("forget", subject, "-w", folder)
-        run("process", "-w", folder)
+        run("process", "--now", "-w", folder)
         with Workspace.open(tmp_path / folder).storage.database.reading() as connection:
             kinds.append([(event.kind, sorted(event.content)) for event in log.entries(connection, 0, 100)])
     assert "Malta" not in schema(tmp_path) and "Malta" in (tmp_path / "other/schema.toml").read_text()
@@ -197,6 +197,6 @@ def test_classes_taken_from_the_rows_are_looked_at_again(run, tmp_path):
     run("init", "two", "--data", "q.parquet", "--subject", "who", "--schema", "ws/schema.toml")
     run("fit", "malta", "--target", "country", "--delta", "1e-5", "-w", "two")
     run("forget", TEN[3], "-w", "two")
-    run("process", "-w", "two")
+    run("process", "--now", "-w", "two")
     (problem,) = [finding["problem"] for finding in run("doctor", "-w", "two", code=4) if finding["check"] == CHECK]
     assert "in the model malta, 1 values in columns country" in problem

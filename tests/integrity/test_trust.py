@@ -83,7 +83,7 @@ class TestSevenNames:
         for number, name in enumerate(self.names("ws", tmp_path)):
             base = tmp_path / "other" if name.startswith("..") else tmp_path
             run(base, "forget", f"person-{number}", "-w", name, "--receipts", str(tmp_path / "receipts"))
-            assert run(base, "process", "-w", name)["closed"] == 1
+            assert run(base, "process", "--now", "-w", name)["closed"] == 1
             rows -= sum(who == f"person-{number}" for who in people()["who"].to_pylist())
             assert Workspace.open(tmp_path / "ws").storage.table.count("age") == rows
         assert problems(Workspace.open(tmp_path / "ws")) == {}
@@ -139,7 +139,7 @@ class TestSevenNames:
             (ws / name).parent.mkdir(exist_ok=True)
             (ws / name).write_text("mine")
         found.forget(["person-1"])
-        assert run(tmp_path, "process", "-w", "ws")["closed"] == 1
+        assert run(tmp_path, "process", "--now", "-w", "ws")["closed"] == 1
         found.rotate_key()
         found.refit("churn")
         found.retire("churn")
@@ -176,7 +176,7 @@ class TestTheNewest:
         assert any("older than this folder" in (finding["problem"] or "") for finding in findings)
         assert files(tmp_path / "ws") == before
         put_ledger(tmp_path / "ws", newest)
-        assert run(tmp_path, "process", "-w", "ws")["closed"] == (1 if transactions == 1 else 0)
+        assert run(tmp_path, "process", "--now", "-w", "ws")["closed"] == (1 if transactions == 1 else 0)
         assert problems(Workspace.open(tmp_path / "ws")) == {}
 
     @pytest.mark.parametrize("content", [None, b"", b"{}", b'{"states": []}', b"\xff", b"[" * 10_000])
@@ -253,7 +253,10 @@ class TestKeys:
     def test_another_seal_key_stops_everything(self, tmp_path):
         found = workspace(tmp_path, models=False)
         (found.storage.keys / "seal.key").write_text("ab" * 32)
-        assert "keys/seal.key is not the key that it was made with" in run(tmp_path, "process", "-w", "ws", code=1)["message"]
+        assert (
+            "keys/seal.key is not the key that it was made with"
+            in run(tmp_path, "process", "--now", "-w", "ws", code=1)["message"]
+        )
 
     def test_another_signing_key_signs_nothing(self, tmp_path):
         found = workspace(tmp_path, models=False)
@@ -348,7 +351,7 @@ class TestCopies:
             assert is_leading
             with pytest.raises(WorkspaceBusy):
                 found.process(patience=0.2)
-            assert in_another_process(tmp_path, "process", "-w", "ws", code=5)["error"] == "WorkspaceBusy"
+            assert in_another_process(tmp_path, "process", "--now", "-w", "ws", code=5)["error"] == "WorkspaceBusy"
         found.process(patience=0.2)
 
 

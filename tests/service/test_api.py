@@ -60,8 +60,8 @@ def test_an_idempotency_key_is_honoured(as_role):
     headers = {"Idempotency-Key": "abc"}
     first = as_role("operator", "POST", "/v1/requests", json={"subject": "person-2"}, headers=headers)
     again = as_role("operator", "POST", "/v1/requests", json={"subject": "person-2"}, headers=headers)
-    assert (first.status_code, again.status_code) == (201, 200)
-    assert first.json()["request"] == again.json()["request"]
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert first.json() == again.json() and first.json()["receipt"]
     other = as_role("operator", "POST", "/v1/requests", json={"subject": "person-3"}, headers=headers)
     assert (other.status_code, other.json()["reason"]) == (409, "key-reused")
 
@@ -71,6 +71,22 @@ def test_bulk_answers_everybody(as_role):
     answers = as_role("operator", "POST", "/v1/requests/bulk", json={"subjects": asked}).json()
     assert [answer["reason"] for answer in answers] == [None, "unknown-subject", None, None]
     assert answers[0]["request"] == answers[3]["request"]
+
+
+def test_many_with_an_idempotency_key(as_role):
+    asked, headers = {"subjects": ["person-12", "nobody", "person-13"]}, {"Idempotency-Key": "many"}
+    first = as_role("operator", "POST", "/v1/requests/bulk", json=asked, headers=headers)
+    again = as_role("operator", "POST", "/v1/requests/bulk", json=asked, headers=headers)
+    assert first.json() == again.json() and first.json()[2]["receipt"] and first.status_code == again.status_code == 200
+    for other in ({"subjects": ["person-12"]}, {**asked, "by": "who"}, {**asked, "channel": "letter"}):
+        refused = as_role("operator", "POST", "/v1/requests/bulk", json=other, headers=headers)
+        assert (refused.status_code, refused.json()["reason"]) == (409, "key-reused")
+    one = as_role("operator", "POST", "/v1/requests", json={"subject": "person-12"}, headers=headers)
+    assert one.status_code == 409
+    unknown = [
+        as_role("operator", "POST", "/v1/requests", json={"subject": "no"}, headers={"Idempotency-Key": "n"}) for _ in "ab"
+    ]
+    assert unknown[0].status_code == unknown[1].status_code == 422 and unknown[0].json() == unknown[1].json()
 
 
 def test_a_preview_says_what_is_touched(as_role):

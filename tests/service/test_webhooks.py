@@ -214,7 +214,7 @@ class TestReminders:
             for _ in range(2):
                 remind(made.storage, deadline - timedelta(days=before))
             said.append(len(self.told(made)) - 1)
-        assert said == [0, 1, 1, 2, 2, 3, 3, 4, 4, 4]
+        assert said == [0, 1, 1, 2, 2, 3, 3, 3, 4, 4]  # the day of the deadline itself counts
         for (event, content), days in zip(self.told(made)[1:], (7, 3, 1, None), strict=True):
             assert event == (Notice.REQUEST_OVERDUE if days is None else Notice.REQUEST_DUE)
             assert content.get("days_left") == days

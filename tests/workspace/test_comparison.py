@@ -40,7 +40,7 @@ def tampered(found: Workspace, change: Change) -> None:
 def test_honest_models_agree_whatever_was_done(found, tmp_path):
     for round_ in range(2):
         run("forget", f"person-{round_}", f"person-{round_ + 10}", "-w", "ws")
-        run("process", "-w", "ws")
+        run("process", "--now", "-w", "ws")
         new = people(9, 5, seed=round_).set_column(0, "who", pa.array([f"new-{round_}-{i % 5}" for i in range(9)]))
         pq.write_table(new, tmp_path / "new.parquet")
         run("append", "new.parquet", "-w", "ws")
@@ -92,12 +92,12 @@ def test_models_are_compared_on_a_schedule_and_those_that_do_not_agree_are_set_a
     with found.storage.database.writing() as connection:
         state = digest(found.storage.state_path("spend", 1).read_bytes())
         sealing.update(connection, release_table, release_table.c.model == "visits", state_digest=state)
-    run("process", "-w", "ws")  # its day has not come
+    run("process", "--now", "-w", "ws")  # its day has not come
     later = date.today() + timedelta(days=31)
     monkeypatch.setattr(queue, "today", lambda: later)
     (answer,) = run("forget", "person-1", "-w", "ws")
     for _ in range(2):  # by hand it is compared again, and still nothing is released of it
-        done = run("process", "-w", "ws", code=3)
+        done = run("process", "--now", "-w", "ws", code=3)
         assert list(done["aside"]) == ["visits"] and "of another kind" in done["aside"]["visits"]
         assert done["closed"] == 0
     (waits,) = run("status", "-w", "ws")["open"]
@@ -105,6 +105,6 @@ def test_models_are_compared_on_a_schedule_and_those_that_do_not_agree_are_set_a
     aside = {model["name"]: model["aside"] for model in run("status", "-w", "ws")["models"]}
     assert aside["spend"] is aside["churn"] is None and "run expunge replace visits" in aside["visits"]
     run("replace", "visits", "-w", "ws")
-    assert run("process", "-w", "ws")["aside"] == {}
+    assert run("process", "--now", "-w", "ws")["aside"] == {}
     with found.storage.database.reading() as connection:
         assert read_property(connection, queue.COMPARED) == later.isoformat()

@@ -92,7 +92,7 @@ def test_the_rounds_would_notice(operation, plant, usual, tmp_path):
 def test_two_processes_at_once(tmp_path):
     found = workspace(tmp_path)
     found.forget([f"person-{i}" for i in range(10)])
-    command = [sys.executable, "-m", "expunge", "process", "-w", str(found.storage.path), "--json"]
+    command = [sys.executable, "-m", "expunge", "process", "--now", "-w", str(found.storage.path), "--json"]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     closed = sorted(json.loads(process.communicate()[0])["closed"] for process in both)
     assert closed == [0, 10]

@@ -156,7 +156,7 @@ def test_from_the_table_to_the_export(run, tmp_path, schema):
     init(run, tmp_path, schema)
     assert fit(run)["remaining"] == 400
     run("forget", "p3", "p250", "-w", "ws")
-    done = run("process", "-w", "ws")
+    done = run("process", "--now", "-w", "ws")
     assert done["closed"] == 2 and done["releases"][0]["n_forgotten"] == 3
     new = table(403).slice(400)
     pq.write_table(new.set_column(0, "who", [["new 1", "new 2", "new 3"]]), tmp_path / "new.parquet")

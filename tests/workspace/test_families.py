@@ -63,7 +63,7 @@ def test_they_are_fitted_forgotten_certified_and_exported(sigma, run, tmp_path):
     for name, options in FITS.items():
         run("fit", name, *options, *sigma)
     run("forget", "p3", "p7")
-    assert run("process")["closed"] == 2
+    assert run("process", "--now")["closed"] == 2
     evidence = {"graded": 8, "lasting": None}
     left = people(400)
     left = left.filter(pa.array([who not in ("p3", "p7") for who in left["who"].to_pylist()]))

@@ -54,7 +54,7 @@ def test_epsilon_and_delta_go_from_the_schema_into_certificates_that_are_checked
     run("init", "ws", "--data", "p.parquet", "--subject", "who", "--schema", "s.toml")
     run("fit", "late", "--target", "late", "--delta", "1e-5", "-w", "ws")
     run("forget", "loner", "-w", "ws")
-    run("process", "-w", "ws")
+    run("process", "--now", "-w", "ws")
     numbers = [row["certificate"] for row in run("releases", "-w", "ws")]
     assert len(numbers) == 2
     for number in numbers:

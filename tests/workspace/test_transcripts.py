@@ -34,7 +34,7 @@ def story(tmp_path_factory):
         answers = []
         for person in ("person-1", "person-2", "person-3", "person-4"):
             answers += run("forget", person, "-w", "ws")
-            run("process", "-w", "ws")
+            run("process", "--now", "-w", "ws")
         later = budget.today() + timedelta(days=31)
         patch.setattr(unlearner, "today", lambda: later)
         patch.setattr(readable, "today", lambda: later)
@@ -42,7 +42,7 @@ def story(tmp_path_factory):
         pq.write_table(people(30, 20, seed=5).set_column(0, "who", [[f"new-{i}" for i in range(30)]]), "new.parquet")
         run("append", "new.parquet", "-w", "ws")
         run("forget", "person-5", "-w", "ws")
-        run("process", "-w", "ws")
+        run("process", "--now", "-w", "ws")
     return made, answers
 
 
@@ -220,7 +220,7 @@ def test_a_model_that_was_learned_anew_and_a_workspace_that_was_restored(tmp_pat
     run("fit", "churn", "--target", "churn", "--delta", "1e-5", "-w", "ws")
     for number, person in enumerate(("person-1", "person-2"), 1):
         run("forget", person, "-w", "ws")
-        run("process", "-w", "ws")
+        run("process", "--now", "-w", "ws")
         if number == 1:
             run("replace", "churn", "-w", "ws")
     first, second = (run("transcript", number, "-w", "ws") for number in (2, 4))
@@ -232,7 +232,7 @@ def test_a_model_that_was_learned_anew_and_a_workspace_that_was_restored(tmp_pat
     shutil.move("ws", "lost")
     run("restore", "monday", "-w", "new", "--no-anchor")
     run("forget", "person-3", "-w", "new")
-    run("process", "-w", "new")
+    run("process", "--now", "-w", "new")
     before, after = (run("transcript", n, "-w", "new", "--out", f"{n}.json") for n in (4, 5))
     assert before["lost_mu"] == Guarantee(1.0, 1e-5).mu and before["mu"] > before["lost_mu"]
     assert after["lost_mu"] == 0.0 and any("that a restore gave up" in each for each in after["caveats"])

@@ -20,8 +20,8 @@ from expunge.ledger.tables import requests as request_table
 from expunge.unlearning.dense import require_hessian
 from expunge.unlearning.unlearner import secret_of
 from expunge.workspace import Workspace, desk, states
+from expunge.workspace.asking import ForgetRequest
 from expunge.workspace.batch import Outcome
-from expunge.workspace.desk import ForgetRequest
 from expunge.workspace.doctor import examine
 from expunge.workspace.schedules import RefitCause
 from expunge.workspace.specification import Specification
@@ -157,20 +157,20 @@ class TestAnswers:
         found = workspace(tmp_path, models=False)
         (first,) = found.forget(["person-1"], keys={"person-1": "k"})
         (again,) = found.forget(["person-1"], keys={"person-1": "k"})
-        assert again.request == first.request and again.receipt is None
+        assert again.request == first.request and again.receipt == first.receipt
         (other,) = found.forget(["person-2"], keys={"person-2": "k"})
         assert other.reason == "key-reused"
         found.process()
         (closed,) = found.forget(["person-1"], keys={"person-1": "k"})
-        assert (closed.request, closed.state) == (first.request, "closed")
+        assert (closed.request, closed.state, closed.receipt) == (first.request, "accepted", first.receipt)
 
     def test_a_key_names_one_request_among_those_asked_together_too(self, tmp_path):
         found = workspace(tmp_path, models=False)
-        wishes = [desk.ForgetRequest(subject, "ann", "k") for subject in ("person-1", "person-1", "person-2")]
+        wishes = [ForgetRequest(subject, "ann", "k") for subject in ("person-1", "person-1", "person-2")]
         first, again, other = desk.ask(found.storage, wishes)
         assert again.request == first.request
         assert other.reason == "key-reused"
-        assert desk.ask(found.storage, [desk.ForgetRequest("nobody", "ann", "n")] * 2)[1].reason == "unknown-subject"
+        assert desk.ask(found.storage, [ForgetRequest("nobody", "ann", "n")] * 2)[1].reason == "unknown-subject"
 
     def test_there_is_a_limit_a_day(self, tmp_path):
         found = workspace(tmp_path, models=False)

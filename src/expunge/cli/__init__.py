@@ -14,6 +14,7 @@ from expunge.cli import (
     safekeeping,
     service,
     stories,
+    suppression,
     transcripts,
     verification,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "safekeeping",
     "service",
     "stories",
+    "suppression",
     "transcripts",
     "verification",
 ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from expunge.cli.casework import LOCAL, Channel, CheckedBy, NoteText, ReceivedOn, Reference, RequestId, given_note
+from expunge.cli.casework import LOCAL, Channel, CheckedBy, NoteText, ReceivedOn, Reference, given_note
 from expunge.cli.reading import DATA, reads_files
 from expunge.cli.receipts import write_receipts
 from expunge.cli.shared import (
@@ -34,8 +34,8 @@ from expunge.unlearning.rung import Rung
 
 if TYPE_CHECKING:
     from expunge.workspace import Workspace
+    from expunge.workspace.asking import ForgetRequest
     from expunge.workspace.batch import Outcome
-    from expunge.workspace.desk import ForgetRequest
     from expunge.workspace.preview import Preview
 
 MATTERS = {
@@ -80,8 +80,8 @@ def forget(
 ) -> None:
     """Accept requests to be forgotten, which `expunge process` then works. Prints a definite answer for each."""
     from expunge.workspace import Workspace
+    from expunge.workspace.asking import ForgetRequest
     from expunge.workspace.cases import Case
-    from expunge.workspace.desk import ForgetRequest
 
     if note == "-" and file is not None and str(file) == "-":
         raise ValueError("both --file and --note are to be read from standard input: give one of them as a file or a text")
@@ -140,36 +140,6 @@ def forget(
     if len(written) < len(made):
         raise typer.Exit(UNFINISHED)
     if refused:
-        raise typer.Exit(REFUSED)
-
-
-@app.command()
-def cancel(
-    request: RequestId,
-    reason: Annotated[
-        str, typer.Option(help="Why: person (who asked has withdrawn it), mistake, duplicate or other.")
-    ] = "person",
-    dry_run: DryRun = False,
-    workspace: InWorkspace = HERE,
-    as_json: AsJson = False,
-) -> None:
-    """Withdraw an accepted request that nobody works on yet."""
-    from expunge.errors import RequestRefused
-    from expunge.ledger.requests import RequestState
-    from expunge.workspace import Workspace
-
-    refused: RequestRefused | None = None
-    with progress("cancelling", as_json):
-        try:
-            Workspace.open(workspace).cancel(request, reason=reason, dry_run=dry_run)
-        except RequestRefused as error:
-            refused = error
-    done_state = RequestState.ACCEPTED if dry_run else RequestState.CANCELLED
-    state = done_state if refused is None else RequestState.REFUSED
-    result = {"request": request, "state": state, "message": "" if refused is None else str(refused)}
-    done = f"{request} can be cancelled; this was a dry run" if dry_run else f"{request} is cancelled"
-    show(result, as_json, lambda: console.print(str(refused) if refused else done, highlight=False))
-    if refused is not None:
         raise typer.Exit(REFUSED)
 
 

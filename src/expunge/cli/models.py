@@ -48,6 +48,13 @@ def init(
     alias: Annotated[
         list[str] | None, typer.Option(help="A column with another id of the same person, such as an e-mail; may be repeated.")
     ] = None,
+    hashed_alias: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A hash by which suppression lists name people, such as sha256(lower(email)), whose column is then one of "
+            "ids too; may be repeated. See expunge suppress."
+        ),
+    ] = None,
     ignore_case: Annotated[
         bool, typer.Option("--ids-ignore-case", help="Ids that differ only in the case of letters are the same.")
     ] = False,
@@ -74,6 +81,7 @@ def init(
             data,
             subject,
             aliases=alias or (),
+            hashed_aliases=hashed_alias or (),
             ignore_case=ignore_case,
             query=query,
             reading=reading,

@@ -123,7 +123,7 @@ def _make_sample(workspace: Path) -> None:
     print_outcomes(outcomes, f"{workspace} holds the 32,561 people of {data.name}, from the 1994 census, and two models. Try:")
     for line in (
         f"expunge forget p00017 p00023 -w {workspace}",
-        f"expunge process -w {workspace}",
+        f"expunge process --now -w {workspace}",
         f"expunge certificate 3 --out certificate.json -w {workspace}",
         f"expunge verify certificate.json --key {workspace}/expunge.pub",
         f"expunge token issue me --role operator -w {workspace} && expunge serve -w {workspace}",

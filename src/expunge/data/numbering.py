@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
 
+from expunge.data.hashed_ids import HashedId, plain_columns
 from expunge.data.identities import subject_texts, texts_of
 from expunge.data.own_columns import BUCKET, ROW, SUBJECT, alias_names, bucket_of
 from expunge.data.pseudonyms import Identification
@@ -22,12 +23,13 @@ def numbered(
     """
     row = 0
     for batch in batches:
-        missing = [name for name in [who.subject, *who.aliases, *columns.names] if name not in batch.schema.names]
+        needed = [who.subject, *plain_columns(who.aliases), *columns.names]
+        missing = [name for name in needed if name not in batch.schema.names]
         if missing:
             raise InvalidRows(f"column {missing[0]!r} is missing: the rows must have the columns of the table")
         rows = rows_of(batch, row + 1)
         tags = who.pseudonyms(subject_texts(batch[who.subject], who.subject, rows))
-        others = [_alias_pseudonyms(batch[name], name, who, rows) for name in who.aliases]
+        others = [_alias_pseudonyms(batch, name, who, rows) for name in who.aliases]
         values = []
         for field in columns:
             try:
@@ -47,9 +49,13 @@ def numbered(
         row += len(batch)
 
 
-def _alias_pseudonyms(column: pa.Array, name: str, who: Identification, rows: Sequence[int]) -> pa.Array:
-    """Pseudonyms for the other ids in a column; null where somebody has none."""
-    texts = texts_of(column, name, rows)
+def _alias_pseudonyms(batch: pa.RecordBatch, name: str, who: Identification, rows: Sequence[int]) -> pa.Array:
+    """Pseudonyms for the other ids in a column, or for their hashes; null where somebody has none."""
+    hashed = HashedId.named(name)
+    column = name if hashed is None else hashed.column
+    texts = texts_of(batch[column], column, rows)
+    if hashed is not None:
+        texts = [None if text is None else hashed.of(text) for text in texts]
     given = [text for text in texts if text is not None]
     tags = dict(zip(given, who.pseudonyms(given, name), strict=True))
     return pa.array([None if text is None else tags[text] for text in texts], pa.string())

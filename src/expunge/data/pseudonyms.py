@@ -104,6 +104,10 @@ class SubjectKey:
         """The salt of the receipt for ``request``, 64 hexadecimal digits: only holders of the key or the receipt know it."""
         return hmac.digest(self.secret, b"receipt\0" + request.encode(), "sha256").hex()
 
+    def call(self, part: str, text: str) -> str:
+        """A keyed hash of a ``part`` of a call, 64 hexadecimal digits, against which nobody without the key can try a guess."""
+        return hmac.digest(self.secret, f"call\0{part}\0{text}".encode(), "sha256").hex()
+
     def fingerprint(self) -> str:
         """A mark that distinguishes keys, and sets of rules, without revealing the key."""
         rules = "\n".join(map(str, self.rules)).encode()

@@ -38,6 +38,8 @@ class EventKind(StrEnum):
     BATCH_CLOSED = "batch.closed"
     BATCH_ABANDONED = "batch.abandoned"
     PERSON_SHOWN = "person.shown"
+    SUPPRESSION_ADDED = "suppressions.added"
+    SUPPRESSION_LIFTED = "suppressions.lifted"
     TOMBSTONES_PURGED = "tombstones.purged"
 
 

@@ -113,7 +113,7 @@ requests = _sealed(
     Column("received_on", Text, nullable=False),  # the day on which it came; "received" is when it was entered
     Column("channel", Text),  # letter, email, form, telephone, in-person, other
     Column("first_deadline", Text),  # the deadline before it was extended
-    Column("extension", Text),  # why it was extended: complexity, number
+    Column("extension", Text),  # why it was extended: complexity, many
     Column("reason", Text),  # why it was refused by an officer, or withdrawn
     Column("hold", Text),  # not to be worked before then; empty once somebody works on it
     Column("lot", Text),  # the call with which it came, if that needs a second person's approval
@@ -183,6 +183,7 @@ models = _sealed(
     Column("aside", Text),  # why it cannot forget now, while the others go on; for those who may see the data
     Column("again", Text),  # a model that is set aside is not tried before
     Column("retired", Text),  # when it was withdrawn for good
+    Column("unreadable", Text),  # what its state file was like when it could not be read: it is tried again once that changes
 )
 
 releases = _sealed(
@@ -241,6 +242,29 @@ deliveries = _sealed(
     Column("outcome", Text),
     Index("deliveries_due", "due"),
     Index("deliveries_of_webhook", "webhook", "id"),
+)
+
+answers = _sealed(
+    "answers",  # what a call with an idempotency key was answered, so that its repetition is answered the same
+    Column("key", Text, primary_key=True),  # keyed hash of the key
+    Column("body", Text, nullable=False),  # keyed hash of what was asked
+    Column("content", Text, nullable=False),  # JSON: the answers without their receipts, which can be made again
+    Column("at", Text, nullable=False),
+    Index("answers_by_time", "at"),
+)
+
+suppression_lists = _sealed(
+    "suppression_lists",  # lists of hashed ids of people whose later rows are left out
+    Column("name", Text, primary_key=True),
+    Column("column", Text, nullable=False),  # the hashed alias that it is about
+    Column("imported", Text, nullable=False),  # when it was last added to
+)
+
+suppressions = _sealed(
+    "suppressions",  # one entry of such a list
+    Column("tombstone", Text, primary_key=True),  # keyed hash of a keyed hash of the listed hash
+    Column("list", Text, ForeignKey("suppression_lists.name"), primary_key=True),
+    Index("suppressions_of_list", "list"),
 )
 
 jobs = _sealed(

@@ -17,8 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from expunge.errors import ExpungeError, WorkspaceInvalid
 from expunge.files import write_file
-from expunge.ledger import releases
-from expunge.service import api, charts, pages, problems, webhooks
+from expunge.service import api, pages, problems, webhooks
 from expunge.service.access import REQUESTS, AccessControl, Anybody, LoggedOut, Rate
 from expunge.service.connections import Connections
 from expunge.service.contract import describe, operation_id
@@ -35,7 +34,7 @@ from expunge.service.routing import BODY_BYTES, GuardedRoute
 from expunge.service.worker import EVERY, Worker
 from expunge.unlearning.release import VERSION
 from expunge.workspace import Workspace
-from expunge.workspace.desk import ForgetRequest
+from expunge.workspace.asking import ForgetRequest
 from expunge.workspace.status import status
 
 log = logging.getLogger("expunge.service")
@@ -125,9 +124,6 @@ def _warm(workspace: Workspace, forecasts: Forecasts) -> None:
     """Loads what the first page and the first preview need, for which nobody is to wait: libraries that take a second."""
     try:
         forecasts.refresh()
-        with workspace.storage.database.reading() as connection:
-            for model in releases.all_models(connection):
-                charts.gauges(releases.current(connection, model.name).figures)
         workspace.preview([ForgetRequest("", "nobody")])
     except ExpungeError as error:  # whoever asks is told
         log.warning("the service is not warm: %s", error)

@@ -9,6 +9,7 @@ from expunge.errors import Refusal
 from expunge.identities import LENGTH
 from expunge.service.json_values import Json
 from expunge.service.noted import Noted
+from expunge.unlearning.rung import Rung
 
 BULK = 10_000
 PREVIEWED = 1_000
@@ -114,6 +115,22 @@ class Previewed(BaseModel):
     model_config = ConfigDict(extra="forbid")
     subjects: Annotated[list[Subject], Field(min_length=1, max_length=PREVIEWED, repr=False)]
     by: By = None
+
+
+class ExpectedModel(BaseModel):
+    """How a model will probably forget them, and the seconds that it took the last time."""
+
+    model: str
+    rung: Rung
+    seconds: float | None
+
+
+class PreviewModel(BaseModel):
+    """What requests would affect."""
+
+    rows: Annotated[list[int], Field(description="Number of rows of each person.")]
+    influence: Annotated[dict[str, list[float]], Field(description="By model, how far each person moves it.")]
+    expected: list[ExpectedModel]
 
 
 class Hooked(BaseModel):
@@ -222,7 +239,7 @@ class FilesToVerify(BaseModel):
     subject: Annotated[str | None, Field(max_length=LENGTH, repr=False, description="Id for which receipts should be.")] = None
 
 
-class FindingModel(BaseModel):
+class FileFindingModel(BaseModel):
     """What was found out about a file, or about two states of the log that were compared."""
 
     files: list[str]
@@ -238,7 +255,7 @@ class VerifiedModel(BaseModel):
 
     keys: str
     right: bool
-    findings: list[FindingModel]
+    findings: list[FileFindingModel]
 
 
 class AnswerModel(BaseModel):

@@ -1,4 +1,4 @@
-"""Charts as numbers for inline SVG: budget gauges, timelines of releases, trade-off curves."""
+"""Charts as numbers for inline SVG: the timeline of a model's releases, the trade-off of errors of an audit."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,46 +6,16 @@ from typing import Any
 
 from scipy.special import ndtr, ndtri
 
-from expunge.ledger.figures import Figures
+from expunge.ledger.batches import BatchKind
 from expunge.ledger.releases import Listed
 from expunge.unlearning.rung import Rung
 
-WIDTH, HEIGHT = 320, 90
 SQUARE = 260
+"""Width and height of the picture of an audit."""
+FITS = (BatchKind.FIT, BatchKind.REPLACE)
+"""What makes a new model, which is no refit."""
 PLOT = 360.0, 200.0
 """Width and height of the timeline of a model, in units of its picture."""
-
-
-def gauges(figures: Figures) -> list[dict[str, Any]]:
-    """Shares used: of the allowed certified distance, and of the budget."""
-    from expunge.privacy import Guarantee
-
-    total = figures.mu_total
-    if math.isinf(figures.epsilon):
-        return []
-    mu = Guarantee(figures.epsilon, figures.delta).mu
-    left = math.sqrt(max(0.0, mu**2 - total**2 + figures.mu**2))
-    shares = {
-        "certified distance, as a share of that allowed": figures.mu / left if left else 1.0,
-        "budget spent": (total / mu) ** 2,
-    }
-    return [{"name": name, "percent": round(100 * min(1.0, share), 1)} for name, share in shares.items()]
-
-
-def timeline(releases: Sequence[Figures]) -> dict[str, Any]:
-    """Cumulative ε over releases, as steps: ``points`` for a polyline, and a mark for every refit."""
-    values = [min(release.epsilon_total, 1e6) for release in releases]
-    asked = releases[-1].epsilon
-    highest = max(1.0 if math.isinf(asked) else asked, *values, 1e-9)
-    across = WIDTH / max(1, len(releases))
-    points, refits = [], []
-    for i, (release, value) in enumerate(zip(releases, values, strict=True)):
-        y = HEIGHT - (HEIGHT - 10) * value / highest
-        points += [f"{i * across:.1f},{y:.1f}", f"{(i + 1) * across:.1f},{y:.1f}"]
-        if release.rung == Rung.REFIT:
-            refits.append(round((i + 0.5) * across, 1))
-    text = f"cumulative ε over {len(releases)} releases, now {values[-1]:.2g} of {highest:.2g}; {len(refits)} refits"
-    return {"points": " ".join(points), "refits": refits, "width": WIDTH, "height": HEIGHT, "text": text}
 
 
 def spending(releases: Sequence[Listed]) -> dict[str, Any]:
@@ -59,10 +29,10 @@ def spending(releases: Sequence[Listed]) -> dict[str, Any]:
     for i, (release, share) in enumerate(zip(releases, shares, strict=True)):
         x, y = left + i * across, bottom - (bottom - top) * share
         steps += [f"{x:.1f},{y:.1f}", f"{x + across:.1f},{y:.1f}"]
-        if release.figures.rung == Rung.REFIT:
+        if release.figures.rung == Rung.REFIT and release.kind not in FITS:
             refits.append(round(x + across / 2, 1))
     ticks = [{"y": round(bottom - (bottom - top) * part, 1), "text": f"{part:.0%}"} for part in (0.0, 0.5, 1.0)]
-    ends = [(left, "start", releases[0]), (right, "end", releases[-1])][2 - min(2, len(releases)) :]
+    ends = [(left, "start", releases[0]), (right, "end", releases[-1])][: len(releases)]
     days = [{"x": x, "anchor": anchor, "text": f"{row.number}, {row.at[:10]}"} for x, anchor, row in ends]
     number = f"{len(releases)} release{'s' if len(releases) > 1 else ''}"
     text = f"{number}, {len(refits)} of them refits; {shares[-1]:.0%} of what is promised is spent now"

@@ -19,6 +19,7 @@ from expunge.service.routing import admission_of
 TAGS = {
     "requests": "Requests to be forgotten: made, considered beforehand, listed, followed.",
     "people": "What is held about a person.",
+    "suppressions": "Lists of hashed ids of people who are to be forgotten, and whose later rows are left out.",
     "models": "Models, what they can still forget, and their releases.",
     "jobs": "Long work: asked for, followed, withdrawn.",
     "rows": "Rows that are added or corrected.",
@@ -168,18 +169,19 @@ def _complete_responses(responses: dict[str, Any], method: str, roles: list[str]
         if not _has_own_body(responses.get(str(status), {})):
             responses[str(status)] = {"$ref": f"#/components/responses/Problem{status}"}
     limits = ["RateLimit-Policy", "RateLimit"] if roles else []
-    if method == "GET" and "200" in responses:
+    is_tagged = method == "GET" and any("json" in kind for kind in responses.get("200", {}).get("content", {}))
+    if is_tagged:
         responses.setdefault("304", {"description": "Nothing has changed since the ETag that was sent"})
     for code, response in responses.items():
         if "$ref" in response:
             continue
         names = [*limits]
-        names += ["ETag"] if method == "GET" and code in ("200", "304") else []
+        names += ["ETag"] if is_tagged and code in ("200", "304") else []
         names += ["Location"] if code in ("201", "202") else []
         names += ["Retry-After"] if code in ("202", "503") else []
         response["headers"] = {**response.get("headers", {}), **_headers(*names)}
         for kind, content in response.get("content", {}).items():
-            if kind == "application/json" and not any("example" in name for name in content):
+            if "json" in kind and not any("example" in name for name in content):
                 content["example"] = example(content["schema"], schemas)
 
 

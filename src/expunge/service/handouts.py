@@ -6,7 +6,7 @@ A receipt holds no id. It belongs to whoever made the requests, for half an hour
 from dataclasses import dataclass, field
 
 from expunge.service.shelf import Shelf
-from expunge.workspace.desk import Answer
+from expunge.workspace.asking import Answer
 
 
 @dataclass(frozen=True)

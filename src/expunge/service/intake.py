@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from expunge.errors import ExpungeError
 from expunge.service.records import changed
 from expunge.workspace import desk
-from expunge.workspace.desk import Answer, ForgetRequest
+from expunge.workspace.asking import Answer, ForgetRequest
 from expunge.workspace.storage import Storage
 
 TOGETHER = 500
@@ -40,7 +40,7 @@ class Intake:
             self._answering = asyncio.create_task(self._answer())
         answers = await call.answered
         for wish, answer in zip(wishes, answers, strict=True):
-            if answer.receipt is not None or answer.is_refused:  # all others were asked before
+            if not answer.is_replayed and (answer.receipt is not None or answer.is_refused):  # others were asked before
                 event = "request.refused" if answer.is_refused else "request.accepted"
                 changed(event, wish.actor, time.perf_counter() - started, request=answer.request)
         return answers

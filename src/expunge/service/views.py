@@ -7,13 +7,21 @@ import sqlalchemy as sa
 from expunge.ledger import cases, log, releases
 from expunge.ledger.events import Event
 from expunge.ledger.releases import Release
+from expunge.ledger.requests import Request
+from expunge.service.jobs import Jobs
 from expunge.service.worker import Health
 from expunge.unlearning.rung import Rung
 from expunge.workspace.model_kinds import ModelKind
 from expunge.workspace.predicting import PREDICTION, Predictions
 from expunge.workspace.published import Published
+from expunge.workspace.register import Summary
 from expunge.workspace.states import rung_expected
 from expunge.workspace.status import ModelStatus, status
+
+
+def request_view(found: Request) -> dict[str, Any]:
+    """A request, without anything that points to its subject."""
+    return dict(vars(Summary.of(found)))
 
 
 def case_view(connection: sa.Connection, request: str) -> dict[str, Any]:
@@ -65,8 +73,8 @@ def predictions_view(found: Predictions) -> dict[str, Any]:
     return {"model": found.model, "release": found.release, "certificate": found.certificate, "items": items, "odd": odd}
 
 
-def health_view(health: Health) -> dict[str, Any]:
-    """The state of the worker, for those who may see the data."""
+def health_view(health: Health, jobs: Jobs) -> dict[str, Any]:
+    """The state of the worker and of what is done beside it, for those who may see the data."""
     faults = [{**vars(fault), "since": fault.since.isoformat(timespec="seconds")} for fault in health.faults]
     since = health.working_since
     return {
@@ -74,7 +82,9 @@ def health_view(health: Health) -> dict[str, Any]:
         "last_round": health.last_round.isoformat(timespec="seconds"),
         "working_since": None if since is None else since.isoformat(timespec="seconds"),
         "deliveries": health.deliveries,
-        "problem": health.problem,
+        "jobs": "ok" if jobs.is_alive else "dead",
+        "job": jobs.running,
+        "problem": health.problem or (None if jobs.is_alive else "jobs are not being done: restart the service"),
         "faults": faults,
     }
 

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from expunge.data.collisions import hashed_in, require_few_collisions
 from expunge.data.columns import codes_of
 from expunge.data.content import Content
+from expunge.data.hashed_ids import plain_columns
 from expunge.data.identities import texts_of
 from expunge.data.numbering import numbered
 from expunge.data.oddities import Odd, odd_values, require_usual
@@ -63,9 +64,14 @@ class Arrival:
         assert self.given is not None
         for place, reason in reasons.items():
             rejects.add(self.names[place], reason, self.given.slice(place, 1))
-        kept = [place for place in range(len(self.rows)) if place not in reasons]
+        return self.left(reasons)
+
+    def left(self, dropped: Collection[int]) -> "Arrival":
+        """The same arrival without the rows at these positions."""
+        kept = [place for place in range(len(self.rows)) if place not in dropped]
         places, names = pa.array(kept, pa.int64()), [self.names[place] for place in kept]
-        return replace(self, rows=self.rows.take(places), names=names, given=self.given.take(places))
+        given = None if self.given is None else self.given.take(places)
+        return replace(self, rows=self.rows.take(places), names=names, given=given)
 
 
 def arrival(
@@ -86,7 +92,7 @@ def arrival(
         models = tuple(Specification.from_json(model.specification) for model in releases.all_models(connection))
         reading = reading.over(Reading.from_json(str(read_property(connection, READING))))
     who, columns = People(storage).identification, storage.table.columns
-    ids = (who.subject, *who.aliases)
+    ids = (who.subject, *plain_columns(who.aliases))
     if isinstance(data, Records):
         given, batches = _in_memory(data, ids, columns, reading)
     else:

@@ -6,9 +6,9 @@ from dataclasses import replace
 from expunge.errors import WorkUnfinished
 from expunge.ledger.requests import RequestKind, RequestState
 from expunge.workspace import desk
+from expunge.workspace.asking import Answer
 from expunge.workspace.batch import Done, Outcome
 from expunge.workspace.cases import Case
-from expunge.workspace.desk import Answer
 from expunge.workspace.expectations import Arriving
 from expunge.workspace.plans import Plan
 from expunge.workspace.storage import Storage

@@ -1,9 +1,10 @@
 """The desk: who asks to be forgotten, what they are told, and the receipt they get. Every answer is definite."""
 
 import secrets
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import groupby
 
 import sqlalchemy as sa
 
@@ -16,62 +17,14 @@ from expunge.identities import Rule, canonical, spellings
 from expunge.ledger import cases, log, notices, requests, times, tombstones
 from expunge.ledger.notices import Notice
 from expunge.ledger.requests import Request, RequestKind, RequestState
-from expunge.workspace.cases import NO_CASE, Case
+from expunge.workspace.asking import Answer, Call, ForgetRequest
+from expunge.workspace.cases import Case
 from expunge.workspace.deadlines import MONTHS, days_left, due_on, end_of
 from expunge.workspace.people import UNKNOWN, Found, Id, Near, People
+from expunge.workspace.replays import OtherBody, Replays
 from expunge.workspace.storage import Storage
 
 Made = tuple[Request, Receipt]
-
-
-@dataclass(frozen=True)
-class ForgetRequest:
-    """A request to forget the person whose id is ``subject``.
-
-    Args:
-        subject: an id in the subject column or an alias column.
-        by: the column of the id, where it must be given.
-        key: the caller's idempotency key; with the same key, the same request is returned.
-        case: how the request came, and what is noted of it.
-        lot: the call with which it came, if a second person has to approve that; see ``together``.
-    """
-
-    subject: str = field(repr=False)
-    actor: str
-    key: str | None = None
-    by: str | None = None
-    case: Case = NO_CASE
-    lot: str | None = None
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The answer to one request to be forgotten.
-
-    Args:
-        request: id of the request, even of a refused one.
-        state: ``accepted``, ``refused``, or for a repeated request the state of the earlier one.
-        message: for people.
-        deadline: by when it is to be closed, ISO 8601.
-        rows: number of rows that it concerns, where that was looked up.
-        reason: code of the refusal.
-        near: for an unknown subject, how it resembles an id that somebody has.
-        receipt: the file for the requester, for a newly accepted request; ``receipt_again`` makes it again.
-    """
-
-    request: str
-    state: RequestState
-    message: str
-    deadline: str
-    rows: int = 0
-    reason: Refusal | None = None
-    near: Likeness | None = None
-    receipt: str | None = field(default=None, repr=False)
-
-    @property
-    def is_refused(self) -> bool:
-        """Whether it was refused now."""
-        return self.state == RequestState.REFUSED
 
 
 def refusal(answer: Answer) -> RequestRefused:
@@ -98,11 +51,10 @@ def ask(storage: Storage, wishes: Sequence[ForgetRequest], *, dry_run: bool = Fa
     likes = [like.who for listed in near.values() for like in listed]
     stones = {stone for each in (*found, *likes) for stone in each.tombstones}
     stones |= {storage.subject_key.tombstone(tag) for each in found for tag in each.person}
+    parts = [_Part(wish, who, near.get(number, ())) for number, (wish, who) in enumerate(zip(wishes, found, strict=True))]
     with storage.database.reading() if dry_run else storage.database.writing() as connection:
         desk = _Desk(storage, connection, people, tombstones.requests_by(connection, stones))
-        answers = [
-            desk.answer(wish, who, near.get(number, ())) for number, (wish, who) in enumerate(zip(wishes, found, strict=True))
-        ]
+        answers = [answer for key, together in _calls(parts) for answer in desk.call(key, together)]
         if not dry_run:
             desk.record()
     return answers
@@ -130,14 +82,17 @@ def receipt_again(storage: Storage, request: str, subject: str) -> Receipt:
         RequestRefused: there is no such request, it was refused, or it was not made for ``subject``.
     """
     with storage.database.reading() as connection:
-        row = requests.by_id(connection, request)
-        if row is None:
-            raise RequestRefused(f"there is no request {request!r}", reason=Refusal.UNKNOWN_REQUEST)
-        if not row.commitment:
-            raise RequestRefused(f"request {request} was refused, so it has no receipt", reason=Refusal.NO_RECEIPT)
-        for rule, form in forms(storage, subject):
-            if committed(storage.subject_key.receipt_salt(request), request, form) == row.commitment:
-                return _receipt(storage, storage.signing_key(connection), row, form, rule)
+        return _again(storage, connection, requests.by_id(connection, request), request, subject)
+
+
+def _again(storage: Storage, connection: sa.Connection, row: Request | None, request: str, subject: str) -> Receipt:
+    if row is None:
+        raise RequestRefused(f"there is no request {request!r}", reason=Refusal.UNKNOWN_REQUEST)
+    if not row.commitment:
+        raise RequestRefused(f"request {request} was refused, so it has no receipt", reason=Refusal.NO_RECEIPT)
+    for rule, form in forms(storage, subject):
+        if committed(storage.subject_key.receipt_salt(request), request, form) == row.commitment:
+            return _receipt(storage, storage.signing_key(connection), row, form, rule)
     raise RequestRefused(
         f"request {request} was not made for this id: check the id and its spelling, and whether it was made for another id of "
         "the same person",
@@ -152,6 +107,23 @@ def forms(storage: Storage, subject: str) -> list[tuple[Rule, str]]:
         return [(rule, canonical(subject, rule)), *((old, form) for old in earlier for form in spellings(subject, old))]
     except ValueError:
         return []
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """A wish, whom its id stands for, and who has a similar id if nobody has it."""
+
+    wish: ForgetRequest
+    who: Found
+    near: Sequence[Near]
+
+
+def _calls(parts: Sequence[_Part]) -> Iterator[tuple[str | None, Sequence[_Part]]]:
+    """The parts of each call that has an idempotency key, with the key; every other wish alone."""
+    calls = groupby(parts, key=lambda part: part.wish.call or part)  # neither is equal to another
+    for call, listed in calls:
+        together = list(listed)
+        yield call.key if isinstance(call, Call) else together[0].wish.key, together
 
 
 class _Desk:
@@ -172,14 +144,31 @@ class _Desk:
         self._cases: dict[str, tuple[str, Case]] = {}
         self._received: list[dict[str, str]] = []
         self._refused: list[dict[str, str]] = []
+        self._replays = Replays(storage.subject_key, connection, self._receipt_again)
+
+    def call(self, key: str | None, parts: Sequence[_Part]) -> list[Answer]:
+        """The answers to the wishes of one call; if one with this idempotency key was answered before, the same answers."""
+        if key is None:
+            return [self.answer(part.wish, part.who, part.near) for part in parts]
+        wishes = [part.wish for part in parts]
+        try:
+            before = self._replays.before(key, wishes)
+        except OtherBody:
+            message = "this Idempotency-Key was used for a call that asked for something else: choose a new one"
+            return [self._refuse(wishes[0], None, Refusal.KEY_REUSED, message)] * len(parts)
+        if before is not None:
+            return before
+        made = [self.answer(part.wish, part.who, part.near) for part in parts]
+        self._replays.note(key, wishes, made)
+        return made
+
+    def _receipt_again(self, request: str, subject: str) -> str:
+        row = next((made for made in self._made if made.id == request), None) or requests.by_id(self._connection, request)
+        return _again(self._storage, self._connection, row, request, subject).document
 
     def answer(self, wish: ForgetRequest, who: Found, near: Sequence[Near]) -> Answer:
         """The answer to one request."""
         actor, key = wish.actor, wish.key
-        if actor not in self._left:
-            since = (self._now - timedelta(days=1)).isoformat()
-            made = requests.made_since(self._connection, actor, since)
-            self._left[actor] = self._storage.configuration.requests_per_day - made
         before, earlier = self._keyed(key), self._earlier(who)
         if before is not None:
             if before.state != RequestState.REFUSED and before.tombstone not in {
@@ -191,7 +180,7 @@ class _Desk:
         is_open = [row for row in earlier if row.is_open]
         if is_open and len(who.people) < 2 and len(is_open) >= len(who.person):
             return self._repeated(is_open[0])
-        if self._left[actor] <= 0:
+        if self._may_make(actor) <= 0:
             limit = self._storage.configuration.requests_per_day
             return self._refuse(wish, None, Refusal.LIMIT, f"more than {limit:,} requests in 24 hours: try again tomorrow")
         if who.problem is not None:
@@ -206,9 +195,18 @@ class _Desk:
             return self._unknown(wish, near)
         return self._accept(wish, who)
 
+    def _may_make(self, actor: str) -> int:
+        """How many requests ``actor`` may still make today."""
+        if actor not in self._left:
+            since = (self._now - timedelta(days=1)).isoformat()
+            made = requests.made_since(self._connection, actor, since)
+            self._left[actor] = self._storage.configuration.requests_per_day - made
+        return self._left[actor]
+
     def record(self) -> None:
         """Writes the answers to the ledger."""
         requests.insert(self._connection, self._made)
+        self._replays.record(self._now.isoformat(timespec="microseconds"))
         cases.keep_files(self._connection, {name: case.file for name, (_actor, case) in self._cases.items()})
         for name, (actor, case) in self._cases.items():
             if case.note is not None:
@@ -283,7 +281,7 @@ class _Desk:
         self._made.append(made)
         self._cases[made.id] = made.actor, wish.case
         self._keys[made.key] = made
-        self._left[made.actor] -= 1
+        self._left[made.actor] = self._may_make(made.actor) - 1
 
     def _repeated(self, before: Request) -> Answer:
         message = f"requested before, on {before.received_on}; that request is {before.state}"

@@ -151,6 +151,7 @@ class Arriving(OfRows):
         known: number of rows that are in the table already, by their row key.
         replaced: number of rows that take the place of one in the table.
         set_aside: number of rows that cannot be taken.
+        suppressed: number of rows that are left out because their people are on a suppression list.
         undeclared: by column, number of values outside what the schema declares.
         missing: by column, number of missing values.
     """
@@ -161,6 +162,7 @@ class Arriving(OfRows):
     known: int = 0
     replaced: int = 0
     set_aside: int = 0
+    suppressed: int = 0
     undeclared: Mapping[str, int] = field(default_factory=dict)
     missing: Mapping[str, int] = field(default_factory=dict)
 
@@ -171,6 +173,8 @@ class Arriving(OfRows):
             found.append(f"these rows were added before, on {self.added_before[:10]}: there is nothing to do")
         if self.known:
             found.append(f"{self.known:,} rows are in the table already, by their row key")
+        if self.suppressed:
+            found.append(f"{self.suppressed:,} rows are left out, because their people are on a suppression list")
         if self.set_aside:
             found.append(f"{self.set_aside:,} rows are set aside, each with its reason")
         if self.left_out:

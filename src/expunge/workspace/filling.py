@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from expunge.data.content import Content
 from expunge.data.files import DataFile
+from expunge.data.hashed_ids import HashedId, plain_columns
 from expunge.data.numbering import numbered
 from expunge.data.origins import SchemaPrivacy
 from expunge.data.own_columns import ROW
@@ -73,14 +74,27 @@ class IdColumns:
         """All the columns of ids."""
         return (self.subject, *self.aliases)
 
+    @property
+    def hashed(self) -> tuple[HashedId, ...]:
+        """The hashes of columns of ids by which people on lists are found."""
+        return tuple(found for name in self.aliases if (found := HashedId.named(name)) is not None)
+
+    @property
+    def plain(self) -> tuple[str, ...]:
+        """The columns of ids that the data have."""
+        return plain_columns(self.columns)
+
     def require(self, columns: pa.Schema) -> None:
         """Raises ``InvalidRows`` unless each of these columns is there, once."""
-        for name in self.columns:
+        for name in self.plain:
             if name not in columns.names:
                 there = ", ".join(map(repr, columns.names))
                 raise InvalidRows(f"there is no column {name!r} to say to whom a row belongs: the columns are {there}")
             if self.columns.count(name) > 1:
                 raise InvalidRows(f"column {name!r} is given twice as a column of ids: give it once")
+        for each in self.hashed:
+            if each.column not in self.plain or str(each) in columns.names:
+                raise InvalidRows(f"{each} is not the hash of a column of ids, or a column has this name: rename the column")
 
     def sample(self, private: float | None) -> Sample | OneEach:
         """What is to be kept of the rows that pass, for a proposal: some throughout, or for a private one a row a person."""
@@ -88,7 +102,7 @@ class IdColumns:
 
     def proposed(self, rows: pa.Table, private: float | None) -> FeatureSchema:
         """A draft of the schema from a sample of the rows, or a private proposal."""
-        return FeatureSchema.propose(rows, self.subject, ignore=self.aliases, rule=self.rule, private=private)
+        return FeatureSchema.propose(rows, self.subject, ignore=plain_columns(self.aliases), rule=self.rule, private=private)
 
 
 @dataclass(frozen=True)
@@ -175,13 +189,13 @@ def _imported(
     storage: Storage, origin: Origin, ids: IdColumns, declared: set[str], sample: Sample | OneEach, notify: Notify
 ) -> _Imported:
     """The rows, in the table, under a new key; id columns are kept as they are only if they are ``declared`` features."""
-    found = understood(origin.data, origin.query, texts=ids.columns, reading=origin.reading)
+    found = understood(origin.data, origin.query, texts=ids.plain, reading=origin.reading)
     for sentence in found.words:
         notify(sentence)
     ids.require(found.schema)
     if missing := sorted(declared - set(found.schema.names)):
         raise InvalidRows(f"the schema declares column {missing[0]!r}, which the data does not have")
-    key, hashed = SubjectKey.create(storage.subject_key_path, ids.rule), set(ids.columns) - declared
+    key, hashed = SubjectKey.create(storage.subject_key_path, ids.rule), set(ids.plain) - declared
     kept = pa.schema([field for field in found.schema if field.name not in hashed])
     require_storable(kept)
     SubjectTable.create(storage.path / "table", kept, len(ids.aliases))

@@ -6,7 +6,7 @@ from datetime import timedelta
 import sqlalchemy as sa
 
 from expunge.evidence.events import EventKind
-from expunge.ledger import cases, log, times, tombstones
+from expunge.ledger import answers, cases, log, times, tombstones
 from expunge.workspace import anchoring
 from expunge.workspace.storage import Storage
 
@@ -21,17 +21,20 @@ def until(storage: Storage) -> str:
 
 def is_due(connection: sa.Connection, storage: Storage) -> bool:
     """Whether the term of anything is over."""
-    return bool(tombstones.due(connection, until(storage))) or cases.are_due(connection, until(storage))
+    term = until(storage)
+    return bool(tombstones.due(connection, term)) or cases.are_due(connection, term) or answers.are_due(connection, term)
 
 
 def purge_tombstones(storage: Storage) -> int:
-    """Drops the tombstones whose term is over, with the case files and notes of their requests, and returns of how many
-    requests. The caller holds ``storage.exclusive()``, has recovered, and knows that the clock can be trusted."""
+    """Drops the tombstones whose term is over, with the case files and notes of their requests and the answers for repeated
+    calls; returns the number of requests. The caller holds ``storage.exclusive()``, has recovered, and knows that the clock
+    can be trusted."""
     with storage.database.reading() as connection:
         if not is_due(connection, storage):
             return 0
     with storage.database.erasing() as connection:
         cases.purge(connection, until(storage))
+        answers.purge(connection, until(storage))
         count = tombstones.purge(connection, until(storage))
         if count:
             log.append(connection, EventKind.TOMBSTONES_PURGED, [{"count": count}])

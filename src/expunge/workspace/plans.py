@@ -42,6 +42,7 @@ from expunge.workspace.people import People, refused_return
 from expunge.workspace.specification import Specification
 from expunge.workspace.states import Forgetting, Work
 from expunge.workspace.storage import Storage
+from expunge.workspace.suppressing import listed_rows
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
@@ -260,9 +261,13 @@ class Plans:
         found = arrival(self.storage, data, query, how.get("reading", UNKNOWN), rejects)
         with self.storage.database.reading() as connection:
             before = arrivals.added_before(connection, found.content)
+            listed = listed_rows(self.storage, connection, found.rows)
+            found = found.left(listed) if listed else found
             back = People(self.storage).returned(connection, found.rows)
         if before is not None:
             return Plan(None, Arriving(0, tuple(found.left_out), before))
+        if listed and not len(found.rows):
+            return Plan(None, Arriving(0, tuple(found.left_out), suppressed=len(listed)))
         if back is not None and not how.get("returning"):
             if rejects is None:
                 raise refused_return(back, found.names)
@@ -271,7 +276,9 @@ class Plans:
         stones = () if back is None else back.tombstones
         undeclared, missing = odd_counts(odd)
         aside, out = len(rejects or ()), tuple(found.left_out)
-        arriving = Arriving(len(found.rows), out, set_aside=aside, undeclared=undeclared, missing=missing)
+        arriving = Arriving(
+            len(found.rows), out, set_aside=aside, undeclared=undeclared, missing=missing, suppressed=len(listed)
+        )
         if not len(found.rows):
             return Plan(None, arriving)
         work = Work(BatchKind.APPEND, added=found.rows, returning=stones, content=found.content)

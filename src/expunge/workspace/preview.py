@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from expunge.ledger import releases
 from expunge.workspace import states
-from expunge.workspace.desk import ForgetRequest
+from expunge.workspace.asking import ForgetRequest
 from expunge.workspace.people import Found, Id, People
 from expunge.workspace.specification import Specification
 from expunge.workspace.storage import Storage
@@ -22,11 +22,6 @@ class Preview:
 
     rows: list[int]
     influence: dict[str, list[float]]
-
-
-def counts(storage: Storage, wishes: Sequence[ForgetRequest]) -> list[int]:
-    """Number of rows that each wish concerns, in order; 0 where the id stands for nobody, or for several people."""
-    return [who.rows if who.person else 0 for who in _found(storage, wishes)]
 
 
 def preview(storage: Storage, wishes: Sequence[ForgetRequest]) -> Preview:

@@ -13,6 +13,7 @@ from expunge.service.api import (
     register,
     requests,
     rows,
+    suppressions,
     tokens,
     verification,
 )
@@ -31,6 +32,7 @@ routers = (
     operation.router,
     doctor.router,
     tokens.router,
+    suppressions.router,
     verification.router,
 )
 """All routes of the API but those of webhooks."""

@@ -27,5 +27,7 @@ class HealthModel(BaseModel):
     last_round: Annotated[str, Field(description="When the last round ended.")]
     working_since: Annotated[str | None, Field(description="When the round that is working began.")]
     deliveries: Literal["ok", "dead"]
+    jobs: Literal["ok", "dead"]
+    job: Annotated[int | None, Field(description="The job that this instance is doing.")]
     problem: Annotated[str | None, Field(description="What to look at first.")]
     faults: list[FaultModel]

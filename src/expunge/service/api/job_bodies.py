@@ -162,6 +162,7 @@ class JobResult(BaseModel):
     rows: int | None = None
     known: int | None = None
     replaced: int | None = None
+    suppressed: int | None = None
     added_before: str | None = None
     left_out: list[str] | None = None
     undeclared: dict[str, int] | None = None

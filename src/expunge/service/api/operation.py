@@ -19,4 +19,4 @@ def get_health(request: Request, response: Response, _caller: Anybody) -> dict[s
     """Whether the queue is being worked (503 if not), what stands in its way, and what is overdue."""
     found, health = status(workspace_of(request).storage), request.app.state.worker.health
     response.status_code = 200 if health.late is None else 503
-    return {"requests": found.requests, "overdue": found.overdue, **health_view(health)}
+    return {"requests": found.requests, "overdue": found.overdue, **health_view(health, request.app.state.jobs)}

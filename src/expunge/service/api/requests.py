@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+from expunge.errors import Refusal
 from expunge.ledger import requests
 from expunge.ledger.tokens import Role
 from expunge.service.access import Anybody, Operator
@@ -16,13 +17,13 @@ from expunge.service.bodies import (
     Identity,
     Key,
     Previewed,
+    PreviewModel,
 )
 from expunge.service.casework import OneRequestModel
 from expunge.service.routing import GuardedRoute
-from expunge.service.views import case_view, expected
+from expunge.service.views import case_view, expected, request_view
 from expunge.workspace import desk
-from expunge.workspace.desk import Answer, ForgetRequest
-from expunge.workspace.register import request_view
+from expunge.workspace.asking import Answer, Call, ForgetRequest
 
 router = APIRouter(prefix="/v1", responses=problem_responses(), route_class=GuardedRoute)
 
@@ -34,7 +35,8 @@ router = APIRouter(prefix="/v1", responses=problem_responses(), route_class=Guar
     responses={200: {"model": AnswerModel, "description": "Requested before: the earlier request"}},
 )
 async def create_request(asked: AskedOne, request: Request, caller: Operator, key: Key = None) -> Response:
-    """Accepts a request to forget one person. The same Idempotency-Key returns the same request."""
+    """Accepts a request to forget one person. The same call again with the same Idempotency-Key gets the same
+    answer, with the receipt; another call with it is refused."""
     own_key = None if key is None else f"{caller.holder.id}:{key}"
     case = plainly(lambda: asked.case)
     (answer,) = await request.app.state.intake.ask([ForgetRequest(asked.subject, caller.holder.id, own_key, asked.by, case)])
@@ -44,15 +46,19 @@ async def create_request(asked: AskedOne, request: Request, caller: Operator, ke
 
 
 @router.post("/requests/bulk", response_model=list[AnswerModel])
-async def create_requests(asked: AskedMany, request: Request, caller: Operator) -> Response:
-    """Accepts requests to forget many people: an answer for each, in order; a refusal does not stop the others."""
+async def create_requests(asked: AskedMany, request: Request, caller: Operator, key: Key = None) -> Response:
+    """Accepts requests to forget many people: an answer for each, in order; a refusal does not stop the others. The same call
+    again with the same Idempotency-Key gets the same answers, with the receipts; another call with it is refused."""
     case = plainly(lambda: asked.case)
-    wishes = [ForgetRequest(subject, caller.holder.id, by=asked.by, case=case) for subject in asked.subjects]
+    call = None if key is None else Call(f"{caller.holder.id}:{key}")
+    wishes = [ForgetRequest(subject, caller.holder.id, by=asked.by, case=case, call=call) for subject in asked.subjects]
     answers = await request.app.state.intake.ask(wishes)
+    if call is not None and answers[0].reason == Refusal.KEY_REUSED:
+        raise desk.refusal(answers[0])
     return JSONResponse([_answer(answer) for answer in answers])
 
 
-@router.post("/requests/preview")
+@router.post("/requests/preview", response_model=PreviewModel)
 def preview_requests(asked: Previewed, request: Request, caller: Operator) -> dict[str, Any]:
     """What requests would affect: rows, models, how far each person moves each model, the expected rung and seconds."""
     found = workspace_of(request)

@@ -16,7 +16,7 @@ from expunge.service.api.answers import problem_responses, workspace_of
 from expunge.service.records import changing
 from expunge.service.routing import GuardedRoute
 
-router = APIRouter(prefix="/v1", responses=problem_responses(), route_class=GuardedRoute, tags=["tokens"])
+router = APIRouter(prefix="/v1", responses=problem_responses(), route_class=GuardedRoute, tags=["operation"])
 TokenId = Annotated[str, Path(pattern=r"^[0-9a-f]{1,64}$")]
 
 

@@ -24,9 +24,9 @@ from expunge.service.routing import GuardedRoute
 from expunge.service.shelf import MINUTES
 from expunge.service.views import expected
 from expunge.workspace import desk
+from expunge.workspace.asking import Answer, ForgetRequest
 from expunge.workspace.cases import Case, WrongField
 from expunge.workspace.deadlines import FARTHEST
-from expunge.workspace.desk import Answer, ForgetRequest
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=GuardedRoute)
 GONE = f"What was shown is kept for {MINUTES} minutes, and not across a restart of the service: enter the ids again."

@@ -23,7 +23,6 @@ def model_bytes(rules: Rules) -> bytes:
     Its outputs are ``prediction``, ``(n_rows,)``, and ``probabilities``, ``(n_rows, K)``, if the model has any; ``_`` is added
     to the name of an output that is a column's.
 
-    Args:
         rules: of the model.
 
     Raises:

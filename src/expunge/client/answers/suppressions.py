@@ -1,0 +1,34 @@
+"""Answers about suppressions, made by ``python -m tools.contract``."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from expunge.client.answers.requests import Answer
+
+
+class Suppressed(TypedDict):
+    """What became of a list."""
+
+    name: str
+    column: str
+    entries: int
+    new: int
+    several: int
+    unmatched: int
+    answers: list[Answer]
+
+
+class SuppressionList(TypedDict):
+    """A list that is kept."""
+
+    name: str
+    column: str
+    entries: int
+    imported: str
+
+
+class SuppressionLists(TypedDict):
+    """The lists that are kept."""
+
+    items: list[SuppressionList]

@@ -1,0 +1,137 @@
+"""An officer's path in a real browser, wide and narrow: enter, check, follow, decide, find; until the session ends."""
+
+import datetime
+import re
+
+import openpyxl
+import pytest
+from playwright.sync_api import expect
+
+from expunge.workspace import Workspace, handling
+from tests.browser.test_story import accessible
+from tests.workspace.people import workspace
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """A workspace in which requests are held and more than three people need a second officer."""
+    made = workspace(tmp_path_factory.mktemp("officer"), models=False)
+    made.fit("churn", "churn", delta=1e-5)
+    path = made.storage.configuration_path
+    settings = path.read_text().replace("hold_hours = 0", "hold_hours = 2")
+    path.write_text(settings.replace("approval_people = 0", "approval_people = 3"))
+    return Workspace.open(made.storage.path)
+
+
+def spreadsheet(path, first):
+    book = openpyxl.Workbook()
+    for row in (["name", "customer"], *([f"N{n}", f"person-{first + n}"] for n in range(2)), ["X", "nobody"]):
+        book.active.append(row)
+    book.save(path)
+
+
+@pytest.mark.parametrize(("width", "first"), [(1280, 10), (360, 20)])
+def test_the_path_of_an_officer(width, first, log_in, found, shot, tmp_path):
+    page = log_in("operator", viewport={"width": width, "height": 800})
+
+    def look(name):
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        shot(page, f"{width}-{name}")
+        accessible(page)
+
+    look("today")
+    page.get_by_role("main").get_by_role("link", name="New request").click()
+    page.get_by_role("button", name="Check the request").click()
+    expect(page.get_by_role("alert")).to_contain_text("Give at least one id")
+    expect(page.get_by_label("Ids of the people")).to_be_focused()
+    expect(page.get_by_label("Ids of the people")).to_have_attribute("aria-invalid", "true")
+    look("wrong")
+    received = datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(days=10)
+    spreadsheet(tmp_path / "ids.xlsx", first)
+    page.get_by_label("or a file with the ids").set_input_files(tmp_path / "ids.xlsx")
+    page.get_by_label("Received on").fill(received.isoformat())
+    page.get_by_label("How it came").select_option("by letter")
+    page.get_by_text("For your files").click()
+    page.get_by_label("Your reference").fill(f"DP/{first}")
+    look("new")
+    page.get_by_role("button", name="Check the request").click()
+    expect(page.get_by_role("alert")).to_contain_text("The list has 2 columns: give the heading")
+    look("unclear")
+    page.get_by_label("Heading of the column").fill("customer")
+    page.get_by_role("button", name="Read it this way").click()
+    expect(page.get_by_text("2 of 3 are to be forgotten")).to_be_visible()
+    expect(page.get_by_role("heading", name="1 not known here")).to_be_visible()
+    look("check")
+    page.get_by_role("button", name="Make the requests").click()
+    expect(page.get_by_role("heading", name="2 of 3 accepted")).to_be_visible()
+    assert "person" not in page.url
+    page.get_by_role("article").first.get_by_role("link").first.click()
+    expect(
+        page.get_by_text(re.compile(r"Received .* by letter, due .*: \d+ days left\. It can be withdrawn until"))
+    ).to_be_visible()
+    look("held")
+    page.get_by_text("Extend the deadline").click()
+    page.get_by_label("By").select_option("two months")
+    page.get_by_role("button", name="Extend").click()
+    expect(page.get_by_text("Deadline extended: the request is complex, by Ann the operator")).to_be_visible()
+    page.get_by_text("Withdraw the request").click()
+    page.get_by_role("button", name="Withdraw").click()
+    expect(page.get_by_role("alert")).to_contain_text("Tick the box")
+    expect(page.get_by_label("Yes, it is withdrawn")).to_be_focused()
+    look("not-confirmed")
+    address = page.url
+    found.process()  # by hand, without waiting for the hold
+    expect(page.get_by_text("erased, done")).to_be_attached(timeout=20_000)  # by htmx, without loading the page
+    expect(page.locator("#path")).to_contain_text("after 10 days")
+    expect(page.locator("#path")).not_to_have_attribute("hx-get", re.compile("."))
+    assert page.url == address
+    look("done")
+    page.get_by_role("link", name="Register", exact=True).click()
+    page.get_by_text("Find the requests of a person").click()
+    page.get_by_label("or your own reference").fill(f"DP/{first}")
+    page.get_by_role("button", name="Find").click()
+    expect(page.get_by_text("3 requests")).to_be_visible()
+    assert page.url.endswith("/requests/search")
+    look("found")
+    page.get_by_label("Id of the person").fill(f"person-{first}")
+    page.get_by_role("button", name="Find").click()
+    expect(page.get_by_text("1 request", exact=True)).to_be_visible()
+    assert page.url.endswith("/requests/search") and page.get_by_label("Id of the person").input_value() == f"person-{first}"
+    page.get_by_role("link", name="Register", exact=True).click()
+    page.get_by_text("Filter and sort").click()
+    page.get_by_label("State").select_option("refused")
+    page.get_by_role("button", name="Show").click()
+    assert "state=refused" in page.url
+    look("register")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download these as CSV").click()
+    assert "person" not in download.value.path().read_text()
+
+
+def test_without_javascript_a_request_is_withdrawn(log_in):
+    page = log_in("operator", java_script_enabled=False)
+    page.get_by_role("main").get_by_role("link", name="New request").click()
+    page.get_by_label("Ids of the people").fill("person-40")
+    page.get_by_role("button", name="Check the request").click()
+    page.get_by_role("button", name="Make the request").click()
+    page.get_by_role("article").get_by_role("link").first.click()
+    page.get_by_text("Withdraw the request").click()
+    page.get_by_label("Yes, it is withdrawn").check()
+    page.get_by_role("button", name="Withdraw").click()
+    expect(page.get_by_text("withdrawn").first).to_be_visible()
+
+
+def test_live_updates_end_with_the_session(log_in, found):
+    page = log_in("operator")
+    (answer,) = found.forget(["person-50"])
+    page.goto(f"/requests/{answer.request}")
+    expect(page.get_by_text("It can be withdrawn until")).to_be_visible()
+    other = page.context.new_page()
+    other.goto("/")
+    other.get_by_role("button", name="Log out").click()
+    expect(page.get_by_role("heading", name="Log in")).to_be_visible(timeout=20_000)
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.wait_for_timeout(2_500)
+    assert asked == []
+    handling.withdraw(found.storage, answer.request, "mistake", "local")
