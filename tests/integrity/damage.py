@@ -64,7 +64,7 @@ def prepare(folder: Path, database: str | None = None) -> Path:
         tokens.revoke(connection, tokens.listed(connection)[1].id)
     made.forget(["person-3", "nobody"])
     made.process()
-    noted = Case(reference="a reference", checked_by="somebody", note="a note")
+    noted = Case(reference="a reference", checked_by="an officer", note="a note")
     (given_up, _waits) = made.ask([ForgetRequest(f"person-{number}", "local", case=noted) for number in (4, 5)])
     made.cancel(given_up.request)
     with storage.database.writing() as connection:

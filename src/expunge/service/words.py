@@ -150,7 +150,7 @@ def told_of(job: Job) -> str | None:
     if "findings" in found:
         wrong = sum(finding["problem"] is not None for finding in found["findings"])
         return f"{len(found['findings'])} checks: {'all is well' if not wrong else f'{wrong} found something wrong'}."
-    if "closed" in found:
+    if found.get("closed") is not None:
         return f"It is retired; {found['closed']:,} requests that waited for it alone are closed."
     if found.get("added_before"):
         return f"These rows were added before, on {found['added_before'][:10]}: there was nothing to do."
