@@ -170,6 +170,8 @@ def test_a_day_of_a_privacy_officer(window, seen_by, found, people, shot, tmp_pa
     found.process()  # by hand, without waiting for the hold
     until(page, window, "Certificate for the person")
     expect(page.locator("#path")).to_contain_text("after 10 days")
+    expect(page.get_by_text("Withdraw the request")).to_have_count(0)
+    expect(page.get_by_text("Done: the rows are erased")).to_be_visible()
     look(page, "done")
     page.get_by_role("link", name="Certificate for the person").click()
     expect(page.get_by_role("heading", name="Certificate that your data were erased")).to_be_visible()
