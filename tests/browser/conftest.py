@@ -54,8 +54,13 @@ def token(found):
 
 
 @pytest.fixture(scope="module")
-def served(found):
-    server = uvicorn.Server(uvicorn.Config(create_app(found, every=0.3), port=0, log_level="error", ws="none"))
+def app(found):
+    return create_app(found, every=0.3)
+
+
+@pytest.fixture(scope="module")
+def served(app):
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", ws="none"))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
