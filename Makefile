@@ -1,5 +1,5 @@
 # Everything runs in a .venv of its own; nothing but Python 3.11 and pip is needed.
-.PHONY: demo setup servers test test-fast coverage test-lowest test-versions mutants lint contract bench bench-guard bench-scale bench-service soak docs clean
+.PHONY: demo setup servers test test-fast coverage test-lowest test-versions mutants lint contract bench bench-guard bench-scale bench-service soak screenshots docs clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -71,6 +71,10 @@ test-versions:
 
 soak: $(READY) servers
 	OPENBLAS_NUM_THREADS=1 EXPUNGE_SOAK=1 $(BIN)/python -m pytest -n 2 --timeout 0
+
+# a picture of every page in .screenshots, from the stories of the three people who use the service
+screenshots: $(READY) servers
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests/browser/test_stories.py tests/browser/test_states.py
 
 # plants small faults in the modules that certificates rest on, and fails where no test notices
 mutants: $(READY)

@@ -1,7 +1,8 @@
 """How long does each page take at a desk with 10,000 open and 100,000 closed requests?
 
-People of a made-up table ask, in lists of 2,000, and those of 100,000 are worked to their end; the others' requests are held. Then a service is started on the ledger, and every page is asked for: once in the fresh process (cold), then
-a few times more (warm, of which the median counts). The processor time of the service is nearly the same whoever else uses the
+People of a made-up table ask, in lists of 2,000. Those of 100,000 are worked to their end; the requests of the others are held.
+Then a service is started on the ledger, and every page is asked for: once in the fresh process (cold), then a few times more
+(warm, of which the median counts). The processor time of the service is nearly the same whoever else uses the
 machine; it includes what its worker does meanwhile. Run: python -m benchmarks.pages
 """
 

@@ -75,8 +75,9 @@ def certificate(
             if row is None:
                 raise HTTPException(404, f"there is no certificate {number}")
             claim = require_genuine(connection, row, storage.public_keys(connection), passed.append)
-            answered = requests.answered(connection, row.batch, row.model)
-            shown["proof"] = log.require_included(connection, row.event).proof
+            if tab is Tab.CLAIM:
+                shown["proof"] = log.require_included(connection, row.event).proof
+            answered = requests.answered(connection, row.batch, row.model) if tab is Tab.REQUESTS else []
         except (LedgerCorrupt, SignatureInvalid, KeyError, ValueError) as error:
             said = str(error) if isinstance(error, LedgerCorrupt | SignatureInvalid) else "a part of it cannot be read"
             return render(request, "forged.html", number=number, problem=said)
