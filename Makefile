@@ -74,7 +74,7 @@ soak: $(READY) servers
 
 # a picture of every page in .screenshots, from the stories of the three people who use the service
 screenshots: $(READY) servers
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests/browser/test_stories.py tests/browser/test_states.py
+	OPENBLAS_NUM_THREADS=1 EXPUNGE_SOAK=1 $(BIN)/python -m pytest -n 2 tests/browser/test_stories.py tests/browser/test_states.py
 
 # plants small faults in the modules that certificates rest on, and fails where no test notices
 mutants: $(READY)

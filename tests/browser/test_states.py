@@ -1,6 +1,10 @@
-"""Every page in each of its states, wide and light, narrow and dark: it fits, leads on, and axe finds nothing; no link is dead."""
+"""Every page in each of its states: it fits, leads on, and axe finds nothing; no link is dead.
+
+Pages are looked at in turn wide and light, and narrow and dark; in `make soak` and `make screenshots` each of them is in both.
+"""
 
 import datetime
+import itertools
 import re
 
 import pytest
@@ -18,6 +22,7 @@ from expunge.workspace import Workspace, handling
 from expunge.workspace.asking import ForgetRequest
 from expunge.workspace.cases import Case
 from tests.browser.looks import accessible, plain, sound
+from tests.conftest import SOAK
 from tests.workspace.people import workspace
 
 WINDOWS = [(1280, "light"), (360, "dark")]
@@ -50,12 +55,13 @@ def app(found):
 
 @pytest.fixture
 def look(shot):
-    """``look(page, path, name)``: opens a page, and looks at it in every window."""
+    """``look(page, path, name)``: opens a page, and looks at it in the windows whose turn it is."""
+    turns = itertools.cycle(WINDOWS)
 
     def look(page, path, name, *, status=200, officer=False):
         answer = page.goto(path) if path else None
         assert answer is None or answer.status == status, f"{path}: {answer.status}"
-        for width, scheme in WINDOWS:
+        for width, scheme in WINDOWS if SOAK > 1 else [next(turns)]:
             page.set_viewport_size({"width": width, "height": 800})
             page.emulate_media(color_scheme=scheme)
             shot(page, f"{name}-{width}-{scheme}")
