@@ -93,7 +93,7 @@ COMMANDS = {
     "requests": ["requests", "--out", "out.csv"],
     "requests of a person": ["requests", "--subject", "person-2"],
     "history": ["request", "history", "REQUEST"],
-    "extend": ["request", "extend", "REQUEST", "--reason", "number"],
+    "extend": ["request", "extend", "REQUEST", "--reason", "many"],
     "refuse": ["request", "refuse", "REQUEST", "--reason", "excessive"],
     "note": ["request", "note", "REQUEST", "--text", "a note"],
     "approve": ["request", "approve", "REQUEST"],

@@ -93,7 +93,7 @@ class TestTheApi:
             ("/requests", {"subject": "person-2", "note": "a\u0007b"}),
             ("/requests/search", {}),
             ("/requests/search", {"subject": "a", "text": "b"}),
-            ("/requests/r-1/extend", {"months": 3, "reason": "number"}),
+            ("/requests/r-1/extend", {"months": 3, "reason": "many"}),
             ("/requests/r-1/extend", {"months": 1, "reason": "holiday"}),
             ("/requests/r-1/refuse", {"reason": "no"}),
             ("/requests/r-1/cancel", {"reason": "no"}),
@@ -109,7 +109,7 @@ class TestTheApi:
         first = desk.call("Ann", "GET", f"/requests/{request}").json()["deadline"]
         made = desk.call("Ann", "POST", f"/requests/{request}/extend", json={"months": 2, "reason": "complexity"}).json()
         assert made["deadline"] > first
-        again = desk.call("Ann", "POST", f"/requests/{request}/extend", json={"months": 1, "reason": "number"})
+        again = desk.call("Ann", "POST", f"/requests/{request}/extend", json={"months": 1, "reason": "many"})
         assert (again.status_code, again.json()["reason"]) == (409, "extended-before")
         assert desk.call("Ann", "POST", f"/requests/{request}/notes", json={"text": "told her"}).status_code == 204
         refused = desk.call("Bob", "POST", f"/requests/{request}/refuse", json={"reason": "legal-obligation"})
@@ -123,9 +123,7 @@ class TestTheApi:
         ]
         assert desk.call("Ann", "POST", f"/requests/{request}/cancel").json()["reason"] == "too-late"
         for path in ("extend", "refuse", "notes"):
-            body = {"extend": {"months": 1, "reason": "number"}, "refuse": {"reason": "excessive"}, "notes": {"text": "x"}}[
-                path
-            ]
+            body = {"extend": {"months": 1, "reason": "many"}, "refuse": {"reason": "excessive"}, "notes": {"text": "x"}}[path]
             assert desk.call("Ann", "POST", f"/requests/r-none/{path}", json=body).status_code == 404
         assert desk.call("Ann", "GET", "/requests/r-none/history").status_code == 404
 
@@ -196,7 +194,9 @@ class TestThePages:
         book.save(content)
         files = {"upload": ("ids.xlsx", content.getvalue())}
         shown = desk.send("Ann", "/requests/preview", {"channel": "form"}, files)
-        assert shown.status_code == 422 and "say below how to read it" in shown.text and "person-30" in shown.text
+        assert (
+            shown.status_code == 422 and "The list has 2 columns: give the heading" in shown.text and "person-30" in shown.text
+        )
         assert "Make the request" not in shown.text
         draft = re.search('name="draft" value="([^"]+)"', shown.text)[1]
         wrong = desk.send("Ann", "/requests/preview", {"draft": draft, "column": "client"})
@@ -221,9 +221,9 @@ class TestThePages:
         )
         early = desk.send("Ann", f"/requests/{request}/cancel", {"reason": "person"})
         assert early.status_code == 422 and "Tick the box" in early.text and early.text.count("autofocus") == 1
-        assert desk.send("Ann", f"/requests/{request}/extend", {"months": "9", "reason": "number"}).status_code == 422
-        assert desk.send("Ann", f"/requests/{request}/extend", {"months": "1", "reason": "number"}).status_code == 303
-        assert desk.send("Ann", f"/requests/{request}/extend", {"months": "1", "reason": "number"}).status_code == 409
+        assert desk.send("Ann", f"/requests/{request}/extend", {"months": "9", "reason": "many"}).status_code == 422
+        assert desk.send("Ann", f"/requests/{request}/extend", {"months": "1", "reason": "many"}).status_code == 303
+        assert desk.send("Ann", f"/requests/{request}/extend", {"months": "1", "reason": "many"}).status_code == 409
         typed = desk.send("Ann", f"/requests/{request}/note", {"text": "a\x07b"})
         assert typed.status_code == 422 and "a\x07b</textarea>" in typed.text
         assert desk.send("Ann", f"/requests/{request}/note", {"text": "<b>bold</b>"}).status_code == 303

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from expunge.cli.shared import HERE, AsJson, InWorkspace, app, console, progress, refusing, show
+from expunge.cli.shared import HERE, REFUSED, AsJson, DryRun, InWorkspace, app, console, progress, refusing, show
 
 LOCAL = "local"
 """The actor of commands."""
@@ -20,10 +20,40 @@ NoteText = Annotated[str, typer.Option(help="A note; - reads it from standard in
 RequestId = Annotated[str, typer.Argument(help="Id of the request.")]
 
 
+@app.command()
+def cancel(
+    request: RequestId,
+    reason: Annotated[
+        str, typer.Option(help="Why: person (who asked has withdrawn it), mistake, duplicate or other.")
+    ] = "person",
+    dry_run: DryRun = False,
+    workspace: InWorkspace = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Withdraw an accepted request that nobody works on yet."""
+    from expunge.errors import RequestRefused
+    from expunge.ledger.requests import RequestState
+    from expunge.workspace import Workspace
+
+    refused: RequestRefused | None = None
+    with progress("cancelling", as_json):
+        try:
+            Workspace.open(workspace).cancel(request, reason=reason, dry_run=dry_run)
+        except RequestRefused as error:
+            refused = error
+    done_state = RequestState.ACCEPTED if dry_run else RequestState.CANCELLED
+    state = done_state if refused is None else RequestState.REFUSED
+    result = {"request": request, "state": state, "message": "" if refused is None else str(refused)}
+    done = f"{request} can be cancelled; this was a dry run" if dry_run else f"{request} is cancelled"
+    show(result, as_json, lambda: console.print(str(refused) if refused else done, highlight=False))
+    if refused is not None:
+        raise typer.Exit(REFUSED)
+
+
 @request_app.command()
 def extend(
     request: RequestId,
-    reason: Annotated[str, typer.Option(help="complexity or number (of requests), as GDPR Art. 12(3) has it.")],
+    reason: Annotated[str, typer.Option(help="complexity or many (requests), as GDPR Art. 12(3) has it.")],
     months: Annotated[int, typer.Option(min=1, max=2, help="By how many months.")] = 1,
     workspace: InWorkspace = HERE,
     as_json: AsJson = False,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from expunge.cli.casework import LOCAL, Channel, CheckedBy, NoteText, ReceivedOn, Reference, RequestId, given_note
+from expunge.cli.casework import LOCAL, Channel, CheckedBy, NoteText, ReceivedOn, Reference, given_note
 from expunge.cli.reading import DATA, reads_files
 from expunge.cli.receipts import write_receipts
 from expunge.cli.shared import (
@@ -140,36 +140,6 @@ def forget(
     if len(written) < len(made):
         raise typer.Exit(UNFINISHED)
     if refused:
-        raise typer.Exit(REFUSED)
-
-
-@app.command()
-def cancel(
-    request: RequestId,
-    reason: Annotated[
-        str, typer.Option(help="Why: person (who asked has withdrawn it), mistake, duplicate or other.")
-    ] = "person",
-    dry_run: DryRun = False,
-    workspace: InWorkspace = HERE,
-    as_json: AsJson = False,
-) -> None:
-    """Withdraw an accepted request that nobody works on yet."""
-    from expunge.errors import RequestRefused
-    from expunge.ledger.requests import RequestState
-    from expunge.workspace import Workspace
-
-    refused: RequestRefused | None = None
-    with progress("cancelling", as_json):
-        try:
-            Workspace.open(workspace).cancel(request, reason=reason, dry_run=dry_run)
-        except RequestRefused as error:
-            refused = error
-    done_state = RequestState.ACCEPTED if dry_run else RequestState.CANCELLED
-    state = done_state if refused is None else RequestState.REFUSED
-    result = {"request": request, "state": state, "message": "" if refused is None else str(refused)}
-    done = f"{request} can be cancelled; this was a dry run" if dry_run else f"{request} is cancelled"
-    show(result, as_json, lambda: console.print(str(refused) if refused else done, highlight=False))
-    if refused is not None:
         raise typer.Exit(REFUSED)
 
 
@@ -345,7 +315,8 @@ def status(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
                 table.add_column(heading)
             for model in found.models:
                 numbers = [f"{number:.3g}" for number in (model.epsilon, model.epsilon_total)]
-                rows, due = f"{model.remaining:,.0f}", "" if model.next_refit is None else model.next_refit.when
+                rows = f"{model.remaining:,.0f}" + ("" if model.kind.weighed == "rows" else f" {model.kind.weighed}")
+                due = "" if model.next_refit is None else model.next_refit.when
                 table.add_row(model.name, model.target, str(model.release), model.rung, *numbers, rows, due)
             console.print(table)
         for model in found.models:

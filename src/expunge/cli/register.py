@@ -46,7 +46,7 @@ def list_requests(
     """List requests: filtered, sorted, page by page, or those of a person; --out writes the register as CSV, without any id."""
     from expunge.ledger import register
     from expunge.ledger.register import Sort
-    from expunge.workspace.register import about, as_csv, request_view
+    from expunge.workspace.register import Summary, about, as_csv
     from expunge.workspace.storage import Storage
 
     order, wanted = word(Sort, sort, "--sort"), _filter(state, matter, kind, channel, since, until)
@@ -65,7 +65,7 @@ def list_requests(
                     total = register.total(connection, wanted)
         if out is not None:
             write_output(out, "".join(as_csv(storage, wanted)).encode())
-    items = [request_view(row) for row in rows]
+    items = [vars(Summary.of(row)) for row in rows]
     result = {"items": items, "total": total, "page": page, "out": None if out is None else str(out)}
 
     def text() -> None:

@@ -31,7 +31,7 @@ class Extension(Word):
     """Why a deadline may be extended (GDPR Art. 12(3))."""
 
     COMPLEXITY = "complexity"
-    NUMBER = "number"
+    MANY = "many"
 
 
 class Ground(Word):

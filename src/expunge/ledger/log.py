@@ -254,20 +254,6 @@ def held_of_kind(connection: sa.Connection, kind: EventKind) -> list[Event]:
     return [Event.of(row.body) for row in sealing.rows(connection, chosen, held)]
 
 
-def about_request(connection: sa.Connection, request: str) -> dict[str, list[int]]:
-    """By kind, the numbers of the events about one request, in order.
-
-    Args:
-        connection: a connection to the ledger's database.
-        request: id of the request.
-    """
-    mine = events.c.kind.like("request.%") & events.c.entry.like(f'%"request":"{request}"%')
-    found: dict[str, list[int]] = {}
-    for kind, seq in connection.execute(sa.select(events.c.kind, events.c.seq).where(mine).order_by(events.c.seq)):
-        found.setdefault(kind, []).append(int(seq))
-    return found
-
-
 def prove_inclusion(connection: sa.Connection, seq: int) -> Inclusion | None:
     """The event, the proof that it is in the log, and the checkpoint that covers it; ``None`` if none does.
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from expunge.ledger import requests, sealing
 from expunge.ledger.requests import OPEN, PART, Channel, Request, RequestKind, RequestState
-from expunge.ledger.tables import alias_tombstones, case_files
+from expunge.ledger.tables import alias_tombstones, case_files, events
 from expunge.ledger.tables import requests as table
 from expunge.ledger.words import Word
 
@@ -171,6 +171,15 @@ def called(connection: sa.Connection, text: str, limit: int) -> list[Request]:
     mine = table.c.id.in_(known) | (table.c.id.like(f"{plain}%", escape="\\") if len(text) > len("r-") else sa.false())
     chosen = sa.select(table).where(mine).order_by(table.c.received.desc(), table.c.id.desc()).limit(limit)
     return requests.read(connection, chosen)
+
+
+def events_about(connection: sa.Connection, request: str) -> dict[str, list[int]]:
+    """By kind, the numbers of the events of the log about one request, in order."""
+    mine = events.c.kind.like("request.%") & events.c.entry.like(f'%"request":"{request}"%')
+    found: dict[str, list[int]] = {}
+    for kind, seq in connection.execute(sa.select(events.c.kind, events.c.seq).where(mine).order_by(events.c.seq)):
+        found.setdefault(kind, []).append(int(seq))
+    return found
 
 
 def to_remind(connection: sa.Connection, before: str, days: int) -> list[Request]:

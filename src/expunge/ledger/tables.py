@@ -113,7 +113,7 @@ requests = _sealed(
     Column("received_on", Text, nullable=False),  # the day on which it came; "received" is when it was entered
     Column("channel", Text),  # letter, email, form, telephone, in-person, other
     Column("first_deadline", Text),  # the deadline before it was extended
-    Column("extension", Text),  # why it was extended: complexity, number
+    Column("extension", Text),  # why it was extended: complexity, many
     Column("reason", Text),  # why it was refused by an officer, or withdrawn
     Column("hold", Text),  # not to be worked before then; empty once somebody works on it
     Column("lot", Text),  # the call with which it came, if that needs a second person's approval
@@ -183,6 +183,7 @@ models = _sealed(
     Column("aside", Text),  # why it cannot forget now, while the others go on; for those who may see the data
     Column("again", Text),  # a model that is set aside is not tried before
     Column("retired", Text),  # when it was withdrawn for good
+    Column("unreadable", Text),  # what its state file was like when it could not be read: it is tried again once that changes
 )
 
 releases = _sealed(

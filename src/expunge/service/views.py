@@ -7,14 +7,21 @@ import sqlalchemy as sa
 from expunge.ledger import cases, log, releases
 from expunge.ledger.events import Event
 from expunge.ledger.releases import Release
+from expunge.ledger.requests import Request
 from expunge.service.jobs import Jobs
 from expunge.service.worker import Health
 from expunge.unlearning.rung import Rung
 from expunge.workspace.model_kinds import ModelKind
 from expunge.workspace.predicting import PREDICTION, Predictions
 from expunge.workspace.published import Published
+from expunge.workspace.register import Summary
 from expunge.workspace.states import rung_expected
 from expunge.workspace.status import ModelStatus, status
+
+
+def request_view(found: Request) -> dict[str, Any]:
+    """A request, without anything that points to its subject."""
+    return dict(vars(Summary.of(found)))
 
 
 def case_view(connection: sa.Connection, request: str) -> dict[str, Any]:

@@ -24,11 +24,6 @@ class Preview:
     influence: dict[str, list[float]]
 
 
-def counts(storage: Storage, wishes: Sequence[ForgetRequest]) -> list[int]:
-    """Number of rows that each wish concerns, in order; 0 where the id stands for nobody, or for several people."""
-    return [who.rows if who.person else 0 for who in _found(storage, wishes)]
-
-
 def preview(storage: Storage, wishes: Sequence[ForgetRequest]) -> Preview:
     """What ``wishes`` would affect."""
     found = _found(storage, wishes)

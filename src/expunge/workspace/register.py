@@ -7,17 +7,16 @@ no id of a person, no reference and no note.
 import csv
 import io
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from dataclasses import dataclass, fields, replace
+from datetime import date, datetime
 from itertools import islice
-from typing import Any
 
 import sqlalchemy as sa
 
 from expunge.evidence.receipts import committed
-from expunge.ledger import cases, log, register, releases, requests, tokens
+from expunge.ledger import cases, register, releases, requests, times, tokens
 from expunge.ledger.register import Filter
-from expunge.ledger.requests import Request, RequestState
+from expunge.ledger.requests import Channel, Request, RequestKind, RequestState
 from expunge.workspace.deadlines import days_left
 from expunge.workspace.desk import forms
 from expunge.workspace.forgetting import until
@@ -34,11 +33,6 @@ OUTCOMES = {
 """What became of a request that is over; ``returned`` says that the person has come back since."""
 TOGETHER = 1_000
 """Number of lines of the CSV file that are handed on together."""
-REQUEST = (
-    *("id", "kind", "state", "received", "received_on", "channel", "deadline", "first_deadline", "extension", "hold"),
-    *("closed", "reason", "problem", "batch"),
-)
-"""What is shown of a request."""
 COLUMNS = (
     "request",
     "kind",
@@ -54,6 +48,40 @@ COLUMNS = (
     "outcome",
     "reason",
 )
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A request, without anything that points to its subject, and without what the office notes of it; see ``Request``.
+
+    Args:
+        days_left: days until the deadline; negative once it is over.
+        needs_approval: whether a second person has to approve it.
+    """
+
+    id: str
+    kind: RequestKind
+    state: RequestState
+    received: str
+    received_on: str
+    channel: Channel | None
+    deadline: str
+    first_deadline: str | None
+    extension: str | None
+    days_left: int
+    hold: str | None
+    needs_approval: bool
+    closed: str | None
+    reason: str | None
+    problem: str | None
+    batch: int | None
+
+    @classmethod
+    def of(cls, row: Request) -> "Summary":
+        """The summary of ``row`` as it stands."""
+        left = days_left(row.deadline, times.now())
+        names = [each.name for each in fields(cls) if hasattr(row, each.name)]
+        return cls(**{name: getattr(row, name) for name in names}, days_left=left, needs_approval=row.is_unapproved)
 
 
 @dataclass(frozen=True)
@@ -126,22 +154,18 @@ def history_of(connection: sa.Connection, row: Request) -> list[Entry]:
     for number in requests.releases_of(connection, row):
         made = releases.release(connection, number)
         if made is not None:
-            found.append(Entry(made.at, "certified", model=made.model, certificate=made.id, event=made.event))
+            found.append(Entry(made.at, RequestState.CERTIFIED, model=made.model, certificate=made.id, event=made.event))
     if row.state in (RequestState.CLOSED, RequestState.RETURNED):
-        found.append(Entry(str(row.closed), "closed"))
-    signed = log.about_request(connection, row.id)
+        found.append(Entry(str(row.closed), RequestState.CLOSED))
+    signed = register.events_about(connection, row.id)
     placed = []
-    for entry in sorted(found, key=lambda each: (each.what == "closed", each.what == "certified", each.at)):
+    for entry in sorted(
+        found, key=lambda each: (each.what == RequestState.CLOSED, each.what == RequestState.CERTIFIED, each.at)
+    ):
         numbers = signed.get(f"request.{entry.what}", [])
         event = numbers.pop(0) if numbers else entry.event
         placed.append(replace(entry, who=names.get(entry.actor or ""), event=event))
     return placed
-
-
-def request_view(found: Request) -> dict[str, Any]:
-    """A request, without anything that points to its subject."""
-    left = days_left(found.deadline, datetime.now(UTC))
-    return {**{name: getattr(found, name) for name in REQUEST}, "days_left": left, "needs_approval": found.is_unapproved}
 
 
 def as_csv(storage: Storage, wanted: Filter) -> Iterator[str]:

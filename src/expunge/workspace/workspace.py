@@ -27,7 +27,7 @@ from expunge.workspace.filling import IdColumns, Origin, fill
 from expunge.workspace.options import How, Taking
 from expunge.workspace.plans import Appended, Plan, Plans, looking
 from expunge.workspace.predicting import Predictions
-from expunge.workspace.preview import Preview, counts, preview
+from expunge.workspace.preview import Preview, preview
 from expunge.workspace.quality.quality import Quality
 from expunge.workspace.queue import Processed
 from expunge.workspace.states import Notify, silent
@@ -273,14 +273,6 @@ class Workspace:
             subject: the id for which the request was made.
         """
         return desk.receipt_again(self.storage, request, subject)
-
-    def counts(self, wishes: Sequence[ForgetRequest]) -> list[int]:
-        """Number of rows that each wish concerns; see ``preview.counts``.
-
-        Args:
-            wishes: the people considered.
-        """
-        return counts(self.storage, wishes)
 
     def show(self, subject: str, *, by: str | None = None, actor: str = "local") -> Disclosure:
         """What is held about one person; see ``disclosure.disclosed``.

@@ -17,7 +17,8 @@ from expunge.service.bodies import Limit
 from expunge.service.casework import FoundModel, RegisterModel, Sought
 from expunge.service.problem_types import Problem
 from expunge.service.routing import GuardedRoute
-from expunge.workspace.register import about, as_csv, request_view
+from expunge.service.views import request_view
+from expunge.workspace.register import about, as_csv
 
 router = APIRouter(prefix="/v1", responses=problem_responses(), route_class=GuardedRoute)
 FOUND = 500

@@ -21,10 +21,9 @@ from expunge.service.bodies import (
 )
 from expunge.service.casework import OneRequestModel
 from expunge.service.routing import GuardedRoute
-from expunge.service.views import case_view, expected
+from expunge.service.views import case_view, expected, request_view
 from expunge.workspace import desk
 from expunge.workspace.asking import Answer, Call, ForgetRequest
-from expunge.workspace.register import request_view
 
 router = APIRouter(prefix="/v1", responses=problem_responses(), route_class=GuardedRoute)
 

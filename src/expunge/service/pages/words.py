@@ -32,7 +32,7 @@ STATES = {
     RequestState.CANCELLED: "withdrawn",
     RequestState.REFUSED: "refused",
 }
-EXTENSIONS = {Extension.COMPLEXITY: "the request is complex", Extension.NUMBER: "there are many requests"}
+EXTENSIONS = {Extension.COMPLEXITY: "the request is complex", Extension.MANY: "there are many requests"}
 GROUNDS = {
     Ground.EXPRESSION: "freedom of expression and information (Art. 17(3)(a))",
     Ground.LEGAL_OBLIGATION: "a legal obligation or a public task (Art. 17(3)(b))",
