@@ -18,6 +18,7 @@ from expunge.data.urls import database_url, shown, sqlite_url, without_password
 from expunge.errors import LedgerCorrupt, WorkspaceBusy, WorkspaceInvalid
 from expunge.files import delete_file, sync_folder
 from expunge.ledger import sealing
+from expunge.ledger.patience import APPEND_LOCK, LEAD_LOCK, REACHING, READING
 from expunge.ledger.properties import set_property
 from expunge.ledger.resealing import sealed_anew
 from expunge.ledger.sealing import Sealing, SealKey
@@ -33,18 +34,10 @@ COPY = "ledger.sqlite.before-migration"
 """The copy of an older ledger, beside its witness; see ``Database.copy_path``."""
 COPIED = 10_000
 """Number of rows copied at a time."""
-READING = 120
-"""Seconds that PostgreSQL may take for one statement of a reader."""
-REACHING = {"connect_timeout": 10, "tcp_user_timeout": 30_000, "keepalives_idle": 30, "keepalives_interval": 10}
-"""How long PostgreSQL may be out of reach, in seconds and milliseconds, before a connection to it fails."""
 WAIT = 30.0
 """Seconds to wait for another writer."""
-LEAD_LOCK = 0x45585056
-"""PostgreSQL's advisory lock held by the process that works the queue."""
 JOBS_LOCK = 0x45585057
 """PostgreSQL's advisory lock held by the process that does a job."""
-APPEND_LOCK = 0x45585055
-"""PostgreSQL's advisory lock that writers of the ledger hold to the end of their transaction."""
 
 
 class Database:
