@@ -1,6 +1,7 @@
 """Jobs: long work is asked for, done one at a time, followed, withdrawn; it survives a restart, or says that it did not."""
 
 import itertools
+import logging
 import time
 
 import pytest
@@ -120,7 +121,8 @@ def test_a_restart_fails_what_was_running_and_what_needed_rows_and_does_the_rest
     assert problems(made) == {}
 
 
-def test_two_instances_do_one_job_at_a_time_and_each_once(tmp_path):
+def test_two_instances_do_one_job_at_a_time_and_each_once(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "expunge.service.changes")
     made = workspace(tmp_path)
     runners = [Jobs(made, Faults(), every=0.02) for _ in range(2)]
     for runner in runners:
@@ -135,6 +137,10 @@ def test_two_instances_do_one_job_at_a_time_and_each_once(tmp_path):
     spans = sorted((job.started, job.ended) for job in done)
     assert all(before[1] <= after[0] for before, after in itertools.pairwise(spans))
     assert len({job.result for job in done}) == 4
+    said = [record.record for record in caplog.records if record.name == "expunge.service.changes"]
+    for job in asked:
+        mine = [(about["event"], about["actor"]) for about in said if about.get("job") == job.id]
+        assert mine == [("job.queued", "t"), ("job.started", "worker"), ("job.done", "worker")]
     with made.storage.database.reading() as connection:
         assert {found.id for found in jobs.all_instances(connection)} == {runner.instance.id for runner in runners}
 

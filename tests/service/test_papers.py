@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from expunge.evidence.verification import ProvenReceipt, verify_content
 from expunge.ledger import requests, tables, times
+from expunge.ledger.cases import Extension, Ground
 from expunge.ledger.requests import RequestState
 from expunge.service import papers
 from expunge.service.codes import drawn
@@ -64,7 +65,19 @@ def test_the_letter_says_what_has_become_of_the_request(as_role, logged_in, clos
         path = f"/v1/requests/{made['request']}/receipt?form=html"
         confirmed = text_of(as_role("operator", "POST", path, json={"subject": "person-33"}).text)
         assert "We have received your request" in confirmed and "Answer due" in confirmed and "person-33" not in confirmed
-        assert client.post(f"/requests/{made['request']}/cancel", data={"csrf": csrf}).status_code == 303
+        yes = {"csrf": csrf, "reason": "person", "confirm": "yes"}
+        assert client.post(f"/requests/{made['request']}/cancel", data=yes).status_code == 303
+        asked = {"subject": "person-37", "reference": "A/17 <b>"}
+        other = as_role("operator", "POST", "/v1/requests", json=asked).json()
+        about = f"/requests/{other['request']}"
+        longer = {"csrf": csrf, "months": "1", "reason": "complexity"}
+        assert client.post(f"{about}/extend", data=longer).status_code == 303
+        letter = client.post(f"{about}/documents", data={**form, "subject": "person-37"}).text
+        assert "because it is complex" in text_of(letter) and "A/17 &lt;b&gt;" in letter
+        refused = {"csrf": csrf, "reason": "legal-claims", "confirm": "yes"}
+        assert client.post(f"{about}/refuse", data=refused).status_code == 303
+        said = text_of(client.post(f"{about}/documents", data={**form, "subject": "person-37"}).text)
+        assert "We cannot do what you asked" in said and "needed for legal claims" in said and "complain" in said
     withdrawn = text_of(as_role("operator", "POST", path, json={"subject": "person-33"}).text)
     assert "was withdrawn" in withdrawn and "Nothing was changed" in withdrawn
 
@@ -111,6 +124,10 @@ def test_a_certificate_for_a_lay_reader_without_evidence(logged_in, as_role, clo
         monkeypatch.setitem(found.storage.configuration.__dict__, name, value)
     page = client.get(f"/requests/{closed['request']}/certificate").text
     assert "Example Ltd\n1 Main Street" in page and "https://forget.example.org/verify?request=" in page
+
+
+def test_a_letter_has_words_for_every_reason():
+    assert set(papers.GROUNDS) == set(Ground) and set(papers.EXTENSIONS) == set(Extension)
 
 
 def test_the_papers_name_no_more_than_the_request_may(as_role, closed, found):

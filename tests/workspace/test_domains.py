@@ -141,9 +141,11 @@ def test_it_comes_back_once_it_can_be_certified(tmp_path):
     found.forget(["person-1"])
     done = found.process()
     assert (done.closed, list(done.aside)) == (0, ["churn"]) and "is missing" in done.aside["churn"]
-    assert found.process(is_due=True).outcomes == []  # not before a day has passed
+    assert done.unreadable == ("churn",)
+    assert found.process(is_due=True).outcomes == []  # not while the file is as it was
     path.write_bytes(state)
-    done = found.process()
+    done = found.process(is_due=True)  # although a day has not passed
+    assert done.unreadable == ()
     assert (done.closed, done.aside, [outcome.model for outcome in done.outcomes]) == (1, {}, ["churn"])
     assert problems(found) == {}
 

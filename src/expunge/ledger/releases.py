@@ -30,6 +30,7 @@ class Model:
         aside: why it cannot forget now, while the others go on.
         again: it is not tried again before.
         retired: when it was withdrawn for good.
+        unreadable: what its state file was like when it could not be read; it is tried again once that changes.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Model:
     aside: str | None
     again: str | None
     retired: str | None
+    unreadable: str | None = None
 
 
 @dataclass(frozen=True)
@@ -150,22 +152,40 @@ def owe(connection: sa.Connection, name: str, since: str | None) -> None:
     sealing.update(connection, models, mine, owed_since=since)
 
 
-def set_aside(connection: sa.Connection, name: str, reason: str | None, again: str | None = None) -> None:
-    """Notes why a model cannot forget now, and when to try again; ``None`` once it can."""
-    sealing.update(connection, models, models.c.name == name, aside=reason, again=again)
+def set_aside(
+    connection: sa.Connection, name: str, reason: str | None, again: str | None = None, unreadable: str | None = None
+) -> None:
+    """Notes why a model cannot forget now, and when to try again; ``None`` once it can.
+
+    Args:
+        connection: a connection in a writing transaction.
+        name: of the model.
+        reason: for those who may see the data.
+        again: when to try again.
+        unreadable: what its state file was like, if that could not be read. Default: it could.
+    """
+    sealing.update(connection, models, models.c.name == name, aside=reason, again=again, unreadable=unreadable)
 
 
 def replace(connection: sa.Connection, name: str, specification: str) -> str:
     """Gives a model another specification; returns a commitment to it for the log."""
     salt = secrets.token_hex(32)
-    changes = {"specification": specification, "salt": salt, "aside": None, "again": None, "owed_since": None}
+    changes = {
+        "specification": specification,
+        "salt": salt,
+        "aside": None,
+        "again": None,
+        "owed_since": None,
+        "unreadable": None,
+    }
     sealing.update(connection, models, models.c.name == name, **changes)
     return committed(salt, name, specification)
 
 
 def retire(connection: sa.Connection, name: str, at: str) -> None:
     """Withdraws a model for good, with the weights of all its releases."""
-    sealing.update(connection, models, models.c.name == name, retired=at, aside=None, again=None, owed_since=None)
+    gone = {"aside": None, "again": None, "owed_since": None, "unreadable": None}
+    sealing.update(connection, models, models.c.name == name, retired=at, **gone)
     sealing.update(connection, releases, releases.c.model == name, weights=None, purged=at, table_digest=None)
 
 

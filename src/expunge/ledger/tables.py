@@ -183,6 +183,7 @@ models = _sealed(
     Column("aside", Text),  # why it cannot forget now, while the others go on; for those who may see the data
     Column("again", Text),  # a model that is set aside is not tried before
     Column("retired", Text),  # when it was withdrawn for good
+    Column("unreadable", Text),  # what its state file was like when it could not be read: it is tried again once that changes
 )
 
 releases = _sealed(

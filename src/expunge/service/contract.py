@@ -19,7 +19,7 @@ from expunge.service.routing import admission_of
 TAGS = {
     "requests": "Requests to be forgotten: made, considered beforehand, listed, followed.",
     "people": "What is held about a person.",
-    "suppressions": "Lists of hashed ids of people who are to be forgotten, and not to come back.",
+    "suppressions": "Lists of hashed ids of people who are to be forgotten, and whose later rows are left out.",
     "models": "Models, what they can still forget, and their releases.",
     "jobs": "Long work: asked for, followed, withdrawn.",
     "rows": "Rows that are added or corrected.",

@@ -6,7 +6,7 @@ depends on anybody's rows, and nothing about other people.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date
 from importlib.resources import files
 from typing import Any
 
@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from expunge.errors import LedgerCorrupt, SignatureInvalid
 from expunge.ledger import releases, requests, times
+from expunge.ledger.cases import Extension, Ground
 from expunge.ledger.requests import Request, RequestKind, RequestState
 from expunge.service.codes import drawn
 from expunge.workspace.genuineness import require_genuine
@@ -68,13 +69,36 @@ class Answering:
     claim: Mapping[str, Any] = field(repr=False)
 
 
+GROUNDS = {
+    Ground.EXPRESSION: "the data are needed for freedom of expression and information (Art. 17(3)(a) GDPR)",
+    Ground.LEGAL_OBLIGATION: "we must keep the data to meet a legal obligation or a public task (Art. 17(3)(b) GDPR)",
+    Ground.PUBLIC_HEALTH: "the data are needed for public health (Art. 17(3)(c) GDPR)",
+    Ground.ARCHIVING: "the data are needed for archiving, research or statistics (Art. 17(3)(d) GDPR)",
+    Ground.LEGAL_CLAIMS: "the data are needed for legal claims (Art. 17(3)(e) GDPR)",
+    Ground.UNFOUNDED: "the request is manifestly unfounded (Art. 12(5) GDPR)",
+    Ground.EXCESSIVE: "the request is excessive (Art. 12(5) GDPR)",
+}
+"""Why an officer refused a request, as a letter says it."""
+EXTENSIONS = {Extension.COMPLEXITY: "it is complex", Extension.MANY: "we have many requests"}
+"""Why a deadline was extended, as a letter says it."""
+
+
 def day(text: str) -> str:
     """A day as a letter writes it: 3 November 2026."""
-    found = datetime.fromisoformat(text)
+    found = date.fromisoformat(text[:10])
     return f"{found.day} {found:%B %Y}"
 
 
-def letter(house: House, row: Request, receipt: str, to: str = "", *, is_alone: bool = False, root: str = "") -> str:
+def letter(
+    house: House,
+    row: Request,
+    receipt: str,
+    to: str = "",
+    reference: str | None = None,
+    *,
+    is_alone: bool = False,
+    root: str = "",
+) -> str:
     """The letter that confirms a request, or that says what has become of it, with its receipt; an HTML page.
 
     Args:
@@ -82,6 +106,7 @@ def letter(house: House, row: Request, receipt: str, to: str = "", *, is_alone: 
         row: the request.
         receipt: its receipt, as a file.
         to: name and address of the person, in lines; they are printed, and kept nowhere.
+        reference: the office's own.
         is_alone: whether the page is a file of its own, with its style in it and without links to the service.
         root: path under which the service is reached, for its links.
     """
@@ -91,6 +116,7 @@ def letter(house: House, row: Request, receipt: str, to: str = "", *, is_alone: 
         row=row,
         receipt=receipt,
         to=to,
+        reference=reference,
         code=drawn(receipt, "The receipt as a code"),
         style=Markup(STYLE) if is_alone else None,
         root=root,
@@ -129,5 +155,6 @@ def answers(storage: Storage, connection: sa.Connection, row: Request) -> list[A
 
 
 def _page(name: str, **values: Any) -> str:
-    words = {"day": day, "today": day(times.now().isoformat()), "RequestKind": RequestKind, "RequestState": RequestState}
-    return templates.get_template(name).render(**words, **values)
+    words = {"day": day, "today": day(times.now().isoformat()), "GROUNDS": GROUNDS, "EXTENSIONS": EXTENSIONS}
+    kinds = {"RequestKind": RequestKind, "RequestState": RequestState}
+    return templates.get_template(name).render(**words, **kinds, **values)

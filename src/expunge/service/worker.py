@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
+from expunge.errors import StateCorrupt
 from expunge.service.deliveries import Deliveries
 from expunge.service.faults import Cause, Fault, Faults
 from expunge.service.records import WORKER, changed
@@ -152,11 +153,14 @@ class Worker:
         self.closed += done.closed
         self._record(done, time.perf_counter() - started)
         stuck = [f"a request cannot be worked: {problem}" for problem in done.problems.values()]
-        aside = [f"model {name} is set aside: {reason}" for name, reason in done.aside.items()]
+        others = {name: reason for name, reason in done.aside.items() if name not in done.unreadable}
+        aside = [f"model {name} is set aside: {reason}" for name, reason in others.items()]
         for part, cause, problems in ((STUCK, Cause.ROW, stuck), (ASIDE, Cause.MODEL, aside)):
             for problem in problems:
                 self.faults.add(part, cause, problem)
             self.faults.over(part, besides=problems)
+        if done.unreadable:  # whoever is still in such a model is not forgotten, so no request is closed
+            raise StateCorrupt(f"model {done.unreadable[0]} can forget nobody: {done.aside[done.unreadable[0]]}")
 
     def _record(self, done: Processed, seconds: float) -> None:
         """Records what a round has changed; of requests and models that still wait, only when they begin to."""

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 
 from expunge.data.files import NOTHING, Change, listing_digest
 from expunge.data.own_columns import ROW
-from expunge.errors import ExpungeError, WorkspaceInvalid, WorkUnfinished
+from expunge.errors import ExpungeError, StateCorrupt, WorkspaceInvalid, WorkUnfinished
 from expunge.evidence.events import EventKind
 from expunge.evidence.signing import key_path
 from expunge.evidence.statements import CERTIFICATE, digest
@@ -36,7 +36,7 @@ from expunge.unlearning.release import Release
 from expunge.workspace import anchoring, drafts, edits
 from expunge.workspace.people import People
 from expunge.workspace.specification import Specification
-from expunge.workspace.states import Forgetting, Notify, Prepared, Work, chosen_models, prepared_states, silent
+from expunge.workspace.states import Forgetting, Notify, Prepared, Work, chosen_models, looks, prepared_states, silent
 from expunge.workspace.storage import PATIENCE, Storage
 
 COMING_KEY = "coming_key"
@@ -164,10 +164,10 @@ def _unfinished(batch: int, error: BaseException) -> WorkUnfinished:
     )
 
 
-def set_aside(storage: Storage, model: str, reason: str) -> None:
+def set_aside(storage: Storage, model: str, reason: str | Exception) -> None:
     """Lets the other models go on without one that cannot make a release now."""
     with storage.database.writing() as connection:
-        _set_aside(connection, model, reason, None)
+        _set_aside(storage, connection, model, reason, None)
 
 
 @contextmanager
@@ -186,7 +186,7 @@ def _certify(
     batch: int,
     work: Work,
     prepared: Sequence[Prepared],
-    aside: Mapping[str, str],
+    aside: Mapping[str, Exception],
     complete: Mapping[str, Sequence[str]],
     change: Change,
     at: str,
@@ -211,8 +211,8 @@ def _certify(
     if work.wider is not None:
         set_property(connection, WIDER, json.dumps(work.wider))
         log.append(connection, EventKind.TABLE_WIDENED, [dict(zip(("column", "to"), work.wider, strict=True))], at)
-    for name, reason in aside.items():
-        _set_aside(connection, name, reason, at)
+    for name, error in aside.items():
+        _set_aside(storage, connection, name, error, at)
     data_files.change(connection, change, batch)
     files = data_files.present(connection)
     table_digest = listing_digest(files)
@@ -269,17 +269,20 @@ def _certify(
     for new in prepared:
         for request, reason in new.blamed.items():
             blamed.setdefault(request, {})[new.model] = reason
-    for request, reasons in blamed.items():
-        _blame(connection, request, reasons, at)
+    for request, why in blamed.items():
+        _blame(connection, request, why, at)
     return Done(outcomes, list(complete))
 
 
-def _set_aside(connection: sa.Connection, model: str, reason: str, at: str | None) -> None:
+def _set_aside(storage: Storage, connection: sa.Connection, model: str, reason: str | Exception, at: str | None) -> None:
     """Notes why a model can forget nobody now; this is logged once."""
     if releases.named(connection, model).aside is None:
         log.append(connection, EventKind.MODEL_SET_ASIDE, [{"model": model}], at)
         notices.announce(connection, Notice.MODEL_SET_ASIDE, {"model": model}, at=at)
-    releases.set_aside(connection, model, reason, _later(AGAIN))
+    unreadable = None
+    if isinstance(reason, StateCorrupt):
+        unreadable = looks(storage, model, releases.current(connection, model).number)
+    releases.set_aside(connection, model, str(reason), _later(AGAIN), unreadable)
 
 
 def _blame(connection: sa.Connection, request: str, reasons: Mapping[str, str], at: str) -> None:

@@ -22,7 +22,7 @@ from expunge.workspace.forgetting import is_due as is_term_over
 from expunge.workspace.forgetting import purge_tombstones
 from expunge.workspace.plans import Plan
 from expunge.workspace.schedules import NextRefit
-from expunge.workspace.states import MODEL_FAULTS, Notify, Work, silent
+from expunge.workspace.states import MODEL_FAULTS, Notify, Work, looks, silent
 from expunge.workspace.storage import PATIENCE, Storage
 
 UNAPPROVED = Filter(matter=Matter.APPROVAL)
@@ -43,6 +43,7 @@ class Processed:
         purged: number of requests whose tombstones were deleted because their term is over.
         held: for each request whose hold is not over, when that ends.
         unapproved: number of requests that wait for a second person's approval.
+        unreadable: those of the models set aside whose state files cannot be read.
     """
 
     outcomes: list[Outcome]
@@ -52,6 +53,7 @@ class Processed:
     purged: int = 0
     held: Mapping[str, str] = field(default_factory=dict)
     unapproved: int = 0
+    unreadable: tuple[str, ...] = ()
 
     @property
     def closed(self) -> int:
@@ -116,7 +118,9 @@ def process(
             raise WorkUnfinished(
                 f"{len(closed):,} requests are closed, with {len(outcomes)} releases, but not all could be worked: {error}"
             ) from error
-    return Processed(outcomes, tuple(closed), problems, _aside(storage), purged, held, unapproved)
+    with storage.database.reading() as connection:
+        unreadable = tuple(row.name for row in releases.all_models(connection) if row.unreadable is not None)
+    return Processed(outcomes, tuple(closed), problems, _aside(storage), purged, held, unapproved, unreadable)
 
 
 def _is_idle(storage: Storage, heeds_hold: bool) -> bool:
@@ -193,8 +197,10 @@ def _waiting(storage: Storage, now: str | None, unfit: Collection[str], heeds_ho
     at = times.exact()
     with storage.database.reading() as connection:
         living = releases.all_models(connection)
+        repaired = {row.name for row in living if _is_repaired(storage, connection, row)}
         by, waiting = requests.forgetting(connection), requests.waiting(connection)
-    able = {row.name for row in living if row.name not in unfit and (row.aside is None or _is_time(row, now))}
+    due = {row.name for row in living if row.aside is None or _is_time(row, now)}
+    able = (due | repaired) - set(unfit)
     asked, wanted = dict[str, str](), set[str]()
     for row in waiting:
         if heeds_hold and row.is_held(at):
@@ -206,13 +212,20 @@ def _waiting(storage: Storage, now: str | None, unfit: Collection[str], heeds_ho
     return Work(BatchKind.FORGET, asked, models=sorted(wanted)) if asked else None
 
 
+def _is_repaired(storage: Storage, connection: sa.Connection, row: Model) -> bool:
+    """Whether the state file of a model that could not be read is another one now."""
+    if row.unreadable is None:
+        return False
+    return row.unreadable != looks(storage, row.name, releases.current(connection, row.name).number)
+
+
 def _refit(storage: Storage, name: str, notify: Notify) -> list[Outcome]:
     """Refits a model whose scheduled refit is due, or sets it aside."""
     notify(f"{name}: its refit is due")
     try:
         return list(batch.run(storage, Work(BatchKind.REFIT, models=(name,)), notify).outcomes)
     except MODEL_FAULTS as error:
-        batch.set_aside(storage, name, str(error))
+        batch.set_aside(storage, name, error)
         return []
 
 

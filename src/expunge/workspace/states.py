@@ -161,6 +161,15 @@ def state_of(storage: Storage, model: str) -> Unlearner:
                 raise problem
 
 
+def looks(storage: Storage, model: str, number: int) -> str:
+    """What distinguishes a state file from the one that was there when it could not be read."""
+    try:
+        found = storage.state_path(model, number).stat()
+    except OSError:
+        return "missing"
+    return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino}"
+
+
 def sample_of(storage: Storage, model: str) -> Rows:
     """Some of the rows of ``model``, from which what it can forget is forecast."""
     with storage.database.reading() as connection:
@@ -227,9 +236,9 @@ def chosen_models(connection: sa.Connection, work: Work) -> list[Task]:
 
 def prepared_states(
     storage: Storage, work: Work, chosen: Sequence[Task], before: Forgetting, change: Change, notify: Notify
-) -> tuple[list[Prepared], dict[str, str]]:
+) -> tuple[list[Prepared], dict[str, Exception]]:
     """New states beside the old ones, one after another; and the models that fail to forget, with the reason."""
-    prepared, aside = [], {}
+    prepared, aside = list[Prepared](), dict[str, Exception]()
     for task in chosen:
         if work.fitted is not None and task.model == work.fitted[0]:  # people who asked to be forgotten are not learned
             source = task.specification.source(storage.table, before.people.values())
@@ -241,7 +250,7 @@ def prepared_states(
         except MODEL_FAULTS as error:
             if work.kind != BatchKind.FORGET:
                 raise
-            aside[task.model] = str(error)
+            aside[task.model] = error
     return prepared, aside
 
 

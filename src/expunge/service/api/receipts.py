@@ -5,7 +5,7 @@ from typing import Literal
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 
-from expunge.ledger import requests
+from expunge.ledger import cases, requests
 from expunge.service.access import Operator
 from expunge.service.api.answers import found, problem_responses, workspace_of
 from expunge.service.bodies import Identity, Owned, ReceiptModel
@@ -33,7 +33,8 @@ def get_receipt(
         return Response(drawn(receipt, "The receipt as a code"), media_type="image/svg+xml")
     with workspace_of(request).storage.database.reading() as connection:
         row = found(requests.by_id(connection, request_id), f"request {request_id!r}")
-    return HTMLResponse(letter(house_of(request), row, receipt, is_alone=True))
+        reference = cases.file_of(connection, request_id).reference
+    return HTMLResponse(letter(house_of(request), row, receipt, reference=reference, is_alone=True))
 
 
 def house_of(request: Request) -> House:

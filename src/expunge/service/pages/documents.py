@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from expunge.errors import LedgerCorrupt, RequestRefused
 from expunge.evidence.receipts import Receipt
-from expunge.ledger import requests
+from expunge.ledger import cases, requests
 from expunge.ledger.requests import Request as Row
 from expunge.ledger.requests import RequestState
 from expunge.service import papers
@@ -66,7 +66,9 @@ def make_documents(
     except RequestRefused as error:
         return _page(request, row, 422, subject=subject, to=to, problem=str(error))
     if form == "letter":
-        content = papers.letter(house_of(request), row, receipt.document, to.strip(), root=_root(request))
+        with workspace_of(request).storage.database.reading() as connection:
+            reference = cases.file_of(connection, identity).reference
+        content = papers.letter(house_of(request), row, receipt.document, to.strip(), reference, root=_root(request))
         return HTMLResponse(content, headers=HEADERS)
     if form == "file":
         headers = {"Content-Disposition": f'attachment; filename="{file_name(receipt)}"', **HEADERS}
@@ -91,9 +93,12 @@ def letters(
         )
     house, made = house_of(request), dict[str, str]()
     with workspace_of(request).storage.database.reading() as connection:
-        rows = requests.found_by(connection, "id", [name for name, _receipt in listed])
+        names = [name for name, _receipt in listed]
+        rows, files = requests.found_by(connection, "id", names), cases.files_of(connection, names)
     for name, receipt in listed:
-        made[f"{name}.html"] = papers.letter(house, rows[name], receipt, is_alone=True)
+        made[f"{name}.html"] = papers.letter(
+            house, rows[name], receipt, reference=files[name].reference if name in files else None, is_alone=True
+        )
     headers = {"Content-Disposition": 'attachment; filename="letters.zip"', **HEADERS}
     return Response(zipped(made), media_type="application/zip", headers=headers)
 

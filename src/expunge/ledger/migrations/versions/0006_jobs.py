@@ -1,4 +1,7 @@
-"""Long work is a job, processes of the service are known to each other, and who has fetched which release is recorded."""
+"""Long work is a job, processes of the service are known to each other, and who has fetched which release is recorded.
+
+A model whose state file could not be read notes what the file was like, and is tried again once that changes.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,8 +11,9 @@ down_revision = "0005"
 
 
 def upgrade() -> None:
-    """Adds three tables."""
+    """Adds three tables, and to models what a state file was like that could not be read."""
     whole = sa.Integer().with_variant(sa.BigInteger(), "postgresql")
+    op.add_column("models", sa.Column("unreadable", sa.Text()))
     op.create_table(
         "jobs",
         sa.Column("id", whole, autoincrement=False, nullable=False),
