@@ -272,8 +272,9 @@ def test_the_worker_waits_for_the_hold_and_for_the_second_person(tmp_path):
     found = Workspace.open(made.storage.path)
     (held,) = found.forget(["person-1"])
     unapproved = found.forget(["person-2", "person-3"])
-    with TestClient(create_app(found, every=0.1)) as client:
-        worker = client.app.state.worker
+    app = create_app(found, every=0.1)
+    with TestClient(app):
+        worker = app.state.worker
         first = worker.health.last_round
         assert wait_for(lambda: (worker.health.last_round - first).total_seconds() >= 0.2)  # it has looked, twice or more
         with found.storage.database.reading() as connection:
