@@ -165,7 +165,7 @@ def prepare(folder: Path) -> None:
     (folder / "receipt.json").write_text(waiting.receipt or "")
     (folder / "ids.txt").write_text("person-3\nperson-4\n")
     (folder / "hashes.txt").write_text(f"{hashed.of('person-6')}\n{hashed.of('nobody')}\n")
-    made.suppress(GivenList("kept", hashed, [hashed.of("new-9")], [1]))
+    made.suppression.add(GivenList("kept", hashed, [hashed.of("new-9")], [1]))
     new = people(5, 5, seed=1)
     new = new.set_column(0, "who", pa.array([f"new-{i}" for i in range(5)]))
     pq.write_table(new, folder / "new.parquet")
