@@ -9,6 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from expunge.ledger import jobs, releases, tokens
+from expunge.ledger.batches import BatchKind
 from expunge.ledger.jobs import JobKind, JobState
 from expunge.service import charts, words
 from expunge.unlearning.report import CapacityReport, Forecast
@@ -156,3 +157,13 @@ def test_an_interrupted_job_says_what_to_do(visit, found):
     assert wait_for(lambda: "the service ended" in said(client.get(f"/jobs/{number}")))
     with found.storage.database.reading() as connection:
         assert jobs.by_id(connection, number).state == JobState.FAILED
+
+
+def test_the_timeline_counts_refits_and_not_the_first_fit(found):
+    with found.storage.database.reading() as connection:
+        made = releases.listed(connection, "churn")
+    chart = charts.spending(made[:1])
+    assert chart["refits"] == [] and len(chart["days"]) == 1 and "1 release, 0 of them refits" in chart["text"]
+    with found.storage.database.reading() as connection:
+        refitted = [row for row in releases.listed(connection) if row.kind == BatchKind.REFIT]
+    assert len(charts.spending([*made[:1], *refitted[:1]])["refits"]) == len(refitted[:1])

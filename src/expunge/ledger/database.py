@@ -264,18 +264,6 @@ class Database:
                 time.sleep(0.05)
             yield is_leading  # the lock ends with the connection
 
-    @property
-    def server(self) -> str:
-        """What keeps the ledger, with its version.
-
-        Raises:
-            WorkspaceInvalid: it cannot be reached.
-        """
-        with self._explained(), self.engine.connect() as connection:
-            if self.is_sqlite:
-                return f"SQLite {sqlite3.sqlite_version}"
-            return f"PostgreSQL {connection.exec_driver_sql('SHOW server_version').scalar()}"
-
     def verify(self) -> None:
         """Raises ``LedgerCorrupt`` if the database itself finds damage."""
         if self.is_sqlite:

@@ -6,11 +6,14 @@ from typing import Any
 
 from scipy.special import ndtr, ndtri
 
+from expunge.ledger.batches import BatchKind
 from expunge.ledger.releases import Listed
 from expunge.unlearning.rung import Rung
 
 SQUARE = 260
 """Width and height of the picture of an audit."""
+FITS = (BatchKind.FIT, BatchKind.REPLACE)
+"""What makes a new model, which is no refit."""
 PLOT = 360.0, 200.0
 """Width and height of the timeline of a model, in units of its picture."""
 
@@ -26,10 +29,10 @@ def spending(releases: Sequence[Listed]) -> dict[str, Any]:
     for i, (release, share) in enumerate(zip(releases, shares, strict=True)):
         x, y = left + i * across, bottom - (bottom - top) * share
         steps += [f"{x:.1f},{y:.1f}", f"{x + across:.1f},{y:.1f}"]
-        if release.figures.rung == Rung.REFIT:
+        if release.figures.rung == Rung.REFIT and release.kind not in FITS:
             refits.append(round(x + across / 2, 1))
     ticks = [{"y": round(bottom - (bottom - top) * part, 1), "text": f"{part:.0%}"} for part in (0.0, 0.5, 1.0)]
-    ends = [(left, "start", releases[0]), (right, "end", releases[-1])][2 - min(2, len(releases)) :]
+    ends = [(left, "start", releases[0]), (right, "end", releases[-1])][: len(releases)]
     days = [{"x": x, "anchor": anchor, "text": f"{row.number}, {row.at[:10]}"} for x, anchor, row in ends]
     number = f"{len(releases)} release{'s' if len(releases) > 1 else ''}"
     text = f"{number}, {len(refits)} of them refits; {shares[-1]:.0%} of what is promised is spent now"

@@ -14,13 +14,14 @@ from fastapi.routing import APIRoute
 from starlette.datastructures import QueryParams
 from starlette.types import Message, Receive
 
-from expunge.service.access import Admission, access_of, address_of
+from expunge.service.access import Admission, access_of, address_of, form_texts
 from expunge.service.problem_types import Problem
 
 BODY_BYTES = 4 << 20
 OPEN_BODY_BYTES = 64 << 10
 """Bytes that may be sent by anybody, as to log in."""
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 IDS = ("subject", "subjects")
 """Members of bodies that hold ids of people: an id with NUL is refused alone, and the others of its call are not."""
 
@@ -45,7 +46,10 @@ class GuardedRoute(APIRoute):
             if is_strict:
                 _require_known(request.query_params, known)
             most = self.open_bytes if admission is None else BODY_BYTES
-            answer = await handle(_Checked(request.scope, _bounded(request, most)))
+            checked = _Checked(request.scope, _bounded(request, most))
+            if admission is None and request.headers.get("content-type", "").startswith(FORMS):
+                await form_texts(checked)  # of others, the dependency that checks the CSRF token reads the form
+            answer = await handle(checked)
             return _tagged(request, answer) if is_strict and request.method in ("GET", "HEAD") else answer
 
         return guarded

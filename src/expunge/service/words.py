@@ -97,9 +97,13 @@ def hardest(report: CapacityReport) -> str | None:
 
 
 def _listed(numbers: Iterable[tuple[int, int | None]]) -> str | None:
-    """How many with how many readings of the rows; ``None`` where there are none."""
-    known = [(passes, number) for passes, number in numbers if number is not None]
-    if not any(number for _passes, number in known):
+    """How many with how many readings of the rows, where a further reading reaches more; ``None`` where there are none."""
+    known, most = list[tuple[int, int]](), -1
+    for passes, number in numbers:
+        if number is not None and number > most:
+            known.append((passes, number))
+            most = number
+    if most <= 0:
         return None
     return ", ".join(f"{_round(number)} {LOOKS.get(passes, f'with {passes} readings of them')}" for passes, number in known)
 
@@ -134,7 +138,7 @@ def told_of(job: Job) -> str | None:
     if "findings" in found:
         wrong = sum(finding["problem"] is not None for finding in found["findings"])
         return f"{len(found['findings'])} checks: {'all is well' if not wrong else f'{wrong} found something wrong'}."
-    if "closed" in found:
+    if found.get("closed") is not None:
         return f"It is retired; {found['closed']:,} requests that waited for it alone are closed."
     if found.get("added_before"):
         return f"These rows were added before, on {found['added_before'][:10]}: there was nothing to do."

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from expunge.ledger import jobs, requests, tokens
 from expunge.ledger.database import HEAD
 from expunge.ledger.jobs import JobKind
+from expunge.ledger.server import server_of
 from expunge.service import words
 from expunge.service.api.answers import workspace_of
 from expunge.service.api.job_bodies import Examined
@@ -42,7 +43,7 @@ def operation(request: Request, caller: Checker) -> Response:
     with storage.database.reading() as connection:
         stuck = requests.stuck(connection)
         listed, instances = jobs.listed(connection, SHOWN), jobs.all_instances(connection)
-        issued, waiting = tokens.listed(connection), jobs.waiting(connection)
+        issued, waiting, server = tokens.listed(connection), jobs.waiting(connection), server_of(connection)
     names = names_of(request)
     found = status(storage)
     values: dict[str, Any] = {
@@ -62,7 +63,7 @@ def operation(request: Request, caller: Checker) -> Response:
         "versions": {
             "Expunge": VERSION,
             "Python": platform.python_version(),
-            "database": storage.database.server,
+            "database": server,
             "revision of the ledger's tables": HEAD,
         },
     }
