@@ -218,3 +218,14 @@ def test_matched_sets_are_conditional_logit_and_a_stratum_goes_as_one(rng):
         matched_pairs(X[:, 0], y[:, 0], strata[:, 0].tolist())
     with pytest.raises(InvalidRows, match="y of row 1 is 2: it must be 1 for a case"):
         matched_pairs([[1.0], [2.0]], [0, 2], ["a", "a"])
+
+
+def test_pairs_are_differences_with_the_first_that_is_not_0_above_it():
+    """Which side a pair is turned to hangs on the pair alone: on the sign of its first difference."""
+    X = [[1.0, 5.0], [1.0, 3.0], [2.0, 0.0], [4.0, 0.0], [0.5, 0.0], [0.25, 9.0], [7.0, 7.0], [7.0, 7.0]]
+    y, strata = [1, 0, 1, 0, 1, 0, 1, 0], ["a", "a", "b", "b", "c", "c", "d", "d"]
+    pairs, sides, owners = matched_pairs(X, y, strata)
+    assert pairs.tolist() == [[0.0, 2.0], [2.0, 0.0], [0.25, -9.0], [0.0, 0.0]]
+    assert sides.tolist() == [1.0, 0.0, 1.0, 1.0] and owners == ["a", "b", "c", "d"]
+    turned, others, _ = matched_pairs(X, [1 - each for each in y], strata)
+    assert turned.tolist() == pairs.tolist() and others.tolist() == [0.0, 1.0, 0.0, 1.0]

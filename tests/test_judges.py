@@ -50,7 +50,7 @@ def test_pairs_count_by_weight_and_only_where_it_is_known_who_came_first():
 
 
 def test_a_loss_does_not_depend_on_the_unit_of_time_and_is_least_for_the_truth(rng):
-    X = rng.normal(size=(4000, 2)) / 2
+    X = rng.normal(size=(1500, 2)) / 2
     y = timed(X, rng)
     days = PiecewiseExponentialRegressor(intervals=(1.0,), alpha=1e-6, sigma=0).fit(X, y)
     hours = PiecewiseExponentialRegressor(intervals=(24.0,), alpha=1e-6, sigma=0).fit(X, 24.0 * y)

@@ -1,6 +1,7 @@
 """Losses: derivatives against differences, constants against searched maxima, safety at |t| = 800."""
 
 import math
+from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
@@ -36,6 +37,15 @@ def target(loss, y: float) -> float:
 
 def columns(loss, t, y):
     return np.array([t], dtype=float), np.array([target(loss, y)])
+
+
+@pytest.mark.parametrize("loss", CATALOGUE, ids=repr)
+def test_a_loss_is_what_it_was_made_with_and_cannot_be_changed(loss):
+    """Objectives are compared, and states known again, by them."""
+    twin = replace(loss)
+    assert twin is not loss and twin == loss and hash(twin) == hash(loss)
+    with pytest.raises(FrozenInstanceError):
+        loss.name = "another"
 
 
 @pytest.mark.parametrize("loss", SCALAR, ids=repr)

@@ -83,20 +83,24 @@ def _operations(described: Mapping[str, Any], tag: str) -> Iterator[Mapping[str,
                 yield operation
 
 
-def _reached(part: Any, schemas: Schemas) -> Iterator[str]:
-    """The names of the schemas that ``part`` refers to, those first to which others refer."""
-    if isinstance(part, dict):
-        name = str(part.get("$ref", "")).rsplit("/", 1)[-1]
-        if name and name != JSON:
-            yield from _reached(schemas[name], schemas)
-            yield name
+def _named(part: Any) -> Iterator[str]:
+    """The names of the schemas that ``part`` itself refers to."""
+    if isinstance(part, dict) and "$ref" in part and not part["$ref"].endswith(f"/{JSON}"):
+        yield part["$ref"].rsplit("/", 1)[1]
     for inner in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
-        yield from _reached(inner, schemas)
+        yield from _named(inner)
+
+
+def _reached(part: Any, schemas: Schemas) -> Iterator[str]:
+    """Those, and the names that these refer to."""
+    for name in _named(part):
+        yield from _reached(schemas[name], schemas)
+        yield name
 
 
 def _file(tag: str, names: Iterable[str], owner: Mapping[str, str], schemas: Schemas) -> str:
     names = sorted(names, key=lambda name: ("enum" not in schemas[name], name))
-    used = [other for name in names for other in _reached(schemas[name], schemas)]
+    used = [other for name in names for other in _named(schemas[name])]
     foreign: dict[str, set[str]] = {}
     for name in used:
         if owner[name] != tag:

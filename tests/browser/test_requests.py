@@ -55,7 +55,7 @@ def test_the_path_of_an_officer(width, first, log_in, found, shot, tmp_path):
     page.get_by_label("Your reference").fill(f"DP/{first}")
     look("new")
     page.get_by_role("button", name="Check the request").click()
-    expect(page.get_by_role("alert")).to_contain_text("which column of the file has the ids")
+    expect(page.get_by_role("alert")).to_contain_text("The list has 2 columns: give the heading")
     look("unclear")
     page.get_by_label("Heading of the column").fill("customer")
     page.get_by_role("button", name="Read it this way").click()
@@ -65,7 +65,7 @@ def test_the_path_of_an_officer(width, first, log_in, found, shot, tmp_path):
     page.get_by_role("button", name="Make the requests").click()
     expect(page.get_by_role("heading", name="2 of 3 accepted")).to_be_visible()
     assert "person" not in page.url
-    page.get_by_role("article").first.get_by_role("link").click()
+    page.get_by_role("article").first.get_by_role("link").first.click()
     expect(
         page.get_by_text(re.compile(r"Received .* by letter, due .*: \d+ days left\. It can be withdrawn until"))
     ).to_be_visible()
@@ -114,7 +114,7 @@ def test_without_javascript_a_request_is_withdrawn(log_in):
     page.get_by_label("Ids of the people").fill("person-40")
     page.get_by_role("button", name="Check the request").click()
     page.get_by_role("button", name="Make the request").click()
-    page.get_by_role("article").get_by_role("link").click()
+    page.get_by_role("article").get_by_role("link").first.click()
     page.get_by_text("Withdraw the request").click()
     page.get_by_label("Yes, it is withdrawn").check()
     page.get_by_role("button", name="Withdraw").click()

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from expunge.workspace import Workspace
 from tests.field.commands import problems, run
+from tests.workspace.people import at_once
 
 NUMBERS = """
 [columns."age"]
@@ -32,6 +34,7 @@ def made(folder: Path, plans: list[str], schema: str = NUMBERS) -> None:
     (folder / "people.csv").write_text("\n".join(["who,age,plan,visits", *lines, ""]))
     (folder / "schema.toml").write_text(schema)
     run("init", "ws", "--data", "people.csv", "--subject", "who", "--schema", "schema.toml")
+    at_once(Workspace.open("ws"))
 
 
 def command_in(message: str, name: str) -> list[str]:

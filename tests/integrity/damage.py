@@ -21,6 +21,8 @@ from expunge.ledger import hooks, log, releases, times, tokens
 from expunge.ledger.tables import metadata
 from expunge.unlearning.storage import load_unlearner
 from expunge.workspace import Workspace
+from expunge.workspace.asking import ForgetRequest
+from expunge.workspace.cases import Case
 from expunge.workspace.doctor import EDITED, examine
 from expunge.workspace.storage import Storage
 from tests.workspace.people import CLASSES, SCHEMA, people, with_mail, workspace
@@ -62,7 +64,8 @@ def prepare(folder: Path, database: str | None = None) -> Path:
         tokens.revoke(connection, tokens.listed(connection)[1].id)
     made.forget(["person-3", "nobody"])
     made.process()
-    (given_up, _waits) = made.forget(["person-4", "person-5"])
+    noted = Case(reference="a reference", checked_by="an officer", note="a note")
+    (given_up, _waits) = made.ask([ForgetRequest(f"person-{number}", "local", case=noted) for number in (4, 5)])
     made.cancel(given_up.request)
     with storage.database.writing() as connection:
         hooks.add(connection, "http://127.0.0.1:9/also", times.exact())

@@ -140,9 +140,43 @@ REQUESTS = [
     _set("requests", "batch", "1", "batch IS NOT NULL"),
     _set("requests", "closed", f"'{NEVER}'"),
     _set("requests", "reminded", "0"),
+    _set("requests", "received_on", "'2020-01-01'"),
+    _set("requests", "channel", "'letter'"),
+    _set("requests", "first_deadline", f"'{NEVER}'"),
+    _set("requests", "extension", "'many'"),
+    _set("requests", "reason", "'mistake'", "state = 'accepted'"),
+    _set("requests", "hold", f"'{NEVER}'", "state = 'accepted'"),
+    _set("requests", "lot", "'l-0'", "state = 'accepted'"),
+    _set("requests", "approved_by", "'somebody'", "state = 'accepted'"),
     _dropped("requests", "state IN ('accepted', 'cancelled', 'refused')"),
     _doubled("requests", id="'r-0'", key="'r-0'"),
     _put_back("requests"),
+]
+CASE_FILES = [
+    _set("case_files", "reference", "'another'"),
+    _set("case_files", "checked_by", "'somebody'"),
+    _set("case_files", "request", "(SELECT id FROM requests WHERE state = 'closed')", what="of another request"),
+    _dropped("case_files"),
+    _doubled("case_files", request="(SELECT id FROM requests WHERE state = 'closed')"),
+]
+NOTES = [
+    _set("notes", "text", "'another'"),
+    _set("notes", "actor", "'somebody'"),
+    _set("notes", "at", f"'{NEVER}'"),
+    _set("notes", "request", "(SELECT id FROM requests WHERE state = 'closed')", what="of another request"),
+    _set("notes", "id", "id + 1000"),
+    _dropped("notes"),
+    _doubled("notes", id="id + 1000"),
+]
+ACTS = [
+    _set("acts", "act", "'approved'"),
+    _set("acts", "reason", "'mistake'", "act <> 'cancelled'"),
+    _set("acts", "actor", "'somebody'"),
+    _set("acts", "at", f"'{NEVER}'"),
+    _set("acts", "request", "(SELECT id FROM requests WHERE state = 'closed')", what="of another request"),
+    _set("acts", "id", "id + 1000"),
+    _dropped("acts"),
+    _doubled("acts", id="id + 1000"),
 ]
 MODELS = [
     _set("models", "specification", "replace(specification, '0.05', '0.01')", "specification LIKE '%0.05%'", "less noise"),
@@ -316,6 +350,9 @@ ALEMBIC = [
 EDITS = [
     *(
         *REQUESTS,
+        *CASE_FILES,
+        *NOTES,
+        *ACTS,
         *MODELS,
         *RELEASES,
         *TOKENS,

@@ -194,7 +194,9 @@ class TestThePages:
         book.save(content)
         files = {"upload": ("ids.xlsx", content.getvalue())}
         shown = desk.send("Ann", "/requests/preview", {"channel": "form"}, files)
-        assert shown.status_code == 422 and "say below how to read it" in shown.text and "person-30" in shown.text
+        assert (
+            shown.status_code == 422 and "The list has 2 columns: give the heading" in shown.text and "person-30" in shown.text
+        )
         assert "Make the request" not in shown.text
         draft = re.search('name="draft" value="([^"]+)"', shown.text)[1]
         wrong = desk.send("Ann", "/requests/preview", {"draft": draft, "column": "client"})

@@ -218,11 +218,12 @@ class TestRefusals:
         assert again.state == RequestState.ACCEPTED and again.request != request  # they may ask again
         agrees_with_log(found.storage)
 
-    def test_its_key_answers_that_it_was_refused(self, found):
+    def test_its_key_replays_the_first_answer(self, found):
         (made,) = found.ask([ForgetRequest("person-8", "ann", key="k-8")])
         handling.refuse(found.storage, made.request, "unfounded", "ann")
         (again,) = found.ask([ForgetRequest("person-8", "ann", key="k-8")])
-        assert again.is_refused and again.reason == "by-officer" and again.request == made.request
+        assert (again.request, again.is_replayed) == (made.request, True)
+        assert row_of(found, made.request).state == RequestState.REFUSED  # and nothing was made
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """Ordinal and survival models through the doors of a workspace: each person's rows are expanded, and go together."""
 
+import base64
 import json
 
 import numpy as np
@@ -12,6 +13,7 @@ from expunge.cli import app
 from expunge.data.encoding import OrderedCategory
 from expunge.data.schema import FeatureSchema, Number
 from expunge.linear_model import OrdinalClassifier, PiecewiseExponentialRegressor
+from expunge.unlearning.certificate import EXPANDED
 from expunge.workspace import Workspace
 from expunge.workspace.published import Published
 from expunge.workspace.quality.held_out import trial
@@ -33,6 +35,12 @@ def people(n: int) -> pa.Table:
     left = (days < 150).astype(int)
     columns = {"who": [f"p{i % (n // 2)}" for i in range(n)], "x": x, "z": z, "grade": np.array(GRADES)[grade]}
     return pa.table({**columns, "days": np.minimum(days, 150.0), "left": left})
+
+
+def read_bundle(path) -> list[str]:
+    """The assumptions of a signed certificate."""
+    envelope = json.loads(json.loads(path.read_text())["certificate"])
+    return json.loads(base64.b64decode(envelope["payload"]))["predicate"]["assumptions"]
 
 
 @pytest.fixture
@@ -79,6 +87,14 @@ def test_they_are_fitted_forgotten_certified_and_exported(sigma, run, tmp_path):
             np.testing.assert_allclose(content["coef"], twin.coef_, atol=1e-6)
             assert content["intervals"] == [30.0, 90.0] and content["intercept"] == [0.0]
     assert all(finding["problem"] is None for finding in run("doctor"))
+    for number, n_forgotten in ((1, 0), (3, 8)):  # p3 and p7 have two rows each, and each row two comparisons
+        shown = run("certificate", str(number), "--out", "c.json")
+        assert EXPANDED in shown["evidence"]["assumptions"] and shown["evidence"]["n_forgotten"] == n_forgotten
+        assert EXPANDED in read_bundle(tmp_path / "c.json"), "whoever is given the certificate is told too"
+    text = CliRunner().invoke(app, ["certificate", "3", "-w", "ws"]).output
+    assert "8 expanded rows forgotten" in " ".join(text.split())
+    told = " ".join(CliRunner().invoke(app, ["status", "-w", "ws"], env={"COLUMNS": "300"}).output.split())
+    assert "792 comparisons with cut-points" in told and "units of time at risk" in told
 
 
 def test_what_they_need_is_asked_for(run, tmp_path):

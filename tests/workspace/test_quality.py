@@ -413,6 +413,23 @@ def test_names_are_shown_as_text(tmp_path):
     assert tags_of(page).tags.isdisjoint({"script", "b"}) and "&lt;script&gt;" in page
 
 
+def test_the_importance_of_a_cross_is_that_of_its_features(tmp_path):
+    """Shuffled by hand, in rows whose target is the product of two columns."""
+    rng = np.random.default_rng(0)
+    age, tenure = rng.uniform(0, 100, 900), rng.uniform(0, 40, 900)
+    table = people(900, 900).set_column(1, "age", pa.array(age)).set_column(3, "tenure", pa.array(tenure))
+    table = table.set_column(6, "spend", pa.array(age * tenure / 1000))
+    schema = PLAIN + '\n[features."both"]\nkind = "cross"\ncolumns = ["age", "tenure"]\n'
+    made = workspace(tmp_path, models=False, table=table, schema=schema)
+    made.fit("spend", "spend", model="ridge", sigma=0, penalty=1e-6)
+    effects = {effect.column: effect.importance for effect in made.quality.explain("spend").effects}
+    held = trial(made.storage, "spend").held_out.table
+    product = np.array(held["age"].to_pylist()) * np.array(held["tenure"].to_pylist()) / 1000
+    moved = product[np.random.default_rng(0).permutation(len(product))]
+    assert effects["both"] == pytest.approx(0.5 * np.mean((product - moved) ** 2), rel=1e-3)
+    assert effects["both"] > 100 * abs(effects["job"])
+
+
 def test_every_kind_of_column_is_explained(tmp_path):
     """Those with too many features have an importance and no curve; several classes have a line each."""
     table = people()
@@ -420,18 +437,35 @@ def test_every_kind_of_column_is_explained(tmp_path):
     table = table.append_column("seen", pa.array([f"2023-{1 + i % 12:02}-{1 + i % 28:02}" for i in range(400)]))
     table = table.append_column("note", pa.array([f"word{i % 7} said" for i in range(400)]))
     table = table.append_column("grade", pa.array([("low", "fair", "high")[i % 3] for i in range(400)]))
+    table = table.append_column("town", pa.array([f"t{i % 4}" if i % 9 else f"rare-{i}" for i in range(400)]))
+    table = table.append_column("photo", pa.array([[0.1 * (i % 5), 0.2] for i in range(400)]))
     schema = SCHEMA + (
         '\n[columns."hour"]\nkind = "cyclic"\nperiods = [24]\n'
         '\n[columns."seen"]\nkind = "cyclic"\nperiods = ["week", "year"]\n'
         '\n[columns."note"]\nkind = "hashed_text"\nn_features = 64\n'
         '\n[columns."grade"]\nkind = "ordered"\nvalues = ["low", "fair", "high"]\nadd_indicator = true\n'
-        '\n[features."both"]\nkind = "cross"\ncolumns = ["age", "job"]\n'
+        '\n[columns."town"]\nkind = "hashed_category"\nn_features = 64\n'
+        '\n[columns."photo"]\nkind = "embedding"\nwidth = 2\n'
+        '\n[features."both"]\nkind = "cross"\ncolumns = ["age", "tenure"]\n'
+        '\n[features."waves"]\nkind = "random_fourier"\ncolumns = ["age", "tenure"]\nn_components = 4\n'
     )
     made = workspace(tmp_path, models=False, table=table, schema=schema)
     made.fit("job", "job", delta=1e-5)
     explained = made.quality.explain("job")
     effects = {effect.column: effect for effect in explained.effects}
-    assert set(effects) == {"age", "tenure", "hour", "seen", "note", "grade"}
+    assert set(effects) == {"age", "tenure", "hour", "seen", "note", "grade", "town", "photo", "both", "waves"}
+    assert set(effects["town"].values) <= {"t0", "t1", "t2", "t3"}, "no value of fewer than ten people"
+    assert len(effects["town"].lines) == 3 and "not declared" in effects["town"].without
+    for name, why in (
+        ("note", "many features at once"),
+        ("photo", "one by one"),
+        ("both", "surface"),
+        ("waves", "single waves"),
+    ):
+        assert effects[name].lines == () and why in effects[name].without
+    assert effects["age"].without == ""
+    page = report_page(explained)
+    assert "single waves mean nothing" in page and "What is not shown below" in page
     assert [line.label for line in effects["age"].lines] == ["clerk", "nurse", "pilot"]
     assert effects["note"].lines == () and len(effects["hour"].values) == 41
     assert effects["hour"].lines[0].contributions[0] == pytest.approx(effects["hour"].lines[0].contributions[-1], abs=1e-9)

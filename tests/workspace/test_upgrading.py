@@ -15,7 +15,7 @@ from tests.field.commands import problems, run
 from tests.workspace.people import people, workspace
 
 NEXT = f'''
-"""A table of notes."""
+"""A table of remarks."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -25,7 +25,7 @@ down_revision = "{HEAD}"
 
 
 def upgrade() -> None:
-    op.create_table("notes", sa.Column("text", sa.Text, primary_key=True))
+    op.create_table("remarks", sa.Column("text", sa.Text, primary_key=True))
     {{then}}
 '''
 
@@ -60,7 +60,7 @@ def newer(ledger, tmp_path, monkeypatch):
 
     def publish(then: str = "") -> None:
         scripts = shutil.copytree(database.MIGRATIONS, tmp_path / "migrations")
-        (scripts / "versions/9001_notes.py").write_text(NEXT.format(then=then))
+        (scripts / "versions/9001_remarks.py").write_text(NEXT.format(then=then))
         monkeypatch.setattr(database, "MIGRATIONS", scripts)
         monkeypatch.setattr(database, "HEAD", "9001")
 
@@ -72,7 +72,7 @@ def test_an_older_ledger_is_upgraded_and_a_copy_kept_until_somebody_is_forgotten
     before = tables(ledger)
     newer()
     assert run("status", "-w", "ws")["models"]
-    assert revision(ledger) == "9001" and "notes" in tables(ledger)
+    assert revision(ledger) == "9001" and "remarks" in tables(ledger)
     copy = copy_of(ledger)
     assert revision(copy) == HEAD and tables(copy) == before
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
@@ -89,7 +89,7 @@ def test_an_upgrade_that_fails_changes_nothing(ledger, newer):
     newer("raise RuntimeError")
     with pytest.raises(AssertionError, match="RuntimeError"):
         run("status", "-w", "ws")
-    assert revision(ledger) == HEAD and "notes" not in tables(ledger)
+    assert revision(ledger) == HEAD and "remarks" not in tables(ledger)
 
 
 def test_without_a_copy_there_is_no_upgrade(ledger, newer):

@@ -315,7 +315,8 @@ def status(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
                 table.add_column(heading)
             for model in found.models:
                 numbers = [f"{number:.3g}" for number in (model.epsilon, model.epsilon_total)]
-                rows, due = f"{model.remaining:,.0f}", "" if model.next_refit is None else model.next_refit.when
+                rows = f"{model.remaining:,.0f}" + ("" if model.kind.weighed == "rows" else f" {model.kind.weighed}")
+                due = "" if model.next_refit is None else model.next_refit.when
                 table.add_row(model.name, model.target, str(model.release), model.rung, *numbers, rows, due)
             console.print(table)
         for model in found.models:

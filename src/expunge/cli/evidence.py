@@ -50,7 +50,10 @@ def releases(
     ]
 
     def text() -> None:
-        table = Table(caption="purged: when the weights were deleted, because somebody in them was forgotten")
+        table = Table(
+            caption="purged: when the weights were deleted, because somebody in them was forgotten. "
+            + "Of ordinal and survival models rows are expanded ones: see the certificate"
+        )
         counted = ("forgotten", "learned", "rows")
         for heading in ("certificate", "model", "release", "at", "why", "rung", *counted, "ε spent", "purged"):
             table.add_column(heading)
@@ -78,6 +81,7 @@ def certificate(
     from expunge.ledger import log
     from expunge.ledger import releases as ledger
     from expunge.ledger.bindings import covering
+    from expunge.unlearning.certificate import EXPANDED
     from expunge.workspace.storage import Storage
 
     with (
@@ -93,12 +97,13 @@ def certificate(
         if out is not None:
             write_output(out, bundle.encode())
     found = row.figures
+    counted = "expanded rows" if EXPANDED in str(found.content["assumptions"]) else "rows"
     head = {"model": row.model, "release": row.number, "at": row.at}
     result = {**head, "evidence": found.content, "bundle": json.loads(bundle)}
 
     def text() -> None:
         console.print(
-            f"Release {row.number} of {row.model}: {found.n_forgotten} rows forgotten. Nobody can tell, within "
+            f"Release {row.number} of {row.model}: {found.n_forgotten} {counted} forgotten. Nobody can tell, within "
             f"ε = {found.epsilon}, δ = {found.delta}, the released weights from those of a model trained without "
             f"everybody forgotten so far; spent since {found.since}: ε = {found.epsilon_total:.3g} (Gaussian certifiability "
             f"μ = {found.mu_total:.3g}).",

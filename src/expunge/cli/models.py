@@ -235,7 +235,7 @@ def fit(
     result = {**described(outcome), "noise": made.noise, "sigma": made.sigma, "excess_risk": made.excess_risk}
     result |= {"size": size.as_json(), "held_out": None if score is None else score.as_json()}
     how_noisy = f"excess risk {made.excess_risk:.4g}" if made.sigma is None else f"σ = {made.sigma:.4g}"
-    message = f"{name} is fitted on {made.remaining:,.0f} rows; {made.noise} noise, {how_noisy}"
+    message = f"{name} is fitted on {size.rows:,} rows; {made.noise} noise, {how_noisy}"
     message += "" if score is None else f"\n{score}"
     show(result, as_json, lambda: console.print(message, highlight=False, soft_wrap=True))
 

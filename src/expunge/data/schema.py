@@ -123,6 +123,15 @@ class FeatureSchema:
         names = [name + suffix for name, features in self._named for suffix in features.suffixes]
         return names if len(set(names)) == len(names) else [f"{i}: {name}" for i, name in enumerate(names)]
 
+    @property
+    def places(self) -> dict[str, tuple[int, int]]:
+        """Of what is made of several columns: its first feature, and the one after its last."""
+        found, start = dict[str, tuple[int, int]](), sum(len(each.suffixes) for each in self.columns.values())
+        for name, each in self._combined.items():
+            end = start + len(each.suffixes)
+            found[name], start = (start, end), end
+        return found
+
     @cached_property
     def groups(self) -> list[NDArray[np.intp]]:
         """The features in groups in which a row has at most one that is not 0: categories, and every other knot."""

@@ -33,6 +33,10 @@ COPY = "ledger.sqlite.before-migration"
 """The copy of an older ledger, beside its witness; see ``Database.copy_path``."""
 COPIED = 10_000
 """Number of rows copied at a time."""
+READING = 120
+"""Seconds that PostgreSQL may take for one statement of a reader."""
+REACHING = {"connect_timeout": 10, "tcp_user_timeout": 30_000, "keepalives_idle": 30, "keepalives_interval": 10}
+"""How long PostgreSQL may be out of reach, in seconds and milliseconds, before a connection to it fails."""
 WAIT = 30.0
 """Seconds to wait for another writer."""
 LEAD_LOCK = 0x45585056
@@ -66,7 +70,7 @@ class Database:
         except ValueError as error:
             raise WorkspaceInvalid(str(error)) from error
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        arguments: dict[str, Any] = {"timeout": WAIT, "check_same_thread": False} if self.is_sqlite else {}
+        arguments: dict[str, Any] = {"timeout": WAIT, "check_same_thread": False} if self.is_sqlite else dict(REACHING)
         pool = None if self.is_sqlite else NullPool  # so a restart of the server between transactions does no harm
         address = _readable(self.url) if self.is_sqlite else self.url
         self.engine = sa.create_engine(address, connect_args=arguments, poolclass=pool, hide_parameters=True)
@@ -87,6 +91,8 @@ class Database:
             if not self.is_sqlite:  # SQLite's transactions see one moment anyway
                 connection.execution_options(isolation_level="REPEATABLE READ")
             with connection.begin():
+                if not self.is_sqlite:
+                    connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{READING}s'")
                 connection.execution_options(sealing=Sealing(self._key, sealing.read(connection, self._key)))
                 yield connection
 
@@ -300,6 +306,8 @@ class Database:
         except DBAPIError as error:
             said = str(error.orig or type(error).__name__).strip().splitlines()
             cause = without_password(said[0], self.url) if said else type(error).__name__
+            if "statement timeout" in cause:
+                raise WorkspaceBusy("the ledger's database takes too long to answer: try again") from error
             if "locked" in cause or "lock timeout" in cause:
                 raise WorkspaceBusy("another process has been writing to the ledger for a long time: try again") from error
             if self.is_sqlite and ("malformed" in cause or "not a database" in cause or "disk image" in cause):

@@ -3,7 +3,7 @@
 import math
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,8 @@ from expunge.linear_model.served import Array
 from expunge.problem.expansion import Expansion
 from expunge.problem.objective import Objective, require_weights
 from expunge.problem.rows import Rows
+from expunge.unlearning.rung import NoiseKind
+from expunge.unlearning.settings import Settings
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -62,6 +64,9 @@ class ExpandedModel(UnlearningModel):
         if not self.fit_intercept:
             raise ValueError(f"{type(self).__name__} has an intercept for each level: leave fit_intercept=True")
         return super().objective(n_features + self.expansion.n_levels - 1)
+
+    def _settings(self, sigma: float | None, noise: NoiseKind, excess_risk: float | None) -> Settings:
+        return replace(super()._settings(sigma, noise, excess_risk), expanded=True)
 
     def _row_norm(self) -> float | None:
         given = super()._row_norm()

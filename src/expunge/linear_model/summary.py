@@ -7,7 +7,7 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from expunge.unlearning.certificate import Certificate
+from expunge.unlearning.certificate import EXPANDED, Certificate
 from expunge.unlearning.scores import NOT_COVERED, Scores
 from expunge.unlearning.unlearner import Unlearner
 
@@ -80,7 +80,7 @@ class ModelSummary:
         amount = f"excess risk {made.excess_risk:.4g}" if made.sigma is None else f"σ = {made.sigma:.4g}"
         classes = {"classes": ", ".join(self.classes)} if self.classes else {}
         return {
-            "rows": f"{made.remaining:,.0f}",
+            "expanded rows" if EXPANDED in made.assumptions else "rows": f"{made.remaining:,.0f}",
             "parameters": f"{made.n_parameters:,} ({self.n_features:,} features)",
             **classes,
             "promise": f"ε = {made.epsilon:g}, δ = {made.delta:g}",

@@ -211,14 +211,14 @@ class Admission:
         """The caller, who was admitted."""
         caller: Caller = request.state.caller
         if caller.csrf is not None and request.method not in ("GET", "HEAD"):
-            form = await _form(request) if self.is_page else {}
+            form = await form_texts(request) if self.is_page else {}
             shown = request.headers.get("x-csrf-token", "") or form.get("csrf", "")
             if not hmac.compare_digest(shown.encode(), caller.csrf.encode()):
                 raise Problem("form-out-of-date", "the form is out of date: load the page again")
         return caller
 
 
-async def _form(request: Request) -> dict[str, str]:
+async def form_texts(request: Request) -> dict[str, str]:
     """The texts of a form.
 
     Raises:

@@ -25,6 +25,8 @@ WORDS: dict[EventKind, str] = {
     EventKind.RELEASE_CERTIFIED: "Release certified",
     EventKind.REQUEST_ACCEPTED: "Request accepted",
     EventKind.REQUEST_REFUSED: "Request refused",
+    EventKind.REQUEST_EXTENDED: "Deadline of a request extended",
+    EventKind.REQUEST_APPROVED: "Requests approved by a second person",
     EventKind.REQUEST_CANCELLED: "Request withdrawn",
     EventKind.REQUEST_RESTORED: "Request made again after a restore",
     EventKind.REQUEST_STUCK: "Request could not be worked",

@@ -41,6 +41,17 @@ KINDS: list[tuple[type[Exception], str]] = [
     (NotLearned, "invalid-rows"),
     (ExpungeError, "unavailable"),  # the workspace cannot be used in its present state
 ]
+WORDS = {
+    "missing": "is missing",
+    "string_too_short": "is too short",
+    "string_too_long": "is too long",
+    "enum": "is none of the choices",
+    "literal_error": "is none of the choices",
+    "int_parsing": "is not a whole number",
+    "date_from_datetime_parsing": "is not a date",
+    "date_parsing": "is not a date",
+}
+"""What pages say of a field, by pydantic's name of the error."""
 AGAIN = ("busy", "capacity-exceeded", "budget-spent", "unavailable")
 """Types of problems that may be over in five seconds."""
 
@@ -110,7 +121,11 @@ def install(app: FastAPI, page: Page) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def validation(request: Request, error: RequestValidationError) -> Response:
-        found = [{"at": "/".join(map(str, item["loc"])), "problem": item["msg"]} for item in error.errors()]
+        is_page, items = not is_for_programs(request.scope), error.errors()
+        if is_page and all(item["loc"][0] == "path" for item in items):
+            return answer(request.scope, Failure(TYPES["not-found"], "there is no such page"))
+        said = [WORDS.get(item["type"], "cannot be used") if is_page else item["msg"] for item in items]
+        found = [{"at": "/".join(map(str, item["loc"])), "problem": problem} for item, problem in zip(items, said, strict=True)]
         listed = "; ".join(f"{item['at']}: {item['problem']}" for item in found)
         return answer(request.scope, Failure(TYPES["invalid-request"], listed, more={"errors": found}))
 

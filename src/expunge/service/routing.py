@@ -14,13 +14,16 @@ from fastapi.routing import APIRoute
 from starlette.datastructures import QueryParams
 from starlette.types import Message, Receive
 
-from expunge.service.access import Admission, access_of, address_of
+from expunge.service.access import Admission, access_of, address_of, form_texts
 from expunge.service.problem_types import Problem
 
 BODY_BYTES = 4 << 20
 OPEN_BODY_BYTES = 64 << 10
 """Bytes that may be sent by anybody, as to log in."""
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+OPEN_UPLOADS = 16
+"""Number of files of strangers that one route takes at a time."""
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 IDS = ("subject", "subjects")
 """Members of bodies that hold ids of people: an id with NUL is refused alone, and the others of its call are not."""
 
@@ -30,6 +33,8 @@ class GuardedRoute(APIRoute):
 
     open_bytes = OPEN_BODY_BYTES
     """Bytes that somebody unknown may send."""
+    is_full = False
+    """Whether as much of strangers is being looked at as memory allows."""
 
     def get_route_handler(self) -> Handler:
         handle, admission = super().get_route_handler(), admission_of(self.dependant)
@@ -39,22 +44,44 @@ class GuardedRoute(APIRoute):
         async def guarded(request: Request) -> Response:
             if admission is not None:
                 await admission.admit(request)
+            elif self.is_full:
+                raise Problem("unavailable", "many files are being looked at: try again", headers={"Retry-After": "5"})
             elif request.method not in ("GET", "HEAD"):
                 access_of(request).count_open(address_of(request))
             _require_readable(request)
             if is_strict:
                 _require_known(request.query_params, known)
             most = self.open_bytes if admission is None else BODY_BYTES
-            answer = await handle(_Checked(request.scope, _bounded(request, most)))
+            checked = _Checked(request.scope, _bounded(request, most))
+            if admission is None and request.headers.get("content-type", "").startswith(FORMS):
+                await form_texts(checked)  # of others, the dependency that checks the CSRF token reads the form
+            answer = await handle(checked)
             return _tagged(request, answer) if is_strict and request.method in ("GET", "HEAD") else answer
 
         return guarded
 
 
 class OpenUploads(GuardedRoute):
-    """A route to which anybody may send files."""
+    """A route to which anybody may send files, a few at a time."""
 
     open_bytes = BODY_BYTES
+    _under_way = 0
+
+    @property
+    def is_full(self) -> bool:  # type: ignore[override]
+        return self._under_way > OPEN_UPLOADS
+
+    def get_route_handler(self) -> Handler:
+        handle = super().get_route_handler()
+
+        async def counted(request: Request) -> Response:
+            self._under_way += 1
+            try:
+                return await handle(request)
+            finally:
+                self._under_way -= 1
+
+        return counted
 
 
 def admission_of(dependant: Dependant) -> Admission | None:

@@ -21,6 +21,10 @@ ASSUMPTIONS = (
     "Rows given for a scheduled refit come in an order that does not depend on those forgotten.",
 )
 DECLARED_NORM = "Every row, now and later, is at most as long as the declared row_norm."
+EXPANDED = (
+    "Each row of a person is expanded to several rows, all of them learned and forgotten together: numbers of rows in the "
+    "evidence count these expanded rows, and what remains is their weight."
+)
 
 BEFORE_DELETION = "Releases from before the deletion are not covered, nor is comparing one of them with a later release."
 CAVEATS = (
@@ -61,9 +65,9 @@ class Certificate:
         rung: how it was proven: ``exact``, ``statistics``, ``pass`` or ``refit``.
         passes: gradient passes over the remaining rows.
         bound: ``local``, ``worst_case`` or ``sekhari2021``: the bound used without the rows.
-        n_forgotten: rows that this release forgot.
-        n_learned: rows that it learned.
-        remaining: total weight of the rows learned and not forgotten.
+        n_forgotten: rows that this release forgot; of ordinal and survival models expanded rows, as the assumptions say then.
+        n_learned: rows that it learned, counted alike.
+        remaining: total weight of the rows learned and not forgotten; of survival models the time at risk.
         n_parameters: p, the number of weights.
         condition: upper bound on the condition number of the Hessian; ``inf`` where none is known.
         exposure_mu: Gaussian certifiability of what earlier releases gave away about the rows forgotten now, each charged the

@@ -21,7 +21,7 @@ from expunge.privacy.noise import Noise
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
 from expunge.unlearning.anchored import AnchoredState, Candidate
-from expunge.unlearning.certificate import ASSUMPTIONS, DECLARED_NORM, Certificate
+from expunge.unlearning.certificate import ASSUMPTIONS, DECLARED_NORM, EXPANDED, Certificate
 from expunge.unlearning.exposure import Departure, History
 from expunge.unlearning.learned import LearnedRows
 from expunge.unlearning.mechanism import Mechanism
@@ -179,7 +179,11 @@ def published(
         salt=secrets.token_hex(32),
         weights_digest=sha256(weights.astype("<f8").tobytes()).hexdigest(),
         library_version=VERSION,
-        assumptions=ASSUMPTIONS if settings.bound is Bound.LOCAL else (*ASSUMPTIONS, DECLARED_NORM),
+        assumptions=(
+            *ASSUMPTIONS,
+            *(() if settings.bound is Bound.LOCAL else (DECLARED_NORM,)),
+            *((EXPANDED,) if settings.expanded else ()),
+        ),
     )
     n_releases = 1 if before is None else before.n_releases + 1
     history = (History() if before is None else before.history).followed(candidate, mechanism, mu)

@@ -50,6 +50,7 @@ class Settings:
             2,048 weights, else ``isotropic``), ``shaped`` or ``isotropic``.
         excess_risk: what shaped noise may cost in mean loss, in units of the loss; with a log link as a share of the mean of
             y²⁻ᵏ, k the variance power. 0 for no noise and no promise; ``None`` for 0.001.
+        expanded: whether each row of a person was expanded to several rows; certificates then say that they count these.
         noise_floor: τ of shaped noise: the larger, the less of it falls on people with rare features.
 
     Raises:
@@ -73,6 +74,7 @@ class Settings:
     schedule: Schedule = MONTHLY
     track_rows: bool = False
     by_subject: bool = False
+    expanded: bool = False
     order: Order = "auto"
     noise: NoiseKind = NoiseKind.AUTO
     excess_risk: float | None = None

@@ -46,6 +46,11 @@ class ModelKind(StrEnum):
         return self.inverse_link in (InverseLink.SOFTMAX, InverseLink.CUMULATIVE)
 
     @property
+    def weighed(self) -> str:
+        """What that is which remains in it, for a person."""
+        return {ModelKind.ORDINAL: "comparisons with cut-points", ModelKind.SURVIVAL: "units of time at risk"}.get(self, "rows")
+
+    @property
     def parameters(self) -> tuple[str, ...]:
         """Those of its estimator that are given to it alone."""
         return _PARAMETERS.get(self, ())

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-from expunge.client.answers.models import (
-    Job,
-)
+from expunge.client.answers.models import Job
 
 
 class JobsPage(TypedDict):

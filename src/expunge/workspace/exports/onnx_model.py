@@ -14,17 +14,7 @@ from expunge.workspace.model_kinds import InverseLink
 
 OPSET, IR_VERSION = 19, 9
 """The first in which texts are compared; and the format of files that it came with."""
-_OPERATORS = {
-    "+": "Add",
-    "-": "Sub",
-    "*": "Mul",
-    "/": "Div",
-    "min": "Min",
-    "max": "Max",
-    "log": "Log",
-    "sin": "Sin",
-    "mod": "Mod",
-}
+_OPERATORS = {"+": "Add", "-": "Sub", "*": "Mul", "/": "Div", "min": "Min", "max": "Max", "log": "Log", "sin": "Sin"}
 
 
 def model_bytes(rules: Rules) -> bytes:
@@ -33,7 +23,6 @@ def model_bytes(rules: Rules) -> bytes:
     Its outputs are ``prediction``, ``(n_rows,)``, and ``probabilities``, ``(n_rows, K)``, if the model has any; ``_`` is added
     to the name of an output that is a column's.
 
-    Args:
         rules: of the model.
 
     Raises:
@@ -162,7 +151,9 @@ class _Graph:
             return self.add("Where", [self.add("IsNaN", [first]), self.constant(0.0), *rest])
         if operation == "if_below":
             return self.add("Where", [self.add("Less", [first, rest[0]]), *rest[1:]])
-        return self.add(_OPERATORS[operation], [first, *rest], **({"fmod": 1} if operation == "mod" else {}))
+        if operation == "mod":
+            return self.add("Mod", [first, *rest], fmod=1)
+        return self.add(_OPERATORS[operation], [first, *rest])
 
     def graded(self, t: str) -> str:
         """Probabilities of ordered classes, of the log-odds of being above each cut-point."""

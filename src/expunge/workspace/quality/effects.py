@@ -8,7 +8,7 @@ column is how much the mean loss of people held out rises when the column's valu
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,11 +17,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy import sparse
 
-from expunge.data.encoding import Category, Cyclic, Encoding, Number, OrderedCategory
+from expunge.data.columns import label
+from expunge.data.encoding import Category, Cyclic, Encoding, HashedCategory, Number, OrderedCategory
 from expunge.data.encoding.indicator import plain
+from expunge.data.own_columns import SUBJECT
 from expunge.data.schema import FeatureSchema
+from expunge.problem.arrays import unsplit
 from expunge.problem.objective import Objective
-from expunge.workspace.quality.held_out import Trial
+from expunge.workspace.quality.held_out import LEAST, Trial
 
 Array = NDArray[np.float64]
 
@@ -29,6 +32,17 @@ STEPS, BASE, SHUFFLED = 41, 100, 2_000
 """Values along a range; rows in which a column is set to each; and rows among which it is shuffled."""
 MOST_VALUES, MOST_CLASSES = 30, 6
 """Categories shown of a column, and classes with a line of their own."""
+MOST_HASHED = 20
+"""Values shown of a column whose values are not declared."""
+_MANY = {
+    "hashed_text": "no curve: a text sets many features at once, and a single one means nothing by itself",
+    "embedding": "no curve: the numbers of an embedding mean nothing one by one",
+}
+_MADE = {
+    "cross": "no curve: it is in those of its columns, and its own would be a surface",
+    "random_fourier": "no curve: it is in those of its columns, and single waves mean nothing by themselves",
+}
+"""Why there is no curve, by kind."""
 MONDAY = datetime(2024, 1, 1)
 SPANS = {"hour": (1, "%H:%M"), "day": (24, "%H:%M"), "week": (168, "%a"), "month": (744, "%d"), "year": (8784, "%b")}
 """Hours of each period from then on, and how a moment in it is shown."""
@@ -56,11 +70,12 @@ class Effect:
     """What a column does. Evidence: not for publication.
 
     Args:
-        column: name of the column.
-        importance: how much the mean loss rises when its values are shuffled.
-        values: along its range; none for columns that have too many, such as texts.
+        column: name of the column, or of what is made of several.
+        importance: how much the mean loss rises when its values are shuffled; of what is made of several columns, its features.
+        values: along its range; none where no curve is shown.
         is_range: whether the values are numbers in order, rather than categories.
         lines: one for each predictor that is shown.
+        without: why no curve is shown, or which values have none; empty where all have.
     """
 
     column: str
@@ -68,6 +83,7 @@ class Effect:
     values: tuple[str, ...] = ()
     is_range: bool = False
     lines: tuple[Line, ...] = field(default=(), repr=False)
+    without: str = ""
 
 
 def effects(
@@ -77,7 +93,7 @@ def effects(
     noise: Array,
     labels: Sequence[str],
 ) -> list[Effect]:
-    """What each column does, the most important first.
+    """What each column does, and what is made of several, the most important first.
 
     Args:
         made: a trial, whose un-noised weights and people held out importance is measured by.
@@ -89,9 +105,14 @@ def effects(
     features, importances, base = made.specification.features, _importances(made), made.held_out.table.slice(0, BASE)
     found = []
     for name, encoding in features.columns.items():
-        values, shown, is_range = _values(plain(encoding))
+        declared = plain(encoding)
+        values, shown, is_range = _values(declared)
+        if isinstance(declared, HashedCategory):
+            values = shown = _frequent(made, name)
         lines = _lines(features, objective, base, name, values, released, noise, labels) if values else ()
-        found.append(Effect(name, importances[name], tuple(shown), is_range, lines))
+        found.append(Effect(name, importances[name], tuple(shown), is_range, lines, _without(declared, bool(values))))
+    blocks = _importances_of_blocks(made)
+    found += [Effect(name, blocks[name], without=_MADE[each.kind]) for name, each in features.features.items()]
     return sorted(found, key=lambda effect: -effect.importance)
 
 
@@ -108,6 +129,45 @@ def _importances(made: Trial) -> dict[str, float]:
         column = rows[name].take(pa.array(rng.permutation(len(rows))))
         found[name] = loss(rows.set_column(rows.schema.get_field_index(name), name, column)) - before
     return found
+
+
+def _importances_of_blocks(made: Trial) -> dict[str, float]:
+    """Of what is made of several columns: its features are shuffled among the rows, as they are in encoded rows."""
+    features, estimator = made.specification.features, made.specification.estimator
+    if not features.features:
+        return {}
+    rows = made.specification.own_rows(made.held_out.table.slice(0, SHUFFLED))
+    X: Any = unsplit(rows.X)
+    order, found = np.random.default_rng(0).permutation(X.shape[0]), dict[str, float]()
+
+    def loss(X: Any) -> float:
+        return float(np.average(estimator.judge(replace(rows, X=X)).losses(made.noiseless), weights=rows.weight))
+
+    before = loss(X)
+    for name, (start, end) in features.places.items():
+        parts = [X[:, :start], X[order][:, start:end], X[:, end:]]
+        found[name] = loss(sparse.hstack(parts, format="csr") if sparse.issparse(X) else np.hstack(parts)) - before
+    return found
+
+
+def _frequent(made: Trial, name: str) -> list[str]:
+    """The most frequent values of a column among people held out, each of at least ten people."""
+    table = made.held_out.table
+    people = pa.table({"value": [label(value) for value in table[name].to_pylist()], "who": table[SUBJECT]})
+    counted = people.group_by("value").aggregate([("who", "count_distinct")]).to_pylist()
+    shared = [each for each in counted if each["value"] is not None and each["who_count_distinct"] >= LEAST]
+    return [each["value"] for each in sorted(shared, key=lambda each: (-each["who_count_distinct"], each["value"]))][
+        :MOST_HASHED
+    ]
+
+
+def _without(encoding: Encoding, has_curve: bool) -> str:
+    if isinstance(encoding, HashedCategory):
+        rest = "the most frequent are shown, each of at least" if has_curve else "none has a curve, as none is of at least"
+        return f"values are not declared: {rest} {LEAST} of the people held out"
+    if isinstance(encoding, Category | OrderedCategory) and len(encoding.values) > MOST_VALUES:
+        return f"the first {MOST_VALUES} of {len(encoding.values):,} values are shown"
+    return "" if has_curve else _MANY[encoding.kind]
 
 
 def _lines(

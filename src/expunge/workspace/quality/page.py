@@ -122,10 +122,11 @@ def _facts(found: Explanation) -> str:
     published, certificate, specification = found.published, found.certificate, found.published.specification
     noise = f"{certificate.noise} noise"
     noise += f", excess risk {certificate.excess_risk:.4g}" if certificate.sigma is None else f", σ = {certificate.sigma:.4g}"
+    remaining = f"{certificate.remaining:,.0f} {specification.kind.weighed}"
     classes = f" ({', '.join(published.classes)})" if published.classes else ""
     return (
         f"<p>{escape(specification.kind)} model of {escape(specification.target + classes)}; release {published.release} of "
-        f"{escape(published.at[:10])}; {certificate.n_parameters:,} parameters, {certificate.remaining:,.0f} rows; promise "
+        f"{escape(published.at[:10])}; {certificate.n_parameters:,} parameters, {remaining}; promise "
         f"ε = {certificate.epsilon:g}, δ = {certificate.delta:g}; {escape(noise)}.</p>"
     )
 
@@ -161,15 +162,21 @@ def _calibration(groups: Sequence[Group], what: str) -> Drawing:
 
 def _explained(found: Explanation) -> list[str]:
     rows = [
-        f'<tr><th scope="row">{escape(effect.column)}</th><td>{effect.importance:.3g}</td></tr>' for effect in found.effects
+        f'<tr><th scope="row">{escape(effect.column)}</th><td>{effect.importance:.3g}</td>'
+        f"<td>{escape(effect.without)}</td></tr>"
+        for effect in found.effects
     ]
     shown = [effect for effect in found.effects if effect.lines]
     parts = [
         "<h2>What it looks at</h2>",
-        table("How much the mean loss of people held out rises when a column is shuffled among them", ["Column", "Loss"], rows),
+        table(
+            "How much the mean loss of people held out rises when a column, or what is made of several, is shuffled among them",
+            ["Column", "Loss", "What is not shown below"],
+            rows,
+        ),
         "<h2>What each column adds</h2>",
         f"<p>In {escape(found.unit)}, beside the mean of people held out, of the weights as released; the band is where those "
-        "without noise lie, at 95 %. Columns of many features (texts, hashes, embeddings) have no curve.</p>",
+        "without noise lie, at 95 %.</p>",
     ]
     parts.append(f'<div class="effects">{"".join(_effect(effect, found.unit) for effect in shown)}</div>')
     return parts
