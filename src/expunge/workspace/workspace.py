@@ -22,7 +22,7 @@ from expunge.workspace.disclosure import Disclosure, disclosed
 from expunge.workspace.expectations import Expected
 from expunge.workspace.filling import IdColumns, Origin, fill
 from expunge.workspace.options import How, Taking
-from expunge.workspace.plans import Appended, Plan, Plans, looking
+from expunge.workspace.plans import Appended, Plan, Plans, carried_out, looking
 from expunge.workspace.predicting import Predictions
 from expunge.workspace.preview import Preview, preview
 from expunge.workspace.quality.quality import Quality
@@ -67,8 +67,7 @@ class Workspace:
             data: a file of rows (text, Excel, Parquet), a folder of Parquet files, or a database URL with ``query``.
             subject: the column that says to whom a row belongs.
             aliases: columns with other ids of the same person. Default: none.
-            hashed_aliases: hashes by which people on lists are found, as ``sha256(lower(email))``, of further columns of ids.
-                Default: none.
+            hashed_aliases: hashes by which people on lists are found, as ``sha256(lower(email))``. Default: none.
             ignore_case: whether ids that differ only in the case of letters are the same. Default: ``False``.
             query: SQL whose result is the rows; ``data`` is then the URL of the database.
             reading: what is known about the file; the rest is detected. What it says about values holds for later files too.
@@ -402,7 +401,4 @@ class Workspace:
         return Plans(self.storage)
 
     def _run(self, plan: Plan[Expected], notify: Notify) -> Done:
-        """Does what is planned; the caller has the right to change the workspace."""
-        for sentence in plan.expected.sentences:
-            notify(sentence)
-        return Done([], []) if plan.work is None else batch.run(self.storage, plan.work, notify)
+        return carried_out(self.storage, plan, notify)
