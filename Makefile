@@ -100,6 +100,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.compare
 	$(BIN)/python -m benchmarks.workspace
 	$(BIN)/python -m benchmarks.desk
+	$(BIN)/python -m benchmarks.pages
 
 # 8 GB of Parquet, models of 20,000 features, and a cluster in simulation
 bench-scale: $(READY)

@@ -85,7 +85,9 @@ def log_in(chromium, served, token):
     yield log_in
     for context in contexts:
         context.close()
-    told = re.compile("status of (401|422) ")  # the page that asks for a token, and a form that was wrong
+    told = re.compile(
+        "status of (401|403|422) "
+    )  # the page that asks for a token, one's own approval, and forms that were wrong
     assert [text for text in errors if not told.search(text)] == []
 
 

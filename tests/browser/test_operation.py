@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from expunge.ledger import tokens
-from tests.browser.test_story import accessible
+from tests.browser.looks import accessible
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (360, "dark")])

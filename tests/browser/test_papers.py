@@ -8,7 +8,7 @@ import pytest
 import zxingcpp
 from playwright.sync_api import expect
 
-from tests.browser.test_story import accessible
+from tests.browser.looks import accessible
 
 SIZES = [{"width": 1280, "height": 900}, {"width": 360, "height": 740}]
 

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from expunge.workspace import Workspace, handling
-from tests.browser.test_story import accessible
+from tests.browser.looks import accessible
 from tests.workspace.people import workspace
 
 

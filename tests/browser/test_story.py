@@ -1,18 +1,11 @@
 """The page in a real browser: the story, every role, small, dark, without JavaScript, by keyboard; axe finds nothing."""
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from expunge.ledger import hooks, notices
 from expunge.ledger.notices import Notice
-
-axe = Axe()
-
-
-def accessible(page) -> None:
-    found = axe.run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]})
-    assert found.violations_count == 0, found.generate_report()
+from tests.browser.looks import accessible
 
 
 def test_from_request_to_verified_certificate(log_in, shot, tmp_path):

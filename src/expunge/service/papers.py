@@ -19,6 +19,7 @@ from expunge.ledger import releases, requests, times
 from expunge.ledger.cases import Extension, Ground
 from expunge.ledger.requests import Request, RequestKind, RequestState
 from expunge.service.codes import drawn
+from expunge.service.words import written
 from expunge.workspace.genuineness import require_genuine
 from expunge.workspace.storage import Storage
 
@@ -26,6 +27,7 @@ STYLE = (files("expunge.service") / "static" / "letter.css").read_text(encoding=
 templates = Environment(
     loader=PackageLoader("expunge.service"), autoescape=select_autoescape(), undefined=StrictUndefined, trim_blocks=True
 )
+templates.filters["written"] = written
 NAMED = 12
 """Number of models that a certificate names; of more, the number is said, and its page remains one."""
 

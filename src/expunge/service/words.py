@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from numpy import format_float_positional
+
 from expunge.ledger.batches import BatchKind
 from expunge.ledger.jobs import Job, JobKind, JobState
 from expunge.service.faults import Cause
@@ -55,6 +57,16 @@ CAUSES = {
     Cause.BUG: "a fault of the program: report what its log says",
     ASKED: "what was asked for: correct it, and ask again",
 }
+
+
+def written(value: object) -> object:
+    """A number as people write it, without an exponent; anything else as it is.
+
+    Examples:
+        >>> written(1e-05), written(1300.0), written("inf")
+        ('0.00001', '1300', 'inf')
+    """
+    return format_float_positional(value, trim="-") if isinstance(value, float) else value
 
 
 @dataclass(frozen=True)

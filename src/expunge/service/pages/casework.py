@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.responses import Response
 
@@ -41,9 +41,12 @@ def request_page(request: Request, caller: Visitor, identity: Identity) -> Respo
 
 
 @router.get("/requests/{identity}/path")
-def request_path(request: Request, caller: Visitor, identity: Identity) -> Response:
-    """The part of a request's page that changes."""
-    return render(request, "status.html", **_status(request, identity))
+def request_path(
+    request: Request, caller: Visitor, identity: Identity, seen: Annotated[str, Query(max_length=40)] = ""
+) -> Response:
+    """The part of a request's page that changes; the rest too, if its state is no longer the one that was seen."""
+    values = _values(request, caller, identity)
+    return render(request, "path.html", **{**values, "is_new": values["row"].state != seen})
 
 
 @router.post("/requests/{identity}/extend")
@@ -139,6 +142,11 @@ def _require_confirmed(confirm: str, message: str) -> None:
 
 
 def _page(request: Request, caller: Caller, identity: str, status_code: int = 200, **shown: Any) -> HTMLResponse:
+    return render(request, "request.html", status_code, **{**_values(request, caller, identity), **shown})
+
+
+def _values(request: Request, caller: Caller, identity: str) -> dict[str, Any]:
+    """What a request's page shows."""
     status = _status(request, identity)
     with workspace_of(request).storage.database.reading() as connection:
         entries = history_of(connection, status["row"])
@@ -146,8 +154,8 @@ def _page(request: Request, caller: Caller, identity: str, status_code: int = 20
         file, notes = cases.file_of(connection, identity), cases.notes_of(connection, identity)
         untouched = requests.is_untouched(connection, identity)
     noted = {"file": file, "notes": notes} if may_read else {"file": None, "notes": []}
-    values = {"wrong": ("", "", ""), "typed": None, "entries": entries, "is_untouched": untouched, **noted, **status, **shown}
-    return render(request, "request.html", status_code, **values)
+    told = {"wrong": ("", "", ""), "typed": None, "is_new": False}
+    return {**told, "entries": entries, "is_untouched": untouched, **noted, **status}
 
 
 def _status(request: Request, identity: Identity) -> dict[str, Any]:

@@ -14,7 +14,9 @@ from expunge.ledger import log, releases, requests
 from expunge.service.api.answers import workspace_of
 from expunge.service.bodies import Number
 from expunge.service.pages.rendering import Visitor, render
+from expunge.service.pages.words import STATES
 from expunge.service.routing import GuardedRoute
+from expunge.service.words import WHY
 from expunge.workspace.genuineness import require_genuine
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=GuardedRoute)
@@ -53,7 +55,7 @@ def certificate_list(
     with workspace_of(request).storage.database.reading() as connection:
         rows = releases.page(connection, before, SHOWN + 1)
     more = rows[SHOWN - 1].id if len(rows) > SHOWN else None
-    return render(request, "certificates.html", rows=rows[:SHOWN], more=more, before=before)
+    return render(request, "certificates.html", rows=rows[:SHOWN], more=more, before=before, why=WHY)
 
 
 @router.get("/certificates/{number}")
@@ -92,4 +94,5 @@ def certificate(
         more=after + SHOWN if len(covered) > after + SHOWN else None,
         evidence=row.figures.content,
         figures=FIGURES,
+        states=STATES,
     )

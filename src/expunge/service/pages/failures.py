@@ -7,7 +7,7 @@ from fastapi.responses import HTMLResponse
 from starlette.responses import Response
 
 from expunge.service.api.answers import found
-from expunge.service.pages.rendering import render
+from expunge.service.pages.rendering import Guest, render
 from expunge.service.problem_types import TYPES
 from expunge.service.problems import Failure
 from expunge.service.routing import GuardedRoute
@@ -54,12 +54,12 @@ def failure_page(request: Request, failure: Failure) -> Response:
 
 
 @router.get("/problems")
-def problem_list(request: Request) -> Response:
+def problem_list(request: Request, caller: Guest) -> Response:
     """All types of problems of the API."""
     return render(request, "problems.html", types=list(TYPES.values()))
 
 
 @router.get("/problems/{name}")
-def problem_page(request: Request, name: str) -> Response:
+def problem_page(request: Request, caller: Guest, name: str) -> Response:
     """A type of problems: what it means, and what to do."""
     return render(request, "problems.html", types=[found(TYPES.get(name), "such type of problems")])

@@ -1,6 +1,6 @@
 """The page that shows what is held about a person."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse
@@ -17,7 +17,7 @@ router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse,
 @router.get("/people")
 def people(request: Request, caller: Operator) -> Response:
     """The form that asks whom to look up."""
-    return render(request, "people.html", held=None, subject="", by="", problem="")
+    return _page(request)
 
 
 @router.post("/people")
@@ -32,9 +32,14 @@ def person(
     try:
         held = workspace_of(request).show(subject.strip(), by=by or None, actor=caller.holder.id)
     except RequestRefused as error:
-        return render(request, "people.html", held=None, subject=subject, by=by, problem=str(error))
+        return _page(request, 422, subject=subject, by=by, problem=str(error))
     if form == "page":
-        return render(request, "people.html", held=held, subject=subject, by=by, problem="")
+        return _page(request, held=held, subject=subject, by=by)
     content, kind = (held.to_json(), "application/json") if form == "json" else (held.to_csv(), "text/csv")
     headers = {"Content-Disposition": f'attachment; filename="held.{form}"', "Cache-Control": "no-store"}
     return Response(content, media_type=kind, headers=headers)
+
+
+def _page(request: Request, status_code: int = 200, **values: Any) -> Response:
+    shown: dict[str, Any] = {"held": None, "subject": "", "by": "", "problem": "", **values}
+    return render(request, "people.html", status_code, id_columns=workspace_of(request).id_columns, **shown)

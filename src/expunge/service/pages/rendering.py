@@ -15,6 +15,7 @@ from starlette.responses import Response
 from expunge.ledger.requests import RequestState
 from expunge.ledger.tokens import Role
 from expunge.service.access import Admission, Caller, access_of
+from expunge.service.words import written
 
 LINK = re.compile(r'\b((?:href|src|action|formaction|hx-get|hx-post)=")(?=/)')
 KEPT = "kept."
@@ -47,6 +48,7 @@ def moment(at: str | datetime) -> Markup:
     return Markup('<time class="local" datetime="{}">{}</time>').format(exact.isoformat(timespec="seconds"), written)
 
 
+pages.filters["written"] = written
 pages.globals.update(Role=Role, RequestState=RequestState, moment=moment)
 
 

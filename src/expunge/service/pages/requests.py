@@ -117,7 +117,8 @@ async def make_requests(request: Request, caller: Operator, draft: Annotated[str
     pairs = list(zip([entry.text for entry in made.entries], answers, strict=True))
     handout = Handout.of(answers)
     kept = request.app.state.handouts.keep(caller.holder.id, handout) if handout.receipts else None
-    return render(request, "receipts.html", 201, pairs=pairs, accepted=len(handout.receipts), kept=kept, most=PAPERS)
+    shown = {"pairs": pairs, "accepted": len(handout.receipts), "kept": kept, "most": PAPERS, "words": words}
+    return render(request, "receipts.html", 201, **shown)
 
 
 def _new(request: Request, typed: dict[str, str] | None = None, wrong: dict[str, str] | None = None) -> HTMLResponse:
