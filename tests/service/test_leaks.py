@@ -256,7 +256,7 @@ def exported(found: Workspace, name: str, form: Format, folder: Path) -> object:
 
 def plain(life: Life, value: Any, name: str = "") -> object:
     """``value`` without weights, hours, signatures and random numbers, each of them recognised as what it is."""
-    if name == "covers":  # where among the random leaves it lies is random
+    if name == "covers" and "proof" in value:  # where among the random leaves it lies is random
         size = value["proof"]["metadata"]["size"]
         return [len(value["commitment"]), size, len(value["proof"]["path"]), len(value["proof"]["rule"])]
     if isinstance(value, dict):
