@@ -37,9 +37,11 @@ import sqlglot
 import uvicorn
 
 from expunge.cli import app
+from expunge.data.hashed_ids import HashedId
 from expunge.service import app as service
 from expunge.workspace import Workspace, auditing, backup, doctor, exports, predicting, recovery
 from expunge.workspace.quality import page, trade_off
+from expunge.workspace.suppressing import GivenList
 from tests.workspace.people import people, workspace
 
 LOADED = (
@@ -97,6 +99,9 @@ COMMANDS = {
     "refuse": ["request", "refuse", "REQUEST", "--reason", "excessive"],
     "note": ["request", "note", "REQUEST", "--text", "a note"],
     "approve": ["request", "approve", "REQUEST"],
+    "suppress": ["suppress", "hashes.txt", "--list", "drop", "--column", "who", "--normalised", "exact"],
+    "suppressions": ["suppressions"],
+    "lift": ["suppressions", "--lift", "kept"],
     "append": ["append", "new.parquet"],
     "append csv": ["append", "new.csv"],
     "rectify": ["rectify", "person-5", "--file", "right.parquet"],
@@ -149,7 +154,9 @@ def prepare(folder: Path) -> None:
     backup.back_up(lost.storage, folder / "monday")
     lost.storage.database.close()
     shutil.rmtree(lost.storage.path)
-    made = workspace(folder, models=False, table=people(200, 150))  # a fifth are held out, and at least ten must be
+    hashed = HashedId("who", "exact", "sha256")
+    table = people(200, 150)  # a fifth are held out, and at least ten must be
+    made = workspace(folder, models=False, table=table, hashed=(str(hashed),))
     made.fit("churn", "churn", delta=1e-5)
     made.fit("visits", "visits", model="ridge", sigma=0.05)
     made.forget(["person-1"])
@@ -157,6 +164,8 @@ def prepare(folder: Path) -> None:
     (waiting,) = made.forget(["person-2"])
     (folder / "receipt.json").write_text(waiting.receipt or "")
     (folder / "ids.txt").write_text("person-3\nperson-4\n")
+    (folder / "hashes.txt").write_text(f"{hashed.of('person-6')}\n{hashed.of('nobody')}\n")
+    made.suppression.add(GivenList("kept", hashed, [hashed.of("new-9")], [1]))
     new = people(5, 5, seed=1)
     new = new.set_column(0, "who", pa.array([f"new-{i}" for i in range(5)]))
     pq.write_table(new, folder / "new.parquet")

@@ -8,10 +8,12 @@ import openpyxl
 import pytest
 from fastapi.testclient import TestClient
 
-from expunge.ledger import tokens
+from expunge.ledger import register, requests, sealing, tokens
 from expunge.ledger.requests import RequestState
+from expunge.ledger.tables import requests as table
 from expunge.service.app import create_app
-from expunge.workspace import Workspace
+from expunge.workspace import Workspace, handling
+from tests.service.test_api import wait_for
 from tests.workspace.people import workspace
 
 
@@ -260,3 +262,31 @@ class TestThePages:
         assert desk.send("Olga", "/requests/search", {"text": "A-17"}).status_code == 403
         rows = list(csv.DictReader(io.StringIO(desk.get("Olga", "/requests/register.csv?state=cancelled").text)))
         assert {row["state"] for row in rows} == {RequestState.CANCELLED} and {row["reason"] for row in rows} == {"duplicate"}
+
+
+def test_the_worker_waits_for_the_hold_and_for_the_second_person(tmp_path):
+    made = workspace(tmp_path, models=False)
+    path = made.storage.configuration_path
+    settings = path.read_text().replace("hold_hours = 0", "hold_hours = 2")
+    path.write_text(settings.replace("approval_people = 0", "approval_people = 1"))
+    found = Workspace.open(made.storage.path)
+    (held,) = found.forget(["person-1"])
+    unapproved = found.forget(["person-2", "person-3"])
+    app = create_app(found, every=0.1)
+    with TestClient(app):
+        worker = app.state.worker
+        first = worker.health.last_round
+        assert wait_for(lambda: (worker.health.last_round - first).total_seconds() >= 0.2)  # it has looked, twice or more
+        with found.storage.database.reading() as connection:
+            assert register.counts(connection) == {RequestState.ACCEPTED: 3}
+        with found.storage.database.writing() as connection:
+            sealing.update(connection, table, table.c.hold.is_not(None), hold="2026-01-01T00:00:00.000000+00:00")
+        assert wait_for(lambda: _state(found, held.request) == RequestState.CLOSED)
+        assert _state(found, unapproved[0].request) == RequestState.ACCEPTED
+        handling.approve(found.storage, unapproved[0].request, "somebody else")
+        assert wait_for(lambda: {_state(found, answer.request) for answer in unapproved} == {RequestState.CLOSED})
+
+
+def _state(found, request):
+    with found.storage.database.reading() as connection:
+        return requests.by_id(connection, request).state

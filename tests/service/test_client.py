@@ -10,7 +10,7 @@ from expunge.client import Busy, Client, Refused, ServiceProblem, UnusableRows, 
 from expunge.errors import ExpungeError, RequestRefused, WorkspaceBusy
 from expunge.evidence.signing import PublicKeys
 from expunge.evidence.verification import verify_content
-from tools.contract import ANSWERS, answers, document, formatted
+from tools.contract import ANSWERS, SERVICE, answers, document, documented, formatted
 
 
 @pytest.fixture(scope="module")
@@ -144,3 +144,8 @@ def test_the_types_are_those_of_the_service():
     """If this fails: python -m tools.contract."""
     for tag, text in answers(document()).items():
         assert (ANSWERS / f"{tag}.py").read_text() == formatted(text), tag
+
+
+def test_the_page_of_the_service_has_the_table_of_problems():
+    """If this fails: python -m tools.contract."""
+    assert SERVICE.read_text() == documented(SERVICE.read_text())

@@ -14,11 +14,15 @@ import httpx
 import pytest
 import uvicorn
 
+from expunge.client import Client
+from expunge.service import routing
 from expunge.service.app import create_app
 from expunge.service.connections import Connections, Limits, _files
 
 LIMITS = Limits(header_bytes=4096, header=0.4, stall=0.4, body=1.2, reading=0.4, closing=0.2, per_address=20)
 
+PROXY = "127.0.0.5"
+SERVE = [sys.executable, "-m", "expunge", "serve", "--port", "0"]
 POST = b"POST /v1/requests HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
 
 
@@ -136,11 +140,36 @@ def test_no_body_is_read_of_somebody_who_is_not_let_in(port, token, expect):
         assert received(made).startswith("HTTP/1.1 401")
 
 
+def test_strangers_cannot_fill_the_memory(port, monkeypatch):
+    monkeypatch.setattr(routing, "OPEN_UPLOADS", 3)
+    head = b"POST /v1/verify HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 3000000\r\n\r\n{"
+    with ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(opened(port, head))
+        until, status = time.monotonic() + 20, 0
+        while status != 503 and time.monotonic() < until:
+            status = httpx.post(f"http://127.0.0.1:{port}/v1/verify", json={}).status_code
+        assert status == 503
+
+
 @pytest.fixture(scope="module")
 def command(found):
     """The service as its users start it."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "expunge", "serve", "--port", "0", "-w", str(found.storage.path)],
+        [
+            sys.executable,
+            "-m",
+            "expunge",
+            "serve",
+            "--port",
+            "0",
+            "--root-path",
+            "/desk",
+            "--trusted-proxy",
+            PROXY,
+            "-w",
+            str(found.storage.path),
+        ],
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "NO_COLOR": "1"},
@@ -161,6 +190,19 @@ def command(found):
     process.stderr.close()
 
 
+def test_who_calls_is_believed_of_named_proxies_alone(command):
+    _process, port = command
+    statuses = list[int]()
+    for source, forwarded in (
+        [(PROXY, "203.0.113.7")] * 12 + [(PROXY, "203.0.113.8")] + [("127.0.0.9", f"198.51.100.{i}") for i in range(12)]
+    ):
+        head = f"GET /v1/models HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: {forwarded}\r\nConnection: close\r\n"
+        wrong = f"Authorization: Bearer exp_0_{len(statuses)}\r\n\r\n"
+        with opened(port, (head + wrong).encode(), source=source) as made:
+            statuses.append(int(received(made).split()[1]))
+    assert statuses == [401] * 10 + [429] * 2 + [401] + [401] * 10 + [429] * 2
+
+
 def test_a_thousand_idle_connections_hold_up_nobody_and_a_stalled_upload_does_not_hold_up_its_end(command, token):
     process, port = command
     _files(3000)
@@ -170,7 +212,9 @@ def test_a_thousand_idle_connections_hold_up_nobody_and_a_stalled_upload_does_no
         for _ in range(1000):
             stack.enter_context(opened(port))
         for _ in range(20):
-            assert client.get("/v1/requests").status_code == 200
+            assert client.get("/desk/v1/requests").status_code == 200
+        with Client(f"http://127.0.0.1:{port}/desk", token["operator"]) as desk:
+            assert list(desk.requests()) == []
         for _ in range(5):
             stack.enter_context(opened(port, stalled + bearer(token) + b"\r\n{"))
         dripping = stack.enter_context(opened(port, b"GET /v1/openapi.json HTTP/1.1\r\nHost: h\r\n\r\n" * 50))

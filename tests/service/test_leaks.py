@@ -5,6 +5,7 @@ other gaps. In one the statistics or a pass suffice, in the other it takes refit
 """
 
 import base64
+import hashlib
 import io
 import json
 import re
@@ -54,6 +55,8 @@ RANDOM = {"sig", "keyid", "from", "salt", "commitment", "workspace", "subject_ke
 """Signatures, keys, and what was drawn for the purpose."""
 HASHES = {"endorsement", "root", "log", "path", "weights_digest", "sha256"}
 """Over the events or the weights, which are public themselves."""
+BESIDES = {"date", "content-length", "etag", "ratelimit"}
+"""Headers that follow from the content, or count calls."""
 WEIGHTS = {"weights", "coef", "intercept"}
 
 
@@ -147,7 +150,9 @@ def lived(folder: Path, table: pa.Table) -> Life:
         published["webhooks"] = sorted(receiver.told, key=lambda body: (body["event"], body.get("certificate", 0)))
         for path in _paths(found):
             answer = call("consumer", "GET", path)
-            headers = {name: value for name, value in answer.headers.items() if name not in ("date", "content-length")}
+            tag = answer.headers.get("etag", "").strip('"')
+            assert tag in ("", hashlib.sha256(answer.content).hexdigest()[:24]) or tag == str(answer.json()["certificate"])
+            headers = {name: value for name, value in answer.headers.items() if name not in BESIDES}
             published[path] = [answer.status_code, headers, answer.text]
         for number, path in enumerate(_covering(found)):
             published[f"covering certificate {number}"] = call("consumer", "GET", path).text
@@ -251,7 +256,7 @@ def exported(found: Workspace, name: str, form: Format, folder: Path) -> object:
 
 def plain(life: Life, value: Any, name: str = "") -> object:
     """``value`` without weights, hours, signatures and random numbers, each of them recognised as what it is."""
-    if name == "covers":  # where among the random leaves it lies is random
+    if name == "covers" and "proof" in value:  # where among the random leaves it lies is random
         size = value["proof"]["metadata"]["size"]
         return [len(value["commitment"]), size, len(value["proof"]["path"]), len(value["proof"]["rule"])]
     if isinstance(value, dict):

@@ -8,7 +8,7 @@ import pytest
 
 from expunge.evidence.events import EventKind
 from expunge.evidence.signing import PublicKeys, SigningKey
-from expunge.ledger import log, requests
+from expunge.ledger import excerpts, log, requests
 from expunge.ledger.requests import RequestState
 from expunge.service import verifying
 from expunge.service.event_words import WORDS
@@ -136,8 +136,8 @@ def test_the_log_has_pages_and_filters(logged_in, found, files):  # noqa: F811
     assert wrong.status_code == 422 and 'aria-invalid="true"' in wrong.text
     with found.storage.database.reading() as connection:
         size = log.size(connection)
-        assert [log.first_since(connection, at) for at in ("", "2999")] == [1, size + 1]
-        assert [event.content["seq"] for event in log.newest_entries(connection, None, (2, 4), 2)] == [4, 3]
+        assert [excerpts.first_since(connection, at) for at in ("", "2999")] == [1, size + 1]
+        assert [event.content["seq"] for event in excerpts.newest_entries(connection, None, (2, 4), 2)] == [4, 3]
     event = client.get("/log/1").text
     assert "workspace.created" in event and "/v1/log/inclusion/1" in event
     assert client.get("/log/999999").status_code == 404

@@ -70,6 +70,7 @@ def workspace(
     database: str | None = None,
     schema: str | None = SCHEMA,
     aliases: tuple[str, ...] = (),
+    hashed: tuple[str, ...] = (),
 ) -> Workspace:
     """A workspace in ``folder / "ws"`` with three models, where requests are not held; without ``schema`` one is drafted."""
     pq.write_table(people() if table is None else table, folder / "people.parquet")
@@ -77,7 +78,9 @@ def workspace(
     if given is not None:
         given.write_text(str(schema))
     data = str(folder / "people.parquet")
-    made = at_once(Workspace.create(folder / "ws", data, "who", aliases=aliases, schema=given, database=database))
+    made = at_once(
+        Workspace.create(folder / "ws", data, "who", aliases=aliases, hashed_aliases=hashed, schema=given, database=database)
+    )
     if models:
         made.fit("churn", "churn", delta=1e-5)
         made.fit("spend", "spend", model="ridge", sigma=0.05)

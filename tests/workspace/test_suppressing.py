@@ -14,7 +14,7 @@ from expunge.cli import app
 from expunge.data.hashed_ids import HashedId
 from expunge.errors import InvalidRows
 from expunge.evidence.receipts import verify_receipt
-from expunge.ledger import log, tables
+from expunge.ledger import excerpts, tables
 from expunge.workspace import Workspace
 from expunge.workspace.suppressing import GivenList
 from tests.workspace.people import SCHEMA, people, with_mail
@@ -63,22 +63,22 @@ def rows_of(folder, names, mails=None):
 
 def test_who_is_found_is_forgotten_and_the_others_are_kept(found, tmp_path):
     listed = [sha256("person-1@example.org"), base64.b64encode(bytes.fromhex(sha256("new@example.org"))).decode()]
-    done = found.suppress(given("drop-1", [*listed, listed[0].upper()]))
+    done = found.suppression.add(given("drop-1", [*listed, listed[0].upper()]))
     assert (done.entries, done.new, done.several, done.unmatched, len(done.answers)) == (2, 2, 0, 1, 1)
     (answer,) = done.answers
     with found.storage.database.reading() as connection:
         keys = found.storage.public_keys(connection)
     assert verify_receipt(json.loads(answer.receipt), keys, listed[0])["request"] == answer.request
-    again = found.suppress(given("drop-1", listed))
+    again = found.suppression.add(given("drop-1", listed))
     assert again.new == 0 and again.answers[0].request == answer.request and again.answers[0].receipt is None
     assert found.process().requests == (answer.request,)
-    after = found.suppress(given("drop-1", listed))
+    after = found.suppression.add(given("drop-1", listed))
     assert after.unmatched == 2 and not after.answers
     assert found.forget(["person-1"])[0].reason == "already-forgotten"
 
 
 def test_later_rows_of_anybody_on_a_list_are_left_out(found, tmp_path):
-    found.suppress(given("drop-2", [sha256("late@example.org"), sha256("person-2@example.org")]))
+    found.suppression.add(given("drop-2", [sha256("late@example.org"), sha256("person-2@example.org")]))
     found.process()
     before = found.storage.table.count()
     data = rows_of(tmp_path, ["newcomer", "other", "back"], [" Late@Example.org", "other@example.org", "person-2@example.org"])
@@ -89,18 +89,18 @@ def test_later_rows_of_anybody_on_a_list_are_left_out(found, tmp_path):
     assert (done.rows, done.arrived.suppressed) == (1, 2) and found.storage.table.count() == before + 1
     assert found.forget(["newcomer"], dry_run=True)[0].reason == "unknown-subject"
     assert found.append(rows_of(tmp_path, ["late"], ["LATE@example.org"])).rows == 0
-    found.suppress(given("drop-3", [sha256("person-3@example.org")]))
+    found.suppression.add(given("drop-3", [sha256("person-3@example.org")]))
     found.process()
-    found.lift_suppression("drop-3")
+    found.suppression.lift("drop-3")
     with pytest.raises(InvalidRows, match="forgotten"):  # they are on no list any more
         found.append(rows_of(tmp_path, ["person-3"]))
-    found.lift_suppression("drop-2")
+    found.suppression.lift("drop-2")
     assert found.append(rows_of(tmp_path, ["late2"], ["late@example.org"])).rows == 1
 
 
 def test_a_hash_that_stands_for_several_people_asks_for_nobody(found):
     digest = hashlib.sha1(b"+4930555").hexdigest()
-    done = found.suppress(given("telephones", [digest], TELEPHONE))
+    done = found.suppression.add(given("telephones", [digest], TELEPHONE))
     assert (done.several, done.answers, done.unmatched) == (1, [], 0)
 
 
@@ -117,23 +117,23 @@ def test_a_hash_that_stands_for_several_people_asks_for_nobody(found):
 )
 def test_a_list_that_cannot_be_is_refused_whole(name, entries, hashed, says, found):
     with pytest.raises(ValueError, match=says) as error:
-        found.suppress(given(name, entries, hashed))
+        found.suppression.add(given(name, entries, hashed))
     assert "person-4" not in str(error.value)
-    assert "drop-4" not in [each.name for each in found.suppressions()]
+    assert "drop-4" not in [each.name for each in found.suppression.lists()]
     with pytest.raises(ValueError, match="there is no suppression list"):
-        found.lift_suppression("drop-4")
+        found.suppression.lift("drop-4")
 
 
 def test_neither_ids_nor_listed_hashes_are_anywhere(found):
     listed = sha256("secret@example.org")
-    found.suppress(given("drop-5", [listed]))
+    found.suppression.add(given("drop-5", [listed]))
     for path in found.storage.path.rglob("*"):
         if path.is_file() and path.parent.name != "keys":
             content = path.read_bytes()
             assert listed.encode() not in content and bytes.fromhex(listed) not in content, path
             assert b"secret@example.org" not in content and b"Person-20@example.org" not in content, path
     with found.storage.database.reading() as connection:
-        (event,) = log.newest_entries(connection, None, (1, 2**53), 1)
+        (event,) = excerpts.newest_entries(connection, None, (1, 2**53), 1)
         assert event.content["list"] == "drop-5" and set(event.content) == {"seq", "at", "kind", "list"}
         assert connection.execute(sa.select(sa.func.count()).select_from(tables.suppressions)).scalar()
 

@@ -40,7 +40,7 @@ def suppress(
         hashed = HashedId.declared(f"{algorithm}({normalised}({column}))")
         listed = given_list(file, (), heading, no_heading=False)
         require_writable(receipts)
-        done = found.suppress(GivenList(name, hashed, listed.ids, listed.lines), actor=LOCAL)
+        done = found.suppression.add(GivenList(name, hashed, listed.ids, listed.lines), actor=LOCAL)
         made = {answer.request: answer.receipt for answer in done.answers if answer.receipt is not None}
         written = write_receipts(receipts, made)
     refused = [answer for answer in done.answers if answer.is_refused]
@@ -79,8 +79,8 @@ def suppressions(
     with progress("reading the lists", as_json):
         found = Workspace.open(workspace)
         if lift is not None:
-            found.lift_suppression(lift)
-        lists = found.suppressions()
+            found.suppression.lift(lift)
+        lists = found.suppression.lists()
 
     def text() -> None:
         if lift is not None:

@@ -78,7 +78,11 @@ class Client:
         return cast(list[Answer], self.calls.call("POST", "/v1/requests/bulk", body=body).json())
 
     def request(self, request: str) -> OneRequest:
-        """One request, its state and its certificates."""
+        """One request, its state and its certificates.
+
+        Args:
+            request: id of the request.
+        """
         return cast(OneRequest, self._get(f"/v1/requests/{request}"))
 
     def requests(self, **filters: str | None) -> Iterator[Entry]:
@@ -111,7 +115,7 @@ class Client:
             TimeoutError: it is still open.
         """
         until = time.monotonic() + seconds
-        while (found := self.request(request))["state"] in ("accepted", "working", "certified"):
+        while (found := self.request(request))["closed"] is None:
             if time.monotonic() > until:
                 raise TimeoutError(f"request {request} is still {found['state']} after {seconds:g} seconds")
             time.sleep(every)
@@ -122,15 +126,27 @@ class Client:
         return cast(list[Model], self._get("/v1/models")["items"])
 
     def model(self, name: str) -> ModelDetail:
-        """One model, and what it can still forget."""
+        """One model, and what it can still forget.
+
+        Args:
+            name: of the model.
+        """
         return cast(ModelDetail, self._get(f"/v1/models/{name}"))
 
     def capacity(self, name: str) -> Capacity:
-        """How much of a model's capacity to forget is used."""
+        """How much of a model's capacity to forget is used.
+
+        Args:
+            name: of the model.
+        """
         return cast(Capacity, self._get(f"/v1/models/{name}/capacity"))
 
     def releases(self, name: str) -> list[Release]:
-        """All releases of a model, oldest first."""
+        """All releases of a model, oldest first.
+
+        Args:
+            name: of the model.
+        """
         return cast(list[Release], self._get(f"/v1/models/{name}/releases")["items"])
 
     def release(self, name: str, *, seen: int | None = None) -> Published | None:
@@ -161,7 +177,12 @@ class Client:
                 yield found
 
     def predict(self, name: str, rows: Iterable[Row]) -> Predictions:
-        """What a model's newest release predicts for rows, in their order."""
+        """What a model's newest release predicts for rows, in their order.
+
+        Args:
+            name: of the model.
+            rows: each with every column of the model's schema, ``None`` where missing.
+        """
         body = {"rows": [dict(row) for row in rows]}
         return cast(Predictions, self.calls.call("POST", f"/v1/models/{name}/predictions", body=body).json())
 
@@ -179,7 +200,11 @@ class Client:
         return self.calls.pages("/v1/certificates", "before", {"limit": 500})
 
     def events(self, after: int = 0) -> Iterator[Event]:
-        """The events of the log, oldest first, from the one after ``after``."""
+        """The events of the log, oldest first.
+
+        Args:
+            after: number of the event after which they begin. Default: 0.
+        """
         while True:
             items: list[Event] = self._get("/v1/log/events", after=after, limit=500)["items"]
             yield from items
@@ -188,7 +213,11 @@ class Client:
             after = items[-1]["seq"]
 
     def inclusion(self, event: int) -> Inclusion:
-        """The proof that an event is in the log."""
+        """The proof that an event is in the log.
+
+        Args:
+            event: number of the event.
+        """
         return cast(Inclusion, self._get(f"/v1/log/inclusion/{event}"))
 
     def keys(self) -> str:
@@ -216,7 +245,11 @@ class Client:
         return cast(Job, self.calls.call("POST", f"/v1/{path}", body=wanted).json())
 
     def job(self, number: int) -> Job:
-        """A job."""
+        """A job.
+
+        Args:
+            number: of the job.
+        """
         return cast(Job, self._get(f"/v1/jobs/{number}"))
 
     def wait(self, job: Job, *, every: float = 2.0, seconds: float = 3600.0) -> Job:
@@ -231,7 +264,7 @@ class Client:
             TimeoutError: it has not ended.
         """
         until = time.monotonic() + seconds
-        while (found := self.job(job["job"]))["state"] in ("queued", "running"):
+        while (found := self.job(job["job"]))["ended"] is None:
             if time.monotonic() > until:
                 raise TimeoutError(f"job {job['job']} is still {found['state']} after {seconds:g} seconds")
             time.sleep(every)

@@ -37,7 +37,11 @@ class UnusableRows(ServiceProblem, InvalidRows):
 
 
 class Unreadable(ServiceProblem):
-    """An answer that is none of the service's, such as that of a proxy in front."""
+    """An answer that is none of the service's, such as that of a proxy in front.
+
+    Args:
+        status: the status of the answer.
+    """
 
     def __init__(self, status: int) -> None:
         detail = f"the answer, with status {status}, is not one of the service: check the address, and the proxies in front"

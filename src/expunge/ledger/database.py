@@ -1,26 +1,25 @@
 """The database under the ledger: SQLite in the workspace, or PostgreSQL by URL."""
 
-import os
-import sqlite3
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError, SQLAlchemyError
-from sqlalchemy.pool import ConnectionPoolEntry, NullPool
+from sqlalchemy.pool import NullPool
 
 from expunge.data.urls import database_url, shown, sqlite_url, without_password
 from expunge.errors import LedgerCorrupt, WorkspaceBusy, WorkspaceInvalid
 from expunge.files import delete_file, sync_folder
 from expunge.ledger import sealing
+from expunge.ledger.patience import APPEND_LOCK, LEAD_LOCK, REACHING, READING
 from expunge.ledger.properties import set_property
 from expunge.ledger.resealing import sealed_anew
 from expunge.ledger.sealing import Sealing, SealKey
+from expunge.ledger.sqlite import begin, configure, readable
 from expunge.ledger.tables import events, metadata, properties, seals
 from expunge.ledger.witness import Witness
 
@@ -35,12 +34,8 @@ COPIED = 10_000
 """Number of rows copied at a time."""
 WAIT = 30.0
 """Seconds to wait for another writer."""
-LEAD_LOCK = 0x45585056
-"""PostgreSQL's advisory lock held by the process that works the queue."""
 JOBS_LOCK = 0x45585057
 """PostgreSQL's advisory lock held by the process that does a job."""
-APPEND_LOCK = 0x45585055
-"""PostgreSQL's advisory lock that writers of the ledger hold to the end of their transaction."""
 
 
 class Database:
@@ -66,14 +61,14 @@ class Database:
         except ValueError as error:
             raise WorkspaceInvalid(str(error)) from error
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        arguments: dict[str, Any] = {"timeout": WAIT, "check_same_thread": False} if self.is_sqlite else {}
+        arguments: dict[str, Any] = {"timeout": WAIT, "check_same_thread": False} if self.is_sqlite else dict(REACHING)
         pool = None if self.is_sqlite else NullPool  # so a restart of the server between transactions does no harm
-        address = _readable(self.url) if self.is_sqlite else self.url
+        address = readable(self.url) if self.is_sqlite else self.url
         self.engine = sa.create_engine(address, connect_args=arguments, poolclass=pool, hide_parameters=True)
         weakref.finalize(self, self.engine.dispose).atexit = False  # a database that was not closed leaves no connection open
         if self.is_sqlite:
-            sa.event.listen(self.engine, "connect", _configure_sqlite)
-            sa.event.listen(self.engine, "begin", _begin_sqlite)
+            sa.event.listen(self.engine, "connect", configure)
+            sa.event.listen(self.engine, "begin", begin)
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
@@ -87,6 +82,8 @@ class Database:
             if not self.is_sqlite:  # SQLite's transactions see one moment anyway
                 connection.execution_options(isolation_level="REPEATABLE READ")
             with connection.begin():
+                if not self.is_sqlite:
+                    connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{READING}s'")
                 connection.execution_options(sealing=Sealing(self._key, sealing.read(connection, self._key)))
                 yield connection
 
@@ -300,6 +297,8 @@ class Database:
         except DBAPIError as error:
             said = str(error.orig or type(error).__name__).strip().splitlines()
             cause = without_password(said[0], self.url) if said else type(error).__name__
+            if "statement timeout" in cause:
+                raise WorkspaceBusy("the ledger's database takes too long to answer: try again") from error
             if "locked" in cause or "lock timeout" in cause:
                 raise WorkspaceBusy("another process has been writing to the ledger for a long time: try again") from error
             if self.is_sqlite and ("malformed" in cause or "not a database" in cause or "disk image" in cause):
@@ -372,28 +371,3 @@ def _copy_rows(source: sa.Connection, target: sa.Connection, tables: Iterable[sa
         chosen = sa.select(table).execution_options(yield_per=COPIED)
         for rows in source.execute(chosen).partitions():
             target.execute(sa.insert(table), [dict(row._mapping) for row in rows])
-
-
-def _readable(url: sa.URL) -> sa.URL:
-    """``url``, or one that SQLite can read even though the folder cannot be written to (read-only media)."""
-    file = Path(str(url.database)).absolute()
-    if not file.is_file() or os.access(file.parent, os.W_OK):
-        return url
-    query = {"uri": "true", "mode": "ro"}
-    if not Path(f"{file}-wal").exists():  # otherwise part of the ledger is there, with the process that has it open
-        query["immutable"] = "1"
-    return url.set(database=f"file:{quote(str(file))}", query=query)
-
-
-def _configure_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
-    connection.isolation_level = None  # transactions are started by _begin_sqlite, so that writers take their lock at once
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "foreign_keys = ON"):
-        try:
-            connection.execute(f"PRAGMA {pragma}").fetchall()
-        except UnicodeDecodeError as error:  # from a message that quotes the damaged page
-            raise sqlite3.DatabaseError("database disk image is malformed") from error
-
-
-def _begin_sqlite(connection: sa.Connection) -> None:
-    is_writing = connection.get_execution_options().get("is_writing")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")

@@ -1,13 +1,12 @@
 """Pulls: which release was fetched with which token, first and last. Without this record a release is not handed out."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 import sqlalchemy as sa
 
 from expunge.ledger import sealing, times
-from expunge.ledger.tables import pulls, tokens
+from expunge.ledger.tables import pulls, releases, tokens
 
 GRAIN = timedelta(hours=1)
 """Times of later pulls are recorded to this precision, so that one who asks every second does not cause a write each time."""
@@ -47,10 +46,13 @@ def note(connection: sa.Connection, release: int, token: str) -> None:
         sealing.insert(connection, pulls, [{"release": release, "token": token, "first": now, "last": now}])
 
 
-def of(connection: sa.Connection, releases: Sequence[int]) -> list[Pull]:
-    """Who has fetched these releases, in the order of releases and of time."""
-    chosen = sa.select(pulls).where(pulls.c.release.in_(releases)).order_by(pulls.c.release, pulls.c.first)
-    rows = sealing.rows(connection, chosen, pulls)
+def of(connection: sa.Connection, model: str) -> dict[int, list[Pull]]:
+    """By number among all, who has fetched the releases of a model, in the order of time."""
+    chosen = sa.select(pulls).join(releases, releases.c.id == pulls.c.release).where(releases.c.model == model)
+    rows = sealing.rows(connection, chosen.order_by(pulls.c.release, pulls.c.first), pulls)
     wanted = sa.select(tokens).where(tokens.c.id.in_({row.token for row in rows}))
     names = {row.id: row.name for row in sealing.rows(connection, wanted, tokens)}
-    return [Pull(row.release, row.token, names[row.token], row.first, row.last) for row in rows]
+    found: dict[int, list[Pull]] = {}
+    for row in rows:
+        found.setdefault(row.release, []).append(Pull(row.release, row.token, names[row.token], row.first, row.last))
+    return found

@@ -234,10 +234,17 @@ def release(connection: sa.Connection, number: int) -> Release | None:
     return found[0] if found else None
 
 
-def listed(connection: sa.Connection, name: str | None = None) -> list[Listed]:
-    """All releases, of one model or of all, oldest first, with the kinds of their batches."""
-    chosen = _with_kinds().order_by(releases.c.id)
-    return [_listed(row) for row in connection.execute(chosen if name is None else chosen.where(releases.c.model == name))]
+def listed(connection: sa.Connection, name: str | None = None, limit: int | None = None) -> list[Listed]:
+    """The releases, of one model or of all, oldest first, with the kinds of their batches.
+
+    Args:
+        connection: a connection.
+        name: of the model. Default: all.
+        limit: only the newest ones, so many at most. Default: all.
+    """
+    chosen = _with_kinds().order_by(releases.c.id.desc()).limit(limit)
+    found = connection.execute(chosen if name is None else chosen.where(releases.c.model == name)).all()
+    return [_listed(row) for row in reversed(found)]
 
 
 def page(connection: sa.Connection, before: int | None, limit: int) -> list[Listed]:

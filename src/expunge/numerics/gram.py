@@ -9,8 +9,9 @@ from scipy import sparse
 
 from expunge.numerics.rounding import Precision
 from expunge.problem.arrays import host, is_on_host, namespace
+from expunge.problem.filling import with_data
 from expunge.problem.objective import Objective
-from expunge.problem.split import SplitMatrix, with_data
+from expunge.problem.split import SplitMatrix
 
 Array = NDArray[np.float64]
 

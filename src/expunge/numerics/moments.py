@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from expunge.errors import InvalidRows
+from expunge.problem.filling import row_of, with_data
 from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
-from expunge.problem.split import row_of, with_data
 
 Array = NDArray[np.float64]
 Whole = NDArray[np.int64]

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from expunge.errors import InvalidRows
-from expunge.problem.split import SplitMatrix, with_data
+from expunge.problem.filling import with_data
+from expunge.problem.split import SplitMatrix
 
 Array = NDArray[np.float64]
 

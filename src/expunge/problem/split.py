@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from expunge.problem.filling import fill_dense, fill_sparse, row_of, with_data
 from expunge.problem.joining import alike_in, joined, joint_block
 from expunge.problem.levels import Block, Counter, Levels, pair
 
@@ -78,7 +79,7 @@ class SplitMatrix:
         singles, thin = alone[~is_thin[alone]], alone[is_thin[alone]]
         dense = np.zeros((X.shape[0], len(singles)), dtype=X.dtype)
         codes, values = np.zeros((len(several), len(dense)), dtype=np.int32), np.zeros((len(several), len(dense)), X.dtype)
-        fill, step = _fill_sparse if sparse.issparse(X) else _fill_dense, max(1, CHUNK // max(1, X.shape[1]))
+        fill, step = fill_sparse if sparse.issparse(X) else fill_dense, max(1, CHUNK // max(1, X.shape[1]))
         for start in range(0, len(dense), step):
             own = slice(start, start + step)
             fill(X[own], singles, columns, dense[own], codes[:, own], values[:, own])
@@ -369,25 +370,6 @@ def pays(n_blocks: float, n_stored: float) -> bool:
     return n_blocks <= SHARE * n_stored
 
 
-def _fill_dense(X: Any, singles: Index, several: Sequence[Index], dense: Any, codes: Any, values: Any) -> None:
-    dense[...] = X[:, singles]
-    everyone = np.arange(len(X))
-    for k, group in enumerate(several):
-        block = X[:, group]
-        codes[k] = (block != 0).argmax(axis=1)
-        values[k] = block[everyone, codes[k]]
-
-
-def row_of(csr: Any) -> Index:
-    """In which row each stored entry is, ``(nnz,)``."""
-    return np.repeat(np.arange(csr.shape[0]), np.diff(csr.indptr))
-
-
-def with_data(csr: Any, data: Array) -> Any:
-    """CSR with the same places and other values."""
-    return sparse.csr_array((data, csr.indices, csr.indptr), shape=csr.shape)
-
-
 def _fill(total: Array, rows: slice, columns: slice, block: Array) -> None:
     """Writes a block into a symmetric matrix, and its transpose."""
     total[rows, columns], total[columns, rows] = block, block.T
@@ -401,18 +383,6 @@ def _by_row(csr: Any, data: Array) -> Array:
 def _at(csr: Any, full: Array) -> Array:
     """The values of a dense matrix in the places of ``csr``."""
     return np.asarray(full[row_of(csr), csr.indices])
-
-
-def _fill_sparse(X: Any, singles: Index, several: Sequence[Index], dense: Any, codes: Any, values: Any) -> None:
-    owner, place = np.full(X.shape[1], -1), np.zeros(X.shape[1], dtype=np.int32)  # some columns are kept sparse
-    for k, group in enumerate(several):
-        owner[group], place[group] = k, np.arange(len(group))
-    owner[singles], place[singles] = len(several), np.arange(len(singles))
-    row, group_of = row_of(X), owner[X.indices]
-    is_code, is_dense = (group_of >= 0) & (group_of < len(several)), group_of == len(several)
-    at = group_of[is_code], row[is_code]
-    codes[at], values[at] = place[X.indices[is_code]], X.data[is_code]
-    dense[row[is_dense], place[X.indices[is_dense]]] = X.data[is_dense]
 
 
 class _Transposed:

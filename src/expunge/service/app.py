@@ -152,7 +152,7 @@ def _watch(app: FastAPI) -> None:
     closed = Counter("expunge_requests_closed", "Requests closed by this process", registry=registry)
     counted = Gauge("expunge_requests", "Requests by state", ["state"], registry=registry)
     spent = Gauge("expunge_epsilon_spent", "Cumulative epsilon since the last scheduled refit", ["model"], registry=registry)
-    overdue = Gauge("expunge_requests_overdue", "Open requests past their deadline, among the most urgent", registry=registry)
+    overdue = Gauge("expunge_requests_overdue", "Open requests past their deadline", registry=registry)
     round_at = Gauge("expunge_worker_last_round_timestamp_seconds", "Set time of the last round that ended", registry=registry)
     working = Gauge("expunge_worker_ok", "1 while the queue is being worked, 0 while it is not", registry=registry)
     failures = Counter("expunge_worker_failures", "Failures of rounds, models and webhooks", ["cause"], registry=registry)

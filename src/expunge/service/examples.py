@@ -16,6 +16,7 @@ NAMED: dict[str, object] = {
     "model": "churn",
     "name": "churn",
     "target": "churn",
+    "payload": "e30=",
     "webhook": "w-5f0c1a2b3c4d",
     "url": "https://example.org/expunge",
     "token": "5f0c1a2b3c4d5e6f",

@@ -150,7 +150,7 @@ def answers(storage: Storage, connection: sa.Connection, row: Request) -> list[A
         made = releases.release(connection, number)
         assert made is not None  # a release is never deleted
         try:
-            found.append(Answering(number, require_genuine(connection, made, keys)))
+            found.append(Answering(number, require_genuine(connection, made, keys).predicate))
         except SignatureInvalid as error:
             raise LedgerCorrupt(f"certificate {number} is not genuine: {error}") from error
     return found

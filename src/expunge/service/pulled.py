@@ -2,7 +2,7 @@
 
 from fastapi import Request
 
-from expunge.ledger import pulls, releases
+from expunge.ledger import pulls
 from expunge.service.access import Caller
 from expunge.service.api.answers import require_model, workspace_of
 from expunge.workspace.exports.export import Exported, Format, exported
@@ -36,11 +36,3 @@ def handed_out(request: Request, name: str, form: Format, dialect: Dialect, tabl
     found = exported(workspace_of(request).storage, name, form, dialect=dialect, table=table)
     note_pull(request, found.certificate, caller)
     return found
-
-
-def pulled_by(request: Request, name: str) -> dict[int, list[pulls.Pull]]:
-    """By number among all, who has fetched the releases of a model."""
-    with workspace_of(request).storage.database.reading() as connection:
-        numbers = [row.id for row in releases.listed(connection, name)]
-        found = pulls.of(connection, numbers)
-    return {number: [pull for pull in found if pull.release == number] for number in numbers}

@@ -21,6 +21,8 @@ BODY_BYTES = 4 << 20
 OPEN_BODY_BYTES = 64 << 10
 """Bytes that may be sent by anybody, as to log in."""
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+OPEN_UPLOADS = 16
+"""Number of files of strangers that one route takes at a time."""
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 IDS = ("subject", "subjects")
 """Members of bodies that hold ids of people: an id with NUL is refused alone, and the others of its call are not."""
@@ -31,6 +33,8 @@ class GuardedRoute(APIRoute):
 
     open_bytes = OPEN_BODY_BYTES
     """Bytes that somebody unknown may send."""
+    is_full = False
+    """Whether as much of strangers is being looked at as memory allows."""
 
     def get_route_handler(self) -> Handler:
         handle, admission = super().get_route_handler(), admission_of(self.dependant)
@@ -40,6 +44,8 @@ class GuardedRoute(APIRoute):
         async def guarded(request: Request) -> Response:
             if admission is not None:
                 await admission.admit(request)
+            elif self.is_full:
+                raise Problem("unavailable", "many files are being looked at: try again", headers={"Retry-After": "5"})
             elif request.method not in ("GET", "HEAD"):
                 access_of(request).count_open(address_of(request))
             _require_readable(request)
@@ -56,9 +62,26 @@ class GuardedRoute(APIRoute):
 
 
 class OpenUploads(GuardedRoute):
-    """A route to which anybody may send files."""
+    """A route to which anybody may send files, a few at a time."""
 
     open_bytes = BODY_BYTES
+    _under_way = 0
+
+    @property
+    def is_full(self) -> bool:  # type: ignore[override]
+        return self._under_way > OPEN_UPLOADS
+
+    def get_route_handler(self) -> Handler:
+        handle = super().get_route_handler()
+
+        async def counted(request: Request) -> Response:
+            self._under_way += 1
+            try:
+                return await handle(request)
+            finally:
+                self._under_way -= 1
+
+        return counted
 
 
 def admission_of(dependant: Dependant) -> Admission | None:

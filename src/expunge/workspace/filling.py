@@ -69,6 +69,17 @@ class IdColumns:
     aliases: tuple[str, ...] = ()
     rule: Rule = EXACT
 
+    @classmethod
+    def of(cls, subject: str, aliases: Sequence[str], hashed: Sequence[str], rule: Rule) -> "IdColumns":
+        """The columns that somebody declared; the column of a hash is an alias too.
+
+        Raises:
+            ValueError: an impossible hash.
+        """
+        declared = [HashedId.declared(text) for text in hashed]
+        beside = [each.column for each in declared if each.column not in (subject, *aliases)]
+        return cls(subject, (*aliases, *dict.fromkeys([*beside, *map(str, declared)])), rule)
+
     @property
     def columns(self) -> tuple[str, ...]:
         """All the columns of ids."""

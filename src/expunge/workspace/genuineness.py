@@ -1,8 +1,6 @@
 """Genuineness: whether a release's certificate is signed, in the log, and agrees with all that the ledger has beside it."""
 
 import json
-from collections.abc import Mapping
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -11,7 +9,7 @@ from expunge.evidence.bundles import verify_bundle
 from expunge.evidence.checks import Passed, untold
 from expunge.evidence.receipts import committed
 from expunge.evidence.signing import PublicKeys
-from expunge.evidence.statements import SCHEMA_PRIVACY, digest
+from expunge.evidence.statements import SCHEMA_PRIVACY, Statement, digest
 from expunge.ledger import log, releases
 from expunge.ledger.bindings import require_bound
 from expunge.ledger.releases import Release
@@ -19,7 +17,7 @@ from expunge.unlearning.certificate import Certificate
 from expunge.workspace.specification import Specification
 
 
-def require_genuine(connection: sa.Connection, row: Release, keys: PublicKeys, passed: Passed = untold) -> Mapping[str, Any]:
+def require_genuine(connection: sa.Connection, row: Release, keys: PublicKeys, passed: Passed = untold) -> Statement:
     """What the certificate of ``row`` says, exactly as it was signed.
 
     Args:
@@ -33,7 +31,8 @@ def require_genuine(connection: sa.Connection, row: Release, keys: PublicKeys, p
         LedgerCorrupt: the ledger does not agree with it.
     """
     where = f"release {row.number} of {row.model}"
-    predicate = verify_bundle(json.loads(log.bundle(connection, row.envelope, row.event)), keys, passed).predicate
+    statement = verify_bundle(json.loads(log.bundle(connection, row.envelope, row.event)), keys, passed)
+    predicate = statement.predicate
     if predicate["evidence"] != digest(row.evidence):
         raise LedgerCorrupt(f"the evidence of {where} is not what its certificate commits to")
     passed("the evidence is that whose digest was signed")
@@ -51,4 +50,4 @@ def require_genuine(connection: sa.Connection, row: Release, keys: PublicKeys, p
         if digest(row.weights) != certificate.weights_digest:
             raise LedgerCorrupt(f"the weights of {where} are not those certified")
         passed("the weights here are those that were certified")
-    return predicate
+    return statement

@@ -21,9 +21,9 @@ from expunge.ledger.batches import BatchKind
 from expunge.privacy import Guarantee
 from expunge.unlearning.rung import NoiseKind
 from expunge.unlearning.shape import NOISE_FLOOR
-from expunge.workspace import arrivals, row_keys
+from expunge.workspace import arrivals, batch, row_keys
 from expunge.workspace.arrivals import Arrival, arrival, expected, in_table, read_schema, require_apart, require_whole
-from expunge.workspace.batch import Outcome
+from expunge.workspace.batch import Done, Outcome
 from expunge.workspace.comparison import require_same
 from expunge.workspace.expectations import (
     Arriving,
@@ -40,7 +40,7 @@ from expunge.workspace.model_kinds import ModelKind
 from expunge.workspace.options import KEPT, How, Taking
 from expunge.workspace.people import People, refused_return
 from expunge.workspace.specification import Specification
-from expunge.workspace.states import Forgetting, Work
+from expunge.workspace.states import Forgetting, Notify, Work
 from expunge.workspace.storage import Storage
 from expunge.workspace.suppressing import listed_rows
 
@@ -78,6 +78,13 @@ class Appended:
     def rows(self) -> int:
         """Number of rows added."""
         return self.arrived.rows
+
+
+def carried_out(storage: Storage, plan: Plan[Expected], notify: Notify) -> Done:
+    """Does what is planned; the caller has the right to change the workspace."""
+    for sentence in plan.expected.sentences:
+        notify(sentence)
+    return Done([], []) if plan.work is None else batch.run(storage, plan.work, notify)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from expunge.data.hashed_ids import HashedId
 from expunge.data.own_columns import alias_names
 from expunge.evidence.events import EventKind
 from expunge.ledger import log, suppressions, times
+from expunge.ledger.suppressions import SuppressionList
 from expunge.workspace import batch, desk
 from expunge.workspace.asking import Answer, ForgetRequest
 from expunge.workspace.people import id_columns
@@ -67,48 +68,60 @@ class Suppressed:
         return self.entries - self.several - len(self.answers)
 
 
-def suppress(storage: Storage, given: GivenList, actor: str) -> Suppressed:
-    """Keeps a list, and makes a request to forget everybody on it who is found here. To do it again changes nothing.
+class Suppression:
+    """The suppression lists of the workspace at ``storage``."""
 
-    Args:
-        storage: the workspace.
-        given: the list.
-        actor: who brings it.
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
 
-    Raises:
-        ValueError: an impossible name, a column for which no such hash was declared, or an entry that is not such a hash.
-    """
-    if not LIST_NAME.fullmatch(given.name):
-        raise ValueError(f"a list's name is made of lower-case letters, digits, '.', '_' and '-', got {given.name!r}")
-    alias, hashes = str(given.hashed), list(dict.fromkeys(_hashes(given)))
-    with batch.in_charge(storage):  # no rows come in between
-        with storage.database.reading() as connection:
-            _subject, aliases = id_columns(connection)
-        _require_declared(alias, aliases)
-        tags = {each: storage.subject_key.pseudonyms(each, alias) for each in hashes}
-        column = alias_names(len(aliases))[aliases.index(alias)]
-        owners = storage.table.owners(column, sorted({tag for made in tags.values() for tag in made}))
-        people = {each: {owner for tag in made for owner in owners.get(tag, ())} for each, made in tags.items()}
-        stones = [storage.subject_key.tombstone(tag) for made in tags.values() for tag in made]
-        with storage.database.writing() as connection:
-            new = suppressions.add(connection, given.name, alias, stones, times.published())
-            log.note(connection, EventKind.SUPPRESSION_ADDED, [{"list": given.name}])
-        matched = [each for each in hashes if len(people[each]) == 1]
-        answers = desk.ask(storage, [ForgetRequest(each, actor, by=alias) for each in matched]) if matched else []
-    several = sum(len(who) > 1 for who in people.values())
-    return Suppressed(given.name, alias, len(hashes), new, several, answers)
+    def lists(self) -> list[SuppressionList]:
+        """The lists that are kept, by name."""
+        with self.storage.database.reading() as connection:
+            return suppressions.lists(connection)
 
+    def add(self, given: GivenList, *, actor: str = "local") -> Suppressed:
+        """Keeps a list, and makes a request to forget everybody on it who is found here. To do it again changes nothing.
 
-def lift(storage: Storage, name: str) -> None:
-    """Drops a list: rows of people on it are taken again.
+        Args:
+            given: the list.
+            actor: who brings it. Default: ``"local"``.
 
-    Raises:
-        ValueError: there is no such list.
-    """
-    with storage.database.erasing() as connection:
-        if not suppressions.lift(connection, name):
-            raise ValueError(f"there is no suppression list {name!r}: see expunge suppressions")
-        log.note(connection, EventKind.SUPPRESSION_LIFTED, [{"list": name}])
+        Raises:
+            ValueError: an impossible name, a column for which no such hash was declared, or an entry that is not such a hash.
+        """
+        if not LIST_NAME.fullmatch(given.name):
+            raise ValueError(f"a list's name is made of lower-case letters, digits, '.', '_' and '-', got {given.name!r}")
+        storage, alias, hashes = self.storage, str(given.hashed), list(dict.fromkeys(_hashes(given)))
+        with batch.in_charge(storage):  # no rows come in between
+            with storage.database.reading() as connection:
+                _subject, aliases = id_columns(connection)
+            _require_declared(alias, aliases)
+            tags = {each: storage.subject_key.pseudonyms(each, alias) for each in hashes}
+            column = alias_names(len(aliases))[aliases.index(alias)]
+            owners = storage.table.owners(column, sorted({tag for made in tags.values() for tag in made}))
+            people = {each: {owner for tag in made for owner in owners.get(tag, ())} for each, made in tags.items()}
+            stones = [storage.subject_key.tombstone(tag) for made in tags.values() for tag in made]
+            with storage.database.writing() as connection:
+                new = suppressions.add(connection, given.name, alias, stones, times.published())
+                log.note(connection, EventKind.SUPPRESSION_ADDED, [{"list": given.name}])
+            matched = [ForgetRequest(each, actor, by=alias) for each in hashes if len(people[each]) == 1]
+            answers = desk.ask(storage, matched) if matched else []
+        several = sum(len(who) > 1 for who in people.values())
+        return Suppressed(given.name, alias, len(hashes), new, several, answers)
+
+    def lift(self, name: str) -> None:
+        """Drops a list: rows of people on it are taken again.
+
+        Args:
+            name: name of the list.
+
+        Raises:
+            ValueError: there is no such list.
+        """
+        with self.storage.database.erasing() as connection:
+            if not suppressions.lift(connection, name):
+                raise ValueError(f"there is no suppression list {name!r}: see expunge suppressions")
+            log.note(connection, EventKind.SUPPRESSION_LIFTED, [{"list": name}])
 
 
 def listed_rows(storage: Storage, connection: sa.Connection, rows: pa.Table) -> set[int]:

@@ -5,17 +5,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
-from expunge.data.hashed_ids import HashedId
 from expunge.data.reading import UNKNOWN, Reading
 from expunge.data.records import Records
 from expunge.data.rejects import Rejects
 from expunge.evidence.receipts import Receipt
 from expunge.files import write_output
 from expunge.identities import CASELESS, EXACT
-from expunge.ledger import suppressions
-from expunge.ledger.suppressions import SuppressionList
 from expunge.unlearning.report import CapacityReport
-from expunge.workspace import batch, desk, handling, making, predicting, queue, rotation, row_keys, states, suppressing
+from expunge.workspace import batch, desk, handling, making, predicting, queue, rotation, row_keys, states
 from expunge.workspace.arrivals import read_schema
 from expunge.workspace.asking import Answer, ForgetRequest
 from expunge.workspace.batch import Done, Outcome
@@ -25,14 +22,14 @@ from expunge.workspace.disclosure import Disclosure, disclosed
 from expunge.workspace.expectations import Expected
 from expunge.workspace.filling import IdColumns, Origin, fill
 from expunge.workspace.options import How, Taking
-from expunge.workspace.plans import Appended, Plan, Plans, looking
+from expunge.workspace.plans import Appended, Plan, Plans, carried_out, looking
 from expunge.workspace.predicting import Predictions
 from expunge.workspace.preview import Preview, preview
 from expunge.workspace.quality.quality import Quality
 from expunge.workspace.queue import Processed
 from expunge.workspace.states import Notify, silent
 from expunge.workspace.storage import PATIENCE, Storage
-from expunge.workspace.suppressing import GivenList, Suppressed
+from expunge.workspace.suppressing import Suppression
 
 
 class Workspace:
@@ -70,8 +67,7 @@ class Workspace:
             data: a file of rows (text, Excel, Parquet), a folder of Parquet files, or a database URL with ``query``.
             subject: the column that says to whom a row belongs.
             aliases: columns with other ids of the same person. Default: none.
-            hashed_aliases: hashes by which people on lists are found, as ``sha256(lower(email))``, of further columns of ids.
-                Default: none.
+            hashed_aliases: hashes by which people on lists are found, as ``sha256(lower(email))``. Default: none.
             ignore_case: whether ids that differ only in the case of letters are the same. Default: ``False``.
             query: SQL whose result is the rows; ``data`` is then the URL of the database.
             reading: what is known about the file; the rest is detected. What it says about values holds for later files too.
@@ -86,11 +82,8 @@ class Workspace:
             WorkspaceInvalid: the folder or the database is in use or cannot be written to, or the row key does not fit.
             ValueError: both a schema and ``private``, or ε is not positive and finite, or an impossible hash.
         """
-        hashed = [HashedId.declared(text) for text in hashed_aliases]
-        ids_beside = [each.column for each in hashed if each.column not in (subject, *aliases)]
-        others = dict.fromkeys([*aliases, *ids_beside, *map(str, hashed)])
         with making.folder(Path(path)) as (storage, identity):
-            ids = IdColumns(subject, tuple(others), CASELESS if ignore_case else EXACT)
+            ids = IdColumns.of(subject, aliases, hashed_aliases, CASELESS if ignore_case else EXACT)
             features = None if schema is None else read_schema(Path(schema))
             fill(storage, identity, Origin(data, query, reading), ids, features, database, row_key, notify, private)
         return cls.open(path)
@@ -292,33 +285,10 @@ class Workspace:
         """
         return preview(self.storage, wishes)
 
-    def suppress(self, given: GivenList, *, actor: str = "local") -> Suppressed:
-        """Keeps a suppression list, and makes a request to forget everybody on it who is found; see ``suppressing``.
-
-        Args:
-            given: the list.
-            actor: who brings it. Default: ``"local"``.
-
-        Raises:
-            ValueError: an impossible name, a hash that was not declared, or an entry that is no such hash.
-        """
-        return suppressing.suppress(self.storage, given, actor)
-
-    def suppressions(self) -> list[SuppressionList]:
-        """The suppression lists that are kept."""
-        with self.storage.database.reading() as connection:
-            return suppressions.lists(connection)
-
-    def lift_suppression(self, name: str) -> None:
-        """Drops a suppression list: rows of people on it are taken again.
-
-        Args:
-            name: name of the list.
-
-        Raises:
-            ValueError: there is no such list.
-        """
-        suppressing.lift(self.storage, name)
+    @property
+    def suppression(self) -> Suppression:
+        """Lists of hashed ids of people whose later rows are left out; see ``Suppression``."""
+        return Suppression(self.storage)
 
     def rectify(
         self,
@@ -431,7 +401,4 @@ class Workspace:
         return Plans(self.storage)
 
     def _run(self, plan: Plan[Expected], notify: Notify) -> Done:
-        """Does what is planned; the caller has the right to change the workspace."""
-        for sentence in plan.expected.sentences:
-            notify(sentence)
-        return Done([], []) if plan.work is None else batch.run(self.storage, plan.work, notify)
+        return carried_out(self.storage, plan, notify)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from expunge.problem.arrays import canonical, dense
-from expunge.problem.split import row_of, with_data
+from expunge.problem.filling import row_of, with_data
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]

@@ -1,13 +1,12 @@
 """Models over HTTP: what they can still forget, fits, refits, audits, releases and predictions."""
 
 import math
-from collections.abc import Iterable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, HTTPException, Query, Request, Response
 
 from expunge.errors import missing
-from expunge.ledger import releases, requests
+from expunge.ledger import pulls, releases, requests
 from expunge.ledger.jobs import JobKind
 from expunge.service.access import Anybody, Checker, Engineer, Serving
 from expunge.service.api.answers import found, plainly, problem_responses, require_model, workspace_of
@@ -20,7 +19,7 @@ from expunge.service.bodies import (
     Predicted,
     PredictionsModel,
 )
-from expunge.service.pulled import handed_out, note_pull, pulled_by
+from expunge.service.pulled import handed_out, note_pull
 from expunge.service.routing import GuardedRoute
 from expunge.service.views import predictions_view, release_view
 from expunge.unlearning.report import CapacityReport
@@ -30,6 +29,8 @@ from expunge.workspace.published import Published
 from expunge.workspace.status import ModelStatus, as_json, status
 
 router = APIRouter(prefix="/v1", responses=problem_responses(), route_class=GuardedRoute, tags=["models"])
+HELD = 5
+"""Number of requests that a model holds up which are named; all are counted."""
 TableName = Annotated[
     str, Query(pattern=r"^[A-Za-z_][A-Za-z0-9_.]{0,99}$", description="For SQL: the table of the raw columns.")
 ]
@@ -60,7 +61,7 @@ def get_model(name: Name, request: Request, _caller: Anybody) -> dict[str, Any]:
     model = model_of(request, name)
     forecast = jobs_of(request).forecasts.of(name, model.certificate)
     report = None if forecast is None else forecast.report
-    about = {"waiting": len(held_up_by(request, [name])[name]), "capacity": None if report is None else _capacity(report)}
+    about = {"waiting": held_up_by(request, name)[0], "capacity": None if report is None else _capacity(report)}
     return {**as_json(model), **about}
 
 
@@ -97,9 +98,8 @@ def audit_model(name: Name, asked: Audited, request: Request, response: Response
 def list_releases(name: Name, request: Request, _caller: Anybody) -> dict[str, Any]:
     """All releases of a model, oldest first, and who has fetched each."""
     require_model(request, name)
-    pulled = pulled_by(request, name)
     with workspace_of(request).storage.database.reading() as connection:
-        rows = releases.listed(connection, name)
+        rows, pulled = releases.listed(connection, name), pulls.of(connection, name)
     heads = [
         {"certificate": row.id, "release": row.number, "at": row.at, "purged": row.purged, "why": row.kind} for row in rows
     ]
@@ -169,12 +169,10 @@ def model_of(request: Request, name: str) -> ModelStatus:
     return found(next((model for model in models if model.name == name), None), f"model {name!r}")
 
 
-def held_up_by(request: Request, names: Iterable[str]) -> dict[str, list[str]]:
-    """By model, the open requests that it could not answer."""
+def held_up_by(request: Request, name: str) -> tuple[int, list[str]]:
+    """How many open requests a model could not answer, and the most urgent ones."""
     with workspace_of(request).storage.database.reading() as connection:
-        stuck = requests.stuck(connection)
-        answered = requests.forgetting(connection)
-    return {name: [row.id for row in stuck if name not in answered.get(row.id, {})] for name in names}
+        return requests.stuck_behind(connection, name, HELD)
 
 
 def _capacity(report: CapacityReport) -> dict[str, Any]:

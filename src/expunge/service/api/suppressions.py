@@ -68,7 +68,7 @@ def import_suppressions(asked: SuppressionsAsked, request: Request, caller: Oper
     hashed = HashedId(asked.column, asked.normalised, asked.hash)
     given = GivenList(asked.name, hashed, asked.entries, range(1, len(asked.entries) + 1))
     with changing("suppressions.added", caller.holder.id, list=asked.name):
-        done = plainly(lambda: workspace_of(request).suppress(given, actor=caller.holder.id))
+        done = plainly(lambda: workspace_of(request).suppression.add(given, actor=caller.holder.id))
     names = ("column", "entries", "new", "several", "unmatched")
     told = ("request", "state", "message", "deadline", "rows", "reason", "near", "receipt")
     answers = [{name: getattr(answer, name) for name in told} for answer in done.answers]
@@ -79,13 +79,13 @@ def import_suppressions(asked: SuppressionsAsked, request: Request, caller: Oper
 def list_suppressions(request: Request, _caller: Anybody) -> dict[str, Any]:
     """The suppression lists that are kept, by name."""
     names = ("column", "entries", "imported")
-    lists = workspace_of(request).suppressions()
+    lists = workspace_of(request).suppression.lists()
     return {"items": [{"name": each.name, **{name: getattr(each, name) for name in names}} for each in lists]}
 
 
 @router.delete("/suppressions/{name}", status_code=204, response_class=Response)
 def lift_suppressions(name: Name, request: Request, caller: Operator) -> None:
     """Drops a suppression list: rows of people on it are taken again."""
-    found(next((each for each in workspace_of(request).suppressions() if each.name == name), None), f"list {name!r}")
+    found(next((each for each in workspace_of(request).suppression.lists() if each.name == name), None), f"list {name!r}")
     with changing("suppressions.lifted", caller.holder.id, list=name):
-        workspace_of(request).lift_suppression(name)
+        workspace_of(request).suppression.lift(name)

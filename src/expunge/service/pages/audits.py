@@ -17,7 +17,6 @@ from expunge.service.bodies import Number
 from expunge.service.pages.jobs import job_line, names_of
 from expunge.service.pages.rendering import Checker, Visitor, pages, render
 from expunge.service.routing import GuardedRoute
-from expunge.workspace.status import status
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=GuardedRoute)
 DRAWS = {"500": 500, "1000": 1000, "5000": 5000}
@@ -72,12 +71,11 @@ def figure_file(request: Request, caller: Visitor, number: Number) -> Response:
 
 
 def _listed(request: Request, caller: Checker, problem: str = "", model: str = "") -> Response:
-    storage = workspace_of(request).storage
-    with storage.database.reading() as connection:
-        rows = jobs.listed(connection, SHOWN, kind=JobKind.AUDIT)
+    with workspace_of(request).storage.database.reading() as connection:
+        rows, models = jobs.listed(connection, SHOWN, kind=JobKind.AUDIT), releases.all_models(connection)
     names = names_of(request)
     lines = [{**job_line(row, names, caller), "result": words.result_of(row)} for row in rows]
-    values = {"models": status(storage).models, "lines": lines, "draws": DRAWS, "problem": problem, "model": model}
+    values = {"models": models, "lines": lines, "draws": DRAWS, "problem": problem, "model": model}
     return render(request, "audits.html", 422 if problem else 200, **values)
 
 

@@ -74,7 +74,7 @@ def certificate(
             row = releases.release(connection, number)
             if row is None:
                 raise HTTPException(404, f"there is no certificate {number}")
-            claim = require_genuine(connection, row, storage.public_keys(connection), passed.append)
+            claim = require_genuine(connection, row, storage.public_keys(connection), passed.append).predicate
             if tab is Tab.CLAIM:
                 shown["proof"] = log.require_included(connection, row.event).proof
             answered = requests.answered(connection, row.batch, row.model) if tab is Tab.REQUESTS else []

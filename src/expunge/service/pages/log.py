@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse
 from starlette.responses import Response
 
 from expunge.evidence.events import EventKind
-from expunge.ledger import log
+from expunge.ledger import excerpts, log
 from expunge.ledger.events import Event
 from expunge.service.api.answers import workspace_of
 from expunge.service.bodies import Number
@@ -69,13 +69,13 @@ def _page(request: Request, status_code: int = 200, **values: Any) -> Response:
     with workspace_of(request).storage.database.reading() as connection:
         try:
             if asked["since"]:
-                first = log.first_since(connection, _start(asked["since"]))
+                first = excerpts.first_since(connection, _start(asked["since"]))
             if asked["until"]:
-                last = log.first_since(connection, _start(asked["until"], timedelta(days=1))) - 1
+                last = excerpts.first_since(connection, _start(asked["until"], timedelta(days=1))) - 1
         except ValueError:
             status_code, problem, last = 422, "Write the days like 2026-11-03.", 0
         newest = min(last, asked["before"] - 1 if asked["before"] else last)
-        rows = log.newest_entries(connection, wanted, (first, newest), SHOWN + 1)
+        rows = excerpts.newest_entries(connection, wanted, (first, newest), SHOWN + 1)
         size, signed = log.size(connection), log.checkpoint(connection)
     more = rows[SHOWN - 1].content["seq"] if len(rows) > SHOWN else None
     shown: dict[str, Any] = {

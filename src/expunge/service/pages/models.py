@@ -7,7 +7,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.responses import Response
 
 from expunge.errors import ExpungeError, missing
-from expunge.ledger import jobs, releases
+from expunge.ledger import jobs, pulls, releases
 from expunge.ledger.jobs import JobKind
 from expunge.service import charts, words
 from expunge.service.access import Caller
@@ -18,7 +18,7 @@ from expunge.service.api.models import held_up_by, model_of
 from expunge.service.bodies import Name
 from expunge.service.pages.jobs import job_line, names_of
 from expunge.service.pages.rendering import Checker, Engineer, Visitor, render
-from expunge.service.pulled import handed_out, pulled_by
+from expunge.service.pulled import handed_out
 from expunge.service.routing import GuardedRoute
 from expunge.workspace.quality.page import report_body
 from expunge.workspace.status import ModelStatus, status
@@ -35,8 +35,7 @@ ENDINGS: dict[Outside, str] = {"json": "json", "sklearn": "skops", "onnx": "onnx
 def models(request: Request, caller: Visitor) -> Response:
     """The models, how many more people each can forget, and what stands in the way."""
     found = status(workspace_of(request).storage).models
-    held = held_up_by(request, [model.name for model in found])
-    return render(request, "models.html", rows=[_about(request, model, held[model.name]) for model in found])
+    return render(request, "models.html", rows=[_about(request, model) for model in found])
 
 
 @router.get("/models/{name}")
@@ -90,7 +89,7 @@ def _follow(request: Request, number: int) -> Response:
     return RedirectResponse(f"{request.scope.get('root_path', '')}/jobs/{number}", 303)
 
 
-def _about(request: Request, model: ModelStatus, held: list[str]) -> dict[str, Any]:
+def _about(request: Request, model: ModelStatus) -> dict[str, Any]:
     """What both pages say of a model."""
     forecast = jobs_of(request).forecasts.of(model.name, model.certificate)
     report = None if forecast is None else forecast.report
@@ -102,7 +101,7 @@ def _about(request: Request, model: ModelStatus, held: list[str]) -> dict[str, A
         "regime": None if report is None else words.REGIMES[report.regime],
         "spent": None if report is None else words.Spent.of(report.budget_used),
         "without": None if forecast is None else forecast.problem,
-        "held": held,
+        "held": held_up_by(request, model.name),
     }
 
 
@@ -111,14 +110,14 @@ def _page(
 ) -> Response:
     model = model_of(request, name)
     with workspace_of(request).storage.database.reading() as connection:
-        made = releases.listed(connection, name)
-        rows = jobs.listed(connection, 5, model=name)
-    pulled, names = pulled_by(request, name), names_of(request)
+        made = releases.listed(connection, name, SHOWN)
+        rows, pulled = jobs.listed(connection, 5, model=name), pulls.of(connection, name)
+    names = names_of(request)
     values = {
-        "about": _about(request, model, held_up_by(request, [name])[name]),
+        "about": _about(request, model),
         "model": model,
-        "releases": [(row, words.WHY[row.kind], pulled.get(row.id, [])) for row in made[::-1][:SHOWN]],
-        "further": max(0, len(made) - SHOWN),
+        "releases": [(row, words.WHY[row.kind], pulled.get(row.id, [])) for row in made[::-1]],
+        "further": model.release - len(made),
         "chart": charts.spending(made[-TIMELINE:]),
         "lines": [job_line(row, names, caller) for row in rows],
         "forms": FORMS,

@@ -1,7 +1,6 @@
 """The page of the operation: worker, queue, what is stuck and why, jobs, tokens, instances, the doctor, versions."""
 
 import platform
-from collections import Counter
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -41,7 +40,7 @@ def operation(request: Request, caller: Checker) -> Response:
     storage, running = workspace_of(request).storage, jobs_of(request)
     health = request.app.state.worker.health
     with storage.database.reading() as connection:
-        stuck = requests.stuck(connection)
+        stuck = requests.stuck_by_problem(connection, SHOWN)
         listed, instances = jobs.listed(connection, SHOWN), jobs.all_instances(connection)
         issued, waiting, server = tokens.listed(connection), jobs.waiting(connection), server_of(connection)
     names = names_of(request)
@@ -51,7 +50,7 @@ def operation(request: Request, caller: Checker) -> Response:
         "now": datetime.now(UTC),
         "oldest": found.open[0] if found.open else None,
         "open": sum(count for state, count in found.requests.items() if state in requests.OPEN),
-        "stuck": _by_cause([row.problem or "" for row in stuck]),
+        "stuck": stuck,
         "causes": words.CAUSES,
         "lines": [job_line(row, names, caller) for row in listed],
         "n_waiting": len(waiting),
@@ -83,8 +82,3 @@ def revoke_token(request: Request, caller: Engineer, identity: Annotated[str, Pa
     """Revokes a token."""
     revoke(request, identity, caller)
     return RedirectResponse(f"{request.scope.get('root_path', '')}/operation#tokens", 303)
-
-
-def _by_cause(problems: list[str]) -> list[tuple[str, int]]:
-    """How many requests are stuck for each reason, the commonest first."""
-    return Counter(problems).most_common()
