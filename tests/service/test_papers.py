@@ -16,6 +16,7 @@ from expunge.ledger.requests import RequestState
 from expunge.service import papers
 from expunge.service.codes import drawn
 from expunge.service.pages import documents
+from expunge.service.words import written
 from tests.service.test_access import logged_in  # noqa: F401
 from tests.service.test_api import wait_for
 
@@ -136,7 +137,7 @@ def test_the_papers_name_no_more_than_the_request_may(as_role, closed, found):
         row = requests.by_id(connection, closed["request"])
         answering = papers.answers(found.storage, connection, row)
     said = text_of(papers.certificate(papers.House("", "https://x", True), row, answering))
-    claims = {str(each.claim[name]) for each in answering for name in ("epsilon", "delta", "release")}
+    claims = {str(written(each.claim[name])) for each in answering for name in ("epsilon", "delta", "release")}
     known = {*claims, *(str(each.certificate) for each in answering), str(len(answering)), "4"}  # A4
     days = re.findall(r"\d+", " ".join(papers.day(text) for text in (row.received, row.closed, times.now().isoformat())))
     numbers = {number.rstrip(".") for number in re.findall(r"\d[\d.e-]*", said.replace(row.id, ""))}
