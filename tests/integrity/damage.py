@@ -17,7 +17,9 @@ import sqlalchemy as sa
 
 from expunge.data.schema import FeatureSchema
 from expunge.errors import ExpungeError
-from expunge.ledger import hooks, log, releases, times, tokens
+from expunge.ledger import answers, hooks, jobs, log, pulls, releases, sessions, suppressions, times, tokens
+from expunge.ledger.jobs import Instance, JobKind, JobState
+from expunge.ledger.tokens import Holder
 from expunge.ledger.tables import metadata
 from expunge.unlearning.storage import load_unlearner
 from expunge.workspace import Workspace
@@ -40,8 +42,8 @@ def prepare(folder: Path, database: str | None = None) -> Path:
     """A workspace with something in every table that can hold something at rest; the folder it is in.
 
     Two living models and one withdrawn, three people forgotten and one who waits, a request refused and one cancelled, two
-    signing keys, two tokens, one of them revoked, and two webhooks, one of them with deliveries. Beside it, unless it is kept
-    in another ``database``, lies the ledger of an earlier day.
+    signing keys, two tokens, one of them revoked, two webhooks, one of them with deliveries, and what a service leaves. Beside
+    it, unless it is kept in another ``database``, lies the ledger of an earlier day.
     """
     table, schema = with_mail(people(60, 40)), SCHEMA + CLASSES
     made = workspace(folder, models=False, table=table, schema=schema, database=database, aliases=("mail",))
@@ -69,8 +71,28 @@ def prepare(folder: Path, database: str | None = None) -> Path:
     made.cancel(given_up.request)
     with storage.database.writing() as connection:
         hooks.add(connection, "http://127.0.0.1:9/also", times.exact())
+        _serve(connection)
     storage.database.close()
     return storage.path
+
+
+def _serve(connection: sa.Connection) -> None:
+    """What a service leaves in the ledger: sessions, jobs, instances, fetched releases, kept answers, and a list."""
+    (holder, other), now = tokens.listed(connection)[:2], times.exact()
+    for each in (holder, other):
+        sessions.start(connection, Holder(each.id, each.name, each.role), 3600.0)
+    for instance in ("i-1", "i-2"):
+        jobs.saw(connection, Instance(instance, "a host", "1.0", now, now))
+    for model in ("churn", "spend"):
+        number = jobs.add(connection, JobKind.REFIT, model, "{}", holder.id, "i-1")
+        jobs.start(connection, number, "i-1")
+        jobs.finish(connection, number, JobState.FAILED, cause="environment", problem="the disk is full")
+        pulls.note(connection, releases.newest(connection, model), holder.id)
+    for key in ("a key", "another key"):
+        answers.keep(connection, key, answers.Kept("a body", "[]"), now)
+    suppressions.add(connection, "drop", "mail", ("0" * 32, "1" * 32), now)
+    suppressions.add(connection, "other", "mail", ("2" * 32,), now)
+    suppressions.add(connection, "empty", "mail", (), now)
 
 
 class Kept:

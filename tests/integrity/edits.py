@@ -342,6 +342,61 @@ DELIVERIES = [
     _dropped("deliveries"),
     _doubled("deliveries", id="id + 1000"),
 ]
+SESSIONS = [
+    _other("sessions", "token"),
+    _set("sessions", "started", f"'{NEVER}'"),
+    _set("sessions", "digest", f"'{NOBODY * 2}'"),
+    _dropped("sessions"),
+    _doubled("sessions", digest=f"'{NOBODY * 2}'"),
+]
+JOBS = [
+    _set("jobs", "kind", "'audit'"),
+    _other("jobs", "model"),
+    _set("jobs", "wanted", "'{{\"a\": 1}}'"),
+    _set("jobs", "state", "'queued'"),
+    _set("jobs", "actor", "'somebody'"),
+    _set("jobs", "instance", "'i-2'"),
+    _set("jobs", "asked", f"'{NEVER}'"),
+    _set("jobs", "started", f"'{NEVER}'"),
+    _set("jobs", "ended", f"'{NEVER}'"),
+    _set("jobs", "progress", "'half'"),
+    _set("jobs", "result", "'{{}}'"),
+    _set("jobs", "cause", "'bug'"),
+    _set("jobs", "problem", "'none'"),
+    _set("jobs", "id", "id + 1000"),
+    _dropped("jobs"),
+    _doubled("jobs", id="id + 1000"),
+]
+INSTANCES = [
+    *(_set("instances", column, "'another'") for column in ("id", "host", "version")),
+    *(_set("instances", column, f"'{NEVER}'") for column in ("started", "seen")),
+    _dropped("instances"),
+    _doubled("instances", id="'i-0'"),
+]
+PULLS = [
+    _set("pulls", "token", "(SELECT id FROM tokens WHERE id <> pulls.token)"),
+    _set("pulls", "release", "1", "release > 1"),
+    *(_set("pulls", column, f"'{NEVER}'") for column in ("first", "last")),
+    _dropped("pulls"),
+    _doubled("pulls", token="(SELECT id FROM tokens WHERE id <> pulls.token)"),
+]
+ANSWERS = [
+    *(_set("answers", column, "'more'") for column in ("key", "body", "content")),
+    _set("answers", "at", f"'{NEVER}'"),
+    _dropped("answers"),
+    _doubled("answers", key="'a third'"),
+]
+LISTS = [
+    _set("suppression_lists", "column", "'who'"),
+    _set("suppression_lists", "imported", f"'{NEVER}'"),
+    _set("suppression_lists", "name", "'a list'", "name NOT IN (SELECT list FROM suppressions)"),
+    _dropped("suppression_lists", "name NOT IN (SELECT list FROM suppressions)"),
+    _doubled("suppression_lists", name="'a list'"),
+    _set("suppressions", "tombstone", f"'{'3' * 32}'"),
+    _set("suppressions", "list", "'other'", "list = 'drop'"),
+    _dropped("suppressions"),
+    _doubled("suppressions", tombstone=f"'{'3' * 32}'"),
+]
 ALEMBIC = [
     _set(VERSION.name, "version_num", "'9999'", what="of a newer version"),
     _set(VERSION.name, "version_num", "'0000'", what="of an older version"),
@@ -365,4 +420,5 @@ EDITS = [
         *CHECKPOINTS,
     ),
     *(*SEALS, *PUBLIC_KEYS, *WEBHOOKS, *DELIVERIES, *ALEMBIC),
+    *(*SESSIONS, *JOBS, *INSTANCES, *PULLS, *ANSWERS, *LISTS),
 ]

@@ -10,8 +10,6 @@ from functools import reduce, singledispatch
 from itertools import product
 from typing import Any
 
-from scipy.interpolate import BSpline, PPoly
-
 from expunge.data.encoding import (
     Category,
     Combination,
@@ -215,6 +213,8 @@ def _hat(x: Formula, places: list[float], i: int) -> Formula:
 
 def _bump(x: Formula, places: list[float], i: int) -> Formula:
     """A cubic B-spline: a polynomial on each of the at most four spans between knots that it covers."""
+    from scipy.interpolate import BSpline, PPoly  # it loads all of scipy.optimize
+
     knots = extended(places, 3)[i : i + 5]
     pieces = PPoly.from_spline(BSpline.basis_element(knots, extrapolate=False))
     first, last = max(places[0], knots[0]), min(places[-1], knots[-1])  # SciPy adds pieces before and after

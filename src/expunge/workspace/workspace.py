@@ -132,7 +132,9 @@ class Workspace:
             WorkspaceInvalid: a model of this name exists, or existed.
         """
         with batch.in_charge(self.storage):
-            return self._run(self._plans.fit(name, target, how, accept_undeclared=accept_undeclared), notify).outcomes[0]
+            return self._run(Plans(self.storage).fit(name, target, how, accept_undeclared=accept_undeclared), notify).outcomes[
+                0
+            ]
 
     def replace(self, name: str, *, accept_undeclared: bool = False, notify: Notify = silent, **how: Unpack[How]) -> Outcome:
         """Fits ``name`` anew from the present schema, as another model with its own budget; its releases are withdrawn.
@@ -151,7 +153,7 @@ class Workspace:
             WorkspaceInvalid: there is no such model.
         """
         with batch.in_charge(self.storage):
-            return self._run(self._plans.replace(name, how, accept_undeclared=accept_undeclared), notify).outcomes[0]
+            return self._run(Plans(self.storage).replace(name, how, accept_undeclared=accept_undeclared), notify).outcomes[0]
 
     def retire(self, name: str) -> int:
         """Withdraws a model for good: its releases and its state are destroyed. Returns the number of requests closed by that.
@@ -163,7 +165,7 @@ class Workspace:
             WorkspaceInvalid: there is no such model.
         """
         with batch.in_charge(self.storage):
-            return len(self._run(self._plans.retire(name), silent).closed)
+            return len(self._run(Plans(self.storage).retire(name), silent).closed)
 
     def refit(self, name: str, *, notify: Notify = silent) -> Outcome:
         """A release of ``name`` from a new anchor, which depends on nobody forgotten; the budget is reset only if that is due.
@@ -176,7 +178,7 @@ class Workspace:
             WorkspaceInvalid: there is no such model.
         """
         with batch.in_charge(self.storage):
-            return self._run(self._plans.refit(name), notify).outcomes[0]
+            return self._run(Plans(self.storage).refit(name), notify).outcomes[0]
 
     def capacity(self, name: str) -> CapacityReport:
         """How much of the model's capacity to forget is used, and a forecast of what is left.
@@ -318,7 +320,7 @@ class Workspace:
             WorkUnfinished: they are corrected, but something is left to do.
         """
         with batch.in_charge(self.storage):
-            plan = self._plans.rectify(subject, data, reading=reading, accept_undeclared=accept_undeclared)
+            plan = Plans(self.storage).rectify(subject, data, reading=reading, accept_undeclared=accept_undeclared)
             return corrected(self.storage, plan, subject, actor, case, lambda made: self._run(made, notify))
 
     def append(
@@ -344,7 +346,7 @@ class Workspace:
         """
         with batch.in_charge(self.storage):
             rejects = None if rejects_to is None else Rejects()
-            plan = self._plans.append(data, query, rejects=rejects, **how)
+            plan = Plans(self.storage).append(data, query, rejects=rejects, **how)
             if rejects_to is not None and rejects:
                 write_output(rejects_to, rejects.document.encode())
             return Appended(plan.expected, self._run(plan, notify).outcomes)
@@ -373,7 +375,7 @@ class Workspace:
             InvalidRows: there is no such column, or a model would see different values.
         """
         with batch.in_charge(self.storage):
-            self._run(self._plans.widen(column, to), silent)
+            self._run(Plans(self.storage).widen(column, to), silent)
 
     def process(
         self, notify: Notify = silent, patience: float = PATIENCE, *, is_due: bool = False, heeds_hold: bool = False
@@ -395,10 +397,6 @@ class Workspace:
             is_revoked: somebody else may have the old key: of what it signed, only what is in the log so far stays valid.
         """
         return rotation.rotate_key(self.storage, is_revoked=is_revoked)
-
-    @property
-    def _plans(self) -> Plans:
-        return Plans(self.storage)
 
     def _run(self, plan: Plan[Expected], notify: Notify) -> Done:
         return carried_out(self.storage, plan, notify)
