@@ -19,8 +19,8 @@ from expunge.data.schema import FeatureSchema
 from expunge.errors import ExpungeError
 from expunge.ledger import answers, hooks, jobs, log, pulls, releases, sessions, suppressions, times, tokens
 from expunge.ledger.jobs import Instance, JobKind, JobState
-from expunge.ledger.tokens import Holder
 from expunge.ledger.tables import metadata
+from expunge.ledger.tokens import Holder
 from expunge.unlearning.storage import load_unlearner
 from expunge.workspace import Workspace
 from expunge.workspace.asking import ForgetRequest

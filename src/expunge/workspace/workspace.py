@@ -132,9 +132,8 @@ class Workspace:
             WorkspaceInvalid: a model of this name exists, or existed.
         """
         with batch.in_charge(self.storage):
-            return self._run(Plans(self.storage).fit(name, target, how, accept_undeclared=accept_undeclared), notify).outcomes[
-                0
-            ]
+            plan = Plans(self.storage).fit(name, target, how, accept_undeclared=accept_undeclared)
+            return self._run(plan, notify).outcomes[0]
 
     def replace(self, name: str, *, accept_undeclared: bool = False, notify: Notify = silent, **how: Unpack[How]) -> Outcome:
         """Fits ``name`` anew from the present schema, as another model with its own budget; its releases are withdrawn.
