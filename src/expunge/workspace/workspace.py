@@ -212,8 +212,6 @@ class Workspace:
         """How large models are, how good, and why; see ``Quality``."""
         return Quality(self.storage)
 
-    # people
-
     def forget(
         self,
         subjects: Sequence[str],
