@@ -9,7 +9,7 @@ from expunge.ledger import tokens
 from tests.browser.looks import accessible
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (360, "dark")])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), pytest.param(360, "dark", marks=pytest.mark.soak)])
 def test_the_path_of_an_engineer(width, scheme, log_in, found, shot):
     page = log_in("engineer", viewport={"width": width, "height": 800}, color_scheme=scheme)
     with found.storage.database.writing() as connection:
@@ -50,7 +50,7 @@ def test_the_path_of_an_engineer(width, scheme, log_in, found, shot):
     look("doctor")
 
 
-@pytest.mark.parametrize("width", [1280, 360])
+@pytest.mark.parametrize("width", [1280, pytest.param(360, marks=pytest.mark.soak)])
 def test_the_path_of_an_auditor_without_javascript(width, log_in, shot):
     page = log_in("auditor", java_script_enabled=False, viewport={"width": width, "height": 800})
     page.get_by_role("link", name="Audits").click()

@@ -10,7 +10,8 @@ from playwright.sync_api import expect
 
 from tests.browser.looks import accessible
 
-SIZES = [{"width": 1280, "height": 900}, {"width": 360, "height": 740}]
+SIZES = [{"width": 1280, "height": 900}, pytest.param({"width": 360, "height": 740}, marks=pytest.mark.soak)]
+"""A narrow window is looked at by the stories (``test_stories``), and here in `make soak`."""
 
 
 @pytest.fixture(scope="module")

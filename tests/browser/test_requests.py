@@ -30,7 +30,7 @@ def spreadsheet(path, first):
     book.save(path)
 
 
-@pytest.mark.parametrize(("width", "first"), [(1280, 10), (360, 20)])
+@pytest.mark.parametrize(("width", "first"), [(1280, 10), pytest.param(360, 20, marks=pytest.mark.soak)])
 def test_the_path_of_an_officer(width, first, log_in, found, shot, tmp_path):
     page = log_in("operator", viewport={"width": width, "height": 800})
 
