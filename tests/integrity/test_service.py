@@ -121,6 +121,19 @@ def test_a_bug_is_tried_again_after_minutes_then_hours_and_a_fault_of_the_enviro
     assert waits["OSError"] == [3, 6, 12, 24, *[45] * 6]
 
 
+def test_what_the_service_loads_before_it_works_makes_no_round_late(tmp_path, monkeypatch):
+    """By a clock of the test's own."""
+    found, now = workspace(tmp_path, models=False), [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    worker = module.Worker(found, every=20.0)
+    now[0] = 2.0 * module.LATE
+    worker.start()
+    try:
+        assert worker.health.state == "ok"
+    finally:
+        worker.stop()
+
+
 def test_somebody_who_works_by_hand_is_waited_for(desk, monkeypatch):
     monkeypatch.setattr(module, "PATIENCE", 0.1)
     with desk.found.storage.exclusive():
@@ -201,7 +214,7 @@ def test_an_error_that_nobody_foresaw_shows_nothing(desk, caplog):
     asked = desk.ask("person-1")
     assert wait_for(lambda: desk.is_closed(asked))
     with desk.found.storage.database.writing() as connection:
-        sealing.update(connection, table, table.c.id == asked, deadline="of person-77")
+        sealing.update(connection, table, table.c.id == asked, deadline="of person-77", received_on="of person-77")
     answer = desk.call("auditor", "GET", f"/v1/requests/{asked}")
     assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
     assert "default-src 'none'" in answer.headers["content-security-policy"]

@@ -110,6 +110,7 @@ class Worker:
 
     def start(self) -> None:
         """Starts working."""
+        self._rounds = _Rounds()  # nothing is late before this: what the service loads first may take long
         self._thread.start()
         self.deliveries.start()
 
