@@ -94,7 +94,7 @@ def test_they_are_fitted_forgotten_certified_and_exported(sigma, run, tmp_path):
     text = CliRunner().invoke(app, ["certificate", "3", "-w", "ws"]).output
     assert "8 expanded rows forgotten" in " ".join(text.split())
     told = CliRunner().invoke(app, ["status", "-w", "ws"]).output.split()
-    assert {"792", "comparisons", "cut-points", "units", "risk"} <= set(told)
+    assert {"792", "comparisons", "cut-points,", "units", "risk"} <= set(told)
 
 
 def test_what_they_need_is_asked_for(run, tmp_path):
