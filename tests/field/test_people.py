@@ -214,7 +214,8 @@ class TestTombstones:
         found = people(tmp_path)
         found.forget(["1"], keys={"1": "k"})
         found.process()
-        assert found.forget(["a@x"], keys={"a@x": "k"})[0].state == "closed"
+        assert found.forget(["1"], keys={"1": "k"})[0].state == "accepted", "the first answer, again"
+        assert found.forget(["a@x"], keys={"a@x": "k"})[0].reason == "key-reused", "another call, even of the same person"
         _pass_days(monkeypatch, found, 1096)
         found.process()
         assert found.forget(["1"], keys={"1": "k"})[0].reason == "key-reused"

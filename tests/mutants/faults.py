@@ -370,8 +370,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "a verifier takes the composed mu on trust",
         "evidence/transcripts.py",
-        "    _require_composed(statement)\n    return statement",
-        "    return statement",
+        "    _require_composed(statement)\n    passed(",
+        "    passed(",
         "tests/workspace/test_transcripts.py::test_one_that_does_not_follow_from_the_log_and_its_figures_is_refused",
     ),
     Fault(

