@@ -157,7 +157,9 @@ class RequestRefused(ExpungeError):
 EXTRAS = {
     **dict.fromkeys(("typer", "rich", "securesystemslib", "cryptography", "pymerkle"), "verify"),
     **dict.fromkeys(("pyarrow", "deltalake", "duckdb", "sqlalchemy", "alembic", "psycopg", "fsspec", "openpyxl"), "workspace"),
-    **dict.fromkeys(("fastapi", "starlette", "uvicorn", "jinja2", "itsdangerous", "prometheus_client", "pydantic"), "service"),
+    **dict.fromkeys(
+        ("fastapi", "starlette", "uvicorn", "jinja2", "markupsafe", "itsdangerous", "prometheus_client", "pydantic"), "service"
+    ),
     "httpx": "client",
     **dict.fromkeys(("distributed", "dask"), "dask"),
     **dict.fromkeys(("matplotlib",), "plot"),

@@ -52,7 +52,9 @@ def test_no_command_is_left_out():
         below = getattr(command, "commands", None)  # of a group
         return {above} if below is None else {name for word in below for name in named(below[word], *above, word)}
 
-    played = {tuple(arguments[: 2 if arguments[0] in ("schema", "token") else 1]) for arguments in border.COMMANDS.values()}
+    played = {
+        tuple(arguments[: 2 if arguments[0] in ("schema", "token", "request") else 1]) for arguments in border.COMMANDS.values()
+    }
     assert played == named(typer.main.get_command(app)) - {("demo",), ("reproduce",)}
 
 

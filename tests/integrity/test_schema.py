@@ -1,6 +1,7 @@
 """What a draft schema may hold: nothing that fewer than ten people share, at its making and after every forgetting."""
 
 import json
+import re
 import tomllib
 
 import numpy as np
@@ -95,8 +96,10 @@ def test_what_one_person_has_is_in_nothing_that_leaves(run, tmp_path):
     forget(run, "loner")
     run("export", "churn", "--out", "after.json", "-w", "ws")
     text = leaving(tmp_path)
-    for secret in (ALONE, "Andorra", "987651", "990000", "980000", "fraud=fraud"):
+    for secret in (ALONE, "Andorra", "fraud=fraud"):
         assert secret not in text
+    for number in ("987651", "990000", "980000"):  # weights are random, and may have these digits among theirs
+        assert not re.search(rf"(?<![\d.]){number}(?!\d)", text)
     assert found_short(run, code=0) is None
 
 

@@ -70,7 +70,7 @@ class HashedId:
 
         Examples:
             >>> HashedId("email", "lower", "sha256").of(" Ann@Example.org ")[:16]
-            '694dac39dae4ff0e'
+            '438c4c7afe600cdf'
         """
         written = NORMALISATIONS[self.normalisation](canonical(text)).strip(WHITE_SPACE)
         return hashlib.new(self.algorithm, written.encode(), usedforsecurity=False).hexdigest()

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from expunge.errors import ExpungeError, WorkspaceInvalid
 from expunge.files import write_file
+from expunge.ledger import jobs, tokens
 from expunge.service import api, pages, problems, webhooks
 from expunge.service.access import REQUESTS, AccessControl, Anybody, LoggedOut, Rate
 from expunge.service.connections import Connections
@@ -100,6 +101,7 @@ def create_app(
         generate_unique_id_function=operation_id,
     )
     app.state.workspace = workspace
+    _require_readable(workspace)
     secret = _session_secret(workspace.storage.keys / "session.key")
     app.state.access = AccessControl(workspace.storage, secret, is_secure=is_secure, root=root)
     app.state.connections = connections
@@ -118,6 +120,15 @@ def create_app(
     app.add_middleware(Rooted, root=root)
     _watch(app)  # outermost: every answer gets its headers, and is counted
     return app
+
+
+def _require_readable(workspace: Workspace) -> None:
+    """Raises ``LedgerCorrupt`` if what the start reads of the ledger is damaged, before anything is made."""
+    status(workspace.storage)
+    with workspace.storage.database.reading() as connection:
+        jobs.waiting(connection)
+        jobs.all_instances(connection)
+        tokens.listed(connection)
 
 
 def _warm(workspace: Workspace, forecasts: Forecasts) -> None:
