@@ -158,7 +158,8 @@ EXTRAS = {
     **dict.fromkeys(("typer", "rich", "securesystemslib", "cryptography", "pymerkle"), "verify"),
     **dict.fromkeys(("pyarrow", "deltalake", "duckdb", "sqlalchemy", "alembic", "psycopg", "fsspec", "openpyxl"), "workspace"),
     **dict.fromkeys(
-        ("fastapi", "starlette", "uvicorn", "jinja2", "markupsafe", "itsdangerous", "prometheus_client", "pydantic"), "service"
+        ("fastapi", "starlette", "uvicorn", "jinja2", "markupsafe", "segno", "itsdangerous", "prometheus_client", "pydantic"),
+        "service",
     ),
     "httpx": "client",
     **dict.fromkeys(("distributed", "dask"), "dask"),

@@ -321,4 +321,5 @@ def test_a_service_starts_and_shows_its_pages_although_a_state_is_missing(tmp_pa
         token = tokens.issue(connection, "Ann", "operator")
     with TestClient(create_app(made, every=3600.0)) as client:
         assert "the service is not warm" in caplog.text and "is missing" in caplog.text
-        assert "churn" in client.post("/login", data={"token": token}).raise_for_status().text
+        client.post("/login", data={"token": token}).raise_for_status()
+        assert "churn" in client.get("/models").raise_for_status().text
