@@ -135,7 +135,6 @@ def _warm(workspace: Workspace, forecasts: Forecasts) -> None:
     """Loads what the first page and the first preview need, for which nobody is to wait: libraries that take a second."""
     try:
         forecasts.refresh()
-        status(workspace.storage)
         workspace.preview([ForgetRequest("", "nobody")])
     except ExpungeError as error:  # whoever asks is told
         log.warning("the service is not warm: %s", error)
