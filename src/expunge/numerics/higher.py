@@ -131,21 +131,13 @@ class HigherSums:
                 third.absorb(*at.third_terms(slice(start, start + CHUNK)))
         return cls(total, error, third, *at.third_bounds())
 
-    def __add__(self, other: "HigherSums") -> "HigherSums":
-        """The sums over both batches."""
-        return self._with(other, None if self.third is None or other.third is None else self.third.plus(other.third))
-
-    def __iadd__(self, other: "HigherSums") -> "HigherSums":
-        """The same with B in the memory of this one: for sums that are nobody else's."""
-        third = self.third
-        if third is None or other.third is None:
-            return self._with(other, None)
-        third += other.third
-        return self._with(other, third)
-
     @quiet
-    def _with(self, other: "HigherSums", third: SymmetricTensor | None) -> "HigherSums":
+    def __iadd__(self, other: "HigherSums") -> "HigherSums":
+        """The sums over both batches, B in the memory of this one: for sums that are nobody else's."""
         total, size = self.leverage_sum + other.leverage_sum, self.third_size + other.third_size
+        third = None if other.third is None else self.third
+        if third is not None and other.third is not None:
+            third += other.third
         return HigherSums(
             total,
             self.leverage_error + other.leverage_error + 2.0 * UNIT_ROUNDOFF * norm(total),

@@ -170,10 +170,6 @@ class SymmetricTensor:
                 before = np.add(before, np.multiply(row[slab.rows, None], pairs, out=added), out=total)
         return SymmetricTensor(self.n_coordinates, packed)
 
-    def plus(self, other: "SymmetricTensor") -> "SymmetricTensor":
-        """The sum of both, a new one."""
-        return SymmetricTensor(self.n_coordinates, self.packed + other.packed)
-
     def __iadd__(self, other: "SymmetricTensor") -> "SymmetricTensor":
         """The sum of both in the memory of this one: for sums that are nobody else's."""
         np.add(self.packed, other.packed, out=self.packed)
