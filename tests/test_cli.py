@@ -1,5 +1,6 @@
 """The command line on a workspace: the story a company lives, as commands; and what goes wrong, as messages and exit codes."""
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from expunge.cli import app
 from expunge.data.schema import FeatureSchema
 from expunge.linear_model import LogisticRegression, NegativeBinomialRegressor
 from expunge.workspace.exports.scorer import score
-from tests.workspace.people import SCHEMA, people
+from tests.forks import once
+from tests.workspace.people import SCHEMA, copied, people
 
 
 @pytest.fixture
@@ -31,10 +33,16 @@ def run(tmp_path, monkeypatch):
 
 @pytest.fixture
 def made(run, tmp_path):
-    pq.write_table(people(), tmp_path / "people.parquet")
-    (tmp_path / "schema.toml").write_text(SCHEMA)
-    run("init", "ws", "--data", "people.parquet", "--subject", "who", "--schema", "schema.toml")
-    run("fit", "churn", "--target", "churn", "--delta", "1e-5", "-w", "ws")
+    """``run`` where a workspace with a model was made by commands."""
+
+    def make(folder):
+        with contextlib.chdir(folder):
+            pq.write_table(people(), folder / "people.parquet")
+            (folder / "schema.toml").write_text(SCHEMA)
+            run("init", "ws", "--data", "people.parquet", "--subject", "who", "--schema", "schema.toml")
+            run("fit", "churn", "--target", "churn", "--delta", "1e-5", "-w", "ws")
+
+    copied(once("made-by-commands", make), tmp_path)
     return run
 
 

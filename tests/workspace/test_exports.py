@@ -33,6 +33,7 @@ from expunge.workspace.exports.rules import Rules
 from expunge.workspace.exports.sql import select
 from expunge.workspace.model_kinds import InverseLink, ModelKind
 from expunge.workspace.published import Published
+from tests.forks import once
 
 JOBS = ["clerk", 'O\'Brien "& sons"', "Ärztin 🩺", "", "a\\b", "two\nlines", "*/ -- ;"]
 DAYS = [date(2024, 2, 29), date(2024, 3, 1)]
@@ -208,23 +209,15 @@ CASES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def made():
-    """Workspaces, by the name of their schema."""
-    return dict[str, Workspace]()
-
-
 @pytest.fixture
-def found(request, made, tmp_path_factory):
-    if request.param not in made:
-        made[request.param] = fitted(request.param, tmp_path_factory)
-    return made[request.param]
+def found(request):
+    name = request.param
+    return Workspace.open(once(f"exports-{name.replace(' ', '-')}", lambda folder: fit(name, folder)) / "ws")
 
 
-def fitted(name: str, tmp_path_factory) -> Workspace:
+def fit(name: str, folder: Path) -> None:
     """A workspace of rows encoded by this schema, with its models."""
     schema, models = SCHEMAS[name], [model for of, model in CASES if of == name]
-    folder = tmp_path_factory.mktemp("exports")
     pq.write_table(learned(300), folder / "people.parquet")
     schema.write(folder / "schema.toml")
     made = Workspace.create(folder / "ws", str(folder / "people.parquet"), "who", schema=folder / "schema.toml")
@@ -234,7 +227,7 @@ def fitted(name: str, tmp_path_factory) -> Workspace:
         also: Any = {name: getattr(model, name) for name in ("event", "intervals", "exposure", "offset")}
         how: Any = {"model": model.kind, "sigma": 0.01, "penalty": 0.1, **also}
         made.fit(model.name, model.target, accept_undeclared=True, **how)
-    return made
+    made.storage.database.close()
 
 
 def expected(found: Workspace, model: Model, table: pa.Table) -> pd.DataFrame:
