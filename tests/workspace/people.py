@@ -86,3 +86,10 @@ def workspace(
         made.fit("spend", "spend", model="ridge", sigma=0.05)
         made.fit("visits", "visits", model="poisson", penalty=0.01, sigma=0.05)
     return made
+
+
+def append_rows(folder: Path, who: list[str], seed: int = 1) -> str:
+    """A file with a row each of these people, who may be anybody."""
+    path = folder / f"rows-{len(who)}.parquet"
+    pq.write_table(people(len(who), len(who), seed).set_column(0, "who", [who]), path)
+    return str(path)

@@ -11,13 +11,15 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from expunge.ledger import requests, sealing
-from expunge.ledger.requests import Request, RequestState
+from expunge.ledger.requests import Request, RequestKind, RequestState
 from expunge.ledger.tables import alias_tombstones
 from expunge.ledger.tables import requests as table
 
-OVER = (RequestState.CLOSED, RequestState.RETURNED, RequestState.CANCELLED, RequestState.REFUSED)
+OVER = (RequestState.CLOSED, RequestState.RETURNED, RequestState.LIFTED, RequestState.CANCELLED, RequestState.REFUSED)
 """States of requests whose tombstones wait for the end of their term."""
 PART = requests.PART
+ended = sa.func.coalesce(table.c.lifted, table.c.closed)
+"""When a request was over: of a restriction, when it was lifted."""
 
 
 class Kept(NamedTuple):
@@ -42,16 +44,16 @@ def keep_aliases(connection: sa.Connection, by_request: Mapping[str, Sequence[st
     sealing.insert(connection, alias_tombstones, rows)
 
 
-def requests_by(connection: sa.Connection, stones: Iterable[str]) -> dict[str, Request]:
-    """The newest request for each of these tombstones, of a person or of an alias."""
+def requests_by(connection: sa.Connection, stones: Iterable[str], kind: RequestKind) -> dict[str, Request]:
+    """The newest request of a kind for each of these tombstones, of a person or of an alias."""
     listed = list(dict.fromkeys(stones))
-    found = requests.found_by(connection, "tombstone", listed)
+    found = requests.found_by(connection, "tombstone", listed, [kind])
     for start in range(0, len(listed), PART):
         chosen = sa.select(alias_tombstones).where(alias_tombstones.c.tombstone.in_(listed[start : start + PART]))
         pairs = [(row.tombstone, row.request) for row in sealing.rows(connection, chosen, alias_tombstones)]
-        made = requests.found_by(connection, "id", {request for _stone, request in pairs})
+        made = requests.found_by(connection, "id", {request for _stone, request in pairs}, [kind])
         for stone, request in pairs:
-            if stone not in found or found[stone].received < made[request].received:
+            if request in made and (stone not in found or found[stone].received < made[request].received):
                 found[stone] = made[request]
     return found
 
@@ -95,11 +97,11 @@ def aliases(connection: sa.Connection) -> list[tuple[str, str]]:
 def kept(connection: sa.Connection) -> Kept:
     """What is kept now."""
     mine = table.c.state.in_(OVER) & (table.c.tombstone != "")
-    chosen = sa.select(sa.func.count(), sa.func.min(table.c.closed), sa.func.max(table.c.closed)).where(mine)
+    chosen = sa.select(sa.func.count(), sa.func.min(ended), sa.func.max(ended)).where(mine)
     people, first, last = connection.execute(chosen).one()
     others = connection.execute(sa.select(sa.func.count()).select_from(alias_tombstones)).scalar_one()
     return Kept(int(people), int(others), first, last)
 
 
 def _over(until: str) -> sa.ColumnElement[bool]:
-    return table.c.state.in_(OVER) & (table.c.closed <= until) & (table.c.tombstone != "")
+    return table.c.state.in_(OVER) & (ended <= until) & (table.c.tombstone != "")

@@ -31,6 +31,7 @@ WHY = {
     BatchKind.RETIRE: "retired",
     BatchKind.UPSERT: "rows were replaced",
     BatchKind.WIDEN: "a column was widened",
+    BatchKind.LIFT: "a restriction was lifted",
 }
 DOING = {
     JobKind.FIT: "Fit a new model",

@@ -53,7 +53,9 @@ def audited(storage: Storage, name: str, draws: int, notify: Notify = silent, pa
     notify("reading the rows")
     with batch.in_charge(storage, patience):  # state and rows from the same moment
         last, unlearner = _last(storage, name), states.state_of(storage, name)
-        rows = storage.cached(specification.source(storage.table))
+        with storage.database.reading() as connection:
+            hidden = states.Forgetting.of(connection).forgotten(name)
+        rows = storage.cached(specification.source(storage.table, hidden))
         next(iter(rows.batches()), None)  # read now, if they are kept in memory
     if not unlearner.settings.is_noisy:
         raise ValueError("with sigma 0 nothing is promised, so there is nothing to audit")

@@ -13,7 +13,7 @@ from expunge.ledger import log as events
 from expunge.ledger.batches import BatchKind
 from expunge.ledger.database import COPY
 from expunge.ledger.properties import read_property
-from expunge.ledger.requests import RequestState
+from expunge.ledger.requests import STANDING, RequestState
 from expunge.privacy import Guarantee
 from expunge.unlearning.certificate import Certificate
 from expunge.workspace import drafts
@@ -25,6 +25,9 @@ from expunge.workspace.specification import Specification
 from expunge.workspace.states import Forgetting, load
 from expunge.workspace.storage import Storage
 
+ANSWERED = (RequestState.CERTIFIED, RequestState.CLOSED, RequestState.RETURNED, *STANDING, RequestState.LIFTED)
+LIFTED = (RequestState.LIFTING, RequestState.LIFTED)
+"""States of requests that the log calls certified, and of restrictions that it calls lifted."""
 NAMES = (
     *("keys", "models", "table", "lock", "jobs.lock", "ledger.lock", "ledger.witness", "ledger.sqlite"),
     *("ledger.sqlite-wal", "ledger.sqlite-shm", COPY, "workspace.toml", "schema.toml", "expunge.pub", "checkpoint.json"),
@@ -251,7 +254,9 @@ def asked(storage: Storage) -> None:
         revoked_by = [*of(connection, EventKind.TOKEN_REVOKED), *held(connection, EventKind.TOKEN_REVOKED)]
         issued = {event.text("token"): event.text("role") for event in issued_by}
         revoked = {event.text("token") for event in revoked_by}
-        rows = {row.id: row for row in requests.to_forget(connection)}
+        rows = {row.id: row for row in requests.made(connection)}
+        lifted_by = [*of(connection, EventKind.REQUEST_LIFTED), *held(connection, EventKind.REQUEST_LIFTED)]
+        lifted = {event.text("request") for event in lifted_by}
         holders = tokens.listed(connection)
     accepted, certified = {**accepted, **restored}, {*certified, *restored}
     for name, commitment in accepted.items():
@@ -260,7 +265,7 @@ def asked(storage: Storage) -> None:
     for name, row in rows.items():
         if row.state != RequestState.REFUSED and name not in accepted:
             raise LedgerCorrupt(f"the log knows nothing of request {name}")
-        if (row.state in (RequestState.CERTIFIED, RequestState.CLOSED, RequestState.RETURNED)) != (name in certified):
+        if (row.state in ANSWERED) != (name in certified) or (row.state in LIFTED) != (name in lifted):
             raise LedgerCorrupt(f"request {name} is {row.state}, but the log says otherwise")
     for token in holders:
         if issued.get(token.id) != token.role or (token.revoked is not None) != (token.id in revoked):

@@ -384,15 +384,20 @@ class Specification:
             return table.count(self.target, without)
         return math.fsum(float(rows.weight.sum()) for rows in self.source(table, without).batches())
 
-    def sample(self, table: SubjectTable, n_rows: int) -> Rows:
+    def sample(self, table: SubjectTable, n_rows: int, without: Collection[str] = ()) -> Rows:
         """The first ``n_rows`` that ``table`` holds or a few more; no more of its files are read than hold these.
+
+        Args:
+            without: pseudonyms of people whose rows are left out though the table still has them.
 
         Raises:
             InvalidRows: no row has a target.
         """
         columns = self.table_columns
+        gone = Without(SUBJECT, pa.array(sorted(without), pa.string())) if without else None
+        read = columns_read(columns, gone)
 
         def found() -> Rows:
-            return first_rows((EncodedPart(group, columns) for group in table.first_row_groups(columns.columns)), n_rows)
+            return first_rows((EncodedPart(group, columns, gone) for group in table.first_row_groups(read)), n_rows)
 
         return table.settled(found)

@@ -2,10 +2,11 @@
 
 A model that fails for one person's rows (the last of a class: only people decide whether it is learned without them) forgets
 the others. One that can forget nobody (its budget is spent) does not stop the other models. A person's rows stay in the table
-until every living model has forgotten them; models that have forgotten them are not shown them.
+until every living model has forgotten them; models that have forgotten them are not shown them. Where processing is restricted
+they stay for longer: until the restriction is lifted, when every model learns them again.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from types import MappingProxyType
@@ -36,7 +37,7 @@ from expunge.errors import (
 from expunge.evidence.statements import digest
 from expunge.ledger import data_files, releases, requests
 from expunge.ledger.batches import BatchKind
-from expunge.ledger.requests import Request
+from expunge.ledger.requests import Request, RequestKind
 from expunge.ledger.restores import Restored
 from expunge.problem.expansion import Made
 from expunge.problem.rows import Rows, RowSource
@@ -64,6 +65,7 @@ class Work:
     Args:
         kind: kind of the batch.
         requests: by id of a request, the pseudonym of the person to forget.
+        lifted: by id of a restriction that is lifted, the pseudonym of the person to learn again.
         made: the request of a correction, which begins and ends with the batch.
         gone: pseudonyms of the people whose rows are replaced.
         added: numbered rows that are added, or ``None``; for people who are ``gone``, also rows that stay, with their numbers.
@@ -76,6 +78,7 @@ class Work:
 
     kind: BatchKind
     requests: Mapping[str, str] = field(default_factory=dict, repr=False)
+    lifted: Mapping[str, str] = field(default_factory=dict, repr=False)
     gone: Sequence[str] = field(default=(), repr=False)
     made: Sequence[Request] = ()
     added: pa.Table | None = None
@@ -112,21 +115,32 @@ class Prepared:
 
 
 class Forgetting(NamedTuple):
-    """Who has forgotten whom before a batch: living models, open requests with their people, and the models that answered."""
+    """Who has forgotten whom before a batch: living models; requests that are open, and restrictions, with their people; the
+    models that answered; and which of the requests are restrictions, and which of these stand."""
 
     living: set[str]
     people: dict[str, str]
     by: dict[str, dict[str, int]]
+    restrictions: set[str]
+    standing: set[str]
 
     @classmethod
     def of(cls, connection: sa.Connection) -> "Forgetting":
         living = {row.name for row in releases.all_models(connection)}
-        people = {request.id: request.person for request in requests.asked(connection)}
-        return cls(living, people, requests.forgetting(connection))
+        asked = requests.asked(connection)
+        people = {request.id: request.person for request in asked}
+        restrictions = {request.id for request in asked if request.kind == RequestKind.RESTRICT}
+        standing = {request.id for request in asked if request.is_standing}
+        return cls(living, people, requests.forgetting(connection), restrictions, standing)
 
-    def forgotten(self, model: str) -> set[str]:
-        """People whose rows are still in the table, but not in ``model``."""
-        return {self.people[request] for request, by in self.by.items() if model in by}
+    def forgotten(self, model: str, besides: Collection[str] = ()) -> set[str]:
+        """People whose rows are still in the table, but not in ``model``, because of other requests than ``besides``."""
+        return {self.people[request] for request, by in self.by.items() if model in by and request not in besides}
+
+    @property
+    def leaving(self) -> set[str]:
+        """People whom only some models have forgotten."""
+        return {self.people[request] for request in self.by if request in self.people and request not in self.standing}
 
     def complete(self, work: Work, prepared: Sequence[Prepared]) -> dict[str, str]:
         """The requests, with their people, that every living model will have answered after the batch."""
@@ -138,7 +152,12 @@ class Forgetting(NamedTuple):
             return all(model in by or request in answered.get(model, ()) for model in living)
 
         asked = self.people if work.kind in (BatchKind.REPLACE, BatchKind.RETIRE) else work.requests
-        return {request: person for request, person in asked.items() if is_complete(request)}
+        wanted = {request: person for request, person in asked.items() if request not in self.standing}
+        return {request: person for request, person in wanted.items() if is_complete(request)}
+
+    def erased(self, complete: Mapping[str, str]) -> dict[str, str]:
+        """Those of the requests that are ``complete`` whose people are erased; a restriction leaves the rows where they are."""
+        return {request: person for request, person in complete.items() if request not in self.restrictions}
 
 
 def state_of(storage: Storage, model: str) -> Unlearner:
@@ -174,7 +193,8 @@ def sample_of(storage: Storage, model: str) -> Rows:
     """Some of the rows of ``model``, from which what it can forget is forecast."""
     with storage.database.reading() as connection:
         specification = Specification.from_json(releases.named(connection, model).specification)
-    return specification.sample(storage.table, FORECAST_ROWS)
+        hidden = Forgetting.of(connection).forgotten(model)
+    return specification.sample(storage.table, FORECAST_ROWS, hidden)
 
 
 def rung_expected(storage: Storage, model: str, n_rows: int) -> Rung:
@@ -219,7 +239,7 @@ def chosen_models(connection: sa.Connection, work: Work) -> list[Task]:
     """The models that the work concerns, each with the number of its new release; a new model has no old one."""
     fitted = {} if work.fitted is None else {work.fitted[0]: work.fitted[1]}
     living = {row.name: row for row in releases.all_models(connection)}
-    if work.added is not None:
+    if work.added is not None or work.lifted:
         for row in living.values():
             if row.aside is not None:
                 raise WorkspaceInvalid(
@@ -243,7 +263,8 @@ def prepared_states(
         if work.fitted is not None and task.model == work.fitted[0]:  # people who asked to be forgotten are not learned
             source = task.specification.source(storage.table, before.people.values())
             unlearner = _fitted(storage, task.specification, source, task.model, notify)
-            prepared.append(_saved(storage, task, unlearner, {}, tuple(before.people)))
+            new = (request for request in before.people if task.model not in before.by.get(request, {}))
+            prepared.append(_saved(storage, task, unlearner, {}, tuple(new)))
             continue
         try:
             prepared.append(_attempt(storage, work, task, before, change, notify))
@@ -256,13 +277,15 @@ def prepared_states(
 
 def _attempt(storage: Storage, work: Work, task: Task, before: Forgetting, change: Change, notify: Notify) -> Prepared:
     """The model's new state, without as many of the people as it can forget."""
-    hidden, blamed = before.forgotten(task.model), dict[str, str]()
+    hidden, blamed = before.forgotten(task.model, work.lifted), dict[str, str]()
+    learned = sorted(before.forgotten(task.model) - hidden)
     made: tuple[Unlearner, dict[str, float]] | None = None
     wanted = [request for request in work.requests if task.model not in before.by.get(request, {})]
 
     def tried(chosen: Sequence[str]) -> tuple[Unlearner, dict[str, float]]:
-        gone = [*(work.requests[request] for request in chosen), *work.gone]
-        leaving, coming = _moving(storage.table.of_subjects(gone) if gone else None, work.added)
+        gone = sorted({*(work.requests[request] for request in chosen), *work.gone} - hidden)
+        added = storage.table.of_subjects(learned) if learned else _without(work.added, hidden)
+        leaving, coming = _moving(storage.table.of_subjects(gone) if gone else None, added)
         removed = None if leaving is None else task.specification.rows(leaving)
         added = None if coming is None else task.specification.rows(coming)
         without = hidden.union(gone) if work.added is None else hidden
@@ -291,6 +314,14 @@ def _attempt(storage: Storage, work: Work, task: Task, before: Forgetting, chang
     forgot = most([], wanted)
     unlearner, moved = tried(forgot) if made is None else made
     return _saved(storage, task, unlearner, moved, tuple(forgot), blamed)
+
+
+def _without(rows: pa.Table | None, hidden: Collection[str]) -> pa.Table | None:
+    """Rows that are added, without those of people whom the model is not to know; ``None`` if there are none."""
+    if rows is None or not hidden:
+        return rows
+    kept = rows.filter(pc.invert(pc.is_in(rows[SUBJECT], value_set=pa.array(sorted(hidden), rows[SUBJECT].type))))
+    return kept if len(kept) else None
 
 
 def _moving(leaving: pa.Table | None, added: pa.Table | None) -> tuple[pa.Table | None, pa.Table | None]:

@@ -6,7 +6,7 @@ from typing import Literal, NotRequired, TypedDict
 
 from expunge.client.answers.requests import Rung
 
-BatchKind = Literal["fit", "forget", "append", "rectify", "refit", "replace", "retire", "upsert", "widen"]
+BatchKind = Literal["fit", "forget", "append", "rectify", "refit", "replace", "retire", "upsert", "widen", "lift"]
 
 
 JobKind = Literal["fit", "refit", "retire", "append", "rectify", "audit", "examine"]
