@@ -135,7 +135,8 @@ class Forgetting(NamedTuple):
 
     def forgotten(self, model: str, besides: Collection[str] = ()) -> set[str]:
         """People whose rows are still in the table, but not in ``model``, because of other requests than ``besides``."""
-        return {self.people[request] for request, by in self.by.items() if model in by and request not in besides}
+        mine = (request for request, by in self.by.items() if model in by and request in self.people)
+        return {self.people[request] for request in mine if request not in besides}
 
     @property
     def leaving(self) -> set[str]:
