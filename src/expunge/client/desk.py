@@ -13,7 +13,8 @@ from expunge.client.answers.log import Inclusion
 from expunge.client.answers.models import Capacity, Job, Model, ModelDetail, Predictions, Published, Release
 from expunge.client.answers.operation import Health
 from expunge.client.answers.people import Disclosure
-from expunge.client.answers.requests import Answer, Entry, OneRequest
+from expunge.client.answers.requests import Answer, OneRequest, Request
+from expunge.client.answers.suppressions import Suppressed, SuppressionList
 from expunge.client.answers.verification import Verified
 from expunge.client.calls import Calls, Http
 from expunge.client.errors import problem_of
@@ -123,6 +124,33 @@ class Client:
         body = {"subject": subject, **({} if by is None else {"by": by})}
         return cast(Disclosure, self.calls.call("POST", "/v1/people/show", body=body).json())
 
+    def suppress(
+        self, name: str, column: str, entries: Sequence[str], *, normalised: str = "lower", hash: str = "sha256"
+    ) -> Suppressed:
+        """Imports a suppression list: whoever is found is asked to be forgotten, and later rows of all are left out.
+
+        Args:
+            name: what the list is called; it is in the log.
+            column: of the ids that were hashed.
+            entries: the hashes, in hexadecimal or Base64.
+            normalised: what was done before hashing: ``exact``, ``lower``, ``digits`` or ``e164``. Default: ``"lower"``.
+            hash: ``sha256``, ``sha512``, ``sha1`` or ``md5``. Default: ``"sha256"``.
+        """
+        body = {"name": name, "column": column, "entries": list(entries), "normalised": normalised, "hash": hash}
+        return cast(Suppressed, self.calls.call("POST", "/v1/suppressions", body=body).json())
+
+    def suppressions(self) -> list[SuppressionList]:
+        """The suppression lists that are kept, by name."""
+        return cast(list[SuppressionList], self._get("/v1/suppressions")["items"])
+
+    def lift_suppressions(self, name: str) -> None:
+        """Drops a suppression list: rows of people on it are taken again.
+
+        Args:
+            name: of the list.
+        """
+        self.calls.call("DELETE", f"/v1/suppressions/{name}")
+
     def request(self, request: str) -> OneRequest:
         """One request, its state and its certificates.
 
@@ -131,7 +159,7 @@ class Client:
         """
         return cast(OneRequest, self._get(f"/v1/requests/{request}"))
 
-    def requests(self, **filters: str | None) -> Iterator[Entry]:
+    def requests(self, **filters: str | None) -> Iterator[Request]:
         """All requests, newest first, page by page.
 
         Args:

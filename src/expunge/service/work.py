@@ -79,7 +79,7 @@ def _append(workspace: Workspace, job: Job, rows: Mapping[str, Any] | None, noti
         raise Missing("its rows were in memory only, and are gone with the service: send them again")
     notify("learning the rows")
     done = workspace.append(Records(rows["rows"]), notify=notify, **json.loads(job.wanted))
-    names = ("rows", "known", "replaced", "added_before", "undeclared", "missing", "left_out", "suppressed")
+    names = ("rows", "known", "replaced", "added_before", "undeclared", "missing", "left_out", "suppressed", "restricted")
     told = {name: value for name, value in done.arrived.as_json().items() if name in names}
     return {**told, "releases": [_released(outcome) for outcome in done.outcomes]}
 

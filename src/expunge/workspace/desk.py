@@ -1,7 +1,7 @@
 """The desk: who asks to be forgotten, or restricted, what they are told, and the receipt they get. Every answer is definite."""
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -25,6 +25,7 @@ from expunge.workspace.replays import OtherBody, Replays
 from expunge.workspace.storage import Storage
 
 Made = tuple[Request, Receipt]
+Besides = Callable[[sa.Connection, Sequence[Answer]], None]
 
 
 def refusal(answer: Answer) -> RequestRefused:
@@ -42,8 +43,14 @@ def together(storage: Storage, wishes: Sequence[ForgetRequest]) -> Sequence[Forg
     return [replace(wish, lot=lot) for wish in wishes]
 
 
-def ask(storage: Storage, wishes: Sequence[ForgetRequest], *, dry_run: bool = False) -> list[Answer]:
-    """Answers requests, in order, in one transaction. A dry run records nothing."""
+def ask(
+    storage: Storage, wishes: Sequence[ForgetRequest], *, dry_run: bool = False, besides: Besides | None = None
+) -> list[Answer]:
+    """Answers requests, in order, in one transaction. A dry run records nothing.
+
+    Args:
+        besides: what is to be recorded with the answers, or not at all.
+    """
     people = People(storage)
     ids = [Id(wish.subject, wish.by) for wish in wishes]
     found = people.find(ids)
@@ -58,6 +65,8 @@ def ask(storage: Storage, wishes: Sequence[ForgetRequest], *, dry_run: bool = Fa
         answers = [answer for key, together in _calls(parts) for answer in desk.call(key, together)]
         if not dry_run:
             desk.record()
+            if besides is not None:
+                besides(connection, answers)
     return answers
 
 

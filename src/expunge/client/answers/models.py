@@ -121,6 +121,7 @@ class JobResult(TypedDict):
     known: NotRequired[int | None]
     replaced: NotRequired[int | None]
     suppressed: NotRequired[int | None]
+    restricted: NotRequired[int | None]
     added_before: NotRequired[str | None]
     left_out: NotRequired[list[str] | None]
     undeclared: NotRequired[dict[str, int] | None]
