@@ -60,7 +60,7 @@ def audited(storage: Storage, name: str, draws: int, notify: Notify = silent, pa
     if not unlearner.settings.is_noisy:
         raise ValueError("with sigma 0 nothing is promised, so there is nothing to audit")
     try:
-        notify("retraining the model")
+        notify("fitting a second model, which never saw those forgotten")
         never = Unlearner.learn_from(unlearner.objective, rows, unlearner.settings, engine=storage.engine)
         certificate, mu = unlearner.release.certificate, unlearner.true_mu(rows)
         true_distance = unlearner.true_distance(rows)
@@ -80,7 +80,7 @@ def audited(storage: Storage, name: str, draws: int, notify: Notify = silent, pa
         true_mu_total=mu,
         mu_error=unlearner.most_mu(never.release.certificate.distance_bound),
     )
-    notify(f"drawing {draws:,} releases of each of the two models")
+    notify(f"comparing {draws:,} releases of each of the two models")
     outside = audit.black_box(unlearner.draw, never.draw, n_draws=draws)
     return AuditedModel(last.number, last.id, Verdict(audit.ExactAudit((found,)), outside, certificate.delta))
 

@@ -53,7 +53,10 @@ def private(storage: Storage) -> None:
     """Only what is to be published can be read by anybody but the owner."""
     loose = []
     for path in (storage.path, *sorted(storage.path.rglob("*"))):
-        mode, least = stat.S_IMODE(path.lstat().st_mode), 0o700 if path.is_dir() else 0o600
+        try:
+            mode, least = stat.S_IMODE(path.lstat().st_mode), 0o700 if path.is_dir() else 0o600
+        except FileNotFoundError:  # another process has just renamed or deleted it
+            continue
         if mode & 0o077 and path not in (storage.public_key_path, storage.checkpoint_path) and not path.is_symlink():
             loose.append(f"{path} is open to others (mode {mode:o}): chmod {least:o} {shlex.quote(str(path))}")
     if loose:

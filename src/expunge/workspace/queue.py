@@ -260,7 +260,7 @@ def _is_repaired(storage: Storage, connection: sa.Connection, row: Model) -> boo
 
 def _refit(storage: Storage, name: str, notify: Notify) -> list[Outcome]:
     """Refits a model whose scheduled refit is due, or sets it aside."""
-    notify(f"{name}: its refit is due")
+    notify(f"{name}: its scheduled refit is due, and is being made")
     try:
         return list(batch.run(storage, Work(BatchKind.REFIT, models=(name,)), notify).outcomes)
     except MODEL_FAULTS as error:

@@ -357,7 +357,7 @@ def _fitted(storage: Storage, specification: Specification, source: TableSource,
         cost.require_worth()
         asked = "" if settings.excess_risk is None else f" ({settings.excess_risk:.3g} was asked for)"
         notify(
-            f"{name}: the noise costs {cost.cost:.3g} in mean loss{asked}; in predictions, before the link, it is "
+            f"{name}: the noise costs {cost.cost:.3g} in mean loss{asked}. Before the link, predictions move by "
             f"{cost.median:.3g} for the median row and {cost.largest:.3g} for the worst-served one"
         )
     return unlearner
@@ -379,7 +379,7 @@ def _operate(
     """
 
     def before_refit() -> None:
-        notify(f"{name}: no pass over the remaining rows proves enough for this request; refitting")
+        notify(f"{name}: this takes a new fit on the remaining rows, which is being made")
 
     if kind == BatchKind.REFIT:
         unlearner.refit(source)

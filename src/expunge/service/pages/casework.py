@@ -21,6 +21,7 @@ from expunge.service.records import changing
 from expunge.service.routing import GuardedRoute
 from expunge.workspace import handling
 from expunge.workspace.cases import WrongField
+from expunge.workspace.days import with_days
 from expunge.workspace.register import history_of
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=GuardedRoute)
@@ -154,7 +155,7 @@ def _done(
 
 
 def _sentence(error: Exception) -> str:
-    said = str(error)
+    said = with_days(str(error))
     return f"{said[:1].upper()}{said[1:]}"
 
 

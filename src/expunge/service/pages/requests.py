@@ -27,6 +27,7 @@ from expunge.service.views import expected
 from expunge.workspace import desk
 from expunge.workspace.asking import Answer, ForgetRequest
 from expunge.workspace.cases import Case, WrongField, basis
+from expunge.workspace.days import day, with_days
 from expunge.workspace.deadlines import FARTHEST
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=GuardedRoute)
@@ -208,11 +209,11 @@ def _heading(answer: Answer, found_here: str) -> tuple[str, str]:
     if answer.receipt is not None:
         return found_here, f"{answer.rows:,} {'row' if answer.rows == 1 else 'rows'}"
     if not answer.is_refused:
-        return BEFORE, answer.message
+        return BEFORE, with_days(answer.message)
     if answer.reason == Refusal.UNKNOWN_SUBJECT:
         if answer.near is not None:
             return "not known here, but nearly", f"somebody has, or had, {MEANING[answer.near]}"
         return "not known here", ""
     if answer.reason == Refusal.ALREADY_FORGOTTEN:
-        return "already forgotten", answer.message.rpartition("closed on ")[2]
+        return "already forgotten", day(answer.message.rpartition("closed on ")[2])
     return words.CODES.get(str(answer.reason), answer.message), ""

@@ -1,7 +1,7 @@
 """Words: what pages say of requests, in sentences that an officer would use."""
 
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from markupsafe import Markup
@@ -11,6 +11,7 @@ from expunge.ledger.cases import ERASED, OF_ERASURE, OF_RESTRICTION, Deed, Exten
 from expunge.ledger.register import Matter, Sort
 from expunge.ledger.requests import Basis, Channel, Request, RequestKind, RequestState
 from expunge.service.pages.rendering import moment
+from expunge.workspace.days import day
 from expunge.workspace.deadlines import days_left
 from expunge.workspace.register import LEARNED_AGAIN, days_taken
 
@@ -111,17 +112,6 @@ HAPPENED = {
     Deed.APPROVED: "Approved",
     Deed.NOTED: "Note added",
 }
-
-
-def day(text: str) -> str:
-    """A day, from an ISO 8601 day or time.
-
-    Examples:
-        >>> day("2026-11-03T10:00:00+00:00")
-        '3 Nov 2026'
-    """
-    found = date.fromisoformat(text[:10])
-    return f"{found.day} {found:%b %Y}"
 
 
 def grounds(row: Request) -> Mapping[Ground, str]:
