@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 
 from expunge.evidence.events import EventKind
-from expunge.ledger import log, requests, sealing, times, tombstones
+from expunge.ledger import log, requests, restrictions, sealing, times, tombstones
 from expunge.ledger.requests import OPEN, PART, STANDING, Request, RequestState
 from expunge.ledger.tables import acts, case_files, notes
 from expunge.ledger.tables import requests as table
@@ -179,9 +179,9 @@ def end_with(connection: sa.Connection, people: Sequence[str]) -> None:
     Args:
         people: pseudonyms in the table.
     """
-    for row in requests.restrictions_of(connection, people):
+    for row in restrictions.of(connection, people):
         if row.is_standing:
-            requests.lift(connection, [row.id], times.exact())
+            restrictions.lift(connection, [row.id], times.exact())
             sealing.update(connection, table, table.c.id == row.id, reason=ERASED)
             if row.state == RequestState.RESTRICTED:
                 log.note(connection, EventKind.REQUEST_LIFTED, [{"request": row.id}])

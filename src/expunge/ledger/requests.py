@@ -235,12 +235,6 @@ def stuck_by_problem(connection: sa.Connection, limit: int) -> list[tuple[str, i
     return [(str(why), int(n)) for why, n in connection.execute(chosen.order_by(count.desc(), requests.c.problem).limit(limit))]
 
 
-def lifting(connection: sa.Connection) -> list[Request]:
-    """The restrictions that an officer has lifted and that the models have not followed yet, oldest first."""
-    chosen = sa.select(requests).where(requests.c.state == RequestState.LIFTING)
-    return read(connection, chosen.order_by(requests.c.received, requests.c.id))
-
-
 def made(connection: sa.Connection) -> list[Request]:
     """All requests that were ever made and wait, or waited, in the queue."""
     return read(connection, sa.select(requests).where(requests.c.kind.in_(WORKED)))
@@ -347,26 +341,6 @@ def close(connection: sa.Connection, batch: int, at: str) -> None:
     """Closes the batch's requests; their pseudonyms in the table are dropped."""
     mine = (requests.c.batch == batch) & (requests.c.state == RequestState.CERTIFIED)
     sealing.update(connection, requests, mine, state=RequestState.CLOSED, subject=None, closed=at)
-
-
-def restrictions_of(connection: sa.Connection, people: Sequence[str]) -> list[Request]:
-    """The restrictions of people that stand or are asked for.
-
-    Args:
-        people: pseudonyms in the table.
-    """
-    found: list[Request] = []
-    for start in range(0, len(people), PART):
-        mine = requests.c.subject.in_(people[start : start + PART]) & (requests.c.kind == RequestKind.RESTRICT)
-        found += read(connection, sa.select(requests).where(mine).order_by(requests.c.received, requests.c.id))
-    return found
-
-
-def lift(connection: sa.Connection, ids: Sequence[str], at: str) -> None:
-    """Notes that restrictions have ended; their pseudonyms in the table are dropped."""
-    ended = {"state": RequestState.LIFTED, "subject": None, "lifted": at, "problem": None, "again": None}
-    for start in range(0, len(ids), PART):
-        sealing.update(connection, requests, requests.c.id.in_(ids[start : start + PART]), **ended)
 
 
 def is_untouched(connection: sa.Connection, request: str) -> bool:

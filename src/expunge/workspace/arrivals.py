@@ -30,8 +30,8 @@ from expunge.ledger.properties import read_property, set_property
 from expunge.ledger.sealing import SealKey
 from expunge.workspace.people import People
 from expunge.workspace.specification import Specification
-from expunge.workspace.states import Forgetting
 from expunge.workspace.storage import Storage
+from expunge.workspace.withheld import Forgetting
 
 READING = "reading"
 """The property that records how values were written when the workspace was made, and so are written in later files."""

@@ -10,6 +10,7 @@ from expunge.workspace import batch, states
 from expunge.workspace.specification import Specification
 from expunge.workspace.states import Notify, silent
 from expunge.workspace.storage import PATIENCE, Storage
+from expunge.workspace.withheld import Forgetting
 
 if TYPE_CHECKING:
     from expunge.audit.verdict import Verdict
@@ -54,7 +55,7 @@ def audited(storage: Storage, name: str, draws: int, notify: Notify = silent, pa
     with batch.in_charge(storage, patience):  # state and rows from the same moment
         last, unlearner = _last(storage, name), states.state_of(storage, name)
         with storage.database.reading() as connection:
-            hidden = states.Forgetting.of(connection).forgotten(name)
+            hidden = Forgetting.of(connection).forgotten(name)
         rows = storage.cached(specification.source(storage.table, hidden))
         next(iter(rows.batches()), None)  # read now, if they are kept in memory
     if not unlearner.settings.is_noisy:

@@ -26,7 +26,7 @@ from expunge.evidence.events import EventKind
 from expunge.evidence.signing import key_path
 from expunge.evidence.statements import CERTIFICATE, digest
 from expunge.files import delete_file, delete_unfinished, write_file
-from expunge.ledger import batches, cases, data_files, log, notices, releases, requests, times, tombstones
+from expunge.ledger import batches, cases, data_files, log, notices, releases, requests, restrictions, times, tombstones
 from expunge.ledger.batches import FORGETTING, Batch, BatchKind, BatchState
 from expunge.ledger.bindings import bound
 from expunge.ledger.notices import Notice
@@ -37,8 +37,9 @@ from expunge.unlearning.release import Release
 from expunge.workspace import anchoring, drafts, edits
 from expunge.workspace.people import People
 from expunge.workspace.specification import Specification
-from expunge.workspace.states import Forgetting, Notify, Prepared, Work, chosen_models, looks, prepared_states, silent
+from expunge.workspace.states import Notify, Prepared, Work, chosen_models, looks, prepared_states, silent
 from expunge.workspace.storage import PATIENCE, Storage
+from expunge.workspace.withheld import Forgetting
 
 COMING_KEY = "coming_key"
 """The property that names a signing key that is being made; one that was never put into use is deleted."""
@@ -266,7 +267,7 @@ def _certify(
         releases.set_aside(connection, new.model, None)
         outcomes.append(Outcome(new.model, new.number, identity, new.release, new.influences))
     requests.certify(connection, batch, [*complete, *(request.id for request in work.made)], times.exact())
-    requests.lift(connection, list(work.lifted), times.exact())
+    restrictions.lift(connection, list(work.lifted), times.exact())
     cases.end_with(connection, [complete[request] for request in stones])
     tombstones.keep_aliases(connection, stones)
     tombstones.welcome_back(connection, work.returning)

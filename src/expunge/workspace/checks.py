@@ -22,8 +22,9 @@ from expunge.workspace.deadlines import days_left
 from expunge.workspace.forgetting import until
 from expunge.workspace.genuineness import require_genuine
 from expunge.workspace.specification import Specification
-from expunge.workspace.states import Forgetting, load
+from expunge.workspace.states import load
 from expunge.workspace.storage import Storage
+from expunge.workspace.withheld import Forgetting
 
 ANSWERED = (RequestState.CERTIFIED, RequestState.CLOSED, RequestState.RETURNED, *STANDING, RequestState.LIFTED)
 LIFTED = (RequestState.LIFTING, RequestState.LIFTED)

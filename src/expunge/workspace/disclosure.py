@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from expunge.data.own_columns import is_own
 from expunge.evidence.events import EventKind
-from expunge.ledger import log, releases, requests
+from expunge.ledger import log, releases, requests, restrictions
 from expunge.ledger.batches import BatchKind
 from expunge.ledger.requests import Basis, RequestState
 from expunge.workspace.people import People
@@ -114,8 +114,7 @@ def disclosed(storage: Storage, subject: str, by: str | None, actor: str) -> Dis
         forgetting = requests.forgetting(connection)
         open_ones = [request.id for request in requests.asked(connection) if request.subject in person]
         already = {model for request in open_ones for model in forgetting.get(request, ())}
-        about = requests.restrictions_of(connection, person)
-        restrictions = [Restriction(row.id, row.state, row.ground, row.closed) for row in about]
+        about = restrictions.of(connection, person)
         found = []
         for model in releases.all_models(connection):
             specification = Specification.from_json(model.specification)
@@ -125,9 +124,10 @@ def disclosed(storage: Storage, subject: str, by: str | None, actor: str) -> Dis
                 first = max(place for place, each in enumerate(listed) if each.kind in FIRST)
                 certificates = [each.id for each in listed[first:]]
                 found.append(Learned(model.name, specification.target, n_rows, certificates, listed[-1].at))
+    restricted = [Restriction(row.id, row.state, row.ground, row.closed) for row in about]
     kept = [name for name in held.column_names if not is_own(name)]
     columns = {name: _values(held[name]) for name in kept}
-    return Disclosure([{name: columns[name][row] for name in kept} for row in range(len(held))], found, restrictions)
+    return Disclosure([{name: columns[name][row] for name in kept} for row in range(len(held))], found, restricted)
 
 
 def _values(column: pa.ChunkedArray) -> list[Value]:

@@ -49,9 +49,10 @@ from expunge.workspace.model_kinds import ModelKind
 from expunge.workspace.options import KEPT, How, Taking
 from expunge.workspace.people import People, refused_return
 from expunge.workspace.specification import Specification
-from expunge.workspace.states import Forgetting, Notify, Work
+from expunge.workspace.states import Notify, Work
 from expunge.workspace.storage import Storage
 from expunge.workspace.suppressing import listed_rows
+from expunge.workspace.withheld import Forgetting
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 

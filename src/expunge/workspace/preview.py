@@ -9,6 +9,7 @@ from expunge.workspace.asking import ForgetRequest
 from expunge.workspace.people import Found, Id, People
 from expunge.workspace.specification import Specification
 from expunge.workspace.storage import Storage
+from expunge.workspace.withheld import Forgetting
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ def preview(storage: Storage, wishes: Sequence[ForgetRequest]) -> Preview:
     leaving = storage.table.of_subjects([tag for who in found for tag in who.person])
     moved: dict[str, list[float]] = {}
     with storage.database.reading() as connection:
-        models, before = releases.all_models(connection), states.Forgetting.of(connection)
+        models, before = releases.all_models(connection), Forgetting.of(connection)
     for row in models:
         hidden = before.forgotten(row.name)
         rows = Specification.from_json(row.specification).rows(leaving)

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 import sqlalchemy as sa
 
 from expunge.errors import ExpungeError, WorkUnfinished
-from expunge.ledger import batches, log, register, releases, requests, times
+from expunge.ledger import batches, log, register, releases, requests, restrictions, times
 from expunge.ledger.batches import BatchKind
 from expunge.ledger.properties import read_property, set_property
 from expunge.ledger.register import Filter, Matter
@@ -115,7 +115,7 @@ def process(
             with storage.database.reading() as connection:
                 waiting, at = requests.waiting(connection), times.exact()
                 unapproved = register.total(connection, UNAPPROVED)
-                waiting += requests.lifting(connection)
+                waiting += restrictions.lifting(connection)
             problems = {row.id: row.problem for row in waiting if row.problem}
             held = {row.id: str(row.hold) for row in waiting if row.is_held(at)}
         except (ExpungeError, OSError) as error:
@@ -225,7 +225,7 @@ def _waiting(storage: Storage, now: str | None, unfit: Collection[str], heeds_ho
 def _lifted(storage: Storage, now: str | None) -> list[Request]:
     """The restrictions that were lifted and that the models are to follow; what failed, only if due at ``now``."""
     with storage.database.reading() as connection:
-        return [row for row in requests.lifting(connection) if _is_time(row, now)]
+        return [row for row in restrictions.lifting(connection) if _is_time(row, now)]
 
 
 def _lift(storage: Storage, now: str | None, notify: Notify) -> tuple[list[str], list[Outcome]]:
