@@ -27,8 +27,11 @@ setup: $(READY)
 servers:
 	@$(HAVE_SERVERS) || $(MAKE) --no-print-directory setup || true
 
-# one BLAS thread per test worker, so that the thread pools do not fight
-PYTEST = OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+# one BLAS thread per test worker, so that the thread pools do not fight; the tests' files are in memory, where there are four
+# gigabytes for them: to wait for a disk proves nothing here, and takes minutes
+IN_MEMORY = $$(test "$$(df --output=avail -k /dev/shm 2>/dev/null | tail -n 1)" -gt 4000000 2>/dev/null && echo /dev/shm || echo "$${TMPDIR:-/tmp}")
+# and the many processes that they start find our code compiled, whatever the environment says
+PYTEST = PYTHONDONTWRITEBYTECODE= TMPDIR=$(IN_MEMORY) OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 # what starts processes, servers or browsers, or plays many rounds
 SLOW = tests/integrity tests/service tests/browser tests/workspace tests/ledger tests/engine tests/install tests/field tests/referee \
 	tests/properties tests/data/test_private.py tests/test_audit.py tests/test_baselines.py tests/test_capacity.py tests/test_cli.py tests/test_copies.py tests/test_demo.py \

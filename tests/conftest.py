@@ -1,11 +1,13 @@
 """Shared fixtures; Hypothesis profiles: `make soak` searches twenty times longer, each of `make mutants` a tenth as long."""
 
+import gc
 import os
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
+from tests.forks import SHARED, Forks
 from tests.servers import PostgreSQL
 from tests.site import build
 
@@ -26,6 +28,12 @@ settings.load_profile("mutants" if FOR_MUTANTS else "expunge")
 def examples(n: int) -> int:
     """On how many examples a property is tried that is usually tried on ``n``."""
     return max(1, n * SOAK // (10 if FOR_MUTANTS else 1))
+
+
+def pytest_collection_finish() -> None:
+    """All that is loaded by now stays: nobody need look through it for garbage, again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
@@ -50,8 +58,25 @@ def postgresql():
     server.remove()
 
 
-@pytest.fixture(scope="session")
-def site(tmp_path_factory) -> str:
-    """What the builder of the documentation said; its pages are in ``tests.site.SITE``."""
+@pytest.fixture(scope="session", autouse=True)
+def shared(tmp_path_factory):
+    """A folder of all processes of this test run, for what is made once."""
     base = tmp_path_factory.getbasetemp()
-    return build(base.parent if "PYTEST_XDIST_WORKER" in os.environ else base)
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    os.environ[SHARED] = str(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def forks(shared):
+    """The process that plays what forks."""
+    forks = Forks()
+    yield forks
+    forks.close()
+
+
+@pytest.fixture(scope="session")
+def site(shared) -> str:
+    """What the builder of the documentation said; its pages are in ``tests.site.SITE``."""
+    return build(shared)

@@ -11,8 +11,24 @@ from expunge.unlearning.certificate import Certificate
 
 
 @pytest.fixture(scope="module")
-def steps():
-    return list(Demo().steps())
+def shown():
+    """The steps of the demo, and what the command that takes them says."""
+    taken, all_of_them = [], Demo.steps
+
+    def noted(demo):
+        for step in all_of_them(demo):
+            taken.append(step)
+            yield step
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Demo, "steps", noted)
+        result = CliRunner().invoke(app, ["demo"])
+    return taken, result
+
+
+@pytest.fixture(scope="module")
+def steps(shown):
+    return shown[0]
 
 
 def test_every_rung_is_shown_and_certified(steps):
@@ -34,8 +50,8 @@ def test_what_is_forgotten_costs_no_more_than_the_noise_may(steps):
         assert step.forgotten.accuracy == pytest.approx(step.retrained.accuracy, abs=0.04)
 
 
-def test_the_command_prints_the_tables_and_ends_with_the_certificate():
-    result = CliRunner().invoke(app, ["demo"])
+def test_the_command_prints_the_tables_and_ends_with_the_certificate(shown):
+    _steps, result = shown
     assert result.exit_code == 0, result.output
     for word in ("statistics", "pass × 1", "refit", "certified", "true", "worst-served", "Held-out accuracy / log-loss"):
         assert word in result.output

@@ -1,4 +1,7 @@
-"""A served workspace and Debian's Chromium, driven by Playwright; screenshots go to .screenshots/, which git ignores."""
+"""A served workspace and Debian's Chromium, driven by Playwright.
+
+In `make soak` and `make screenshots`, screenshots go to .screenshots/, which git ignores.
+"""
 
 import os
 import re
@@ -13,6 +16,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from expunge.ledger import tokens
 from expunge.service.app import create_app
+from tests.conftest import SOAK
 from tests.workspace.people import workspace
 
 expect.set_options(timeout=30_000)  # a page on a busy machine takes its time
@@ -30,7 +34,7 @@ FLAGS = [
 ]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def chromium():
     path = shutil.which("chromium")
     if path is None:
@@ -98,11 +102,12 @@ def log_in(chromium, served, token):
 
 @pytest.fixture
 def shot(request):
-    """``shot(page, name)``: keeps a screenshot."""
-    SCREENSHOTS.mkdir(exist_ok=True)
+    """``shot(page, name)``: keeps a screenshot, where somebody will look at it."""
 
     def shot(page, name):
-        test = re.sub(r"\W+", "-", request.node.name)
-        page.screenshot(path=SCREENSHOTS / f"{test}-{name}.png", full_page=True)
+        if SOAK > 1:
+            SCREENSHOTS.mkdir(exist_ok=True)
+            test = re.sub(r"\W+", "-", request.node.name)
+            page.screenshot(path=SCREENSHOTS / f"{test}-{name}.png", full_page=True)
 
     return shot

@@ -16,8 +16,7 @@ from tests.workspace.people import workspace
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     """A workspace in which requests are held and more than three people need a second officer."""
-    made = workspace(tmp_path_factory.mktemp("officer"), models=False)
-    made.fit("churn", "churn", delta=1e-5)
+    made = workspace(tmp_path_factory.mktemp("officer"), models=("churn",))
     path = made.storage.configuration_path
     settings = path.read_text().replace("hold_hours = 0", "hold_hours = 2")
     path.write_text(settings.replace("approval_people = 0", "approval_people = 3"))

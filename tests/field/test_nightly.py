@@ -1,5 +1,6 @@
 """Nightly life: files that come every night, by the command line; nothing comes in twice, and nothing odd unseen."""
 
+import contextlib
 import hashlib
 import sqlite3
 from pathlib import Path
@@ -14,6 +15,8 @@ from typer.testing import CliRunner
 from expunge.cli import app
 from tests.field.commands import problems, run
 from tests.field.table import stored
+from tests.forks import once
+from tests.workspace.people import copied
 
 SCHEMA = """
 [columns."age"]
@@ -31,13 +34,18 @@ HEADING = "who,age,postcode,visits"
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
     """A folder with a workspace of sixty people and a model."""
+    copied(once("nightly", make), tmp_path)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "schema.toml").write_text(SCHEMA)
-    rows = [f"p{i},{20 + i % 60},{('10115', '20095', '80331')[i % 3]},{i % 7}" for i in range(60)]
-    write("people.csv", *rows)
-    run("init", "ws", "--data", "people.csv", "--subject", "who", "--schema", "schema.toml")
-    run("fit", "visits", "--target", "visits", "--model", "ridge", "--sigma", "0.05", "-w", "ws")
     return tmp_path
+
+
+def make(folder: Path) -> None:
+    with contextlib.chdir(folder):
+        Path("schema.toml").write_text(SCHEMA)
+        rows = [f"p{i},{20 + i % 60},{('10115', '20095', '80331')[i % 3]},{i % 7}" for i in range(60)]
+        write("people.csv", *rows)
+        run("init", "ws", "--data", "people.csv", "--subject", "who", "--schema", "schema.toml")
+        run("fit", "visits", "--target", "visits", "--model", "ridge", "--sigma", "0.05", "-w", "ws")
 
 
 def write(name: str, *rows: str, heading: str = HEADING) -> None:

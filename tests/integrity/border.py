@@ -1,5 +1,5 @@
 """Alters one file of a workspace, runs one command on it, and looks at what is said and what was changed. It forks, and so is
-run as a process of its own that has no threads.
+run in a process that has no threads.
 
     python -m tests.integrity.border FOLDER COUNT SEED [FILES COMMANDS]
 
@@ -156,8 +156,7 @@ def prepare(folder: Path) -> None:
     shutil.rmtree(lost.storage.path)
     hashed = HashedId("who", "exact", "sha256")
     table = people(200, 150)  # a fifth are held out, and at least ten must be
-    made = workspace(folder, models=False, table=table, hashed=(str(hashed),))
-    made.fit("churn", "churn", delta=1e-5)
+    made = workspace(folder, models=("churn",), table=table, hashed=(str(hashed),))
     made.fit("visits", "visits", model="ridge", sigma=0.05)
     made.forget(["person-1"])
     made.process()
@@ -335,9 +334,9 @@ def cases(names: list[str], rng: random.Random, pattern: str, only: str) -> Iter
         yield rng.choice(read[rng.choice(list(read))]), rng.choice(ALTERATIONS), command
 
 
-def main(folder: Path, count: int, seed: int, pattern: str = "*", only: str = "*") -> None:
+def main(folder: str, count: str, seed: str, pattern: str = "*", only: str = "*") -> None:
     """Plays every command on what is whole, and ``count`` cases by chance."""
-    root = folder / "files"
+    root, n_cases = Path(folder).absolute() / "files", int(count)
     if not root.exists():
         root.mkdir()
         child = os.fork()  # whoever has made a workspace has threads
@@ -350,10 +349,10 @@ def main(folder: Path, count: int, seed: int, pattern: str = "*", only: str = "*
                 os._exit(1)
         assert os.waitpid(child, 0)[1] == 0
     os.chdir(root)
-    names, kept, rng = json.loads(Path("names.json").read_text()), snapshot(root), random.Random(seed)
+    names, kept, rng = json.loads(Path("names.json").read_text()), snapshot(root), random.Random(int(seed))
     files = [name for name, content in kept.items() if content is not None and name not in ("lock", "names.json")]
     whole = sum(fnmatch.fnmatch(command, only) for command in COMMANDS)
-    for name, how, command in islice(cases(files, rng, pattern, only), count and count + whole):
+    for name, how, command in islice(cases(files, rng, pattern, only), n_cases and n_cases + whole):
         alter(root / name, how, rng)
         before = snapshot(root)
         arguments = [names.get(word, word) for word in COMMANDS[command]]
@@ -368,5 +367,4 @@ def main(folder: Path, count: int, seed: int, pattern: str = "*", only: str = "*
 
 
 if __name__ == "__main__":
-    folder, count, seed, *chosen = sys.argv[1:]
-    main(Path(folder).absolute(), int(count), int(seed), *chosen)
+    main(*sys.argv[1:])

@@ -1,4 +1,4 @@
-"""Kills backups and restores at a line of our own code and looks at what is left. Run as a process of its own: it forks.
+"""Kills backups and restores at a line of our own code and looks at what is left. It forks: in a process without threads.
 
     python -m tests.integrity.keeping FOLDER OPERATION ROUNDS [DATABASE…]
 
@@ -91,11 +91,11 @@ def check_restore(folder: Path, operation: Callable[[], object]) -> str:
     return "; ".join(f"{finding.check}: {finding.problem}" for finding in examine(found.storage) if finding.problem)
 
 
-def main(folder: Path, kind: str, rounds: int, databases: list[str]) -> None:
+def main(folder: str, kind: str, count: str, *databases: str) -> None:
     """Plays the rounds, killing at even steps through the operation."""
-    lines = 0
+    lines, rounds = 0, int(count)
     for number in range(rounds + 1):  # the first is not killed: it tells how long the operation is
-        storage = folder / f"round-{number}"
+        storage = Path(folder) / f"round-{number}"
         storage.mkdir()
         assert os.waitpid(forked(lambda: prepare(storage)), 0)[1] == 0  # noqa: B023
         database = databases[number] if databases else None
@@ -132,4 +132,4 @@ def main(folder: Path, kind: str, rounds: int, databases: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4:])
+    main(*sys.argv[1:])

@@ -109,15 +109,12 @@ def test_a_backup_while_requests_come_in(kind, tmp_path, request):
 
 
 @pytest.mark.parametrize(("kind", "rounds"), [("backup", 3), ("restore", 3), ("restore to PostgreSQL", 3)])
-def test_kill_nine(kind, rounds, tmp_path, request, record_property):
+def test_kill_nine(kind, rounds, tmp_path, request, forks, record_property):
     rounds *= SOAK
     databases = []
     if "PostgreSQL" in kind:
         databases = [request.getfixturevalue("postgresql").new_database() for _ in range(rounds + 1)]
-    command = [sys.executable, "-m", "tests.integrity.keeping", str(tmp_path), kind.split()[0], str(rounds), *databases]
-    played = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert played.returncode == 0, played.stderr
-    results = [json.loads(line) for line in played.stdout.splitlines()]
+    results = forks.play(tmp_path, "tests.integrity.keeping", tmp_path, kind.split()[0], rounds, *databases)
     bad = sum(bool(result["problem"]) for result in results)
     record_property("figures", f"{kind}: {sum(result['killed'] for result in results)} kills, {bad} lost or broken")
     assert [result for result in results if result["problem"]] == []

@@ -2,7 +2,6 @@
 where nothing was to be changed, no change."""
 
 import json
-import os
 import random
 import re
 import subprocess
@@ -21,21 +20,13 @@ from tests.integrity import border
 ROOT = Path(__file__).parents[2]
 
 
-def play(folder: Path, count: int, seed: int) -> list[dict]:
-    command = [sys.executable, "-m", "tests.integrity.border", str(folder), str(count), str(seed)]
-    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
-    played = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
-    assert played.returncode == 0, played.stderr
-    return [json.loads(line) for line in played.stdout.splitlines()]
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("border")
 
 
-def test_every_command_on_altered_files(folder, record_property):
-    played = play(folder, 40 * SOAK, 0)
+def test_every_command_on_altered_files(folder, forks, record_property):
+    played = forks.play(folder, "tests.integrity.border", folder, 40 * SOAK, 0)
     assert [case for case in played if case["problems"]] == []
     whole = [case for case in played if case["how"] == border.UNTOUCHED]
     assert {case["command"]: case["code"] for case in whole if case["code"]} == {"approve": 3}  # no request waits for that
@@ -58,9 +49,9 @@ def test_no_command_is_left_out():
     assert played == named(typer.main.get_command(app)) - {("demo",), ("reproduce",)}
 
 
-def test_altered_files_in_processes_of_their_own(folder):
+def test_altered_files_in_processes_of_their_own(folder, forks):
     """What the many cases fork is what a shell starts."""
-    play(folder, 0, 0)
+    forks.play(folder, "tests.integrity.border", folder, 0, 0)
     folder = folder / "files"
     for name, how in (("ws/ledger.sqlite", "halved"), ("ws/workspace.toml", "folder"), ("ws/keys/seal.key", "emptied")):
         kept = (folder / name).read_bytes()

@@ -48,9 +48,7 @@ def in_process(*arguments: str, **options):
 @pytest.fixture
 def found(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    made = workspace(tmp_path, models=False)
-    made.fit("churn", "churn", delta=1e-5)
-    return made
+    return workspace(tmp_path, models=("churn",))
 
 
 class TestNothingWasChanged:
@@ -345,8 +343,7 @@ for arguments in given:
 def test_a_folder_that_can_only_be_read():
     with tempfile.TemporaryDirectory() as name:  # pytest's own are for root alone
         folder = Path(name)
-        found = workspace(folder, models=False)
-        found.fit("churn", "churn", delta=1e-5)
+        found = workspace(folder, models=("churn",))
         found.forget(["person-1"])
         found.process()
         (waiting,) = found.forget(["person-3"])

@@ -68,9 +68,7 @@ class Line:
 def lived(tmp_path_factory):
     """A workspace with two models, in which two people asked together and one later; the requests."""
     folder = tmp_path_factory.mktemp("lived")
-    found = workspace(folder, models=False)
-    found.fit("churn", "churn", delta=1e-5)
-    found.fit("spend", "spend", model="ridge", sigma=0.05)
+    workspace(folder, models=("churn", "spend"))
     run = Line(folder)
     asked = run("forget", "person-1", "person-2", "-w", "ws")
     run("process", "--now", "-w", "ws")
@@ -155,8 +153,7 @@ class TestCoverage:
         assert {claim["model"]: claim["schema"] for claim in claims} == fitted
 
     def test_they_are_opened_by_the_salt(self, tmp_path):
-        found = workspace(tmp_path, models=False)
-        found.fit("churn", "churn", delta=1e-5)
+        found = workspace(tmp_path, models=("churn",))
         with found.storage.database.reading() as connection:
             row, model = releases.current(connection, "churn"), releases.named(connection, "churn")
         salt, (claim,) = json.loads(row.evidence)["salt"], predicates(found)
@@ -165,8 +162,7 @@ class TestCoverage:
         assert claim["table"] == table_commitment(salt, listing_digest(found.storage.table.files()))
 
     def test_a_correction_is_covered_too(self, tmp_path):
-        found, run = workspace(tmp_path, models=False), Line(tmp_path)
-        found.fit("churn", "churn", delta=1e-5)
+        _found, run = workspace(tmp_path, models=("churn",)), Line(tmp_path)
         rows = people().slice(0, 1).set_column(0, "who", [["person-7"]])
         pq.write_table(rows, tmp_path / "right.parquet")
         done = run("rectify", "person-7", "--file", "right.parquet", "-w", "ws")
@@ -293,8 +289,7 @@ def signed_log(key: SigningKey, entries: list[str]) -> str:
 def states(tmp_path_factory):
     """Files of a log at two times, and of one that was rewritten in between, all signed by the workspace's own key."""
     folder = tmp_path_factory.mktemp("states")
-    found, run = workspace(folder, models=False), Line(folder)
-    found.fit("churn", "churn", delta=1e-5)
+    found, run = workspace(folder, models=("churn",)), Line(folder)
     run("checkpoint", "early.json", "-w", "ws")
     run("log", "early log.json", "-w", "ws")
     run("certificate", "1", "--out", "early certificate.json", "-w", "ws")
@@ -425,8 +420,7 @@ def test_verify_never_shows_a_traceback(lived):
 
 
 def test_edited_requests_are_noticed(tmp_path):
-    found, run = workspace(tmp_path, models=False), Line(tmp_path)
-    found.fit("churn", "churn", delta=1e-5)
+    found, run = workspace(tmp_path, models=("churn",)), Line(tmp_path)
     asked = run("forget", "person-1", "person-2", "-w", "ws")
     run("process", "--now", "-w", "ws")
     for statement in (
@@ -441,8 +435,7 @@ def test_edited_requests_are_noticed(tmp_path):
 
 
 def test_no_secret_is_in_a_repr(tmp_path):
-    found = workspace(tmp_path, models=False)
-    found.fit("churn", "churn", delta=1e-5)
+    found = workspace(tmp_path, models=("churn",))
     (answer,) = found.forget(["person-1"])
     storage = found.storage
     with storage.database.writing() as connection:

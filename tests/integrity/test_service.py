@@ -18,6 +18,7 @@ import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
+from expunge.client import Client
 from expunge.errors import WorkspaceInvalid
 from expunge.evidence.events import EventKind
 from expunge.ledger import hooks, log, requests, sealing, tokens
@@ -382,8 +383,8 @@ def test_sigterm_ends_a_round_a_stalled_upload_and_a_dripping_webhook(tmp_path):
         stalled = socket.create_connection(("127.0.0.1", int(url.rsplit(":", 1)[1])))
         stalled.sendall(UPLOAD)
         with found.storage.exclusive():
-            headers = {"Authorization": f"Bearer {token}"}
-            asked = httpx.post(f"{url}/v1/requests", json={"subject": "person-2"}, headers=headers).json()["request"]
+            with Client(url, token) as officer:
+                asked = officer.ask("person-2")["request"]
             locked = sqlite3.connect(found.storage.path / "ledger.sqlite", isolation_level=None)
             locked.execute("BEGIN IMMEDIATE")
         assert wait_for(lambda: _is_worked(found))
@@ -420,19 +421,19 @@ def test_a_database_that_is_away_turns_health_red_until_it_is_back(postgresql, t
     process, service = serve(found, tmp_path)
     server = sa.create_engine(sa.make_url(url).set(database="postgres"), isolation_level="AUTOCOMMIT")
     name = sa.make_url(url).database
-    headers = {"Authorization": f"Bearer {token}"}
+    asking = httpx.Client(base_url=service)
+    officer = Client("", token, http=asking)
     try:
         with server.connect() as connection:
             connection.exec_driver_sql(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
-        assert wait_for(lambda: httpx.get(f"{service}/healthz").status_code == 503)
-        assert httpx.get(f"{service}/healthz").text == "the ledger cannot be read\n"  # to anybody: no URL, no cause
-        assert httpx.post(f"{service}/v1/requests", json={"subject": "person-1"}, headers=headers).status_code == 503
+        assert wait_for(lambda: asking.get("/healthz").status_code == 503)
+        assert asking.get("/healthz").text == "the ledger cannot be read\n"  # to anybody: no URL, no cause
+        refused = officer.calls.call("POST", "/v1/requests", body={"subject": "person-1"}, expected=(503,))
+        assert refused.status_code == 503
         with server.connect() as connection:
             connection.exec_driver_sql(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
-        assert wait_for(lambda: httpx.get(f"{service}/healthz").text == "ok\n")
-        asked = httpx.post(f"{service}/v1/requests", json={"subject": "person-1"}, headers=headers).json()["request"]
-        there = f"{service}/v1/requests/{asked}"
-        assert wait_for(lambda: httpx.get(there, headers=headers).json()["state"] == "closed", 60)
+        assert wait_for(lambda: asking.get("/healthz").text == "ok\n")
+        assert officer.wait_closed(officer.ask("person-1")["request"], every=0.05, seconds=60.0)["state"] == "closed"
     finally:
         process.kill()
         process.wait()

@@ -90,8 +90,7 @@ class TestSevenNames:
 
     def test_in_every_command_that_deletes(self, tmp_path, monkeypatch):
         """Old states, weights and keys, rows that are replaced, and what making a workspace or a backup left unfinished."""
-        found = workspace(tmp_path, models=False)
-        found.fit("churn", "churn", delta=1e-5)
+        found = workspace(tmp_path, models=("churn",))
         found.storage.database.close()
         (tmp_path / "other").mkdir()
         (tmp_path / "parent").symlink_to(tmp_path, target_is_directory=True)
@@ -131,8 +130,7 @@ class TestSevenNames:
             (folder / name).write_text("")
 
     def test_a_file_of_somebody_else_stays_wherever_it_lies(self, tmp_path):
-        found = workspace(tmp_path, models=False)
-        found.fit("churn", "churn", delta=1e-5)
+        found = workspace(tmp_path, models=("churn",))
         ws = found.storage.path
         foreign = ("table/backup.parquet", "table/_bucket=3/mine.parquet", "models/churn/9.safetensors", "keys/signing-old.pem")
         for name in (*foreign, "models/notes.txt", "checkpoint.old"):
@@ -153,8 +151,7 @@ class TestTheNewest:
 
     @pytest.mark.parametrize("transactions", [1, 8])
     def test_an_older_ledger_stops_every_command_and_destroys_nothing(self, transactions, tmp_path, monkeypatch):
-        found = workspace(tmp_path, models=False)
-        found.fit("churn", "churn", delta=1e-5)
+        found = workspace(tmp_path, models=("churn",))
         found.storage.database.close()
         older = ledger_of(tmp_path / "ws")
         found.forget(["person-1"])
@@ -289,8 +286,7 @@ class TestCopies:
     @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
     def test_of_the_folder_do_not_work(self, kind, tmp_path, request):
         database = None if kind == "sqlite" else request.getfixturevalue("postgresql").new_database()
-        found = workspace(tmp_path, models=False, database=database)
-        found.fit("churn", "churn", delta=1e-5)
+        found = workspace(tmp_path, models=("churn",), database=database)
         found.storage.database.close()
         shutil.copytree(tmp_path / "ws", tmp_path / "copy")
         for command in (["process"], ["forget", "person-1"], ["status"]):
@@ -319,8 +315,7 @@ class TestCopies:
         self, moment, done, tmp_path, postgresql, monkeypatch
     ):
         """One host is asleep, the server lets go of its lease, and another one gives its batch up, or carries it on."""
-        found = workspace(tmp_path, models=False, database=postgresql.new_database())
-        found.fit("churn", "churn", delta=1e-5)
+        found = workspace(tmp_path, models=("churn",), database=postgresql.new_database())
         found.forget(["person-1"])
         other, owner = Storage(found.storage.path), batch if moment == "prepared_states" else drafts
         name, awake = moment.rpartition(".")[2], getattr(owner, moment.rpartition(".")[2])
@@ -357,8 +352,7 @@ class TestCopies:
 
 class TestClocks:
     def test_one_that_leaps_needs_somebody_to_confirm_it(self, tmp_path, monkeypatch):
-        found = workspace(tmp_path, models=False)
-        found.fit("churn", "churn", delta=1e-5)
+        found = workspace(tmp_path, models=("churn",))
         now = times.now()
         monkeypatch.setattr(times, "now", lambda: now + timedelta(days=34))
         assert found.forget(["person-1"])[0].state == "accepted"  # a month of silence is none
@@ -410,8 +404,7 @@ class TestMaking:
 
 def test_a_file_that_the_state_was_not_made_with_is_no_table(tmp_path):
     """The state knows the rows it holds: a table of another moment is not worked with, though every file of it is genuine."""
-    found = workspace(tmp_path, models=False)
-    found.fit("churn", "churn", delta=1e-5)
+    found = workspace(tmp_path, models=("churn",))
     with found.storage.database.writing() as connection:
         first = data_files.present(connection)[0]
         sealing.delete(connection, table, table.c.path == first.path)  # by somebody who has the key

@@ -30,8 +30,7 @@ KINDS = ("certificate", "covering certificate", "receipt", "log", "checkpoint", 
 @pytest.fixture(scope="module")
 def lived(tmp_path_factory):
     """A workspace in which two people were forgotten."""
-    found = workspace(tmp_path_factory.mktemp("evidence"), models=False)
-    found.fit("churn", "churn", delta=1e-5)
+    found = workspace(tmp_path_factory.mktemp("evidence"), models=("churn",))
     asked = found.forget(["person-1", "person-2"])
     found.process()
     return found, asked

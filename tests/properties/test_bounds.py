@@ -28,11 +28,11 @@ from expunge.unlearning.dense import DenseState, require_hessian
 from expunge.unlearning.ladder import from_statistics
 from expunge.unlearning.settings import Settings
 from expunge.unlearning.state import State
-from tests.conftest import examples
+from tests.conftest import FOR_MUTANTS, SOAK, examples
 from tests.oracle import retrain
 from tests.problems import CATALOGUE, Problem, problem
 
-EXAMPLES = settings(max_examples=examples(250))
+EXAMPLES = settings(max_examples=examples(250 if SOAK > 1 or FOR_MUTANTS else 100))
 
 
 ORDERS = st.sampled_from([2, 3])
@@ -385,25 +385,25 @@ def test_numerical_failure_fails_closed(floor, error, t, decrement, c):
 TIGHT = [problem(Poisson(), seed) for seed in range(400)]
 
 
-def caught(problems: list[Problem] = TIGHT, order: int = 2) -> int:
-    return sum(bool(violations(p, order)) for p in problems)
+def caught(*orders: int) -> bool:
+    return any(violations(p, order) for order in orders for p in TIGHT)
 
 
 @pytest.mark.parametrize("order", [2, 3])
 def test_the_unmutated_bounds_pass_the_mutants_test(order):
-    assert caught(order=order) == 0
+    assert not caught(order)
 
 
 def test_third_derivatives_that_are_not_downdated_are_caught():
     honest = HigherSums.plus
     with mock.patch.object(HigherSums, "plus", lambda self, *args: replace(honest(self, *args), third=self.third)):
-        assert caught(order=3) > 0
+        assert caught(3)
 
 
 def test_a_remainder_of_half_the_fourth_derivative_is_caught():
     honest = bounds.cubic_remainder
     with mock.patch.object(bounds, "cubic_remainder", lambda of, *args: honest((of[0], of[1] / 2), *args)):
-        assert caught(order=3) > 0
+        assert caught(3)
 
 
 def test_leverages_of_other_rows_are_caught():
@@ -415,19 +415,19 @@ def test_leverages_of_other_rows_are_caught():
         return 0.1 * bound, excess
 
     with mock.patch("expunge.unlearning.state.leverages", tenth), mock.patch("expunge.numerics.higher.leverages", tenth):
-        assert caught(order=3) + caught(order=2) > 0
+        assert caught(3, 2)
 
 
 def test_a_reach_of_half_the_support_is_caught():
     honest = Support.reach
     with mock.patch.object(Support, "reach", lambda self, step: 0.5 * honest(self, step)):
-        assert caught(order=3) + caught(order=2) > 0
+        assert caught(3, 2)
 
 
 def test_a_halved_bound_is_caught():
     honest = bounds.energy_distance
     with mock.patch.object(bounds, "energy_distance", lambda *args: 0.5 * honest(*args)):
-        assert caught() > 0
+        assert caught(2)
 
 
 def test_a_hessian_that_is_not_downdated_is_caught():
@@ -435,7 +435,7 @@ def test_a_hessian_that_is_not_downdated_is_caught():
     with mock.patch.object(
         RowTerms, "at", classmethod(lambda *args: replace(terms := honest(*args), root=np.zeros_like(terms.root)))
     ):
-        assert caught() > 0
+        assert caught(2)
 
 
 def test_a_gradient_that_is_not_subtracted_is_caught():
@@ -449,13 +449,13 @@ def test_a_gradient_that_is_not_subtracted_is_caught():
         ),
         pytest.raises(NotLearned),
     ):
-        caught()
+        caught(2)
 
 
 def test_an_ignored_change_of_curvature_is_caught():
     """ρ without the growth along the step."""
     with mock.patch.object(bounds, "newton_decrement", return_value=0.0):
-        assert caught() > 0
+        assert caught(2)
 
 
 def test_a_curvature_floor_that_is_not_lowered_is_caught():
@@ -486,8 +486,7 @@ def test_curvature_floor_and_leverage_stay_valid_under_downdates(loss, seed, ord
     state = DenseState.fitted(p.objective, p.rows, LocalEngine(), order=order).removed(p.forgotten)
     H = state.hessian.dense()
     assert state.curvature_floor <= np.linalg.eigvalsh(H)[0] * (1 + 1e-9)
-    X = np.hstack([p.remaining.X, np.ones((len(p.remaining), 1))]) if p.objective.fit_intercept else p.remaining.X
-    for x in X:
+    for x in p.objective.design(p.remaining):
         block = np.kron(np.eye(loss.outputs), x[:, None])
         top = np.linalg.eigvalsh(block.T @ np.linalg.solve(H, block))[-1]
         assert math.sqrt(top) <= state.extremes.whitened_norm * (1 + 1e-6)

@@ -1,10 +1,12 @@
 """A running service on a workspace of its own, and clients with a token of each role."""
 
-import time
+import functools
+import re
 
 import pytest
 from fastapi.testclient import TestClient
 
+from expunge.client import Client
 from expunge.ledger import tokens
 from expunge.service.app import create_app
 from tests.workspace.people import workspace
@@ -44,15 +46,45 @@ def as_role(anybody, token):
 
 
 @pytest.fixture(scope="module")
-def ended(as_role):
-    """``ended(answer)``: the job that an answer 202 names, once it has ended."""
+def logged_in(anybody, token):
+    """``logged_in(role)``: a client with a new session of that role, and its CSRF token; a consumer sees no page, and so gets
+    none."""
 
-    def ended(answer):
+    def log_in(role):
+        client = TestClient(anybody.app, follow_redirects=False)
+        answer = client.post("/login", data={"token": token[role]})
+        assert answer.status_code == 303
+        shown = re.search(r'name="csrf" value="([^"]+)"', client.get("/").text)
+        return client, shown[1] if shown else ""
+
+    return log_in
+
+
+@pytest.fixture(scope="module")
+def session(logged_in):
+    """``session(role)``: the same, with one session for all who ask."""
+    return functools.cache(logged_in)
+
+
+@pytest.fixture(scope="module")
+def desk(anybody, token):
+    """``desk(role)``: a client in Python with that role's token."""
+    return lambda role: Client("", token[role], http=anybody)
+
+
+@pytest.fixture(scope="module")
+def closed(desk):
+    """``closed(request)``: a request once it is closed."""
+    return lambda request: desk("operator").wait_closed(request, every=0.05, seconds=60.0)
+
+
+@pytest.fixture(scope="module")
+def ended(desk):
+    """``ended(role, path, …)``: the job that this role starts so, once it has ended; see ``Client.start``."""
+
+    def ended(role, path, **wanted):
+        answer = desk(role).calls.call("POST", f"/v1/{path}", body=wanted)
         assert answer.status_code == 202, answer.text
-        until = time.monotonic() + 120.0
-        while (job := as_role("auditor", "GET", answer.headers["Location"]).json())["ended"] is None:
-            assert time.monotonic() < until, job
-            time.sleep(0.05)
-        return job
+        return desk(role).wait(answer.json(), every=0.05, seconds=120.0)
 
     return ended

@@ -2,13 +2,13 @@
 
 import logging
 import re
-import subprocess
-import sys
 
 import pytest
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
+from typer.testing import CliRunner
 
+from expunge.cli import app as command_line
 from expunge.ledger import tokens
 from expunge.service import access, api, pages, tokenbook, webhooks
 from expunge.service.app import create_app
@@ -159,33 +159,19 @@ def concrete(path: str) -> str:
     return re.sub(r"\{(\w+)\}", lambda match: values[match[1]], path)
 
 
-@pytest.fixture
-def logged_in(anybody, token):
-    """``logged_in(role)``: a client with that role's session, and its CSRF token; a consumer sees no page, and so gets none."""
-
-    def log_in(role):
-        client = TestClient(anybody.app, follow_redirects=False)
-        answer = client.post("/login", data={"token": token[role]})
-        assert answer.status_code == 303
-        shown = re.search(r'name="csrf" value="([^"]+)"', client.get("/").text)
-        return client, shown[1] if shown else ""
-
-    return log_in
-
-
 def test_every_route_is_in_the_matrix(app):
     assert set(routes(app)) == set(MATRIX) | OPEN
 
 
 @pytest.mark.parametrize(("method", "path"), MATRIX, ids=" ".join)
-def test_who_may_do_what(method, path, anybody, as_role, logged_in):
+def test_who_may_do_what(method, path, anybody, as_role, session):
     target = concrete(path)
     assert anybody.request(method, target).status_code == 401
     for role in sorted(PUBLIC):
         if path.startswith("/v1") or path == "/metrics":
             answer = as_role(role, method, target, **({"json": {}} if method == "POST" else {}))
         else:
-            client, csrf = logged_in(role)
+            client, csrf = session(role)
             answer = client.request(
                 method, target, **({"data": {"csrf": csrf, "subject": "nobody", "model": "none"}} if method == "POST" else {})
             )
@@ -358,6 +344,5 @@ def test_no_subject_in_logs_or_urls(found, app, as_role, caplog, tmp_path):
 
 @pytest.mark.parametrize(("host", "is_refused"), [("0.0.0.0", True), ("192.0.2.1", True), ("example.org", True)])
 def test_it_does_not_listen_beyond_this_machine_without_tls(host, is_refused, found):
-    command = [sys.executable, "-m", "expunge", "serve", "--host", host, "-w", str(found.storage.path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 1 and "can be reached from other machines" in " ".join(done.stderr.split())
+    done = CliRunner().invoke(command_line, ["serve", "--host", host, "-w", str(found.storage.path)])
+    assert done.exit_code == 1 and "can be reached from other machines" in " ".join(done.stderr.split())

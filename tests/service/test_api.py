@@ -26,18 +26,13 @@ def wait_for(condition, seconds=30.0):
     return False
 
 
-def state(as_role, request):
-    return as_role("auditor", "GET", f"/v1/requests/{request}").json()["state"]
-
-
-def test_from_request_to_verified_certificate(as_role, found):
+def test_from_request_to_verified_certificate(as_role, found, closed):
     made = as_role("operator", "POST", "/v1/requests", json={"subject": "person-1"})
     assert made.status_code == 201
     answer = made.json()
     assert answer["state"] == "accepted" and json.loads(answer["receipt"])["expunge"] == "receipt"
-    assert wait_for(lambda: state(as_role, answer["request"]) == "closed")
-    shown = as_role("auditor", "GET", f"/v1/requests/{answer['request']}").json()
-    assert len(shown["certificates"]) == 3
+    shown = closed(answer["request"])
+    assert shown["state"] == "closed" and len(shown["certificates"]) == 3
     with found.storage.database.reading() as connection:
         trusted = found.storage.public_keys(connection)
     for number in shown["certificates"]:
@@ -66,9 +61,8 @@ def test_an_idempotency_key_is_honoured(as_role):
     assert (other.status_code, other.json()["reason"]) == (409, "key-reused")
 
 
-def test_bulk_answers_everybody(as_role):
-    asked = ["person-10", "nobody", "person-11", "person-10"]
-    answers = as_role("operator", "POST", "/v1/requests/bulk", json={"subjects": asked}).json()
+def test_bulk_answers_everybody(desk):
+    answers = desk("operator").ask_many(["person-10", "nobody", "person-11", "person-10"])
     assert [answer["reason"] for answer in answers] == [None, "unknown-subject", None, None]
     assert answers[0]["request"] == answers[3]["request"]
 
@@ -109,7 +103,9 @@ def test_what_is_held_about_a_person_is_shown_to_the_officer(as_role, found):
     assert (unknown.status_code, unknown.json()["reason"]) == (422, "unknown-subject")
 
 
-def test_a_preview_asks_once_a_release_which_rung_would_do_and_never_for_the_capacity(as_role, found, monkeypatch):
+def test_a_preview_asks_once_a_release_which_rung_would_do_and_never_for_the_capacity(
+    as_role, desk, closed, found, monkeypatch
+):
     """The capacity is found by a search that takes seconds, and after every release anew."""
     asked, one = [], states.rung_expected
 
@@ -129,28 +125,24 @@ def test_a_preview_asks_once_a_release_which_rung_would_do_and_never_for_the_cap
     with found.storage.exclusive():  # nobody works meanwhile
         previewed()
         assert previewed()[0] == {}
-        made = as_role("operator", "POST", "/v1/requests", json={"subject": "person-61"}).json()["request"]
-    assert wait_for(lambda: state(as_role, made) == "closed")
+        made = desk("operator").ask("person-61")["request"]
+    assert closed(made)["state"] == "closed"
     again, rows = previewed()
     assert again == {"churn": rows, "visits": rows}
 
 
-def test_pages_of_requests(as_role):
-    as_role("operator", "POST", "/v1/requests/bulk", json={"subjects": [f"person-{i}" for i in range(30, 45)]})
-    seen, cursor = [], ""
-    while cursor is not None:
-        page = as_role("auditor", "GET", f"/v1/requests?limit=4{'&cursor=' + cursor if cursor else ''}").json()
-        seen += [row["id"] for row in page["items"]]
-        cursor = page["next"]
+def test_pages_of_requests(as_role, desk):
+    desk("operator").ask_many([f"person-{i}" for i in range(30, 45)])
+    seen = [row["id"] for row in desk("auditor").calls.pages("/v1/requests", "cursor", {"limit": 4})]
     everything = as_role("auditor", "GET", "/v1/requests?limit=500").json()["items"]
     assert len(seen) == len(set(seen)) >= 15
     assert set(seen) <= {row["id"] for row in everything}
     assert as_role("auditor", "GET", "/v1/requests?cursor=nonsense").status_code == 422
 
 
-def test_cancelling(as_role, found):
+def test_cancelling(as_role, desk, found):
     with found.storage.exclusive():  # nobody works meanwhile
-        made = as_role("operator", "POST", "/v1/requests", json={"subject": "person-50"}).json()
+        made = desk("operator").ask("person-50")
         assert as_role("operator", "POST", f"/v1/requests/{made['request']}/cancel").status_code == 204
         late = as_role("operator", "POST", f"/v1/requests/{made['request']}/cancel")
         assert (late.status_code, late.json()["reason"]) == (409, "too-late")
@@ -162,7 +154,7 @@ def test_polling_for_a_release_is_cheap(as_role, ended):
     assert len(first.json()["weights"]) == 6
     tag = first.headers["etag"]
     assert as_role("engineer", "GET", "/v1/models/churn/releases/latest", headers={"If-None-Match": tag}).status_code == 304
-    assert ended(as_role("engineer", "POST", "/v1/models/churn/refit"))["state"] == "done"
+    assert ended("engineer", "models/churn/refit")["state"] == "done"
     later = as_role("engineer", "GET", "/v1/models/churn/releases/latest", headers={"If-None-Match": tag})
     assert later.status_code == 200 and later.headers["etag"] != tag
     listed = as_role("auditor", "GET", "/v1/models/churn/releases").json()["items"]
@@ -215,7 +207,7 @@ def test_rows_that_cannot_be_predicted(as_role):
 
 def test_capacity_and_audit(as_role, ended):
     assert "at random" in as_role("auditor", "GET", "/v1/models/churn/capacity").json()["text"]
-    verdict = ended(as_role("auditor", "POST", "/v1/models/churn/audit", json={"draws": 200}))["result"]["verdict"]
+    verdict = ended("auditor", "models/churn/audit", draws=200)["result"]["verdict"]
     assert verdict["is_honest"], verdict
     assert "Verdict" in verdict["text"]
 
@@ -227,7 +219,7 @@ def test_proofs_of_the_log(as_role, found, ended):
         size = log.size(connection)
     proven = as_role("auditor", "GET", "/v1/log/inclusion/3").json()
     assert json.loads(proven["event"])["seq"] == 3
-    ended(as_role("engineer", "POST", "/v1/models/spend/refit"))
+    ended("engineer", "models/spend/refit")
     later = as_role("auditor", "GET", "/v1/log/checkpoint").text
     sizes = [
         json.loads(proven["checkpoint"]) and size,

@@ -13,12 +13,6 @@ from expunge.evidence.verification import verify_content
 from tools.contract import ANSWERS, SERVICE, answers, document, documented, formatted
 
 
-@pytest.fixture(scope="module")
-def desk(anybody, token):
-    """``desk(role)``: a client with that role's token."""
-    return lambda role: Client("", token[role], http=anybody)
-
-
 def test_a_person_is_forgotten_and_it_can_be_verified(desk):
     operator, consumer = desk("operator"), desk("consumer")
     asked = operator.ask("person-21", reference="A-1", channel="letter", key="once")

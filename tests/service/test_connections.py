@@ -196,12 +196,12 @@ def test_no_body_is_read_of_somebody_who_is_not_let_in(port, token, expect):
 def test_strangers_cannot_fill_the_memory(port, monkeypatch):
     monkeypatch.setattr(routing, "OPEN_UPLOADS", 3)
     head = b"POST /v1/verify HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 3000000\r\n\r\n{"
-    with ExitStack() as stack:
+    with ExitStack() as stack, httpx.Client(base_url=f"http://127.0.0.1:{port}") as asking:
         for _ in range(3):
             stack.enter_context(opened(port, head))
         until, status = time.monotonic() + 20, 0
         while status != 503 and time.monotonic() < until:
-            status = httpx.post(f"http://127.0.0.1:{port}/v1/verify", json={}).status_code
+            status = asking.post("/v1/verify", json={}).status_code
         assert status == 503
 
 

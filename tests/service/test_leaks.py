@@ -22,6 +22,7 @@ import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
+from expunge.client import Client
 from expunge.evidence.coverage import Coverage
 from expunge.evidence.heads import Head
 from expunge.evidence.proofs import root_of
@@ -123,22 +124,23 @@ def lived(folder: Path, table: pa.Table) -> Life:
     with found.storage.database.writing() as connection:
         token: dict[str, str] = {role: tokens.issue(connection, role, role) for role in tokens.Role}
     with TestClient(create_app(found, every=0.1)) as client:
+        http: Any = client
+        desk = {role: Client("", given, http=http) for role, given in token.items()}
 
         def call(role: str, method: str, path: str, **kwargs: Any):
             return client.request(method, path, headers={"Authorization": f"Bearer {token[role]}"}, **kwargs)
 
         def worked(subjects: list[str]) -> None:
             with found.storage.exclusive():  # so that the worker takes them together
-                answers = call("operator", "POST", "/v1/requests/bulk", json={"subjects": subjects}).json()
+                answers: Any = desk["operator"].ask_many(subjects)
             made = [answer["request"] for answer in answers if answer["state"] == "accepted"]
-            assert wait_for(lambda: {call("auditor", "GET", f"/v1/requests/{i}").json()["state"] for i in made} == {"closed"})
+            assert {desk["auditor"].wait_closed(each, every=0.05)["state"] for each in made} == {"closed"}
             told = ("state", "reason", "receipt", "deadline")  # to those who asked
             published[f"answers about {subjects[0]}"] = [{name: answer[name] for name in told} for answer in answers]
 
         assert call("engineer", "POST", "/v1/webhooks", json={"url": receiver.url}).status_code == 201
         worked([*ASKED, "nobody", ASKED[0]])
-        where = call("engineer", "POST", "/v1/models/churn/refit").headers["Location"]
-        assert wait_for(lambda: call("auditor", "GET", where).json()["state"] == "done")
+        assert desk["engineer"].wait(desk["engineer"].start("models/churn/refit"), every=0.05)["state"] == "done"
         corrected, _outcomes = found.rectify("person-8", file_of(folder, table, ["person-8", "person-8"]))
         found.append(file_of(folder, table.slice(50), ["new-1", "new-2"]))
         found.rotate_key()
@@ -332,8 +334,7 @@ def _owed(found: Workspace) -> dict[str, bool]:
 
 
 def test_what_comes_while_a_batch_is_worked_follows_it_in_the_log(tmp_path):
-    found = workspace(tmp_path, models=False, table=hard())
-    found.fit("churn", "churn", delta=1e-5)
+    found = workspace(tmp_path, models=("churn",), table=hard())
     found.forget(ASKED)
     late = []
     found.process(notify=lambda _message: late.extend(found.forget(["person-9", "nobody"])))

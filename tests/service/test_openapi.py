@@ -1,11 +1,13 @@
 """The OpenAPI document is what the API does: schemathesis tries what it allows, and what it does not."""
 
+import itertools
 from typing import Any
 
 import pytest
 import schemathesis
 from fastapi.testclient import TestClient
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from schemathesis.checks import not_a_server_error
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import (
@@ -47,13 +49,15 @@ def test_whatever_is_sent(served):
     found: Any = schemathesis.openapi.from_asgi("/v1/openapi.json", served).get_all_operations()
     operations = [one.ok() for one in found]
     assert len(operations) > 15
+    roles = tuple(served.state.test_tokens.values())
+    together = [roles] if SOAK > 1 else list(itertools.combinations(roles, 2))  # who sends the same, one after the other
     for operation in operations:
         for mode in modes(operation):
 
             @settings(max_examples=10 * SOAK, database=None)
-            @given(case=operation.as_strategy(generation_mode=mode))
-            def whatever(case):
-                for token in served.state.test_tokens.values():
+            @given(case=operation.as_strategy(generation_mode=mode), callers=st.sampled_from(together))
+            def whatever(case, callers):
+                for token in callers:
                     case.call_and_validate(headers={"Authorization": f"Bearer {token}"}, checks=CHECKS)
 
             whatever()

@@ -17,18 +17,16 @@ from expunge.service import papers
 from expunge.service.codes import drawn
 from expunge.service.pages import documents
 from expunge.service.words import written
-from tests.service.test_access import logged_in  # noqa: F401
-from tests.service.test_api import wait_for
 
 EVIDENCE = re.compile(r"rung|distance|μ|second|evidence|\brows?\b|noise|anchor|statistics|refit", re.IGNORECASE)
 """Words of evidence, which no paper for a person may have."""
 
 
 @pytest.fixture(scope="module")
-def closed(as_role):
-    made = as_role("operator", "POST", "/v1/requests", json={"subject": "person-31"}).json()
-    about = f"/v1/requests/{made['request']}"
-    assert wait_for(lambda: as_role("auditor", "GET", about).json()["state"] == RequestState.CLOSED)
+def erased(desk, closed):
+    """The request of somebody whose rows are erased."""
+    made = desk("operator").ask("person-31")
+    assert closed(made["request"])["state"] == RequestState.CLOSED
     return made
 
 
@@ -37,39 +35,38 @@ def text_of(page: str) -> str:
     return re.sub(r"<[^>]+>", " ", re.sub(r"<(svg|style|title).*?</\1>", "", page, flags=re.DOTALL))
 
 
-def test_a_code_holds_the_receipt_and_nothing_else(as_role, closed):
-    path = f"/v1/requests/{closed['request']}/receipt"
+def test_a_code_holds_the_receipt_and_nothing_else(as_role, erased):
+    path = f"/v1/requests/{erased['request']}/receipt"
     answer = as_role("operator", "POST", f"{path}?form=svg", json={"subject": "person-31"})
-    assert answer.headers["content-type"] == "image/svg+xml" and len(closed["receipt"]) < 1100
-    assert answer.text == drawn(closed["receipt"], "The receipt as a code")
+    assert answer.headers["content-type"] == "image/svg+xml" and len(erased["receipt"]) < 1100
+    assert answer.text == drawn(erased["receipt"], "The receipt as a code")
     assert "style=" not in answer.text and "<script" not in answer.text
 
 
-def test_the_letter_says_what_has_become_of_the_request(as_role, logged_in, closed, found):  # noqa: F811
+def test_the_letter_says_what_has_become_of_the_request(as_role, desk, logged_in, erased, found):
     client, csrf = logged_in("operator")
-    about = f"/requests/{closed['request']}/documents"
+    about = f"/requests/{erased['request']}/documents"
     assert client.get(about).status_code == 200
     form = {"csrf": csrf, "subject": "person-31", "to": "Ms <Ann>\n1 Main Street", "form": "letter"}
     page = client.post(about, data=form)
     said = text_of(page.text)
-    assert "Your data have been erased" in said and closed["request"] in said and "Ms &lt;Ann&gt;" in page.text
+    assert "Your data have been erased" in said and erased["request"] in said and "Ms &lt;Ann&gt;" in page.text
     assert "person-31" not in page.text and not EVIDENCE.search(said)
     wrong = client.post(about, data={**form, "subject": "person-32"})
     assert wrong.status_code == 422 and "was not made for this id" in wrong.text
     assert 'value="person-32"' in wrong.text and "Ms &lt;Ann&gt;" in wrong.text and 'aria-invalid="true"' in wrong.text
     file = client.post(about, data={**form, "form": "file"})
-    assert file.text == closed["receipt"] and f"receipt-{closed['request']}.json" in file.headers["content-disposition"]
+    assert file.text == erased["receipt"] and f"receipt-{erased['request']}.json" in file.headers["content-disposition"]
     shown = client.post(about, data={**form, "form": "page"})
-    assert drawn(closed["receipt"], "The receipt as a code") in shown.text
+    assert drawn(erased["receipt"], "The receipt as a code") in shown.text
     with found.storage.exclusive():  # so that nobody works on it
-        made = as_role("operator", "POST", "/v1/requests", json={"subject": "person-33"}).json()
+        made = desk("operator").ask("person-33")
         path = f"/v1/requests/{made['request']}/receipt?form=html"
         confirmed = text_of(as_role("operator", "POST", path, json={"subject": "person-33"}).text)
         assert "We have received your request" in confirmed and "Answer due" in confirmed and "person-33" not in confirmed
         yes = {"csrf": csrf, "reason": "person", "confirm": "yes"}
         assert client.post(f"/requests/{made['request']}/cancel", data=yes).status_code == 303
-        asked = {"subject": "person-37", "reference": "A/17 <b>"}
-        other = as_role("operator", "POST", "/v1/requests", json=asked).json()
+        other = desk("operator").ask("person-37", reference="A/17 <b>")
         about = f"/requests/{other['request']}"
         longer = {"csrf": csrf, "months": "1", "reason": "complexity"}
         assert client.post(f"{about}/extend", data=longer).status_code == 303
@@ -83,7 +80,7 @@ def test_the_letter_says_what_has_become_of_the_request(as_role, logged_in, clos
     assert "was withdrawn" in withdrawn and "Nothing was changed" in withdrawn
 
 
-def test_many_letters_in_one_file(logged_in, found, tmp_path, monkeypatch):  # noqa: F811
+def test_many_letters_in_one_file(logged_in, found, tmp_path, monkeypatch):
     client, csrf = logged_in("operator")
     monkeypatch.setattr(documents, "PAPERS", 2)
     asked = {"csrf": csrf, "subject": "person-34\nperson-35\nperson-36\nnobody"}
@@ -108,13 +105,13 @@ def test_many_letters_in_one_file(logged_in, found, tmp_path, monkeypatch):  # n
         assert client.post("/requests/letters", data={"csrf": csrf, **wrong}).status_code == 404
 
 
-def test_a_certificate_for_a_lay_reader_without_evidence(logged_in, as_role, closed, found, monkeypatch):  # noqa: F811
+def test_a_certificate_for_a_lay_reader_without_evidence(logged_in, as_role, erased, found, monkeypatch):
     client, _csrf = logged_in("auditor")
-    page = client.get(f"/requests/{closed['request']}/certificate")
+    page = client.get(f"/requests/{erased['request']}/certificate")
     said = text_of(page.text)
     assert "Certificate that your data were erased" in said and "3 computer models" in said
     assert not EVIDENCE.search(said), EVIDENCE.search(said)
-    link = f"http://testserver/verify?request={closed['request']}"
+    link = f"http://testserver/verify?request={erased['request']}"
     assert link in said and drawn(link, "The address of the page on which this can be checked") in page.text
     assert "no limits" not in said and client.get("/requests/r-0/certificate").status_code == 404
     with found.storage.database.reading() as connection:
@@ -123,7 +120,7 @@ def test_a_certificate_for_a_lay_reader_without_evidence(logged_in, as_role, clo
     settings = {"letterhead": "Example Ltd\n1 Main Street", "public_url": "https://forget.example.org"}
     for name, value in settings.items():
         monkeypatch.setitem(found.storage.configuration.__dict__, name, value)
-    page = client.get(f"/requests/{closed['request']}/certificate").text
+    page = client.get(f"/requests/{erased['request']}/certificate").text
     assert "Example Ltd\n1 Main Street" in page and "https://forget.example.org/verify?request=" in page
 
 
@@ -131,10 +128,10 @@ def test_a_letter_has_words_for_every_reason():
     assert set(papers.GROUNDS) == set(Ground) and set(papers.EXTENSIONS) == set(Extension)
 
 
-def test_the_papers_name_no_more_than_the_request_may(as_role, closed, found):
+def test_the_papers_name_no_more_than_the_request_may(as_role, erased, found):
     """All numbers on a certificate are days, its own, or published claims."""
     with found.storage.database.reading() as connection:
-        row = requests.by_id(connection, closed["request"])
+        row = requests.by_id(connection, erased["request"])
         answering = papers.answers(found.storage, connection, row)
     said = text_of(papers.certificate(papers.House("", "https://x", True), row, answering))
     claims = {str(written(each.claim[name])) for each in answering for name in ("epsilon", "delta", "release")}
@@ -144,9 +141,9 @@ def test_the_papers_name_no_more_than_the_request_may(as_role, closed, found):
     assert numbers <= {*known, *days}
 
 
-def test_every_part_of_a_certificate_for_the_house(logged_in, as_role, closed, found):  # noqa: F811
+def test_every_part_of_a_certificate_for_the_house(logged_in, as_role, erased, found):
     client, _csrf = logged_in("auditor")
-    number = as_role("auditor", "GET", f"/v1/requests/{closed['request']}").json()["certificates"][0]
+    number = as_role("auditor", "GET", f"/v1/requests/{erased['request']}").json()["certificates"][0]
     envelope = as_role("auditor", "GET", f"/v1/certificates/{number}?form=dsse").json()
     claim = client.get(f"/certificates/{number}").text
     signed = base64.b64decode(envelope["payload"]).decode()
@@ -154,7 +151,7 @@ def test_every_part_of_a_certificate_for_the_house(logged_in, as_role, closed, f
     assert shown == signed and "<strong>Genuine.</strong>" in claim
     assert "epsilon, delta, noise" in client.get(f"/certificates/{number}?tab=assumptions").text
     assert "Copies of the data elsewhere" in client.get(f"/certificates/{number}?tab=limits").text
-    assert closed["request"] in client.get(f"/certificates/{number}?tab=requests").text
+    assert erased["request"] in client.get(f"/certificates/{number}?tab=requests").text
     assert "answers no request" in client.get("/certificates/1?tab=requests").text
     evidence = client.get(f"/certificates/{number}?tab=evidence").text
     assert "distance bound" in evidence and "checked against it just now" in evidence
@@ -165,7 +162,7 @@ def test_every_part_of_a_certificate_for_the_house(logged_in, as_role, closed, f
 @pytest.mark.parametrize(
     "change", [{"evidence": "replace(evidence, '\"passes\":', '\"passes\": 1')"}, {"envelope": "replace(envelope, 'A', 'B')"}]
 )
-def test_of_a_certificate_that_is_not_genuine_nothing_is_shown(change, logged_in, as_role, found):  # noqa: F811
+def test_of_a_certificate_that_is_not_genuine_nothing_is_shown(change, logged_in, as_role, found):
     client, _csrf = logged_in("auditor")
     ((column, changed),) = change.items()
     engine = sa.create_engine(f"sqlite:///{found.storage.path / 'ledger.sqlite'}")

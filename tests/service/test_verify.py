@@ -9,21 +9,17 @@ import pytest
 from expunge.evidence.events import EventKind
 from expunge.evidence.signing import PublicKeys, SigningKey
 from expunge.ledger import excerpts, log, requests
-from expunge.ledger.requests import RequestState
 from expunge.service import verifying
 from expunge.service.event_words import WORDS
-from tests.service.test_access import logged_in  # noqa: F401
-from tests.service.test_api import wait_for
 
 
 @pytest.fixture(scope="module")
-def files(as_role, found):
+def files(as_role, desk, closed):
     """Files as they leave the house, of a request that was closed: by name, their content."""
     earlier = as_role("consumer", "GET", "/v1/log/checkpoint").text
-    receipt = as_role("operator", "POST", "/v1/requests", json={"subject": "person-20"}).json()
+    receipt = desk("operator").ask("person-20")
     name = receipt["request"]
-    assert wait_for(lambda: as_role("auditor", "GET", f"/v1/requests/{name}").json()["state"] == RequestState.CLOSED)
-    (number, *_) = as_role("auditor", "GET", f"/v1/requests/{name}").json()["certificates"]
+    number, *_ = closed(name)["certificates"]
     return {
         "receipt.json": receipt["receipt"],
         "certificate.json": as_role("consumer", "GET", f"/v1/certificates/{number}?request={name}").text,
@@ -123,7 +119,7 @@ def test_it_is_bounded(anybody, files, monkeypatch):
     assert verified(anybody, {"receipt.json": files["receipt.json"]}).json()["right"]
 
 
-def test_the_log_has_pages_and_filters(logged_in, found, files):  # noqa: F811
+def test_the_log_has_pages_and_filters(logged_in, found, files):
     client, _csrf = logged_in("auditor")
     page = client.get("/log").text
     assert "Release certified" in page and "/log/1" not in page.split("Downloads")[1]
@@ -147,7 +143,7 @@ def test_every_kind_of_event_has_words():
     assert set(WORDS) == set(EventKind)
 
 
-def test_the_checkpoint_that_was_kept(logged_in, as_role, files):  # noqa: F811
+def test_the_checkpoint_that_was_kept(logged_in, as_role, files):
     client, csrf = logged_in("auditor")
     kept = {"upload": ("checkpoint.json", files["earlier.json"])}
     page = client.post("/log/compare", data={"csrf": csrf}, files=kept).text

@@ -47,12 +47,12 @@ def hook(as_role, receiver):
     return made["webhook"], made["secret"]
 
 
-def test_names_and_numbers_mean_the_same_as_in_the_api(as_role, receiver, hook):
-    asked = as_role("operator", "POST", "/v1/requests", json={"subject": "person-1"}).json()
+def test_names_and_numbers_mean_the_same_as_in_the_api(as_role, desk, receiver, hook):
+    asked = desk("operator").ask("person-1")
     assert wait_for(lambda: len(receiver.releases()) == 3)
     (accepted,) = [content for content in receiver.told if content["event"] == "request.accepted"]
     assert accepted["requests"] == [{"request": asked["request"], "deadline": asked["deadline"]}]
-    models = {model["name"]: model for model in as_role("auditor", "GET", "/v1/models").json()["items"]}
+    models = {model["name"]: model for model in desk("auditor").models()}
     for told in receiver.releases():
         model = models[told["model"]]
         assert (told["release"], told["certificate"], told["at"]) == (model["release"], model["certificate"], model["at"])

@@ -1,6 +1,6 @@
-"""Kills a workspace at random and looks at what is left. Run as a process of its own: it forks, and must have no threads.
+"""Kills a workspace at random and looks at what is left. It forks, and so is run in a process that has no threads.
 
-    python -m tests.workspace.crashes FOLDER USUAL OPERATION COUNT SEED [every] [PLANT]
+    python -m tests.workspace.crashes FOLDER OPERATION COUNT SEED [every] [PLANT]
 
 Each round copies a workspace, forks a child that works on it and is killed (kill -9) at a moment (``moments``), at a random
 line of our own code or after a random time, and forks another that recovers, finishes, and checks. Prints one JSON line a
@@ -143,14 +143,13 @@ def played(operation: str, folder: Path, template: Path, round_: Round, duration
     return {**vars(round_), "killed": os.WIFSIGNALED(ended), "failed": failed, "seconds": seconds, "problem": found}
 
 
-def main(folder: Path, usual: Path, operation: str, count: int, seed: int, *plants: str) -> None:
-    """Plays the rounds; prints a JSON line for each, and before that how many moments there are. What most operations start
-    from is made at ``usual`` if it is not there. ``plants`` may be ``every``, for a kill at every moment, and names of faults,
-    to show that the rounds notice."""
-    rng = np.random.default_rng(seed)
-    template = folder / "template"
+def main(folder: str, operation: str, count: str, seed: str, *plants: str) -> None:
+    """Plays the rounds; prints a JSON line for each, and before that how many moments there are. ``plants`` may be ``every``,
+    for a kill at every moment, and names of faults, to show that the rounds notice."""
+    place, rng = Path(folder), np.random.default_rng(int(seed))
+    template = place / "template"
     template.mkdir(parents=True)
-    assert os.waitpid(forked(lambda: prepare(operation, template, usual)), 0)[1] == 0
+    assert os.waitpid(forked(lambda: prepare(operation, template)), 0)[1] == 0
     if "no-rollback" in plants:
         batch._abandon = lambda storage, batch: None
     if "no-erasure" in plants:
@@ -159,17 +158,17 @@ def main(folder: Path, usual: Path, operation: str, count: int, seed: int, *plan
         Witness.announced = _late  # type: ignore[method-assign, assignment]
     if "no-clearing" in plants:
         making.PATTERNS = ()  # type: ignore[assignment]
-    result = played(operation, folder / "whole", template, Round("whole"), 0.0, rng)  # not killed: it tells how long this is
+    whole = place / "whole"
+    result = played(operation, whole, template, Round("whole"), 0.0, rng)  # not killed: it tells how long this is
     assert not result["problem"] and not result["failed"], result
-    duration, whole = result["seconds"], folder / "whole"
+    duration = result["seconds"]
     lines, moments = int((whole / "lines").read_text()), (whole / "moments").read_text().split("\n")
     print(json.dumps({"moments": len(moments), "lines": lines}), flush=True)
-    for number, round_ in enumerate(chosen(count, lines, moments, rng, "every" in plants)):
-        place = folder / f"round-{number}"
-        result = played(operation, place, template, round_, duration, rng)
+    for number, round_ in enumerate(chosen(int(count), lines, moments, rng, "every" in plants)):
+        result = played(operation, place / f"round-{number}", template, round_, duration, rng)
         print(json.dumps({"round": number, **result}), flush=True)
         if not result["problem"]:
-            shutil.rmtree(place)
+            shutil.rmtree(place / f"round-{number}")
         elif plants not in ((), ("every",)):  # one is enough to show it
             return
 
@@ -181,4 +180,4 @@ def _late(witness: Witness, _before: Sealed, after: Sealed) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]), int(sys.argv[5]), *sys.argv[6:])
+    main(*sys.argv[1:])

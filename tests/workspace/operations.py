@@ -23,6 +23,7 @@ from expunge.workspace.recovery import moved
 from expunge.workspace.schedules import RefitCause
 from expunge.workspace.status import status
 from expunge.workspace.storage import UNFINISHED, Storage
+from tests.forks import once
 from tests.workspace.moments import watched
 from tests.workspace.people import SCHEMA, people, workspace
 
@@ -39,20 +40,12 @@ RARE = "Malta"
 """A country of just ten people, person-3 among them."""
 
 
-def prepare(operation: str, folder: Path, usual: Path) -> None:
-    """What every round of ``operation`` starts from: mostly two models, one person forgotten and one waiting to be.
-
-    Args:
-        usual: what most operations start from, made once.
-    """
+def prepare(operation: str, folder: Path) -> None:
+    """What every round of ``operation`` starts from: mostly two models, one person forgotten and one waiting to be."""
     if operation in (*MAKING, *SPECIAL):
         make(operation, folder)
         return
-    if not usual.exists():
-        made = usual.with_name(f"{usual.name} being made")
-        make(operation, made)
-        made.rename(usual)
-    shutil.copytree(usual, folder, dirs_exist_ok=True)
+    shutil.copytree(once("usual", lambda usual: make(operation, usual)), folder, dirs_exist_ok=True)
     if operation == "upsert":
         moved(Storage(folder / "ws"))
         Workspace.open(folder / "ws").declare_row_key(["who", "age"])

@@ -1,12 +1,19 @@
 """People to put into workspaces: a small table in which some have several rows, some values are missing."""
 
+import hashlib
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from expunge.ledger.properties import set_property
 from expunge.workspace import Workspace, edits
+from expunge.workspace.storage import Storage
+from tests.forks import once
 
 SCHEMA = """\
 normalise = true
@@ -25,6 +32,14 @@ kind = "number"
 low = 0
 high = 40
 """
+
+
+FITS: dict[str, Any] = {
+    "churn": {"delta": 1e-5},
+    "spend": {"model": "ridge", "sigma": 0.05},
+    "visits": {"model": "poisson", "penalty": 0.01, "sigma": 0.05},
+}
+"""How models are fitted, by their names, which are those of their targets."""
 
 
 def people(n_rows: int = 400, n_subjects: int = 250, seed: int = 0) -> pa.Table:
@@ -65,24 +80,58 @@ def at_once(made: Workspace) -> Workspace:
 def workspace(
     folder: Path,
     *,
-    models: bool = True,
+    models: bool | Sequence[str] = True,
     table: pa.Table | None = None,
     database: str | None = None,
     schema: str | None = SCHEMA,
     aliases: tuple[str, ...] = (),
     hashed: tuple[str, ...] = (),
 ) -> Workspace:
-    """A workspace in ``folder / "ws"`` with three models, where requests are not held; without ``schema`` one is drafted."""
+    """A workspace in ``folder / "ws"``, where requests are not held, with three models, or with those named, or with none;
+    without ``schema`` one is drafted.
+
+    In files it is a copy of one that is made once in a test run; so two of the same people have the same keys.
+    """
     pq.write_table(people() if table is None else table, folder / "people.parquet")
+    if schema is not None:
+        (folder / "schema.toml").write_text(schema)
+    fitted = list(FITS) if models is True else models or []
+    if database is not None:
+        return _made(folder, fitted, database, schema, aliases, hashed)
+    given = repr((fitted, schema, aliases, hashed)).encode() + (folder / "people.parquet").read_bytes()
+
+    def make(kept: Path) -> None:
+        for name in ("people.parquet", "schema.toml")[: 1 if schema is None else 2]:
+            shutil.copy(folder / name, kept)
+        _made(kept, fitted, None, schema, aliases, hashed).storage.database.close()
+
+    return copied(once(hashlib.sha256(given).hexdigest()[:16], make), folder)
+
+
+def copied(kept: Path, folder: Path) -> Workspace:
+    """The workspace in ``kept / "ws"`` as if it had been made in ``folder``, where all that lies beside it is copied too."""
+    shutil.copytree(kept, folder, dirs_exist_ok=True)
+    storage = Storage(folder / "ws")
+    with storage.unproven_database.writing() as connection:
+        set_property(connection, "folder", storage.mark())
+    storage.unproven_database.close()
+    return Workspace.open(folder / "ws")
+
+
+def _made(
+    folder: Path,
+    models: Sequence[str],
+    database: str | None,
+    schema: str | None,
+    aliases: tuple[str, ...],
+    hashed: tuple[str, ...],
+) -> Workspace:
+    """A workspace of the people and by the schema in ``folder``."""
     given = None if schema is None else folder / "schema.toml"
-    if given is not None:
-        given.write_text(str(schema))
     data = str(folder / "people.parquet")
     made = at_once(
         Workspace.create(folder / "ws", data, "who", aliases=aliases, hashed_aliases=hashed, schema=given, database=database)
     )
-    if models:
-        made.fit("churn", "churn", delta=1e-5)
-        made.fit("spend", "spend", model="ridge", sigma=0.05)
-        made.fit("visits", "visits", model="poisson", penalty=0.01, sigma=0.05)
+    for name in models:
+        made.fit(name, name, **FITS[name])
     return made

@@ -25,19 +25,16 @@ from tests.workspace.test_workspace import problems
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="session")
-def usual(tmp_path_factory) -> Path:
-    """Where the first play makes what most plays start from."""
-    return tmp_path_factory.mktemp("usual") / "usual"
+@pytest.fixture
+def rounds(forks, tmp_path):
+    """``rounds(operation, count, …)``: plays that many, and tells what became of each, and all in one line."""
 
+    def rounds(operation: str, count: int, *more: str) -> tuple[list[dict], str]:
+        moments, *found = forks.play(tmp_path, "tests.workspace.crashes", tmp_path, operation, count, 0, *more)
+        killed, bad = sum(result["killed"] for result in found), sum(bool(result["problem"]) for result in found)
+        return found, f"{operation}: {moments['moments']} moments, {len(found)} rounds, {killed} kills, {bad} lost or broken"
 
-def rounds(folder: Path, usual: Path, operation: str, count: int, seed: int, *more: str) -> tuple[list[dict], str]:
-    command = [sys.executable, "-m", "tests.workspace.crashes", *map(str, (folder, usual, operation, count, seed)), *more]
-    played = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert played.returncode == 0, played.stderr
-    moments, *found = [json.loads(line) for line in played.stdout.splitlines()]
-    killed, bad = sum(result["killed"] for result in found), sum(bool(result["problem"]) for result in found)
-    return found, f"{operation}: {moments['moments']} moments, {len(found)} rounds, {killed} kills, {bad} lost or broken"
+    return rounds
 
 
 # half of the rounds are killed at a moment, an eighth has a disk that fills up; in `make soak` twenty times as many, and a kill
@@ -68,8 +65,8 @@ def rounds(folder: Path, usual: Path, operation: str, count: int, seed: int, *mo
         ("widen", 4),
     ],
 )
-def test_kill_nine_and_disk_full(operation, count, usual, tmp_path, record_property):
-    played, figures = rounds(tmp_path, usual, operation, count * SOAK, 0, *(["every"] if SOAK > 1 else []))
+def test_kill_nine_and_disk_full(operation, count, rounds, record_property):
+    played, figures = rounds(operation, count * SOAK, *(["every"] if SOAK > 1 else []))
     record_property("figures", figures)
     assert [result for result in played if result["problem"] or (result["failed"] and result["kind"] != "disk-full")] == []
     at_moments = [result for result in played if result["kind"] == "event"]
@@ -81,12 +78,12 @@ def test_kill_nine_and_disk_full(operation, count, usual, tmp_path, record_prope
     ("operation", "plant"),
     [("forget", "no-rollback"), ("forget", "no-erasure"), ("cancel", "late-witness"), ("init", "no-clearing")],
 )
-def test_the_rounds_would_notice(operation, plant, usual, tmp_path):
+def test_the_rounds_would_notice(operation, plant, rounds):
     if plant == "no-erasure":  # noticed in the round that is not killed, which ends the play
         with pytest.raises(AssertionError, match="does not belong to the workspace"):
-            rounds(tmp_path, usual, operation, 4, 0, plant)
+            rounds(operation, 4, plant)
     else:
-        assert any(result["problem"] for result in rounds(tmp_path, usual, operation, 16, 0, plant)[0])
+        assert any(result["problem"] for result in rounds(operation, 16, plant)[0])
 
 
 def test_two_processes_at_once(tmp_path):

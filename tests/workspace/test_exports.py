@@ -33,6 +33,7 @@ from expunge.workspace.exports.rules import Rules
 from expunge.workspace.exports.sql import select
 from expunge.workspace.model_kinds import InverseLink, ModelKind
 from expunge.workspace.published import Published
+from tests.forks import once
 
 JOBS = ["clerk", 'O\'Brien "& sons"', "Ärztin 🩺", "", "a\\b", "two\nlines", "*/ -- ;"]
 DAYS = [date(2024, 2, 29), date(2024, 3, 1)]
@@ -90,6 +91,8 @@ KINDS = pa.schema(
         ("flag", pa.bool_()),
         ("price", pa.decimal128(6, 2)),
         ("exact", pa.decimal128(6, 2)),
+        ("known", pa.float64()),
+        ("months", pa.float64()),
     ]
 )
 VALUES: Mapping[str, list[Any]] = {
@@ -137,7 +140,8 @@ def rows(n_rows: int, seed: int) -> pa.Table:
     for name, values in VALUES.items():
         made += [{**EMPTY, name: value} for value in values]
     made += [EMPTY, NEAREST]
-    return pa.Table.from_pylist([{"who": f"p{i}", **row} for i, row in enumerate(made)], KINDS)
+    beside = [{"known": rng.choice([0.0, -1.5, 0.25, 3.0, 5e-324]), "months": rng.uniform(1.0, 9.0)} for _ in made]
+    return pa.Table.from_pylist([{"who": f"p{i}", **row, **beside[i]} for i, row in enumerate(made)], KINDS)
 
 
 def learned(n_rows: int) -> pa.Table:
@@ -163,6 +167,8 @@ class Model:
     kind: str = "logistic"
     event: str | None = None
     intervals: tuple[float, ...] = ()
+    exposure: str | None = None
+    offset: str | None = None
 
 
 MODELS = [
@@ -171,6 +177,9 @@ MODELS = [
     Model("hinge", "stays", "hinge"),
     Model("ordinal", "grade", "ordinal"),
     Model("survival", "spend", "survival", "came", (2.0, 5.0)),
+    Model("offset", "stays", offset="known"),
+    Model("offset-of-counts", "spend", "negative-binomial", offset="known"),
+    Model("exposure", "spend", "negative-binomial", exposure="months"),
     *(
         Model(kind, "spend", kind)
         for kind in ModelKind
@@ -200,38 +209,33 @@ CASES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def made():
-    """Workspaces, by the name of their schema."""
-    return dict[str, Workspace]()
-
-
 @pytest.fixture
-def found(request, made, tmp_path_factory):
-    if request.param not in made:
-        made[request.param] = fitted(request.param, tmp_path_factory)
-    return made[request.param]
+def found(request):
+    name = request.param
+    return Workspace.open(once(f"exports-{name.replace(' ', '-')}", lambda folder: fit(name, folder)) / "ws")
 
 
-def fitted(name: str, tmp_path_factory) -> Workspace:
+def fit(name: str, folder: Path) -> None:
     """A workspace of rows encoded by this schema, with its models."""
     schema, models = SCHEMAS[name], [model for of, model in CASES if of == name]
-    folder = tmp_path_factory.mktemp("exports")
     pq.write_table(learned(300), folder / "people.parquet")
     schema.write(folder / "schema.toml")
     made = Workspace.create(folder / "ws", str(folder / "people.parquet"), "who", schema=folder / "schema.toml")
     ordered = replace(schema, columns={**schema.columns, "grade": OrderedCategory(GRADES)})
     for model in models:
         (ordered if model.kind == "ordinal" else schema).write(made.storage.schema_path)
-        of_survival: Any = {"event": model.event, "intervals": model.intervals}
-        how: Any = {"model": model.kind, "sigma": 0.01, "penalty": 0.1, **of_survival}
+        also: Any = {name: getattr(model, name) for name in ("event", "intervals", "exposure", "offset")}
+        how: Any = {"model": model.kind, "sigma": 0.01, "penalty": 0.1, **also}
         made.fit(model.name, model.target, accept_undeclared=True, **how)
-    return made
+    made.storage.database.close()
 
 
 def expected(found: Workspace, model: Model, table: pa.Table) -> pd.DataFrame:
     """Prediction and probabilities by the release; the encoder and scikit-learn make them."""
     predicted = found.predict(model.name, table.drop_columns(["who"])).table.to_pandas().drop(columns="row")
+    if model.exposure is not None:
+        without = found.predict(model.name, table.drop_columns(["who", model.exposure])).table.to_pandas()
+        assert without["prediction"].equals(predicted["prediction"]), "it predicts per unit of the exposure"
     if model.kind in ("logistic", "ordinal"):
         assert predicted.iloc[:, 1:].to_numpy().sum(axis=1) == pytest.approx(1.0)
     return predicted
@@ -291,7 +295,7 @@ class TestAgreement:
             return np.array([[missing if (text := label(value)) is None else text] for value in values], dtype=object)
 
         inputs = {given.name: column(given.name, given.type) for given in session.get_inputs()}
-        assert set(inputs) == set(SCHEMA.columns)
+        assert set(inputs) == {*SCHEMA.columns, *([] if model.offset is None else [model.offset])}
         outputs = [output.name for output in session.get_outputs()]
 
         def frame(answer: list[Any]) -> pd.DataFrame:

@@ -42,8 +42,7 @@ def written(found: Workspace, name: str, rows: pa.Table):
 
 
 def test_it_is_the_newest_release_that_predicts(tmp_path):
-    made = workspace(tmp_path, models=False)
-    made.fit("churn", "churn", delta=1e-5)
+    made = workspace(tmp_path, models=("churn",))
     rows = people(30, 30, seed=3)
     first = written(made, "churn", rows)
     made.forget(["person-1"])
@@ -59,8 +58,7 @@ def test_it_is_the_newest_release_that_predicts(tmp_path):
 
 
 def test_the_secret_state_is_not_needed(tmp_path):
-    made = workspace(tmp_path, models=False)
-    made.fit("churn", "churn", delta=1e-5)
+    made = workspace(tmp_path, models=("churn",))
     shutil.rmtree(made.storage.models)
     assert len(written(made, "churn", people(5, 5)).table) == 5
 

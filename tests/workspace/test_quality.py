@@ -97,8 +97,7 @@ def test_regressions_are_scored_by_half_their_deviance(name, deviance, found):
 
 def test_the_fit_that_is_measured_has_not_seen_the_people_held_out(tmp_path):
     """Their targets are turned around: the fit is the same, and its score is not."""
-    made = workspace(tmp_path, models=False)
-    made.fit("churn", "churn", delta=1e-5)
+    made = workspace(tmp_path, models=("churn",))
     first = trial(made.storage, "churn")
     who = sorted(set(first.held_out.table[SUBJECT].to_pylist()))
     old = made.storage.table.of_subjects(who)
@@ -112,8 +111,7 @@ def test_the_fit_that_is_measured_has_not_seen_the_people_held_out(tmp_path):
 
 
 def test_whoever_asked_to_be_forgotten_is_in_neither(tmp_path):
-    made = workspace(tmp_path, models=False)
-    made.fit("churn", "churn", delta=1e-5)
+    made = workspace(tmp_path, models=("churn",))
     before = trial(made.storage, "churn")
     made.forget([f"person-{i}" for i in range(100)])
     after = trial(made.storage, "churn")
@@ -407,8 +405,7 @@ def test_names_are_shown_as_text(tmp_path):
     schema = SCHEMA.replace('"age"', json.dumps(name))
     for job in ("clerk", "nurse", "pilot"):
         schema = schema.replace(f'"{job}"', f'"<b>{job}</b>"')
-    made = workspace(tmp_path, models=False, table=table, schema=schema)
-    made.fit("churn", "churn", delta=1e-5)
+    made = workspace(tmp_path, models=("churn",), table=table, schema=schema)
     page = report_page(made.quality.explain("churn"))
     assert tags_of(page).tags.isdisjoint({"script", "b"}) and "&lt;script&gt;" in page
 

@@ -203,8 +203,7 @@ def test_a_group_votes_for_the_least_loss_on_its_own_people_held_out(found):
 
 
 def test_whoever_asked_to_be_forgotten_has_no_vote(tmp_path, monkeypatch):
-    made = workspace(tmp_path, models=False)
-    made.fit("churn", "churn", delta=1e-5)
+    made = workspace(tmp_path, models=("churn",))
     made.forget([f"person-{i}" for i in range(50)])
     seen: list[pa.Table] = []
     monkeypatch.setattr(voting, "vote", lambda rows, _settings: seen.append(rows))

@@ -135,8 +135,7 @@ def test_rows_without_the_target_are_not_learned_and_not_forgotten(tmp_path):
 def test_a_model_that_learned_none_of_the_rows_pays_for_its_release(tmp_path):
     table = people(60, 60)
     churn = [None, *table["churn"].to_pylist()[1:]]
-    found = workspace(tmp_path, models=False, table=table.set_column(4, "churn", pa.array(churn)))
-    found.fit("churn", "churn", delta=1e-5)
+    found = workspace(tmp_path, models=("churn",), table=table.set_column(4, "churn", pa.array(churn)))
     first, second = list[Outcome](), list[Outcome]()
     for subject, made in (("person-1", first), ("person-0", second)):
         found.forget([subject])
@@ -226,8 +225,7 @@ class TestAnswers:
 
 def test_a_request_that_cannot_be_worked_is_set_apart(tmp_path):
     table = people(80, 80).set_column(4, "churn", pa.array(["yes"] + ["no"] * 79))
-    found = workspace(tmp_path, models=False, table=table, schema=SCHEMA + CLASSES)
-    found.fit("churn", "churn", delta=1e-5)
+    found = workspace(tmp_path, models=("churn",), table=table, schema=SCHEMA + CLASSES)
     asked = found.forget(["person-3", "person-0", "person-7", "person-9"])
     done = found.process()
     assert done.closed == 3

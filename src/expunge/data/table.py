@@ -9,6 +9,7 @@ a file is read only if it is on that list and is the file that was written. New 
 old ones before the list changes; the transaction log follows it. Only files that are named for deletion are deleted.
 """
 
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
@@ -366,10 +367,19 @@ def _tags(pseudonyms: Iterable[str]) -> pa.Table:
     return pa.table({SUBJECT: pa.array(sorted(pseudonyms), pa.string())})
 
 
+_DATABASES: dict[int, Any] = {}
+"""DuckDB's database in memory, by the process that made it: one that was forked has none of its threads."""
+
+
 def _connection(**tables: pa.Table | None) -> Any:
+    """A connection that sees these tables and no other's, and leaves nothing when it is closed. Its database is made once: that
+    takes much longer than a query."""
     import duckdb
 
-    connection = duckdb.connect(config={"temp_directory": ""})  # no rows may be left in a spill file
+    database = _DATABASES.get(os.getpid())
+    if database is None:  # no rows may be left in a spill file
+        database = _DATABASES.setdefault(os.getpid(), duckdb.connect(config={"temp_directory": ""}))
+    connection = database.cursor()
     for name, table in tables.items():
         if table is not None:
             connection.register(name, table)

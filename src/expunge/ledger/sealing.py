@@ -258,6 +258,11 @@ def grow(connection: sa.Connection, leaves: Sequence[bytes]) -> None:
     _sealing(connection).grow(leaves)
 
 
+def standing(connection: sa.Connection) -> Sealed:
+    """What the transaction before this one left behind: the same means that no row is another."""
+    return _sealing(connection).before
+
+
 def serial(connection: sa.Connection) -> int:
     """The number of the transaction before this one."""
     return _sealing(connection).before.serial

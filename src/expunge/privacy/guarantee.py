@@ -8,7 +8,7 @@ never too small.
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -62,17 +62,21 @@ class Guarantee:
 
         Source: theory §5.1.
         """
-        from dp_accounting.gaussian_mechanism import get_sigma_gaussian
+        return _mu(min(self.epsilon, EPSILON_MAX), self.delta)
 
-        epsilon = min(self.epsilon, EPSILON_MAX)
-        with np.errstate(divide="ignore"):  # its search passes points where δ vanishes
-            mu, step = float(1.0 / get_sigma_gaussian(epsilon, self.delta)), SAFE_SIDE
-        if not 0.0 < mu < math.inf:
-            mu = math.sqrt(2.0 * math.pi) * self.delta  # enough whatever ε is: no two Gaussians differ by more than μ/√(2π)
-        while log_delta(epsilon, mu) > math.log(self.delta):
-            mu *= 1.0 - step
-            step = min(2.0 * step, 0.5)
-        return mu * (1.0 - SAFE_SIDE)
+
+@lru_cache(1024)  # the search takes milliseconds, and a guarantee is made again wherever it is read
+def _mu(epsilon: float, delta: float) -> float:
+    from dp_accounting.gaussian_mechanism import get_sigma_gaussian
+
+    with np.errstate(divide="ignore"):  # its search passes points where δ vanishes
+        mu, step = float(1.0 / get_sigma_gaussian(epsilon, delta)), SAFE_SIDE
+    if not 0.0 < mu < math.inf:
+        mu = math.sqrt(2.0 * math.pi) * delta  # enough whatever ε is: no two Gaussians differ by more than μ/√(2π)
+    while log_delta(epsilon, mu) > math.log(delta):
+        mu *= 1.0 - step
+        step = min(2.0 * step, 0.5)
+    return mu * (1.0 - SAFE_SIDE)
 
 
 def log_delta(epsilon: float, mu: float) -> float:

@@ -59,6 +59,7 @@ def release_view(found: Published) -> dict[str, Any]:
         "schema": specification.schema,
         "coef": found.coefficients,
         "intercept": found.intercepts,
+        "offset": specification.offset,
         "weights": list(found.weights),
     }
 

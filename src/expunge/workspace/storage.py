@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from expunge.data.pseudonyms import SubjectKey
 from expunge.data.urls import sqlite_url
 from expunge.errors import ExpungeError, LedgerCorrupt, SignatureInvalid, WorkspaceBusy, WorkspaceInvalid
-from expunge.ledger import data_files
+from expunge.ledger import data_files, sealing
 from expunge.ledger.database import JOBS_LOCK, Database, is_unsealed
 from expunge.ledger.properties import read_property, set_property
 from expunge.ledger.public_keys import keys, signing_keyid
@@ -282,8 +282,14 @@ class Storage:
         return url
 
     def _data_files(self) -> "list[DataFile]":
+        """The files of the table, read anew whenever the ledger is another."""
         with self.unproven_database.reading() as connection:
-            return data_files.present(connection)
+            now = sealing.standing(connection)
+            standing, files = self.__dict__.get("files", (None, []))
+            if standing != now:
+                files = data_files.present(connection)
+                self.__dict__["files"] = now, files
+            return list(files)
 
     def signing_key(self, connection: sa.Connection) -> "SigningKey":
         """The key that signs now."""

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any, cast
 
@@ -300,11 +301,11 @@ def ceiling() -> Section:
     shares = []
     for _ in range(5):
         z = (rng.random((n, 1)) < 0.5).astype(np.float64)
-        ones = z[z[:, 0] == 1.0]
+        ones, learned = z[z[:, 0] == 1.0], MeanEstimator().fit(z)
         low, high = 0, len(ones)
         while high - low > 1:
             m = (low + high) // 2
-            excess = 0.5 * float(MeanEstimator().fit(z).forget(ones[:m]).mean_[0] - 0.5) ** 2
+            excess = 0.5 * float(copy(learned).forget(ones[:m]).mean_[0] - 0.5) ** 2
             low, high = (m, high) if excess <= GAMMA else (low, m)
         shares.append(low / n)
     root = (2.0 * GAMMA) ** 0.5
