@@ -98,6 +98,8 @@ def measured() -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "ws"
         make_sample(path)
+        settings = path / "workspace.toml"
+        settings.write_text(settings.read_text(encoding="utf-8").replace("hold_hours = 1", "hold_hours = 0"), encoding="utf-8")
         with Workspace.open(path).storage.database.writing() as connection:
             token = tokens.issue(connection, "Ann", "operator")
         figures |= at_the_desk(path, token)

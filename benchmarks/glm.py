@@ -68,7 +68,7 @@ def compare(
 
     objective, engine = Objective(loss, X.shape[1]), LocalEngine()
     dense, csr, theirs = Rows.of(X, y), Rows.of(sparse.csr_array(X), y), for_glum(X, codes)
-    blocks = split(csr, Support.of(objective, csr))
+    blocks = split(objective, csr, Support.of(objective, csr))
     family = "binomial" if isinstance(loss, Logistic) else "poisson"
 
     def peer(tolerance: float | None) -> Callable[[], Any]:

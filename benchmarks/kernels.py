@@ -60,7 +60,8 @@ def _one_hot(n: int) -> Rows:
 
 def _blocks(n: int) -> Rows:
     rows = _one_hot(n)
-    return split(rows, Support.of(Objective(Logistic(), rows.X.shape[1]), rows))
+    objective = Objective(Logistic(), rows.X.shape[1])
+    return split(objective, rows, Support.of(objective, rows))
 
 
 def _at(rows: Rows) -> Evaluation:

@@ -74,11 +74,12 @@ def gradient_and_hessian(objective: Objective, rows: Rows, w):
     """∇J in extended precision and ∇²J in float64, penalty included."""
     X = rows.X.toarray() if hasattr(rows.X, "toarray") else rows.X
     X = X.astype(L)
+    offsets, X = (X[:, -1:], X[:, :-1]) if objective.offset else (L(0), X)
     if objective.fit_intercept:
         X = np.hstack([X, np.ones((len(X), 1), dtype=L)])
     K, width = objective.loss.outputs, X.shape[1]
     weight = rows.weight.astype(L)
-    slope, curvature = _slope_and_curvature(objective.loss, X @ w.reshape(K, width).T, rows.y.astype(L))
+    slope, curvature = _slope_and_curvature(objective.loss, X @ w.reshape(K, width).T + offsets, rows.y.astype(L))
     gradient = np.einsum("i,ik,iw->kw", weight, slope, X).reshape(-1)
     hessian = np.einsum("i,ikl,iv,iw->kvlw", weight, curvature, X, X).reshape(K * width, K * width)
     alpha = L(objective.penalty) * (weight.sum() if objective.form == "mean" else L(1))

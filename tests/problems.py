@@ -81,7 +81,8 @@ def targets(loss: Loss, t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def problem(loss: Loss, seed: int, *, max_log10_condition: float = 3.0, intercept: bool | None = None) -> Problem:
-    """A problem drawn from ``seed``: uneven scales, correlated or one-hot columns, weights, both forms, any deletion."""
+    """A problem drawn from ``seed``: uneven scales, correlated or one-hot columns, weights, offsets, both forms, any
+    deletion."""
     rng = np.random.default_rng(seed)
     n, d = int(rng.integers(12, 90)), int(rng.integers(1, 6))
     is_ill = max_log10_condition > 3.0
@@ -103,7 +104,15 @@ def problem(loss: Loss, seed: int, *, max_log10_condition: float = 3.0, intercep
     fit_intercept = bool(rng.random() < 0.6) if intercept is None else intercept
     objective = Objective(loss, d, penalty / n if form == "mean" else penalty, form, fit_intercept)
     rows = Rows.of(X, y, weight)
-    return Problem(objective, rows, _gone(rows, loss, str(rng.choice(DELETIONS)), rng))
+    found = Problem(objective, rows, _gone(rows, loss, str(rng.choice(DELETIONS)), rng))
+    return with_offsets(found, rng) if loss.outputs == 1 and rng.random() < 0.2 else found
+
+
+def with_offsets(found: Problem, rng: np.random.Generator) -> Problem:
+    """The same problem with something added to the predictor of each row."""
+    offsets = rng.normal(size=len(found.rows)) * rng.choice([0.1, 1.0, 3.0])
+    rows = replace(found.rows, X=np.hstack([found.rows.X, offsets[:, None]]))
+    return replace(found, objective=replace(found.objective, offset=True), rows=rows)
 
 
 def _gone(rows: Rows, loss: Loss, how: str, rng: np.random.Generator) -> np.ndarray:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from expunge.cli import app
 from expunge.data.schema import FeatureSchema
+from expunge.linear_model import LogisticRegression, NegativeBinomialRegressor
 from expunge.workspace.exports.scorer import score
 from tests.forks import once
 from tests.workspace.people import SCHEMA, copied, people
@@ -243,12 +244,47 @@ def test_exposures_and_weights_of_classes_are_learned_and_forgotten(made, tmp_pa
     assert content["features"] == ["job=clerk", "job=nurse", "job=pilot", "tenure"], "the exposure is no feature"
     refused = made("fit", "zero", "--target", "visits", "--model", "poisson", "--exposure", "tenure", "-w", "ws", code=1)
     assert "has 0 in column 'tenure', the exposure: it must be a number above 0" in refused["message"]
+    both = ("--exposure", "age", "--offset", "tenure", "-w", "ws")
+    refused = made("fit", "both", "--target", "visits", "--model", "negative-binomial", *both, code=1)
+    assert "an exposure is an offset itself, its logarithm: give one of them" in refused["message"]
     exposure, y = left["age"].to_numpy(), left["visits"].to_numpy()
     mean = exposure * np.exp(by_json(tmp_path / "rate.json", left))
     assert mean.sum() == pytest.approx(y.sum(), rel=1e-6), "the intercept's equation, with the exposure as an offset"
     churned = np.array([value.as_py() == "yes" for value in left["churn"]])
     p = 1 / (1 + np.exp(-by_json(tmp_path / "heavy.json", left)))
     assert np.where(churned, 4.0, 1.0) @ (p - churned) == pytest.approx(0.0, abs=1e-5)
+
+
+def test_offsets_are_learned_forgotten_predicted_and_replaced(made, tmp_path):
+    rows = pq.read_table(tmp_path / "people.parquet")
+    fits = {"known": ("churn", "logistic", "--offset"), "counted": ("visits", "negative-binomial", "--exposure")}
+    columns = {"known": "tenure", "counted": "age"}
+    for name, (target, kind, option) in fits.items():
+        given = ("--penalty", "0.01", "--sigma", "0", option, columns[name], "-w", "ws")
+        made("fit", name, "--target", target, "--model", kind, *given)
+    made("forget", "person-1", "-w", "ws")
+    assert made("process", "--now", "-w", "ws")["closed"] == 1
+    left = rows.filter(pa.array([who != "person-1" for who in rows["who"].to_pylist()]))
+    for name, (target, kind, _option) in fits.items():
+        made("export", name, "--out", f"{name}.json", "-w", "ws")
+        content = json.loads((tmp_path / f"{name}.json").read_text())
+        column = columns[name]
+        assert column not in content["features"] and content["offset"] == (["number", column] if name == "known" else 0.0)
+        offsets = left[column].to_numpy() if name == "known" else np.log(left[column].to_numpy())
+        twin = LogisticRegression(C=0.01) if kind == "logistic" else NegativeBinomialRegressor(alpha=0.01)
+        X = np.column_stack([FeatureSchema.from_toml(content["schema"]).encode(left).X, offsets])
+        twin.set_params(sigma=0, offset=True).fit(X, np.array(left[target].to_pylist()))
+        np.testing.assert_allclose(content["coef"][0], np.atleast_2d(twin.coef_)[0, :-1], atol=1e-7)
+        np.testing.assert_allclose(content["intercept"], twin.intercept_, atol=1e-7)
+        assert made("evaluate", name, "-w", "ws")["null"]["loss"] > 0
+    made("replace", "known", "--yes", "-w", "ws")
+    made("export", "known", "--out", "again.json", "-w", "ws")
+    assert json.loads((tmp_path / "again.json").read_text())["offset"] == ["number", "tenure"], "it is kept"
+    pq.write_table(left.drop_columns(["tenure"]), tmp_path / "bare.parquet")
+    refused = made("predict", "known", "bare.parquet", "--out", "p.csv", "-w", "ws", code=1)
+    assert "there is no column 'tenure', the offset of the model" in refused["message"]
+    served = made("predict", "known", "people.parquet", "--out", "p.csv", "-w", "ws")
+    assert served["rows"] == len(rows)
 
 
 class TestWhatGoesWrong:
@@ -281,6 +317,11 @@ class TestWhatGoesWrong:
             ),
             (("fit", "m", "--target", "churn", "--exposure", "tenure"), "the logistic loss takes no exposure"),
             (("fit", "m", "--target", "visits", "--model", "poisson", "--exposure", "none"), "no column 'none' of exposures"),
+            (("fit", "m", "--target", "churn", "--offset", "none"), "no column 'none' of offsets"),
+            (
+                ("fit", "m", "--target", "job", "--offset", "tenure"),
+                "the softmax loss has 3 linear predictors",
+            ),
             (("fit", "m", "--target", "churn", "--scale", "2"), "a model of kind logistic has no scale"),
             (
                 ("fit", "m", "--target", "visits", "--model", "quantile", "--quantile", "2", "--sigma", "1"),

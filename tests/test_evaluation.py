@@ -21,8 +21,8 @@ U = 2.0**-53
 LOSSES = (Logistic(), Softmax(3), Poisson(), LogCosh(), Squared())
 CONTAINERS = {"dense": np.asarray, "CSR": sparse.csr_array, "strict": array_api_strict.asarray}
 every_batch = pytest.mark.parametrize(
-    ("loss", "container", "intercept", "weighted"),
-    list(product(LOSSES, CONTAINERS, [True, False], [True, False])),
+    ("loss", "container", "intercept", "weighted", "offset"),
+    [case for case in product(LOSSES, CONTAINERS, *[[True, False]] * 3) if case[0].outputs == 1 or not case[-1]],
     ids=lambda value: getattr(value, "name", str(value)),
 )
 
@@ -30,20 +30,22 @@ every_batch = pytest.mark.parametrize(
 class ByHand:
     """A batch of six rows and its sums, one row at a time."""
 
-    def __init__(self, loss, container="dense", intercept=True, weighted=True, scale=1.0):
+    def __init__(self, loss, container="dense", intercept=True, weighted=True, scale=1.0, offset=False):
         rng = np.random.default_rng(3)
         self.loss, n, d = loss, 6, 3
         X = np.where(rng.random((n, d)) < 0.3, 0.0, rng.normal(size=(n, d))) * scale
         self.y = np.array([0.0, 1, 2, 0, 1, 2]) if loss.outputs == 3 else np.array([0.0, 1, 1, 0, 1, 0])
         self.weight = rng.uniform(0.5, 2.0, n) * (np.arange(n) != 4) if weighted else np.ones(n)
-        self.objective = Objective(loss, d, 0.5, fit_intercept=intercept)
+        self.objective = Objective(loss, d, 0.5, fit_intercept=intercept, offset=offset)
         self.w = rng.normal(size=self.objective.n_parameters)
-        self.rows = Rows.of(CONTAINERS[container](X), self.y, self.weight if weighted else None)
+        self.offsets = rng.normal(size=n) if offset else np.zeros(n)
+        stored = np.hstack([X, self.offsets[:, None]]) if offset else X
+        self.rows = Rows.of(CONTAINERS[container](stored), self.y, self.weight if weighted else None)
         self.at = Evaluation(self.objective, self.rows, self.w)
         self.X = np.hstack([X, np.ones((n, 1))]) if intercept else X
         self.norms = np.array([math.hypot(*x) for x in self.X])
         self.K, self.width = loss.outputs, self.X.shape[1]
-        self.t = self.X @ self.w.reshape(self.K, -1).T
+        self.t = self.X @ self.w.reshape(self.K, -1).T + self.offsets[:, None]
         self.gamma = by_hand_gamma(self.K * (n + self.width) + 32)
 
     def per_row(self, function):
@@ -75,7 +77,7 @@ class ByHand:
 
     @property
     def reach(self):
-        return self.norms * np.linalg.norm(self.w)
+        return self.norms * np.linalg.norm(self.w) + abs(self.offsets)
 
     @property
     def slope_error(self):
@@ -100,8 +102,8 @@ def test_gamma_is_that_of_higham():
 
 
 @every_batch
-def test_sums_are_those_of_the_rows(loss, container, intercept, weighted):
-    hand = ByHand(loss, container, intercept, weighted)
+def test_sums_are_those_of_the_rows(loss, container, intercept, weighted, offset):
+    hand = ByHand(loss, container, intercept, weighted, offset=offset)
     at = hand.at
     np.testing.assert_allclose(at.gradient, hand.gradient, atol=1e-13)
     np.testing.assert_allclose(at.hessian(), hand.hessian, atol=1e-13)
@@ -122,8 +124,8 @@ def test_sums_are_those_of_the_rows(loss, container, intercept, weighted):
 
 
 @every_batch
-def test_rows_are_counted(loss, container, intercept, weighted):
-    at = ByHand(loss, container, intercept, weighted).at
+def test_rows_are_counted(loss, container, intercept, weighted, offset):
+    at = ByHand(loss, container, intercept, weighted, offset=offset).at
     weight = at.rows.sample_weight
     assert at.count == pytest.approx(float(np.sum(np.asarray(weight))) if weighted else 6.0)
     assert at.count_error == (exactly(by_hand_gamma(6) * at.count) if weighted else 0.0)
@@ -138,8 +140,8 @@ def test_rows_are_counted(loss, container, intercept, weighted):
 
 
 @every_batch
-def test_errors_are_those_of_theory_4_6(loss, container, intercept, weighted):
-    hand = ByHand(loss, container, intercept, weighted)
+def test_errors_are_those_of_theory_4_6(loss, container, intercept, weighted, offset):
+    hand = ByHand(loss, container, intercept, weighted, offset=offset)
     at, weight = hand.at, hand.weight
     slope = abs(hand.slopes).sum(axis=1)
     pull = weight @ (hand.norms * slope)
@@ -155,8 +157,8 @@ def test_errors_are_those_of_theory_4_6(loss, container, intercept, weighted):
 
 
 @every_batch
-def test_lengths_are_rounded_up(loss, container, intercept, weighted):
-    hand = ByHand(loss, container, intercept, weighted)
+def test_lengths_are_rounded_up(loss, container, intercept, weighted, offset):
+    hand = ByHand(loss, container, intercept, weighted, offset=offset)
     norms = np.asarray(row_norms(hand.objective, hand.rows))
     assert (norms >= hand.norms).all()
     np.testing.assert_allclose(norms, hand.norms, rtol=1e-14)

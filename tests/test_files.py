@@ -40,3 +40,16 @@ def test_what_somebody_is_writing_stays(tmp_path):
     os.close(handle)
     delete_unfinished(tmp_path)
     assert not os.path.exists(temporary)
+
+
+@pytest.mark.parametrize(("renamed", "is_new"), [("replace", False), ("link", True)])
+def test_what_is_about_to_get_its_name_is_not_taken_for_an_old_one(tmp_path, monkeypatch, renamed, is_new):
+    rename = getattr(os, renamed)
+
+    def late(source, target):
+        delete_unfinished(tmp_path)
+        rename(source, target)
+
+    monkeypatch.setattr(os, renamed, late)
+    write_file(tmp_path / "r-1.json", b"{}", is_new=is_new)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"r-1.json": b"{}"}

@@ -210,5 +210,5 @@ def test_an_exposure_is_an_offset_written_as_targets_and_weights(loss, t, y, exp
 
 @pytest.mark.parametrize("loss", [loss for loss in CATALOGUE if not isinstance(loss, Poisson | Gamma | Tweedie)], ids=repr)
 def test_other_losses_take_no_exposure(loss):
-    with pytest.raises(ValueError, match=f"the {loss.name} loss takes no exposure: .* as a column of features"):
+    with pytest.raises(ValueError, match=f"the {loss.name} loss takes no exposure: .* as an offset"):
         loss.over_exposure(np.ones(1), np.ones(1))

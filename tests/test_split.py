@@ -64,10 +64,12 @@ def both(loss, seed: int) -> tuple[Objective, Rows, Rows]:
     rng, X = np.random.default_rng(seed), table(seed)
     y = targets(loss, X.astype(np.float64) @ rng.normal(size=(X.shape[1], loss.outputs)) * 0.5, rng)
     objective = Objective(loss, X.shape[1], 0.3, fit_intercept=bool(rng.integers(2)))
-    rows = Rows.of(X, y, rng.choice([0.5, 1.0, 3.0], size=len(y)) if rng.random() < 0.3 else None)
-    blocks = split(
-        rows if rng.random() < 0.5 else Rows.of(sparse.csr_array(X), y, rows.sample_weight), Support.of(objective, rows)
-    )
+    weight = rng.choice([0.5, 1.0, 3.0], size=len(y)) if rng.random() < 0.3 else None
+    if loss.outputs == 1 and rng.random() < 0.3:
+        objective, X = replace(objective, offset=True), np.hstack([X, rng.normal(size=(len(X), 1)).astype(X.dtype)])
+    rows = Rows.of(X, y, weight)
+    given_rows = rows if rng.random() < 0.5 else Rows.of(sparse.csr_array(X), y, weight)
+    blocks = split(objective, given_rows, Support.of(objective, rows))
     assert isinstance(blocks.X, SplitMatrix)
     return objective, rows, blocks
 
@@ -78,7 +80,7 @@ def test_blocks_hold_the_same_values(seed):
     rows = Rows.of(X, np.zeros(len(X)))
     support = Support.of(Objective(CATALOGUE[0], X.shape[1]), rows)
     for given_X in (X, sparse.csr_array(X)):
-        found = split(Rows.of(given_X, rows.y), support).X
+        found = split(Objective(CATALOGUE[0], X.shape[1]), Rows.of(given_X, rows.y), support).X
         np.testing.assert_array_equal(found.toarray(), X)
         np.testing.assert_array_equal(found.tocsr().toarray(), X)
         assert found.dtype == X.dtype
@@ -105,7 +107,8 @@ def test_every_kind_of_block_is_tried():
 def test_products_of_blocks_are_those_of_the_rows(seed):
     rng, X = np.random.default_rng(seed), table(seed).astype(np.float64)
     rows = Rows.of(X, np.zeros(len(X)))
-    found = split(rows, Support.of(Objective(CATALOGUE[0], X.shape[1]), rows)).X
+    objective = Objective(CATALOGUE[0], X.shape[1])
+    found = split(objective, rows, Support.of(objective, rows)).X
     w, s, matrix = rng.normal(size=X.shape[1]), rng.normal(size=len(X)), rng.normal(size=(X.shape[1],) * 2)
     matrix = matrix + matrix.T
     for a, b in (
@@ -194,9 +197,10 @@ def test_rows_without_categories_stay_as_they_are(rng):
     X = rng.normal(size=(3000, 100))
     rows = Rows.of(X, np.zeros(len(X)))
     with mock.patch.object(splitting, "SMALLEST", 1 << 18), mock.patch.object(splitting, "pays", pays):
-        assert split(rows, Support.of(Objective(CATALOGUE[0], 100), rows)) is rows
+        objective = Objective(CATALOGUE[0], 100)
+        assert split(objective, rows, Support.of(objective, rows)) is rows
         few = rows.take(slice(0, 10))
-        assert split(few, Support.of(Objective(CATALOGUE[0], 100), few)) is few
+        assert split(objective, few, Support.of(objective, few)) is few
         assert can_be_split(rows) and not can_be_split(few)
 
 

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 PARTIAL = ".expunge-partial-"
@@ -28,11 +29,11 @@ def write_file(path: Path, payload: bytes, *, is_new: bool = False) -> None:
             file.write(payload)
             file.flush()
             os.fsync(file.fileno())
-        if is_new:
-            os.link(temporary, path)
-            os.unlink(temporary)
-        else:
-            os.replace(temporary, path)
+            if is_new:
+                os.link(temporary, path)
+                os.unlink(temporary)
+            else:
+                os.replace(temporary, path)  # before its lock ends, so that nobody takes it for an old one
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
@@ -83,14 +84,32 @@ def _begun(folder: Path) -> tuple[int, str]:
         os.close(handle)
 
 
+def unfinished(folder: Path) -> list[Path]:
+    """The unfinished files in ``folder``, whether somebody is at them or not."""
+    found = (path for path in folder.glob(f"{PARTIAL}*") if _PARTIAL_NAME.fullmatch(path.name))
+    return [path for path in found if not path.is_symlink() and path.is_file()]  # the others are none of ours
+
+
+def is_left(path: Path, action: Callable[[Path], object] = lambda _path: None) -> bool:
+    """Whether nobody is at the unfinished file ``path`` any more.
+
+    Args:
+        path: an unfinished file.
+        action: what to do with it before anybody else can. Default: nothing.
+    """
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            action(path)
+    except (FileNotFoundError, BlockingIOError):
+        return False
+    return True
+
+
 def delete_unfinished(folder: Path) -> None:
     """Deletes the unfinished files in ``folder`` that nobody is at any more."""
-    for path in folder.glob(f"{PARTIAL}*"):
-        if not _PARTIAL_NAME.fullmatch(path.name) or path.is_symlink() or not path.is_file():
-            continue  # it is none of ours
-        with contextlib.suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path.unlink()
+    for path in unfinished(folder):
+        is_left(path, Path.unlink)
 
 
 def delete_file(path: Path) -> None:

@@ -24,22 +24,6 @@ from tests.ledger.consistency import verify_continues
 KEY = SealKey(bytes(32))
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request, tmp_path):
-    url = (
-        f"sqlite:///{tmp_path}/l.sqlite" if request.param == "sqlite" else request.getfixturevalue("postgresql").new_database()
-    )
-    made = Database(url, KEY)
-    made.migrate()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def key(tmp_path):
-    return SigningKey.create(tmp_path)
-
-
 def filled(database: Database, key: SigningKey, count: int = 9) -> None:
     with database.writing() as connection:
         for i in range(count):

@@ -388,4 +388,18 @@ FAULTS: tuple[Fault, ...] = (
         "        return 1.0",
         "tests/test_mechanism.py::test_a_distance_in_the_hessians_metric_is_stretched_into_that_of_the_noise",
     ),
+    Fault(
+        "rounding of offsets is not charged",
+        "numerics/evaluation.py",
+        "return reach if self._offsets is None else reach + abs(self._offsets)",
+        "return reach",
+        "tests/test_offsets.py::test_rounding_of_large_offsets_is_charged",
+    ),
+    Fault(
+        "an offset is left out of the predictor",
+        "numerics/evaluation.py",
+        "self.t = t if self._offsets is None else t + self._offsets",
+        "self.t = t",
+        "tests/test_offsets.py::test_it_is_the_optimum_of_the_sum_with_offsets",
+    ),
 )

@@ -486,8 +486,7 @@ def test_curvature_floor_and_leverage_stay_valid_under_downdates(loss, seed, ord
     state = DenseState.fitted(p.objective, p.rows, LocalEngine(), order=order).removed(p.forgotten)
     H = state.hessian.dense()
     assert state.curvature_floor <= np.linalg.eigvalsh(H)[0] * (1 + 1e-9)
-    X = np.hstack([p.remaining.X, np.ones((len(p.remaining), 1))]) if p.objective.fit_intercept else p.remaining.X
-    for x in X:
+    for x in p.objective.design(p.remaining):
         block = np.kron(np.eye(loss.outputs), x[:, None])
         top = np.linalg.eigvalsh(block.T @ np.linalg.solve(H, block))[-1]
         assert math.sqrt(top) <= state.extremes.whitened_norm * (1 + 1e-6)

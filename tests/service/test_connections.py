@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -18,6 +19,8 @@ from expunge.client import Client
 from expunge.service import routing
 from expunge.service.app import create_app
 from expunge.service.connections import Connections, Limits, _files
+from expunge.service.handshakes import Server
+from tests.service.test_mail import certificate
 
 LIMITS = Limits(header_bytes=4096, header=0.4, stall=0.4, body=1.2, reading=0.4, closing=0.2, per_address=20)
 
@@ -31,12 +34,10 @@ def connections():
     return Connections(LIMITS)
 
 
-@pytest.fixture(scope="module")
-def port(found, connections):
+def serving(found, connections, **how):
     app = create_app(found, every=60, connections=connections)
-    server = uvicorn.Server(
-        uvicorn.Config(app, port=0, log_level="critical", ws="none", http=connections.protocol, timeout_keep_alive=1)
-    )
+    how |= {"port": 0, "log_level": "critical", "ws": "none", "timeout_keep_alive": 1, "timeout_graceful_shutdown": 3}
+    server = Server(uvicorn.Config(app, **how), connections)
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
@@ -44,6 +45,20 @@ def port(found, connections):
     yield server.servers[0].sockets[0].getsockname()[1]
     server.should_exit = True
     thread.join()
+
+
+@pytest.fixture(scope="module")
+def port(found, connections):
+    yield from serving(found, connections)
+
+
+@pytest.fixture(scope="module")
+def secure(found, tmp_path_factory):
+    """A service with TLS: its port, what a client trusts, and its connections."""
+    pem, secret = certificate(tmp_path_factory.mktemp("tls"), "localhost")
+    connections = Connections(LIMITS)
+    for number in serving(found, connections, ssl_certfile=pem, ssl_keyfile=secret):
+        yield number, ssl.create_default_context(cafile=str(pem)), connections
 
 
 @contextmanager
@@ -120,6 +135,44 @@ def test_an_address_with_too_many_loses_its_oldest_idle_ones(port, connections):
         assert received(many[0]) == ""
         with opened(port, b"GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", source="127.0.0.2") as made:
             assert received(made).startswith("HTTP/1.1 200")  # the same address
+
+
+class TestWithTLS:
+    def test_a_handshake_has_its_time_however_it_drips(self, secure):
+        port, _trusted, connections = secure
+        before = connections.turned_away["slow handshake"]
+        with opened(port) as silent:
+            assert received(silent) == ""
+        with opened(port, bytes.fromhex("1603010200")) as made, pytest.raises(OSError):  # the head of a first message
+            drip(made, b"\0", 0.02)
+        assert connections.turned_away["slow handshake"] == before + 2 and len(connections) == 0
+
+    def test_who_speaks_no_tls_is_turned_away_at_once(self, secure):
+        port, _trusted, connections = secure
+        with opened(port, b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n") as made:
+            assert "HTTP/1.1 2" not in received(made)
+        assert len(connections) == 0
+
+    def test_silent_ones_of_an_address_make_room_for_its_next(self, secure):
+        port, trusted, connections = secure
+        with ExitStack() as stack:
+            many = [stack.enter_context(opened(port, source="127.0.0.2")) for _ in range(40)]
+            for source in ("127.0.0.1", "127.0.0.2"):
+                with opened(port, source=source) as made, trusted.wrap_socket(made, server_hostname="localhost") as spoken:
+                    spoken.sendall(b"GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+                    assert received(spoken).startswith("HTTP/1.1 200")
+                    assert len(connections) <= LIMITS.per_address + 1
+            assert received(many[0]) == ""
+        assert connections.turned_away["made room"] >= 40 - LIMITS.per_address
+
+    def test_calls_are_served_and_bounded_as_without(self, secure):
+        port, trusted, connections = secure
+        with httpx.Client(verify=trusted, base_url=f"https://localhost:{port}") as client:
+            assert client.get("/healthz").text == "ok\n" and client.get("/v1/openapi.json").json()["openapi"]
+        before = connections.turned_away["slow header"]
+        with opened(port) as made, trusted.wrap_socket(made, server_hostname="localhost") as spoken:
+            assert received(spoken) == ""
+        assert connections.turned_away["slow header"] == before + 1
 
 
 def test_those_of_one_house_count_as_one_address():

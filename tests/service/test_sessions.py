@@ -228,7 +228,7 @@ def test_answers_that_fail_are_counted(app, as_role, monkeypatch):
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 
     before = count()
-    monkeypatch.setattr("expunge.service.api.models.status", lambda _storage: 1 / 0)
+    monkeypatch.setattr("expunge.service.api.models.living_models", lambda _storage: 1 / 0)
     answer = as_role("auditor", "GET", "/v1/models")
     assert answer.status_code == 500 and answer.json()["type"] == "/problems/unforeseen"
     assert count() == before + 1

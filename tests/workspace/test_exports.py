@@ -91,6 +91,8 @@ KINDS = pa.schema(
         ("flag", pa.bool_()),
         ("price", pa.decimal128(6, 2)),
         ("exact", pa.decimal128(6, 2)),
+        ("known", pa.float64()),
+        ("months", pa.float64()),
     ]
 )
 VALUES: Mapping[str, list[Any]] = {
@@ -138,7 +140,8 @@ def rows(n_rows: int, seed: int) -> pa.Table:
     for name, values in VALUES.items():
         made += [{**EMPTY, name: value} for value in values]
     made += [EMPTY, NEAREST]
-    return pa.Table.from_pylist([{"who": f"p{i}", **row} for i, row in enumerate(made)], KINDS)
+    beside = [{"known": rng.choice([0.0, -1.5, 0.25, 3.0, 5e-324]), "months": rng.uniform(1.0, 9.0)} for _ in made]
+    return pa.Table.from_pylist([{"who": f"p{i}", **row, **beside[i]} for i, row in enumerate(made)], KINDS)
 
 
 def learned(n_rows: int) -> pa.Table:
@@ -164,6 +167,8 @@ class Model:
     kind: str = "logistic"
     event: str | None = None
     intervals: tuple[float, ...] = ()
+    exposure: str | None = None
+    offset: str | None = None
 
 
 MODELS = [
@@ -172,6 +177,9 @@ MODELS = [
     Model("hinge", "stays", "hinge"),
     Model("ordinal", "grade", "ordinal"),
     Model("survival", "spend", "survival", "came", (2.0, 5.0)),
+    Model("offset", "stays", offset="known"),
+    Model("offset-of-counts", "spend", "negative-binomial", offset="known"),
+    Model("exposure", "spend", "negative-binomial", exposure="months"),
     *(
         Model(kind, "spend", kind)
         for kind in ModelKind
@@ -216,8 +224,8 @@ def fit(name: str, folder: Path) -> None:
     ordered = replace(schema, columns={**schema.columns, "grade": OrderedCategory(GRADES)})
     for model in models:
         (ordered if model.kind == "ordinal" else schema).write(made.storage.schema_path)
-        of_survival: Any = {"event": model.event, "intervals": model.intervals}
-        how: Any = {"model": model.kind, "sigma": 0.01, "penalty": 0.1, **of_survival}
+        also: Any = {name: getattr(model, name) for name in ("event", "intervals", "exposure", "offset")}
+        how: Any = {"model": model.kind, "sigma": 0.01, "penalty": 0.1, **also}
         made.fit(model.name, model.target, accept_undeclared=True, **how)
     made.storage.database.close()
 
@@ -225,6 +233,9 @@ def fit(name: str, folder: Path) -> None:
 def expected(found: Workspace, model: Model, table: pa.Table) -> pd.DataFrame:
     """Prediction and probabilities by the release; the encoder and scikit-learn make them."""
     predicted = found.predict(model.name, table.drop_columns(["who"])).table.to_pandas().drop(columns="row")
+    if model.exposure is not None:
+        without = found.predict(model.name, table.drop_columns(["who", model.exposure])).table.to_pandas()
+        assert without["prediction"].equals(predicted["prediction"]), "it predicts per unit of the exposure"
     if model.kind in ("logistic", "ordinal"):
         assert predicted.iloc[:, 1:].to_numpy().sum(axis=1) == pytest.approx(1.0)
     return predicted
@@ -284,7 +295,7 @@ class TestAgreement:
             return np.array([[missing if (text := label(value)) is None else text] for value in values], dtype=object)
 
         inputs = {given.name: column(given.name, given.type) for given in session.get_inputs()}
-        assert set(inputs) == set(SCHEMA.columns)
+        assert set(inputs) == {*SCHEMA.columns, *([] if model.offset is None else [model.offset])}
         outputs = [output.name for output in session.get_outputs()]
 
         def frame(answer: list[Any]) -> pd.DataFrame:

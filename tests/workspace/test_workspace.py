@@ -1,7 +1,9 @@
 """A workspace through its life: rows in, models fitted, people forgotten, corrected, added; evidence for all of it."""
 
 import json
+import os
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -11,10 +13,12 @@ import sqlalchemy as sa
 from deltalake import write_deltalake
 from typer.testing import CliRunner
 
+from expunge import files
 from expunge.cli import app
 from expunge.data.own_columns import ROW, SUBJECT
 from expunge.errors import InvalidRows, RequestRefused, StateCorrupt, WorkspaceBusy, WorkspaceInvalid
 from expunge.evidence.receipts import verify_receipt
+from expunge.files import PARTIAL
 from expunge.ledger import releases, requests
 from expunge.ledger.tables import requests as request_table
 from expunge.unlearning.dense import require_hessian
@@ -26,6 +30,7 @@ from expunge.workspace.doctor import examine
 from expunge.workspace.schedules import RefitCause
 from expunge.workspace.specification import Specification
 from expunge.workspace.status import status
+from tests.test_files import killed_while_it_writes
 from tests.workspace.people import CLASSES, SCHEMA, people, workspace
 
 
@@ -43,6 +48,10 @@ def true_distances(found: Workspace) -> dict[str, tuple[float, float]]:
             truth = unlearner.true_distance(specification.source(found.storage.table).in_one_block())
             distances[row.name] = truth, unlearner.release.certificate.distance_bound
     return distances
+
+
+def warnings_of(found: Workspace) -> str:
+    return " ".join(finding.warning for finding in examine(found.storage) if finding.warning)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -314,6 +323,21 @@ def test_requests_are_accepted_while_a_batch_is_worked(tmp_path):
     found = workspace(tmp_path)
     with found.storage.exclusive():
         assert found.forget(["person-1"])[0].state == "accepted"
+
+
+def test_what_a_killed_command_left_in_the_middle_of_a_write_is_told_and_goes_with_the_next(tmp_path):
+    found = workspace(tmp_path, models=False)
+    for path in (found.storage.witness_path, found.storage.subject_key_path):
+        killed_while_it_writes(path)
+    left = list(found.storage.path.rglob(f"{PARTIAL}*"))
+    handle, in_use = files._begun(found.storage.path)
+    assert len(left) == 2 and problems(found) == {} and any(path.name in warnings_of(found) for path in left)
+    found.process()
+    assert problems(found) == {} and "killed" not in warnings_of(found)  # nor of what somebody is writing now
+    assert list(found.storage.path.rglob(f"{PARTIAL}*")) == [Path(in_use)]
+    os.close(handle)
+    (found.storage.table.path / f"{PARTIAL}ab12cd34").touch()
+    assert f"{PARTIAL}ab12cd34 does not belong" in problems(found)["there are no stray files"]  # nobody writes so there
 
 
 def test_the_clock_may_go_back(tmp_path, monkeypatch):

@@ -22,7 +22,14 @@ ClassWeight = Annotated[
     list[str] | None, typer.Option(help="What the rows of a class count, CLASS=WEIGHT; give it once for each class.")
 ]
 Exposure = Annotated[
-    str | None, typer.Option(help="Column of exposures of poisson, gamma and tweedie: predictions are per unit of it.")
+    str | None,
+    typer.Option(help="Column of exposures of poisson, negative-binomial, gamma and tweedie: predictions are per unit of it."),
+]
+Offset = Annotated[
+    str | None,
+    typer.Option(
+        help="Column that is added to the linear predictor as it is, such as a known log-odds; of regressions and two classes."
+    ),
 ]
 Event = Annotated[
     str | None, typer.Option(help="Of survival: the column that is 1 if the event came, 0 if it had not until then.")
@@ -35,6 +42,7 @@ Interval = Annotated[
 def of_a_kind(
     class_weight: Sequence[str] | None,
     exposure: str | None,
+    offset: str | None,
     event: str | None,
     intervals: Sequence[float] | None,
     parameters: Mapping[str, float | None],
@@ -46,6 +54,7 @@ def of_a_kind(
         "parameters": given,
         "class_weight": weights,
         "exposure": exposure,
+        "offset": offset,
         "event": event,
         "intervals": tuple(intervals or ()),
     }

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from expunge.cli.desk import described, print_outcomes
-from expunge.cli.kinds import ClassWeight, Dispersion, Event, Exposure, Interval, Kind, Quantile, Scale, of_a_kind
+from expunge.cli.kinds import ClassWeight, Dispersion, Event, Exposure, Interval, Kind, Offset, Quantile, Scale, of_a_kind
 from expunge.cli.quality import Yes, require_wanted, scored_or_told
 from expunge.cli.reading import DATA, reads_files
 from expunge.cli.shared import (
@@ -199,6 +199,7 @@ def fit(
     dispersion: Dispersion = None,
     class_weight: ClassWeight = None,
     exposure: Exposure = None,
+    offset: Offset = None,
     event: Event = None,
     interval: Interval = None,
     accept_undeclared: AcceptUndeclared = False,
@@ -213,9 +214,8 @@ def fit(
 
     given: dict[str, object] = {"penalty": penalty, "epsilon": epsilon, "delta": delta, "sigma": sigma}
     given |= {"excess_risk": excess_risk, "order": _order(order)}
-    given |= of_a_kind(
-        class_weight, exposure, event, interval, {"quantile": quantile, "scale": scale, "dispersion": dispersion}
-    )
+    own = {"quantile": quantile, "scale": scale, "dispersion": dispersion}
+    given |= of_a_kind(class_weight, exposure, offset, event, interval, own)
     how: How = {"model": model, "noise": noise, "noise_floor": noise_floor, **given}  # type: ignore[typeddict-item]  # checked there
     with progress("looking at the rows", as_json):
         found = Workspace.open(workspace)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from expunge.cli.kinds import ClassWeight, Dispersion, Event, Exposure, Interval, Kind, Quantile, Scale, of_a_kind
+from expunge.cli.kinds import ClassWeight, Dispersion, Event, Exposure, Interval, Kind, Offset, Quantile, Scale, of_a_kind
 from expunge.cli.reading import FILE, reads_files
 from expunge.cli.shared import HERE, AsJson, InWorkspace, app, console, notify, progress, show
 from expunge.data.dialect import UNKNOWN, Reading
@@ -115,6 +115,7 @@ def tune(
     dispersion: Dispersion = None,
     class_weight: ClassWeight = None,
     exposure: Exposure = None,
+    offset: Offset = None,
     event: Event = None,
     interval: Interval = None,
     private: Annotated[
@@ -131,7 +132,8 @@ def tune(
     from expunge.workspace.quality.trade_off import tuning_page
     from expunge.workspace.quality.tuning import EXCESS_RISKS, PENALTIES, Trying
 
-    kind = of_a_kind(class_weight, exposure, event, interval, {"quantile": quantile, "scale": scale, "dispersion": dispersion})
+    own = {"quantile": quantile, "scale": scale, "dispersion": dispersion}
+    kind = of_a_kind(class_weight, exposure, offset, event, interval, own)
     trying: Trying = {"model": model, "epsilon": epsilon, "delta": delta, "penalty": penalty or PENALTIES, **kind}  # type: ignore[typeddict-item]
     trying["excess_risk"] = excess_risk or (EXCESS_RISKS if private is None else EXCESS_RISKS[1:2])
     with progress("looking at the rows", as_json):

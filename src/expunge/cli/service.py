@@ -1,6 +1,7 @@
 """Commands about the service: serve, and the tokens that give access to it."""
 
 import ipaddress
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -41,6 +42,7 @@ def serve(
         from expunge.service import records
         from expunge.service.app import create_app
         from expunge.service.connections import Connections
+        from expunge.service.handshakes import Server
         from expunge.workspace import Workspace
 
         is_secure = tls_certificate is not None and tls_key is not None
@@ -54,7 +56,7 @@ def serve(
         connections = Connections(trusted=trusted)
         service = create_app(found, is_secure=is_secure or plain_http, root=root_path.rstrip("/"), connections=connections)
     notify(f"serving {found.storage.path} on http{'s' if is_secure else ''}://{host}:{port}")
-    uvicorn.run(
+    how = uvicorn.Config(
         service,
         host=host,
         port=port,
@@ -63,13 +65,14 @@ def serve(
         access_log=False,
         log_config=records.configuration(as_json=json_log),
         server_header=False,
-        http=connections.protocol,  # type: ignore[arg-type]
         ws="none",
         proxy_headers=bool(trusted),
         forwarded_allow_ips=",".join(map(str, trusted)),
         timeout_keep_alive=30,
         timeout_graceful_shutdown=3,  # with the worker's own time, it stops within 10 seconds
     )
+    with suppress(KeyboardInterrupt):  # it has stopped as it should
+        Server(how, connections).run()
 
 
 @token_app.command()

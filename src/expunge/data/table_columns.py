@@ -1,5 +1,6 @@
-"""How the columns of a table become rows: features, targets, weights, exposures, and what each row is expanded to."""
+"""How the columns of a table become rows: features, targets, weights, offsets, and what each row is expanded to."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -8,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+from scipy import sparse
 
-from expunge.data.columns import codes_of
+from expunge.data.columns import Unfit, codes_of, column_names, column_values, numbers_of
 from expunge.data.encoding import Category, OrderedCategory
 from expunge.data.schema import FeatureSchema
 from expunge.errors import InvalidRows
@@ -20,6 +22,9 @@ from expunge.problem.rows import Places, Rows
 from expunge.problem.split import SplitMatrix, pays
 
 Array = NDArray[Any]
+
+FARTHEST = 1e6
+"""A larger offset is a mistake: no linear predictor that is added to it would change the prediction."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,8 @@ class TableColumns:
         sample_weight: column of the weights.
         class_weights: what the rows of each class count beside; 1 each by default.
         exposure: column of the exposures, and the loss that takes them; none by default.
+        offset: column of the offsets, which become the last column of the rows, and whether it holds exposures, of which they
+            are the logarithms; none by default, and none of rows that are expanded.
         event: column that says whether the event came at the time that is the target (1), or had not come by then (0).
         expansion: how each row becomes several; not at all by default.
     """
@@ -43,6 +50,7 @@ class TableColumns:
     sample_weight: str | None = None
     class_weights: tuple[float, ...] = ()
     exposure: tuple[str, Loss] | None = None
+    offset: tuple[str, bool] | None = None
     event: str | None = None
     expansion: Expansion | None = None
 
@@ -60,9 +68,9 @@ class TableColumns:
 
     @property
     def target_columns(self) -> list[str]:
-        """Those of which targets and weights are made."""
-        exposure = None if self.exposure is None else self.exposure[0]
-        return [self.target, *(name for name in (self.sample_weight, exposure, self.event) if name is not None)]
+        """Those of which targets, weights and offsets are made."""
+        exposure, offset = (None if each is None else each[0] for each in (self.exposure, self.offset))
+        return [self.target, *(name for name in (self.sample_weight, exposure, offset, self.event) if name is not None)]
 
     def rows(self, table: pa.Table, ids: Sequence[object]) -> Rows:
         """The rows of ``table``, encoded.
@@ -78,7 +86,13 @@ class TableColumns:
         if not has_target.all():
             table = table.filter(pa.array(has_target))
             ids = ids.at(has_target) if isinstance(ids, Places) else [ids[int(i)] for i in np.flatnonzero(has_target)]
-        y, weight = self.targets(table, ids)
+        bare = self.bare(table, ids)
+        features = self._features(table, bare, ids)
+        return features if self.offset is None else replace(features, X=with_offset(features.X, bare.X[:, -1]))
+
+    def _features(self, table: pa.Table, bare: Rows, ids: Sequence[object]) -> Rows:
+        """The rows, expanded, but without offsets."""
+        y, weight = bare.y, bare.sample_weight
         if isinstance(self.features, FeatureSchema):
             schema, thin = self.features, self.features.thin if self.features.is_sparse else None
             n_blocks = len(schema.groups) - (0 if thin is None else len(thin))
@@ -94,9 +108,9 @@ class TableColumns:
         rows = Rows.of(X, y, weight, ids)
         return rows if self.expansion is None else self.expansion.rows(rows)
 
-    def targets(self, table: pa.Table, ids: Sequence[object]) -> tuple[Array, Array | None]:
-        """Targets and weights of rows that all have a target, as they are before rows are expanded, ``(n_rows,)`` each;
-        ``None`` for weights of 1.
+    def bare(self, table: pa.Table, ids: Sequence[object]) -> Rows:
+        """Rows that all have a target without their features, before they are expanded: targets, weights, and of columns the
+        offset alone.
 
         Args:
             table: rows with at least the columns that these are made of.
@@ -115,7 +129,9 @@ class TableColumns:
         else:
             y = self._numbers(table, self.target, ids)
         y, weight = self._weighted(table, y, ids)
-        return (y if self.event is None else self._until(table, y, self.event, ids)), weight
+        y = y if self.event is None else self._until(table, y, self.event, ids)
+        X = np.zeros((len(y), 0)) if self.offset is None else self._offsets(table, *self.offset, ids)[:, None]
+        return Rows(X, np.asarray(y, dtype=np.float64), None if weight is None else np.asarray(weight, dtype=np.float64))
 
     def _weighted(self, table: pa.Table, y: Array, ids: Sequence[object]) -> tuple[Array, Array | None]:
         """Targets and weights of the rows, with what classes and exposures make of them."""
@@ -124,17 +140,26 @@ class TableColumns:
             weight = np.array(self.class_weights)[y.astype(np.intp)] * (1.0 if weight is None else weight)
         if self.exposure is not None:
             name, loss = self.exposure
-            exposure = self._numbers(table, name, ids)
-            bad = ~((exposure >= SMALLEST) & (exposure <= LARGEST))
-            if bad.any():
-                row = int(np.argmax(bad))
-                raise InvalidRows(
-                    f"row {ids[row]} has {'no value' if np.isnan(exposure[row]) else f'{exposure[row]:g}'} in column "
-                    f"{name!r}, the exposure: it must be a number above 0 in every row that has a target"
-                )
-            y, beside = loss.over_exposure(np.asarray(y, dtype=np.float64), np.asarray(exposure, dtype=np.float64))
+            y, beside = loss.over_exposure(np.asarray(y, dtype=np.float64), self._exposures(table, name, ids))
             weight = beside if weight is None else weight * beside
         return y, weight
+
+    def _exposures(self, table: pa.Table, name: str, ids: Sequence[object]) -> Array:
+        exposure = np.asarray(self._numbers(table, name, ids), dtype=np.float64)
+        bad = ~((exposure >= SMALLEST) & (exposure <= LARGEST))
+        if bad.any():
+            row = int(np.argmax(bad))
+            raise InvalidRows(
+                f"row {ids[row]} has {_shown(exposure[row])} in column {name!r}, the exposure: it must be a number above 0 in "
+                "every row that has a target"
+            )
+        return exposure
+
+    def _offsets(self, table: pa.Table, name: str, are_exposures: bool, ids: Sequence[object]) -> Array:
+        """What is added to the linear predictor of each row, ``(n_rows,)``."""
+        if are_exposures:
+            return np.array([math.log(exposure) for exposure in self._exposures(table, name, ids)])
+        return offsets_of(table, name, ids)
 
     def _until(self, table: pa.Table, times: Array, event: str, ids: Sequence[object]) -> Array:
         """Times, negative where the event had not come."""
@@ -158,3 +183,49 @@ class TableColumns:
         if column.null_count or not pa.types.is_floating(kind):
             column = column.cast(pa.float64())
         return np.asarray(column.to_numpy())
+
+
+def with_offset(X: Any, offsets: Array) -> Any:
+    """Features with the offsets as one column more, the last: dense, CSR, or in blocks, as they are.
+
+    Args:
+        X: features, ``(n_rows, n_features)``.
+        offsets: what is added to the linear predictors, ``(n_rows,)``.
+    """
+    if isinstance(X, SplitMatrix):
+        return X.with_last(offsets)
+    column = offsets[:, None].astype(X.dtype)
+    return sparse.hstack([X, column], format="csr") if sparse.issparse(X) else np.hstack([X, column])
+
+
+def offsets_of(table: Any, name: str, ids: Sequence[object] | None = None) -> Array:
+    """A column of offsets: what is added to the linear predictors, ``(n_rows,)``.
+
+    Args:
+        table: a pandas or Polars frame, a pyarrow table, or a mapping of column names to sequences.
+        name: of the column.
+        ids: names of the rows, for the error; by default their positions.
+
+    Raises:
+        InvalidRows: there is no such column, or a value is missing, no number, or too large to be added to anything; names the
+            row.
+    """
+    if name not in column_names(table):
+        raise InvalidRows(f"there is no column {name!r}, the offset of the model: give it with every row")
+    try:
+        offsets = numbers_of(column_values(table, name))
+    except Unfit as error:
+        row = error.row if ids is None else ids[error.row]
+        raise InvalidRows(f"column {name!r}, the offset: row {row} is not a number: correct the row") from None
+    bad = ~(np.abs(offsets) <= FARTHEST)
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise InvalidRows(
+            f"row {row if ids is None else ids[row]} has {_shown(offsets[row])} in column {name!r}, the offset: it must be a "
+            f"number from {-FARTHEST:g} to {FARTHEST:g} in every row"
+        )
+    return np.where(np.abs(offsets) < SMALLEST, 0.0, offsets)
+
+
+def _shown(value: float) -> str:
+    return "no value" if np.isnan(value) else f"{value:g}"

@@ -24,7 +24,7 @@ def bound(connection: sa.Connection, model: str, salt: str, answered: Iterable[R
     """
     specified = releases.named(connection, model)
     return {
-        "requests": _root(salt, answered),
+        "requests": Coverage.of(salt, [(row.id, row.commitment) for row in answered]).root,
         "schema": committed(specified.salt, model, specified.specification),
         "table": table_commitment(salt, table_digest),
     }
@@ -32,9 +32,8 @@ def bound(connection: sa.Connection, model: str, salt: str, answered: Iterable[R
 
 def require_bound(connection: sa.Connection, release: Release) -> None:
     """Raises ``LedgerCorrupt`` unless ``release`` was signed for the requests and the specification in the ledger."""
-    salt, signed = release.figures.salt, predicate_of(release.envelope)
-    wrong = f"certificate {release.id} was signed for"
-    if signed.get("requests") != _root(salt, requests.answered(connection, release.batch, release.model)):
+    signed, wrong = predicate_of(release.envelope), f"certificate {release.id} was signed for"
+    if signed.get("requests") != _coverage(connection, release).root:
         raise LedgerCorrupt(f"{wrong} requests that differ from the ledger's: run expunge doctor")
     specified = [
         event.text("specification")
@@ -63,9 +62,7 @@ def covering(connection: sa.Connection, release: Release, request: str) -> Cover
             f"certificate {release.id} does not answer request {request}: {instead}", reason=Refusal.NOT_COVERED
         )
     require_bound(connection, release)
-    theirs = requests.answered(connection, release.batch, release.model)
-    answered = [(other.id, other.commitment) for other in theirs]
-    proof = Coverage.of(release.figures.salt, answered).proof(request, row.commitment)
+    proof = _coverage(connection, release).proof(request, row.commitment)
     assert proof is not None
     return proof
 
@@ -75,5 +72,6 @@ def table_commitment(salt: str, table_digest: str) -> str:
     return committed(salt, "table", table_digest)
 
 
-def _root(salt: str, answered: Iterable[Request]) -> str:
-    return Coverage.of(salt, [(row.id, row.commitment) for row in answered]).root
+def _coverage(connection: sa.Connection, release: Release) -> Coverage:
+    """What ``release`` covers by the ledger, whose root is to be compared with the one that was signed."""
+    return Coverage.of(release.figures.salt, requests.commitments(connection, release.batch, release.model))

@@ -15,7 +15,7 @@ from itertools import groupby
 from typing import Any
 
 import sqlalchemy as sa
-from pymerkle import BaseMerkleTree, InmemoryTree
+from pymerkle import InmemoryTree
 from pymerkle.hasher import MerkleHasher
 
 from expunge.errors import LedgerCorrupt, SignatureInvalid, WorkspaceInvalid
@@ -28,36 +28,13 @@ from expunge.ledger import batches, sealing, times
 from expunge.ledger.events import Event, Inclusion
 from expunge.ledger.properties import read_property
 from expunge.ledger.tables import checkpoints, events, held
+from expunge.ledger.tree import Tree, forget_blocks
 
 LEAP = timedelta(days=35)
 """How far the clock may be ahead of the last thing that happened: longer than the month in which requests are to be closed, so
 that nothing is left undone in between without anybody noticing."""
 SEEN = "seen"
 """The property that says when somebody last looked at the queue."""
-
-
-class _Tree(BaseMerkleTree):  # type: ignore[misc]  # pymerkle has no types
-    """The leaves in the database, as pymerkle sees them."""
-
-    def __init__(self, connection: sa.Connection) -> None:
-        super().__init__()
-        self._connection = connection
-
-    def _encode_entry(self, data: str) -> bytes:
-        return data.encode()
-
-    def _store_leaf(self, data: Any, digest: bytes) -> int:
-        raise NotImplementedError  # leaves come in bulk, by ``append``
-
-    def _get_leaf(self, index: int) -> bytes:
-        return self._get_leaves(index - 1, 1)[0]
-
-    def _get_leaves(self, offset: int, width: int) -> list[bytes]:
-        between = events.c.seq.between(offset + 1, offset + width)
-        return list(self._connection.execute(sa.select(events.c.leaf).where(between).order_by(events.c.seq)).scalars())
-
-    def _get_size(self) -> int:
-        return int(self._connection.execute(sa.select(sa.func.coalesce(sa.func.max(events.c.seq), 0))).scalar_one())
 
 
 def append(
@@ -187,7 +164,7 @@ def size(connection: sa.Connection) -> int:
     Args:
         connection: a connection to the ledger's database.
     """
-    return int(_Tree(connection).get_size())
+    return int(Tree(connection).get_size())
 
 
 def entries(connection: sa.Connection, after: int, limit: int) -> list[Event]:
@@ -230,13 +207,24 @@ def prove_inclusion(connection: sa.Connection, seq: int) -> Inclusion | None:
     Args:
         connection: a connection to the ledger's database.
         seq: number of the event, from 1 on.
+
+    Raises:
+        LedgerCorrupt: events are missing.
     """
     signed = checkpoint(connection)
-    covered = 0 if signed is None else int(predicate_of(signed)["size"])
+    if signed is None:
+        return None
+    head = predicate_of(signed)
+    covered = int(head["size"])
     if not 1 <= seq <= covered:
         return None
+    tree = Tree(connection)
+    if tree.get_size() < covered:
+        raise LedgerCorrupt(f"the log holds fewer than the {covered} events that were signed: restore the ledger from a backup")
+    if tree.get_root(covered).hex() != head["root"]:
+        forget_blocks(connection)  # the proof is made from every event again
     entry = connection.execute(sa.select(events.c.entry).where(events.c.seq == seq)).scalar_one()
-    return Inclusion(entry, _Tree(connection).prove_inclusion(seq, covered).serialize(), str(signed))
+    return Inclusion(entry, tree.prove_inclusion(seq, covered).serialize(), signed)
 
 
 def require_included(connection: sa.Connection, seq: int) -> Inclusion:
@@ -305,7 +293,7 @@ def checkpoint_file(connection: sa.Connection, earlier: Head | None = None) -> s
                 f"rolled back: the log has {size} signed events, but the earlier checkpoint has {earlier.size}: this ledger "
                 "is older. Run expunge doctor, and restore the newest backup"
             )
-        if _Tree(connection).get_root(earlier.size).hex() != earlier.root:
+        if Tree(connection).get_root(earlier.size).hex() != earlier.root:
             raise LedgerCorrupt(
                 f"split view: the first {earlier.size} events are not those of the earlier checkpoint: the log was rewritten, "
                 "or that checkpoint belongs to another copy of this workspace. Run expunge doctor"
@@ -358,7 +346,7 @@ def prove_consistency(connection: sa.Connection, earlier: int, later: int) -> Ma
         earlier: number of events of the earlier log.
         later: number of events of the later log.
     """
-    return dict(_Tree(connection).prove_consistency(earlier, later).serialize())
+    return dict(Tree(connection).prove_consistency(earlier, later).serialize())
 
 
 def require_head(connection: sa.Connection, head: Head) -> None:

@@ -86,6 +86,14 @@ def total(connection: sa.Connection, wanted: Filter = EVERYTHING) -> int:
     return int(connection.execute(chosen).scalar_one())
 
 
+def matters(connection: sa.Connection) -> dict[Matter, int]:
+    """Number of open requests with each matter, counted in one reading."""
+    now = datetime.now(UTC)
+    each = [sa.func.count(sa.case((_matter(matter, now), 1))) for matter in Matter]
+    found = connection.execute(sa.select(*each).where(table.c.state.in_(OPEN))).one()
+    return {matter: int(count) for matter, count in zip(Matter, found, strict=True)}
+
+
 def counts(connection: sa.Connection) -> dict[RequestState, int]:
     """Number of requests in each state; states without any are left out."""
     chosen = sa.select(table.c.state, sa.func.count()).group_by(table.c.state)

@@ -40,6 +40,11 @@ def holder_of(connection: sa.Connection, identity: str, seconds: float) -> Holde
     return tokens.by_id(connection, found[0].token)
 
 
+def require_sealed(connection: sa.Connection) -> None:
+    """Raises ``LedgerCorrupt`` unless every session, and the order of their starts, can be read, and is as it was sealed."""
+    sealing.rows(connection, sa.select(sessions).order_by(sessions.c.started), sessions)
+
+
 def end(connection: sa.Connection, identity: str) -> bool:
     """Ends a session, in a writing transaction; returns whether there was one."""
     found = sealing.rows(connection, sa.select(sessions).where(sessions.c.digest == _digest(identity)), sessions)

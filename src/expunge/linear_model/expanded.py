@@ -54,7 +54,7 @@ class ExpandedModel(UnlearningModel):
             n_features: width of a row as it is given, the intercept not counted.
 
         Raises:
-            ValueError: ``fit_intercept`` is false.
+            ValueError: ``fit_intercept`` is false, or ``offset`` is true.
 
         Examples:
             >>> from expunge.linear_model import PiecewiseExponentialRegressor
@@ -63,6 +63,8 @@ class ExpandedModel(UnlearningModel):
         """
         if not self.fit_intercept:
             raise ValueError(f"{type(self).__name__} has an intercept for each level: leave fit_intercept=True")
+        if self.offset:
+            raise ValueError(f"{type(self).__name__} makes several rows of each and takes no offset: leave offset=False")
         return super().objective(n_features + self.expansion.n_levels - 1)
 
     def _settings(self, sigma: float | None, noise: NoiseKind, excess_risk: float | None) -> Settings:

@@ -168,7 +168,7 @@ class MeasuredModel(ServedModel):
         if X is not None:
             objective.check(self.encoded(X, y, sample_weight))
             rows = self._given(X, y, sample_weight).on_host()
-            null = null_weights(objective, rows.y, unlearner.settings, rows.sample_weight, self.expansion)
+            null = null_weights(objective, rows, unlearner.settings, self.expansion)
             owners = None if subjects is None else np.unique(np.asarray(subjects, dtype=str), return_inverse=True)[1]
             found = scores(self.judge(rows), [unlearner.release.weights], secret_of(unlearner).point, null, owners)
         classes = [str(label) for label in getattr(self, "classes_", ())]
@@ -177,4 +177,4 @@ class MeasuredModel(ServedModel):
     def _names(self, n_features: int) -> list[str]:
         """Of the features that the model learns."""
         names = getattr(self, "feature_names_in_", None)
-        return [f"x{i}" for i in range(n_features)] if names is None else [str(name) for name in names]
+        return [f"x{i}" for i in range(n_features)] if names is None else [str(name) for name in names[:n_features]]

@@ -31,6 +31,9 @@ class PlannedModel(BaseEstimator, ABC):
 
     Args:
         fit_intercept: whether there is an intercept, which is not penalised; there is by default.
+        offset: whether the last column of every X is an offset, which is added to the linear predictor as it is: its
+            coefficient is 1, learns nothing and gets no noise; it is not by default. For one linear predictor: regressions, and
+            classifiers of two classes. The offset of counts over different spans of time is the logarithm of the span.
         epsilon: ε promised to everyone forgotten, in nats; 1 by default.
         delta: δ promised with it, a probability; 1e-6 by default.
         noise: ``"shaped"``, wide where the loss is flat and narrow where it is steep (theory §5.6); ``"isotropic"``, the same
@@ -68,6 +71,7 @@ class PlannedModel(BaseEstimator, ABC):
     """
 
     fit_intercept: bool = True
+    offset: bool = False
     epsilon: float = 1.0
     delta: float = 1e-6
     noise: str = NoiseKind.AUTO.value
@@ -120,7 +124,10 @@ class PlannedModel(BaseEstimator, ABC):
         """What ``fit`` minimises; a classifier must know its classes.
 
         Args:
-            n_features: width of a row, the intercept not counted.
+            n_features: width of a row, an offset counted, the intercept not.
+
+        Raises:
+            ValueError: a parameter that cannot be.
 
         Examples:
             >>> from expunge.linear_model import Ridge
@@ -128,7 +135,8 @@ class PlannedModel(BaseEstimator, ABC):
             2.0
         """
         penalty, form = self._penalty()
-        return Objective(self._loss(), n_features, penalty, form, self.fit_intercept)
+        offset = truth("offset", self.offset)
+        return Objective(self._loss(), n_features - offset, penalty, form, self.fit_intercept, offset)
 
     def settings(self, n_features: int) -> Settings:
         """What is fixed before any row is seen; a classifier must know its classes.

@@ -62,10 +62,10 @@ class ServedModel(PlannedModel):
         """An unfitted scikit-learn estimator that predicts as this one."""
 
     def _served(self, objective: Objective, weights: Array) -> tuple[Array, Array | float]:
-        """Coefficients ``(K, n_features)`` and intercepts ``(K,)``, as scikit-learn has them."""
+        """Coefficients ``(K, n_features)``, that of an offset among them, and intercepts ``(K,)``, as scikit-learn has them."""
         blocks = objective.coefficients(weights)
-        coef = blocks[:, :-1] if objective.fit_intercept else blocks
-        return coef.copy(), blocks[:, -1].copy() if objective.fit_intercept else np.zeros(len(blocks))
+        coef = np.hstack([blocks[:, : objective.n_features], np.ones((len(blocks), int(objective.offset)))])
+        return coef, blocks[:, -1].copy() if objective.fit_intercept else np.zeros(len(blocks))
 
     def _checked(self, X: Any) -> Any:
         """Rows to predict, if the model is fitted and they are of its width."""

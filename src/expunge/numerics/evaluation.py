@@ -1,8 +1,8 @@
 """One batch of rows at one weight vector: sums over its rows, and bounds on what rounding cost them.
 
-In the model of floating point of ``numerics.rounding`` the linear predictor of a row is off by at most γ|x||w|, its derivative
-by the curvature times that plus a few ulps of the terms it is made of (which the loss knows), and every sum over m rows by a
-further γ_m. Theory §4.6.
+In the model of floating point of ``numerics.rounding`` the linear predictor of a row is off by at most γ(|x||w| + |o|), o its
+offset, its derivative by the curvature times that plus a few ulps of the terms it is made of (which the loss knows), and every
+sum over m rows by a further γ_m. Theory §4.6.
 
 That model leaves out over- and underflow. What overflows is infinite or NaN, which bounds nothing. What underflows is off by
 less than ``UNDERFLOW``: each row is charged as if its curvature were larger by that, and each sum for its own products. And it
@@ -45,14 +45,15 @@ class Evaluation:
 
     def __init__(self, objective: Objective, rows: Rows, w: Array) -> None:
         self.objective, self.rows, self.loss = objective, rows, objective.loss
-        self.X = objective.features(rows)
+        self.X, self._offsets = objective.features(rows), objective.offsets(rows)
         self._xp = namespace(self.X)
         self._gamma = gamma(self.loss.outputs * (len(rows) + objective.width) + ULPS)
         self._place(w)
 
     @quiet
     def _place(self, w: Array) -> None:
-        self.t = self.objective.predictor(w, self.X)
+        t = self.objective.predictor(w, self.X)
+        self.t = t if self._offsets is None else t + self._offsets
         self._size = norm(w)
 
     def moved_to(self, w: Array) -> "Evaluation":
@@ -109,7 +110,8 @@ class Evaluation:
     @quiet
     def value_at_zero(self) -> float:
         """Σ weight · ℓ at w = 0."""
-        return self._total(self.loss.value(self._xp.zeros_like(self.t), self.rows.y))
+        at_zero = self._xp.zeros_like(self.t) if self._offsets is None else self._offsets
+        return self._total(self.loss.value(at_zero, self.rows.y))
 
     def shift(self, step: Array) -> float:
         """max |Xᵢᵀ step|₂ over the rows, rounded up."""
@@ -277,7 +279,9 @@ class Evaluation:
 
     @property
     def _reach(self) -> Any:
-        return self._norms * self._size
+        """How large a row's predictor may be, what rounding of it is relative to, ``(n_rows,)``."""
+        reach = self._norms * self._size
+        return reach if self._offsets is None else reach + abs(self._offsets)
 
     @cached_property
     @quiet

@@ -108,7 +108,8 @@ def _through(at: Evaluation, block: Array, precision: Precision) -> Any:
     if not is_on_host(at.X):
         through = at.X @ beside(block[:n], at.X)
         return through + beside(block[n:], at.X) if at.objective.fit_intercept else through
-    X = at.rows.X if at.rows.X.dtype == precision else at.X.astype(precision, copy=False)
+    X = at.objective.values(at.rows)
+    X = X if X.dtype == precision else at.X.astype(precision, copy=False)
     through = np.asarray(X @ block[:n].astype(precision, copy=False))
     return through + block[n:].astype(precision) if at.objective.fit_intercept else through
 

@@ -9,6 +9,7 @@ from scipy import sparse
 
 from expunge.numerics.support import Support
 from expunge.problem.arrays import is_on_host
+from expunge.problem.objective import Objective
 from expunge.problem.rows import Rows
 from expunge.problem.split import THIN, SplitMatrix, pays
 
@@ -23,16 +24,17 @@ def can_be_split(rows: Rows) -> bool:
     return is_on_host(rows.X) and not isinstance(rows.X, SplitMatrix) and rows.X.shape[0] * rows.X.shape[1] >= SMALLEST
 
 
-def split(rows: Rows, support: Support) -> Rows:
+def split(objective: Objective, rows: Rows, support: Support) -> Rows:
     """``rows`` in blocks, or as they are where that is no gain.
 
     Args:
+        objective: of these rows.
         rows: that can be split.
         support: of these rows, the intercept's column included.
     """
     X = rows.X
     columns, starts = support.groups
-    groups = [np.sort(group[group < X.shape[1]]) for group in np.split(columns, starts[1:])]
+    groups = [np.sort(group[group < objective.n_features]) for group in np.split(columns, starts[1:])]
     groups = [group for group in groups if len(group)]
     alone = np.array([group[0] for group in groups if len(group) == 1], dtype=np.intp)
     filled = _filled(X)[alone]
@@ -40,7 +42,8 @@ def split(rows: Rows, support: Support) -> Rows:
     n_stored = len(groups) - int(thin.sum()) + PRODUCTS * float(filled[thin].sum()) / X.shape[0]
     if not pays(n_stored, PRODUCTS * X.nnz / X.shape[0] if sparse.issparse(X) else X.shape[1]):
         return rows
-    return replace(rows, X=SplitMatrix.of(X, groups, thin=alone[thin]))
+    offset = [np.arange(objective.n_features, X.shape[1])] if objective.offset else []
+    return replace(rows, X=SplitMatrix.of(X, groups + offset, thin=alone[thin]))
 
 
 def _filled(X: Any) -> NDArray[np.int64]:

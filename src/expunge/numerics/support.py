@@ -37,7 +37,7 @@ class Support:
     @classmethod
     def of(cls, objective: Objective, rows: Rows) -> "Support":
         """The support of ``rows``."""
-        X, n = rows.on_host().X, objective.n_features
+        X, n = objective.values(rows.on_host()), objective.n_features
         largest, together = np.ones(objective.width), np.zeros((objective.width, objective.width), dtype=bool)
         if not len(rows):
             return cls(0.0 * largest, together)

@@ -10,6 +10,7 @@ from sklearn.utils import Tags
 
 from expunge.data.columns import column_names
 from expunge.data.schema import FeatureSchema
+from expunge.data.table_columns import offsets_of, with_offset
 from expunge.errors import InvalidRows
 
 
@@ -19,6 +20,7 @@ class SchemaEncoder(TransformerMixin, BaseEstimator):
     Args:
         schema: a ``FeatureSchema``, or its TOML as ``FeatureSchema.to_toml`` writes it.
         sparse_output: whether features come as CSR instead of a dense array. Default: ``False``.
+        offset: a column that comes after the features as it is, for a model with ``offset=True``. Default: ``None``, none.
 
     Examples:
         >>> from expunge.data.schema import Category, FeatureSchema, Number
@@ -30,9 +32,10 @@ class SchemaEncoder(TransformerMixin, BaseEstimator):
         ['age', 'sex=F', 'sex=M']
     """
 
-    def __init__(self, schema: FeatureSchema | str, *, sparse_output: bool = False) -> None:
+    def __init__(self, schema: FeatureSchema | str, *, sparse_output: bool = False, offset: str | None = None) -> None:
         self.schema = schema
         self.sparse_output = sparse_output
+        self.offset = offset
 
     @property
     def features(self) -> FeatureSchema:
@@ -67,17 +70,19 @@ class SchemaEncoder(TransformerMixin, BaseEstimator):
         """
         self._require_columns(X)
         encoded: Any = self.features.encode(X).X
+        if self.offset is not None:
+            encoded = with_offset(encoded, offsets_of(X, self.offset))
         if self.sparse_output:
             return sparse.csr_matrix(encoded)
         return encoded.toarray() if sparse.issparse(encoded) else encoded
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
-        """Names of the features, ``(n_features,)``: the schema alone says them.
+        """Names of the features, ``(n_features,)``: the schema alone says them, and ``offset``.
 
         Args:
             input_features: ignored.
         """
-        return np.asarray(self.features.feature_names, dtype=object)
+        return np.asarray([*self.features.feature_names, *([] if self.offset is None else [self.offset])], dtype=object)
 
     def _require_columns(self, X: Any) -> None:
         if isinstance(X, np.ndarray | list) or sparse.issparse(X):

@@ -42,3 +42,23 @@ def fill_sparse(X: Any, singles: Index, several: Sequence[Index], dense: Any, co
     at = group_of[is_code], row[is_code]
     codes[at], values[at] = place[X.indices[is_code]], X.data[is_code]
     dense[row[is_dense], place[X.indices[is_dense]]] = X.data[is_dense]
+
+
+def by_row(csr: Any, data: NDArray[Any]) -> NDArray[Any]:
+    """The sums over each row of values in the places of ``csr``, ``(n_rows,)``.
+
+    Args:
+        csr: says where the values are.
+        data: one value for each stored one.
+    """
+    return np.asarray(with_data(csr, data) @ np.ones(csr.shape[1]))
+
+
+def values_at(csr: Any, full: NDArray[Any]) -> NDArray[Any]:
+    """The values of a dense matrix in the places of ``csr``.
+
+    Args:
+        csr: says where to look.
+        full: of the same shape.
+    """
+    return np.asarray(full[row_of(csr), csr.indices])

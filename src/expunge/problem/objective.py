@@ -13,7 +13,7 @@ Weights are one flat vector of ``K · (n_features + intercept)`` numbers, output
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
@@ -26,6 +26,7 @@ from expunge.problem.arrays import LARGEST, SMALLEST, beside, host, is_on_host, 
 from expunge.problem.losses import Loss
 from expunge.problem.parameters import real, truth, whole
 from expunge.problem.rows import Rows
+from expunge.problem.split import SplitMatrix
 
 Array = NDArray[np.float64]
 
@@ -40,9 +41,10 @@ class Objective:
         penalty: α in the sum form, λ in the mean form; 0, or between 1e-60 and 1e60.
         form: ``"sum"`` or ``"mean"``.
         fit_intercept: whether a constant 1 is appended to every row.
+        offset: whether rows have one column more, the last: an offset, which is added to the linear predictor as it is.
 
     Raises:
-        ValueError: a penalty that is negative, not finite, or out of this range.
+        ValueError: a penalty that is negative, not finite, or out of this range; an offset of several outputs.
 
     Source: theory §1.
     """
@@ -52,11 +54,18 @@ class Objective:
     penalty: float = 1.0
     form: Literal["sum", "mean"] = "sum"
     fit_intercept: bool = True
+    offset: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "n_features", whole("n_features", self.n_features))
         object.__setattr__(self, "penalty", real("penalty", self.penalty))
         object.__setattr__(self, "fit_intercept", truth("fit_intercept", self.fit_intercept))
+        object.__setattr__(self, "offset", truth("offset", self.offset))
+        if self.offset and self.loss.outputs > 1:
+            raise ValueError(
+                f"the {self.loss.name} loss has {self.loss.outputs} linear predictors, and an offset is added to one: it is "
+                "for regressions and for classifiers of two classes"
+            )
         if not (math.isfinite(self.penalty) and self.penalty >= 0):
             raise ValueError(f"penalty must be a finite number of at least 0, got {self.penalty}")
         if self.penalty != 0 and not SMALLEST <= self.penalty <= LARGEST:
@@ -155,9 +164,10 @@ class Objective:
             InvalidRows: wrong width, weights where the model has none, none where it has them, or a target that
                 the loss is not defined for.
         """
-        if rows.X.shape[1] != self.n_features:
+        if rows.X.shape[1] != self.n_features + self.offset:
+            also = " and an offset, their last column" if self.offset else ""
             raise InvalidRows(
-                f"rows have {rows.X.shape[1]} features, but the model has {self.n_features} features: "
+                f"rows have {rows.X.shape[1]} columns, but the model has {self.n_features} features{also}: "
                 "encode them with the same schema"
             )
         if is_weighted is not None:
@@ -170,14 +180,50 @@ class Objective:
             )
         return rows
 
-    def features(self, rows: Rows) -> Any:
-        """The rows in float64, where they lie, ``(n_rows, n_features)``, dense or CSR; no intercept.
+    def values(self, rows: Rows) -> Any:
+        """The features as the rows hold them, in float32 or float64, ``(n_rows, n_features)``: all but the offset's column.
 
         Args:
             rows: of this objective.
         """
-        xp = namespace(rows.X)
-        return rows.X.astype(np.float64, copy=False) if xp is np else xp.astype(rows.X, xp.float64, copy=False)
+        if not self.offset:
+            return rows.X
+        return rows.X.without_last() if isinstance(rows.X, SplitMatrix) else rows.X[:, : self.n_features]
+
+    def features(self, rows: Rows) -> Any:
+        """The rows in float64, where they lie, ``(n_rows, n_features)``, dense or CSR; no intercept and no offset.
+
+        Args:
+            rows: of this objective.
+        """
+        X = self.values(rows)
+        xp = namespace(X)
+        return X.astype(np.float64, copy=False) if xp is np else xp.astype(X, xp.float64, copy=False)
+
+    def offsets(self, rows: Rows) -> Any:
+        """What is added to the linear predictors, where the rows lie, ``(n_rows,)``; ``None`` where nothing is.
+
+        Args:
+            rows: of this objective.
+        """
+        if not self.offset:
+            return None
+        if isinstance(rows.X, SplitMatrix):
+            return rows.X.last()
+        last = rows.X[:, -1:]
+        last = last.toarray() if sparse.issparse(last) else last
+        xp = namespace(last)
+        return xp.reshape(last.astype(np.float64) if xp is np else xp.astype(last, xp.float64), (-1,))
+
+    def predicted(self, w: Array, rows: Rows) -> Any:
+        """The linear predictors of rows, their offsets included, ``(n_rows,)``, or ``(n_rows, K)`` for several outputs.
+
+        Args:
+            w: weights, ``(p,)``.
+            rows: of this objective.
+        """
+        t, offsets = self.predictor(w, self.features(rows)), self.offsets(rows)
+        return t if offsets is None else t + offsets
 
     def design(self, rows: Rows) -> Any:
         """The rows on the host with the intercept's column, float64, ``(n_rows, width)``, dense or CSR; of blocks CSR.
@@ -201,7 +247,8 @@ class Objective:
         return w.reshape(self.loss.outputs, self.width)
 
     def predictor(self, w: Array, X: Any) -> Any:
-        """t = Xwᵀ + b, ``(n_rows,)``, or ``(n_rows, K)`` for several outputs; ``X`` as ``features`` gives it.
+        """Xwᵀ + b, ``(n_rows,)``, or ``(n_rows, K)`` for several outputs; ``X`` as ``features`` gives it. It has no offsets, so
+        that it is linear in ``w``.
 
         Args:
             w: weights, ``(p,)``.
@@ -216,7 +263,7 @@ class Objective:
     @property
     def fingerprint(self) -> str:
         """A text that differs whenever the objective differs."""
-        return repr(self)
+        return repr(self) + " with an offset" * self.offset
 
 
 def require_weights(rows: Rows, is_weighted: bool) -> None:

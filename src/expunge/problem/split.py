@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from expunge.problem.filling import fill_dense, fill_sparse, row_of, with_data
+from expunge.problem.filling import by_row, fill_dense, fill_sparse, row_of, values_at, with_data
 from expunge.problem.joining import alike_in, joined, joint_block
 from expunge.problem.levels import Block, Counter, Levels, pair
 
@@ -203,6 +203,19 @@ class SplitMatrix:
         total[self.csr_columns] = self.csr.T @ scale
         return total
 
+    def with_last(self, values: Array) -> "SplitMatrix":
+        """The same with one dense column more, the last, of ``values``, ``(n_rows,)``."""
+        dense = np.hstack([self.dense, values[:, None].astype(self.dtype)])
+        return replace(self, dense=dense, dense_columns=np.append(self.dense_columns, self.shape[1]))
+
+    def without_last(self) -> "SplitMatrix":
+        """The columns but the last, which must be a dense one."""
+        return replace(self, dense=self.dense[:, :-1], dense_columns=self.dense_columns[:-1])
+
+    def last(self) -> Array:
+        """The last column, which must be a dense one, ``(n_rows,)``."""
+        return np.asarray(self.dense[:, -1], dtype=np.float64)
+
     def squared(self) -> "SplitMatrix":
         """Each value squared."""
         return self.mapped(np.square)
@@ -240,7 +253,7 @@ class SplitMatrix:
         total = np.asarray(np.einsum("ij,ij->i", self.dense, self.dense))
         for each in self.blocks:
             total = total + np.square(each.values) * each.levels.counts.take(each.codes)
-        return total + _by_row(self.csr, np.square(self.csr.data)) if len(self.csr_columns) else total
+        return total + by_row(self.csr, np.square(self.csr.data)) if len(self.csr_columns) else total
 
     def gram(self, weights: Array) -> Array:
         """Σ weightᵢ xᵢxᵢᵀ, ``(n_features, n_features)``.
@@ -323,14 +336,14 @@ class SplitMatrix:
         own, step = matrix[np.ix_(here, here)], max(1, CHUNK // len(here))
         for start in range(0, len(total), step):
             some = csr[start : start + step]
-            total[start : start + step] = _by_row(some, some.data * _at(some, np.asarray(some @ own)))
+            total[start : start + step] = by_row(some, some.data * values_at(some, np.asarray(some @ own)))
         row = row_of(csr)
         if len(self.dense_columns):
             across = np.asarray(csr @ matrix[np.ix_(here, self.dense_columns)])
             total += 2.0 * np.einsum("ij,ij->i", across, self.dense)
         for each in self.blocks:
             table = each.levels.gathered(matrix[np.ix_(each.levels.columns, here)])
-            total += 2.0 * each.values * _by_row(csr, csr.data * table[each.codes[row], csr.indices])
+            total += 2.0 * each.values * by_row(csr, csr.data * table[each.codes[row], csr.indices])
         return total
 
     def tocsr(self) -> Any:
@@ -373,16 +386,6 @@ def pays(n_blocks: float, n_stored: float) -> bool:
 def _fill(total: Array, rows: slice, columns: slice, block: Array) -> None:
     """Writes a block into a symmetric matrix, and its transpose."""
     total[rows, columns], total[columns, rows] = block, block.T
-
-
-def _by_row(csr: Any, data: Array) -> Array:
-    """The sums over each row of values in the places of ``csr``, ``(n_rows,)``."""
-    return np.asarray(with_data(csr, data) @ np.ones(csr.shape[1]))
-
-
-def _at(csr: Any, full: Array) -> Array:
-    """The values of a dense matrix in the places of ``csr``."""
-    return np.asarray(full[row_of(csr), csr.indices])
 
 
 class _Transposed:

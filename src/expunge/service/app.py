@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from expunge.errors import ExpungeError, WorkspaceInvalid
 from expunge.files import write_file
-from expunge.ledger import jobs, tokens
+from expunge.ledger import jobs, sessions, tokens
 from expunge.service import api, pages, problems, webhooks
 from expunge.service.access import REQUESTS, AccessControl, Anybody, LoggedOut, Rate
 from expunge.service.connections import Connections
@@ -129,6 +129,7 @@ def _require_readable(workspace: Workspace) -> None:
         jobs.waiting(connection)
         jobs.all_instances(connection)
         tokens.listed(connection)
+        sessions.require_sealed(connection)
 
 
 def _warm(workspace: Workspace, forecasts: Forecasts) -> None:

@@ -3,16 +3,16 @@
 Uvicorn closes a connection that is idle between two calls, and with its slower parser bounds the size of a header. It has no
 limit for the first byte, for a header or a body that arrives slowly, for an answer that is read slowly, or for one address; and
 where there are too many connections it turns away everybody. Here an address that has too many loses its oldest idle one, and
-nobody else is affected.
+nobody else is affected. With TLS, a connection counts before that begins (``handshakes``).
 """
 
 import asyncio
 import ipaddress
 import resource
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -27,7 +27,8 @@ class Limits:
 
     Args:
         header_bytes: size of a header, with the first line.
-        header: time from the connection, or from the first byte of a further call, to the end of the header.
+        header: time from the connection, or from the first byte of a further call, to the end of the header; and with TLS as
+            much before it, for the handshake.
         stall: time without any byte of a body that has begun.
         body: time for a whole body.
         reading: time in which the caller must take some of an answer that waits.
@@ -46,6 +47,17 @@ class Limits:
     total: int = 4096
 
 
+class Counted(Protocol):
+    """What counts as a connection."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody is waiting for an answer on it, so that it may go."""
+
+    def abort(self) -> None:
+        """Ends it at once."""
+
+
 class Connections:
     """The connections of a server.
 
@@ -59,7 +71,7 @@ class Connections:
         self.total = min(self.limits.total, max(RESERVED, _files(self.limits.total + RESERVED) - RESERVED))
         self.turned_away: Counter[str] = Counter()
         self._trusted = trusted
-        self._open: dict[str, dict[Bounded, None]] = {}  # by address, the oldest first
+        self._open: dict[str, dict[Counted, None]] = {}  # by address, the oldest first
 
     def protocol(self, **about: Any) -> "Bounded":
         """Handles one more connection; for Uvicorn."""
@@ -69,7 +81,7 @@ class Connections:
         """Number of open connections."""
         return sum(map(len, self._open.values()))
 
-    def add(self, new: "Bounded", address: str) -> bool:
+    def add(self, new: Counted, address: str) -> bool:
         """Counts a connection, for which an idle one may have to go; returns whether it can be served."""
         name = self._name(address)
         mine = self._open.setdefault(name, {})
@@ -85,7 +97,7 @@ class Connections:
             self._open.pop(name, None)
         return is_room
 
-    def drop(self, gone: "Bounded", address: str) -> None:
+    def drop(self, gone: Counted, address: str) -> None:
         """Counts a connection no more."""
         name = self._name(address)
         mine = self._open.get(name, {})
@@ -93,13 +105,13 @@ class Connections:
         if not mine:
             self._open.pop(name, None)
 
-    def _make_room(self, some: dict["Bounded", None]) -> bool:
+    def _make_room(self, some: dict[Counted, None]) -> bool:
         oldest = next((each for each in some if each.is_idle), None)
         if oldest is None:
             return False
         some.pop(oldest)
         self.turned_away["made room"] += 1
-        oldest.transport.abort()
+        oldest.abort()
         return True
 
     def _name(self, address: str) -> str:
@@ -113,11 +125,17 @@ class Connections:
 
 
 class Bounded(HttpToolsProtocol):
-    """A connection that does not take longer than it may."""
+    """A connection that does not take longer than it may.
 
-    def __init__(self, connections: Connections, **about: Any) -> None:
+    Args:
+        connections: where it counts.
+        agreed: called before it counts, once TLS is agreed on. Default: there is none.
+        about: what Uvicorn gives it.
+    """
+
+    def __init__(self, connections: Connections, agreed: Callable[[], None] = lambda: None, **about: Any) -> None:
         super().__init__(**about)
-        self._all, self._limits = connections, connections.limits
+        self._all, self._limits, self._agreed = connections, connections.limits, agreed
         self._deadline: asyncio.TimerHandle | None = None
         self._reading: asyncio.TimerHandle | None = None
         self._header_bytes: int | None = 0  # ``None`` once the header is complete
@@ -129,12 +147,17 @@ class Bounded(HttpToolsProtocol):
         """Whether no call is being answered."""
         return self.cycle is None or self.cycle.response_complete
 
+    def abort(self) -> None:
+        """Ends it at once."""
+        self.transport.abort()
+
     @property
     def _address(self) -> str:
         return self.client[0] if self.client else ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._agreed()
         if not self._all.add(self, self._address):
             self._turn_away(503, "too many connections")
             return

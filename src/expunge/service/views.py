@@ -16,7 +16,7 @@ from expunge.workspace.predicting import PREDICTION, Predictions
 from expunge.workspace.published import Published
 from expunge.workspace.register import Summary
 from expunge.workspace.states import rung_expected
-from expunge.workspace.status import ModelStatus, status
+from expunge.workspace.status import ModelStatus, living_models
 
 
 def request_view(found: Request) -> dict[str, Any]:
@@ -59,6 +59,7 @@ def release_view(found: Published) -> dict[str, Any]:
         "schema": specification.schema,
         "coef": found.coefficients,
         "intercept": found.intercepts,
+        "offset": specification.offset,
         "weights": list(found.weights),
     }
 
@@ -92,7 +93,7 @@ def health_view(health: Health, jobs: Jobs) -> dict[str, Any]:
 def expected(state: Any, rows: int) -> list[dict[str, Any]]:
     """By model, the rung that should do for ``rows`` random rows, and the seconds that its last such release took."""
     found = []
-    for model in status(state.workspace.storage).models:
+    for model in living_models(state.workspace.storage):
         rung = Rung.EXACT if model.kind == ModelKind.RIDGE else _rung(state, model, rows)
         found.append({"model": model.name, "rung": rung, "seconds": _seconds(state, model.name, rung)})
     return found

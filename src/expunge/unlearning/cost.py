@@ -162,7 +162,7 @@ class NoisyLoss:
                 of the covariance RRᵀ of the K predictors, ``(n_rows, K, K)``.
         """
         loss, y = self._objective.loss, self._rows.y
-        t = self._objective.predictor(weights, self._objective.features(self._rows))
+        t = self._objective.predicted(weights, self._rows)
         if not spread.any():
             return np.asarray(loss.value(t, y))
         if spread.ndim == 1 and t.ndim > 1:
@@ -257,11 +257,14 @@ class NoiseCost:
 
 
 def _null_losses(objective: Objective, rows: Rows) -> Array:
-    """The losses of the best constant model; of zero weights where there is no intercept."""
+    """The losses of the best constant model, beside the offsets; of zero weights where there is no intercept."""
     loss, y, weight = objective.loss, rows.y, rows.weight
-    n = len(rows)
+    n, offsets = len(rows), objective.offsets(rows)
     if not objective.fit_intercept:
-        return np.asarray(loss.value(np.zeros((n, loss.outputs) if loss.outputs > 1 else n), y))
+        zeros = np.zeros((n, loss.outputs) if loss.outputs > 1 else n)
+        return np.asarray(loss.value(zeros if offsets is None else offsets, y))
+    if offsets is not None:
+        return np.asarray(loss.value(offsets + _best_constant(loss, y, weight, offsets), y))
     if loss.outputs > 1:
         share = np.bincount(y.astype(np.intp), weight, loss.classes) / weight.sum()
         return np.asarray(-np.log(share[y.astype(np.intp)], where=weight > 0, out=np.zeros(n)))
@@ -270,12 +273,12 @@ def _null_losses(objective: Objective, rows: Rows) -> Array:
     return np.asarray(loss.value(np.full(n, _best_constant(loss, y, weight)), y))
 
 
-def _best_constant(loss: Loss, y: Array, weight: Array) -> float:
+def _best_constant(loss: Loss, y: Array, weight: Array, offsets: Array | float = 0.0) -> float:
     """The constant prediction of the least loss, by bisection of the slope; far out where there is none, as of one class."""
     from scipy.optimize import brentq
 
     def slope(constant: float) -> float:
-        return float(weight @ loss.derivative(np.full(len(y), constant), y))
+        return float(weight @ loss.derivative(offsets + np.full(len(y), constant), y))
 
     low, high, step = float(y.min()), float(y.max()), 1.0 + float(np.ptp(y))
     for _ in range(FARTHEST):

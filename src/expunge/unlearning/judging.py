@@ -85,20 +85,20 @@ class LossJudge(Judge):
 
     def __init__(self, objective: Objective, rows: Rows) -> None:
         super().__init__(rows)
-        self._objective, self._X = objective, objective.features(rows)
+        self._objective = objective
 
     def losses(self, weights: Array) -> Array:
         """The loss of each row."""
         loss, y = self._objective.loss, self.rows.y
         with np.errstate(over="ignore"):
-            return np.asarray(loss.value(self._objective.predictor(weights, self._X), y) - perfect_losses(loss, y))
+            return np.asarray(loss.value(self._objective.predicted(weights, self.rows), y) - perfect_losses(loss, y))
 
     def right(self, weights: Array) -> NDArray[np.bool_] | None:
         """Whether the likeliest class is that of the row."""
         if not self._objective.loss.classes:
             return None
         with np.errstate(over="ignore"):
-            predictor = self._objective.predictor(weights, self._X)
+            predictor = self._objective.predicted(weights, self.rows)
             return np.asarray(predicted_codes(self._objective, predictor) == self.rows.y)
 
 

@@ -103,16 +103,14 @@ def scores(
     return Scores(n_rows, int(groups.max()) + 1 if n_rows else 0, *made)
 
 
-def null_weights(
-    objective: Objective, y: Array, settings: Settings, weight: Array | None = None, expansion: Expansion | None = None
-) -> Array:
-    """Weights of the best constant prediction for ``y``, ``(p,)``: zeros where there is no intercept.
+def null_weights(objective: Objective, rows: Rows, settings: Settings, expansion: Expansion | None = None) -> Array:
+    """Weights of the best constant prediction for the targets of ``rows``, beside their offsets, ``(p,)``: zeros where there is
+    no intercept.
 
     Args:
         objective: gives the loss and the number of weights.
-        y: targets, as the loss takes them, ``(n_rows,)``; before rows are expanded.
+        rows: as they are before they are expanded; of their columns only the offset is looked at.
         settings: of the model.
-        weight: of the rows, ``(n_rows,)``. Default: 1 each.
         expansion: how rows are expanded, whose levels keep their own constants and their penalty. Default: not at all.
 
     Raises:
@@ -120,7 +118,9 @@ def null_weights(
     """
     found = np.zeros((objective.loss.outputs, objective.width))
     if objective.fit_intercept:
-        rows = Rows(np.zeros((len(y), 0)), y, weight)
+        offsets = objective.offsets(rows)
+        X = np.zeros((len(rows), 0)) if offsets is None else offsets[:, None]
+        rows = Rows(X, rows.y, rows.sample_weight)
         constant = (
             replace(objective, n_features=0) if expansion is None else replace(objective, n_features=expansion.n_levels - 1)
         )

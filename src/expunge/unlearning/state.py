@@ -82,7 +82,7 @@ class State(AnchoredState):
         support = None
         if isinstance(source, Rows) and can_be_split(source):
             support = engine.reduce(source, partial(_support, objective), operator.or_)
-            source = split(source, support)
+            source = split(objective, source, support)
         optimum = minimise(objective, source, engine, start)
         statistics = optimum.statistics
         require_all_classes(statistics, "the rows")

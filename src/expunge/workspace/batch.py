@@ -358,7 +358,7 @@ def _tidy(storage: Storage) -> None:
         public, signed = str(storage.public_keys(connection)), log.checkpoint(connection)
     for keyid in retired:
         delete_file(key_path(storage.keys, keyid))
-    for folder in (storage.path, storage.keys, *storage.models.iterdir()):
+    for folder in storage.written:
         delete_unfinished(folder)
     for path, text in ((storage.public_key_path, public), (storage.checkpoint_path, signed)):
         if text is not None and (not path.exists() or path.read_text() != text):

@@ -1,4 +1,5 @@
-"""Checks: the invariants of a workspace. Each is a function that raises where its invariant fails, and changes nothing."""
+"""Checks: the invariants of a workspace. Each is a function that raises where its invariant fails, and changes nothing. It may
+return a warning: something that does no harm."""
 
 import math
 import shlex
@@ -7,7 +8,7 @@ import stat
 from expunge.errors import LedgerCorrupt, WorkspaceInvalid
 from expunge.evidence.events import EventKind
 from expunge.evidence.receipts import committed
-from expunge.files import PARTIAL
+from expunge.files import PARTIAL, is_left, unfinished
 from expunge.ledger import batches, register, releases, requests, sealing, times, tokens, tombstones
 from expunge.ledger import log as events
 from expunge.ledger.batches import BatchKind
@@ -185,19 +186,24 @@ def shared(storage: Storage) -> None:
         raise WorkspaceInvalid(f"fewer than ten people share some of what was taken from the rows: {'; '.join(found)}")
 
 
-def strays(storage: Storage) -> None:
-    """There is no file that nothing refers to."""
+def strays(storage: Storage) -> str | None:
+    """There is no file that nothing refers to. What a killed command left unfinished is only told: it goes by itself."""
     with storage.database.reading() as connection:
         current = {
             storage.state_path(m.name, releases.current(connection, m.name).number) for m in releases.all_models(connection)
         }
+    begun = [path for folder in storage.written for path in unfinished(folder)]
     found = [path for path in storage.models.rglob("*") if path.is_file() and path not in current]
     found += [*storage.table.strays(), *storage.path.rglob(f"{PARTIAL}*")]
     found += [path for path in storage.path.iterdir() if path.name not in NAMES]
+    found, left = [path for path in found if path not in begun], list(filter(is_left, begun))
     if found:
         raise WorkspaceInvalid(
             f"{found[0]} does not belong to the workspace: move it elsewhere, or delete it if you know what it is"
         )
+    if left:
+        return f"{left[0]} is left of a command that was killed: the service deletes it within seconds, or expunge process"
+    return None
 
 
 def deadlines(storage: Storage) -> None:

@@ -13,7 +13,7 @@ Depth = Literal["seconds", "minutes", "models", "everything"]
 DEPTHS: tuple[Depth, ...] = get_args(Depth)
 EDITED = "settings and schema are as they were last used"
 RESTORE = "put the newest copy back, or run expunge restore from the newest backup"
-CHECKS: tuple[tuple[str, Depth, Callable[[Storage], None], str], ...] = (
+CHECKS: tuple[tuple[str, Depth, Callable[[Storage], str | None], str], ...] = (
     ("settings, schema and keys can be read", "seconds", checks.readable, "correct the file that is named, or restore it"),
     (
         "the ledger is the newest and belongs to this folder",
@@ -85,7 +85,7 @@ def examine(storage: Storage, depth: Depth = "minutes") -> Iterator[Finding]:
         for name, needs, check, remedy in CHECKS:
             if DEPTHS.index(needs) <= DEPTHS.index(depth):
                 try:
-                    check(examined)
+                    warning = check(examined)
                 except (ExpungeError, OSError, ValueError, KeyError) as error:
                     yield Finding(name, str(error) or type(error).__name__, remedy)
                 except Exception as error:  # unforeseen damage; the error's text may quote a row
@@ -93,7 +93,7 @@ def examine(storage: Storage, depth: Depth = "minutes") -> Iterator[Finding]:
                         name, f"this cannot be checked, because of damage or a fault ({type(error).__name__})", remedy
                     )
                 else:
-                    yield Finding(name, None)
+                    yield Finding(name, None, warning=warning)
         with suppress(ExpungeError, OSError, ValueError):  # the first check says that they cannot be read
             edited = edits.noticed(examined)
     finally:

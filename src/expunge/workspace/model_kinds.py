@@ -2,6 +2,9 @@
 
 from enum import StrEnum
 
+TWEEDIE_POWER = 1.5
+"""Variance power of the ``tweedie`` kind: between Poisson's counts and Gamma's amounts, as for insurance claims."""
+
 
 class InverseLink(StrEnum):
     """What makes predictions of linear predictors: probabilities of classes (of 0 and t where there are two); the second of two
@@ -31,6 +34,11 @@ class ModelKind(StrEnum):
     SURVIVAL = "survival"
 
     @property
+    def estimator(self) -> str:
+        """Its name in ``expunge.linear_model``."""
+        return _ESTIMATORS[self]
+
+    @property
     def inverse_link(self) -> InverseLink:
         """Of its predictions."""
         return _INVERSE_LINKS[self]
@@ -56,6 +64,19 @@ class ModelKind(StrEnum):
         return _PARAMETERS.get(self, ())
 
 
+_ESTIMATORS = {
+    ModelKind.LOGISTIC: "LogisticRegression",
+    ModelKind.HINGE: "SmoothedHingeClassifier",
+    ModelKind.ORDINAL: "OrdinalClassifier",
+    ModelKind.RIDGE: "Ridge",
+    ModelKind.PSEUDO_HUBER: "PseudoHuberRegressor",
+    ModelKind.QUANTILE: "SmoothedQuantileRegressor",
+    ModelKind.NEGATIVE_BINOMIAL: "NegativeBinomialRegressor",
+    ModelKind.POISSON: "PoissonRegressor",
+    ModelKind.GAMMA: "GammaRegressor",
+    ModelKind.TWEEDIE: "TweedieRegressor",
+    ModelKind.SURVIVAL: "PiecewiseExponentialRegressor",
+}
 _INVERSE_LINKS = {
     ModelKind.LOGISTIC: InverseLink.SOFTMAX,
     ModelKind.HINGE: InverseLink.THRESHOLD,

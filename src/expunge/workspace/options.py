@@ -16,6 +16,7 @@ KEPT = (
     "parameters",
     "class_weight",
     "exposure",
+    "offset",
     "event",
     "intervals",
 )
@@ -37,7 +38,8 @@ class How(TypedDict, total=False):
         order: order of the statistics, 2 or 3; ``auto``, the default, for 3 where that takes little memory (theory §4.7).
         parameters: those that the estimator alone has, by name: ``quantile``, ``scale`` or ``dispersion``.
         class_weight: what the rows of a class count, by label; 1 by default.
-        exposure: the column of exposures, for ``poisson``, ``gamma`` and ``tweedie``.
+        exposure: the column of exposures, for ``poisson``, ``negative-binomial``, ``gamma`` and ``tweedie``.
+        offset: the column that is added to the linear predictor as it is, for regressions and two classes.
         event: the column that says whether the event came, for ``survival``, whose target is the time.
         intervals: for it the ends of the intervals of constant hazard, but for the last.
     """
@@ -54,6 +56,7 @@ class How(TypedDict, total=False):
     parameters: Mapping[str, float]
     class_weight: Mapping[str, float]
     exposure: str | None
+    offset: str | None
     event: str | None
     intervals: Sequence[float]
 

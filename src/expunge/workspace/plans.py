@@ -209,6 +209,7 @@ class Plans:
             parameters=how.get("parameters", {}),
             class_weight=how.get("class_weight", {}),
             exposure=how.get("exposure"),
+            offset=how.get("offset"),
             event=how.get("event"),
             intervals=how.get("intervals", ()),
         )

@@ -21,6 +21,7 @@ from expunge.data.oddities import Odd
 from expunge.data.reading import read_batches
 from expunge.data.records import Value, table_of
 from expunge.data.row_numbers import rows_of
+from expunge.data.table_columns import offsets_of, with_offset
 from expunge.errors import InvalidRows
 from expunge.ledger.properties import read_property
 from expunge.workspace import row_keys
@@ -132,8 +133,8 @@ def _known(storage: Storage, name: str) -> tuple[Published, Reading]:
 
 def _columns(storage: Storage, published: Published) -> pa.Schema:
     """The columns that the model sees, with the types that they have in the table."""
-    declared = published.specification.features.columns
-    return pa.schema([column for column in storage.table.columns if column.name in declared])
+    seen = {*published.specification.features.columns, published.specification.offset}
+    return pa.schema([column for column in storage.table.columns if column.name in seen])
 
 
 def _predicted(published: Published, tables: Iterable[tuple[Any, Sequence[int]]], ids: Sequence[str]) -> Predictions:
@@ -149,15 +150,16 @@ def _predicted(published: Published, tables: Iterable[tuple[Any, Sequence[int]]]
 def _parts(
     published: Published, tables: Iterable[tuple[Any, Sequence[int]]], ids: Sequence[str], odd: dict[str, Odd]
 ) -> Iterator[pa.Table]:
-    features, estimator = published.specification.features, published.estimator
+    features, offset, estimator = published.specification.features, published.specification.offset, published.estimator
     for table, numbers in tables:
         if not numbers:
             continue
         encoded = features.encode(table, numbers)
         oddities.count(odd, encoded)
-        found: dict[str, pa.Array] = {PREDICTION: pa.array(estimator.predict(encoded.X))}
+        X = encoded.X if offset is None else with_offset(encoded.X, offsets_of(table, offset, numbers))
+        found: dict[str, pa.Array] = {PREDICTION: pa.array(estimator.predict(X))}
         if published.specification.kind.has_probabilities:
-            columns = estimator.predict_proba(encoded.X).T
+            columns = estimator.predict_proba(X).T
             found |= {_probability(name): pa.array(column) for name, column in zip(published.classes, columns, strict=True)}
         known = {ROW: pa.array(numbers, pa.int64())}
         for name in [name for name in ids if name in column_names(table)]:

@@ -1,6 +1,6 @@
 """The part of a model that is or may be published: its newest release, with all that is needed to predict. Theory §5.1."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -46,9 +46,11 @@ class Published:
 
     @cached_property
     def estimator(self) -> Any:
-        """The fitted scikit-learn estimator that predicts from encoded rows."""
-        specification = self.specification
-        return specification.estimator.published(specification.objective, np.array(self.weights))
+        """The fitted scikit-learn estimator that predicts from encoded rows, of which the last column is the offset if the
+        model has one; what has exposures predicts per unit of them."""
+        made, objective = self.specification.estimator, self.specification.objective
+        is_served = self.specification.offset is not None
+        return made.set_params(offset=is_served).published(replace(objective, offset=is_served), np.array(self.weights))
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -57,9 +59,10 @@ class Published:
 
     @property
     def coefficients(self) -> list[list[float]]:
-        """One list for each linear predictor: one, or one for each class where there are more than two, or one for each
-        cut-point between ordered ones."""
-        found: list[list[float]] = np.atleast_2d(self.estimator.coef_).tolist()
+        """Those of the features, one list for each linear predictor: one, or one for each class where there are more than two,
+        or one for each cut-point between ordered ones."""
+        n_features = len(self.specification.features.feature_names)
+        found: list[list[float]] = np.atleast_2d(self.estimator.coef_)[:, :n_features].tolist()
         return found * len(self.intercepts) if self.specification.kind == ModelKind.ORDINAL else found
 
     @property

@@ -32,27 +32,10 @@ from expunge.unlearning.rung import NoiseKind
 from expunge.unlearning.settings import EXCESS_RISK, Order, Settings
 from expunge.unlearning.shape import NOISE_FLOOR
 from expunge.workspace.classes import classes_of
-from expunge.workspace.model_kinds import ModelKind
+from expunge.workspace.model_kinds import TWEEDIE_POWER, ModelKind
 
 if TYPE_CHECKING:  # it brings scikit-learn, a second's work, which a fit needs and neither the desk nor the worker
     from expunge.linear_model.base import UnlearningModel
-
-ESTIMATORS = {
-    ModelKind.LOGISTIC: "LogisticRegression",
-    ModelKind.HINGE: "SmoothedHingeClassifier",
-    ModelKind.ORDINAL: "OrdinalClassifier",
-    ModelKind.RIDGE: "Ridge",
-    ModelKind.PSEUDO_HUBER: "PseudoHuberRegressor",
-    ModelKind.QUANTILE: "SmoothedQuantileRegressor",
-    ModelKind.NEGATIVE_BINOMIAL: "NegativeBinomialRegressor",
-    ModelKind.POISSON: "PoissonRegressor",
-    ModelKind.GAMMA: "GammaRegressor",
-    ModelKind.TWEEDIE: "TweedieRegressor",
-    ModelKind.SURVIVAL: "PiecewiseExponentialRegressor",
-}
-"""Names in ``expunge.linear_model``."""
-TWEEDIE_POWER = 1.5
-"""Variance power of the ``tweedie`` kind: between Poisson's counts and Gamma's amounts, as for insurance claims."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +62,7 @@ class Specification:
         parameters: those that the kind alone has, by name.
         class_weight: what the rows of a class count, by label; 1 where nothing is said.
         exposure: the column of exposures; ``None`` for none.
+        offset: the column that is added to the linear predictor as it is; ``None`` for none.
         event: the column that says whether the event came, for survival; ``None`` for others.
         intervals: ends of the intervals of survival but the last.
     """
@@ -104,6 +88,7 @@ class Specification:
     exposure: str | None = None
     event: str | None = None
     intervals: tuple[float, ...] = ()
+    offset: str | None = None
 
     @classmethod
     def of(
@@ -127,6 +112,7 @@ class Specification:
         parameters: Mapping[str, float] = MappingProxyType({}),
         class_weight: Mapping[str, float] = MappingProxyType({}),
         exposure: str | None = None,
+        offset: str | None = None,
         event: str | None = None,
         intervals: Sequence[float] = (),
     ) -> "Specification":
@@ -139,6 +125,7 @@ class Specification:
             parameters: those that the kind alone has, by name.
             class_weight: what the rows of a class count, by label.
             exposure: the column of exposures.
+            offset: the column that is added to the linear predictor as it is.
             event: the column that says whether the event came, for survival.
             intervals: ends of the intervals of survival but the last.
 
@@ -160,10 +147,10 @@ class Specification:
             raise ValueError(
                 "event is needed for a model of kind survival, the target being the time, and it and intervals for no other"
             )
-        for name, of in ((exposure, "exposures"), (event, "events")):
+        for name, of in ((exposure, "exposures"), (offset, "offsets"), (event, "events")):
             if name is not None and name not in table.columns.names:
                 raise InvalidRows(f"the table has no column {name!r} of {of}: it has {', '.join(table.columns.names)}")
-        features = {name: column for name, column in schema.columns.items() if name not in (target, exposure, event)}
+        features = {name: column for name, column in schema.columns.items() if name not in (target, exposure, offset, event)}
         if not features:
             raise InvalidRows("the schema declares no column beside the target: declare at least one")
         columns, schema = schema.columns, schema.with_columns(features)
@@ -187,12 +174,11 @@ class Specification:
             raise InvalidRows(
                 f"column {target!r} has {len(classes)} classes, and a model of kind {kind} knows two: choose --model logistic"
             )
-        schedule = refit_days, refit_requests
         is_declared = isinstance(declared, Category | OrderedCategory) and not schema.draft
-        promise = kind, target, penalty, epsilon, delta, sigma
-        draft = cls(*promise, schema.to_toml(), classes, *schedule, is_declared, noise, excess_risk)
-        draft = replace(draft, noise_floor=noise_floor, order=order, parameters=dict(parameters), exposure=exposure)
-        draft = replace(draft, class_weight=dict(class_weight), event=event, intervals=tuple(intervals))
+        promise = kind, target, penalty, epsilon, delta, sigma, schema.to_toml()
+        draft = cls(*promise, classes, refit_days, refit_requests, is_declared, noise, excess_risk)
+        draft = replace(draft, noise_floor=noise_floor, order=order, parameters=dict(parameters), event=event)
+        draft = replace(draft, class_weight=dict(class_weight), exposure=exposure, offset=offset, intervals=tuple(intervals))
         draft.require_possible()
         draft.require_shared(table, without)
         target_range = (declared.low, declared.high) if isinstance(declared, Number) else None
@@ -211,12 +197,11 @@ class Specification:
             Undeclared: something must be declared before an excess risk determines the noise.
             ValueError: parameters that exclude each other.
         """
-        estimator, n_features = self.estimator, len(self.features.feature_names)
-        loss = estimator.objective(n_features).loss
+        estimator, width, loss = self.estimator, self._width, self.objective.loss
         risk = EXCESS_RISK if self.excess_risk is None else real("excess_risk", self.excess_risk)
         if self.sigma is None and risk == 0:
             return replace(self, noise=NoiseKind.ISOTROPIC.value, sigma=0.0, excess_risk=None)
-        if self.sigma is None and estimator.noise_for(n_features) is NoiseKind.SHAPED:
+        if self.sigma is None and estimator.noise_for(width) is NoiseKind.SHAPED:
             is_share = not loss.classes and math.isfinite(loss.curvature_bound)
             unit = largest_null_loss(loss, target_range) if is_share else 1.0
             decided = replace(self, noise=NoiseKind.SHAPED.value, excess_risk=risk, risk_unit=unit)
@@ -230,7 +215,7 @@ class Specification:
             )
             decided = replace(self, noise=NoiseKind.ISOTROPIC.value, sigma=sigma, excess_risk=None)
         else:
-            decided = replace(self, noise=estimator.noise_for(n_features).value)
+            decided = replace(self, noise=estimator.noise_for(width).value)
         decided.settings.check(decided.objective)
         return decided
 
@@ -263,13 +248,17 @@ class Specification:
         return {**(self.features.columns if self.features.draft else {}), **classes}
 
     def require_possible(self) -> None:
-        """Raises ``ValueError`` if classes are weighed that there are not, or exposures are given to a loss that takes none."""
+        """Raises ``ValueError`` if classes are weighed that there are not, or exposures or offsets are given to a loss that
+        takes none."""
         if self.class_weight and not self.classes:
             raise ValueError(f"a model of kind {self.kind} has no classes to weigh: leave class_weight out")
         if self.classes:
             self.estimator.weights_of_classes()
-        if self.exposure is not None:
+        if self.exposure is not None and self.offset is not None:
+            raise ValueError("an exposure is an offset itself, its logarithm: give one of them, or add them up in one column")
+        if self.exposure is not None and self.kind != ModelKind.NEGATIVE_BINOMIAL:
             self.objective.loss.over_exposure(np.ones(1), np.ones(1))
+        _ = self.objective  # which refuses an offset where there is no single predictor
 
     def require_shared(self, table: SubjectTable, without: Collection[str] = ()) -> None:
         """Raises ``InvalidRows`` if fewer than ten people share something taken from the rows, not counting ``without``."""
@@ -291,7 +280,7 @@ class Specification:
         """The estimator, not yet fitted, with its classes known."""
         from expunge import linear_model
 
-        made: UnlearningModel = getattr(linear_model, ESTIMATORS[self.kind])(
+        made: UnlearningModel = getattr(linear_model, self.kind.estimator)(
             epsilon=self.epsilon,
             delta=self.delta,
             sigma=self.sigma,
@@ -303,6 +292,7 @@ class Specification:
             refit_requests=self.refit_requests or None,
             track_rows=True,
         )
+        made.set_params(offset=self._offset is not None)
         strength = {"C" if self.kind.is_classifier else "alpha": self.penalty}
         made.set_params(**strength, **self.parameters, **({"power": TWEEDIE_POWER} if self.kind == ModelKind.TWEEDIE else {}))
         if self.class_weight:
@@ -323,20 +313,32 @@ class Specification:
     @property
     def objective(self) -> Objective:
         """The objective that is minimised."""
-        return self.estimator.objective(len(self.features.feature_names))
+        return self.estimator.objective(self._width)
 
     @property
     def settings(self) -> Settings:
         """The settings of guarantee and noise."""
-        return self.estimator.settings(len(self.features.feature_names))
+        return self.estimator.settings(self._width)
+
+    @property
+    def _offset(self) -> tuple[str, bool] | None:
+        """The column of offsets, and whether it holds exposures, for which this loss has no other targets and weights."""
+        if self.exposure is not None and self.kind == ModelKind.NEGATIVE_BINOMIAL:
+            return self.exposure, True
+        return None if self.offset is None else (self.offset, False)
+
+    @property
+    def _width(self) -> int:
+        """Width of a row, an offset counted."""
+        return len(self.features.feature_names) + (self._offset is not None)
 
     @property
     def table_columns(self) -> TableColumns:
         """How the table's columns become its rows."""
-        exposure = None if self.exposure is None else (self.exposure, self.objective.loss)
+        exposure = None if self.exposure is None or self._offset is not None else (self.exposure, self.objective.loss)
         weights = tuple(self.class_weight.get(label, 1.0) for label in self.classes) if self.class_weight else ()
         columns = TableColumns(self.features, self.target, self.classes, class_weights=weights, exposure=exposure)
-        return replace(columns, event=self.event, expansion=self.expansion)
+        return replace(columns, offset=self._offset, event=self.event, expansion=self.expansion)
 
     def rows(self, table: pa.Table) -> Rows:
         """The rows of ``table`` that have a target, encoded; their ids are their numbers in the table.

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from expunge.ledger import batches, register, releases, tombstones
 from expunge.ledger.figures import json_number
 from expunge.ledger.properties import read_property
-from expunge.ledger.register import Filter, Matter
+from expunge.ledger.register import Matter
 from expunge.ledger.releases import Model
 from expunge.ledger.requests import Request, RequestKind, RequestState
 from expunge.ledger.restores import Restored
@@ -188,17 +188,22 @@ def as_json(shown: "Status | ModelStatus") -> dict[str, Any]:
     return asdict(shown, dict_factory=_plain)
 
 
+def living_models(storage: Storage) -> tuple[ModelStatus, ...]:
+    """The living models with their last release, by name: what the status says of them, without counting requests."""
+    with storage.database.reading() as connection:
+        return _models(connection)
+
+
 def status(storage: Storage) -> Status:
     """Requests by state with their deadlines, models with their last release, and what still depends on those forgotten."""
     now, settings = datetime.now(UTC), storage.configuration
     with storage.database.reading() as connection:
         counts = register.counts(connection)
         waiting = register.open_requests(connection, SHOWN)
-        matters = {matter: register.total(connection, Filter(matter=matter)) for matter in Matter}
+        matters = register.matters(connection)
         few, kept = drafts.noted(storage, connection), tombstones.kept(connection)
         unfinished = tuple(batch.id for batch in batches.unfinished(connection))
-        rows, restored = int(read_property(connection, "rows") or 0), Restored.last(connection)
-        models = tuple(ModelStatus.of(connection, model, restored) for model in releases.all_models(connection))
+        rows, models = int(read_property(connection, "rows") or 0), _models(connection)
     anchors = (Derived(f"the anchor of {model.name}", model.next_refit.day) for model in models if model.next_refit)
     shared = (Derived(f"{'schema.toml' if name is None else f'the schema of {name}'} (values: {n})", None) for name, n in few)
     days = settings.tombstone_days
@@ -214,6 +219,11 @@ def status(storage: Storage) -> Status:
         unfinished_batches=unfinished,
         is_anchored=bool(settings.anchor),
     )
+
+
+def _models(connection: sa.Connection) -> tuple[ModelStatus, ...]:
+    restored = Restored.last(connection)
+    return tuple(ModelStatus.of(connection, model, restored) for model in releases.all_models(connection))
 
 
 def _after(closed: str | None, days: int) -> str | None:

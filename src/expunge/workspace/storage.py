@@ -80,6 +80,11 @@ class Storage:
         return self.path / "models"
 
     @property
+    def written(self) -> tuple[Path, ...]:
+        """The folders in which files are written whole or not at all; what a killed command left there goes with the next."""
+        return self.path, self.keys, *self.models.iterdir()
+
+    @property
     def subject_key_path(self) -> Path:
         """The key under which subject ids are hashed, and the rules by which they are compared."""
         return self.keys / "subject.key"

@@ -232,6 +232,7 @@ class Published(TypedDict):
     schema: str
     coef: list[list[float]]
     intercept: list[float]
+    offset: str | None
     weights: list[float]
 
 

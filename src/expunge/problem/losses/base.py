@@ -224,7 +224,7 @@ class Loss(ABC):
         """
         raise ValueError(
             f"the {self.name} loss takes no exposure: only for Poisson, Gamma and Tweedie is an offset the same as other "
-            "targets and weights; give its logarithm as a column of features"
+            "targets and weights; give its logarithm as an offset"
         )
 
     def invalid_targets(self, y: Array) -> tuple[NDArray[np.bool_], str]:

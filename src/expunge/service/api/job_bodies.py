@@ -45,7 +45,8 @@ class WantedModel(BaseModel):
     scale: Annotated[Real | None, Field(description="Of hinge, pseudo-huber and quantile.")] = None
     dispersion: Annotated[Real | None, Field(description="Of negative-binomial.")] = None
     class_weight: Annotated[dict[str, Real] | None, Field(description="What the rows of a class count.")] = None
-    exposure: Annotated[ColumnName | None, Field(description="Column of exposures of poisson, gamma and tweedie.")] = None
+    exposure: Annotated[ColumnName | None, Field(description="Column of exposures of regressions with a log link.")] = None
+    offset: Annotated[ColumnName | None, Field(description="Column that is added to the linear predictor as it is.")] = None
     event: Annotated[ColumnName | None, Field(description="Of survival: the column that is 1 if the event came.")] = None
     intervals: Annotated[list[Real] | None, Field(description="Of survival: times at which the hazard may change.")] = None
     accept_undeclared: Undeclared = False

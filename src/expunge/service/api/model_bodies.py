@@ -122,4 +122,5 @@ class PublishedModel(BaseModel):
     table_schema: Annotated[str, Field(alias="schema", description="How rows become features, TOML.")]
     coef: Annotated[list[list[float]], Field(description="A row for each class, or one.")]
     intercept: list[float]
+    offset: Annotated[str | None, Field(description="The column that is added to the linear predictor as it is.")]
     weights: Annotated[list[float], Field(description="All weights, in the order whose digest the certificate names.")]

@@ -26,7 +26,7 @@ from expunge.unlearning.report import CapacityReport
 from expunge.workspace.exports.sql import Dialect
 from expunge.workspace.predicting import predict_records
 from expunge.workspace.published import Published
-from expunge.workspace.status import ModelStatus, as_json, status
+from expunge.workspace.status import ModelStatus, as_json, living_models
 
 router = APIRouter(prefix="/v1", responses=problem_responses(), route_class=GuardedRoute, tags=["models"])
 HELD = 5
@@ -39,7 +39,7 @@ TableName = Annotated[
 @router.get("/models", response_model=ModelsModel)
 def list_models(request: Request, _caller: Anybody) -> dict[str, Any]:
     """The models, each with its last release."""
-    return {"items": [as_json(model) for model in status(workspace_of(request).storage).models]}
+    return {"items": [as_json(model) for model in living_models(workspace_of(request).storage)]}
 
 
 @router.post("/models", **ACCEPTED)
@@ -165,7 +165,7 @@ def predict_rows(name: Name, asked: Predicted, request: Request, _caller: Servin
 def model_of(request: Request, name: str) -> ModelStatus:
     """The living model called so; 404 if there is none."""
     require_model(request, name)
-    models = status(workspace_of(request).storage).models
+    models = living_models(workspace_of(request).storage)
     return found(next((model for model in models if model.name == name), None), f"model {name!r}")
 
 

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from expunge.errors import LedgerCorrupt, SignatureInvalid
 from expunge.ledger import log, releases, requests
+from expunge.ledger.requests import Request as Row
 from expunge.service.api.answers import workspace_of
 from expunge.service.bodies import Number
 from expunge.service.pages.rendering import Visitor, render
@@ -67,7 +68,7 @@ def certificate(
     after: Annotated[int, Query(ge=0, le=2**53)] = 0,
 ) -> Response:
     """A certificate, checked now; one of its parts at a time."""
-    storage, passed = workspace_of(request).storage, list[str]()
+    storage, passed, covered = workspace_of(request).storage, list[str](), list[Row]()
     shown: dict[str, Any] = {"number": number, "tab": tab, "tabs": TITLES, "passed": passed, "after": after}
     with storage.database.reading() as connection:
         try:
@@ -77,12 +78,13 @@ def certificate(
             claim = require_genuine(connection, row, storage.public_keys(connection), passed.append).predicate
             if tab is Tab.CLAIM:
                 shown["proof"] = log.require_included(connection, row.event).proof
-            answered = requests.answered(connection, row.batch, row.model) if tab is Tab.REQUESTS else []
+            if tab is Tab.REQUESTS:
+                shown["n_covered"] = len(requests.commitments(connection, row.batch, row.model))
+                covered = requests.answered(connection, row.batch, row.model, limit=SHOWN + 1, skip=after)
         except (LedgerCorrupt, SignatureInvalid, KeyError, ValueError) as error:
             said = str(error) if isinstance(error, LedgerCorrupt | SignatureInvalid) else "a part of it cannot be read"
             return render(request, "forged.html", number=number, problem=said)
     statement = base64.b64decode(json.loads(row.envelope)["payload"]).decode()
-    covered = sorted(answered, key=lambda each: (each.received, each.id))
     return render(
         request,
         "certificate.html",
@@ -90,9 +92,8 @@ def certificate(
         row=row,
         claim=claim,
         statement=statement,
-        covered=covered[after : after + SHOWN],
-        n_covered=len(covered),
-        more=after + SHOWN if len(covered) > after + SHOWN else None,
+        covered=covered[:SHOWN],
+        more=after + SHOWN if len(covered) > SHOWN else None,
         evidence=row.figures.content,
         figures=FIGURES,
         states=STATES,

@@ -21,7 +21,7 @@ from expunge.service.pages.rendering import Checker, Engineer, Visitor, render
 from expunge.service.pulled import handed_out
 from expunge.service.routing import GuardedRoute
 from expunge.workspace.quality.page import report_body
-from expunge.workspace.status import ModelStatus, status
+from expunge.workspace.status import ModelStatus, living_models
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=GuardedRoute)
 TIMELINE = 40
@@ -34,7 +34,7 @@ ENDINGS: dict[Outside, str] = {"json": "json", "sklearn": "skops", "onnx": "onnx
 @router.get("/models")
 def models(request: Request, caller: Visitor) -> Response:
     """The models, how many more people each can forget, and what stands in the way."""
-    found = status(workspace_of(request).storage).models
+    found = living_models(workspace_of(request).storage)
     return render(request, "models.html", rows=[_about(request, model) for model in found])
 
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Form, Path, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.responses import Response
 
-from expunge.ledger import jobs, requests, tokens
+from expunge.ledger import jobs, register, requests, tokens
 from expunge.ledger.database import HEAD
 from expunge.ledger.jobs import JobKind
 from expunge.ledger.server import server_of
@@ -22,7 +22,6 @@ from expunge.service.pages.rendering import Checker, Engineer, render
 from expunge.service.routing import GuardedRoute
 from expunge.unlearning.release import VERSION
 from expunge.workspace.doctor import DEPTHS, Depth
-from expunge.workspace.status import status
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=GuardedRoute)
 SHOWN = 20
@@ -42,14 +41,14 @@ def operation(request: Request, caller: Checker) -> Response:
     with storage.database.reading() as connection:
         stuck = requests.stuck_by_problem(connection, SHOWN)
         listed, instances = jobs.listed(connection, SHOWN), jobs.all_instances(connection)
+        counts, oldest = register.counts(connection), register.open_requests(connection, 1)
         issued, waiting, server = tokens.listed(connection), jobs.waiting(connection), server_of(connection)
     names = names_of(request)
-    found = status(storage)
     values: dict[str, Any] = {
         "health": health,
         "now": datetime.now(UTC),
-        "oldest": found.open[0] if found.open else None,
-        "open": sum(count for state, count in found.requests.items() if state in requests.OPEN),
+        "oldest": oldest[0] if oldest else None,
+        "open": sum(count for state, count in counts.items() if state in requests.OPEN),
         "stuck": stuck,
         "causes": words.CAUSES,
         "lines": [job_line(row, names, caller) for row in listed],

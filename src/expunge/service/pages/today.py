@@ -28,7 +28,7 @@ SAID = {
 def today(request: Request, caller: Visitor) -> Response:
     """What there is to do."""
     with workspace_of(request).storage.database.reading() as connection:
-        counted = {matter: register.total(connection, Filter(matter=matter)) for matter in Matter}
+        counted = register.matters(connection)
         rows = register.listed(connection, Filter(matter=Matter.OPEN), Sort.DUE, SHOWN)
         ended = sum(count for state, count in register.counts(connection).items() if state not in OPEN)
     named = [(matter, counted[matter], SAID[matter][counted[matter] != 1]) for matter in URGENT if counted[matter]]

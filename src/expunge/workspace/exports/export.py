@@ -91,6 +91,7 @@ def document(rules: Rules, certificate: str) -> bytes:
         "normalise": rules.normalise,
         "coef": published.coefficients,
         "intercept": published.intercepts,
+        "offset": rules.offset,
         "intervals": specification.intervals,
         "hazards": published.hazards,
         "schema": specification.schema,
@@ -110,5 +111,5 @@ def pipeline(published: Published) -> bytes:
 
     from expunge.pipeline import SchemaEncoder
 
-    encoder = SchemaEncoder(published.specification.schema)
+    encoder = SchemaEncoder(published.specification.schema, offset=published.specification.offset)
     return bytes(dumps(Pipeline([("encode", encoder), ("model", published.estimator)])))

@@ -39,6 +39,8 @@ def model_bytes(rules: Rules) -> bytes:
         x = graph.add("Div", [x, graph.add("Max", [graph.add("Sqrt", [squares]), graph.constant(FAINT)])])
     transposed = [list(row) for row in zip(*published.coefficients, strict=True)]
     t = graph.add("Add", [graph.add("MatMul", [x, graph.constant(transposed)]), graph.constant(published.intercepts)])
+    if rules.offset:
+        t = graph.add("Add", [t, graph.formula(rules.offset)])
     outputs = [helper.make_tensor_value_info(graph.free("prediction"), TensorProto.DOUBLE, ["n_rows"])]
     if rules.inverse_link is InverseLink.THRESHOLD:
         is_second = graph.add("Cast", [graph.add("Greater", [t, graph.constant(0.0)])], to=TensorProto.INT64)

@@ -33,10 +33,17 @@ class Rules:
         Raises:
             NotWritable: an encoding of its schema cannot be written as formulas; names the column and what to do.
         """
-        features = published.specification.features
+        features, offset = published.specification.features, published.specification.offset
         columns = storage.table.columns
-        kinds = {name: columns.field(name).type for name in features.columns}
+        read = [*features.columns, *([] if offset is None else [offset])]
+        kinds = {name: columns.field(name).type for name in read}
         return cls(published, tuple(schema_formulas(features)), kinds)
+
+    @property
+    def offset(self) -> Formula:
+        """What is added to the linear predictor beside the intercept."""
+        column = self.published.specification.offset
+        return 0.0 if column is None else ("number", column)
 
     @property
     def normalise(self) -> bool:
@@ -59,5 +66,5 @@ class Rules:
         return self._read("is")
 
     def _read(self, operation: str) -> list[str]:
-        read = {found for formula in self.formulas for found in columns_read(formula)}
+        read = {found for formula in (*self.formulas, self.offset) for found in columns_read(formula)}
         return [name for name in self.kinds if (operation, name) in read]

@@ -48,8 +48,8 @@ INVERSE_LINKS |= {"identity": lambda t, _: {"prediction": t[0]}, "exponential": 
 def score(model: dict[str, Any], row: dict[str, Any]) -> Any:
     """What the model predicts for a row."""
     x = [0.0 if abs(x := feature(formula, row)) < model["faint"] else x for formula in model["formulas"]]
-    norm = hypot(*x) if model["normalise"] and any(x) else 1.0
-    t = [sum(map(mul, coef, x)) / norm + intercept for coef, intercept in zip(model["coef"], model["intercept"], strict=True)]
+    norm, offset = hypot(*x) if model["normalise"] and any(x) else 1.0, feature(model.get("offset", 0.0), row)
+    t = [sum(map(mul, coef, x)) / norm + b + offset for coef, b in zip(model["coef"], model["intercept"], strict=True)]
     return INVERSE_LINKS[model["inverse_link"]](t, model["classes"])
 
 

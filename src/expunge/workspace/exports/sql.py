@@ -55,7 +55,8 @@ def select(rules: Rules, dialect: Dialect, table: str) -> str:
     squares = [f"f.f{i} * f.f{i}" for i in range(len(raw))]
     norm = f"GREATEST(SQRT({_sum(squares)}), {_constant(FAINT)})" if rules.normalise else _constant(1.0)
     pairs = zip(rules.published.coefficients, rules.published.intercepts, strict=True)
-    t = [f"{_dot(coef)} / s.norm + {_constant(b)} AS t{k}" for k, (coef, b) in enumerate(pairs)]
+    offset = f" + {written.formula(rules.offset)}" if rules.offset else ""
+    t = [f"{_dot(coef)} / s.norm + {_constant(b)}{offset} AS t{k}" for k, (coef, b) in enumerate(pairs)]
     steps = {"n": numbers, "r": raw, "f": features, "s": [f"{norm} AS norm"], "t": t}
     classes = rules.published.classes
     if rules.inverse_link is InverseLink.CUMULATIVE:
@@ -100,9 +101,11 @@ class _Written:
         raw = f"d.{_name(name)}"
         if types.is_boolean(self._kinds[name]):
             return f"CAST(CASE WHEN {raw} THEN 1 WHEN NOT {raw} THEN 0 END AS DOUBLE)"
-        declared = plain(self._declared[name])
-        assert isinstance(declared, Number | Cyclic)  # no other encoding is written with numbers
-        size = declared.high - declared.low if isinstance(declared, Number) else min(map(float, declared.periods))
+        size = 1.0  # of an offset
+        if name in self._declared:
+            declared = plain(self._declared[name])
+            assert isinstance(declared, Number | Cyclic)  # no other encoding is written with numbers
+            size = declared.high - declared.low if isinstance(declared, Number) else min(map(float, declared.periods))
         x, nearest = f"CAST({raw} AS DOUBLE)", _constant(NEAREST * size)
         return f"CASE WHEN {x} = CAST('NaN' AS DOUBLE) THEN NULL WHEN ABS({x}) < {nearest} THEN 0e0 ELSE {x} END"
 

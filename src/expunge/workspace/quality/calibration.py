@@ -83,7 +83,7 @@ def _groups(forecast: Forecast, n_groups: int) -> tuple[Group, ...]:
 def _forecast(specification: Specification, objective: Objective, rows: Rows, weights: Array) -> Forecast:
     """Of a model that learns rows as they are."""
     y, loss, classes = rows.y, objective.loss, specification.classes
-    t = objective.predictor(weights, objective.features(rows))
+    t = objective.predicted(weights, rows)
     if not loss.classes:
         return Forecast(f"predicted {specification.target}", MEANS[specification.kind.inverse_link](t), shares(y))
     chances = np.exp([-loss.value(t, np.full(len(y), float(code))) for code in range(loss.classes)])

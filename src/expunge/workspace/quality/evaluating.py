@@ -22,7 +22,7 @@ from expunge.workspace import row_keys, states
 from expunge.workspace.arrivals import READING
 from expunge.workspace.people import Id, People
 from expunge.workspace.published import Published
-from expunge.workspace.quality.held_out import held_out_share, targets, trial
+from expunge.workspace.quality.held_out import bare_rows, held_out_share, trial
 from expunge.workspace.storage import Storage
 
 
@@ -117,8 +117,8 @@ def _scored(
 ) -> Evaluated:
     specification = published.specification
     unlearner = states.state_of(storage, published.model)
-    y, weight = targets(storage, specification, (), everybody=True)
-    null = null_weights(specification.objective, y, specification.settings, weight, specification.expansion)
+    bare = bare_rows(storage, specification, (), everybody=True)
+    null = null_weights(specification.objective, bare, specification.settings, specification.expansion)
     rows, secret = joined_rows(kept), secret_of(unlearner)
     codes = None if owners is None else np.unique(owners, return_inverse=True)[1]
     found = scores(specification.estimator.judge(rows), [np.array(published.weights)], secret.point, null, codes)

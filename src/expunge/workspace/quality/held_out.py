@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from expunge.data.hold_out import SHARE, HoldOut
 from expunge.data.own_columns import ROW, SUBJECT
+from expunge.data.sources import joined_rows
 from expunge.errors import InvalidRows
 from expunge.ledger import releases, requests
 from expunge.problem.rows import Rows, RowSource
@@ -86,13 +87,13 @@ class Split:
         storage: of the workspace.
         held_out: the people whom a trial does not see.
         source: the rows of the others.
-        y: targets of the others, as the loss takes them, and their weights, ``(n_rows,)`` each.
+        bare: their rows without features, as ``bare_rows`` gives them.
     """
 
     storage: Storage
     held_out: HeldOut
     source: RowSource = field(repr=False)
-    y: tuple[Array, Array] = field(repr=False)
+    bare: Rows = field(repr=False)
 
     @classmethod
     def of(cls, storage: Storage, specification: Specification, without: Collection[str] = ()) -> "Split":
@@ -104,8 +105,8 @@ class Split:
         Raises:
             InvalidRows: fewer than ten people are held out.
         """
-        held_out, y = HeldOut.of(storage, specification, without), targets(storage, specification, without)
-        return cls(storage, held_out, storage.cached(specification.source(storage.table, without, holds_out=True)), y)
+        held_out, bare = HeldOut.of(storage, specification, without), bare_rows(storage, specification, without)
+        return cls(storage, held_out, storage.cached(specification.source(storage.table, without, holds_out=True)), bare)
 
     def trial(self, specification: Specification, *, order: Order = 2) -> "Trial":
         """The trial of a specification with this schema and target.
@@ -119,7 +120,7 @@ class Split:
         """
         objective, settings = specification.objective, replace(specification.settings, track_rows=False, order=order)
         unlearner = Unlearner.learn_from(objective, self.source, settings, engine=self.storage.engine)
-        null = null_weights(objective, self.y[0], settings, self.y[1], specification.expansion)
+        null = null_weights(objective, self.bare, settings, specification.expansion)
         return Trial(specification, self.held_out, unlearner, null)
 
 
@@ -159,24 +160,23 @@ class Trial:
         return scores(judge, self.released, self.noiseless, self.null, held.owners)
 
 
-def targets(
-    storage: Storage, specification: Specification, without: Collection[str], *, everybody: bool = False
-) -> tuple[Array, Array]:
-    """The targets of the people who are not held out, as the loss takes them, and their weights, ``(n_rows,)`` each.
+def bare_rows(storage: Storage, specification: Specification, without: Collection[str], *, everybody: bool = False) -> Rows:
+    """The rows of the people who are not held out without their features, before they are expanded.
 
     Args:
         without: people who are left out.
         everybody: whether those of the people held out come too.
+
+    Raises:
+        InvalidRows: none of them has a target.
     """
-    found, columns, chosen = [(np.empty(0), np.empty(0))], specification.table_columns, HoldOut(is_held_out=False)
+    found, columns, chosen = list[Rows](), specification.table_columns, HoldOut(is_held_out=False)
     for read in storage.table.by_bucket(without):
         _people, rows = read([ROW, *columns.target_columns])
         rows = rows if everybody else rows.filter(chosen.kept(rows))
         rows = rows.filter(pc.is_valid(rows[specification.target]))
-        y, weight = columns.targets(rows, rows[ROW].to_pylist())
-        found.append((y, np.ones(len(rows)) if weight is None else weight))
-    ys, weights = zip(*found, strict=True)
-    return np.concatenate(ys), np.concatenate(weights)
+        found.append(columns.bare(rows, rows[ROW].to_pylist()))
+    return joined_rows(found)
 
 
 def trial(storage: Storage, name: str) -> Trial:

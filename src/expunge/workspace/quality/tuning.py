@@ -46,6 +46,7 @@ class Trying(TypedDict, total=False):
         parameters: those that the estimator alone has; see ``How``.
         class_weight: what the rows of a class count, by label; 1 by default.
         exposure: the column of exposures.
+        offset: the column that is added to the linear predictor as it is.
         event: the column that says whether the event came, for ``survival``.
         intervals: for it the ends of the intervals of constant hazard, but for the last.
     """
@@ -60,6 +61,7 @@ class Trying(TypedDict, total=False):
     parameters: Mapping[str, float]
     class_weight: Mapping[str, float]
     exposure: str | None
+    offset: str | None
     event: str | None
     intervals: Sequence[float]
 
@@ -155,6 +157,7 @@ class Tuned:
         given += [("epsilon", f"{made.epsilon:g}"), ("delta", f"{made.delta:g}"), *made.parameters.items()]
         given += [("class-weight", f"{label}={weight:g}") for label, weight in made.class_weight.items()]
         given += [] if made.exposure is None else [("exposure", made.exposure)]
+        given += [] if made.offset is None else [("offset", made.offset)]
         given += [] if made.event is None else [("event", made.event)]
         given += [("interval", f"{end:g}") for end in made.intervals]
         return " ".join(f"--{name} {shlex.quote(str(value))}" for name, value in given)
