@@ -2,6 +2,7 @@
 
 import datetime
 import re
+from zoneinfo import ZoneInfo
 
 import openpyxl
 import pytest
@@ -134,3 +135,58 @@ def test_live_updates_end_with_the_session(log_in, found):
     page.wait_for_timeout(2_500)
     assert asked == []
     handling.withdraw(found.storage, answer.request, "mistake", "local")
+
+
+def shown_in(zone, stamp):
+    """A time of a page as a reader in ``zone`` sees it."""
+    local = datetime.datetime.fromisoformat(stamp).astimezone(ZoneInfo(zone))
+    return f"{local:%b} {local.day}, {local.year}, {local:%I:%M %p}"
+
+
+def test_times_are_the_reader_s_with_utc_on_hover_also_in_what_is_updated(log_in, found):
+    zone = "Asia/Kolkata"
+    (answer,) = found.forget(["person-51"])
+    page, plain = (log_in("operator", timezone_id=zone, locale="en-US", java_script_enabled=on) for on in (True, False))
+
+    def seen(where):
+        where.locator("time.local").first.wait_for()
+        read = "all => all.map(time => [time.dateTime, time.textContent, time.title])"
+        return where.locator("time.local").evaluate_all(read)
+
+    for each in (page, plain):
+        each.goto(f"/requests/{answer.request}")
+    in_utc = {stamp: text for stamp, text, _title in seen(plain)}
+    assert in_utc and all(text.endswith(" UTC") for text in in_utc.values())
+    local = seen(page)
+    assert {stamp: title for stamp, _text, title in local} == in_utc
+    for stamp, text, _title in local:
+        assert text.replace("\u202f", " ") == shown_in(zone, stamp)
+    page.locator("time.local").evaluate_all("all => all.forEach(time => { time.isOld = true; })")
+    handling.withdraw(found.storage, answer.request, "mistake", "local")
+    expect(page.get_by_text("It can be withdrawn until")).to_have_count(0)  # by a live update
+    assert page.locator("time.local").evaluate_all("all => all.some(time => !time.isOld)")
+    assert all(title.endswith(" UTC") and text != title for _stamp, text, title in seen(page))
+
+
+def test_below_600_pixels_a_table_becomes_cards_that_say_what_each_value_is(log_in, found):
+    found.forget(["person-52"])
+    page = log_in("operator", viewport={"width": 601, "height": 800})
+    page.goto("/requests")
+    look = """() => {
+      const [row, heads] = [document.querySelector("table.cards tbody tr"), document.querySelectorAll("table.cards thead th")];
+      const cells = [...row.querySelectorAll("[data-label]")];
+      return {
+        heads: [...heads].map(head => head.textContent), labels: cells.map(cell => cell.dataset.label),
+        shown: cells.map(cell => getComputedStyle(cell, "::before").content.replaceAll('"', "")),
+        below: cells.every((cell, i) => !i || cell.getBoundingClientRect().top >= cells[i - 1].getBoundingClientRect().bottom),
+        head: document.querySelector("table.cards thead").getBoundingClientRect().width,
+        wide: document.documentElement.scrollWidth - window.innerWidth,
+      };
+    }"""
+    table = page.evaluate(look)
+    assert set(table["shown"]) == {"none"} and not table["below"] and table["head"] > 300
+    page.set_viewport_size({"width": 599, "height": 800})
+    cards = page.evaluate(look)
+    assert cards["shown"] == cards["labels"] and set(cards["labels"]) <= set(cards["heads"])
+    assert cards["below"] and cards["head"] <= 1 and cards["wide"] <= 0
+    accessible(page)
