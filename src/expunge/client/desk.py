@@ -12,7 +12,7 @@ from expunge.client.answers.certificates import Bundle, Certificate, Event
 from expunge.client.answers.log import Inclusion
 from expunge.client.answers.models import Capacity, Job, Model, ModelDetail, Predictions, Published, Release
 from expunge.client.answers.operation import Health
-from expunge.client.answers.requests import Answer, Entry, OneRequest
+from expunge.client.answers.requests import Answer, OneRequest, Request
 from expunge.client.answers.verification import Verified
 from expunge.client.calls import Calls, Http
 from expunge.client.errors import problem_of
@@ -85,7 +85,7 @@ class Client:
         """
         return cast(OneRequest, self._get(f"/v1/requests/{request}"))
 
-    def requests(self, **filters: str | None) -> Iterator[Entry]:
+    def requests(self, **filters: str | None) -> Iterator[Request]:
         """All requests, newest first, page by page.
 
         Args:
