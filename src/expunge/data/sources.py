@@ -3,6 +3,7 @@
 A row group is a part: parts are read, decoded and encoded in the engine's threads or on its workers, a few at a time.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +24,9 @@ from expunge.problem.split import SplitMatrix
 
 IN_MEMORY = 1 << 30
 """Size in bytes up to which ``in_one_block`` keeps encoded rows."""
+TOGETHER = 4096
+"""Number of rows from which on parts are encoded one by one; smaller ones are encoded together, as each takes its time however
+few rows it has."""
 
 
 class Part(Protocol):
@@ -90,15 +94,24 @@ class EncodedPart:
     columns: TableColumns
     people: Selection | None = None
 
-    def batches(self) -> Iterator[Rows]:
+    def tables(self, looked_up: Sequence[str] = ()) -> Iterator[tuple[pa.Table, Places]]:
+        """Its rows before they are encoded, a few at a time, and their names.
+
+        Args:
+            looked_up: columns that may come as codes. Default: none.
+        """
         first = 0
-        looked_up = [name for name in self.columns.looked_up if self.people is None or name != self.people.column]
         for table in self.part.tables(columns_read(self.columns, self.people), looked_up):
             ids = Places(self.part.name, np.arange(first, first + len(table)))
             first += len(table)
             if self.people is not None:
                 kept = self.people.kept(table)
                 table, ids = table.filter(kept), ids.at(np.asarray(kept))
+            yield table, ids
+
+    def batches(self) -> Iterator[Rows]:
+        looked_up = [name for name in self.columns.looked_up if self.people is None or name != self.people.column]
+        for table, ids in self.tables(looked_up):
             try:
                 rows = self.columns.rows(table, ids)
             except InvalidRows as error:
@@ -175,7 +188,7 @@ class TableSource:
         """The same rows in one block, if they take no more than ``IN_MEMORY`` bytes."""
         kept: list[Rows] = []
         size = 0
-        for rows in self.batches():
+        for rows in gathered(self._parts):
             size += _size(rows.X)
             if size > IN_MEMORY:
                 return self
@@ -256,13 +269,43 @@ def first_rows(parts: Iterable[EncodedPart], n: int) -> Rows:
     Raises:
         InvalidRows: there is none.
     """
-    kept: list[Rows] = []
-    for rows in (rows for part in parts for rows in part.batches()):
-        kept.append(rows)
-        n -= len(rows)
-        if n <= 0:
-            break
-    return joined_rows(kept)
+    return joined_rows(list(gathered(parts, n)))
+
+
+def gathered(parts: Iterable[EncodedPart], n: float = math.inf) -> Iterator[Rows]:
+    """The rows of ``parts``, those of small ones in blocks.
+
+    Args:
+        parts: of one table.
+        n: number of rows after which it is enough, up to a few. Default: all.
+    """
+    waiting: list[EncodedPart] = []
+    for part in parts:
+        waiting.append(part)
+        if sum(each.part.n_rows for each in waiting) >= min(TOGETHER, n):
+            for rows in _together(waiting):
+                n -= len(rows)
+                yield rows
+                if n <= 0:
+                    return
+            waiting = []
+    yield from _together(waiting)
+
+
+def _together(parts: Sequence[EncodedPart]) -> Iterator[Rows]:
+    """The rows of these parts, encoded at once; where they cannot be, one by one, so that the error names the row."""
+    if len(parts) > 1:
+        try:
+            table = pa.concat_tables(table for part in parts for table, _ids in part.tables())
+            rows = parts[0].columns.rows(table, range(len(table)))
+        except (InvalidRows, pa.ArrowException):
+            pass
+        else:
+            if len(rows):
+                yield from rows.batches()
+            return
+    for part in parts:
+        yield from part.batches()
 
 
 def joined_rows(parts: Sequence[Rows]) -> Rows:

@@ -219,7 +219,7 @@ def purge(connection: sa.Connection, until: str) -> None:
 
 
 def _over(until: str) -> sa.Select[tuple[str]]:
-    return sa.select(table.c.id).where(table.c.state.not_in((*OPEN, *STANDING)), tombstones.OVER_AT <= until)
+    return sa.select(table.c.id).where(table.c.state.not_in((*OPEN, *STANDING)), until >= tombstones.OVER_AT)
 
 
 def _end(connection: sa.Connection, request: str, state: RequestState, reason: str, **more: str) -> None:

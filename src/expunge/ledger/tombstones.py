@@ -101,7 +101,8 @@ def kept(connection: sa.Connection) -> Kept:
         int(connection.execute(sa.select(sa.func.count()).select_from(table).where(condition)).scalar_one())
         for condition in (over, over & (table.c.tombstone == ""))  # few rows are looked at, and an index has the rest
     )
-    mine = sa.select(table.c.closed).where(over, table.c.tombstone != "", table.c.lifted.is_(None)).limit(1)
+    mine = sa.select(table.c.closed).where(over, table.c.tombstone != "", table.c.closed.is_not(None))
+    mine = mine.where(table.c.lifted.is_(None)).limit(1)
     times = [connection.execute(mine.order_by(order)).scalar() for order in (table.c.closed, table.c.closed.desc())]
     lifted = sa.select(sa.func.min(table.c.lifted), sa.func.max(table.c.lifted))
     times += connection.execute(lifted.where(table.c.state == RequestState.LIFTED, table.c.tombstone != "")).one()
