@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from expunge.errors import BudgetSpent
-from expunge.privacy import Guarantee, PrivacyBudget, Schedule
+from expunge.privacy import Guarantee, PrivacyBudget, Schedule, guarantee
 from expunge.privacy.budget import RESTORE_SHARE, reserve_for, today
 from expunge.privacy.guarantee import epsilon_of, log_delta, sigma_from_excess_risk
 
@@ -50,6 +50,12 @@ def test_mu_is_never_too_large_and_hardly_too_small(epsilon, delta):
     mu = Guarantee(epsilon, delta).mu
     assert delta_of(epsilon, mu) <= delta
     assert delta_of(epsilon, mu * (1 + 1e-6)) > delta
+
+
+def test_mu_is_sought_once_for_the_same_guarantee():
+    before = guarantee._mu.cache_info().hits
+    assert Guarantee(0.37, 1e-7).mu == Guarantee(0.37, 1e-7).mu
+    assert guarantee._mu.cache_info().hits > before
 
 
 @given(mu=st.floats(1e-9, 30.0), delta=deltas)

@@ -1,5 +1,7 @@
 """Rows read from Parquet, Delta and SQL are the rows in memory, wherever they lie; what is wrong with them is named."""
 
+import math
+
 import fsspec
 import numpy as np
 import pyarrow as pa
@@ -9,6 +11,7 @@ import sqlalchemy as sa
 from deltalake import write_deltalake
 from scipy import sparse
 
+from expunge.data import sources
 from expunge.data.encoding import Cross, Embedding, Encoding, HashedCategory, HashedText, MissingIndicator
 from expunge.data.parquet import row_groups
 from expunge.data.schema import Category, FeatureSchema, Number
@@ -336,6 +339,28 @@ def test_rows_of_a_schema_of_categories_come_in_blocks_and_are_the_same_rows(tmp
     assert one.distance_bound == pytest.approx(other.distance_bound, rel=0.1)  # leverages are rounded up otherwise
     remaining = list(found.removed(gone).candidates(block.take(slice(5, None)), LocalEngine(), 1))
     assert remaining[-1].rung == "refit"
+
+
+def test_small_parts_are_encoded_together_and_are_the_same_rows(tmp_path, monkeypatch):
+    """In as few calls as there are thousands of rows; an error names the part and the row all the same."""
+    path, encoded = tmp_path / "p", []
+    written(path, parts=20, n=1000)
+    source = TableSource.open(str(path), COLUMNS)
+    apart = [rows for part in source.parts() for rows in part.batches()]
+    monkeypatch.setattr(sources, "TOGETHER", 300)
+    one_by_one = TableColumns.rows
+    monkeypatch.setattr(TableColumns, "rows", lambda *given: encoded.append(len(given[1])) or one_by_one(*given))
+    together = source.in_one_block()
+    assert encoded == [300, 300, 300, 100]
+    assert together.X.tobytes() == np.concatenate([rows.X for rows in apart]).tobytes()
+    assert together.y.tobytes() == np.concatenate([rows.y for rows in apart]).tobytes()
+    encoded.clear()
+    assert len(source.sample(120)) == 125 and encoded == [125]
+    broken = sorted(path.rglob("*.parquet"))[7]
+    whole = pq.read_table(broken)
+    pq.write_table(whole.set_column(0, "a", pa.array([math.nan] * len(whole), pa.float32())), broken)
+    with pytest.raises(InvalidRows, match=rf"row 0 of .*{broken.name}"):
+        TableSource.open(str(path), COLUMNS).in_one_block()
 
 
 def test_texts_of_categories_stay_the_codes_of_their_file(tmp_path):

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
+from expunge.data import table as table_module
 from expunge.data import table_files
 from expunge.data.files import Change, DataFile
 from expunge.data.numbering import numbered
@@ -274,6 +275,25 @@ def test_columns_of_many_types(values, tmp_path, key):
     rows = pa.table({"who": ["x", "y", "z"], "column": values})
     made = listed(tmp_path / "t", rows, key)
     assert [made.of_subjects([key.pseudonym(who)])["column"][0].as_py() for who in "xyz"] == values.to_pylist()
+
+
+def test_queries_share_a_database_and_see_nothing_of_each_other(table, key, monkeypatch):
+    """Another process, as one that was forked, makes its own."""
+    import duckdb
+
+    everybody = table.subjects().to_pylist()
+    (database,) = {id(made) for made in table_module._DATABASES.values()}
+    held = table.counts(everybody[:1])
+    one, other = table_module._connection(tags=pa.table({"a": [1]})), table_module._connection()
+    with pytest.raises(duckdb.CatalogException):
+        other.sql("SELECT * FROM tags")
+    one.close()
+    assert other.sql("SELECT * FROM duckdb_views() WHERE NOT internal").fetchall() == []
+    other.close()
+    assert {id(made) for made in table_module._DATABASES.values()} == {database}
+    monkeypatch.setattr("os.getpid", lambda: -1)
+    assert table.counts(everybody[:1]) == held
+    assert id(table_module._DATABASES.pop(-1)) != database
 
 
 def test_who_needs_some_rows_reads_no_more_files_than_hold_them(table, monkeypatch):

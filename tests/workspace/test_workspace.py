@@ -19,7 +19,7 @@ from expunge.data.own_columns import ROW, SUBJECT
 from expunge.errors import InvalidRows, RequestRefused, StateCorrupt, WorkspaceBusy, WorkspaceInvalid
 from expunge.evidence.receipts import verify_receipt
 from expunge.files import PARTIAL
-from expunge.ledger import releases, requests
+from expunge.ledger import data_files, releases, requests
 from expunge.ledger.tables import requests as request_table
 from expunge.unlearning.dense import require_hessian
 from expunge.unlearning.unlearner import secret_of
@@ -106,6 +106,18 @@ def test_a_life(tmp_path, database):
     assert status(found.storage).still_derived == ()
     assert problems(found) == {}
     assert "rows at random" in str(found.capacity("churn"))
+
+
+def test_the_files_of_the_table_are_listed_once_until_the_ledger_is_another(tmp_path, monkeypatch):
+    found, listed, present = workspace(tmp_path, models=False), [], data_files.present
+    monkeypatch.setattr(data_files, "present", lambda connection: listed.append(None) or present(connection))
+    assert [found.storage.table.count() for _ in range(3)] == [400] * 3 and len(listed) == 1
+    other = Workspace.open(found.storage.path)
+    other.forget(["person-1"])
+    other.process()
+    listed.clear()
+    held = people()["who"].to_pylist().count("person-1")
+    assert [found.storage.table.count() for _ in range(3)] == [400 - held] * 3 and len(listed) == 1
 
 
 def test_a_person_with_many_rows_is_one_request(tmp_path):
