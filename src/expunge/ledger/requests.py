@@ -324,32 +324,6 @@ def forgetting(connection: sa.Connection) -> dict[str, dict[str, int]]:
     return found
 
 
-def answered(connection: sa.Connection, batch: int, model: str, *, limit: int | None = None, skip: int = 0) -> list[Request]:
-    """The requests that ``model`` answered with a batch: to forget, or a correction; oldest first.
-
-    Args:
-        connection: a connection.
-        batch: number of the batch.
-        model: name of the model.
-        limit: the largest number. Default: all.
-        skip: number of requests before the first one.
-    """
-    chosen = sa.select(requests).where(_answered(batch, model)).order_by(requests.c.received, requests.c.id)
-    return read(connection, chosen.limit(limit).offset(skip))
-
-
-def commitments(connection: sa.Connection, batch: int, model: str) -> list[tuple[str, str]]:
-    """Id and commitment of each request that ``model`` answered with a batch, for comparing them with what was signed: so their
-    seals are not checked here."""
-    chosen = sa.select(requests.c.id, requests.c.commitment).where(_answered(batch, model))
-    return [(str(identity), str(commitment)) for identity, commitment in connection.execute(chosen)]
-
-
-def _answered(batch: int, model: str) -> sa.ColumnElement[bool]:
-    forgot = sa.select(forgotten_by.c.request).where(forgotten_by.c.batch == batch, forgotten_by.c.model == model)
-    return ((requests.c.batch == batch) & (requests.c.kind == RequestKind.RECTIFY)) | requests.c.id.in_(forgot)
-
-
 def releases_of(connection: sa.Connection, request: Request) -> list[int]:
     """The releases that answer a request, by their ids."""
     forgot = sa.select(forgotten_by).where(forgotten_by.c.request == request.id).subquery()
