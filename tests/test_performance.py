@@ -10,6 +10,11 @@ GLUM = {
     "dense": 2.0,
     "csr": 0.5,
     "csr, order 3": 0.6,
+    "blocks": 0.45,
+    "as glum": 0.3,
+    "gradient as glum": 1e-6,
+    "as glum, 1e-10": 0.4,
+    "gradient as glum, 1e-10": 3e-11,
     "our gradient": 3e-11,
     "glum": 1.0,
     "gradient of glum": 2e-6,
@@ -35,7 +40,9 @@ def test_fits_have_their_ratios_and_say_what_was_not_measured():
     found = {"policies": performance._beside_glum(GLUM), "sentences": DENSE}
     lines = cells(performance.fit_table(found))
     policies, sentences = lines["policies, 1,000 × 20"], lines["sentences, 500 × 30"]
-    assert policies["best / glum"] == "**0.50**" and policies["best / glum, tight"] == "**0.10**"
+    assert policies["as far / glum"] == "**0.30**" and policies["as far / glum, tight"] == "**0.08**"
+    assert policies["ours, as far as it"] == "0.30 (1e-06)" and policies["ours, as far as that"] == "0.40 (3e-11)"
+    assert policies["blocks"] == "0.45"
     assert policies["order 3 / order 2"] == "**1.20**" and policies["glum"] == "1.00 (2e-06)"
     assert (policies["newton-cholesky"], sentences["glum"], sentences["CSR"]) == ("–", "–", "–")
     assert sentences["dense / newton-cholesky"] == "**0.25**" and sentences["ours, dense"] == "0.25 (1e-12)"

@@ -138,6 +138,8 @@ class Refusal(StrEnum):
     EXTENDED_BEFORE = "extended-before"
     OWN_REQUEST = "own-request"
     NOTHING_TO_APPROVE = "nothing-to-approve"
+    BEING_FORGOTTEN = "being-forgotten"
+    NOTHING_TO_LIFT = "nothing-to-lift"
 
 
 class RequestRefused(ExpungeError):

@@ -11,11 +11,12 @@ import pytest
 import sqlalchemy as sa
 from playwright.sync_api import expect
 
+from expunge.data.hashed_ids import HashedId
 from expunge.ledger import hooks, jobs, notices, register, requests, tokens
 from expunge.ledger.jobs import JobKind, JobState
 from expunge.ledger.notices import Notice
 from expunge.ledger.register import Filter, Matter, Sort
-from expunge.ledger.requests import Channel, RequestState
+from expunge.ledger.requests import Basis, Channel, RequestKind, RequestState
 from expunge.service.app import create_app
 from expunge.service.faults import Cause
 from expunge.workspace import Workspace, handling
@@ -23,10 +24,12 @@ from expunge.workspace.asking import ForgetRequest
 from expunge.workspace.cases import Case
 from tests.browser.looks import accessible, plain, sound
 from tests.conftest import SOAK
-from tests.workspace.people import workspace
+from tests.workspace.people import people, with_mail, workspace
 
 WINDOWS = [(1280, "light"), (360, "dark")]
-EMPTY = ["/", "/requests", "/requests/new", "/people", "/certificates", "/models", "/audits", "/operation", "/webhooks", "/log"]
+EMPTY = ["/", "/requests", "/requests/new", "/people", "/suppressions", "/certificates", "/models", "/audits", "/operation"]
+EMPTY += ["/webhooks", "/log"]
+MAIL = HashedId("mail", "lower", "sha256")
 HELD, NEVER = "hold_hours = 48", 3600.0
 DAYS = {"overdue": 45, "due this week": 26, "new": 0}
 
@@ -41,7 +44,8 @@ def asked(made: Workspace, first: int, *, days: int = 0, actor: str = "local", c
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     """An empty workspace, in which requests are held and more than three people need a second officer; no model yet."""
-    made = workspace(tmp_path_factory.mktemp("states"), models=False)
+    folder = tmp_path_factory.mktemp("states")
+    made = workspace(folder, models=False, table=with_mail(people()), hashed=(str(MAIL),))
     path = made.storage.configuration_path
     path.write_text(path.read_text().replace("hold_hours = 0", HELD).replace("approval_people = 0", "approval_people = 3"))
     return Workspace.open(made.storage.path)
@@ -91,7 +95,11 @@ def filled(found, token):
     made["done"], made["refused"], made["withdrawn"] = asked(found, 0, count=3)
     handling.refuse(storage, made["refused"], "legal-claims", "local")
     handling.withdraw(storage, made["withdrawn"], "mistake", "local")
+    kind, ground = RequestKind.RESTRICT, Basis.CLAIMS
+    wishes = [ForgetRequest(f"person-{number}", "local", kind=kind, ground=ground) for number in (60, 61)]
+    made["restricted"], made["lifting"] = (answer.request for answer in found.ask(wishes))
     found.process()
+    handling.lift(storage, made["lifting"], "claims-over", "local", is_informed=True)
     for number, (name, days) in enumerate(DAYS.items()):
         (made[name],) = asked(found, 10 + number, days=days)
     made["to be approved"], *_others = asked(found, 20, count=5)
@@ -120,6 +128,7 @@ def test_a_filled_desk(filled, found, app, log_in, look):
         ("/requests?since=yesterday", "register-wrong-day"),
         (f"/requests/{filled['done']}/certificate", "certificate-for-a-person"),
         (f"/requests/{filled['done']}/documents", "documents"),
+        (f"/requests/{filled['restricted']}/certificate", "certificate-of-a-restriction"),
         ("/certificates", "certificates"),
         ("/certificates/1", "certificate"),
         ("/models", "models"),
@@ -127,6 +136,19 @@ def test_a_filled_desk(filled, found, app, log_in, look):
         ("/verify", "verify"),
     ):
         look(page, path, name, status=422 if "yesterday" in path else 200, officer=True)
+    page.goto("/people")
+    page.get_by_label("Id of the person").fill("person-60")
+    page.get_by_role("button", name="Look up").click()
+    expect(page.get_by_text("Processing is restricted since")).to_be_visible()
+    look(page, None, "person-restricted", officer=True)
+    page.goto("/suppressions")
+    page.get_by_label("What it is called").fill("drop-2026-08")
+    listed = "\n".join(MAIL.of(f"person-{number}@example.org") for number in (70, 9999))
+    file = {"name": "a.txt", "mimeType": "text/plain", "buffer": listed.encode()}
+    page.get_by_label("The file with the hashes").set_input_files(file)
+    page.get_by_role("button", name="Import").click()
+    expect(page.get_by_text("1 stands for somebody here")).to_be_visible()
+    look(page, None, "suppressions-imported", officer=True)
     page = page.context.new_page()  # whose failures are meant
     for path, status in (("/requests/r-0", 404), ("/no-such-page", 404), ("/operation", 403), ("/log?before=x", 422)):
         look(page, path, f"failure{path.split('?')[0].replace('/', '-')}", status=status)

@@ -113,6 +113,8 @@ COMMANDS = {
     "token list": ["token", "list"],
     "token issue": ["token", "issue", "somebody", "--role", "auditor"],
     "token revoke": ["token", "revoke", "TOKEN"],
+    "restrict": ["restrict", "person-6", "--receipts", "r"],
+    "lift restriction": ["request", "lift", "REQUEST", "--reason", "settled", "--informed"],
     "cancel": ["cancel", "REQUEST"],
     "receipt": ["receipt", "REQUEST", "--subject", "person-2"],
     "checkpoint": ["checkpoint", "out.json"],

@@ -90,9 +90,9 @@ def _serve(connection: sa.Connection) -> None:
         pulls.note(connection, releases.newest(connection, model), holder.id)
     for key in ("a key", "another key"):
         answers.keep(connection, key, answers.Kept("a body", "[]"), now)
-    suppressions.add(connection, "drop", "mail", ("0" * 32, "1" * 32), now)
-    suppressions.add(connection, "other", "mail", ("2" * 32,), now)
-    suppressions.add(connection, "empty", "mail", (), now)
+    suppressions.add(connection, "drop", "mail", ("0" * 32, "1" * 32), now, "local", 1)
+    suppressions.add(connection, "other", "mail", ("2" * 32,), now, "local", 0)
+    suppressions.add(connection, "empty", "mail", (), now, "local", 0)
 
 
 class Kept:

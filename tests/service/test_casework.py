@@ -209,7 +209,7 @@ class TestThePages:
         assert "1 of 4 is to be forgotten" in said
         for part in ("1 found, and to be forgotten line 2:", "1 not known here, but nearly line 3:", "1 not known here line 4"):
             assert part in said
-        assert "1 asked before line 5: requested before, on 2026-01-31" in said
+        assert "1 asked before line 5: requested before, on 31 Jan 2026" in said
         draft = re.search('name="draft" value="([^"]+)"', shown.text)[1]
         made = desk.send("Ann", "/requests", {"draft": draft})
         assert made.status_code == 201 and "1 of 4 accepted" in text(made)

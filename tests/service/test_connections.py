@@ -15,11 +15,12 @@ import httpx
 import pytest
 import uvicorn
 
-from expunge.client import Client
+from expunge.client import Client, Refused
 from expunge.service import routing
 from expunge.service.app import create_app
 from expunge.service.connections import Connections, Limits, _files
 from expunge.service.handshakes import Server
+from expunge.workspace.register import about
 from tests.service.test_mail import certificate
 
 LIMITS = Limits(header_bytes=4096, header=0.4, stall=0.4, body=1.2, reading=0.4, closing=0.2, per_address=20)
@@ -276,3 +277,56 @@ def test_a_thousand_idle_connections_hold_up_nobody_and_a_stalled_upload_does_no
         assert 'expunge_connections_turned_away_total{reason="made room"}' in shown
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) in (0, -signal.SIGTERM)
+
+
+@contextmanager
+def losing_the_first_answer(port):
+    """The address of a proxy in front of ``port`` that waits for each answer, and hangs up instead of passing on the first; and
+    the answers that it saw."""
+    answers = []
+
+    def served(listening):
+        while True:
+            try:
+                client, _address = listening.accept()
+            except OSError:
+                return
+            with client, socket.create_connection(("127.0.0.1", port), timeout=20) as server:
+                asked = b""
+                while b"\r\n\r\n" not in asked:
+                    asked += client.recv(65536)
+                head, _, body = asked.partition(b"\r\n\r\n")
+                length = int(re.search(rb"(?i)content-length: (\d+)", head)[1])
+                while len(body) < length:
+                    body += client.recv(65536)
+                closing = re.sub(rb"(?i)connection: keep-alive", b"Connection: close", head)
+                server.sendall(closing + b"\r\n\r\n" + body)
+                answers.append(received(server))
+                if len(answers) > 1:
+                    client.sendall(answers[-1].encode())
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=served, args=(listening,))
+        thread.start()
+        yield listening.getsockname()[1], answers
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def test_who_asks_for_many_and_loses_the_answer_asks_once(port, token, found):
+    subjects = [f"person-{i}" for i in range(60, 64)]
+    with (
+        losing_the_first_answer(port) as (address, answers),
+        Client(f"http://127.0.0.1:{address}", token["operator"]) as client,
+    ):
+        given = client.ask_many(subjects, reference="A-1")
+        assert len(answers) == 2 and answers[0].startswith("HTTP/1.1 200")  # it was answered, and asked again
+        assert answers[0].partition("\r\n\r\n")[2] == answers[1].partition("\r\n\r\n")[2]
+        assert all(answer["receipt"] and answer["reason"] is None for answer in given)
+        for subject, answer in zip(subjects, given, strict=True):
+            assert [row.id for row in about(found.storage, subject)] == [answer["request"]]
+        kept = client.ask_many(["person-64"], key="k-1")
+        assert client.ask_many(["person-64"], key="k-1") == kept
+        with pytest.raises(Refused, match="asked for something else") as refused:
+            client.ask_many(["person-65"], key="k-1")
+        assert refused.value.reason == "key-reused"

@@ -10,9 +10,11 @@ from fastapi.testclient import TestClient
 
 from expunge.ledger import jobs, releases, tokens
 from expunge.ledger.batches import BatchKind
+from expunge.ledger.database import HEAD
 from expunge.ledger.jobs import JobKind, JobState
 from expunge.service import charts, words
 from expunge.unlearning.report import CapacityReport, Forecast
+from expunge.workspace.days import day
 from tests.service.test_api import wait_for
 
 PLAIN = ("rung", "anchor", "e+0", "μ", "None", "passes")
@@ -46,6 +48,7 @@ def test_models_say_how_many_more_people_in_plain_words(visit, role):
     text = said(client.get("/models"))
     assert "It can forget about" in text and "without reading the data" in text and "% of the budget is used" in text
     one = said(client.get("/models/churn"))
+    assert not re.search(r"\d{4}-\d{2}-\d{2}", text + one)  # days are written as people write them
     assert "Fetched by" in one and ("Retire it" in one) == (role == "engineer") == ("ONNX" in one)
     if role == "operator":
         assert [word for word in PLAIN if word in text + one] == []
@@ -106,7 +109,7 @@ def test_the_operation_shows_worker_stuck_tokens_instances_and_versions(visit, f
         secret = tokens.issue(connection, "Old partner", "consumer")
     assert wait_for(lambda: "this one" in client.get("/operation").text)
     text = said(client.get("/operation"))
-    for part in ("Requests are being worked", "No request is stuck", "Old partner", "this one", "SQLite 3", "Python", "0006"):
+    for part in ("Requests are being worked", "No request is stuck", "Old partner", "this one", "SQLite 3", "Python", HEAD):
         assert part in text
     identity = secret.split("_")[1]
     assert "revoked" in said(client.post(f"/operation/tokens/{identity}/revoke", data=csrf))
@@ -163,7 +166,8 @@ def test_the_timeline_counts_refits_and_not_the_first_fit(found):
     with found.storage.database.reading() as connection:
         made = releases.listed(connection, "churn")
     chart = charts.spending(made[:1])
-    assert chart["refits"] == [] and len(chart["days"]) == 1 and "1 release, 0 of them refits" in chart["text"]
+    assert [mark["text"] for mark in chart["days"]] == [f"1, {day(made[0].at)}"]
+    assert chart["refits"] == [] and "1 release, 0 of them refits" in chart["text"]
     with found.storage.database.reading() as connection:
         refitted = [row for row in releases.listed(connection) if row.kind == BatchKind.REFIT]
     assert len(charts.spending([*made[:1], *refitted[:1]])["refits"]) == len(refitted[:1])

@@ -15,7 +15,7 @@ from expunge.ledger.cases import Extension, Ground
 from expunge.ledger.requests import RequestState
 from expunge.service import papers
 from expunge.service.codes import drawn
-from expunge.service.pages import documents
+from expunge.service.pages import certificates, documents
 from expunge.service.words import written
 
 EVIDENCE = re.compile(r"rung|distance|μ|second|evidence|\brows?\b|noise|anchor|statistics|refit", re.IGNORECASE)
@@ -180,3 +180,49 @@ def test_of_a_certificate_that_is_not_genuine_nothing_is_shown(change, logged_in
             connection.execute(sa.text(f"UPDATE releases SET {column} = :before WHERE id = 2"), {"before": before})
         engine.dispose()
     assert "<strong>Genuine.</strong>" in client.get("/certificates/2").text
+
+
+@pytest.mark.parametrize(
+    ("table", "altered", "tabs"),
+    [
+        ("requests", "UPDATE requests SET commitment = 'c' WHERE id = :id", ("claim", "evidence", "requests")),
+        ("forgotten_by", "DELETE FROM forgotten_by WHERE request = :id", ("claim", "evidence", "requests")),
+        ("requests", "UPDATE requests SET received = '2020' WHERE id = :id", ("requests",)),
+    ],
+)
+def test_requests_are_those_that_were_signed_wherever_that_is_said(table, altered, tabs, logged_in, as_role, erased, found):
+    client, _csrf = logged_in("auditor")
+    request = erased["request"]
+    number = as_role("auditor", "GET", f"/v1/requests/{request}").json()["certificates"][0]
+    engine = sa.create_engine(f"sqlite:///{found.storage.path / 'ledger.sqlite'}")
+    kept = tables.metadata.tables[table]
+    mine = kept.c["id" if table == "requests" else "request"] == request
+    with engine.begin() as connection:
+        before = [dict(row._mapping) for row in connection.execute(sa.select(kept).where(mine))]
+        connection.execute(sa.text(altered), {"id": request})
+    try:
+        for tab in ("claim", "evidence", "requests"):
+            page = client.get(f"/certificates/{number}?tab={tab}").text
+            assert ("Not genuine." in page) == (tab in tabs), tab
+    finally:
+        with engine.begin() as connection:
+            connection.execute(sa.delete(kept).where(mine))
+            connection.execute(sa.insert(kept), before)
+        engine.dispose()
+    assert "<strong>Genuine.</strong>" in client.get(f"/certificates/{number}").text
+
+
+def test_the_requests_of_a_release_are_shown_part_by_part(logged_in, as_role, found, monkeypatch):
+    monkeypatch.setattr(certificates, "SHOWN", 2)
+    mine = {answer.request for answer in found.forget([f"person-{i}" for i in range(71, 76)])}
+    found.process()
+    client, _csrf = logged_in("auditor")
+    number = as_role("auditor", "GET", f"/v1/requests/{min(mine)}").json()["certificates"][0]
+    seen, page = list[str](), f"/certificates/{number}?tab=requests"
+    while page:
+        text = client.get(page).text
+        assert "5 requests that this release answers" in text
+        seen += re.findall(r'<td data-label="Request"><a href="/requests/([^"]+)"', text)
+        further = re.search(r'href="([^"]+)" rel="next"', text)
+        page = html.unescape(further[1]) if further else None
+    assert len(seen) == 5 and set(seen) == mine

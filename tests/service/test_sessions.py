@@ -4,10 +4,12 @@ import re
 import tempfile
 
 import pytest
+import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
-from expunge.errors import WorkspaceInvalid
+from expunge.errors import LedgerCorrupt, WorkspaceInvalid
 from expunge.ledger import tokens
+from expunge.ledger.tables import sessions
 from expunge.service import access, pages, tallies
 from expunge.service.app import create_app
 from expunge.service.routing import OPEN_BODY_BYTES
@@ -48,6 +50,24 @@ def test_revoking_a_token_ends_its_sessions_at_once(found, app, elsewhere):
     with found.storage.database.writing() as connection:
         assert tokens.revoke(connection, mine.split("_")[1])
     assert client.get("/").status_code == TestClient(elsewhere.app, cookies=dict(client.cookies)).get("/").status_code == 401
+
+
+def test_a_session_that_was_altered_is_found_before_the_service_starts(found, app, token):
+    logged_in(app, token)
+    engine = sa.create_engine(f"sqlite:///{found.storage.path / 'ledger.sqlite'}")
+    shift = "UPDATE sessions SET started = substr(started, 2) || substr(started, 1, 1)"
+    with engine.begin() as connection:
+        before = connection.execute(sa.select(sessions.c.digest, sessions.c.started)).all()
+        connection.execute(sa.text(shift))
+    try:
+        with pytest.raises(LedgerCorrupt, match="in sessions of the ledger was altered"):
+            create_app(found)
+    finally:
+        with engine.begin() as connection:
+            for digest, started in before:
+                connection.execute(sa.update(sessions).where(sessions.c.digest == digest).values(started=started))
+        engine.dispose()
+    create_app(found)
 
 
 def test_two_services_on_one_host_do_not_log_each_other_out(app, token, tmp_path):

@@ -167,9 +167,9 @@ def test_everything_can_be_downloaded(as_role, anybody, files):
 
 def test_nothing_of_it_is_kept(anybody, found, files, caplog):
     with found.storage.database.reading() as connection:
-        before = log.size(connection), len(requests.to_forget(connection))
+        before = log.size(connection), len(requests.made(connection))
     with caplog.at_level(0):
         verified(anybody, {"secret-name.json": files["receipt.json"]}, subject="person-20")
     assert "person-20" not in caplog.text and "secret-name" not in caplog.text
     with found.storage.database.reading() as connection:
-        assert (log.size(connection), len(requests.to_forget(connection))) == before
+        assert (log.size(connection), len(requests.made(connection))) == before

@@ -12,30 +12,40 @@ import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
+from expunge.data.hashed_ids import HashedId
 from expunge.errors import WorkspaceInvalid
 from expunge.evidence.statements import digest
 from expunge.ledger import releases, requests, tokens
 from expunge.ledger.properties import read_property
+from expunge.ledger.requests import RequestKind, RequestState
 from expunge.unlearning.storage import load_unlearner
-from expunge.workspace import Workspace, drafts, recovery, row_keys
+from expunge.workspace import Workspace, drafts, handling, recovery, row_keys
+from expunge.workspace.asking import ForgetRequest
 from expunge.workspace.doctor import examine
 from expunge.workspace.recovery import moved
 from expunge.workspace.schedules import RefitCause
 from expunge.workspace.status import status
 from expunge.workspace.storage import UNFINISHED, Storage
+from expunge.workspace.suppressing import GivenList
 from tests.forks import once
 from tests.workspace.moments import watched
-from tests.workspace.people import SCHEMA, people, workspace
+from tests.workspace.people import SCHEMA, people, with_mail, workspace
 
 MAKING = ("init", "init again")
 """Operations that make a workspace, the second where an earlier one was killed."""
-SPECIAL = ("aside", "draft", "scheduled")
+SPECIAL = ("aside", "draft", "scheduled", "suppress")
 """Operations that start from a workspace of their own."""
 RECOVERING = ("recover moved", "recover older", "recover anchors")
 """Operations by which somebody confirms that a workspace is to go on: a copied folder; one without its witness; one without its
 public keys and checkpoint."""
 LATER = 77
 """Visits that nobody has but in rows that replace others."""
+MAIL = HashedId("mail", "lower", "sha256")
+LISTED = [MAIL.of(f"{name}@example.org") for name in ("person-3", "person-4", "nobody")]
+"""A list of hashed ids, of two people and of nobody."""
+RESTRICT = ForgetRequest("person-3", "local", kind=RequestKind.RESTRICT)
+ENDS = {"restrict": RequestState.RESTRICTED, "lift": RequestState.LIFTED}
+"""How requests end that are not about forgetting."""
 RARE = "Malta"
 """A country of just ten people, person-3 among them."""
 
@@ -51,6 +61,11 @@ def prepare(operation: str, folder: Path) -> None:
         Workspace.open(folder / "ws").declare_row_key(["who", "age"])
         other = people(60, 40).slice(20, 2)
         pq.write_table(other.set_column(5, "visits", pa.array([LATER, LATER])), folder / "upsert.parquet")
+    if operation == "lift":
+        moved(Storage(folder / "ws"))
+        found = Workspace.open(folder / "ws")
+        found.ask([RESTRICT])
+        found.process()
 
 
 def make(operation: str, folder: Path) -> None:
@@ -65,6 +80,12 @@ def make(operation: str, folder: Path) -> None:
             os._exit(1)
         elif operation == "init again":
             assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
+        return
+    if operation == "suppress":
+        made = workspace(folder, models=False, table=with_mail(people(60, 40)), hashed=(str(MAIL),))
+        made.forget(["person-1"])
+        made.process()
+        made.forget(["person-2"])
         return
     table = people(400, 250) if operation == "aside" else people(60, 40)
     if operation == "aside":  # see test_domains: its rounding alone eats the budget of "big" in five releases
@@ -112,6 +133,18 @@ def operate(operation: str, folder: Path, acknowledge: Callable[[str], None]) ->
     elif operation in ("forget", "draft", "aside"):
         for answer in found.forget(["person-3", "person-4"]):
             acknowledge(answer.request)
+        found.process()
+    elif operation == "suppress":
+        for answer in found.suppression.add(GivenList("drop", MAIL, LISTED, range(1, 4))).answers:
+            acknowledge(answer.request)
+    elif operation == "restrict":
+        acknowledge(found.ask([RESTRICT])[0].request)
+        found.process()
+    elif operation == "lift":
+        with found.storage.database.reading() as connection:
+            (standing,) = (row for row in requests.asked(connection) if row.is_standing)
+        handling.lift(found.storage, standing.id, "settled", "local", is_informed=True)
+        acknowledge(standing.id)
         found.process()
     elif operation == "append":
         found.append(str(folder / "new.parquet"))
@@ -174,7 +207,7 @@ def check(operation: str, folder: Path, acknowledged: list[str]) -> str | None:
     with storage.database.reading() as connection:
         for request in set(acknowledged) - {"done"}:
             row = requests.by_id(connection, request)
-            if row is None or row.state != "closed":
+            if row is None or row.state != ENDS.get(operation, "closed"):
                 return f"acknowledged request {request} is {row and row.state}"
         entries = connection.execute(sa.text("SELECT entry FROM events WHERE kind = 'batch.certified'")).scalars()
         certified = [request for entry in entries for request in json.loads(entry)["requests"]]
@@ -199,6 +232,13 @@ def check(operation: str, folder: Path, acknowledged: list[str]) -> str | None:
             return f"person-{number} is still there"
     if cancelled and storage.subject_key.pseudonym("person-2") not in people_left:
         return "person-2 was forgotten, whose request was cancelled"
+    if operation == "suppress":
+        kept = [(each.entries, each.matched) for each in found.suppression.lists()]
+        left = [number for number in (3, 4) if storage.subject_key.pseudonym(f"person-{number}") in people_left]
+        if (kept, left) != (([(3, 2)], []) if kept else ([], [3, 4])) or (is_done and not kept):
+            return f"of a list that was imported, {kept} is kept, and {left} are not forgotten"
+    if operation in ENDS and storage.subject_key.pseudonym("person-3") not in people_left:
+        return "rows are lost whose processing was restricted"
     if operation == "append" and is_done and storage.subject_key.pseudonym("new-0") not in people_left:
         return "appended rows are lost"
     if operation == "upsert" and is_done and storage.table.distinct("visits", 99).count(LATER) != 1:

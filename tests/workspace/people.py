@@ -135,3 +135,10 @@ def _made(
     for name in models:
         made.fit(name, name, **FITS[name])
     return made
+
+
+def append_rows(folder: Path, who: list[str], seed: int = 1) -> str:
+    """A file with a row each of these people, who may be anybody."""
+    path = folder / f"rows-{len(who)}.parquet"
+    pq.write_table(people(len(who), len(who), seed).set_column(0, "who", [who]), path)
+    return str(path)

@@ -87,7 +87,7 @@ def test_values_of_every_type_are_written(tmp_path):
         {"age": 30, "day": "2024-02-29", "price": "1.50", "text": "=1+1", "is_there": True, "share": 0.1, "list": [1.0, 2.5]},
         {"age": 40, "day": None, "price": "-2.25", "text": 'zwölf, "drei"', "is_there": None, "share": "inf", "list": None},
     ]
-    assert json.loads(held.to_json()) == {"rows": expected, "models": []}
+    assert json.loads(held.to_json()) == {"rows": expected, "models": [], "restrictions": []}
     first, second = csv.DictReader(io.StringIO(held.to_csv()))
     assert first["list"] == "[1.0, 2.5]" and second["text"] == 'zwölf, "drei"' and second["day"] == ""
 

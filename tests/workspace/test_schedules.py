@@ -15,6 +15,7 @@ from expunge.cli import app
 from expunge.privacy.budget import today
 from expunge.unlearning.unlearner import Unlearner
 from expunge.workspace import Workspace
+from expunge.workspace.days import day
 from expunge.workspace.schedules import RefitCause
 from expunge.workspace.status import status
 from tests.workspace.people import people, workspace
@@ -74,14 +75,14 @@ def test_models_are_refitted_on_the_schedule_they_were_fitted_with(tmp_path):
     assert after.release.certificate.mu_total == pytest.approx(after.release.certificate.mu)
     due = date.fromisoformat(after.release.certificate.since) + timedelta(days=1)
     (model,) = status(found.storage).models
-    assert str(model.next_refit) == f"on {due}, or after 2 more releases"
+    assert str(model.next_refit) == f"on {day(due.isoformat())}, or after 2 more releases"
     new = people(5, 5, seed=1)
     pq.write_table(new.set_column(0, "who", pa.array([f"new-{i}" for i in range(5)])), tmp_path / "new.parquet")
     found.append(str(tmp_path / "new.parquet"))
     (model,) = status(found.storage).models
     assert model.refits == (
-        f"Its next refit is due on {due}, or after 1 more release. It was last refitted on {model.last_refit.at[:10]}, as "
-        "scheduled by the number of releases; the privacy budget started again."
+        f"Its next refit is due on {day(due.isoformat())}, or after 1 more release. It was last refitted on "
+        f"{day(model.last_refit.at)}, as scheduled by the number of releases; the privacy budget started again."
     )
     assert problems(found) == {}
 
@@ -101,7 +102,7 @@ def test_refits_come_every_night_and_after_the_requests(tmp_path, monkeypatch):
     found.forget(["person-2"])
 
     def asked_meanwhile(message: str) -> None:
-        if message.startswith(f"{names[0]}: its refit is due"):
+        if message.startswith(f"{names[0]}: its scheduled refit is due"):
             assert [answer.state for answer in found.forget(["person-3"])] == ["accepted"]
 
     outcomes = found.process(asked_meanwhile).outcomes

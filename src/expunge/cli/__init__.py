@@ -1,6 +1,7 @@
 """The command line: ``expunge``. Thin: everything it does is a call into the library."""
 
 from expunge.cli import (
+    asking,
     casework,
     desk,
     evidence,
@@ -22,6 +23,7 @@ from expunge.cli.shared import app
 
 __all__ = [
     "app",
+    "asking",
     "casework",
     "desk",
     "evidence",

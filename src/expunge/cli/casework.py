@@ -74,8 +74,8 @@ def refuse(
     reason: Annotated[
         str,
         typer.Option(
-            help="expression, legal-obligation, public-health, archiving or legal-claims (GDPR Art. 17(3) a to e), unfounded "
-            "or excessive (Art. 12(5))."
+            help="expression, legal-obligation, public-health, archiving or legal-claims (GDPR Art. 17(3) a to e); of a "
+            "restriction no-ground (of Art. 18(1)); unfounded or excessive (Art. 12(5))."
         ),
     ],
     workspace: InWorkspace = HERE,
@@ -100,6 +100,33 @@ def approve(request: RequestId, workspace: InWorkspace = HERE, as_json: AsJson =
     with progress("approving", as_json), refusing(as_json, request=request):
         approved = handling.approve(Storage(workspace), request, LOCAL)
     show({"requests": approved}, as_json, lambda: console.print(f"{len(approved):,} requests are approved", highlight=False))
+
+
+@request_app.command()
+def lift(
+    request: RequestId,
+    reason: Annotated[
+        str,
+        typer.Option(
+            help="Why: settled (what was contested, or objected to, is decided), claims-over (the person needs the data for no "
+            "claim any more), person (who wants it), other."
+        ),
+    ],
+    informed: Annotated[
+        bool, typer.Option("--informed", help="The person was told before, as GDPR Art. 18(3) wants it.")
+    ] = False,
+    workspace: InWorkspace = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Lift a restriction of processing: with the next `expunge process`, every model learns the person's rows again."""
+    from expunge.workspace import handling
+    from expunge.workspace.storage import Storage
+
+    with progress("lifting", as_json), refusing(as_json, request=request):
+        handling.lift(Storage(workspace), request, reason, LOCAL, is_informed=informed)
+    result = {"request": request, "state": "lifting", "reason": reason}
+    done = f"{request} is lifted; it stands until expunge process has let the models learn the rows again"
+    show(result, as_json, lambda: console.print(done, highlight=False))
 
 
 @request_app.command()

@@ -33,7 +33,12 @@ def show_person(
         if out is not None:
             write_output(out, (found.to_csv() if out.suffix == ".csv" else found.to_json()).encode())
     models = [vars(each) for each in found.models]
-    result: dict[str, Any] = {"rows": found.rows, "models": models, "out": None if out is None else str(out)}
+    result: dict[str, Any] = {
+        "rows": found.rows,
+        "models": models,
+        "restrictions": [vars(each) for each in found.restrictions],
+        "out": None if out is None else str(out),
+    }
 
     def text() -> None:
         few = found.rows[:SHOWN]
@@ -49,6 +54,12 @@ def show_person(
             console.print(f"{each.model} learned {each.n_rows:,} of them, which may be in each of its releases: {made}")
         if not found.models:
             console.print("no model learned any of them")
+        for restriction in found.restrictions:
+            since = "asked for; until then the models above have the rows"
+            if restriction.since is not None:
+                since = f"since {restriction.since[:10]}"
+            about = f"{restriction.state}, {since}: request {restriction.request}"
+            console.print(f"restriction of processing, {about}", highlight=False)
         if out is not None:
             console.print(f"written to {out}")
 

@@ -20,10 +20,13 @@ Chosen = TypeVar("Chosen", bound=StrEnum)
 @app.command(name="requests")
 def list_requests(
     state: Annotated[
-        str | None, typer.Option(help="accepted, working, certified, closed, returned, cancelled or refused.")
+        str | None,
+        typer.Option(
+            help="accepted, working, certified, closed, returned, cancelled or refused; restricted, lifting or lifted."
+        ),
     ] = None,
     matter: Annotated[str | None, typer.Option(help="overdue, due (this week), stuck, approval, held or open.")] = None,
-    kind: Annotated[str | None, typer.Option(help="forget or rectify.")] = None,
+    kind: Annotated[str | None, typer.Option(help="forget, rectify or restrict.")] = None,
     channel: Annotated[str | None, typer.Option(help="letter, email, form, telephone, in-person or other.")] = None,
     since: Annotated[str | None, typer.Option(help="First day of receipt, such as 2026-11-03.")] = None,
     until: Annotated[str | None, typer.Option(help="Last day of receipt.")] = None,

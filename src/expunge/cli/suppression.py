@@ -85,9 +85,11 @@ def suppressions(
     def text() -> None:
         if lift is not None:
             console.print(f"{lift} is dropped", highlight=False)
-        table = Table("list", "of", "entries", "last imported")
+        table = Table("list", "of", "entries", "last imported", "by", "requests made", "last applied")
         for each in lists:
-            table.add_row(each.name, each.column, f"{each.entries:,}", each.imported[:10])
+            matched = "" if each.matched is None else f"{each.matched:,}"
+            about = each.actor or "", matched, (each.applied or "")[:10]
+            table.add_row(each.name, each.column, f"{each.entries:,}", each.imported[:10], *about)
         console.print(table if lists else "no list is kept", highlight=False)
 
     show({"lifted": lift, "lists": [vars(each) for each in lists]}, as_json, text)

@@ -12,7 +12,9 @@ from expunge.client.answers.certificates import Bundle, Certificate, Event
 from expunge.client.answers.log import Inclusion
 from expunge.client.answers.models import Capacity, Job, Model, ModelDetail, Predictions, Published, Release
 from expunge.client.answers.operation import Health
+from expunge.client.answers.people import Disclosure
 from expunge.client.answers.requests import Answer, OneRequest, Request
+from expunge.client.answers.suppressions import Suppressed, SuppressionList
 from expunge.client.answers.verification import Verified
 from expunge.client.calls import Calls, Http
 from expunge.client.errors import problem_of
@@ -66,16 +68,88 @@ class Client:
         body = {"subject": subject, **({} if by is None else {"by": by}), **noted}
         return cast(Answer, self.calls.call("POST", "/v1/requests", body=body, headers=headers).json())
 
-    def ask_many(self, subjects: Sequence[str], *, by: str | None = None, **noted: str) -> list[Answer]:
+    def ask_many(self, subjects: Sequence[str], *, by: str | None = None, key: str | None = None, **noted: str) -> list[Answer]:
         """Asks that people be forgotten; an answer for each, in order. Those refused have a ``reason``.
 
         Args:
             subjects: ids of the people.
             by: the column of the ids. Default: any.
+            key: gets the same answers when the call is repeated. Default: a new one, so that only this call is repeated safely.
             noted: what the office notes of all, as ``reference`` and ``channel``.
+
+        Raises:
+            Refused: the key was used for another call.
         """
+        headers = {"Idempotency-Key": key or secrets.token_urlsafe(24)}
         body = {"subjects": list(subjects), **({} if by is None else {"by": by}), **noted}
-        return cast(list[Answer], self.calls.call("POST", "/v1/requests/bulk", body=body).json())
+        return cast(list[Answer], self.calls.call("POST", "/v1/requests/bulk", body=body, headers=headers).json())
+
+    def restrict(
+        self, subject: str, *, ground: str | None = None, by: str | None = None, key: str | None = None, **noted: str
+    ) -> Answer:
+        """Asks that the processing of a person's data be restricted: the rows stay, and no model has them.
+
+        Args:
+            subject: id of the person.
+            ground: why: ``accuracy``, ``unlawful``, ``claims`` or ``objection``. Default: not noted.
+            by: the column of the id. Default: any.
+            key: as of ``ask``.
+            noted: as of ``ask``.
+
+        Raises:
+            Refused: nobody has this id, it stands for several people, or the person asked to be forgotten.
+        """
+        why = {} if ground is None else {"ground": ground}
+        return self.ask(subject, by=by, key=key, kind="restrict", **why, **noted)
+
+    def lift(self, request: str, reason: str) -> None:
+        """Lifts a restriction, once the person was told: every model then learns the rows again.
+
+        Args:
+            request: id of the request that asked for it.
+            reason: ``settled``, ``claims-over``, ``person`` or ``other``.
+
+        Raises:
+            Refused: it is no restriction that stands.
+        """
+        self.calls.call("POST", f"/v1/requests/{request}/lift", body={"reason": reason, "informed": True})
+
+    def show(self, subject: str, *, by: str | None = None) -> Disclosure:
+        """What is held about a person: rows, models that learned them, restrictions.
+
+        Args:
+            subject: id of the person.
+            by: the column of the id. Default: any.
+        """
+        body = {"subject": subject, **({} if by is None else {"by": by})}
+        return cast(Disclosure, self.calls.call("POST", "/v1/people/show", body=body).json())
+
+    def suppress(
+        self, name: str, column: str, entries: Sequence[str], *, normalised: str = "lower", hash: str = "sha256"
+    ) -> Suppressed:
+        """Imports a suppression list: whoever is found is asked to be forgotten, and later rows of all are left out.
+
+        Args:
+            name: what the list is called; it is in the log.
+            column: of the ids that were hashed.
+            entries: the hashes, in hexadecimal or Base64.
+            normalised: what was done before hashing: ``exact``, ``lower``, ``digits`` or ``e164``. Default: ``"lower"``.
+            hash: ``sha256``, ``sha512``, ``sha1`` or ``md5``. Default: ``"sha256"``.
+        """
+        body = {"name": name, "column": column, "entries": list(entries), "normalised": normalised, "hash": hash}
+        return cast(Suppressed, self.calls.call("POST", "/v1/suppressions", body=body).json())
+
+    def suppressions(self) -> list[SuppressionList]:
+        """The suppression lists that are kept, by name."""
+        return cast(list[SuppressionList], self._get("/v1/suppressions")["items"])
+
+    def lift_suppressions(self, name: str) -> None:
+        """Drops a suppression list: rows of people on it are taken again.
+
+        Args:
+            name: of the list.
+        """
+        self.calls.call("DELETE", f"/v1/suppressions/{name}")
 
     def request(self, request: str) -> OneRequest:
         """One request, its state and its certificates.

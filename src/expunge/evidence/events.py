@@ -33,6 +33,7 @@ class EventKind(StrEnum):
     REQUEST_EXTENDED = "request.extended"
     REQUEST_APPROVED = "request.approved"
     REQUEST_STUCK = "request.stuck"
+    REQUEST_LIFTED = "request.lifted"
     BATCH_BEGUN = "batch.begun"
     BATCH_CERTIFIED = "batch.certified"
     BATCH_CLOSED = "batch.closed"

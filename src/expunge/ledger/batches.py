@@ -29,6 +29,7 @@ class BatchKind(Word):
     RETIRE = "retire"
     UPSERT = "upsert"
     WIDEN = "widen"
+    LIFT = "lift"
 
 
 class BatchState(Word):

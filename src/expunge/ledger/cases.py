@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 
 from expunge.evidence.events import EventKind
-from expunge.ledger import log, requests, sealing, times
-from expunge.ledger.requests import OPEN, PART, Request, RequestState
+from expunge.ledger import log, requests, restrictions, sealing, times, tombstones
+from expunge.ledger.requests import OPEN, PART, STANDING, Request, RequestState
 from expunge.ledger.tables import acts, case_files, notes
 from expunge.ledger.tables import requests as table
 from expunge.ledger.words import Word
@@ -25,6 +25,7 @@ class Deed(Word):
     CANCELLED = "cancelled"
     APPROVED = "approved"
     NOTED = "noted"
+    LIFTED = "lifted"
 
 
 class Extension(Word):
@@ -35,15 +36,23 @@ class Extension(Word):
 
 
 class Ground(Word):
-    """Why a request may be refused after all (GDPR Art. 17(3) a to e, and Art. 12(5))."""
+    """Why a request may be refused after all (GDPR Art. 17(3) a to e, Art. 18(1), and Art. 12(5))."""
 
     EXPRESSION = "expression"
     LEGAL_OBLIGATION = "legal-obligation"
     PUBLIC_HEALTH = "public-health"
     ARCHIVING = "archiving"
     LEGAL_CLAIMS = "legal-claims"
+    NO_GROUND = "no-ground"
+    """None of the grounds for restriction applies."""
     UNFOUNDED = "unfounded"
     EXCESSIVE = "excessive"
+
+
+OF_RESTRICTION = (Ground.NO_GROUND, Ground.UNFOUNDED, Ground.EXCESSIVE)
+"""Why a request to restrict processing may be refused."""
+OF_ERASURE = tuple(ground for ground in Ground if ground != Ground.NO_GROUND)
+"""Why a request to forget may be refused."""
 
 
 class Withdrawal(Word):
@@ -53,6 +62,22 @@ class Withdrawal(Word):
     MISTAKE = "mistake"
     DUPLICATE = "duplicate"
     OTHER = "other"
+
+
+class Lifting(Word):
+    """Why a restriction of processing is lifted."""
+
+    SETTLED = "settled"
+    """What was contested, or objected to, is decided."""
+    CLAIMS_OVER = "claims-over"
+    """The person needs the data for no claim any more."""
+    PERSON = "person"
+    """The person wants it lifted."""
+    OTHER = "other"
+
+
+ERASED = "erased"
+"""Why a restriction, or the request for one, ended: the person was forgotten meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +165,31 @@ def cancel(connection: sa.Connection, request: str, reason: Withdrawal, actor: s
     log.note(connection, EventKind.REQUEST_CANCELLED, [{"request": request}])
 
 
+def lift(connection: sa.Connection, request: str, reason: Lifting, actor: str) -> None:
+    """Notes that a restriction is lifted, in a writing transaction; it stands until every model has learned the rows again."""
+    lifting = {"state": RequestState.LIFTING, "reason": reason}
+    sealing.update(connection, table, table.c.id == request, **lifting)
+    _act(connection, [request], actor, Deed.LIFTED, reason)
+    log.note(connection, EventKind.REQUEST_LIFTED, [{"request": request}])
+
+
+def end_with(connection: sa.Connection, people: Sequence[str]) -> None:
+    """Ends the restrictions of people who are erased, in a writing transaction, whether they stand or were only asked for.
+
+    Args:
+        people: pseudonyms in the table.
+    """
+    for row in restrictions.of(connection, people):
+        if row.is_standing:
+            restrictions.lift(connection, [row.id], times.exact())
+            sealing.update(connection, table, table.c.id == row.id, reason=ERASED)
+            if row.state == RequestState.RESTRICTED:
+                log.note(connection, EventKind.REQUEST_LIFTED, [{"request": row.id}])
+        else:
+            _end(connection, row.id, RequestState.CANCELLED, ERASED)
+            log.note(connection, EventKind.REQUEST_CANCELLED, [{"request": row.id}])
+
+
 def lot_of(connection: sa.Connection, lot: str) -> list[Request]:
     """The requests that came with one call and wait for approval."""
     mine = (table.c.lot == lot) & (table.c.state == RequestState.ACCEPTED) & table.c.approved_by.is_(None)
@@ -169,7 +219,7 @@ def purge(connection: sa.Connection, until: str) -> None:
 
 
 def _over(until: str) -> sa.Select[tuple[str]]:
-    return sa.select(table.c.id).where(table.c.state.not_in(OPEN), table.c.closed <= until)
+    return sa.select(table.c.id).where(table.c.state.not_in((*OPEN, *STANDING)), until >= tombstones.OVER_AT)
 
 
 def _end(connection: sa.Connection, request: str, state: RequestState, reason: str, **more: str) -> None:

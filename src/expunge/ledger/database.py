@@ -23,7 +23,7 @@ from expunge.ledger.sqlite import begin, configure, readable
 from expunge.ledger.tables import events, metadata, properties, seals
 from expunge.ledger.witness import Witness
 
-HEAD = "0006"
+HEAD = "0007"
 """The newest migration; a test compares it with the existing migrations."""
 MIGRATIONS = Path(__file__).parent / "migrations"
 UNDEFINED = ("UndefinedTable", "UndefinedColumn")

@@ -25,7 +25,7 @@ class Matter(Word):
     DUE = "due"
     """Due this week, and not overdue."""
     STUCK = "stuck"
-    """A model cannot answer it."""
+    """A model cannot answer it, or cannot learn again what a restriction withheld that is lifted."""
     APPROVAL = "approval"
     """A second person has to approve it."""
     HELD = "held"
@@ -215,12 +215,13 @@ def _matter(matter: Matter, now: datetime) -> sa.ColumnElement[bool]:
     today, week = now.date().isoformat(), (now.date() + SOON + timedelta(days=1)).isoformat()
     accepted = table.c.state == RequestState.ACCEPTED
     is_unapproved = table.c.lot.is_not(None) & table.c.approved_by.is_(None)
+    if matter == Matter.STUCK:
+        return table.c.state.in_((RequestState.ACCEPTED, RequestState.LIFTING)) & table.c.problem.is_not(None)
     return (
         table.c.state.in_(OPEN)
         & {
             Matter.OVERDUE: table.c.deadline < today,
             Matter.DUE: (table.c.deadline >= today) & (table.c.deadline < week),
-            Matter.STUCK: accepted & table.c.problem.is_not(None),
             Matter.APPROVAL: accepted & is_unapproved,
             Matter.HELD: accepted & (table.c.hold > now.isoformat(timespec="microseconds")),
             Matter.OPEN: sa.true(),

@@ -3,6 +3,10 @@
 A request is *accepted* once its subject is known to have rows, *working* while a batch works on it, *certified* when every
 model has a certified release without the rows, and *closed* when the rows are erased from the table. If the person comes back
 with new rows, it is *returned*.
+
+A request to restrict processing goes accepted → working → restricted → lifting → lifted. It is *restricted* when every model
+has a certified release without the rows, which stay in the table; *lifting* once an officer has lifted it; and *lifted* when
+every model has learned the rows again, or they were erased.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,6 +25,20 @@ class RequestKind(Word):
 
     FORGET = "forget"
     RECTIFY = "rectify"
+    RESTRICT = "restrict"
+
+
+class Basis(Word):
+    """Why processing may be restricted (GDPR Art. 18(1) a to d)."""
+
+    ACCURACY = "accuracy"
+    """The person contests that the data are accurate."""
+    UNLAWFUL = "unlawful"
+    """The processing is unlawful, and the person does not want the data erased."""
+    CLAIMS = "claims"
+    """The person needs them for legal claims."""
+    OBJECTION = "objection"
+    """The person has objected, and that is not decided yet."""
 
 
 class Channel(Word):
@@ -42,6 +60,9 @@ class RequestState(Word):
     CERTIFIED = "certified"
     CLOSED = "closed"
     RETURNED = "returned"
+    RESTRICTED = "restricted"
+    LIFTING = "lifting"
+    LIFTED = "lifted"
     CANCELLED = "cancelled"
     REFUSED = "refused"
 
@@ -49,6 +70,12 @@ class RequestState(Word):
 PATH = (RequestState.ACCEPTED, RequestState.WORKING, RequestState.CERTIFIED, RequestState.CLOSED)
 """The states that a request goes through."""
 OPEN = PATH[:-1]
+STANDING = (RequestState.RESTRICTED, RequestState.LIFTING)
+"""The states in which a restriction stands: no model knows the rows, and the table has them."""
+RESTRICTING = (RequestState.ACCEPTED, RequestState.WORKING, *STANDING, RequestState.LIFTED)
+"""The states that a request to restrict processing goes through."""
+WORKED = (RequestKind.FORGET, RequestKind.RESTRICT)
+"""The kinds of requests that wait in the queue until every model has forgotten the person."""
 RESTORE = "restore"
 """The actor of requests that a restore makes again."""
 PART = 500
@@ -76,6 +103,8 @@ class Request:
         reason: why it was refused by an officer, or withdrawn.
         hold: it is not worked before, unless somebody wants it.
         lot: the call with which it came, if that needs a second person's approval; ``approved_by`` names that person's token.
+        ground: of a restriction, why it was asked for.
+        lifted: when a restriction ended; ``closed`` is when it took effect.
     """
 
     id: str
@@ -102,6 +131,8 @@ class Request:
     hold: str | None = None
     lot: str | None = None
     approved_by: str | None = None
+    ground: Basis | None = None
+    lifted: str | None = None
 
     @classmethod
     def of(cls, row: sa.Row[Any]) -> "Request":
@@ -109,7 +140,8 @@ class Request:
         values = {name: value for name, value in row._mapping.items() if name != "seal"}
         words = {"kind": RequestKind.read(row.kind), "state": RequestState.read(row.state)}
         channel = None if row.channel is None else Channel.read(row.channel)
-        return cls(**{**values, **words, "channel": channel})
+        ground = None if row.ground is None else Basis.read(row.ground)
+        return cls(**{**values, **words, "channel": channel, "ground": ground})
 
     @property
     def person(self) -> str:
@@ -123,6 +155,11 @@ class Request:
         return self.state in OPEN
 
     @property
+    def is_standing(self) -> bool:
+        """Whether it is a restriction that stands."""
+        return self.state in STANDING
+
+    @property
     def is_unapproved(self) -> bool:
         """Whether a second person has to approve it before it is worked."""
         return self.state == RequestState.ACCEPTED and self.lot is not None and self.approved_by is None
@@ -132,8 +169,8 @@ class Request:
         return self.state == RequestState.ACCEPTED and self.hold is not None and self.hold > now
 
 
-_STUCK = (requests.c.state == RequestState.ACCEPTED) & (requests.c.kind == RequestKind.FORGET) & requests.c.problem.is_not(None)
-"""Requests to forget that could not be worked."""
+_STUCK = (requests.c.state == RequestState.ACCEPTED) & requests.c.kind.in_(WORKED) & requests.c.problem.is_not(None)
+"""Requests in the queue that could not be worked."""
 
 
 def insert(connection: sa.Connection, made: Sequence[Request]) -> None:
@@ -141,11 +178,14 @@ def insert(connection: sa.Connection, made: Sequence[Request]) -> None:
     sealing.insert(connection, requests, [asdict(request) for request in made])
 
 
-def found_by(connection: sa.Connection, column: str, values: Iterable[str]) -> dict[str, Request]:
-    """The newest request for each of ``values`` of ``column``."""
+def found_by(
+    connection: sa.Connection, column: str, values: Iterable[str], kinds: Sequence[RequestKind] = tuple(RequestKind)
+) -> dict[str, Request]:
+    """The newest request of one of ``kinds`` for each of ``values`` of ``column``."""
     field, listed, found = requests.c[column], list(values), {}
     for start in range(0, len(listed), PART):
-        chosen = sa.select(requests).where(field.in_(listed[start : start + PART])).order_by(requests.c.received)
+        mine = field.in_(listed[start : start + PART]) & requests.c.kind.in_(kinds)
+        chosen = sa.select(requests).where(mine).order_by(requests.c.received)
         for request in read(connection, chosen):
             found[str(getattr(request, column))] = request
     return found
@@ -164,8 +204,8 @@ def made_since(connection: sa.Connection, actor: str, since: str) -> int:
 
 
 def waiting(connection: sa.Connection) -> list[Request]:
-    """All accepted requests to forget that need nobody's approval, held or not, most urgent first."""
-    mine = (requests.c.state == RequestState.ACCEPTED, requests.c.kind == RequestKind.FORGET, _approved())
+    """All accepted requests in the queue that need nobody's approval, held or not, most urgent first."""
+    mine = (requests.c.state == RequestState.ACCEPTED, requests.c.kind.in_(WORKED), _approved())
     return read(connection, sa.select(requests).where(*mine).order_by(requests.c.deadline, requests.c.id))
 
 
@@ -195,18 +235,19 @@ def stuck_by_problem(connection: sa.Connection, limit: int) -> list[tuple[str, i
     return [(str(why), int(n)) for why, n in connection.execute(chosen.order_by(count.desc(), requests.c.problem).limit(limit))]
 
 
-def to_forget(connection: sa.Connection) -> list[Request]:
-    """All requests to forget that were ever made."""
-    return read(connection, sa.select(requests).where(requests.c.kind == RequestKind.FORGET))
+def made(connection: sa.Connection) -> list[Request]:
+    """All requests that were ever made and wait, or waited, in the queue."""
+    return read(connection, sa.select(requests).where(requests.c.kind.in_(WORKED)))
 
 
 def asked(connection: sa.Connection) -> list[Request]:
-    """All requests to forget whose people still have rows, whether or not a batch works on them; without those that are held or
-    not approved, which can still be withdrawn as if nobody had asked."""
+    """All requests of the queue whose people still have rows that models are not to know, whether or not a batch works on them,
+    and restrictions that stand; without those that are held or not approved, which can still be withdrawn as if nobody had
+    asked."""
     is_free = requests.c.hold.is_(None) | (requests.c.hold <= times.exact())
     accepted = (requests.c.state == RequestState.ACCEPTED) & is_free & _approved()
-    mine = accepted | (requests.c.state == RequestState.WORKING)
-    chosen = sa.select(requests).where(mine, requests.c.kind == RequestKind.FORGET)
+    mine = accepted | requests.c.state.in_((RequestState.WORKING, *STANDING))
+    chosen = sa.select(requests).where(mine, requests.c.kind.in_(WORKED))
     return read(connection, chosen.order_by(requests.c.id))
 
 
@@ -222,11 +263,16 @@ def assign(connection: sa.Connection, ids: Sequence[str], batch: int) -> None:
         sealing.update(connection, requests, part, batch=batch, state=RequestState.WORKING, hold=None)
 
 
-def certify(connection: sa.Connection, batch: int, ids: Sequence[str]) -> None:
-    """Notes that every model has forgotten what these requests ask for; the batch's other requests wait for another batch."""
+def certify(connection: sa.Connection, batch: int, ids: Sequence[str], at: str) -> None:
+    """Notes that every model has forgotten what these requests ask for; the batch's other requests wait for another batch. A
+    restriction takes effect with it, at ``at``."""
+    done = {"batch": batch, "problem": None, "again": None}
     for start in range(0, len(ids), PART):
         part = requests.c.id.in_(ids[start : start + PART])
-        sealing.update(connection, requests, part, batch=batch, state=RequestState.CERTIFIED, problem=None, again=None)
+        is_restriction = requests.c.kind == RequestKind.RESTRICT
+        restricted = {**done, "state": RequestState.RESTRICTED, "closed": at, "attempts": 0}
+        sealing.update(connection, requests, part & is_restriction, **restricted)
+        sealing.update(connection, requests, part & ~is_restriction, **done, state=RequestState.CERTIFIED)
     others = (requests.c.batch == batch) & (requests.c.state == RequestState.WORKING)
     sealing.update(connection, requests, others, batch=None, state=RequestState.ACCEPTED)
 
@@ -258,8 +304,10 @@ def forgotten(connection: sa.Connection, batch: int, model: str, ids: Iterable[s
 
 
 def forgetting(connection: sa.Connection) -> dict[str, dict[str, int]]:
-    """For each open request that some models have already worked, these models with their batch."""
-    chosen = sa.select(forgotten_by).join(requests, requests.c.id == forgotten_by.c.request).where(requests.c.state.in_(OPEN))
+    """For each open request that some models have already worked, and each restriction that stands, these models with their
+    batch."""
+    mine = requests.c.state.in_((*OPEN, *STANDING))
+    chosen = sa.select(forgotten_by).join(requests, requests.c.id == forgotten_by.c.request).where(mine)
     found: dict[str, dict[str, int]] = {}
     for row in sealing.rows(connection, chosen, forgotten_by):
         found.setdefault(row.request, {})[row.model] = row.batch
@@ -310,7 +358,8 @@ def batches_of(connection: sa.Connection, request: str) -> dict[str, int]:
 
 def close(connection: sa.Connection, batch: int, at: str) -> None:
     """Closes the batch's requests; their pseudonyms in the table are dropped."""
-    sealing.update(connection, requests, requests.c.batch == batch, state=RequestState.CLOSED, subject=None, closed=at)
+    mine = (requests.c.batch == batch) & (requests.c.state == RequestState.CERTIFIED)
+    sealing.update(connection, requests, mine, state=RequestState.CLOSED, subject=None, closed=at)
 
 
 def is_untouched(connection: sa.Connection, request: str) -> bool:
@@ -338,9 +387,11 @@ def tombstones_to_keep(connection: sa.Connection, batch: int | None) -> set[str]
 
 
 def open_ids(connection: sa.Connection, batch: int | None) -> list[str]:
-    """Ids of the open requests, oldest first, without those of a certified ``batch`` that is about to close them."""
-    chosen = sa.select(requests).where(requests.c.state.in_(OPEN)).order_by(requests.c.received, requests.c.id)
-    return [request.id for request in read(connection, chosen) if batch is None or request.batch != batch]
+    """Ids of the open requests and of the restrictions that stand, oldest first, without those of a certified ``batch`` that is
+    about to close them."""
+    chosen = sa.select(requests).where(requests.c.state.in_((*OPEN, *STANDING)))
+    found = read(connection, chosen.order_by(requests.c.received, requests.c.id))
+    return [request.id for request in found if batch is None or request.is_standing or request.batch != batch]
 
 
 def _approved() -> sa.ColumnElement[bool]:

@@ -23,16 +23,31 @@ class SuppressionList:
         column: the hashed alias that it is about.
         imported: when it was last added to, ISO 8601.
         entries: number of its entries.
+        actor: who last added to it: id of a token, or ``local``; ``None`` where an earlier version did not note it.
+        matched: number of requests made because of it; ``None`` likewise.
+        applied: when rows that came were last compared with it; ``None`` if none were since it is noted.
     """
 
     name: str
     column: str
     imported: str
     entries: int
+    actor: str | None = None
+    matched: int | None = None
+    applied: str | None = None
 
 
-def add(connection: sa.Connection, name: str, column: str, stones: Iterable[str], at: str) -> int:
+def add(connection: sa.Connection, name: str, column: str, stones: Iterable[str], at: str, actor: str, matched: int) -> int:
     """Adds entries to the list ``name``, which is made if there is none; returns how many are new.
+
+    Args:
+        connection: a connection in a writing transaction.
+        name: of the list.
+        column: the hashed alias that it is about.
+        stones: tombstones of its entries.
+        at: when it was imported, ISO 8601.
+        actor: who imported it.
+        matched: number of requests made because of these entries.
 
     Raises:
         ValueError: the list is about another column.
@@ -41,9 +56,11 @@ def add(connection: sa.Connection, name: str, column: str, stones: Iterable[str]
     if before and before[0].column != column:
         raise ValueError(f"the list {name!r} is about {before[0].column}: give this one another name")
     if before:
-        sealing.update(connection, suppression_lists, suppression_lists.c.name == name, imported=at)
+        noted = {"imported": at, "actor": actor, "matched": (before[0].matched or 0) + matched}
+        sealing.update(connection, suppression_lists, suppression_lists.c.name == name, **noted)
     else:
-        sealing.insert(connection, suppression_lists, [{"name": name, "column": column, "imported": at}])
+        noted = {"name": name, "column": column, "imported": at, "actor": actor, "matched": matched, "applied": None}
+        sealing.insert(connection, suppression_lists, [noted])
     mine = sa.select(suppressions.c.tombstone).where(suppressions.c.list == name)
     known = set(connection.execute(mine).scalars())
     new = [{"tombstone": stone, "list": name} for stone in dict.fromkeys(stones) if stone not in known]
@@ -65,7 +82,15 @@ def lists(connection: sa.Connection) -> list[SuppressionList]:
     rows = sealing.rows(connection, sa.select(suppression_lists).order_by(suppression_lists.c.name), suppression_lists)
     counted = sa.select(suppressions.c.list, sa.func.count()).group_by(suppressions.c.list)
     counts = {name: int(count) for name, count in connection.execute(counted)}
-    return [SuppressionList(row.name, row.column, row.imported, counts.get(row.name, 0)) for row in rows]
+    return [
+        SuppressionList(row.name, row.column, row.imported, counts.get(row.name, 0), row.actor, row.matched, row.applied)
+        for row in rows
+    ]
+
+
+def apply(connection: sa.Connection, at: str) -> None:
+    """Notes that rows that came were compared with every list, in a writing transaction."""
+    sealing.update(connection, suppression_lists, sa.true(), applied=at)
 
 
 def lift(connection: sa.Connection, name: str) -> bool:

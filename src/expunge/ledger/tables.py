@@ -83,7 +83,7 @@ data_files = _sealed(
 batches = _sealed(
     "batches",  # what process() works on, from intent to close
     Column("id", _Whole, primary_key=True, autoincrement=False),
-    Column("kind", Text, nullable=False),  # fit, forget, append, rectify, refit, replace, retire, upsert, widen
+    Column("kind", Text, nullable=False),  # fit, forget, append, rectify, refit, replace, retire, upsert, widen, lift
     Column("state", Text, nullable=False),  # intent, certified, closed, abandoned
     Column("states", Text, nullable=False),  # JSON: model and number of each state file it writes
     Column("content", Text),  # keyed digest of the rows that it added, for as long as the settings say
@@ -96,12 +96,12 @@ requests = _sealed(
     "requests",
     Column("id", Text, primary_key=True),
     Column("key", Text, nullable=False, unique=True),  # the caller's idempotency key
-    Column("kind", Text, nullable=False),  # forget, rectify
+    Column("kind", Text, nullable=False),  # forget, rectify, restrict
     Column("subject", Text),  # the pseudonym in the table, while the request is open
     Column("tombstone", Text, nullable=False),  # another pseudonym, which answers "already forgotten"; empty after its term
     Column("commitment", Text, nullable=False),
     Column("actor", Text, nullable=False),
-    Column("state", Text, nullable=False),  # accepted, working, certified, closed, returned, cancelled, refused
+    Column("state", Text, nullable=False),  # accepted, working, certified, closed… (``requests.RequestState``)
     Column("problem", Text),
     Column("attempts", _Whole, nullable=False),  # failed attempts
     Column("again", Text),  # not to be tried before then, after a failed attempt
@@ -118,6 +118,8 @@ requests = _sealed(
     Column("hold", Text),  # not to be worked before then; empty once somebody works on it
     Column("lot", Text),  # the call with which it came, if that needs a second person's approval
     Column("approved_by", Text),
+    Column("ground", Text),  # of a restriction: accuracy, unlawful, claims, objection
+    Column("lifted", Text),  # when a restriction ended
     Index("requests_by_state", "state", "deadline"),
     Index("requests_by_state_and_time", "state", "received", "id"),
     Index("requests_by_day", "received_on"),
@@ -154,7 +156,7 @@ acts = _sealed(
     Column("request", Text, ForeignKey("requests.id"), nullable=False),
     Column("at", Text, nullable=False),
     Column("actor", Text, nullable=False),
-    Column("act", Text, nullable=False),  # extended, refused, cancelled, approved, noted
+    Column("act", Text, nullable=False),  # extended, refused, cancelled, approved, noted, lifted
     Column("reason", Text),
     Index("acts_by_request", "request"),
 )
@@ -258,6 +260,9 @@ suppression_lists = _sealed(
     Column("name", Text, primary_key=True),
     Column("column", Text, nullable=False),  # the hashed alias that it is about
     Column("imported", Text, nullable=False),  # when it was last added to
+    Column("actor", Text),  # who did that: id of a token, or local
+    Column("matched", _Whole),  # number of requests made because of it
+    Column("applied", Text),  # when rows that came were last compared with it
 )
 
 suppressions = _sealed(

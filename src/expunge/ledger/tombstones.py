@@ -11,13 +11,15 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from expunge.ledger import requests, sealing
-from expunge.ledger.requests import Request, RequestState
+from expunge.ledger.requests import Request, RequestKind, RequestState
 from expunge.ledger.tables import alias_tombstones
 from expunge.ledger.tables import requests as table
 
-OVER = (RequestState.CLOSED, RequestState.RETURNED, RequestState.CANCELLED, RequestState.REFUSED)
+OVER = (RequestState.CLOSED, RequestState.RETURNED, RequestState.LIFTED, RequestState.CANCELLED, RequestState.REFUSED)
 """States of requests whose tombstones wait for the end of their term."""
 PART = requests.PART
+OVER_AT = sa.func.coalesce(table.c.lifted, table.c.closed)
+"""When a request was over: of a restriction, when it was lifted."""
 
 
 class Kept(NamedTuple):
@@ -42,16 +44,16 @@ def keep_aliases(connection: sa.Connection, by_request: Mapping[str, Sequence[st
     sealing.insert(connection, alias_tombstones, rows)
 
 
-def requests_by(connection: sa.Connection, stones: Iterable[str]) -> dict[str, Request]:
-    """The newest request for each of these tombstones, of a person or of an alias."""
+def requests_by(connection: sa.Connection, stones: Iterable[str], kind: RequestKind) -> dict[str, Request]:
+    """The newest request of a kind for each of these tombstones, of a person or of an alias."""
     listed = list(dict.fromkeys(stones))
-    found = requests.found_by(connection, "tombstone", listed)
+    found = requests.found_by(connection, "tombstone", listed, [kind])
     for start in range(0, len(listed), PART):
         chosen = sa.select(alias_tombstones).where(alias_tombstones.c.tombstone.in_(listed[start : start + PART]))
         pairs = [(row.tombstone, row.request) for row in sealing.rows(connection, chosen, alias_tombstones)]
-        made = requests.found_by(connection, "id", {request for _stone, request in pairs})
+        made = requests.found_by(connection, "id", {request for _stone, request in pairs}, [kind])
         for stone, request in pairs:
-            if stone not in found or found[stone].received < made[request].received:
+            if request in made and (stone not in found or found[stone].received < made[request].received):
                 found[stone] = made[request]
     return found
 
@@ -99,13 +101,16 @@ def kept(connection: sa.Connection) -> Kept:
         int(connection.execute(sa.select(sa.func.count()).select_from(table).where(condition)).scalar_one())
         for condition in (over, over & (table.c.tombstone == ""))  # few rows are looked at, and an index has the rest
     )
-    mine = (
-        sa.select(table.c.closed).where(table.c.tombstone != "", table.c.closed.is_not(None)).limit(1)
-    )  # in order of an index
-    first, last = (connection.execute(mine.order_by(order)).scalar() for order in (table.c.closed, table.c.closed.desc()))
+    mine = sa.select(table.c.closed).where(over, table.c.tombstone != "", table.c.closed.is_not(None))
+    mine = mine.where(table.c.lifted.is_(None)).limit(1)
+    times = [connection.execute(mine.order_by(order)).scalar() for order in (table.c.closed, table.c.closed.desc())]
+    lifted = sa.select(sa.func.min(table.c.lifted), sa.func.max(table.c.lifted))
+    times += connection.execute(lifted.where(table.c.state == RequestState.LIFTED, table.c.tombstone != "")).one()
+    known = sorted(time for time in times if time is not None)
+    first, last = (known[0], known[-1]) if known else (None, None)
     others = connection.execute(sa.select(sa.func.count()).select_from(alias_tombstones)).scalar_one()
     return Kept(ended - gone, int(others), first, last)
 
 
 def _over(until: str) -> sa.ColumnElement[bool]:
-    return table.c.state.in_(OVER) & (table.c.closed <= until) & (table.c.tombstone != "")
+    return table.c.state.in_(OVER) & (until >= OVER_AT) & (table.c.tombstone != "")

@@ -23,7 +23,7 @@ from expunge.service.access import REQUESTS, AccessControl, Anybody, LoggedOut, 
 from expunge.service.connections import Connections
 from expunge.service.contract import describe, operation_id
 from expunge.service.drafts import Drafts
-from expunge.service.forecasts import Forecasts
+from expunge.service.faults import described
 from expunge.service.handouts import Handouts
 from expunge.service.intake import Intake
 from expunge.service.jobs import EVERY as EVERY_JOB
@@ -32,6 +32,7 @@ from expunge.service.middleware import Heads, Rooted
 from expunge.service.pages.failures import failure_page
 from expunge.service.pages.rendering import logged_out
 from expunge.service.routing import BODY_BYTES, GuardedRoute
+from expunge.service.views import expected
 from expunge.service.worker import EVERY, Worker
 from expunge.unlearning.release import VERSION
 from expunge.workspace import Workspace
@@ -83,7 +84,7 @@ def create_app(
         app.state.intake = Intake(workspace.storage)
         app.state.worker = Worker(workspace, every)
         app.state.jobs = Jobs(workspace, app.state.worker.faults, min(every, EVERY_JOB))
-        _warm(workspace, app.state.jobs.forecasts)
+        _warm(app)
         app.state.worker.start()
         app.state.jobs.start()
         yield
@@ -132,13 +133,14 @@ def _require_readable(workspace: Workspace) -> None:
         sessions.require_sealed(connection)
 
 
-def _warm(workspace: Workspace, forecasts: Forecasts) -> None:
+def _warm(app: FastAPI) -> None:
     """Loads what the first page and the first preview need, for which nobody is to wait: libraries that take a second."""
     try:
-        forecasts.refresh()
-        workspace.preview([ForgetRequest("", "nobody")])
-    except ExpungeError as error:  # whoever asks is told
-        log.warning("the service is not warm: %s", error)
+        app.state.jobs.forecasts.refresh()
+        app.state.workspace.preview([ForgetRequest("", "nobody")])
+        expected(app.state, 1)
+    except (ExpungeError, OSError, ValueError) as error:  # whoever asks is told
+        log.warning("the service is not warm: %s", described(error))
 
 
 def _session_secret(path: Path) -> bytes:

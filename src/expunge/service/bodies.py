@@ -57,7 +57,7 @@ class Problem(BaseModel):
 
 
 class AskedOne(Noted):
-    """A request to be forgotten."""
+    """A request to be forgotten, or to restrict processing."""
 
     subject: Annotated[Subject, Field(repr=False)]
     by: By = None
@@ -95,11 +95,21 @@ class LearnedModel(BaseModel):
     at: str
 
 
+class RestrictionModel(BaseModel):
+    """A restriction of the processing of a person's data that stands or was asked for."""
+
+    request: str
+    state: Annotated[str, Field(description="`restricted` while it stands, `lifting` until the models have followed its end.")]
+    ground: str | None
+    since: Annotated[str | None, Field(description="When it took effect; null before.")]
+
+
 class DisclosureModel(BaseModel):
     """What is held about a person."""
 
     rows: Annotated[list[dict[str, Cell]], Field(description="As they came, without ids: these are not kept.")]
     models: list[LearnedModel]
+    restrictions: list[RestrictionModel]
 
 
 class AskedMany(Noted):

@@ -2,9 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
-from expunge.ledger.cases import Extension, Ground, Withdrawal
+from expunge.ledger.cases import Extension, Ground, Lifting, Withdrawal
 from expunge.service.bodies import By, Subject
 from expunge.workspace.cases import LONG, SHORT
 
@@ -29,6 +29,14 @@ class Withdrawn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     reason: Withdrawal = Withdrawal.PERSON
+
+
+class Lifted(BaseModel):
+    """Why a restriction of processing is lifted, and that the person was told before (GDPR Art. 18(3))."""
+
+    model_config = ConfigDict(extra="forbid")
+    reason: Lifting
+    informed: Annotated[StrictBool, Field(description="Whether the person was told before; if not, it is not lifted.")]
 
 
 class Written(BaseModel):
@@ -63,9 +71,11 @@ class RequestModel(BaseModel):
     hold: Annotated[str | None, Field(description="It is not worked before.")]
     needs_approval: bool
     closed: str | None
-    reason: Annotated[str | None, Field(description="Why an officer refused it, or why it was withdrawn.")]
+    reason: Annotated[str | None, Field(description="Why an officer refused it, or it was withdrawn, or a restriction lifted.")]
     problem: str | None
     batch: int | None
+    ground: Annotated[str | None, Field(description="Of a restriction, why it was asked for.")]
+    lifted: Annotated[str | None, Field(description="When a restriction ended; `closed` is when it took effect.")]
 
 
 class NoteModel(BaseModel):

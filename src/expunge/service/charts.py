@@ -9,6 +9,7 @@ from scipy.special import ndtr, ndtri
 from expunge.ledger.batches import BatchKind
 from expunge.ledger.releases import Listed
 from expunge.unlearning.rung import Rung
+from expunge.workspace.days import day
 
 SQUARE = 260
 """Width and height of the picture of an audit."""
@@ -33,7 +34,7 @@ def spending(releases: Sequence[Listed]) -> dict[str, Any]:
             refits.append(round(x + across / 2, 1))
     ticks = [{"y": round(bottom - (bottom - top) * part, 1), "text": f"{part:.0%}"} for part in (0.0, 0.5, 1.0)]
     ends = [(left, "start", releases[0]), (right, "end", releases[-1])][: len(releases)]
-    days = [{"x": x, "anchor": anchor, "text": f"{row.number}, {row.at[:10]}"} for x, anchor, row in ends]
+    days = [{"x": x, "anchor": anchor, "text": f"{row.number}, {day(row.at)}"} for x, anchor, row in ends]
     number = f"{len(releases)} release{'s' if len(releases) > 1 else ''}"
     text = f"{number}, {len(refits)} of them refits; {shares[-1]:.0%} of what is promised is spent now"
     box = {"left": left, "right": right, "top": top, "bottom": bottom, "width": PLOT[0], "height": PLOT[1]}

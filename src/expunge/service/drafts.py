@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from expunge.data.lists import IdList, Unclear, look, read_list
+from expunge.ledger.requests import Basis, RequestKind
 from expunge.service.shelf import Shelf
 from expunge.workspace.cases import NO_CASE, Case
 
@@ -29,6 +30,8 @@ class Given:
         column: the heading of the column with the ids, or "".
         separator: a word of ``SEPARATORS``, or "".
         case: how the requests came, and what is noted of them.
+        kind: what is asked for.
+        ground: of a restriction, why.
     """
 
     typed: str = field(repr=False)
@@ -39,6 +42,8 @@ class Given:
     column: str
     separator: str = ""
     case: Case = NO_CASE
+    kind: RequestKind = RequestKind.FORGET
+    ground: Basis | None = None
 
     def read(self, known: Sequence[str]) -> "Draft":
         """The draft made of it.

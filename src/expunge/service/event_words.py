@@ -30,6 +30,7 @@ WORDS: dict[EventKind, str] = {
     EventKind.REQUEST_CANCELLED: "Request withdrawn",
     EventKind.REQUEST_RESTORED: "Request made again after a restore",
     EventKind.REQUEST_STUCK: "Request could not be worked",
+    EventKind.REQUEST_LIFTED: "Restriction of processing lifted",
     EventKind.BATCH_BEGUN: "Work begun",
     EventKind.BATCH_CERTIFIED: "Work certified",
     EventKind.BATCH_CLOSED: "Work finished",

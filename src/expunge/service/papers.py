@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from expunge.errors import LedgerCorrupt, SignatureInvalid
 from expunge.ledger import releases, requests, times
-from expunge.ledger.cases import Extension, Ground
+from expunge.ledger.cases import ERASED, Extension, Ground
 from expunge.ledger.requests import Request, RequestKind, RequestState
 from expunge.service.codes import drawn
 from expunge.service.words import written
@@ -77,6 +77,7 @@ GROUNDS = {
     Ground.PUBLIC_HEALTH: "the data are needed for public health (Art. 17(3)(c) GDPR)",
     Ground.ARCHIVING: "the data are needed for archiving, research or statistics (Art. 17(3)(d) GDPR)",
     Ground.LEGAL_CLAIMS: "the data are needed for legal claims (Art. 17(3)(e) GDPR)",
+    Ground.NO_GROUND: "none of the grounds of Art. 18(1) GDPR applies",
     Ground.UNFOUNDED: "the request is manifestly unfounded (Art. 12(5) GDPR)",
     Ground.EXCESSIVE: "the request is excessive (Art. 12(5) GDPR)",
 }
@@ -157,6 +158,6 @@ def answers(storage: Storage, connection: sa.Connection, row: Request) -> list[A
 
 
 def _page(name: str, **values: Any) -> str:
-    words = {"day": day, "today": day(times.now().isoformat()), "GROUNDS": GROUNDS, "EXTENSIONS": EXTENSIONS}
+    words = {"day": day, "today": day(times.now().isoformat()), "GROUNDS": GROUNDS, "EXTENSIONS": EXTENSIONS, "ERASED": ERASED}
     kinds = {"RequestKind": RequestKind, "RequestState": RequestState}
     return templates.get_template(name).render(**words, **kinds, **values)

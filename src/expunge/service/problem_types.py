@@ -62,6 +62,8 @@ TYPES = {
         ProblemType(Refusal.EXTENDED_BEFORE, 409, "Extended before", "nothing: a deadline is extended once"),
         ProblemType(Refusal.OWN_REQUEST, 403, "Made with the same token", "let a second person approve it"),
         ProblemType(Refusal.NOTHING_TO_APPROVE, 409, "Nothing to approve", "nothing: it does not wait for approval"),
+        ProblemType(Refusal.BEING_FORGOTTEN, 409, "The person asked to be forgotten", "withdraw that request first"),
+        ProblemType(Refusal.NOTHING_TO_LIFT, 409, "No restriction that stands", "nothing: it is none, or has ended"),
         ProblemType("busy", 409, "Another process is working in the workspace", "try again after `Retry-After`"),
         ProblemType("capacity-exceeded", 409, "The model cannot certify this", "refit the model"),
         ProblemType("budget-spent", 409, "The model's budget is spent", "wait for its scheduled refit"),

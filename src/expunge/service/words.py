@@ -12,6 +12,7 @@ from expunge.ledger.jobs import Job, JobKind, JobState
 from expunge.service.faults import Cause
 from expunge.service.work import ASKED
 from expunge.unlearning.report import CapacityReport, Regime
+from expunge.workspace.days import day
 
 AMBER, RED = 0.7, 0.9
 """Shares of a model's budget from which it is shown amber and red."""
@@ -31,6 +32,7 @@ WHY = {
     BatchKind.RETIRE: "retired",
     BatchKind.UPSERT: "rows were replaced",
     BatchKind.WIDEN: "a column was widened",
+    BatchKind.LIFT: "a restriction was lifted",
 }
 DOING = {
     JobKind.FIT: "Fit a new model",
@@ -153,7 +155,7 @@ def told_of(job: Job) -> str | None:
     if found.get("closed") is not None:
         return f"It is retired; {found['closed']:,} requests that waited for it alone are closed."
     if found.get("added_before"):
-        return f"These rows were added before, on {found['added_before'][:10]}: there was nothing to do."
+        return f"These rows were added before, on {day(found['added_before'])}: there was nothing to do."
     if "rows" in found:
         return f"{found['rows']:,} rows."
     if "release" in found:

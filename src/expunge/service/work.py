@@ -60,26 +60,26 @@ def _fit(workspace: Workspace, job: Job, _rows: Mapping[str, Any] | None, notify
     size = workspace.quality.size(target, **chosen)
     if size.excesses and not accepts_size:
         raise ValueError(f"{', '.join(size.excesses)}: ask again with accept_size if that is meant. Nothing was changed")
-    notify(f"fitting {job.model}: {size}")
+    notify(f"fitting {job.model} on {size.rows:,} rows, about {size.duration}")
     return _released(workspace.fit(str(job.model), target, accept_undeclared=accepts, notify=notify, **chosen))
 
 
 def _refit(workspace: Workspace, job: Job, _rows: Mapping[str, Any] | None, notify: Notify) -> dict[str, Any]:
-    notify("refitting")
+    notify("fitting it anew on the remaining rows")
     return _released(workspace.refit(str(job.model), notify=notify))
 
 
 def _retire(workspace: Workspace, job: Job, _rows: Mapping[str, Any] | None, notify: Notify) -> dict[str, Any]:
-    notify("destroying the state and the weights")
+    notify("deleting its weights, and what they were fitted from")
     return {"closed": workspace.retire(str(job.model))}
 
 
 def _append(workspace: Workspace, job: Job, rows: Mapping[str, Any] | None, notify: Notify) -> dict[str, Any]:
     if rows is None:
         raise Missing("its rows were in memory only, and are gone with the service: send them again")
-    notify("learning the rows")
+    notify("adding the rows, which every model learns")
     done = workspace.append(Records(rows["rows"]), notify=notify, **json.loads(job.wanted))
-    names = ("rows", "known", "replaced", "added_before", "undeclared", "missing", "left_out", "suppressed")
+    names = ("rows", "known", "replaced", "added_before", "undeclared", "missing", "left_out", "suppressed", "restricted")
     told = {name: value for name, value in done.arrived.as_json().items() if name in names}
     return {**told, "releases": [_released(outcome) for outcome in done.outcomes]}
 
@@ -87,7 +87,7 @@ def _append(workspace: Workspace, job: Job, rows: Mapping[str, Any] | None, noti
 def _rectify(workspace: Workspace, job: Job, rows: Mapping[str, Any] | None, notify: Notify) -> dict[str, Any]:
     if rows is None:
         raise Missing("the corrected rows were in memory only, and are gone with the service: send them again")
-    notify("correcting the rows")
+    notify("replacing the person's rows, in the table and in every model")
     given = json.loads(job.wanted)
     answer, made = workspace.rectify(rows["subject"], Records(rows["rows"]), actor=job.actor, notify=notify, **given)
     return {"request": answer.request, "rows": answer.rows, "releases": [_released(outcome) for outcome in made]}
@@ -103,7 +103,7 @@ def _examine(workspace: Workspace, job: Job, _rows: Mapping[str, Any] | None, no
     findings = []
     for finding in examine(workspace.storage, json.loads(job.wanted)["depth"]):
         findings.append(asdict(finding))
-        notify(f"{len(findings)} checks are done")
+        notify(f"{len(findings)} {'check is' if len(findings) == 1 else 'checks are'} done")
     return {"findings": findings}
 
 

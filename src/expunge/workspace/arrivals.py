@@ -30,8 +30,8 @@ from expunge.ledger.properties import read_property, set_property
 from expunge.ledger.sealing import SealKey
 from expunge.workspace.people import People
 from expunge.workspace.specification import Specification
-from expunge.workspace.states import Forgetting
 from expunge.workspace.storage import Storage
+from expunge.workspace.withheld import Forgetting
 
 READING = "reading"
 """The property that records how values were written when the workspace was made, and so are written in later files."""
@@ -206,14 +206,21 @@ def expected(storage: Storage, found: Arrival, *, accept_undeclared: bool) -> di
 def require_whole(storage: Storage, rows: pa.Table, names: Sequence[int]) -> None:
     """Raises ``InvalidRows`` if a row, numbered by ``names``, belongs to somebody whom only some models have forgotten."""
     with storage.database.reading() as connection:
-        before = Forgetting.of(connection)
-    leaving = {before.people[request] for request in before.by if request in before.people}
+        leaving = Forgetting.of(connection).leaving
     row = next((row for row, tag in enumerate(rows[SUBJECT].to_pylist()) if tag in leaving), None)
     if row is not None:
         raise InvalidRows(
             f"row {names[row]} belongs to somebody whom some models have forgotten and others not yet: see expunge status, and "
             "drop the row from the file. Nothing was changed"
         )
+
+
+def n_restricted(storage: Storage, rows: pa.Table) -> int:
+    """How many of ``rows`` belong to people whose processing is restricted, so that no model learns them."""
+    with storage.database.reading() as connection:
+        before = Forgetting.of(connection)
+    standing = {before.people[request] for request in before.standing}
+    return sum(tag in standing for tag in rows[SUBJECT].to_pylist()) if standing else 0
 
 
 def in_table(storage: Storage, schemas: Collection[FeatureSchema], without: Sequence[str] = ()) -> dict[str, Odd]:

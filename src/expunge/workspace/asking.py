@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from expunge.data.near import Likeness
 from expunge.errors import Refusal
-from expunge.ledger.requests import RequestState
+from expunge.ledger.requests import Basis, RequestKind, RequestState
 from expunge.workspace.cases import NO_CASE, Case
 
 
@@ -17,7 +17,8 @@ class Call:
 
 @dataclass(frozen=True)
 class ForgetRequest:
-    """A request to forget the person whose id is ``subject``.
+    """A request to forget the person whose id is ``subject``, or to restrict the processing of their data: the models forget
+    them, and their rows stay.
 
     Args:
         subject: an id in the subject column or an alias column.
@@ -26,6 +27,8 @@ class ForgetRequest:
         case: how the request came, and what is noted of it.
         lot: the call with which it came, if a second person has to approve that; see ``desk.together``.
         call: the call with which it came, if that has an idempotency key for all its wishes.
+        kind: to forget, or to restrict.
+        ground: of a restriction, why it is asked for, if that is known.
     """
 
     subject: str = field(repr=False)
@@ -35,11 +38,13 @@ class ForgetRequest:
     case: Case = NO_CASE
     lot: str | None = None
     call: Call | None = None
+    kind: RequestKind = RequestKind.FORGET
+    ground: Basis | None = None
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer to one request to be forgotten.
+    """The answer to one request to be forgotten, or to restrict processing.
 
     Args:
         request: id of the request, even of a refused one.

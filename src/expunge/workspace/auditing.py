@@ -10,6 +10,7 @@ from expunge.workspace import batch, states
 from expunge.workspace.specification import Specification
 from expunge.workspace.states import Notify, silent
 from expunge.workspace.storage import PATIENCE, Storage
+from expunge.workspace.withheld import Forgetting
 
 if TYPE_CHECKING:
     from expunge.audit.verdict import Verdict
@@ -53,12 +54,14 @@ def audited(storage: Storage, name: str, draws: int, notify: Notify = silent, pa
     notify("reading the rows")
     with batch.in_charge(storage, patience):  # state and rows from the same moment
         last, unlearner = _last(storage, name), states.state_of(storage, name)
-        rows = storage.cached(specification.source(storage.table))
+        with storage.database.reading() as connection:
+            hidden = Forgetting.of(connection).forgotten(name)
+        rows = storage.cached(specification.source(storage.table, hidden))
         next(iter(rows.batches()), None)  # read now, if they are kept in memory
     if not unlearner.settings.is_noisy:
         raise ValueError("with sigma 0 nothing is promised, so there is nothing to audit")
     try:
-        notify("retraining the model")
+        notify("fitting a second model, which never saw those forgotten")
         never = Unlearner.learn_from(unlearner.objective, rows, unlearner.settings, engine=storage.engine)
         certificate, mu = unlearner.release.certificate, unlearner.true_mu(rows)
         true_distance = unlearner.true_distance(rows)
@@ -78,7 +81,7 @@ def audited(storage: Storage, name: str, draws: int, notify: Notify = silent, pa
         true_mu_total=mu,
         mu_error=unlearner.most_mu(never.release.certificate.distance_bound),
     )
-    notify(f"drawing {draws:,} releases of each of the two models")
+    notify(f"comparing {draws:,} releases of each of the two models")
     outside = audit.black_box(unlearner.draw, never.draw, n_draws=draws)
     return AuditedModel(last.number, last.id, Verdict(audit.ExactAudit((found,)), outside, certificate.delta))
 

@@ -26,18 +26,20 @@ from expunge.evidence.events import EventKind
 from expunge.evidence.signing import key_path
 from expunge.evidence.statements import CERTIFICATE, digest
 from expunge.files import delete_file, delete_unfinished, write_file
-from expunge.ledger import batches, data_files, log, notices, releases, requests, times, tombstones
+from expunge.ledger import batches, cases, data_files, log, notices, releases, requests, restrictions, times, tombstones
 from expunge.ledger.batches import FORGETTING, Batch, BatchKind, BatchState
 from expunge.ledger.bindings import bound
 from expunge.ledger.notices import Notice
 from expunge.ledger.properties import read_property, set_property
 from expunge.ledger.public_keys import retired_keyids
+from expunge.ledger.requests import Request, RequestKind, RequestState
 from expunge.unlearning.release import Release
 from expunge.workspace import anchoring, drafts, edits
 from expunge.workspace.people import People
 from expunge.workspace.specification import Specification
-from expunge.workspace.states import Forgetting, Notify, Prepared, Work, chosen_models, looks, prepared_states, silent
+from expunge.workspace.states import Notify, Prepared, Work, chosen_models, looks, prepared_states, silent
 from expunge.workspace.storage import PATIENCE, Storage
+from expunge.workspace.withheld import Forgetting
 
 COMING_KEY = "coming_key"
 """The property that names a signing key that is being made; one that was never put into use is deleted."""
@@ -73,7 +75,7 @@ class Done:
 
     Args:
         outcomes: the new releases.
-        closed: ids of requests that every living model has answered, and whose people are erased.
+        closed: ids of requests that every living model has answered: their people are erased, or restricted.
     """
 
     outcomes: list[Outcome]
@@ -106,12 +108,13 @@ def run(storage: Storage, work: Work, notify: Notify) -> Done:
             before = Forgetting.of(connection)
         prepared, aside = prepared_states(storage, work, chosen, before, change, notify)
         complete = before.complete(work, prepared)
-        stones = People(storage).leaving(complete)
-        if complete:
-            change = storage.table.prepare(batch, list(complete.values()), None)
+        erased = before.erased(complete)
+        stones = People(storage).leaving(erased)
+        if erased:
+            change = storage.table.prepare(batch, list(erased.values()), None)
         with storage.database.writing() as connection:
             batches.require(connection, batch, BatchState.INTENT)
-            done = _certify(storage, connection, batch, work, prepared, aside, stones, change, at)
+            done = _certify(storage, connection, batch, work, prepared, aside, complete, stones, change, at)
     except BaseException as error:
         with suppress(ExpungeError, OSError):  # recovery does it if it cannot be done now
             _abandon(storage, batch)
@@ -187,13 +190,15 @@ def _certify(
     work: Work,
     prepared: Sequence[Prepared],
     aside: Mapping[str, Exception],
-    complete: Mapping[str, Sequence[str]],
+    complete: Mapping[str, str],
+    stones: Mapping[str, Sequence[str]],
     change: Change,
     at: str,
 ) -> Done:
     """The one transaction after which everything has happened; everything is dated ``at``, when the batch began.
 
-    ``complete`` has the requests that every living model has answered, with the tombstones for their people's other ids.
+    ``complete`` has the requests that every living model has answered, with their people; ``stones`` has those of them whose
+    people are erased, with the tombstones for their other ids.
     """
     key = storage.signing_key(connection)
     log.append(connection, EventKind.BATCH_CERTIFIED, [{"batch": batch, "requests": list(complete)}], at)
@@ -261,8 +266,10 @@ def _certify(
             releases.owe(connection, new.model, None if work.fitted else at)
         releases.set_aside(connection, new.model, None)
         outcomes.append(Outcome(new.model, new.number, identity, new.release, new.influences))
-    requests.certify(connection, batch, [*complete, *(request.id for request in work.made)])
-    tombstones.keep_aliases(connection, complete)
+    requests.certify(connection, batch, [*complete, *(request.id for request in work.made)], times.exact())
+    restrictions.lift(connection, list(work.lifted), times.exact())
+    cases.end_with(connection, [complete[request] for request in stones])
+    tombstones.keep_aliases(connection, stones)
     tombstones.welcome_back(connection, work.returning)
     batches.set_state(connection, batch, BatchState.CERTIFIED)
     blamed: dict[str, dict[str, str]] = {}
@@ -285,6 +292,19 @@ def _set_aside(storage: Storage, connection: sa.Connection, model: str, reason: 
     releases.set_aside(connection, model, str(reason), _later(AGAIN), unreadable)
 
 
+def blame(storage: Storage, request: str, problem: str) -> None:
+    """Notes why a restriction that was lifted cannot end yet; it is tried again later."""
+    with storage.database.writing() as connection:
+        found = requests.by_id(connection, request)
+        if found is not None and found.state == RequestState.LIFTING:
+            requests.note_problem(connection, found, problem, _again_after(found))
+
+
+def _again_after(found: Request) -> str:
+    """When a request that has failed is tried again: later each time."""
+    return _later(min(FIRST_AGAIN * 2**found.attempts, AGAIN))
+
+
 def _blame(connection: sa.Connection, request: str, reasons: Mapping[str, str], at: str) -> None:
     """Notes which models cannot answer a request, and why; this is logged once."""
     found = requests.by_id(connection, request)
@@ -294,7 +314,7 @@ def _blame(connection: sa.Connection, request: str, reasons: Mapping[str, str], 
         about = {"request": request, "deadline": found.deadline}
         notices.announce(connection, Notice.REQUEST_STUCK, {"requests": [about]}, at=at)
     text = "; ".join(f"{model}: {reason}" for model, reason in reasons.items())
-    requests.note_problem(connection, found, text, _later(min(FIRST_AGAIN * 2**found.attempts, AGAIN)))
+    requests.note_problem(connection, found, text, _again_after(found))
 
 
 def _later(wait: timedelta) -> str:
@@ -305,7 +325,8 @@ def _finish(storage: Storage, batch: Batch, notify: Notify) -> None:
     """Everything after the transaction: writes the table's transaction log, deletes what is superseded, closes the batch."""
     with storage.database.reading() as connection:
         batches.require(connection, batch.id, BatchState.CERTIFIED)
-        gone = [row.subject for row in requests.of_batch(connection, batch.id) if row.subject is not None]
+        mine = requests.of_batch(connection, batch.id)
+        gone = [row.subject for row in mine if row.subject is not None and row.kind != RequestKind.RESTRICT]
         affected, going = releases.of_batch(connection, batch.id), data_files.going(connection, batch.id)
         retired = releases.left_by_the_retired(connection)
         wider = json.loads(read_property(connection, WIDER) or "null")

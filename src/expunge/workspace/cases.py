@@ -5,7 +5,7 @@ from datetime import date
 
 from expunge.ledger import times
 from expunge.ledger.cases import CaseFile
-from expunge.ledger.requests import Channel
+from expunge.ledger.requests import Basis, Channel
 from expunge.workspace.deadlines import FARTHEST
 
 SHORT, LONG = 200, 5_000
@@ -63,6 +63,17 @@ class Case:
     def file(self) -> CaseFile:
         """What the ledger keeps in the case file."""
         return CaseFile(self.reference, self.checked_by)
+
+
+def basis(given: str) -> Basis | None:
+    """Why a restriction is asked for, as somebody entered it; "" for what is not noted.
+
+    Raises:
+        WrongField: there is no such ground.
+    """
+    if given and given not in tuple(Basis):
+        raise WrongField("ground", f"the ground must be one of {', '.join(Basis)} (GDPR Art. 18(1))")
+    return Basis(given) if given else None
 
 
 NO_CASE = Case()

@@ -14,7 +14,7 @@ from expunge.ledger import log as events
 from expunge.ledger.batches import BatchKind
 from expunge.ledger.database import COPY
 from expunge.ledger.properties import read_property
-from expunge.ledger.requests import RequestState
+from expunge.ledger.requests import STANDING, RequestState
 from expunge.privacy import Guarantee
 from expunge.unlearning.certificate import Certificate
 from expunge.workspace import drafts
@@ -23,9 +23,13 @@ from expunge.workspace.deadlines import days_left
 from expunge.workspace.forgetting import until
 from expunge.workspace.genuineness import require_genuine
 from expunge.workspace.specification import Specification
-from expunge.workspace.states import Forgetting, load
+from expunge.workspace.states import load
 from expunge.workspace.storage import Storage
+from expunge.workspace.withheld import Forgetting
 
+ANSWERED = (RequestState.CERTIFIED, RequestState.CLOSED, RequestState.RETURNED, *STANDING, RequestState.LIFTED)
+LIFTED = (RequestState.LIFTING, RequestState.LIFTED)
+"""States of requests that the log calls certified, and of restrictions that it calls lifted."""
 NAMES = (
     *("keys", "models", "table", "lock", "jobs.lock", "ledger.lock", "ledger.witness", "ledger.sqlite"),
     *("ledger.sqlite-wal", "ledger.sqlite-shm", COPY, "workspace.toml", "schema.toml", "expunge.pub", "checkpoint.json"),
@@ -51,7 +55,10 @@ def private(storage: Storage) -> None:
     """Only what is to be published can be read by anybody but the owner."""
     loose = []
     for path in (storage.path, *sorted(storage.path.rglob("*"))):
-        mode, least = stat.S_IMODE(path.lstat().st_mode), 0o700 if path.is_dir() else 0o600
+        try:
+            mode, least = stat.S_IMODE(path.lstat().st_mode), 0o700 if path.is_dir() else 0o600
+        except FileNotFoundError:  # another process has just renamed or deleted it
+            continue
         if mode & 0o077 and path not in (storage.public_key_path, storage.checkpoint_path) and not path.is_symlink():
             loose.append(f"{path} is open to others (mode {mode:o}): chmod {least:o} {shlex.quote(str(path))}")
     if loose:
@@ -257,7 +264,9 @@ def asked(storage: Storage) -> None:
         revoked_by = [*of(connection, EventKind.TOKEN_REVOKED), *held(connection, EventKind.TOKEN_REVOKED)]
         issued = {event.text("token"): event.text("role") for event in issued_by}
         revoked = {event.text("token") for event in revoked_by}
-        rows = {row.id: row for row in requests.to_forget(connection)}
+        rows = {row.id: row for row in requests.made(connection)}
+        lifted_by = [*of(connection, EventKind.REQUEST_LIFTED), *held(connection, EventKind.REQUEST_LIFTED)]
+        lifted = {event.text("request") for event in lifted_by}
         holders = tokens.listed(connection)
     accepted, certified = {**accepted, **restored}, {*certified, *restored}
     for name, commitment in accepted.items():
@@ -266,7 +275,7 @@ def asked(storage: Storage) -> None:
     for name, row in rows.items():
         if row.state != RequestState.REFUSED and name not in accepted:
             raise LedgerCorrupt(f"the log knows nothing of request {name}")
-        if (row.state in (RequestState.CERTIFIED, RequestState.CLOSED, RequestState.RETURNED)) != (name in certified):
+        if (row.state in ANSWERED) != (name in certified) or (row.state in LIFTED) != (name in lifted):
             raise LedgerCorrupt(f"request {name} is {row.state}, but the log says otherwise")
     for token in holders:
         if issued.get(token.id) != token.role or (token.revoked is not None) != (token.id in revoked):

@@ -14,8 +14,9 @@ from expunge.errors import InvalidRows, NotLearned, StateCorrupt
 from expunge.ledger import releases
 from expunge.problem.arrays import unsplit
 from expunge.workspace.specification import Specification
-from expunge.workspace.states import Forgetting, load
+from expunge.workspace.states import load
 from expunge.workspace.storage import Storage
+from expunge.workspace.withheld import Forgetting
 
 
 def unfit(storage: Storage) -> dict[str, str]:

@@ -1,7 +1,7 @@
-"""The desk: who asks to be forgotten, what they are told, and the receipt they get. Every answer is definite."""
+"""The desk: who asks to be forgotten, or restricted, what they are told, and the receipt they get. Every answer is definite."""
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -16,7 +16,7 @@ from expunge.evidence.signing import SigningKey
 from expunge.identities import Rule, canonical, spellings
 from expunge.ledger import cases, log, notices, requests, times, tombstones
 from expunge.ledger.notices import Notice
-from expunge.ledger.requests import Request, RequestKind, RequestState
+from expunge.ledger.requests import WORKED, Request, RequestKind, RequestState
 from expunge.workspace.asking import Answer, Call, ForgetRequest
 from expunge.workspace.cases import Case
 from expunge.workspace.deadlines import MONTHS, days_left, due_on, end_of
@@ -25,6 +25,7 @@ from expunge.workspace.replays import OtherBody, Replays
 from expunge.workspace.storage import Storage
 
 Made = tuple[Request, Receipt]
+Besides = Callable[[sa.Connection, Sequence[Answer]], None]
 
 
 def refusal(answer: Answer) -> RequestRefused:
@@ -42,8 +43,14 @@ def together(storage: Storage, wishes: Sequence[ForgetRequest]) -> Sequence[Forg
     return [replace(wish, lot=lot) for wish in wishes]
 
 
-def ask(storage: Storage, wishes: Sequence[ForgetRequest], *, dry_run: bool = False) -> list[Answer]:
-    """Answers requests to be forgotten, in order, in one transaction. A dry run records nothing."""
+def ask(
+    storage: Storage, wishes: Sequence[ForgetRequest], *, dry_run: bool = False, besides: Besides | None = None
+) -> list[Answer]:
+    """Answers requests, in order, in one transaction. A dry run records nothing.
+
+    Args:
+        besides: what is to be recorded with the answers, or not at all.
+    """
     people = People(storage)
     ids = [Id(wish.subject, wish.by) for wish in wishes]
     found = people.find(ids)
@@ -53,10 +60,13 @@ def ask(storage: Storage, wishes: Sequence[ForgetRequest], *, dry_run: bool = Fa
     stones |= {storage.subject_key.tombstone(tag) for each in found for tag in each.person}
     parts = [_Part(wish, who, near.get(number, ())) for number, (wish, who) in enumerate(zip(wishes, found, strict=True))]
     with storage.database.reading() if dry_run else storage.database.writing() as connection:
-        desk = _Desk(storage, connection, people, tombstones.requests_by(connection, stones))
+        known = {kind: tombstones.requests_by(connection, stones, kind) for kind in WORKED}
+        desk = _Desk(storage, connection, people, known)
         answers = [answer for key, together in _calls(parts) for answer in desk.call(key, together)]
         if not dry_run:
             desk.record()
+            if besides is not None:
+                besides(connection, answers)
     return answers
 
 
@@ -130,12 +140,14 @@ class _Desk:
     """Answers requests one by one, and records them all at the end.
 
     Args:
-        known: by tombstone, the newest request under it.
+        known: by kind and tombstone, the newest request under it.
     """
 
-    def __init__(self, storage: Storage, connection: sa.Connection, people: People, known: Mapping[str, Request]) -> None:
+    def __init__(
+        self, storage: Storage, connection: sa.Connection, people: People, known: Mapping[RequestKind, Mapping[str, Request]]
+    ) -> None:
         self._storage, self._connection, self._people = storage, connection, people
-        self._known = dict(known)
+        self._known = {kind: dict(by_stone) for kind, by_stone in known.items()}
         self._now = times.now()
         self._left: dict[str, int] = {}
         self._signing_key = storage.signing_key(connection)
@@ -169,15 +181,13 @@ class _Desk:
     def answer(self, wish: ForgetRequest, who: Found, near: Sequence[Near]) -> Answer:
         """The answer to one request."""
         actor, key = wish.actor, wish.key
-        before, earlier = self._keyed(key), self._earlier(who)
+        before, earlier = self._keyed(key), self._earlier(who, wish.kind)
         if before is not None:
-            if before.state != RequestState.REFUSED and before.tombstone not in {
-                *who.tombstones,
-                *(row.tombstone for row in earlier),
-            }:
-                return self._refuse(wish, None, Refusal.KEY_REUSED, "this key was used for another subject: choose a new one")
+            theirs = {*who.tombstones, *(row.tombstone for row in earlier)}
+            if before.kind != wish.kind or (before.state != RequestState.REFUSED and before.tombstone not in theirs):
+                return self._refuse(wish, None, Refusal.KEY_REUSED, "this key was used for another request: choose a new one")
             return self._repeated(before)
-        is_open = [row for row in earlier if row.is_open]
+        is_open = [row for row in earlier if row.is_open or row.is_standing]
         if is_open and len(who.people) < 2 and len(is_open) >= len(who.person):
             return self._repeated(is_open[0])
         if self._may_make(actor) <= 0:
@@ -187,7 +197,14 @@ class _Desk:
             return self._refuse(wish, key, who.problem.reason, who.problem.message)
         if len(who.people) > 1:
             return self._refuse(wish, key, Refusal.SEVERAL_PEOPLE, self._people.several(len(who.people)))
-        closed = [row for row in earlier if row.state == RequestState.CLOSED]
+        forgotten = self._earlier(who, RequestKind.FORGET)
+        leaving = [row for row in forgotten if row.is_open]
+        if leaving and wish.kind == RequestKind.RESTRICT:
+            message = (
+                f"the person asked to be forgotten, in request {leaving[0].id}, which erases the rows: withdraw that first"
+            )
+            return self._refuse(wish, key, Refusal.BEING_FORGOTTEN, message)
+        closed = [row for row in forgotten if row.state == RequestState.CLOSED]
         if not who.people and closed:
             message = f"already forgotten: request {closed[0].id} was closed on {str(closed[0].closed)[:10]}"
             return self._refuse(wish, key, Refusal.ALREADY_FORGOTTEN, message)
@@ -222,23 +239,23 @@ class _Desk:
             return None
         return self._keys.get(key) or requests.found_by(self._connection, "key", [key]).get(key)
 
-    def _earlier(self, who: Found) -> list[Request]:
-        """The requests about a person, newest first; if nobody has the id now, those about whoever had it."""
+    def _earlier(self, who: Found, kind: RequestKind) -> list[Request]:
+        """The requests of a kind about a person, newest first; if nobody has the id now, those about whoever had it."""
         stones = map(self._storage.subject_key.tombstone, who.person) if who.people else who.tombstones
-        rows = {row.id: row for stone in stones if (row := self._known.get(stone)) is not None}
+        rows = {row.id: row for stone in stones if (row := self._known[kind].get(stone)) is not None}
         return sorted(rows.values(), key=lambda row: row.received, reverse=True)
 
     def _unknown(self, wish: ForgetRequest, near: Sequence[Near]) -> Answer:
         """The refusal of an id that nobody has; it says whether somebody has a similar one."""
         for kind, who in near:
-            if who.people or any(stone in self._known for stone in who.tombstones):
+            if who.people or any(stone in known for known in self._known.values() for stone in who.tombstones):
                 message = f"{UNKNOWN}; somebody has, or had, {MEANING[kind]}"
                 return self._refuse(wish, wish.key, Refusal.UNKNOWN_SUBJECT, message, near=kind)
         return self._refuse(wish, wish.key, Refusal.UNKNOWN_SUBJECT, UNKNOWN)
 
     def _accept(self, wish: ForgetRequest, who: Found) -> Answer:
         """A request for each of the person's pseudonyms; there is more than one only under an earlier rule of ids."""
-        asked = [tag for tag in who.person if not self._is_asked(tag)]
+        asked = [tag for tag in who.person if not self._is_asked(tag, wish.kind)]
         answers = [self._request(wish, tag, wish.key if tag == asked[0] else None) for tag in asked]
         made, receipt = answers[0]
         message = f"accepted; to be closed by {made.deadline[:10]}"
@@ -246,33 +263,35 @@ class _Desk:
             message += ", which is over"
         if made.is_unapproved:
             message += "; a second person has to approve it before it is worked"
+        if standing := [row.id for row in self._earlier(who, RequestKind.RESTRICT) if row.is_standing]:
+            message += f"; the restriction of processing in request {standing[0]} ends with the rows"
         if others := [other.id for other, _receipt in answers[1:]]:
             message += f". Under an earlier rule of ids this was more than one person: request {', '.join(others)} was made too"
         return Answer(made.id, made.state, message, made.deadline, who.rows, receipt=receipt.document)
 
-    def _is_asked(self, person: str) -> bool:
-        known = self._known.get(self._storage.subject_key.tombstone(person))
-        return known is not None and known.is_open
+    def _is_asked(self, person: str, kind: RequestKind) -> bool:
+        known = self._known[kind].get(self._storage.subject_key.tombstone(person))
+        return known is not None and (known.is_open or known.is_standing)
 
     def _request(self, wish: ForgetRequest, person: str, key: str | None) -> Made:
         key_of_ids = self._storage.subject_key
         tomb = key_of_ids.tombstone(person)
-        made = _request(self._storage, self._now, wish, RequestKind.FORGET, key)
+        made = _request(self._storage, self._now, wish, wish.kind, key)
         hold = self._now + timedelta(hours=self._storage.configuration.hold_hours)
-        made = replace(made, subject=person, tombstone=tomb, lot=wish.lot)
+        made = replace(made, subject=person, tombstone=tomb, lot=wish.lot, ground=wish.ground)
         made = replace(made, hold=hold.isoformat(timespec="microseconds") if hold > self._now else None)
         form = key_of_ids.canonical(wish.subject)
         receipt = _receipt(self._storage, self._signing_key, made, form, key_of_ids.rule)
         made = replace(made, commitment=receipt.commitment)
         self._take(made, wish)
-        self._known[tomb] = made
+        self._known[wish.kind][tomb] = made
         self._received.append({"request": made.id, "request_kind": made.kind, "commitment": made.commitment})
         return made, receipt
 
     def _refuse(
         self, wish: ForgetRequest, key: str | None, reason: Refusal, message: str, near: Likeness | None = None
     ) -> Answer:
-        made = _request(self._storage, self._now, wish, RequestKind.FORGET, key)
+        made = _request(self._storage, self._now, wish, wish.kind, key)
         self._take(replace(made, state=RequestState.REFUSED, problem=reason, closed=made.received), wish)
         self._refused.append({"request": made.id})  # not why: that would tell who has rows here
         return Answer(made.id, RequestState.REFUSED, message, made.deadline, reason=reason, near=near)

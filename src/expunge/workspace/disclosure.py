@@ -16,8 +16,9 @@ import pyarrow.compute as pc
 
 from expunge.data.own_columns import is_own
 from expunge.evidence.events import EventKind
-from expunge.ledger import log, releases, requests
+from expunge.ledger import log, releases, requests, restrictions
 from expunge.ledger.batches import BatchKind
+from expunge.ledger.requests import Basis, RequestState
 from expunge.workspace.people import People
 from expunge.workspace.specification import Specification
 from expunge.workspace.storage import Storage
@@ -48,20 +49,41 @@ class Learned:
 
 
 @dataclass(frozen=True)
+class Restriction:
+    """A restriction of the processing of a person's data (GDPR Art. 18) that stands or was asked for.
+
+    Args:
+        request: id of the request.
+        state: ``restricted`` while it stands, ``lifting`` until the models have followed its end; before it takes effect,
+            ``accepted`` or ``working``.
+        ground: why it was asked for, if that is known.
+        since: when it took effect; ``None`` before.
+    """
+
+    request: str
+    state: RequestState
+    ground: Basis | None
+    since: str | None
+
+
+@dataclass(frozen=True)
 class Disclosure:
     """What is held about one person.
 
     Args:
         rows: as they came, column by column; texts where JSON has no such type.
-        models: those that learned any of them.
+        models: those that learned any of them, and have not forgotten them.
+        restrictions: of the processing of the data, oldest first; while one stands, no model has them.
     """
 
     rows: list[dict[str, Value]] = field(repr=False)
     models: list[Learned]
+    restrictions: list[Restriction] = field(default_factory=list)
 
     def to_json(self) -> str:
         """Everything, as JSON."""
-        return json.dumps({"rows": self.rows, "models": [vars(each) for each in self.models]}, indent=1, ensure_ascii=False)
+        others = {"models": [vars(each) for each in self.models], "restrictions": [vars(each) for each in self.restrictions]}
+        return json.dumps({"rows": self.rows, **others}, indent=1, ensure_ascii=False)
 
     def to_csv(self) -> str:
         """The rows, as CSV with a heading; lists are JSON."""
@@ -92,6 +114,7 @@ def disclosed(storage: Storage, subject: str, by: str | None, actor: str) -> Dis
         forgetting = requests.forgetting(connection)
         open_ones = [request.id for request in requests.asked(connection) if request.subject in person]
         already = {model for request in open_ones for model in forgetting.get(request, ())}
+        about = restrictions.of(connection, person)
         found = []
         for model in releases.all_models(connection):
             specification = Specification.from_json(model.specification)
@@ -101,9 +124,10 @@ def disclosed(storage: Storage, subject: str, by: str | None, actor: str) -> Dis
                 first = max(place for place, each in enumerate(listed) if each.kind in FIRST)
                 certificates = [each.id for each in listed[first:]]
                 found.append(Learned(model.name, specification.target, n_rows, certificates, listed[-1].at))
+    restricted = [Restriction(row.id, row.state, row.ground, row.closed) for row in about]
     kept = [name for name in held.column_names if not is_own(name)]
     columns = {name: _values(held[name]) for name in kept}
-    return Disclosure([{name: columns[name][row] for name in kept} for row in range(len(held))], found)
+    return Disclosure([{name: columns[name][row] for name in kept} for row in range(len(held))], found, restricted)
 
 
 def _values(column: pa.ChunkedArray) -> list[Value]:

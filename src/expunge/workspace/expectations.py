@@ -30,12 +30,14 @@ class Working(Expected):
         models: models that forget somebody.
         refits: models whose refit is due.
         compares_models: whether all models are compared with the table.
+        lifted: ids of restrictions that are lifted, whose rows the models learn again.
     """
 
     requests: tuple[str, ...]
     models: tuple[str, ...]
     refits: tuple[str, ...]
     compares_models: bool
+    lifted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,7 @@ class Arriving(OfRows):
         replaced: number of rows that take the place of one in the table.
         set_aside: number of rows that cannot be taken.
         suppressed: number of rows that are left out because their people are on a suppression list.
+        restricted: number of rows that are stored and that no model learns, because their people's processing is restricted.
         undeclared: by column, number of values outside what the schema declares.
         missing: by column, number of missing values.
     """
@@ -163,6 +166,7 @@ class Arriving(OfRows):
     replaced: int = 0
     set_aside: int = 0
     suppressed: int = 0
+    restricted: int = 0
     undeclared: Mapping[str, int] = field(default_factory=dict)
     missing: Mapping[str, int] = field(default_factory=dict)
 
@@ -175,6 +179,8 @@ class Arriving(OfRows):
             found.append(f"{self.known:,} rows are in the table already, by their row key")
         if self.suppressed:
             found.append(f"{self.suppressed:,} rows are left out, because their people are on a suppression list")
+        if self.restricted:
+            found.append(f"{self.restricted:,} rows are stored, but not learned: the processing of their people is restricted")
         if self.set_aside:
             found.append(f"{self.set_aside:,} rows are set aside, each with its reason")
         if self.left_out:

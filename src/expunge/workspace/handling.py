@@ -1,4 +1,4 @@
-"""Handling: what officers do with requests that were accepted: extend, refuse, withdraw, approve, note.
+"""Handling: what officers do with requests that were accepted: extend, refuse, withdraw, approve, note, lift a restriction.
 
 Only a request that nobody has worked on can be refused or withdrawn. Nobody approves their own requests.
 """
@@ -12,13 +12,13 @@ import sqlalchemy as sa
 
 from expunge.errors import Refusal, RequestRefused, WorkspaceBusy
 from expunge.ledger import batches, cases, requests, times
-from expunge.ledger.cases import Extension, Ground, Withdrawal
-from expunge.ledger.requests import Request, RequestState
+from expunge.ledger.cases import OF_ERASURE, OF_RESTRICTION, Extension, Ground, Lifting, Withdrawal
+from expunge.ledger.requests import Request, RequestKind, RequestState
 from expunge.workspace.cases import WrongField, text
 from expunge.workspace.deadlines import MONTHS, MORE, days_left, due_on, end_of
 from expunge.workspace.storage import Storage
 
-Chosen = TypeVar("Chosen", Extension, Ground, Withdrawal)
+Chosen = TypeVar("Chosen", Extension, Ground, Lifting, Withdrawal)
 
 
 def extend(storage: Storage, request: str, months: int, reason: str, actor: str) -> str:
@@ -66,6 +66,9 @@ def refuse(storage: Storage, request: str, reason: str, actor: str) -> None:
     """
     why = _word(Ground, reason)
     with _changed(storage, request) as (connection, row):
+        allowed = OF_RESTRICTION if row.kind == RequestKind.RESTRICT else OF_ERASURE
+        if why not in allowed:
+            raise WrongField("reason", f"a request to {row.kind} can be refused for one of {', '.join(allowed)}")
         _require_untouched(connection, row, "refused")
         cases.refuse(connection, request, Refusal.BY_OFFICER, why, actor)
 
@@ -103,6 +106,29 @@ def approve(storage: Storage, request: str, actor: str) -> list[str]:
         ids = [each.id for each in cases.lot_of(connection, str(row.lot))]
         cases.approve(connection, ids, actor)
     return ids
+
+
+def lift(storage: Storage, request: str, reason: str, actor: str, *, is_informed: bool) -> None:
+    """Lifts a restriction of processing, which stands until the models have learned the rows again, in the next round of work.
+
+    Args:
+        reason: a word of ``Lifting``.
+        is_informed: whether the person was told before, as GDPR Art. 18(3) wants it.
+
+    Raises:
+        RequestRefused: there is no such request, or it is not a restriction that stands.
+        WrongField: another reason, or the person was not told.
+    """
+    why = _word(Lifting, reason)
+    if not is_informed:
+        raise WrongField("informed", "the person must be told before a restriction is lifted (GDPR Art. 18(3)): confirm that")
+    with _changed(storage, request) as (connection, row):
+        if row.state != RequestState.RESTRICTED:
+            said = f"is {row.state}" if row.kind == RequestKind.RESTRICT else "is no restriction"
+            raise RequestRefused(
+                f"request {request} {said}: only a restriction that stands can be lifted", reason=Refusal.NOTHING_TO_LIFT
+            )
+        cases.lift(connection, request, why, actor)
 
 
 def note(storage: Storage, request: str, written: str, actor: str) -> None:

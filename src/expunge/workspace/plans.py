@@ -22,7 +22,16 @@ from expunge.privacy import Guarantee
 from expunge.unlearning.rung import NoiseKind
 from expunge.unlearning.shape import NOISE_FLOOR
 from expunge.workspace import arrivals, batch, row_keys
-from expunge.workspace.arrivals import Arrival, arrival, expected, in_table, read_schema, require_apart, require_whole
+from expunge.workspace.arrivals import (
+    Arrival,
+    arrival,
+    expected,
+    in_table,
+    n_restricted,
+    read_schema,
+    require_apart,
+    require_whole,
+)
 from expunge.workspace.batch import Done, Outcome
 from expunge.workspace.comparison import require_same
 from expunge.workspace.expectations import (
@@ -40,9 +49,10 @@ from expunge.workspace.model_kinds import ModelKind
 from expunge.workspace.options import KEPT, How, Taking
 from expunge.workspace.people import People, refused_return
 from expunge.workspace.specification import Specification
-from expunge.workspace.states import Forgetting, Notify, Work
+from expunge.workspace.states import Notify, Work
 from expunge.workspace.storage import Storage
 from expunge.workspace.suppressing import listed_rows
+from expunge.workspace.withheld import Forgetting
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
@@ -287,6 +297,7 @@ class Plans:
         arriving = Arriving(
             len(found.rows), out, set_aside=aside, undeclared=undeclared, missing=missing, suppressed=len(listed)
         )
+        arriving = replace(arriving, restricted=n_restricted(self.storage, found.rows))
         if not len(found.rows):
             return Plan(None, arriving)
         work = Work(BatchKind.APPEND, added=found.rows, returning=stones, content=found.content)
@@ -353,4 +364,5 @@ class Plans:
         odd = expected(self.storage, found, accept_undeclared=accept_undeclared)
         undeclared, missing = odd_counts(odd)
         arriving = Arriving(len(found.rows), tuple(found.left_out), undeclared=undeclared, missing=missing)
+        arriving = replace(arriving, restricted=n_restricted(self.storage, found.rows))
         return Plan(Work(BatchKind.RECTIFY, gone=tags, added=found.rows), arriving)

@@ -9,6 +9,7 @@ from expunge.workspace.asking import ForgetRequest
 from expunge.workspace.people import Found, Id, People
 from expunge.workspace.specification import Specification
 from expunge.workspace.storage import Storage
+from expunge.workspace.withheld import Forgetting
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,12 @@ def preview(storage: Storage, wishes: Sequence[ForgetRequest]) -> Preview:
     leaving = storage.table.of_subjects([tag for who in found for tag in who.person])
     moved: dict[str, list[float]] = {}
     with storage.database.reading() as connection:
-        models = releases.all_models(connection)
+        models, before = releases.all_models(connection), Forgetting.of(connection)
     for row in models:
+        hidden = before.forgotten(row.name)
         rows = Specification.from_json(row.specification).rows(leaving)
         by_tag = states.influences(states.state_of(storage, row.name), leaving, rows)
-        moved[row.name] = [sum(by_tag.get(tag, 0.0) for tag in who.person) for who in found]
+        moved[row.name] = [sum(by_tag.get(tag, 0.0) for tag in who.person if tag not in hidden) for who in found]
     return Preview([who.rows if who.person else 0 for who in found], moved)
 
 

@@ -1,4 +1,5 @@
-"""The queue: waiting requests, due refits, and a regular comparison of the models with the table, all worked together."""
+"""The queue: waiting requests, restrictions that are lifted, due refits, and a regular comparison of the models with the table,
+all worked together."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -7,7 +8,7 @@ from datetime import date, timedelta
 import sqlalchemy as sa
 
 from expunge.errors import ExpungeError, WorkUnfinished
-from expunge.ledger import batches, log, register, releases, requests, times
+from expunge.ledger import batches, log, register, releases, requests, restrictions, times
 from expunge.ledger.batches import BatchKind
 from expunge.ledger.properties import read_property, set_property
 from expunge.ledger.register import Filter, Matter
@@ -22,7 +23,7 @@ from expunge.workspace.forgetting import is_due as is_term_over
 from expunge.workspace.forgetting import purge_tombstones
 from expunge.workspace.plans import Plan
 from expunge.workspace.schedules import NextRefit
-from expunge.workspace.states import MODEL_FAULTS, Notify, Work, looks, silent
+from expunge.workspace.states import MODEL_FAULTS, ROW_FAULTS, Notify, Work, looks, silent
 from expunge.workspace.storage import PATIENCE, Storage
 
 UNAPPROVED = Filter(matter=Matter.APPROVAL)
@@ -44,6 +45,7 @@ class Processed:
         held: for each request whose hold is not over, when that ends.
         unapproved: number of requests that wait for a second person's approval.
         unreadable: those of the models set aside whose state files cannot be read.
+        lifted: ids of restrictions that were lifted: every model has learned the rows again.
     """
 
     outcomes: list[Outcome]
@@ -54,6 +56,7 @@ class Processed:
     held: Mapping[str, str] = field(default_factory=dict)
     unapproved: int = 0
     unreadable: tuple[str, ...] = ()
+    lifted: tuple[str, ...] = ()
 
     @property
     def closed(self) -> int:
@@ -83,7 +86,7 @@ def process(
         heeds_hold: leave out requests whose hold is not over.
     """
     outcomes: list[Outcome] = []
-    closed, n_batches = list[str](), 0
+    closed, lifted, n_batches = list[str](), list[str](), 0
     with batch.in_charge(storage, patience, lambda: is_due and _is_idle(storage, heeds_hold)):
         _look(storage)
         now = times.exact() if is_due else None
@@ -96,6 +99,8 @@ def process(
                 if work is not None and (found := (*work.requests, *(work.models or ()))) != last:
                     done, last = batch.run(storage, work, notify), found
                     outcomes, closed, n_batches = [*outcomes, *done.outcomes], [*closed, *done.closed], n_batches + 1
+                learned, made = _lift(storage, now, notify)
+                lifted, outcomes, n_batches = [*lifted, *learned], [*outcomes, *made], n_batches + bool(learned)
                 due = [name for name in _due(storage, now, unfit) if name not in tried]
                 if due:  # one by one: requests that come in meanwhile are worked before the next
                     tried.add(due[0])
@@ -110,6 +115,7 @@ def process(
             with storage.database.reading() as connection:
                 waiting, at = requests.waiting(connection), times.exact()
                 unapproved = register.total(connection, UNAPPROVED)
+                waiting += restrictions.lifting(connection)
             problems = {row.id: row.problem for row in waiting if row.problem}
             held = {row.id: str(row.hold) for row in waiting if row.is_held(at)}
         except (ExpungeError, OSError) as error:
@@ -120,7 +126,7 @@ def process(
             ) from error
     with storage.database.reading() as connection:
         unreadable = tuple(row.name for row in releases.all_models(connection) if row.unreadable is not None)
-    return Processed(outcomes, tuple(closed), problems, _aside(storage), purged, held, unapproved, unreadable)
+    return Processed(outcomes, tuple(closed), problems, _aside(storage), purged, held, unapproved, unreadable, tuple(lifted))
 
 
 def _is_idle(storage: Storage, heeds_hold: bool) -> bool:
@@ -132,7 +138,10 @@ def _is_idle(storage: Storage, heeds_hold: bool) -> bool:
     if is_begun or not is_seen or not edits.is_taken(storage) or storage.subject_key.renewed() != storage.subject_key:
         return False
     return (
-        _waiting(storage, now, (), heeds_hold) is None and not _due(storage, now, ()) and not _is_comparison_due(storage, now)
+        _waiting(storage, now, (), heeds_hold) is None
+        and not _lifted(storage, now)
+        and not _due(storage, now, ())
+        and not _is_comparison_due(storage, now)
     )
 
 
@@ -145,7 +154,8 @@ def planned(storage: Storage, *, heeds_hold: bool = False) -> Plan[Working]:
     work, due = _waiting(storage, None, (), heeds_hold), _due(storage, None, ())
     asked = {} if work is None else work.requests
     models = () if work is None else tuple(work.models or ())
-    return Plan(work, Working(tuple(asked), models, tuple(due), _is_comparison_due(storage, None)))
+    lifted = tuple(row.id for row in _lifted(storage, None))
+    return Plan(work, Working(tuple(asked), models, tuple(due), _is_comparison_due(storage, None), lifted))
 
 
 def _look(storage: Storage) -> None:
@@ -212,6 +222,35 @@ def _waiting(storage: Storage, now: str | None, unfit: Collection[str], heeds_ho
     return Work(BatchKind.FORGET, asked, models=sorted(wanted)) if asked else None
 
 
+def _lifted(storage: Storage, now: str | None) -> list[Request]:
+    """The restrictions that were lifted and that the models are to follow; what failed, only if due at ``now``."""
+    with storage.database.reading() as connection:
+        return [row for row in restrictions.lifting(connection) if _is_time(row, now)]
+
+
+def _lift(storage: Storage, now: str | None, notify: Notify) -> tuple[list[str], list[Outcome]]:
+    """Lets every model learn again the rows of people whose restriction is lifted: all together or, if that fails, one person
+    after the other. Returns the requests that are over, and the new releases."""
+    waiting, aside = _lifted(storage, now), _aside(storage)
+    if waiting and aside:
+        name = min(aside)
+        for row in waiting:
+            batch.blame(storage, row.id, f"model {name} is set aside, and would not learn the rows again: {aside[name]}")
+        return [], []
+    together = [waiting] if len(waiting) < 2 else [waiting, *([row] for row in waiting)]
+    done, outcomes = list[str](), list[Outcome]()
+    for rows in together if waiting else ():
+        if set(done) & {row.id for row in rows}:
+            break
+        try:
+            outcomes += batch.run(storage, Work(BatchKind.LIFT, lifted={row.id: row.person for row in rows}), notify).outcomes
+            done += [row.id for row in rows]
+        except (*MODEL_FAULTS, *ROW_FAULTS) as error:
+            if len(rows) == 1:
+                batch.blame(storage, rows[0].id, str(error))
+    return done, outcomes
+
+
 def _is_repaired(storage: Storage, connection: sa.Connection, row: Model) -> bool:
     """Whether the state file of a model that could not be read is another one now."""
     if row.unreadable is None:
@@ -221,7 +260,7 @@ def _is_repaired(storage: Storage, connection: sa.Connection, row: Model) -> boo
 
 def _refit(storage: Storage, name: str, notify: Notify) -> list[Outcome]:
     """Refits a model whose scheduled refit is due, or sets it aside."""
-    notify(f"{name}: its refit is due")
+    notify(f"{name}: its scheduled refit is due, and is being made")
     try:
         return list(batch.run(storage, Work(BatchKind.REFIT, models=(name,)), notify).outcomes)
     except MODEL_FAULTS as error:

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from expunge.evidence.receipts import committed
 from expunge.ledger import cases, register, releases, requests, times, tokens
 from expunge.ledger.register import Filter
-from expunge.ledger.requests import Channel, Request, RequestKind, RequestState
+from expunge.ledger.requests import STANDING, Basis, Channel, Request, RequestKind, RequestState
 from expunge.workspace.deadlines import days_left
 from expunge.workspace.desk import forms
 from expunge.workspace.forgetting import until
@@ -27,10 +27,17 @@ from expunge.workspace.storage import Storage
 OUTCOMES = {
     RequestState.CLOSED: "done",
     RequestState.RETURNED: "done",
+    RequestState.RESTRICTED: "done",
+    RequestState.LIFTING: "done",
+    RequestState.LIFTED: "done",
     RequestState.CANCELLED: "withdrawn",
     RequestState.REFUSED: "refused",
 }
 """What became of a request that is over; ``returned`` says that the person has come back since."""
+LAST = "9"
+"""After every time."""
+LEARNED_AGAIN = "learned-again"
+"""What happened when every model had learned the rows of a person again whose restriction was lifted."""
 TOGETHER = 1_000
 """Number of lines of the CSV file that are handed on together."""
 COLUMNS = (
@@ -47,6 +54,8 @@ COLUMNS = (
     "in_time",
     "outcome",
     "reason",
+    "ground",
+    "lifted_on",
 )
 
 
@@ -75,6 +84,8 @@ class Summary:
     reason: str | None
     problem: str | None
     batch: int | None
+    ground: Basis | None
+    lifted: str | None
 
     @classmethod
     def of(cls, row: Request) -> "Summary":
@@ -90,7 +101,7 @@ class Entry:
 
     Args:
         at: when, ISO 8601; a release and what the log alone knows are dated by the hour.
-        what: ``accepted``, ``refused``, a word of ``Deed``, ``certified`` or ``closed``.
+        what: ``accepted``, ``refused``, a word of ``Deed``, ``certified``, ``closed``, ``restricted`` or ``learned-again``.
         actor: id of the token of whoever did it, or a word such as ``local``; ``None`` for the queue.
         who: the name that the token was issued for.
         reason: a word for why.
@@ -157,15 +168,26 @@ def history_of(connection: sa.Connection, row: Request) -> list[Entry]:
             found.append(Entry(made.at, RequestState.CERTIFIED, model=made.model, certificate=made.id, event=made.event))
     if row.state in (RequestState.CLOSED, RequestState.RETURNED):
         found.append(Entry(str(row.closed), RequestState.CLOSED))
+    if row.state in (*STANDING, RequestState.LIFTED):
+        found.append(Entry(str(row.closed), RequestState.RESTRICTED))
+    if row.state == RequestState.LIFTED:
+        found.append(Entry(str(row.lifted), cases.ERASED if row.reason == cases.ERASED else LEARNED_AGAIN))
     signed = register.events_about(connection, row.id)
     placed = []
-    for entry in sorted(
-        found, key=lambda each: (each.what == RequestState.CLOSED, each.what == RequestState.CERTIFIED, each.at)
-    ):
+    for entry in sorted(found, key=lambda each: _place(row, each)):
         numbers = signed.get(f"request.{entry.what}", [])
         event = numbers.pop(0) if numbers else entry.event
         placed.append(replace(entry, who=names.get(entry.actor or ""), event=event))
     return placed
+
+
+def _place(row: Request, entry: Entry) -> tuple[str, bool]:
+    """Where an entry stands in a history. A release, which is dated by the hour, stands before the end that it brings."""
+    if entry.what != RequestState.CERTIFIED:
+        return entry.at, True
+    if row.closed is None:
+        return LAST, False
+    return (row.closed if entry.at <= row.closed else f"{entry.at[:13]}:59:59"), False
 
 
 def as_csv(storage: Storage, wanted: Filter) -> Iterator[str]:
@@ -201,6 +223,8 @@ def _cells(row: Request) -> tuple[object, ...]:
         in_time,
         OUTCOMES.get(row.state, "open"),
         _reason(row) or "",
+        row.ground or "",
+        (row.lifted or "")[:10],
     )
 
 

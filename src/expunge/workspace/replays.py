@@ -21,8 +21,14 @@ from expunge.workspace.asking import Answer, ForgetRequest
 
 WITHOUT = ("actor", "key", "call", "lot")
 """Parts of a wish that are not what was asked."""
+LATER = ("kind", "ground")
+"""Parts of a wish that calls did not always have: left out where they say what they would without them."""
 PASSING = (Refusal.LIMIT,)
 """Refusals that may be over when the call comes again, which is then answered afresh."""
+
+
+USUAL = asdict(ForgetRequest("", ""))
+"""What these say then."""
 
 
 class OtherBody(Exception):
@@ -68,7 +74,7 @@ class Replays:
             answers.keep(self._connection, name, answer, at)
 
     def _body(self, wishes: Sequence[ForgetRequest]) -> str:
-        asked = [{name: value for name, value in asdict(wish).items() if name not in WITHOUT} for wish in wishes]
+        asked = [dict(filter(_is_asked, asdict(wish).items())) for wish in wishes]
         return self._key.call("body", json.dumps(asked, sort_keys=True, default=str))
 
     def _answer(self, given: dict[str, Any], wish: ForgetRequest) -> Answer:
@@ -83,3 +89,9 @@ class Replays:
             is_replayed=True,
         )
         return replace(answer, receipt=self._receipt(answer.request, wish.subject)) if given["receipt"] else answer
+
+
+def _is_asked(part: tuple[str, Any]) -> bool:
+    """Whether a part of a wish says what was asked."""
+    name, value = part
+    return name not in WITHOUT and not (name in LATER and value == USUAL[name])

@@ -173,7 +173,7 @@ def _forget_again(storage: Storage, connection: sa.Connection, settings: Configu
     wanted, rows = set(anchor.forgotten), {}
     if wanted:
         rows = {key.tombstone(tag): tag for tag in table.subjects().to_pylist()}
-    asked = requests.found_by(connection, "tombstone", wanted)
+    asked = requests.found_by(connection, "tombstone", wanted, [RequestKind.FORGET])
     open_now = {tomb for tomb, row in asked.items() if row.is_open}
     again = sorted(tomb for tomb in wanted if tomb in rows and tomb not in open_now)
     closed = sorted(

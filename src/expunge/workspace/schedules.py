@@ -16,6 +16,7 @@ from expunge.ledger.batches import BatchKind
 from expunge.ledger.releases import Model, Release
 from expunge.ledger.restores import Restored
 from expunge.privacy import Schedule
+from expunge.workspace.days import day
 from expunge.workspace.outline import Outline
 
 
@@ -63,8 +64,8 @@ class NextRefit:
         if self.cause is not None:
             return f"now, {WHY[self.cause]}"
         if self.releases is None:
-            return f"on {self.day}"
-        return f"on {self.day}, or after {self.releases:,} more release{'' if self.releases == 1 else 's'}"
+            return f"on {day(self.day)}"
+        return f"on {day(self.day)}, or after {self.releases:,} more release{'' if self.releases == 1 else 's'}"
 
     @classmethod
     def of(cls, model: Model, last: Release, restored: Restored | None, on: date) -> "NextRefit | None":
@@ -83,8 +84,8 @@ class NextRefit:
         if restored is not None and not restored.is_before(last):
             since, made = restored.since(since, schedule.days), 1
         left = None if schedule.requests is None else max(0, schedule.requests - made)
-        day = since + timedelta(days=schedule.days or 0)
-        return cls(day.isoformat(), left, _cause(schedule, since, made, on))
+        due = since + timedelta(days=schedule.days or 0)
+        return cls(due.isoformat(), left, _cause(schedule, since, made, on))
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class LastRefit:
 
     def __str__(self) -> str:
         budget = "the privacy budget started again" if self.resets_budget else "it reset nothing"
-        return f"on {self.at[:10]}, {WHY[self.cause]}; {budget}"
+        return f"on {day(self.at)}, {WHY[self.cause]}; {budget}"
 
     @classmethod
     def of(cls, connection: sa.Connection, model: Model) -> "LastRefit | None":

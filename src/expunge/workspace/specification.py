@@ -370,31 +370,33 @@ class Specification:
             without: pseudonyms of people whose rows are left out though the table still has them.
             holds_out: whether the people of the hold-out are left out too.
         """
-        columns = self.table_columns
-        gone = Without(SUBJECT, pa.array(sorted(without), pa.string())) if without else None
+        columns, gone = self.table_columns, _without(without)
         people = HoldOut(is_held_out=False, gone=gone) if holds_out else gone
         read = columns_read(columns, people)
         return TableSource(lambda: [EncodedPart(group, columns, people) for group in table.row_groups(read, change)])
 
     def total_weight(self, table: SubjectTable, without: Collection[str] = ()) -> float:
-        """How many rows the model learns from ``table``; where rows have weights or are expanded, the weight of all it learns.
-
-        Args:
-            without: pseudonyms of people whose rows are left out though the table still has them.
-        """
+        """How many rows the model learns from ``table``; where rows have weights or are expanded, the weight of all it learns;
+        without the people in ``without``."""
         if not self.class_weight and self.exposure is None and self.expansion is None:
             return table.count(self.target, without)
         return math.fsum(float(rows.weight.sum()) for rows in self.source(table, without).batches())
 
-    def sample(self, table: SubjectTable, n_rows: int) -> Rows:
-        """The first ``n_rows`` that ``table`` holds or a few more; no more of its files are read than hold these.
+    def sample(self, table: SubjectTable, n_rows: int, without: Collection[str] = ()) -> Rows:
+        """The first ``n_rows`` that ``table`` holds or a few more, but for those of the people in ``without``; no more of its
+        files are read than hold these.
 
         Raises:
             InvalidRows: no row has a target.
         """
-        columns = self.table_columns
+        columns, gone = self.table_columns, _without(without)
+        read = columns_read(columns, gone)
 
         def found() -> Rows:
-            return first_rows((EncodedPart(group, columns) for group in table.first_row_groups(columns.columns)), n_rows)
+            return first_rows((EncodedPart(group, columns, gone) for group in table.first_row_groups(read)), n_rows)
 
         return table.settled(found)
+
+
+def _without(people: Collection[str]) -> Without | None:
+    return Without(SUBJECT, pa.array(sorted(people), pa.string())) if people else None

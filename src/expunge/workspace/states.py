@@ -2,10 +2,11 @@
 
 A model that fails for one person's rows (the last of a class: only people decide whether it is learned without them) forgets
 the others. One that can forget nobody (its budget is spent) does not stop the other models. A person's rows stay in the table
-until every living model has forgotten them; models that have forgotten them are not shown them.
+until every living model has forgotten them; models that have forgotten them are not shown them. Where processing is restricted
+they stay for longer: until the restriction is lifted, when every model learns them again.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from types import MappingProxyType
@@ -34,7 +35,7 @@ from expunge.errors import (
     WorkspaceInvalid,
 )
 from expunge.evidence.statements import digest
-from expunge.ledger import data_files, releases, requests
+from expunge.ledger import data_files, releases
 from expunge.ledger.batches import BatchKind
 from expunge.ledger.requests import Request
 from expunge.ledger.restores import Restored
@@ -47,6 +48,7 @@ from expunge.unlearning.storage import load_unlearner, save_unlearner
 from expunge.unlearning.unlearner import Unlearner
 from expunge.workspace.specification import Specification
 from expunge.workspace.storage import Storage
+from expunge.workspace.withheld import Forgetting
 
 Notify = Callable[[str], None]
 FORECAST_ROWS = 5_000
@@ -64,6 +66,7 @@ class Work:
     Args:
         kind: kind of the batch.
         requests: by id of a request, the pseudonym of the person to forget.
+        lifted: by id of a restriction that is lifted, the pseudonym of the person to learn again.
         made: the request of a correction, which begins and ends with the batch.
         gone: pseudonyms of the people whose rows are replaced.
         added: numbered rows that are added, or ``None``; for people who are ``gone``, also rows that stay, with their numbers.
@@ -76,6 +79,7 @@ class Work:
 
     kind: BatchKind
     requests: Mapping[str, str] = field(default_factory=dict, repr=False)
+    lifted: Mapping[str, str] = field(default_factory=dict, repr=False)
     gone: Sequence[str] = field(default=(), repr=False)
     made: Sequence[Request] = ()
     added: pa.Table | None = None
@@ -111,36 +115,6 @@ class Prepared:
     blamed: dict[str, str]
 
 
-class Forgetting(NamedTuple):
-    """Who has forgotten whom before a batch: living models, open requests with their people, and the models that answered."""
-
-    living: set[str]
-    people: dict[str, str]
-    by: dict[str, dict[str, int]]
-
-    @classmethod
-    def of(cls, connection: sa.Connection) -> "Forgetting":
-        living = {row.name for row in releases.all_models(connection)}
-        people = {request.id: request.person for request in requests.asked(connection)}
-        return cls(living, people, requests.forgetting(connection))
-
-    def forgotten(self, model: str) -> set[str]:
-        """People whose rows are still in the table, but not in ``model``."""
-        return {self.people[request] for request, by in self.by.items() if model in by}
-
-    def complete(self, work: Work, prepared: Sequence[Prepared]) -> dict[str, str]:
-        """The requests, with their people, that every living model will have answered after the batch."""
-        living = self.living - (set(work.models or ()) if work.kind == BatchKind.RETIRE else set())
-        answered = {new.model: set(new.forgot) for new in prepared}
-
-        def is_complete(request: str) -> bool:
-            by = self.by.get(request, {})
-            return all(model in by or request in answered.get(model, ()) for model in living)
-
-        asked = self.people if work.kind in (BatchKind.REPLACE, BatchKind.RETIRE) else work.requests
-        return {request: person for request, person in asked.items() if is_complete(request)}
-
-
 def state_of(storage: Storage, model: str) -> Unlearner:
     """The present secret state of ``model``, even while another process makes a newer one.
 
@@ -174,7 +148,8 @@ def sample_of(storage: Storage, model: str) -> Rows:
     """Some of the rows of ``model``, from which what it can forget is forecast."""
     with storage.database.reading() as connection:
         specification = Specification.from_json(releases.named(connection, model).specification)
-    return specification.sample(storage.table, FORECAST_ROWS)
+        hidden = Forgetting.of(connection).forgotten(model)
+    return specification.sample(storage.table, FORECAST_ROWS, hidden)
 
 
 def rung_expected(storage: Storage, model: str, n_rows: int) -> Rung:
@@ -219,7 +194,7 @@ def chosen_models(connection: sa.Connection, work: Work) -> list[Task]:
     """The models that the work concerns, each with the number of its new release; a new model has no old one."""
     fitted = {} if work.fitted is None else {work.fitted[0]: work.fitted[1]}
     living = {row.name: row for row in releases.all_models(connection)}
-    if work.added is not None:
+    if work.added is not None or work.lifted:
         for row in living.values():
             if row.aside is not None:
                 raise WorkspaceInvalid(
@@ -243,7 +218,8 @@ def prepared_states(
         if work.fitted is not None and task.model == work.fitted[0]:  # people who asked to be forgotten are not learned
             source = task.specification.source(storage.table, before.people.values())
             unlearner = _fitted(storage, task.specification, source, task.model, notify)
-            prepared.append(_saved(storage, task, unlearner, {}, tuple(before.people)))
+            new = (request for request in before.people if task.model not in before.by.get(request, {}))
+            prepared.append(_saved(storage, task, unlearner, {}, tuple(new)))
             continue
         try:
             prepared.append(_attempt(storage, work, task, before, change, notify))
@@ -256,13 +232,15 @@ def prepared_states(
 
 def _attempt(storage: Storage, work: Work, task: Task, before: Forgetting, change: Change, notify: Notify) -> Prepared:
     """The model's new state, without as many of the people as it can forget."""
-    hidden, blamed = before.forgotten(task.model), dict[str, str]()
+    hidden, blamed = before.forgotten(task.model, work.lifted), dict[str, str]()
+    learned = sorted(before.forgotten(task.model) - hidden)
     made: tuple[Unlearner, dict[str, float]] | None = None
     wanted = [request for request in work.requests if task.model not in before.by.get(request, {})]
 
     def tried(chosen: Sequence[str]) -> tuple[Unlearner, dict[str, float]]:
-        gone = [*(work.requests[request] for request in chosen), *work.gone]
-        leaving, coming = _moving(storage.table.of_subjects(gone) if gone else None, work.added)
+        gone = sorted({*(work.requests[request] for request in chosen), *work.gone} - hidden)
+        added = storage.table.of_subjects(learned) if learned else _without(work.added, hidden)
+        leaving, coming = _moving(storage.table.of_subjects(gone) if gone else None, added)
         removed = None if leaving is None else task.specification.rows(leaving)
         added = None if coming is None else task.specification.rows(coming)
         without = hidden.union(gone) if work.added is None else hidden
@@ -291,6 +269,14 @@ def _attempt(storage: Storage, work: Work, task: Task, before: Forgetting, chang
     forgot = most([], wanted)
     unlearner, moved = tried(forgot) if made is None else made
     return _saved(storage, task, unlearner, moved, tuple(forgot), blamed)
+
+
+def _without(rows: pa.Table | None, hidden: Collection[str]) -> pa.Table | None:
+    """Rows that are added, without those of people whom the model is not to know; ``None`` if there are none."""
+    if rows is None or not hidden:
+        return rows
+    kept = rows.filter(pc.invert(pc.is_in(rows[SUBJECT], value_set=pa.array(sorted(hidden), rows[SUBJECT].type))))
+    return kept if len(kept) else None
 
 
 def _moving(leaving: pa.Table | None, added: pa.Table | None) -> tuple[pa.Table | None, pa.Table | None]:
@@ -325,7 +311,7 @@ def _fitted(storage: Storage, specification: Specification, source: TableSource,
         cost.require_worth()
         asked = "" if settings.excess_risk is None else f" ({settings.excess_risk:.3g} was asked for)"
         notify(
-            f"{name}: the noise costs {cost.cost:.3g} in mean loss{asked}; in predictions, before the link, it is "
+            f"{name}: the noise costs {cost.cost:.3g} in mean loss{asked}. Before the link, predictions move by "
             f"{cost.median:.3g} for the median row and {cost.largest:.3g} for the worst-served one"
         )
     return unlearner
@@ -347,7 +333,7 @@ def _operate(
     """
 
     def before_refit() -> None:
-        notify(f"{name}: no pass over the remaining rows proves enough for this request; refitting")
+        notify(f"{name}: this takes a new fit on the remaining rows, which is being made")
 
     if kind == BatchKind.REFIT:
         unlearner.refit(source)

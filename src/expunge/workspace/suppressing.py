@@ -79,8 +79,22 @@ class Suppression:
         with self.storage.database.reading() as connection:
             return suppressions.lists(connection)
 
+    @property
+    def hashes(self) -> list[str]:
+        """The hashes that were declared, as ``sha256(lower(email))``: lists can be about these."""
+        with self.storage.database.reading() as connection:
+            _subject, aliases = id_columns(connection)
+        return [name for name in aliases if HashedId.named(name) is not None]
+
+    def applied(self) -> None:
+        """Notes that rows that came were compared with the lists; the caller may change the workspace."""
+        if self.lists():
+            with self.storage.database.writing() as connection:
+                suppressions.apply(connection, times.published())
+
     def add(self, given: GivenList, *, actor: str = "local") -> Suppressed:
-        """Keeps a list, and makes a request to forget everybody on it who is found here. To do it again changes nothing.
+        """Keeps a list, and makes a request to forget everybody on it who is found here: all of it, or nothing. To do it again
+        changes nothing.
 
         Args:
             given: the list.
@@ -101,13 +115,17 @@ class Suppression:
             owners = storage.table.owners(column, sorted({tag for made in tags.values() for tag in made}))
             people = {each: {owner for tag in made for owner in owners.get(tag, ())} for each, made in tags.items()}
             stones = [storage.subject_key.tombstone(tag) for made in tags.values() for tag in made]
-            with storage.database.writing() as connection:
-                new = suppressions.add(connection, given.name, alias, stones, times.published())
+            added = list[int]()
+
+            def keep(connection: sa.Connection, answers: Sequence[Answer]) -> None:
+                made = sum(answer.receipt is not None for answer in answers)
+                added.append(suppressions.add(connection, given.name, alias, stones, times.published(), actor, made))
                 log.note(connection, EventKind.SUPPRESSION_ADDED, [{"list": given.name}])
+
             matched = [ForgetRequest(each, actor, by=alias) for each in hashes if len(people[each]) == 1]
-            answers = desk.ask(storage, matched) if matched else []
+            answers = desk.ask(storage, matched, besides=keep)
         several = sum(len(who) > 1 for who in people.values())
-        return Suppressed(given.name, alias, len(hashes), new, several, answers)
+        return Suppressed(given.name, alias, len(hashes), added[0], several, answers)
 
     def lift(self, name: str) -> None:
         """Drops a list: rows of people on it are taken again.

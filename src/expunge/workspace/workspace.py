@@ -346,6 +346,7 @@ class Workspace:
             plan = Plans(self.storage).append(data, query, rejects=rejects, **how)
             if rejects_to is not None and rejects:
                 write_output(rejects_to, rejects.document.encode())
+            self.suppression.applied()
             return Appended(plan.expected, self._run(plan, notify).outcomes)
 
     def declare_row_key(self, columns: Sequence[str]) -> None:

@@ -32,6 +32,7 @@ EventKind = Literal[
     "request.extended",
     "request.approved",
     "request.stuck",
+    "request.lifted",
     "batch.begun",
     "batch.certified",
     "batch.closed",

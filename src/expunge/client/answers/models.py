@@ -6,7 +6,7 @@ from typing import Literal, NotRequired, TypedDict
 
 from expunge.client.answers.requests import Rung
 
-BatchKind = Literal["fit", "forget", "append", "rectify", "refit", "replace", "retire", "upsert", "widen"]
+BatchKind = Literal["fit", "forget", "append", "rectify", "refit", "replace", "retire", "upsert", "widen", "lift"]
 
 
 JobKind = Literal["fit", "refit", "retire", "append", "rectify", "audit", "examine"]
@@ -121,6 +121,7 @@ class JobResult(TypedDict):
     known: NotRequired[int | None]
     replaced: NotRequired[int | None]
     suppressed: NotRequired[int | None]
+    restricted: NotRequired[int | None]
     added_before: NotRequired[str | None]
     left_out: NotRequired[list[str] | None]
     undeclared: NotRequired[dict[str, int] | None]

@@ -9,7 +9,9 @@ from expunge.client.answers.models import Finding
 Cause = Literal["busy", "row", "model", "environment", "delivery", "bug"]
 
 
-RequestState = Literal["accepted", "working", "certified", "closed", "returned", "cancelled", "refused"]
+RequestState = Literal[
+    "accepted", "working", "certified", "closed", "returned", "restricted", "lifting", "lifted", "cancelled", "refused"
+]
 
 
 Role = Literal["operator", "engineer", "auditor", "consumer"]

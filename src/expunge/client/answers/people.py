@@ -10,6 +10,7 @@ class Disclosure(TypedDict):
 
     rows: list[dict[str, str | bool | int | float | None]]
     models: list[Learned]
+    restrictions: list[Restriction]
 
 
 class Learned(TypedDict):
@@ -20,3 +21,12 @@ class Learned(TypedDict):
     n_rows: int
     releases: list[int]
     at: str
+
+
+class Restriction(TypedDict):
+    """A restriction of the processing of a person's data that stands or was asked for."""
+
+    request: str
+    state: str
+    ground: str | None
+    since: str | None

@@ -94,6 +94,8 @@ class OneRequest(TypedDict):
     reason: str | None
     problem: str | None
     batch: int | None
+    ground: str | None
+    lifted: str | None
     certificates: list[int]
     reference: NotRequired[str | None]
     checked_by: NotRequired[str | None]
@@ -142,3 +144,5 @@ class Request(TypedDict):
     reason: str | None
     problem: str | None
     batch: int | None
+    ground: str | None
+    lifted: str | None

@@ -26,6 +26,9 @@ class SuppressionList(TypedDict):
     column: str
     entries: int
     imported: str
+    actor: str | None
+    matched: int | None
+    applied: str | None
 
 
 class SuppressionLists(TypedDict):

@@ -1,4 +1,4 @@
-"""What officers do with requests over HTTP: extend, refuse, withdraw, approve, note; and what was done."""
+"""What officers do with requests over HTTP: extend, refuse, withdraw, approve, note, lift; and what was done."""
 
 from typing import Any
 
@@ -12,6 +12,7 @@ from expunge.service.casework import (
     DeadlineModel,
     Extended,
     HistoryModel,
+    Lifted,
     RefusedFor,
     Withdrawn,
     Written,
@@ -52,6 +53,15 @@ def approve_request(request_id: Identity, request: Request, caller: Operator) ->
     """Approves a request and all that came in the same call, with another token than they were made with."""
     with changing("request.approved", caller.holder.id, request=request_id):
         return {"requests": handling.approve(workspace_of(request).storage, request_id, caller.holder.id)}
+
+
+@router.post("/requests/{request_id}/lift", status_code=204, response_class=Response)
+def lift_request(request_id: Identity, asked: Lifted, request: Request, caller: Operator) -> None:
+    """Lifts a restriction of processing that stands: with the next round of work, every model learns the person's rows again.
+    The person must be told before."""
+    with changing("request.lifted", caller.holder.id, request=request_id):
+        storage = workspace_of(request).storage
+        plainly(lambda: handling.lift(storage, request_id, asked.reason, caller.holder.id, is_informed=asked.informed))
 
 
 @router.post("/requests/{request_id}/notes", status_code=204, response_class=Response)

@@ -164,6 +164,7 @@ class JobResult(BaseModel):
     known: int | None = None
     replaced: int | None = None
     suppressed: int | None = None
+    restricted: int | None = None
     added_before: str | None = None
     left_out: list[str] | None = None
     undeclared: dict[str, int] | None = None

@@ -35,11 +35,12 @@ router = APIRouter(prefix="/v1", responses=problem_responses(), route_class=Guar
     responses={200: {"model": AnswerModel, "description": "Requested before: the earlier request"}},
 )
 async def create_request(asked: AskedOne, request: Request, caller: Operator, key: Key = None) -> Response:
-    """Accepts a request to forget one person. The same call again with the same Idempotency-Key gets the same
-    answer, with the receipt; another call with it is refused."""
+    """Accepts a request to forget one person, or to restrict the processing of their data. The same call again with the same
+    Idempotency-Key gets the same answer, with the receipt; another call with it is refused."""
     own_key = None if key is None else f"{caller.holder.id}:{key}"
     case = plainly(lambda: asked.case)
-    (answer,) = await request.app.state.intake.ask([ForgetRequest(asked.subject, caller.holder.id, own_key, asked.by, case)])
+    wish = ForgetRequest(asked.subject, caller.holder.id, own_key, asked.by, case, kind=asked.kind, ground=asked.ground)
+    (answer,) = await request.app.state.intake.ask([wish])
     if answer.is_refused:
         raise desk.refusal(answer)
     return JSONResponse(_answer(answer), 201 if answer.receipt is not None else 200)
@@ -47,11 +48,14 @@ async def create_request(asked: AskedOne, request: Request, caller: Operator, ke
 
 @router.post("/requests/bulk", response_model=list[AnswerModel])
 async def create_requests(asked: AskedMany, request: Request, caller: Operator, key: Key = None) -> Response:
-    """Accepts requests to forget many people: an answer for each, in order; a refusal does not stop the others. The same call
+    """Accepts requests of many people: an answer for each, in order; a refusal does not stop the others. The same call
     again with the same Idempotency-Key gets the same answers, with the receipts; another call with it is refused."""
     case = plainly(lambda: asked.case)
     call = None if key is None else Call(f"{caller.holder.id}:{key}")
-    wishes = [ForgetRequest(subject, caller.holder.id, by=asked.by, case=case, call=call) for subject in asked.subjects]
+    wishes = [
+        ForgetRequest(subject, caller.holder.id, by=asked.by, case=case, call=call, kind=asked.kind, ground=asked.ground)
+        for subject in asked.subjects
+    ]
     answers = await request.app.state.intake.ask(wishes)
     if call is not None and answers[0].reason == Refusal.KEY_REUSED:
         raise desk.refusal(answers[0])

@@ -53,6 +53,9 @@ class SuppressionListModel(BaseModel):
     column: str
     entries: int
     imported: str
+    actor: Annotated[str | None, Field(description="Who last added to it; null for lists of earlier versions.")]
+    matched: Annotated[int | None, Field(description="Requests made because of it; null for lists of earlier versions.")]
+    applied: Annotated[str | None, Field(description="When rows that came were last compared with it.")]
 
 
 class SuppressionListsModel(BaseModel):
@@ -78,9 +81,7 @@ def import_suppressions(asked: SuppressionsAsked, request: Request, caller: Oper
 @router.get("/suppressions", response_model=SuppressionListsModel)
 def list_suppressions(request: Request, _caller: Anybody) -> dict[str, Any]:
     """The suppression lists that are kept, by name."""
-    names = ("column", "entries", "imported")
-    lists = workspace_of(request).suppression.lists()
-    return {"items": [{"name": each.name, **{name: getattr(each, name) for name in names}} for each in lists]}
+    return {"items": [vars(each) for each in workspace_of(request).suppression.lists()]}
 
 
 @router.delete("/suppressions/{name}", status_code=204, response_class=Response)

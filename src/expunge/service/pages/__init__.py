@@ -14,6 +14,7 @@ from expunge.service.pages import (
     register,
     requests,
     sessions,
+    suppressions,
     today,
     verification,
 )
@@ -27,6 +28,7 @@ routers = (
     register.router,
     casework.router,
     people.router,
+    suppressions.router,
     certificates.router,
     models.router,
     jobs.router,

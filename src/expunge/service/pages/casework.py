@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from expunge.errors import RequestRefused
 from expunge.ledger import cases, releases, requests, times
-from expunge.ledger.requests import RequestState
+from expunge.ledger.requests import RequestKind, RequestState
 from expunge.ledger.tokens import Role
 from expunge.service.access import Caller
 from expunge.service.api.answers import workspace_of
@@ -21,6 +21,7 @@ from expunge.service.records import changing
 from expunge.service.routing import GuardedRoute
 from expunge.workspace import handling
 from expunge.workspace.cases import WrongField
+from expunge.workspace.days import with_days
 from expunge.workspace.register import history_of
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=GuardedRoute)
@@ -32,6 +33,17 @@ STEPS = {
     RequestState.CLOSED: "erased",
 }
 """The states that a request goes through, in words."""
+RESTRICTING = {
+    RequestState.ACCEPTED: "received",
+    RequestState.WORKING: "being worked",
+    RequestState.RESTRICTED: "forgotten by every model, and stored",
+    RequestState.LIFTING: "being lifted",
+    RequestState.LIFTED: "lifted",
+}
+"""The states that a restriction goes through, in words; the last two once an officer lifts it."""
+
+
+ENDING = (RequestState.LIFTING, RequestState.LIFTED)
 
 
 @router.get("/requests/{identity}")
@@ -86,6 +98,17 @@ def cancel(request: Request, caller: Operator, identity: Identity, reason: Word 
     return _done(request, caller, identity, "cancel", "cancelled", act)
 
 
+@router.post("/requests/{identity}/lift")
+def lift(request: Request, caller: Operator, identity: Identity, reason: Word = "", confirm: Word = "") -> Response:
+    """Lifts a restriction, once it is confirmed that the person was told."""
+
+    def act() -> None:
+        storage, actor = workspace_of(request).storage, caller.holder.id
+        handling.lift(storage, identity, reason, actor, is_informed=confirm == "yes")
+
+    return _done(request, caller, identity, "lift", "lifted", act)
+
+
 @router.post("/requests/{identity}/approve")
 def approve(request: Request, caller: Operator, identity: Identity) -> Response:
     """Approves the request and all that came with it."""
@@ -132,7 +155,7 @@ def _done(
 
 
 def _sentence(error: Exception) -> str:
-    said = str(error)
+    said = with_days(str(error))
     return f"{said[:1].upper()}{said[1:]}"
 
 
@@ -162,6 +185,7 @@ def _status(request: Request, identity: Identity) -> dict[str, Any]:
     with workspace_of(request).storage.database.reading() as connection:
         row = handling.require(connection, identity)
         made = [releases.release(connection, number) for number in requests.releases_of(connection, row)]
-    path, state = requests.PATH, row.state
-    steps = [(STEPS[step], path.index(step) <= path.index(state)) for step in path] if state in path else []
+    named, state = (RESTRICTING if row.kind == RequestKind.RESTRICT else STEPS), row.state
+    path = [step for step in named if step not in ENDING or state in ENDING]
+    steps = [(named[step], path.index(step) <= path.index(state)) for step in path] if state in path else []
     return {"row": row, "steps": steps, "made": made, "words": words, "now": times.now()}

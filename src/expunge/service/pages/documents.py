@@ -9,8 +9,8 @@ from starlette.responses import Response
 from expunge.errors import LedgerCorrupt, RequestRefused
 from expunge.evidence.receipts import Receipt
 from expunge.ledger import cases, requests
+from expunge.ledger.requests import STANDING, RequestState
 from expunge.ledger.requests import Request as Row
-from expunge.ledger.requests import RequestState
 from expunge.service import papers
 from expunge.service.api.answers import found, workspace_of
 from expunge.service.api.receipts import house_of
@@ -25,6 +25,8 @@ from expunge.service.zips import zipped
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=GuardedRoute)
 PAPERS = 1000
 """Number of letters in one zip file: drawing the codes takes the time that they take."""
+CERTIFIED = (RequestState.CLOSED, *STANDING)
+"""The states in which there is a certificate for the person."""
 HEADERS = {"Cache-Control": "no-store"}
 
 
@@ -34,8 +36,8 @@ def certificate(request: Request, caller: Visitor, identity: Identity) -> Respon
     storage = workspace_of(request).storage
     with storage.database.reading() as connection:
         row = _row(request, identity)
-        if row.state != RequestState.CLOSED:
-            raise HTTPException(409, f"request {identity} is {row.state}: its certificate is made when it is closed")
+        if row.state not in CERTIFIED:
+            raise HTTPException(409, f"request {identity} is {row.state}: there is a certificate once it is done")
         try:
             answering = papers.answers(storage, connection, row)
         except LedgerCorrupt as error:

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from expunge.errors import RequestRefused
 from expunge.service.api.answers import workspace_of
+from expunge.service.pages import words
 from expunge.service.pages.rendering import Operator, render
 from expunge.service.routing import GuardedRoute
 
@@ -41,5 +42,5 @@ def person(
 
 
 def _page(request: Request, status_code: int = 200, **values: Any) -> Response:
-    shown: dict[str, Any] = {"held": None, "subject": "", "by": "", "problem": "", **values}
+    shown: dict[str, Any] = {"words": words, "held": None, "subject": "", "by": "", "problem": "", **values}
     return render(request, "people.html", status_code, id_columns=workspace_of(request).id_columns, **shown)

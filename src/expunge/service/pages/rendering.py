@@ -12,10 +12,11 @@ from markupsafe import Markup
 from starlette._utils import get_route_path
 from starlette.responses import Response
 
-from expunge.ledger.requests import RequestState
+from expunge.ledger.requests import RequestKind, RequestState
 from expunge.ledger.tokens import Role
 from expunge.service.access import Admission, Caller, access_of
 from expunge.service.words import written
+from expunge.workspace.days import day, with_days
 
 LINK = re.compile(r'\b((?:href|src|action|formaction|hx-get|hx-post)=")(?=/)')
 KEPT = "kept."
@@ -49,7 +50,7 @@ def moment(at: str | datetime) -> Markup:
 
 
 pages.filters["written"] = written
-pages.globals.update(Role=Role, RequestState=RequestState, moment=moment)
+pages.globals.update(Role=Role, RequestState=RequestState, RequestKind=RequestKind, day=day, with_days=with_days, moment=moment)
 
 
 def render(request: Request, name: str, status_code: int = 200, **values: Any) -> HTMLResponse:

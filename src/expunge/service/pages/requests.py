@@ -13,6 +13,7 @@ from expunge.data.lists import is_table
 from expunge.data.near import MEANING
 from expunge.errors import Refusal
 from expunge.ledger import times
+from expunge.ledger.requests import Basis, RequestKind
 from expunge.service.api.answers import workspace_of
 from expunge.service.bodies import BULK
 from expunge.service.drafts import SEPARATORS, Draft, Given
@@ -25,7 +26,8 @@ from expunge.service.shelf import MINUTES
 from expunge.service.views import expected
 from expunge.workspace import desk
 from expunge.workspace.asking import Answer, ForgetRequest
-from expunge.workspace.cases import Case, WrongField
+from expunge.workspace.cases import Case, WrongField, basis
+from expunge.workspace.days import day, with_days
 from expunge.workspace.deadlines import FARTHEST
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=GuardedRoute)
@@ -75,11 +77,14 @@ def preview(
     reference: Text = "",
     checked_by: Text = "",
     note: Text = "",
+    kind: Annotated[str, Form(max_length=20)] = "",
+    ground: Annotated[str, Form(max_length=20)] = "",
     draft: Annotated[str, Form(max_length=64)] = "",
 ) -> Response:
     """What the requests would affect, before they are made; a ``draft`` is one that was shown, to be read differently."""
     typed = {"subject": subject, "by": by, "heading": heading, "column": column, "separator": separator}
     typed |= {"received_on": received_on, "channel": channel, "reference": reference, "checked_by": checked_by, "note": note}
+    typed |= {"kind": kind, "ground": ground}
     if draft:
         shown = request.app.state.drafts.take(caller.holder.id, draft)
         if shown is None:
@@ -89,11 +94,12 @@ def preview(
     else:
         try:
             case = Case.read(received_on, channel, reference, checked_by, note)
+            asked, why = _asked(kind, ground)
         except WrongField as error:
             return _new(request, typed, {error.field: f"{str(error)[:1].upper()}{str(error)[1:]}"})
         content = b"" if upload is None else upload.file.read()
         name = "" if upload is None else upload.filename or ""
-        given = Given(subject, content, is_table(name), by, heading, column, separator, case)
+        given = Given(subject, content, is_table(name), by, heading, column, separator, case, asked, why)
     try:
         made = given.read(workspace_of(request).id_columns)
     except ValueError as error:
@@ -130,7 +136,25 @@ def _new(request: Request, typed: dict[str, str] | None = None, wrong: dict[str,
 
 
 def _wishes(made: Draft, actor: str) -> list[ForgetRequest]:
-    return [ForgetRequest(entry.text, actor, by=entry.by, case=made.given.case) for entry in made.entries]
+    given = made.given
+    return [
+        ForgetRequest(entry.text, actor, by=entry.by, case=given.case, kind=given.kind, ground=given.ground)
+        for entry in made.entries
+    ]
+
+
+def _asked(kind: str, ground: str) -> tuple[RequestKind, Basis | None]:
+    """What is asked for, and of a restriction why.
+
+    Raises:
+        WrongField: there is no such kind or ground, or a ground was given for something else.
+    """
+    if kind and kind not in words.ENTERED:
+        raise WrongField("kind", "choose what is asked for")
+    asked, why = RequestKind(kind or RequestKind.FORGET), basis(ground)
+    if why is not None and asked != RequestKind.RESTRICT:
+        raise WrongField("ground", "a ground belongs to a restriction: choose that, or no ground")
+    return asked, why
 
 
 def _touched(request: Request, made: Draft, actor: str) -> dict[str, Any]:
@@ -161,30 +185,35 @@ def _touched(request: Request, made: Draft, actor: str) -> dict[str, Any]:
 def _groups(made: Draft, answers: list[Answer]) -> list[Group]:
     """The ids by what is answered, those to be forgotten first."""
     found: dict[str, list[tuple[str, str]]] = {}
+    found_here = FOUND[made.given.kind]
     for entry, answer in zip(made.entries, answers, strict=True):
-        heading, more = _heading(answer)
+        heading, more = _heading(answer, found_here)
         found.setdefault(heading, []).append((entry.where, more))
-    order = [FOUND, *(heading for heading in found if heading != FOUND)]
+    order = [found_here, *(heading for heading in found if heading != found_here)]
     return [
-        Group(heading, tuple(found[heading][:LISTED]), len(found[heading]), heading == FOUND)
+        Group(heading, tuple(found[heading][:LISTED]), len(found[heading]), heading == found_here)
         for heading in order
         if heading in found
     ]
 
 
-FOUND, BEFORE = "found, and to be forgotten", "asked before"
+FOUND = {
+    RequestKind.FORGET: "found, and to be forgotten",
+    RequestKind.RESTRICT: "found; the processing of their data is to be restricted",
+}
+BEFORE = "asked before"
 
 
-def _heading(answer: Answer) -> tuple[str, str]:
-    """Under which heading an answer is listed, and what is said of this one."""
+def _heading(answer: Answer, found_here: str) -> tuple[str, str]:
+    """Under which heading an answer is listed, and what is said of this one; ``found_here`` is that of people found."""
     if answer.receipt is not None:
-        return FOUND, f"{answer.rows:,} {'row' if answer.rows == 1 else 'rows'}"
+        return found_here, f"{answer.rows:,} {'row' if answer.rows == 1 else 'rows'}"
     if not answer.is_refused:
-        return BEFORE, answer.message
+        return BEFORE, with_days(answer.message)
     if answer.reason == Refusal.UNKNOWN_SUBJECT:
         if answer.near is not None:
             return "not known here, but nearly", f"somebody has, or had, {MEANING[answer.near]}"
         return "not known here", ""
     if answer.reason == Refusal.ALREADY_FORGOTTEN:
-        return "already forgotten", answer.message.rpartition("closed on ")[2]
+        return "already forgotten", day(answer.message.rpartition("closed on ")[2])
     return words.CODES.get(str(answer.reason), answer.message), ""

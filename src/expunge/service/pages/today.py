@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from expunge.ledger import register, times
 from expunge.ledger.register import Filter, Matter, Sort
-from expunge.ledger.requests import OPEN
+from expunge.ledger.requests import OPEN, STANDING
 from expunge.service.api.answers import workspace_of
 from expunge.service.pages import words
 from expunge.service.pages.rendering import Visitor, render
@@ -30,7 +30,9 @@ def today(request: Request, caller: Visitor) -> Response:
     with workspace_of(request).storage.database.reading() as connection:
         counted = register.matters(connection)
         rows = register.listed(connection, Filter(matter=Matter.OPEN), Sort.DUE, SHOWN)
-        ended = sum(count for state, count in register.counts(connection).items() if state not in OPEN)
+        by_state = register.counts(connection)
+    ended = sum(count for state, count in by_state.items() if state not in OPEN)
+    standing = [(state, by_state[state]) for state in STANDING if by_state.get(state)]
     named = [(matter, counted[matter], SAID[matter][counted[matter] != 1]) for matter in URGENT if counted[matter]]
     return render(
         request,
@@ -39,6 +41,7 @@ def today(request: Request, caller: Visitor) -> Response:
         counted=counted,
         rows=rows,
         ended=ended,
+        standing=standing,
         words=words,
         now=times.now(),
         health=request.app.state.worker.health,

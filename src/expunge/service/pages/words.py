@@ -1,18 +1,19 @@
 """Words: what pages say of requests, in sentences that an officer would use."""
 
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from markupsafe import Markup
 
 from expunge.ledger import times
-from expunge.ledger.cases import Deed, Extension, Ground, Withdrawal
+from expunge.ledger.cases import ERASED, OF_ERASURE, OF_RESTRICTION, Deed, Extension, Ground, Lifting, Withdrawal
 from expunge.ledger.register import Matter, Sort
-from expunge.ledger.requests import Channel, Request, RequestKind, RequestState
+from expunge.ledger.requests import Basis, Channel, Request, RequestKind, RequestState
 from expunge.service.pages.rendering import moment
+from expunge.workspace.days import day
 from expunge.workspace.deadlines import days_left
-from expunge.workspace.register import days_taken
+from expunge.workspace.register import LEARNED_AGAIN, days_taken
 
 CHANNELS = {
     Channel.LETTER: "by letter",
@@ -22,13 +23,35 @@ CHANNELS = {
     Channel.IN_PERSON: "in person",
     Channel.OTHER: "in another way",
 }
-KINDS = {RequestKind.FORGET: "erase", RequestKind.RECTIFY: "correct"}
+KINDS = {RequestKind.FORGET: "erase", RequestKind.RECTIFY: "correct", RequestKind.RESTRICT: "restrict"}
+ASKS = {
+    RequestKind.FORGET: "It asks to erase a person's data.",
+    RequestKind.RECTIFY: "It asks to correct a person's data.",
+    RequestKind.RESTRICT: "It asks to restrict the processing of a person's data: the rows stay, and no model has them.",
+}
+ENTERED = {RequestKind.FORGET: "erasure (Art. 17)", RequestKind.RESTRICT: "restriction of processing (Art. 18)"}
+"""What can be asked for on the page of new requests."""
+BASES = {
+    Basis.ACCURACY: "the person contests that the data are accurate (Art. 18(1)(a))",
+    Basis.UNLAWFUL: "the processing is unlawful, and the person does not want erasure (Art. 18(1)(b))",
+    Basis.CLAIMS: "the person needs the data for legal claims (Art. 18(1)(c))",
+    Basis.OBJECTION: "the person has objected, which is not decided yet (Art. 18(1)(d))",
+}
+LIFTINGS = {
+    Lifting.SETTLED: "what was contested, or objected to, is decided",
+    Lifting.CLAIMS_OVER: "the person needs the data for no claim any more",
+    Lifting.PERSON: "the person wants it lifted",
+    Lifting.OTHER: "another reason",
+}
 STATES = {
     RequestState.ACCEPTED: "waiting",
     RequestState.WORKING: "being worked",
     RequestState.CERTIFIED: "being erased",
     RequestState.CLOSED: "done",
     RequestState.RETURNED: "done; the person is back",
+    RequestState.RESTRICTED: "restricted",
+    RequestState.LIFTING: "restriction being lifted",
+    RequestState.LIFTED: "restriction lifted",
     RequestState.CANCELLED: "withdrawn",
     RequestState.REFUSED: "refused",
 }
@@ -39,6 +62,7 @@ GROUNDS = {
     Ground.PUBLIC_HEALTH: "public health (Art. 17(3)(c))",
     Ground.ARCHIVING: "archiving, research or statistics (Art. 17(3)(d))",
     Ground.LEGAL_CLAIMS: "legal claims (Art. 17(3)(e))",
+    Ground.NO_GROUND: "none of the grounds of Art. 18(1) applies",
     Ground.UNFOUNDED: "manifestly unfounded (Art. 12(5))",
     Ground.EXCESSIVE: "excessive (Art. 12(5))",
 }
@@ -57,6 +81,8 @@ CODES = {
     "empty": "no id was given",
     "limit": "there were too many requests that day",
     "key-reused": "its key was used for somebody else",
+    "being-forgotten": "the person asked to be forgotten",
+    ERASED: "the person was forgotten",
 }
 MATTERS = {
     Matter.OPEN: "open",
@@ -77,6 +103,10 @@ HAPPENED = {
     "refused": "Refused",
     "certified": "Forgotten by a model",
     "closed": "Done: the rows are erased",
+    "restricted": "Processing restricted: every model has forgotten the rows, which are stored",
+    Deed.LIFTED: "Restriction lifted",
+    LEARNED_AGAIN: "Every model has learned the rows again",
+    ERASED: "The rows were erased, and the restriction ended",
     Deed.EXTENDED: "Deadline extended",
     Deed.CANCELLED: "Withdrawn",
     Deed.APPROVED: "Approved",
@@ -84,20 +114,14 @@ HAPPENED = {
 }
 
 
-def day(text: str) -> str:
-    """A day, from an ISO 8601 day or time.
-
-    Examples:
-        >>> day("2026-11-03T10:00:00+00:00")
-        '3 Nov 2026'
-    """
-    found = date.fromisoformat(text[:10])
-    return f"{found.day} {found:%b %Y}"
+def grounds(row: Request) -> Mapping[Ground, str]:
+    """Why a request of this kind may be refused."""
+    return {ground: GROUNDS[ground] for ground in (OF_RESTRICTION if row.kind == RequestKind.RESTRICT else OF_ERASURE)}
 
 
 def why(reason: str | None) -> str:
     """Why a request was extended, refused or withdrawn."""
-    known: list[Mapping[Any, str]] = [EXTENSIONS, GROUNDS, WITHDRAWALS, CODES]
+    known: list[Mapping[Any, str]] = [EXTENSIONS, GROUNDS, WITHDRAWALS, LIFTINGS, CODES]
     return next((said[reason] for said in known if reason in said), reason or "")
 
 
@@ -118,6 +142,8 @@ def sentence(row: Request) -> Markup:
         due = f"{came}, due {day(row.deadline)}{extended}: {left(row, now)}."
         return Markup("{} {}").format(due, _stands(row, now))
     ended = day(row.closed or row.received)
+    if row.is_standing or row.state == RequestState.LIFTED:
+        return _restricted(row, came, ended)
     if row.state in (RequestState.CLOSED, RequestState.RETURNED):
         taken = days_taken(row) or 0
         done = f"{came}, done {ended}, " + ("on the same day." if taken == 0 else f"after {_days(taken)}.")
@@ -126,6 +152,19 @@ def sentence(row: Request) -> Markup:
         return Markup("{}{}{}").format(done, late, back)
     reason = why(row.reason or row.problem)
     return Markup("{}, {} {}{}.").format(came, STATES[row.state], ended, f": {reason}" if reason else "")
+
+
+def _restricted(row: Request, came: str, since: str) -> Markup:
+    """Where a restriction stands that has taken effect."""
+    late = " That was late." if str(row.closed)[:10] > row.deadline[:10] else ""
+    if row.state == RequestState.LIFTED:
+        return Markup("{}, restricted from {} to {}: {}.{}").format(came, since, day(str(row.lifted)), why(row.reason), late)
+    said = f"{came}, restricted since {since}.{late} The rows are stored, and no model has them."
+    if row.state == RequestState.RESTRICTED:
+        return Markup("{}").format(said)
+    return Markup("{} It is being lifted, because {}; it stands until the models have learned the rows again.").format(
+        said, why(row.reason)
+    )
 
 
 def _stands(row: Request, now: datetime) -> Markup:

@@ -84,6 +84,11 @@ class Size:
             f"{expanded}; about {_memory(self.bytes)} of memory and {_duration(self.seconds)}"
         )
 
+    @property
+    def duration(self) -> str:
+        """About how long a fit takes, in words."""
+        return _duration(self.seconds)
+
     def as_json(self) -> dict[str, Any]:
         """All fields as JSON values."""
         return asdict(self)
