@@ -16,6 +16,7 @@ from expunge.ledger.requests import Basis, RequestKind, RequestState
 from expunge.workspace import handling
 from expunge.workspace import register as registers
 from expunge.workspace.asking import ForgetRequest
+from expunge.workspace.auditing import audited
 from expunge.workspace.cases import Case, WrongField
 from tests.workspace.people import append_rows, workspace
 from tests.workspace.test_casework import setting
@@ -69,6 +70,8 @@ def test_while_it_stands_the_rows_stay_and_no_model_has_them(found, tmp_path):
     assert shown.models == [] and restriction.state == RequestState.RESTRICTED and restriction.ground == Basis.ACCURACY
     assert found.storage.table.count() == n_rows and len(shown.rows) == before - weights(found, MODEL) > 0
     assert problems(found) == {}  # the models hold the rows of the table but hers, and are as near as they are certified to be
+    audit = audited(found.storage, MODEL, 100)
+    assert audit.verdict.is_honest  # against a model that never saw her
     found.refit(MODEL)
     found.fit("second", "churn", sigma=0.05)
     found.replace("second", sigma=0.05)

@@ -259,7 +259,7 @@ def test_a_batch_that_forces_a_refit_says_so_first(tmp_path):
     assert (model.last_refit.cause, model.last_refit.resets_budget) == (RefitCause.FORCED, False)
     refitted = {outcome.model for outcome in done.outcomes if outcome.release.certificate.rung == "refit"}
     assert refitted and {message.partition(":")[0] for message in said} == refitted
-    assert all("refit" in message for message in said)
+    assert all("takes a new fit" in message for message in said)
 
 
 def test_a_model_has_the_order_that_is_asked_for(tmp_path):
