@@ -109,8 +109,13 @@ def test_a_life(tmp_path, database):
 
 
 def test_the_files_of_the_table_are_listed_once_until_the_ledger_is_another(tmp_path, monkeypatch):
-    found, listed, present = workspace(tmp_path, models=False), [], data_files.present
-    monkeypatch.setattr(data_files, "present", lambda connection: listed.append(None) or present(connection))
+    found, listed, present = workspace(tmp_path, models=False), list[None](), data_files.present
+
+    def counted(connection):
+        listed.append(None)
+        return present(connection)
+
+    monkeypatch.setattr(data_files, "present", counted)
     assert [found.storage.table.count() for _ in range(3)] == [400] * 3 and len(listed) == 1
     other = Workspace.open(found.storage.path)
     other.forget(["person-1"])

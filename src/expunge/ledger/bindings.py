@@ -12,7 +12,30 @@ from expunge.evidence.statements import predicate_of
 from expunge.ledger import releases, requests
 from expunge.ledger.log import of_kind
 from expunge.ledger.releases import Release
-from expunge.ledger.requests import Request
+from expunge.ledger.requests import Request, RequestKind
+from expunge.ledger.tables import forgotten_by
+from expunge.ledger.tables import requests as table
+
+
+def answered(connection: sa.Connection, batch: int, model: str, *, limit: int | None = None, skip: int = 0) -> list[Request]:
+    """The requests that ``model`` answered with a batch: to forget, or a correction; oldest first.
+
+    Args:
+        connection: a connection.
+        batch: number of the batch.
+        model: name of the model.
+        limit: the largest number. Default: all.
+        skip: number of requests before the first one.
+    """
+    chosen = sa.select(table).where(_answered(batch, model)).order_by(table.c.received, table.c.id)
+    return requests.read(connection, chosen.limit(limit).offset(skip))
+
+
+def commitments(connection: sa.Connection, batch: int, model: str) -> list[tuple[str, str]]:
+    """Id and commitment of each request that ``model`` answered with a batch, for comparing them with what was signed: so their
+    seals are not checked here."""
+    chosen = sa.select(table.c.id, table.c.commitment).where(_answered(batch, model))
+    return [(str(identity), str(commitment)) for identity, commitment in connection.execute(chosen)]
 
 
 def bound(connection: sa.Connection, model: str, salt: str, answered: Iterable[Request], table_digest: str) -> dict[str, str]:
@@ -74,4 +97,9 @@ def table_commitment(salt: str, table_digest: str) -> str:
 
 def _coverage(connection: sa.Connection, release: Release) -> Coverage:
     """What ``release`` covers by the ledger, whose root is to be compared with the one that was signed."""
-    return Coverage.of(release.figures.salt, requests.commitments(connection, release.batch, release.model))
+    return Coverage.of(release.figures.salt, commitments(connection, release.batch, release.model))
+
+
+def _answered(batch: int, model: str) -> sa.ColumnElement[bool]:
+    forgot = sa.select(forgotten_by.c.request).where(forgotten_by.c.batch == batch, forgotten_by.c.model == model)
+    return ((table.c.batch == batch) & (table.c.kind == RequestKind.RECTIFY)) | table.c.id.in_(forgot)

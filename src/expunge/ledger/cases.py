@@ -219,7 +219,7 @@ def purge(connection: sa.Connection, until: str) -> None:
 
 
 def _over(until: str) -> sa.Select[tuple[str]]:
-    return sa.select(table.c.id).where(table.c.state.not_in((*OPEN, *STANDING)), until >= tombstones.OVER_AT)
+    return sa.select(table.c.id).where(table.c.state.not_in((*OPEN, *STANDING)), tombstones.over_by(until))
 
 
 def _end(connection: sa.Connection, request: str, state: RequestState, reason: str, **more: str) -> None:

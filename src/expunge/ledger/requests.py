@@ -199,10 +199,21 @@ def made_since(connection: sa.Connection, actor: str, since: str) -> int:
     return int(connection.execute(chosen).scalar_one())
 
 
-def waiting(connection: sa.Connection) -> list[Request]:
-    """All accepted requests in the queue that need nobody's approval, held or not, most urgent first."""
-    mine = (requests.c.state == RequestState.ACCEPTED, requests.c.kind.in_(WORKED), _approved())
-    return read(connection, sa.select(requests).where(*mine).order_by(requests.c.deadline, requests.c.id))
+def waiting(connection: sa.Connection, now: str | None = None) -> list[Request]:
+    """All accepted requests in the queue that need nobody's approval, most urgent first.
+
+    Args:
+        connection: a connection.
+        now: those whose hold is not over at this time are left out, and not read. Default: they are among them.
+    """
+    mine = _queued() if now is None else _queued() & _is_free(now)
+    return read(connection, sa.select(requests).where(mine).order_by(requests.c.deadline, requests.c.id))
+
+
+def held(connection: sa.Connection, now: str) -> dict[str, str]:
+    """When the hold ends of each request in the queue that is held at this time and needs nobody's approval; for telling."""
+    chosen = sa.select(requests.c.id, requests.c.hold).where(_queued(), requests.c.hold > now)
+    return {str(identity): str(hold) for identity, hold in connection.execute(chosen)}
 
 
 def still_waiting(connection: sa.Connection, ids: Iterable[str]) -> set[str]:
@@ -219,8 +230,7 @@ def asked(connection: sa.Connection) -> list[Request]:
     """All requests of the queue whose people still have rows that models are not to know, whether or not a batch works on them,
     and restrictions that stand; without those that are held or not approved, which can still be withdrawn as if nobody had
     asked."""
-    is_free = requests.c.hold.is_(None) | (requests.c.hold <= times.exact())
-    accepted = (requests.c.state == RequestState.ACCEPTED) & is_free & _approved()
+    accepted = (requests.c.state == RequestState.ACCEPTED) & _is_free(times.exact()) & _approved()
     mine = accepted | requests.c.state.in_((RequestState.WORKING, *STANDING))
     chosen = sa.select(requests).where(mine, requests.c.kind.in_(WORKED))
     return read(connection, chosen.order_by(requests.c.id))
@@ -289,32 +299,6 @@ def forgetting(connection: sa.Connection) -> dict[str, dict[str, int]]:
     return found
 
 
-def answered(connection: sa.Connection, batch: int, model: str, *, limit: int | None = None, skip: int = 0) -> list[Request]:
-    """The requests that ``model`` answered with a batch: to forget, or a correction; oldest first.
-
-    Args:
-        connection: a connection.
-        batch: number of the batch.
-        model: name of the model.
-        limit: the largest number. Default: all.
-        skip: number of requests before the first one.
-    """
-    chosen = sa.select(requests).where(_answered(batch, model)).order_by(requests.c.received, requests.c.id)
-    return read(connection, chosen.limit(limit).offset(skip))
-
-
-def commitments(connection: sa.Connection, batch: int, model: str) -> list[tuple[str, str]]:
-    """Id and commitment of each request that ``model`` answered with a batch, for comparing them with what was signed: so their
-    seals are not checked here."""
-    chosen = sa.select(requests.c.id, requests.c.commitment).where(_answered(batch, model))
-    return [(str(identity), str(commitment)) for identity, commitment in connection.execute(chosen)]
-
-
-def _answered(batch: int, model: str) -> sa.ColumnElement[bool]:
-    forgot = sa.select(forgotten_by.c.request).where(forgotten_by.c.batch == batch, forgotten_by.c.model == model)
-    return ((requests.c.batch == batch) & (requests.c.kind == RequestKind.RECTIFY)) | requests.c.id.in_(forgot)
-
-
 def releases_of(connection: sa.Connection, request: Request) -> list[int]:
     """The releases that answer a request, by their ids."""
     forgot = sa.select(forgotten_by).where(forgotten_by.c.request == request.id).subquery()
@@ -367,6 +351,14 @@ def open_ids(connection: sa.Connection, batch: int | None) -> list[str]:
     chosen = sa.select(requests).where(requests.c.state.in_((*OPEN, *STANDING)))
     found = read(connection, chosen.order_by(requests.c.received, requests.c.id))
     return [request.id for request in found if batch is None or request.is_standing or request.batch != batch]
+
+
+def _queued() -> sa.ColumnElement[bool]:
+    return (requests.c.state == RequestState.ACCEPTED) & requests.c.kind.in_(WORKED) & _approved()
+
+
+def _is_free(now: str) -> sa.ColumnElement[bool]:
+    return requests.c.hold.is_(None) | (requests.c.hold <= now)
 
 
 def _approved() -> sa.ColumnElement[bool]:

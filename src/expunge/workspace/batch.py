@@ -28,7 +28,7 @@ from expunge.evidence.statements import CERTIFICATE, digest
 from expunge.files import delete_file, delete_unfinished, write_file
 from expunge.ledger import batches, cases, data_files, log, notices, releases, requests, restrictions, times, tombstones
 from expunge.ledger.batches import FORGETTING, Batch, BatchKind, BatchState
-from expunge.ledger.bindings import bound
+from expunge.ledger.bindings import answered, bound
 from expunge.ledger.notices import Notice
 from expunge.ledger.properties import read_property, set_property
 from expunge.ledger.public_keys import retired_keyids
@@ -235,8 +235,8 @@ def _certify(
         evidence = certificate.to_json()
         claim = {"model": new.model, "release": new.number, "issued": at, "evidence": digest(evidence)}
         requests.forgotten(connection, batch, new.model, new.forgot)
-        answered = requests.answered(connection, batch, new.model)
-        claim |= bound(connection, new.model, certificate.salt, answered, table_digest)
+        theirs = answered(connection, batch, new.model)
+        claim |= bound(connection, new.model, certificate.salt, theirs, table_digest)
         private = Specification.from_json(releases.named(connection, new.model).specification).privacy
         subject = {f"{new.model}/{new.number}": certificate.weights_digest}
         envelope = key.sign(CERTIFICATE, subject, {**certificate.public(), **claim, **private})

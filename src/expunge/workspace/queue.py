@@ -113,11 +113,11 @@ def process(
                     break
             purged = purge_tombstones(storage)
             with storage.database.reading() as connection:
-                waiting, at = requests.waiting(connection), times.exact()
+                at = times.exact()
+                waiting, held = requests.waiting(connection, at), requests.held(connection, at)
                 unapproved = register.total(connection, UNAPPROVED)
                 waiting += restrictions.lifting(connection)
             problems = {row.id: row.problem for row in waiting if row.problem}
-            held = {row.id: str(row.hold) for row in waiting if row.is_held(at)}
         except (ExpungeError, OSError) as error:
             if not n_batches:
                 raise
@@ -208,13 +208,11 @@ def _waiting(storage: Storage, now: str | None, unfit: Collection[str], heeds_ho
     with storage.database.reading() as connection:
         living = releases.all_models(connection)
         repaired = {row.name for row in living if _is_repaired(storage, connection, row)}
-        by, waiting = requests.forgetting(connection), requests.waiting(connection)
+        by, waiting = requests.forgetting(connection), requests.waiting(connection, at if heeds_hold else None)
     due = {row.name for row in living if row.aside is None or _is_time(row, now)}
     able = (due | repaired) - set(unfit)
     asked, wanted = dict[str, str](), set[str]()
     for row in waiting:
-        if heeds_hold and row.is_held(at):
-            continue
         answered = by.get(row.id, {}).keys()
         if _is_time(row, now) and (able - answered or not {model.name for model in living} - answered):
             asked[row.id] = row.person

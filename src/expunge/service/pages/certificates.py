@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse
 from starlette.responses import Response
 
 from expunge.errors import LedgerCorrupt, SignatureInvalid
-from expunge.ledger import log, releases, requests
+from expunge.ledger import bindings, log, releases
 from expunge.ledger.requests import Request as Row
 from expunge.service.api.answers import workspace_of
 from expunge.service.bodies import Number
@@ -79,8 +79,8 @@ def certificate(
             if tab is Tab.CLAIM:
                 shown["proof"] = log.require_included(connection, row.event).proof
             if tab is Tab.REQUESTS:
-                shown["n_covered"] = len(requests.commitments(connection, row.batch, row.model))
-                covered = requests.answered(connection, row.batch, row.model, limit=SHOWN + 1, skip=after)
+                shown["n_covered"] = len(bindings.commitments(connection, row.batch, row.model))
+                covered = bindings.answered(connection, row.batch, row.model, limit=SHOWN + 1, skip=after)
         except (LedgerCorrupt, SignatureInvalid, KeyError, ValueError) as error:
             said = str(error) if isinstance(error, LedgerCorrupt | SignatureInvalid) else "a part of it cannot be read"
             return render(request, "forged.html", number=number, problem=said)

@@ -35,7 +35,7 @@ def register_page(request: Request, caller: Visitor) -> Response:
     sort = _word(Sort, given["sort"]) or (Sort.DUE if wanted.matter is not None else Sort.NEWEST)
     number = int(given["page"]) if given["page"].isascii() and given["page"].isdigit() and len(given["page"]) < 9 else 1
     with workspace_of(request).storage.database.reading() as connection:
-        counted = {matter: register.total(connection, Filter(matter=matter)) for matter in Matter}
+        counted = register.matters(connection)
         total = register.total(connection, wanted)
         pages = max(1, -(-total // SHOWN))
         number = min(max(number, 1), pages)
