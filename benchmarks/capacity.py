@@ -4,11 +4,11 @@ Logistic regression, C = 1, ε = 1, δ = 1e-5, rows of norm 1 beside the interce
 σ² = 0.004; "after" is order 3 with shaped noise whose true cost in mean loss is no larger. Random people:
 the median of ten orders. Worst case: the most influential people first.
 
-Run: make bench, or python -m benchmarks.capacity census flights
+Run: make bench, or python -m benchmarks.capacity census flights; --orders N takes fewer, as of digits, whose orders take long
 """
 
+import argparse
 import math
-import sys
 from functools import lru_cache
 
 import numpy as np
@@ -165,7 +165,7 @@ def from_constants(formula: str, rows: Rows) -> int:
     return m
 
 
-def main(names: list[str]) -> None:
+def main(names: list[str], n_orders: int) -> None:
     """Prints the tables and keeps the figures."""
     console, figures = Console(width=130), {}
     for name in names:
@@ -176,7 +176,7 @@ def main(names: list[str]) -> None:
         before = Deletions(rows, Settings(GUARANTEE, SIGMA, order=2))
         after = equally_dear(rows, before)
         rng = np.random.default_rng(0)
-        orders = [rng.permutation(len(rows)) for _ in range(ORDERS)]
+        orders = [rng.permutation(len(rows)) for _ in range(n_orders)]
         found = {
             label: np.array([model.capacities(order) for order in orders])
             for label, model in (("before", before), ("after", after))
@@ -188,7 +188,7 @@ def main(names: list[str]) -> None:
         single = int(np.median([after.one_by_one(order) for order in orders[:3]])) if name == "census" else None
         table = Table(
             title=f"{name}: {len(rows):,} rows × {after.objective.n_parameters} weights, order {after.state.order}; noise "
-            f"costs {before.cost:.2g} before, {after.cost:.2g} after"
+            f"costs {before.cost:.2g} before, {after.cost:.2g} after; random orders: {n_orders}"
         )
         for heading in ("", "random, before", "random, after", "least and most", "most influential, before", "after", "wanted"):
             table.add_column(heading, justify="right")
@@ -206,4 +206,8 @@ def main(names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or list(WANTED))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(WANTED)}; all by default")
+    parser.add_argument("--orders", type=int, default=ORDERS, help="number of random orders")
+    given = parser.parse_args()
+    main(given.names or list(WANTED), given.orders)

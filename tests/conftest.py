@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
+from expunge.privacy import noise
 from tests.forks import SHARED, Forks
 from tests.servers import PostgreSQL
 from tests.site import build
 
+noise.AHEAD = 64  # few tests ask for the same noise again: what is drawn ahead, half a second for each σ, is for nobody
 SOAK = 20 if os.environ.get("EXPUNGE_SOAK") else 1
 FOR_MUTANTS = bool(os.environ.get("EXPUNGE_MUTANTS"))
 settings.register_profile("expunge", deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)

@@ -94,6 +94,7 @@ def _played(module: str, arguments: list[str], out: str, err: str) -> int:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         for number, path in ((1, out), (2, err)):
             os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+        os.chdir(Path(out).parent)  # what a play leaves where it is, such as receipts, is not beside the code
         main(*arguments)
         code = 0
     except BaseException:

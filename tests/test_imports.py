@@ -45,6 +45,12 @@ def test_the_estimators_load_scikit_learn_but_no_sampler_and_no_workspace():
     assert (found - of_scikit_learn) & HEAVY == set()
 
 
+def test_noise_is_drawn_by_the_sampler_alone():
+    """OpenDP's prelude would load scikit-learn, pandas and more."""
+    drawn = "from expunge.privacy.noise import secure_noise; import numpy as np; secure_noise(np.zeros(2), 1.0)"
+    assert loaded_by(drawn) & (HEAVY | {"scipy.stats"}) == {"opendp"}
+
+
 def test_the_command_line_is_there_before_any_numerical_library():
     assert loaded_by("import expunge.cli") & (HEAVY | {"numpy", "scipy"}) == set()
 

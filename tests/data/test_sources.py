@@ -343,14 +343,20 @@ def test_rows_of_a_schema_of_categories_come_in_blocks_and_are_the_same_rows(tmp
 
 def test_small_parts_are_encoded_together_and_are_the_same_rows(tmp_path, monkeypatch):
     """In as few calls as there are thousands of rows; an error names the part and the row all the same."""
-    path, encoded = tmp_path / "p", []
+    path, encoded = tmp_path / "p", list[int]()
     written(path, parts=20, n=1000)
     source = TableSource.open(str(path), COLUMNS)
     apart = [rows for part in source.parts() for rows in part.batches()]
     monkeypatch.setattr(sources, "TOGETHER", 300)
     one_by_one = TableColumns.rows
-    monkeypatch.setattr(TableColumns, "rows", lambda *given: encoded.append(len(given[1])) or one_by_one(*given))
+
+    def counted(columns, table, ids):
+        encoded.append(len(table))
+        return one_by_one(columns, table, ids)
+
+    monkeypatch.setattr(TableColumns, "rows", counted)
     together = source.in_one_block()
+    assert isinstance(together, Rows)
     assert encoded == [300, 300, 300, 100]
     assert together.X.tobytes() == np.concatenate([rows.X for rows in apart]).tobytes()
     assert together.y.tobytes() == np.concatenate([rows.y for rows in apart]).tobytes()

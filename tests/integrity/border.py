@@ -26,7 +26,7 @@ from typing import Any
 import deltalake  # loaded before the forks, so that no child has to
 import dp_accounting.gaussian_mechanism
 import duckdb
-import opendp.prelude
+import opendp.measurements
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.dataset

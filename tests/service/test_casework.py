@@ -237,6 +237,17 @@ class TestThePages:
         assert "bold" not in desk.get("Eve", f"/requests/{request}").text
         assert desk.get("Ann", "/requests/r-none").status_code == 404
 
+    def test_a_restriction_that_is_not_carried_out_is_said_where_the_person_is_shown(self, desk):
+        request = desk.make("person-60", kind="restrict", ground="unlawful")
+        said = text(desk.send("Ann", "/people", {"subject": "person-60"}))
+        assert "which is not done yet: the models below still have these rows" in said and "does not want erasure" in said
+        page = text(desk.get("Ann", f"/requests/{request}"))
+        assert "Nothing is restricted then" in page and "none of the grounds of Art. 18(1)" in page and "expression" not in page
+        answer = desk.send("Ann", f"/requests/{request}/refuse", {"reason": "no-ground", "confirm": "yes"})
+        assert answer.status_code == 303 and "refused" in desk.get("Ann", f"/requests/{request}").text
+        letter = text(desk.send("Ann", f"/requests/{request}/documents", {"subject": "person-60", "form": "letter"}))
+        assert "You asked us to restrict the processing of your data. We have refused that" in letter
+
     def test_two_people_approve(self, desk):
         people = "\n".join(f"person-{n}" for n in range(50, 54))
         shown = desk.send("Ann", "/requests/preview", {"subject": people})

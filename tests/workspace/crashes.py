@@ -25,7 +25,7 @@ import deltalake  # loaded before the forks, so that no child has to
 import dp_accounting.gaussian_mechanism
 import duckdb
 import numpy as np
-import opendp.prelude
+import opendp.measurements
 import sqlalchemy as sa
 import sqlalchemy.dialects.sqlite
 

@@ -15,7 +15,7 @@ from expunge.evidence.events import EventKind
 from expunge.evidence.statements import predicate_of
 from expunge.ledger import cases, hooks, log, notices, register, requests, sealing
 from expunge.ledger.register import Filter, Matter, Sort
-from expunge.ledger.requests import Channel, RequestState
+from expunge.ledger.requests import Channel, RequestKind, RequestState
 from expunge.ledger.tables import requests as table
 from expunge.service import reminders
 from expunge.workspace import Workspace, handling
@@ -24,6 +24,7 @@ from expunge.workspace.asking import ForgetRequest
 from expunge.workspace.cases import Case, WrongField
 from expunge.workspace.checks import asked as agrees_with_log
 from expunge.workspace.deadlines import DaysOff, due_on
+from expunge.workspace.forgetting import purge_tombstones
 from tests.workspace.people import workspace
 
 SECRET = ("REF-4711", "Eve Examiner", "she called twice")
@@ -357,3 +358,34 @@ def test_notes_and_references_go_with_the_term_of_the_tombstone(found, tmp_path)
     if found.storage.database.is_sqlite:
         files = [path for path in found.storage.path.glob("ledger.sqlite*") if path.is_file()]
         assert b"she called twice" in b"".join(path.read_bytes() for path in files)  # of others, whose term is not over
+
+
+def test_a_restriction_is_kept_for_as_long_as_it_stands_and_its_term_begins_when_it_is_lifted(found):
+    kind, case = RequestKind.RESTRICT, Case.read(reference="REF-R")
+    wishes = [ForgetRequest(f"person-{number}", "ann", kind=kind, case=case) for number in (150, 151)]
+    standing, lifted = (answer.request for answer in found.ask(wishes))
+    found.process()
+    assert {row_of(found, name).state for name in (standing, lifted)} == {RequestState.RESTRICTED}
+    handling.lift(found.storage, lifted, "settled", "ann", is_informed=True)
+    with found.storage.database.reading() as connection:
+        assert {standing, lifted} <= set(requests.open_ids(connection, None))  # what the anchor knows, for a restore
+    assert found.process().lifted == (lifted,)
+    agrees_with_log(found.storage)
+    long_ago = (datetime.now(UTC) - timedelta(days=5_000)).isoformat(timespec="microseconds")
+
+    def dated(name, **times):
+        with found.storage.database.writing() as connection:
+            sealing.update(connection, table, table.c.id == name, **times)
+
+    for name in (standing, lifted):
+        dated(name, closed=long_ago)
+    purge_tombstones(found.storage)
+    assert row_of(found, standing).tombstone and row_of(found, lifted).tombstone
+    dated(lifted, lifted=long_ago)
+    purge_tombstones(found.storage)
+    with found.storage.database.reading() as connection:
+        files = cases.files_of(connection, [standing, lifted])
+    assert list(files) == [standing] and row_of(found, standing).tombstone and not row_of(found, lifted).tombstone
+    dated(standing, closed=datetime.now(UTC).isoformat(timespec="microseconds"))
+    assert [row.id for row in registers.about(found.storage, "person-150")] == [standing]
+    agrees_with_log(found.storage)

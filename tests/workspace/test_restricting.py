@@ -4,6 +4,7 @@ import csv
 import io
 import json
 
+import pyarrow.compute as pc
 import pytest
 from typer.testing import CliRunner
 
@@ -16,8 +17,9 @@ from expunge.ledger.requests import Basis, RequestKind, RequestState
 from expunge.workspace import handling
 from expunge.workspace import register as registers
 from expunge.workspace.asking import ForgetRequest
+from expunge.workspace.auditing import audited
 from expunge.workspace.cases import Case, WrongField
-from tests.workspace.people import append_rows, workspace
+from tests.workspace.people import CLASSES, SCHEMA, append_rows, people, workspace
 from tests.workspace.test_casework import setting
 from tests.workspace.test_workspace import problems
 
@@ -69,6 +71,8 @@ def test_while_it_stands_the_rows_stay_and_no_model_has_them(found, tmp_path):
     assert shown.models == [] and restriction.state == RequestState.RESTRICTED and restriction.ground == Basis.ACCURACY
     assert found.storage.table.count() == n_rows and len(shown.rows) == before - weights(found, MODEL) > 0
     assert problems(found) == {}  # the models hold the rows of the table but hers, and are as near as they are certified to be
+    audit = audited(found.storage, MODEL, 100)
+    assert audit.verdict.is_honest  # against a model that never saw her
     found.refit(MODEL)
     found.fit("second", "churn", sigma=0.05)
     found.replace("second", sigma=0.05)
@@ -208,3 +212,26 @@ def test_it_is_held_and_can_be_withdrawn_like_any_request(found):
     assert knows(waiting, "person-12") == {"churn", "spend", "visits"}  # as if nobody had asked
     handling.withdraw(waiting.storage, request, "mistake", "ann")
     setting(found, hold_hours=0)
+
+
+def test_rows_that_a_model_cannot_learn_again_keep_their_restriction_and_no_other(tmp_path):
+    table = people(60, 40)
+    only = pc.if_else(pc.equal(table["who"], "person-0"), "maybe", table["churn"])
+    schema = SCHEMA + CLASSES.replace('"yes"]', '"yes", "maybe"]')
+    found = workspace(tmp_path, models=False, table=table.set_column(4, "churn", only), schema=schema)
+    found.fit(MODEL, "churn", sigma=0.05)
+    last, other = ask(found, "person-0").request, ask(found, "person-1").request
+    assert "expunge replace" in found.process().problems[last]  # hers are the last rows of their class
+    assert state(found, other) == RequestState.RESTRICTED and knows(found, "person-0") == {MODEL}
+    found.storage.schema_path.write_text(SCHEMA + CLASSES)
+    found.replace(MODEL, sigma=0.05)
+    assert state(found, last) == RequestState.RESTRICTED and knows(found, "person-0") == set()
+    for request in (last, other):
+        handling.lift(found.storage, request, "settled", "ann", is_informed=True)
+    done = found.process()
+    assert done.lifted == (other,) and "maybe" not in done.problems[last] and "churn" in done.problems[last]
+    assert (state(found, last), knows(found, "person-0"), knows(found, "person-1")) == (RequestState.LIFTING, set(), {MODEL})
+    assert found.process(is_due=True).lifted == () and problems(found) == {}  # it is tried again later
+    found.replace(MODEL, sigma=0.05)  # leaves them out, because the restriction stands
+    found.retire(MODEL)
+    assert found.process().lifted == (last,) and problems(found) == {}

@@ -109,8 +109,13 @@ def test_a_life(tmp_path, database):
 
 
 def test_the_files_of_the_table_are_listed_once_until_the_ledger_is_another(tmp_path, monkeypatch):
-    found, listed, present = workspace(tmp_path, models=False), [], data_files.present
-    monkeypatch.setattr(data_files, "present", lambda connection: listed.append(None) or present(connection))
+    found, listed, present = workspace(tmp_path, models=False), list[None](), data_files.present
+
+    def counted(connection):
+        listed.append(None)
+        return present(connection)
+
+    monkeypatch.setattr(data_files, "present", counted)
     assert [found.storage.table.count() for _ in range(3)] == [400] * 3 and len(listed) == 1
     other = Workspace.open(found.storage.path)
     other.forget(["person-1"])
@@ -259,7 +264,7 @@ def test_a_batch_that_forces_a_refit_says_so_first(tmp_path):
     assert (model.last_refit.cause, model.last_refit.resets_budget) == (RefitCause.FORCED, False)
     refitted = {outcome.model for outcome in done.outcomes if outcome.release.certificate.rung == "refit"}
     assert refitted and {message.partition(":")[0] for message in said} == refitted
-    assert all("refit" in message for message in said)
+    assert all("takes a new fit" in message for message in said)
 
 
 def test_a_model_has_the_order_that_is_asked_for(tmp_path):

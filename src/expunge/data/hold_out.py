@@ -3,6 +3,7 @@
 So a person is held out in all of their rows or in none, today and after a restore, and without the key nobody can say who is.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -44,3 +45,12 @@ class HoldOut:
         below = pc.less(pc.utf8_slice_codeunits(table[SUBJECT], *_LAST), _LIMIT)
         chosen = below if self.is_held_out else pc.invert(below)
         return chosen if self.gone is None else pc.and_(chosen, self.gone.kept(table))
+
+
+def left_out(people: Collection[str]) -> Without | None:
+    """What leaves out ``people``; ``None`` if there are none.
+
+    Args:
+        people: their pseudonyms.
+    """
+    return Without(SUBJECT, pa.array(sorted(people), pa.string())) if people else None

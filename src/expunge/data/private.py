@@ -156,12 +156,16 @@ def quantile(x: Sequence[float], level: float, among: tuple[float, ...], epsilon
 @lru_cache
 def _selection(each: Share) -> Any:
     """The measurement, with the least noise and threshold for which OpenDP's own map states no more than this ε and δ."""
-    dp = _opendp()
-    domain = dp.map_domain(dp.atom_domain(T=str), dp.atom_domain(T=int))
-    metric = dp.l01inf_distance(dp.absolute_distance(T=int))
+    from opendp.domains import atom_domain, map_domain
+    from opendp.measurements import make_laplace_threshold
+    from opendp.metrics import absolute_distance, l01inf_distance
+
+    _enable()
+    domain = map_domain(atom_domain(T=str), atom_domain(T=int))
+    metric = l01inf_distance(absolute_distance(T=int))
     scale, threshold = 1.0 / each.epsilon, least_people(each)
     while True:
-        measurement = dp.m.make_laplace_threshold(domain, metric, scale=scale, threshold=threshold)
+        measurement = make_laplace_threshold(domain, metric, scale=scale, threshold=threshold)
         epsilon, delta = measurement.map((1, 1, 1))  # one person is in one count, by one
         if epsilon > each.epsilon:
             scale *= MORE
@@ -173,19 +177,26 @@ def _selection(each: Share) -> Any:
 
 @lru_cache
 def _counting(epsilon: float) -> Any:
-    dp = _opendp()
-    return _fitting(
-        epsilon, 1.0 / epsilon, lambda scale: dp.m.make_laplace(dp.atom_domain(T=int), dp.absolute_distance(T=int), scale)
-    )
+    from opendp.domains import atom_domain
+    from opendp.measurements import make_laplace
+    from opendp.metrics import absolute_distance
+
+    _enable()
+    return _fitting(epsilon, 1.0 / epsilon, lambda scale: make_laplace(atom_domain(T=int), absolute_distance(T=int), scale))
 
 
 @lru_cache
 def _quantile(level: float, among: tuple[float, ...], epsilon: float) -> Any:
-    dp = _opendp()
-    domain, metric = dp.vector_domain(dp.atom_domain(T=float, nan=False)), dp.symmetric_distance()
+    from opendp.domains import atom_domain, vector_domain
+    from opendp.measurements import make_private_quantile
+    from opendp.measures import max_divergence
+    from opendp.metrics import symmetric_distance
+
+    _enable()
+    domain, metric = vector_domain(atom_domain(T=float, nan=False)), symmetric_distance()
 
     def made(scale: float) -> Any:
-        return dp.m.make_private_quantile(domain, metric, dp.max_divergence(), candidates=list(among), alpha=level, scale=scale)
+        return make_private_quantile(domain, metric, max_divergence(), candidates=list(among), alpha=level, scale=scale)
 
     return _fitting(epsilon, made(1.0).map(1) / epsilon, made)
 
@@ -266,8 +277,7 @@ def _is_whole(values: Any) -> bool:
     return False
 
 
-def _opendp() -> Any:
-    import opendp.prelude as dp
+def _enable() -> None:
+    from opendp.mod import enable_features
 
-    dp.enable_features("contrib")
-    return dp
+    enable_features("contrib")

@@ -169,10 +169,6 @@ class Request:
         return self.state == RequestState.ACCEPTED and self.hold is not None and self.hold > now
 
 
-_STUCK = (requests.c.state == RequestState.ACCEPTED) & requests.c.kind.in_(WORKED) & requests.c.problem.is_not(None)
-"""Requests in the queue that could not be worked."""
-
-
 def insert(connection: sa.Connection, made: Sequence[Request]) -> None:
     """Adds requests."""
     sealing.insert(connection, requests, [asdict(request) for request in made])
@@ -223,27 +219,6 @@ def held(connection: sa.Connection, now: str) -> dict[str, str]:
 def still_waiting(connection: sa.Connection, ids: Iterable[str]) -> set[str]:
     """Those of ``ids`` that nobody has withdrawn or refused meanwhile."""
     return {name for name, row in found_by(connection, "id", ids).items() if row.state == RequestState.ACCEPTED}
-
-
-def stuck_behind(connection: sa.Connection, model: str, limit: int) -> tuple[int, list[str]]:
-    """How many requests could not be worked and are not answered by a model, and the ids of the most urgent ones.
-
-    Args:
-        connection: a connection.
-        model: name of the model.
-        limit: how many ids at most.
-    """
-    answered = sa.exists().where(forgotten_by.c.request == requests.c.id, forgotten_by.c.model == model)
-    count = connection.execute(sa.select(sa.func.count()).select_from(requests).where(_STUCK, ~answered)).scalar_one()
-    chosen = sa.select(requests).where(_STUCK, ~answered).order_by(requests.c.deadline, requests.c.id).limit(limit)
-    return int(count), [str(row.id) for row in sealing.rows(connection, chosen, requests)]
-
-
-def stuck_by_problem(connection: sa.Connection, limit: int) -> list[tuple[str, int]]:
-    """Why requests could not be worked, and how many for each reason, the commonest first."""
-    count = sa.func.count()
-    chosen = sa.select(requests.c.problem, count).where(_STUCK).group_by(requests.c.problem)
-    return [(str(why), int(n)) for why, n in connection.execute(chosen.order_by(count.desc(), requests.c.problem).limit(limit))]
 
 
 def made(connection: sa.Connection) -> list[Request]:

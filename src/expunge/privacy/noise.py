@@ -27,8 +27,9 @@ GRID_BITS = 40
 """The noise lives on a grid this many powers of two below σ."""
 AHEAD = 1 << 14
 """Coordinates drawn ahead for each (p, σ): 0.2 s of sampling, enough for a burst of requests; one vector at least."""
-QUIET = 0.03
-"""Seconds after a request before the thread draws again, so that it does not slow the next request of a burst."""
+QUIET = 0.2
+"""Seconds after a request before the thread draws again, so that it slows neither the next request of a burst nor a command,
+which ends before that and needs no more."""
 KINDS = 16
 """How many (p, σ) are kept ready; the oldest gives way."""
 
@@ -142,11 +143,14 @@ def _draw(n_parameters: int, sigma: float) -> Array:
 
 @lru_cache(maxsize=KINDS)
 def _mechanism(n_parameters: int, sigma: float) -> Callable[[list[float]], list[float]]:
-    import opendp.prelude as dp
+    from opendp.domains import atom_domain, vector_domain  # not its prelude, which loads scikit-learn and takes seconds
+    from opendp.measurements import make_gaussian
+    from opendp.metrics import l2_distance
+    from opendp.mod import enable_features
 
-    dp.enable_features("contrib")
-    domain = dp.vector_domain(dp.atom_domain(T=float, nan=False), size=n_parameters)
-    measurement: Callable[[list[float]], list[float]] = dp.m.make_gaussian(
-        domain, dp.l2_distance(T=float), scale=sigma, k=_grid_exponent(sigma)
+    enable_features("contrib")
+    domain = vector_domain(atom_domain(T=float, nan=False), size=n_parameters)
+    measurement: Callable[[list[float]], list[float]] = make_gaussian(
+        domain, l2_distance(T=float), scale=sigma, k=_grid_exponent(sigma)
     )
     return measurement

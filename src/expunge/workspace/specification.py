@@ -15,10 +15,10 @@ from expunge.data.drafting import short
 from expunge.data.encoding import Category, Encoding, Number, OrderedCategory
 from expunge.data.encoding.indicator import plain
 from expunge.data.files import NOTHING, Change
-from expunge.data.hold_out import HoldOut
-from expunge.data.own_columns import ROW, SUBJECT
+from expunge.data.hold_out import HoldOut, left_out
+from expunge.data.own_columns import ROW
 from expunge.data.schema import FeatureSchema
-from expunge.data.sources import EncodedPart, TableSource, Without, columns_read, first_rows
+from expunge.data.sources import EncodedPart, TableSource, columns_read, first_rows
 from expunge.data.table import SubjectTable
 from expunge.data.table_columns import TableColumns
 from expunge.errors import InvalidRows, LastRows
@@ -370,7 +370,7 @@ class Specification:
             without: pseudonyms of people whose rows are left out though the table still has them.
             holds_out: whether the people of the hold-out are left out too.
         """
-        columns, gone = self.table_columns, _without(without)
+        columns, gone = self.table_columns, left_out(without)
         people = HoldOut(is_held_out=False, gone=gone) if holds_out else gone
         read = columns_read(columns, people)
         return TableSource(lambda: [EncodedPart(group, columns, people) for group in table.row_groups(read, change)])
@@ -389,14 +389,10 @@ class Specification:
         Raises:
             InvalidRows: no row has a target.
         """
-        columns, gone = self.table_columns, _without(without)
+        columns, gone = self.table_columns, left_out(without)
         read = columns_read(columns, gone)
 
         def found() -> Rows:
             return first_rows((EncodedPart(group, columns, gone) for group in table.first_row_groups(read)), n_rows)
 
         return table.settled(found)
-
-
-def _without(people: Collection[str]) -> Without | None:
-    return Without(SUBJECT, pa.array(sorted(people), pa.string())) if people else None

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, HTTPException, Query, Request, Response
 
 from expunge.errors import missing
-from expunge.ledger import pulls, releases, requests
+from expunge.ledger import pulls, releases, stuck
 from expunge.ledger.jobs import JobKind
 from expunge.service.access import Anybody, Checker, Engineer, Serving
 from expunge.service.api.answers import found, plainly, problem_responses, require_model, workspace_of
@@ -172,7 +172,7 @@ def model_of(request: Request, name: str) -> ModelStatus:
 def held_up_by(request: Request, name: str) -> tuple[int, list[str]]:
     """How many open requests a model could not answer, and the most urgent ones."""
     with workspace_of(request).storage.database.reading() as connection:
-        return requests.stuck_behind(connection, name, HELD)
+        return stuck.behind(connection, name, HELD)
 
 
 def _capacity(report: CapacityReport) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Form, Path, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.responses import Response
 
-from expunge.ledger import jobs, register, requests, tokens
+from expunge.ledger import jobs, register, requests, stuck, tokens
 from expunge.ledger.database import HEAD
 from expunge.ledger.jobs import JobKind
 from expunge.ledger.server import server_of
@@ -39,7 +39,7 @@ def operation(request: Request, caller: Checker) -> Response:
     storage, running = workspace_of(request).storage, jobs_of(request)
     health = request.app.state.worker.health
     with storage.database.reading() as connection:
-        stuck = requests.stuck_by_problem(connection, SHOWN)
+        why_stuck = stuck.by_problem(connection, SHOWN)
         listed, instances = jobs.listed(connection, SHOWN), jobs.all_instances(connection)
         counts, oldest = register.counts(connection), register.open_requests(connection, 1)
         issued, waiting, server = tokens.listed(connection), jobs.waiting(connection), server_of(connection)
@@ -49,7 +49,7 @@ def operation(request: Request, caller: Checker) -> Response:
         "now": datetime.now(UTC),
         "oldest": oldest[0] if oldest else None,
         "open": sum(count for state, count in counts.items() if state in requests.OPEN),
-        "stuck": stuck,
+        "stuck": why_stuck,
         "causes": words.CAUSES,
         "lines": [job_line(row, names, caller) for row in listed],
         "n_waiting": len(waiting),

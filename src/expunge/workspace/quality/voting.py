@@ -103,12 +103,15 @@ def _groups(storage: Storage, settings: Sequence[Specification], without: Collec
 
 def _laplace(count: int, epsilon: float) -> Callable[[list[int]], list[int]]:
     """Adds discrete Laplace noise that makes ``count`` votes ε-differentially private, to the last bit."""
-    import opendp.prelude as dp
+    from opendp.domains import atom_domain, vector_domain
+    from opendp.measurements import make_laplace
+    from opendp.metrics import l1_distance
+    from opendp.mod import enable_features
 
-    dp.enable_features("contrib")
-    domain, scale = dp.vector_domain(dp.atom_domain(T=int), size=count), MOST_MOVED / epsilon
+    enable_features("contrib")
+    domain, scale = vector_domain(atom_domain(T=int), size=count), MOST_MOVED / epsilon
     while True:
-        measurement = dp.m.make_laplace(domain, dp.l1_distance(T=int), scale=scale)
+        measurement = make_laplace(domain, l1_distance(T=int), scale=scale)
         if measurement.map(MOST_MOVED) <= epsilon:
             return lambda counts: list(measurement(counts))
         scale = math.nextafter(scale, math.inf)
