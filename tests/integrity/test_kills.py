@@ -152,11 +152,10 @@ def test_the_service_under_load(tmp_path, record_property):
     acknowledged: dict[str, int] = {}
     wrong: list[str] = []
     server = list(serve(found, tmp_path))
-    over = threading.Event()
+    over, asking = threading.Event(), httpx.Client()
 
     def ask() -> None:
         """Asks for one person after the other, each until there is an answer."""
-        asking = httpx.Client()
         while not over.is_set():
             with lock:
                 number = next(subjects, None)
@@ -199,6 +198,7 @@ def test_the_service_under_load(tmp_path, record_property):
         server[0].wait()
         for asker in askers:
             asker.join(60)
+        asking.close()
     assert wrong == [] and len(acknowledged) > kills
     with found.storage.database.reading() as connection:
         at_work = len(requests.waiting(connection))
