@@ -69,7 +69,7 @@ class Forks:
                 env=environment,
                 start_new_session=True,
             )
-        out, err = (notes.with_name(f"{notes.name}.{name}") for name in ("printed", "wrong"))
+        out, err = notes / "printed", notes / "wrong"
         self._process.stdin.write(json.dumps([module, [*map(str, arguments)], str(out), str(err)]) + "\n")
         self._process.stdin.flush()
         assert self._process.stdout.readline() == "0\n", err.read_text()

@@ -435,6 +435,7 @@ def test_a_database_that_is_away_turns_health_red_until_it_is_back(postgresql, t
         assert wait_for(lambda: asking.get("/healthz").text == "ok\n")
         assert officer.wait_closed(officer.ask("person-1")["request"], every=0.05, seconds=60.0)["state"] == "closed"
     finally:
+        asking.close()
         process.kill()
         process.wait()
         server.dispose()

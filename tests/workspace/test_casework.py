@@ -229,7 +229,12 @@ class TestRefusals:
 
 @pytest.fixture(scope="module")
 def many(found):
-    """Overdue requests beyond the twenty that are listed."""
+    """Overdue requests beyond the twenty that are listed, beside one of every other outcome."""
+    extended, withdrawn, refused = (ask(found, f"person-{n}").request for n in range(122, 125))
+    handling.extend(found.storage, extended, 1, "many", "ann")
+    handling.withdraw(found.storage, withdrawn, "mistake", "ann")
+    handling.refuse(found.storage, refused, "excessive", "bob")
+    found.process()
     late = [ForgetRequest(f"person-{n}", "ann", case=Case.read(day(-45).isoformat(), "email")) for n in range(60, 85)]
     answers = found.ask(late)
     return [answer.request for answer in answers if answer.receipt is not None]
@@ -343,7 +348,7 @@ def test_reminders_follow_the_deadline(found):
 def test_notes_and_references_go_with_the_term_of_the_tombstone(found, tmp_path):
     request = ask(found, "person-120", reference=SECRET[0], note=SECRET[2]).request
     refused = ask(found, "nobody at all", note=SECRET[2]).request
-    kept = ask(found, "person-121", reference="REF-121").request
+    kept = ask(found, "person-121", reference="REF-121", note=SECRET[2]).request
     found.process()
     with found.storage.database.writing() as connection:
         past = "2020-01-01T00:00:00+00:00"
@@ -357,7 +362,7 @@ def test_notes_and_references_go_with_the_term_of_the_tombstone(found, tmp_path)
         sealing.verify(connection)
     if found.storage.database.is_sqlite:
         files = [path for path in found.storage.path.glob("ledger.sqlite*") if path.is_file()]
-        assert b"she called twice" in b"".join(path.read_bytes() for path in files)  # of others, whose term is not over
+        assert b"she called twice" in b"".join(path.read_bytes() for path in files)  # of one whose term is not over
 
 
 def test_a_restriction_is_kept_for_as_long_as_it_stands_and_its_term_begins_when_it_is_lifted(found):
