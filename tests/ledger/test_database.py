@@ -27,17 +27,6 @@ KEY = SealKey(bytes(32))
 SCRIPTS = ScriptDirectory(Path(expunge.ledger.migrations.__file__).parent)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request, tmp_path):
-    url = (
-        f"sqlite:///{tmp_path}/l.sqlite" if request.param == "sqlite" else request.getfixturevalue("postgresql").new_database()
-    )
-    made = Database(url, KEY)
-    made.migrate()
-    yield made
-    made.close()
-
-
 def test_the_migrations_make_the_tables(database):
     with database.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
