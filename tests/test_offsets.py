@@ -173,7 +173,9 @@ def test_models_of_several_predictors_have_none(rng):
             model.objective(3)
     with pytest.raises(ValueError, match="offset must be True or False"):
         Ridge().set_params(offset=1).fit(X, X[:, 0])
-    with pytest.raises(InvalidRows, match="rows have 2 columns, but the model has 2 features and an offset, their last column"):
+    with pytest.raises(
+        InvalidRows, match="rows have 1 features, but the model has 2 features and an offset, which is the last"
+    ):
         Objective(Logistic(), 2, offset=True).check(Rows.of(X, np.zeros(60)))
 
 

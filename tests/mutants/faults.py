@@ -117,8 +117,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "the inversion of delta is believed, and fails for a tiny epsilon",
         "privacy/guarantee.py",
-        "while log_delta(epsilon, mu) > math.log(self.delta):",
-        "while False:",
+        "while log_delta(epsilon, mu) > math.log(delta):\n        mu *=",
+        "while False:\n        mu *=",
         "tests/test_privacy.py::test_mu_is_never_too_large_however_small_epsilon_and_delta_are",
     ),
     Fault(

@@ -2,12 +2,15 @@
 
 import functools
 import re
+import time
+from types import SimpleNamespace
 
 import pytest
 from fastapi.testclient import TestClient
 
 from expunge.client import Client
 from expunge.ledger import tokens
+from expunge.service import tallies
 from expunge.service.app import create_app
 from tests.workspace.people import workspace
 
@@ -88,3 +91,17 @@ def ended(desk):
         return desk(role).wait(answer.json(), every=0.05, seconds=120.0)
 
     return ended
+
+
+@pytest.fixture
+def one_minute(monkeypatch):
+    """Of what is counted by the minute in this process everything falls into one."""
+    monkeypatch.setattr(tallies, "time", SimpleNamespace(time=lambda: 30.0))
+
+
+@pytest.fixture
+def early_in_a_minute():
+    """There are 20 seconds left of the minute in which another process counts."""
+    left = 60.0 - time.time() % 60.0
+    if left < 20.0:
+        time.sleep(left + 0.1)

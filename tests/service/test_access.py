@@ -282,14 +282,14 @@ def test_tokens_are_kept_as_hashes(found, token):
         assert all(value.split("_", 2)[2].encode() not in content for value in token.values())
 
 
-def test_guessing_tokens_is_slowed_down(found):
+def test_guessing_tokens_is_slowed_down(found, one_minute):
     with TestClient(create_app(found, every=60)) as client:
         codes = [client.post("/login", data={"token": f"exp_0_{i}"}).status_code for i in range(access.FAILURES + 5)]
     assert codes[: access.FAILURES] == [401] * access.FAILURES
     assert set(codes[access.FAILURES :]) == {429}
 
 
-def test_there_is_a_limit_a_minute(found, token, monkeypatch):
+def test_there_is_a_limit_a_minute(found, token, monkeypatch, one_minute):
     monkeypatch.setattr(access, "REQUESTS", 5)
     with TestClient(create_app(found, every=60)) as client:
         headers = {"Authorization": f"Bearer {token['auditor']}"}

@@ -244,7 +244,7 @@ def command(found):
     process.stderr.close()
 
 
-def test_who_calls_is_believed_of_named_proxies_alone(command):
+def test_who_calls_is_believed_of_named_proxies_alone(command, early_in_a_minute):
     _process, port = command
     statuses = list[int]()
     for source, forwarded in (

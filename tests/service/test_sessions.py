@@ -128,7 +128,7 @@ def test_of_strangers_nothing_is_kept_or_read(app):
 
 
 class TestWrongTokens:
-    def test_a_valid_token_is_let_in_however_many_wrong_ones_its_address_has_tried(self, found, token):
+    def test_a_valid_token_is_let_in_however_many_wrong_ones_its_address_has_tried(self, found, token, one_minute):
         with TestClient(create_app(found, every=60)) as client:
             codes = [client.get("/v1/models", headers={"Authorization": f"Bearer exp_0_{i}"}).status_code for i in range(15)]
             assert codes == [401] * access.FAILURES + [429] * 5
@@ -141,14 +141,14 @@ class TestWrongTokens:
             refused = client.get("/v1/models", headers={"Authorization": "Bearer exp_0_99"})
             assert refused.json()["type"] == "/problems/too-many-wrong-tokens" and int(refused.headers["retry-after"]) <= 60
 
-    def test_their_count_is_bounded(self, monkeypatch):
+    def test_their_count_is_bounded(self, monkeypatch, one_minute):
         monkeypatch.setattr(tallies, "MOST", 100)
         counted = Tally()
         for i in range(1000):
             counted.add(str(i))
         assert len(counted) == 100 and counted.add("999") == 2 and counted.add("1") == 1
 
-    def test_what_anybody_sends_is_counted_by_address(self, found, monkeypatch):
+    def test_what_anybody_sends_is_counted_by_address(self, found, monkeypatch, one_minute):
         monkeypatch.setattr(access, "OPEN_CALLS", 3)
         with TestClient(create_app(found, every=60)) as client:
             codes = [client.post("/v1/verify", json={}).status_code for _ in range(5)]

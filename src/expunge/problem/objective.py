@@ -165,9 +165,10 @@ class Objective:
                 the loss is not defined for.
         """
         if rows.X.shape[1] != self.n_features + self.offset:
-            also = " and an offset, their last column" if self.offset else ""
+            counted = rows.X.shape[1] - self.offset
+            also = " and an offset, which is the last column of both" if self.offset else ""
             raise InvalidRows(
-                f"rows have {rows.X.shape[1]} columns, but the model has {self.n_features} features{also}: "
+                f"rows have {counted} features, but the model has {self.n_features} features{also}: "
                 "encode them with the same schema"
             )
         if is_weighted is not None:
