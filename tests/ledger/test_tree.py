@@ -9,7 +9,7 @@ from pymerkle import InmemoryTree
 
 from expunge.errors import LedgerCorrupt, SignatureInvalid
 from expunge.evidence.events import EventKind
-from expunge.evidence.heads import signed_head
+from expunge.evidence.heads import Head, signed_head
 from expunge.evidence.proofs import require_included
 from expunge.evidence.signing import PublicKeys
 from expunge.ledger import log, tree
@@ -75,6 +75,18 @@ def test_an_altered_event_is_noticed_where_it_is_shown_and_the_others_are_proven
             require_proven(connection, key, 5)
         with pytest.raises(LedgerCorrupt):
             log.verify_log(connection, PublicKeys.of([(key.pem, None)]), None)
+
+
+def test_a_log_that_is_rewritten_while_its_blocks_are_kept_is_compared_as_it_is(database, key):
+    grown(database, key, COUNT)
+    with database.reading() as connection:
+        require_proven(connection, key, 5)
+        earlier = Head(60, tree.Tree(connection).get_root(60).hex())
+        assert "since" in json.loads(log.checkpoint_file(connection, earlier))
+    with database.engine.begin() as connection:
+        connection.execute(sa.update(events).where(events.c.seq == 5).values(leaf=bytes(32)))
+    with database.reading() as connection, pytest.raises(LedgerCorrupt, match="split view"):
+        log.checkpoint_file(connection, earlier)
 
 
 def test_what_a_transaction_took_back_is_not_kept(database, key):

@@ -293,6 +293,7 @@ def checkpoint_file(connection: sa.Connection, earlier: Head | None = None) -> s
                 f"rolled back: the log has {size} signed events, but the earlier checkpoint has {earlier.size}: this ledger "
                 "is older. Run expunge doctor, and restore the newest backup"
             )
+        forget_blocks(connection)  # what was read before may be another log than the one that is there now
         if Tree(connection).get_root(earlier.size).hex() != earlier.root:
             raise LedgerCorrupt(
                 f"split view: the first {earlier.size} events are not those of the earlier checkpoint: the log was rewritten, "
